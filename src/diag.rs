@@ -1,0 +1,115 @@
+//! What goes wrong, said so that a person at 3 am can act on it.
+//!
+//! A [`Diagnostic`] is a mistake in a file, with its exact place. A [`Refusal`] is everything else: five parts, headline,
+//! place, cause, where the users are, and what to do next. Neither knows an exit code; [`Kind`] says which family a
+//! refusal belongs to, and `cli` maps that.
+
+use std::fmt;
+use std::ops::Range;
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    Error,
+    Warning,
+}
+
+/// A mistake in a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnostic {
+    pub severity: Severity,
+    /// `BG0102`; explained by `bgctl explain BG0102`.
+    pub code: &'static str,
+    /// Lowercase, names in backticks, no full stop.
+    pub headline: String,
+    /// Bytes of the file the caret stands under.
+    pub span: Option<Range<usize>>,
+    /// What stands beside the caret: `did you mean …?`
+    pub label: String,
+    /// A second place that belongs to it: the step, the first of two duplicates.
+    pub context: Option<(Range<usize>, String)>,
+    pub notes: Vec<String>,
+}
+
+/// The families of refusals; each has its exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The command line cannot be understood, or lacks a word it needs.
+    Usage,
+    /// A runbook, plan or configuration file is wrong.
+    Invalid,
+    /// A needed service does not answer, and nothing was changed.
+    Unreachable,
+    /// A bug of bgctl.
+    Bug,
+    /// Locked or frozen: later.
+    Later,
+    /// Credentials, permission, signer or approver.
+    Denied,
+    /// A variable or setting of this environment is missing.
+    Environment,
+    /// The world is not what the plan saw.
+    Drift,
+    /// Stopped before any user moved.
+    Stopped,
+    /// An audit log did not pass.
+    Audit,
+    Other,
+}
+
+/// Why bgctl does not do what it was asked for.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    pub kind: Kind,
+    pub code: &'static str,
+    pub headline: String,
+    pub place: Vec<String>,
+    pub cause: Vec<String>,
+    /// Where the users are, with the age of that knowledge; left out only where no live system was asked.
+    pub users: Option<String>,
+    /// Commands, best first.
+    pub next: Vec<String>,
+}
+
+impl Refusal {
+    pub fn new(kind: Kind, code: &'static str, headline: impl Into<String>) -> Self {
+        let (place, cause, next) = (Vec::new(), Vec::new(), Vec::new());
+        Refusal { kind, code, headline: headline.into(), place, cause, users: None, next }
+    }
+
+    pub fn place(mut self, line: impl Into<String>) -> Self {
+        self.place.push(line.into());
+        self
+    }
+
+    pub fn cause(mut self, line: impl Into<String>) -> Self {
+        self.cause.push(line.into());
+        self
+    }
+
+    pub fn users(mut self, line: impl Into<String>) -> Self {
+        self.users = Some(line.into());
+        self
+    }
+
+    pub fn next(mut self, line: impl Into<String>) -> Self {
+        self.next.push(line.into());
+        self
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+/// The five parts, one block, without colour.
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "error[{}]: {}", self.code, self.headline)?;
+        let users: Vec<String> = self.users.iter().cloned().collect();
+        for (name, lines) in [("place", &self.place), ("cause", &self.cause), ("users", &users), ("next", &self.next)] {
+            for (n, line) in lines.iter().enumerate() {
+                writeln!(f, "  {:<7} {line}", if n == 0 { name } else { "" })?;
+            }
+        }
+        Ok(())
+    }
+}

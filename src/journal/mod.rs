@@ -1,0 +1,71 @@
+//! The journal of a run: the audit log, the resume state and the source of every report, in one append-only file.
+//!
+//! No record, no effect: whoever wants to change the world appends first, and stops when that fails.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::run::{Event, Evidence};
+
+/// A record to be written: its type and its data.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Record {
+    pub kind: String,
+    pub data: Value,
+}
+
+impl From<&Event> for Record {
+    fn from(event: &Event) -> Self {
+        tagged(serde_json::to_value(event))
+    }
+}
+
+impl From<&Evidence> for Record {
+    fn from(evidence: &Evidence) -> Self {
+        tagged(serde_json::to_value(evidence))
+    }
+}
+
+fn tagged(value: serde_json::Result<Value>) -> Record {
+    let mut value = value.expect("BUG: facts are plain data");
+    let kind = value["type"].as_str().expect("BUG: facts are tagged").to_string();
+    Record { kind, data: value["data"].take() }
+}
+
+/// A record as written: what every reader and every view is made of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    pub seq: u64,
+    /// RFC 3339, UTC, microseconds.
+    pub ts: String,
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub data: Value,
+}
+
+impl Entry {
+    /// The fact in it, if it is one the run machine reads.
+    pub fn event(&self) -> Option<Event> {
+        serde_json::from_value(serde_json::json!({ "type": self.kind, "data": self.data })).ok()
+    }
+
+    /// The evidence in it, if it is that.
+    pub fn evidence(&self) -> Option<Evidence> {
+        serde_json::from_value(serde_json::json!({ "type": self.kind, "data": self.data })).ok()
+    }
+}
+
+/// The writing end, as the driver sees it.
+pub trait Append {
+    /// Writes the records and a seal over everything so far in one write, and returns once they are on the disk. After an
+    /// error nothing more can be appended.
+    fn append(&mut self, records: &[Record]) -> Result<Vec<Entry>, JournalError>;
+}
+
+/// The journal cannot be written: nothing may move.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{what}")]
+pub struct JournalError {
+    /// Names the file and the system's words.
+    pub what: String,
+}

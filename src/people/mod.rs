@@ -1,0 +1,71 @@
+//! People: those who answer, and those who are called.
+//!
+//! Nobody being there is an answer of its own, never a default. Which questions are asked is the run machine's business.
+
+use async_trait::async_trait;
+
+use crate::plan::{ApprovalRule, StepRef};
+use crate::run::{Actor, Evidence, Grant};
+
+/// Somebody, or something that carries questions to somebody.
+#[async_trait(?Send)]
+pub trait People {
+    /// Waits for one more approval (or a refusal) of a request. Cancelled by dropping: the question is taken back.
+    async fn approve(&self, ask: &Approve<'_>) -> Answer<Decision>;
+
+    /// Did this step, which leaves no trace, happen?
+    async fn happened(&self, line: &str) -> Answer<(bool, Evidence)>;
+
+    /// May users be sent back, although it may not be done automatically?
+    async fn roll_back(&self, why: &str, users: &str) -> Answer<(bool, Evidence)>;
+
+    /// After an interruption while users are split.
+    async fn interrupted(&self, users: &str) -> Answer<(AfterInterrupt, Evidence)>;
+
+    /// Calls a person. True when at least one channel took the message.
+    async fn page(&self, message: &str) -> (bool, String);
+
+    /// Who answers the prompts here.
+    fn actor(&self) -> Actor;
+
+    /// Approvals have to be collected before the first move, since nobody will be there to ask later.
+    fn ahead(&self) -> bool;
+}
+
+/// Everything an approver has to see.
+pub struct Approve<'a> {
+    pub step: StepRef,
+    pub id: &'a str,
+    pub line: &'a str,
+    pub rule: &'a ApprovalRule,
+    /// The exact bytes to sign.
+    pub request: &'a str,
+    pub request_sha256: &'a str,
+    /// Unix seconds.
+    pub expires: i64,
+    /// What has to be typed to agree: the percentage, or the step's id.
+    pub word: String,
+    pub users: String,
+    pub evidence: Vec<String>,
+    /// Who has granted already.
+    pub by: &'a [String],
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer<T> {
+    Given(T),
+    NobodyThere,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Decision {
+    Granted(Grant),
+    Denied(Grant),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AfterInterrupt {
+    RollBack,
+    Hold,
+    Continue,
+}

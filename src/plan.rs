@@ -1,0 +1,324 @@
+//! What will be done, fully resolved: data only. No choice that changes what happens is left for the run.
+//!
+//! A plan is complete in itself: a run can be resumed or rolled back from it with the runbook file gone. Secrets stand in
+//! it as references (`${env:NAME}`), never as values. It knows neither a vendor nor a file format.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// One of the two sides. Blue is what was live when the plan was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Color {
+    Blue,
+    Green,
+}
+
+impl Color {
+    pub const BOTH: [Color; 2] = [Color::Blue, Color::Green];
+
+    pub fn other(self) -> Self {
+        match self {
+            Color::Blue => Color::Green,
+            Color::Green => Color::Blue,
+        }
+    }
+
+    /// `blue` or `green`, as in YAML, labels and records.
+    pub fn name(self) -> &'static str {
+        match self {
+            Color::Blue => "blue",
+            Color::Green => "green",
+        }
+    }
+}
+
+/// `BLUE` or `GREEN`, as in sentences.
+impl fmt::Display for Color {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Color::Blue => "BLUE",
+            Color::Green => "GREEN",
+        })
+    }
+}
+
+/// The weights of the two stacks on a route, as the provider holds them. Only their ratio moves users.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Split {
+    pub blue: u32,
+    pub green: u32,
+}
+
+impl Split {
+    pub const ALL_BLUE: Split = Split { blue: 100, green: 0 };
+    pub const ALL_GREEN: Split = Split { blue: 0, green: 100 };
+
+    /// The split that gives green this many thousandths of the users (0 to 1000).
+    pub fn of_green(per_mille: u32) -> Self {
+        assert!(per_mille <= 1000, "BUG: a share over 100 %");
+        if per_mille.is_multiple_of(10) {
+            Split { blue: 100 - per_mille / 10, green: per_mille / 10 }
+        } else {
+            Split { blue: 1000 - per_mille, green: per_mille }
+        }
+    }
+
+    pub fn weight(self, color: Color) -> u32 {
+        match color {
+            Color::Blue => self.blue,
+            Color::Green => self.green,
+        }
+    }
+
+    /// The share of one stack, 0.0 to 1.0; 0.0 for both where all weights are zero.
+    pub fn share(self, color: Color) -> f64 {
+        let total = u64::from(self.blue) + u64::from(self.green);
+        if total == 0 { 0.0 } else { f64::from(self.weight(color)) / total as f64 }
+    }
+
+    /// All users are on one stack: which.
+    pub fn only(self) -> Option<Color> {
+        match (self.blue, self.green) {
+            (0, 0) => None,
+            (_, 0) => Some(Color::Blue),
+            (0, _) => Some(Color::Green),
+            _ => None,
+        }
+    }
+}
+
+/// Equal when users are shared out equally: 1/0 is 100/0. All-zero weights equal only all-zero weights.
+impl PartialEq for Split {
+    fn eq(&self, other: &Self) -> bool {
+        let zero = |s: &Split| s.blue == 0 && s.green == 0;
+        zero(self) == zero(other)
+            && u64::from(self.blue) * u64::from(other.green) == u64::from(self.green) * u64::from(other.blue)
+    }
+}
+impl Eq for Split {}
+
+/// `BLUE 90 GREEN 10`, in percent.
+impl fmt::Display for Split {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.blue == 0 && self.green == 0 {
+            return f.write_str("BLUE 0 GREEN 0");
+        }
+        let green = (self.share(Color::Green) * 1000.0).round();
+        let percent = |per_mille: f64| {
+            if per_mille % 10.0 == 0.0 {
+                format!("{:.0}", per_mille / 10.0)
+            } else {
+                format!("{:.1}", per_mille / 10.0)
+            }
+        };
+        write!(f, "BLUE {} GREEN {}", percent(1000.0 - green), percent(green))
+    }
+}
+
+/// One side of the cutover.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stack {
+    pub version: String,
+    pub url: String,
+}
+
+/// A named place where traffic is split, with what was read there when the plan was made.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PlannedRoute {
+    /// The driver: a row of `routers::KINDS`.
+    pub router: String,
+    /// The driver's own settings, as checked at compile time.
+    pub config: Value,
+    /// One line a person recognises: `alb rule app/bot/…`.
+    pub line: String,
+    /// Where responses can be looked at from outside, if anywhere.
+    pub seen_at: Option<SeenAt>,
+    /// The split the plan starts from. The run is refused when it is another by then.
+    pub before: Split,
+    /// The fewest healthy targets a side must have before users may be sent to it.
+    pub min_healthy: u32,
+}
+
+/// The third witness of a shift: how to tell from a real response which stack gave it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SeenAt {
+    pub url: String,
+    /// The response header that carries the version.
+    pub header: String,
+    /// How many fresh connections are asked.
+    pub samples: u32,
+    /// Allowed difference between wanted and seen share, in per mille.
+    pub tolerance: u32,
+}
+
+/// Which of the two step lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Lane {
+    Forward,
+    Rollback,
+}
+
+/// What may be done with a step whose end is not known (a crash, a lost reply).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Resume {
+    /// It only reads or waits: do it again.
+    Repeat,
+    /// It sets a wanted state: look whether that is in place.
+    Observe,
+    /// It can neither be looked at nor repeated (a message, a script): a person says.
+    AskHuman,
+}
+
+/// A step of a lane: the facts the run machine needs, and the settings the step is built from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PlannedStep {
+    pub id: String,
+    /// A row of `steps::KINDS`.
+    pub kind: String,
+    /// What it does, in one line, the same in plan, prompt and record.
+    pub line: String,
+    /// The step's own settings, as checked at compile time.
+    pub config: Value,
+    pub resume: Resume,
+    /// How often it may be tried in all (1 or more).
+    pub attempts: u32,
+    /// The longest one attempt may take.
+    pub timeout_s: u64,
+    /// About how long it takes when nothing is wrong.
+    pub expected_s: u64,
+    /// The change of split, for a step that moves users.
+    pub moves: Option<Move>,
+    pub approval: Option<ApprovalRule>,
+    pub on_failure: OnFailure,
+    /// Where it stands in the runbook, `file:line`.
+    pub place: String,
+}
+
+/// The change of split a step makes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Move {
+    pub route: String,
+    pub before: Split,
+    pub after: Split,
+}
+
+/// Who has to agree before a step starts, and what happens when nobody does.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ApprovalRule {
+    pub role: String,
+    /// Those who hold the role.
+    pub members: Vec<String>,
+    pub quorum: u32,
+    /// Whether whoever runs the cutover may approve it.
+    pub own_run: bool,
+    pub within_s: u64,
+    pub at_expiry: AtExpiry,
+}
+
+/// What an unanswered approval means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AtExpiry {
+    RollBack,
+    Hold,
+    Halt,
+}
+
+/// What a failed step means once users have moved. Before that the run just stops.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnFailure {
+    #[default]
+    RollBack,
+    Halt,
+    Continue,
+}
+
+/// Rules of the run as a whole.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Policy {
+    /// How many automatic rollbacks this service may have in `within_s`; 0 forbids them.
+    pub automatic_at_most: u32,
+    pub within_s: u64,
+    /// Whether blue can live with everything green does to the data. False turns automatic rollback into a page.
+    pub schema_safe: bool,
+    /// Why not, when it cannot.
+    pub schema_reason: Option<String>,
+    /// Who is called when a person must act.
+    pub page: Vec<Value>,
+}
+
+/// What a run is for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Purpose {
+    Cutover,
+    /// Going back after the named run has ended: only the rollback lane is walked.
+    RollbackOf(String),
+}
+
+/// The runbook resolved against the live world.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The format of this value; 1.
+    pub bgctl_plan: u32,
+    pub purpose: Purpose,
+    pub service: String,
+    pub environment: String,
+    /// Who answers for the run: one of their keys signs it.
+    pub owners: Vec<String>,
+    pub rollback_owner: String,
+    /// Path of the runbook as given, and the SHA-256 of its bytes.
+    pub runbook: String,
+    pub runbook_sha256: String,
+    pub blue: Stack,
+    pub green: Stack,
+    pub routes: BTreeMap<String, PlannedRoute>,
+    /// Gates by name, as checked at compile time: bakes use them, and waits between bakes are watched by them.
+    pub gates: BTreeMap<String, Value>,
+    /// Settings of the Slack app under test, if the runbook has any (references to secrets, never values).
+    pub slack: Option<Value>,
+    pub policy: Policy,
+    pub forward: Vec<PlannedStep>,
+    pub rollback: Vec<PlannedStep>,
+    /// What the plan leaves to the operator's word: shown, never silently skipped.
+    pub warnings: Vec<String>,
+}
+
+impl Plan {
+    pub fn lane(&self, lane: Lane) -> &[PlannedStep] {
+        match lane {
+            Lane::Forward => &self.forward,
+            Lane::Rollback => &self.rollback,
+        }
+    }
+
+    pub fn step(&self, at: StepRef) -> &PlannedStep {
+        &self.lane(at.lane)[at.index]
+    }
+
+    pub fn stack(&self, color: Color) -> &Stack {
+        match color {
+            Color::Blue => &self.blue,
+            Color::Green => &self.green,
+        }
+    }
+
+    /// The bytes the digest is over: JSON, members in the order of the types, no blanks.
+    pub fn canonical(&self) -> String {
+        serde_json::to_string(self).expect("BUG: a plan is plain data")
+    }
+}
+
+/// A step by its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct StepRef {
+    pub lane: Lane,
+    pub index: usize,
+}

@@ -1,0 +1,153 @@
+//! Routes: the places where traffic is split. One file a router, one row of [`KINDS`].
+//!
+//! A router reads and sets the split of one place at one provider and knows nothing of runs, steps or people. What is
+//! common to all of them (three witnesses, retries, who may go where) is not theirs: it stands in `steps/shift.rs` and in
+//! the run machine.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde_json::Value;
+
+use crate::plan::{Color, Split};
+
+/// The reading side of a route. Plan, check and status hold only this, so they cannot move anybody.
+#[async_trait(?Send)]
+pub trait RouteView {
+    /// One line a person recognises the place by.
+    fn line(&self) -> String;
+
+    /// Reads the split as the provider holds it now.
+    async fn read(&self) -> Result<Reading, RouterError>;
+
+    /// Counts the healthy targets of one side, as the provider sees them.
+    async fn health(&self, stack: Color) -> Result<Health, RouterError>;
+
+    /// Names a controller that also writes this place and would undo us, if there is one.
+    async fn controller(&self) -> Result<Option<String>, RouterError>;
+
+    /// Proves who we are to the provider and until when: `role bgctl-prod in 1234, session 58m left`.
+    async fn identity(&self) -> Result<Identity, RouterError>;
+
+    /// The files and the shell command that send everybody back to the split of `reading` without bgctl.
+    fn native_way_back(&self, reading: &Reading) -> NativeWayBack;
+}
+
+/// A route that can be moved.
+#[async_trait(?Send)]
+pub trait TrafficRouter: RouteView {
+    /// Sets the split to absolute weights if it is still `from`, and says what was sent.
+    ///
+    /// Everything else at that place is preserved. Each call that may have changed something is one [`Call`] in the
+    /// answer, also on errors. The router sends one write and never repeats it: whether to try again is decided after a
+    /// read-back, elsewhere.
+    async fn set(&self, from: Split, to: Split) -> Result<Vec<Call>, RouterError>;
+
+    /// How long after an ambiguous or successful write a late effect has to be reckoned with.
+    fn settle(&self) -> Duration;
+}
+
+/// The split as read, with the provider's own exact state beside it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reading {
+    pub split: Split,
+    /// Enough to put the place back exactly as it was.
+    pub exact: Value,
+    /// Facts a person should know before moving: `group stickiness 300s: sticky users stay on their side`.
+    pub remarks: Vec<String>,
+}
+
+/// Target health of one side.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Health {
+    pub healthy: u32,
+    pub total: u32,
+    /// One line for each target that is not healthy: id, state, reason.
+    pub ailing: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    pub line: String,
+    /// How long the credentials still live, where that is known.
+    pub left: Option<Duration>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NativeWayBack {
+    /// Name and content of each file the command needs.
+    pub files: Vec<(String, String)>,
+    /// The command, to be run in the folder of those files.
+    pub command: String,
+}
+
+/// One call that was sent to a provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    pub action: String,
+    pub request_id: Option<String>,
+    /// `ok`, or the provider's error code.
+    pub code: String,
+    pub time: Duration,
+}
+
+/// What went wrong at a route.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{what}")]
+pub struct RouterError {
+    /// Lowercase fragment that names the place and the provider's words.
+    pub what: String,
+    pub kind: Trouble,
+    /// Whether users may have moved all the same.
+    pub moved: bool,
+    /// A command or an edit that cures it, if one is known.
+    pub cure: Option<String>,
+    pub calls: Vec<Call>,
+}
+
+/// The kinds of trouble that lead to different actions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// The split is not the expected one; nothing was written.
+    Drift {
+        found: Split,
+    },
+    /// The place or one of its parts does not exist.
+    NotFound,
+    /// The provider does not take what the runbook wants.
+    Invalid,
+    NoCredentials,
+    Denied,
+    Throttled,
+    /// No answer, or one that cannot be understood.
+    Unreachable,
+}
+
+impl RouterError {
+    pub fn new(kind: Trouble, what: impl Into<String>) -> Self {
+        RouterError { what: what.into(), kind, moved: false, cure: None, calls: Vec::new() }
+    }
+
+    pub fn cure(mut self, cure: impl Into<String>) -> Self {
+        self.cure = Some(cure.into());
+        self
+    }
+
+    /// Trying again can help.
+    pub fn passing(&self) -> bool {
+        matches!(self.kind, Trouble::Throttled | Trouble::Unreachable)
+    }
+}
+
+/// A kind of router: its name in YAML, its settings, and how one is opened.
+pub struct Kind {
+    pub name: &'static str,
+    /// JSON Schema of the settings.
+    pub schema: fn(&mut schemars::SchemaGenerator) -> schemars::Schema,
+    /// Opens the reading side. Asks nothing of the provider yet.
+    pub view: fn(&Value) -> anyhow::Result<std::rc::Rc<dyn RouteView>>,
+    pub open: fn(&Value) -> anyhow::Result<std::rc::Rc<dyn TrafficRouter>>,
+}
+
+/// Every kind of router.
+pub const KINDS: &[Kind] = &[];

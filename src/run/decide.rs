@@ -1,0 +1,129 @@
+//! The one thing to do next.
+
+use super::event::{Actor, Event, RunOutcome, Wish};
+use super::state::{Doing, Reaction, State};
+use crate::plan::{Lane, Plan, Purpose, Resume, StepRef};
+
+/// How often the world is looked at in vain before a lost reply counts as a failure.
+pub const LOOKS: u32 = 5;
+
+/// What the driver has to do; every answer comes back as an [`Event`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum Next {
+    /// Write this down; nothing else is needed for it.
+    Note(Event),
+    /// Preflight, and compute the way back.
+    Arm,
+    /// Write an approval request for this step.
+    Request(StepRef),
+    /// Wait for the approvals of this step.
+    Await(StepRef),
+    Attempt(StepRef, u32),
+    /// Look whether the step's effect is in place.
+    Observe(StepRef),
+    /// Nothing can be looked at: ask a person whether it happened.
+    AskInPlace(StepRef),
+    /// Automatic rollback is not allowed here: ask a person.
+    AskRollback {
+        why: String,
+    },
+    /// After an interruption while users are split: roll back, hold or go on?
+    AskInterrupted,
+    /// Call a person.
+    Page {
+        line: String,
+    },
+    Stop(RunOutcome),
+}
+
+/// Says what is next. A function of its arguments only.
+pub fn decide(plan: &Plan, s: &State) -> Next {
+    match &s.doing {
+        Doing::Planned if s.interrupted.is_some() => end(RunOutcome::Stopped, "interrupted before anything moved"),
+        Doing::Planned => Next::Arm,
+        Doing::Ready { attempt } => ready(plan, s, *attempt),
+        Doing::Uncertain { attempt, .. } => match plan.step(s.at()).resume {
+            Resume::Observe => Next::Observe(s.at()),
+            // An interrupted step is not begun again just to be interrupted once more.
+            _ if s.interrupted.is_some() && s.lane == Lane::Forward => interrupted(s),
+            Resume::Repeat => Next::Attempt(s.at(), *attempt),
+            Resume::AskHuman => Next::AskInPlace(s.at()),
+        },
+        Doing::Failed { cause, then, line } => failed(plan, s, *cause, *then, line),
+        Doing::Held => Next::Stop(RunOutcome::Holding),
+        Doing::Stuck { paged: false, line } => Next::Page { line: line.clone() },
+        Doing::Stuck { paged: true, line } => end(RunOutcome::Halted, line),
+        Doing::Ended(outcome) => Next::Stop(*outcome),
+    }
+}
+
+fn end(outcome: RunOutcome, line: &str) -> Next {
+    Next::Note(Event::Ended { outcome, line: line.into() })
+}
+
+fn ready(plan: &Plan, s: &State, attempt: u32) -> Next {
+    if s.interrupted.is_some() && s.lane == Lane::Forward {
+        return interrupted(s);
+    }
+    let steps = plan.lane(s.lane);
+    if s.index >= steps.len() {
+        return match (s.lane, &plan.purpose) {
+            (Lane::Forward, Purpose::Cutover) => end(RunOutcome::Completed, "every step is done"),
+            _ => end(RunOutcome::RolledBack, "the way back is walked and read back"),
+        };
+    }
+    // Ahead: everything still unapproved in this lane is asked for before the first effect.
+    let last = if s.approvals_ahead && s.lane == Lane::Forward { steps.len() } else { s.index + 1 };
+    let waiting: Vec<StepRef> = (s.index..last)
+        .map(|index| StepRef { lane: s.lane, index })
+        .filter(|at| !(s.lane == Lane::Rollback && s.by_hand) && !s.approved(plan, *at))
+        .collect();
+    if let Some(at) = waiting.iter().find(|at| !s.approvals.contains_key(at)) {
+        return Next::Request(*at);
+    }
+    match waiting.first() {
+        Some(at) => Next::Await(*at),
+        None => Next::Attempt(s.at(), attempt),
+    }
+}
+
+fn interrupted(s: &State) -> Next {
+    match s.interrupted {
+        _ if !s.moved => end(RunOutcome::Stopped, "interrupted before any user moved"),
+        Some(Wish::Ask) => Next::AskInterrupted,
+        _ => Next::Note(Event::RollbackBegun { automatic: false, by: Actor::rule(), cause: "interrupted".into() }),
+    }
+}
+
+fn failed(plan: &Plan, s: &State, cause: super::Cause, then: Reaction, line: &str) -> Next {
+    if !s.moved {
+        return end(RunOutcome::Stopped, line);
+    }
+    if s.interrupted == Some(Wish::RollBack) {
+        return interrupted(s);
+    }
+    let decline = |why: String| Next::Note(Event::RollbackDeclined { by: Actor::rule(), why });
+    match then {
+        _ if cause == super::Cause::Drift => {
+            decline(format!("{line}: somebody else moves this route, so bgctl leaves it alone"))
+        }
+        Reaction::Halt => decline(format!("{line}: the runbook says halt")),
+        Reaction::Hold => Next::Note(Event::Held { by: Actor::rule(), line: line.into() }),
+        Reaction::RollBack => {
+            let policy = &plan.policy;
+            if !policy.schema_safe {
+                let why = policy.schema_reason.as_deref().unwrap_or("the schema is not declared safe");
+                Next::AskRollback { why: format!("{line}; no automatic rollback: {why}") }
+            } else if s.automatic_used >= policy.automatic_at_most {
+                Next::AskRollback {
+                    why: format!(
+                        "{line}; automatic rollbacks are used up ({} of {})",
+                        s.automatic_used, policy.automatic_at_most
+                    ),
+                }
+            } else {
+                Next::Note(Event::RollbackBegun { automatic: true, by: Actor::rule(), cause: line.into() })
+            }
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! How a fact changes the state. What the table does not know is [`Illegal`], never a guess.
+
+use super::decide::LOOKS;
+use super::event::{Cause, Event, Found, Outcome, Wish};
+use super::state::{Approval, Doing, Reaction, State};
+use crate::plan::{AtExpiry, Lane, OnFailure, Plan, Purpose, StepRef};
+
+/// A fact that cannot follow on this state: a journal that was not written by this machine, or a bug.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("`{event}` cannot follow while the run is {state}")]
+pub struct Illegal {
+    pub state: String,
+    pub event: String,
+}
+
+/// Reads a whole journal.
+pub fn replay<'a>(plan: &Plan, events: impl IntoIterator<Item = &'a Event>) -> Result<State, Illegal> {
+    events.into_iter().try_fold(State::default(), |s, e| evolve(plan, &s, e))
+}
+
+/// Takes in one fact.
+pub fn evolve(plan: &Plan, s: &State, e: &Event) -> Result<State, Illegal> {
+    let at = s.at();
+    let here = |step: &StepRef| *step == at;
+    let with = |doing: Doing| State { doing, ..s.clone() };
+    Ok(match (&s.doing, e) {
+        (Doing::Planned, Event::Armed { approvals_ahead, automatic_used, .. }) => State {
+            lane: if plan.purpose == Purpose::Cutover { Lane::Forward } else { Lane::Rollback },
+            by_hand: plan.purpose != Purpose::Cutover,
+            approvals_ahead: *approvals_ahead,
+            automatic_used: *automatic_used,
+            ..with(Doing::Ready { attempt: 1 })
+        },
+        (Doing::Planned, Event::Refused { .. }) => with(Doing::Ended(super::RunOutcome::Refused)),
+
+        (Doing::Ready { .. }, Event::ApprovalRequested { step, request, request_sha256, expires, .. })
+            if wants_approval(plan, *step) && !s.approved(plan, *step) =>
+        {
+            let approval = Approval {
+                request: request.clone(),
+                request_sha256: request_sha256.clone(),
+                expires: *expires,
+                by: Vec::new(),
+            };
+            let mut next = s.clone();
+            next.approvals.insert(*step, approval);
+            next
+        }
+        (Doing::Ready { .. }, Event::ApprovalGranted { step, request_sha256, grant, .. })
+            if s.approvals
+                .get(step)
+                .is_some_and(|a| a.request_sha256 == *request_sha256 && !a.by.contains(&grant.principal)) =>
+        {
+            let mut next = s.clone();
+            if let Some(approval) = next.approvals.get_mut(step) {
+                approval.by.push(grant.principal.clone());
+            }
+            next
+        }
+        (Doing::Ready { .. }, Event::ApprovalDenied { step, id, grant, .. }) if s.approvals.contains_key(step) => {
+            failed(plan, s, Cause::Action, Reaction::RollBack, format!("`{id}` was refused by {}", grant.principal))
+        }
+        (Doing::Ready { .. }, Event::ApprovalExpired { step, id, why }) if wants_approval(plan, *step) => {
+            let then = match plan.step(*step).approval.as_ref().map(|r| r.at_expiry) {
+                Some(AtExpiry::Hold) => Reaction::Hold,
+                Some(AtExpiry::Halt) => Reaction::Halt,
+                Some(AtExpiry::RollBack) | None => Reaction::RollBack,
+            };
+            failed(plan, s, Cause::Timeout, then, format!("the approval of `{id}` expired: {why}"))
+        }
+        (Doing::Ready { .. }, Event::WaitBreached { step, cause, line }) if here(step) => {
+            failed(plan, s, *cause, Reaction::RollBack, line.clone())
+        }
+        (Doing::Ready { .. } | Doing::Uncertain { .. }, Event::StepIntent { step, attempt, .. })
+            if here(step)
+                && s.index < plan.lane(s.lane).len()
+                && (s.lane == Lane::Rollback && s.by_hand || s.approved(plan, at)) =>
+        {
+            with(Doing::Uncertain { attempt: *attempt, looks: 0, lost: false })
+        }
+        (Doing::Uncertain { attempt, .. }, Event::StepOutcome { step, outcome, .. }) if here(step) => match outcome {
+            Outcome::Done { .. } => done(plan, s),
+            Outcome::Unknown { line, .. } => match plan.step(at).resume {
+                crate::plan::Resume::Repeat => again(plan, s, *attempt, true, false, Cause::Action, line),
+                _ => with(Doing::Uncertain { attempt: *attempt, looks: 0, lost: true }),
+            },
+            Outcome::Failed { line, cause, moved, retry, .. } => {
+                again(plan, s, *attempt, *retry && *cause != Cause::Drift, *moved, *cause, line)
+            }
+        },
+        (Doing::Uncertain { attempt, looks, lost }, Event::StepReconciled { step, found, line, .. }) if here(step) => {
+            let moves = plan.step(at).moves.is_some();
+            match found {
+                Found::InPlace => done(plan, s),
+                // A crash is no attempt's fault, so the same attempt is made again.
+                Found::NotInPlace if !lost => with(Doing::Ready { attempt: *attempt }),
+                Found::NotInPlace => again(plan, s, *attempt, true, false, Cause::Provider, line),
+                Found::Other => again(plan, s, *attempt, false, moves, Cause::Drift, line),
+                Found::CannotSee if looks + 1 < LOOKS => {
+                    with(Doing::Uncertain { attempt: *attempt, looks: looks + 1, lost: *lost })
+                }
+                Found::CannotSee => again(plan, s, *attempt, false, moves, Cause::Provider, line),
+            }
+        }
+
+        (
+            Doing::Planned | Doing::Ready { .. } | Doing::Uncertain { .. } | Doing::Failed { .. } | Doing::Held,
+            Event::Interrupted { wish, .. },
+        ) if s.lane == Lane::Forward => {
+            let doing = if s.doing == Doing::Held { Doing::Ready { attempt: 1 } } else { s.doing.clone() };
+            State { interrupted: Some(*wish), doing, ..s.clone() }
+        }
+        (Doing::Ready { .. } | Doing::Uncertain { .. }, Event::Continued { .. })
+            if s.interrupted == Some(Wish::Ask) =>
+        {
+            State { interrupted: None, ..s.clone() }
+        }
+        (Doing::Ready { .. } | Doing::Uncertain { .. } | Doing::Failed { .. }, Event::Held { .. })
+            if s.lane == Lane::Forward && s.moved =>
+        {
+            State { interrupted: None, ..with(Doing::Held) }
+        }
+        (
+            Doing::Ready { .. } | Doing::Uncertain { .. } | Doing::Failed { .. },
+            Event::RollbackBegun { automatic, .. },
+        ) if s.lane == Lane::Forward && s.moved => State {
+            lane: Lane::Rollback,
+            index: 0,
+            doing: Doing::Ready { attempt: 1 },
+            interrupted: None,
+            by_hand: !automatic,
+            ..s.clone()
+        },
+        (Doing::Failed { .. }, Event::RollbackDeclined { why, .. }) => {
+            with(Doing::Stuck { paged: false, line: why.clone() })
+        }
+        (Doing::Stuck { paged: false, line }, Event::Paged { .. }) => {
+            with(Doing::Stuck { paged: true, line: line.clone() })
+        }
+        (doing, Event::Resumed { .. }) if !matches!(doing, Doing::Ended(_)) => State {
+            interrupted: s.interrupted.filter(|w| *w == Wish::RollBack),
+            doing: if *doing == Doing::Held { Doing::Ready { attempt: 1 } } else { doing.clone() },
+            ..s.clone()
+        },
+        (doing, Event::Ended { outcome, .. }) if may_end(plan, s, doing, *outcome) => with(Doing::Ended(*outcome)),
+        _ => return Err(Illegal { state: format!("{:?} in the {:?} lane", s.doing, s.lane), event: name(e) }),
+    })
+}
+
+fn name(e: &Event) -> String {
+    serde_json::to_value(e).ok().and_then(|v| v["type"].as_str().map(String::from)).unwrap_or_default()
+}
+
+fn wants_approval(plan: &Plan, at: StepRef) -> bool {
+    plan.lane(at.lane).get(at.index).is_some_and(|s| s.approval.is_some())
+}
+
+fn done(plan: &Plan, s: &State) -> State {
+    let moved = s.moved || plan.step(s.at()).moves.is_some();
+    State { index: s.index + 1, doing: Doing::Ready { attempt: 1 }, moved, ..s.clone() }
+}
+
+/// After an attempt that did not succeed: another one, the next step, or failure.
+fn again(plan: &Plan, s: &State, attempt: u32, retry: bool, moved: bool, cause: Cause, line: &str) -> State {
+    let step = plan.step(s.at());
+    let s = State { moved: s.moved || moved, ..s.clone() };
+    if retry && attempt < step.attempts {
+        return State { doing: Doing::Ready { attempt: attempt + 1 }, ..s };
+    }
+    match step.on_failure {
+        OnFailure::Continue if cause != Cause::Drift => {
+            State { index: s.index + 1, doing: Doing::Ready { attempt: 1 }, ..s }
+        }
+        OnFailure::Halt => failed(plan, &s, cause, Reaction::Halt, line.into()),
+        _ => failed(plan, &s, cause, Reaction::RollBack, line.into()),
+    }
+}
+
+/// A failure on the way back is never answered with another move.
+fn failed(_plan: &Plan, s: &State, cause: Cause, then: Reaction, line: String) -> State {
+    let doing = match s.lane {
+        Lane::Forward => Doing::Failed { cause, then, line },
+        Lane::Rollback => Doing::Stuck { paged: false, line },
+    };
+    State { doing, ..s.clone() }
+}
+
+/// An end is legal only where `decide` would have written it.
+fn may_end(plan: &Plan, s: &State, doing: &Doing, outcome: super::RunOutcome) -> bool {
+    matches!(
+        doing,
+        Doing::Planned
+            | Doing::Ready { .. }
+            | Doing::Uncertain { .. }
+            | Doing::Failed { .. }
+            | Doing::Stuck { paged: true, .. }
+    ) && matches!(super::decide(plan, s), super::Next::Note(Event::Ended { outcome: o, .. }) if o == outcome)
+}

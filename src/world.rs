@@ -1,0 +1,83 @@
+//! Everything outside the process, as the steps may reach it: the only door to effects.
+//!
+//! A world is a bag of narrow traits. Live, lab and simulated worlds differ in what is in the bag; no step knows which
+//! one it is in, and there is no `dry_run` flag. People are not in it: whether somebody has to be asked is for the run
+//! machine to decide, so only the driver can ask.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::clock::Clock;
+use crate::probes::Web;
+use crate::routers::TrafficRouter;
+use crate::run::Evidence;
+use crate::secret::Secrets;
+
+/// What a step may touch.
+pub struct World {
+    pub clock: Rc<dyn Clock>,
+    pub routes: BTreeMap<String, Rc<dyn TrafficRouter>>,
+    pub web: Rc<dyn Web>,
+    pub processes: Rc<dyn Processes>,
+    pub secrets: Secrets,
+}
+
+impl World {
+    /// The driver of a route of the plan.
+    pub fn route(&self, name: &str) -> &dyn TrafficRouter {
+        self.routes
+            .get(name)
+            .unwrap_or_else(|| panic!("BUG: the plan names a route `{name}` that the world was built without"))
+            .as_ref()
+    }
+}
+
+/// Child processes.
+#[async_trait(?Send)]
+pub trait Processes {
+    /// Runs a program to its end or to the deadline, then ends its whole process group. `line` sees each line of its
+    /// output as it comes, already split; the caller masks it.
+    async fn run(&self, command: &Command, line: &mut dyn FnMut(Stream, &str)) -> std::io::Result<Exit>;
+}
+
+/// A program to run, without a shell.
+#[derive(Clone, Debug)]
+pub struct Command {
+    pub argv: Vec<String>,
+    pub env: BTreeMap<String, String>,
+    pub directory: Option<String>,
+    pub timeout: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    Stdout,
+    Stderr,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    Status(i32),
+    Signal(i32),
+    TimedOut,
+}
+
+/// Where a step reports what it finds while it works.
+pub trait Scribe {
+    /// Writes evidence into the journal, before the step goes on.
+    fn observed(&self, evidence: Evidence);
+    /// Shows progress on the terminal; nothing of it is kept.
+    fn progress(&self, progress: Progress);
+}
+
+/// How far a waiting or working step is, for the live lines of a terminal.
+#[derive(Clone, Debug, Default)]
+pub struct Progress {
+    /// 0 to `of`.
+    pub done: u64,
+    pub of: u64,
+    pub line: String,
+}
