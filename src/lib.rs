@@ -10,6 +10,7 @@ pub mod probes;
 pub mod report;
 pub mod routers;
 pub mod run;
+pub mod scalar;
 pub mod secret;
 pub mod steps;
 pub mod world;
