@@ -101,6 +101,14 @@ impl Diagnostic {
         let renderer = if color { Renderer::styled() } else { Renderer::plain() };
         renderer.decor_style(DecorStyle::Unicode).render(&[group])
     }
+/// A mistake in the settings of a step, a route or a probe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mistake {
+    /// JSON pointer below the settings, `/checks/0`; empty for the whole.
+    pub at: String,
+    pub message: String,
+    /// What to write instead.
+    pub help: Option<String>,
 }
 
 /// The families of refusals; each has its exit code.

@@ -14,6 +14,7 @@ use anyhow::Result;
 use async_trait::async_trait;
 use serde_json::Value;
 
+pub use crate::diag::Mistake;
 use crate::plan::{Plan, PlannedStep, Resume};
 use crate::run::{Found, Outcome};
 use crate::world::{Scribe, World};
@@ -39,16 +40,6 @@ pub struct Kind {
     pub facts: fn(&Value, &Plan) -> Result<Facts, Vec<Mistake>>,
     /// Builds the step from its settings (a [`PlannedStep::config`] that `facts` has accepted) and the plan.
     pub build: fn(&PlannedStep, &Plan) -> Result<Box<dyn Step>>,
-}
-
-/// A mistake in the settings of a step.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mistake {
-    /// JSON pointer below the settings, `/checks/0`; empty for the whole.
-    pub at: String,
-    pub message: String,
-    /// What to write instead.
-    pub help: Option<String>,
 }
 
 /// What a step's settings say about it.
