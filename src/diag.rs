@@ -37,7 +37,15 @@ pub struct Diagnostic {
 impl Diagnostic {
     pub fn error(code: &'static str, headline: impl Into<String>) -> Self {
         let (label, notes) = (String::new(), Vec::new());
-        Diagnostic { severity: Severity::Error, code, headline: headline.into(), span: None, label, context: None, notes }
+        Diagnostic {
+            severity: Severity::Error,
+            code,
+            headline: headline.into(),
+            span: None,
+            label,
+            context: None,
+            notes,
+        }
     }
 
     pub fn warning(code: &'static str, headline: impl Into<String>) -> Self {
@@ -101,6 +109,8 @@ impl Diagnostic {
         let renderer = if color { Renderer::styled() } else { Renderer::plain() };
         renderer.decor_style(DecorStyle::Unicode).render(&[group])
     }
+}
+
 /// A mistake in the settings of a step, a route or a probe.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mistake {

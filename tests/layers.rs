@@ -29,15 +29,16 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "arm", "clock", "compile", "diag", "drive", "journal", "lab", "people", "plan", "probes", "report", "routers",
-            "run", "runbook", "scalar", "secret", "sign", "sim", "steps", "world",
+            "arm", "clock", "compile", "diag", "drive", "journal", "lab", "people", "plan", "probes", "report",
+            "routers", "run", "runbook", "scalar", "secret", "sign", "sim", "steps", "world",
         ],
     ),
 ];
 
 /// The paths below `crate::` that a line names: `crate::{a::B, c}` gives `a` and `c`.
 fn named(line: &str) -> Vec<String> {
-    let first = |path: &str| path.trim().split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or("").to_string();
+    let first =
+        |path: &str| path.trim().split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or("").to_string();
     line.match_indices("crate::")
         .flat_map(|(at, _)| {
             let rest = &line[at + "crate::".len()..];

@@ -75,7 +75,9 @@ fn answer(plan: &Plan, s: &State, next: Next, dice: u8) -> Vec<Event> {
     match next {
         Next::Note(e) => vec![e],
         Next::Arm if dice == 255 => vec![Event::Refused { why: "no".into() }],
-        Next::Arm => vec![Event::Armed { approvals_ahead: dice % 3 == 0, automatic_used: u32::from(dice % 2), checks: vec![] }],
+        Next::Arm => {
+            vec![Event::Armed { approvals_ahead: dice % 3 == 0, automatic_used: u32::from(dice % 2), checks: vec![] }]
+        }
         Next::Request(step) => vec![Event::ApprovalRequested {
             step,
             id: id(step),
@@ -85,7 +87,8 @@ fn answer(plan: &Plan, s: &State, next: Next, dice: u8) -> Vec<Event> {
         }],
         Next::Await(step) => {
             let n = s.approvals[&step].by.len();
-            let grant = |name: String| Grant { principal: name, evidence: "prompt".into(), key: None, sig: None, prompt: None };
+            let grant =
+                |name: String| Grant { principal: name, evidence: "prompt".into(), key: None, sig: None, prompt: None };
             let request_sha256 = "00".to_string();
             vec![match dice % 5 {
                 0 | 1 => Event::ApprovalGranted { step, id: id(step), request_sha256, grant: grant(format!("rm-{n}")) },
@@ -122,7 +125,13 @@ fn answer(plan: &Plan, s: &State, next: Next, dice: u8) -> Vec<Event> {
                 0..=2 => Outcome::done("done"),
                 3 => Outcome::failed(Cause::Gate, "failed"),
                 4 => Outcome::unknown("lost"),
-                5 => Outcome::Failed { line: "again".into(), cause: Cause::Provider, moved: yes, retry: true, facts: Default::default() },
+                5 => Outcome::Failed {
+                    line: "again".into(),
+                    cause: Cause::Provider,
+                    moved: yes,
+                    retry: true,
+                    facts: Default::default(),
+                },
                 // Died before the end was written; another process takes over.
                 _ => return vec![intent, Event::Resumed { by: by() }],
             };
@@ -155,7 +164,8 @@ fn play(plan: &Plan, tape: &[u8]) -> Played {
         }
         for e in answer(plan, &s, next, *dice) {
             let lane = s.lane;
-            s = evolve(plan, &s, &e).unwrap_or_else(|illegal| panic!("the machine asked for what it refuses: {illegal}"));
+            s = evolve(plan, &s, &e)
+                .unwrap_or_else(|illegal| panic!("the machine asked for what it refuses: {illegal}"));
             turns += u32::from(lane != s.lane);
             log.push(e);
         }

@@ -79,7 +79,10 @@ fn plan() -> Plan {
         slack: None,
         policy: Policy { automatic_at_most: 2, within_s: 86_400, schema_safe: true, schema_reason: None, page: vec![] },
         forward,
-        rollback: vec![step("back", "shift", Resume::Observe, Some((1000, 0))), step("drain", "wait", Resume::Repeat, None)],
+        rollback: vec![
+            step("back", "shift", Resume::Observe, Some((1000, 0))),
+            step("drain", "wait", Resume::Repeat, None),
+        ],
         warnings: vec![],
     }
 }
@@ -211,9 +214,15 @@ const CASES: &[Case] = &[
     ("quiet night", RunOutcome::Completed, Scenario::default),
     ("bad green at 10 %", RunOutcome::RolledBack, || Scenario { green_errors: Some(s(100)), ..Scenario::default() }),
     ("bad green at 100 %", RunOutcome::RolledBack, || Scenario { green_errors: Some(s(500)), ..Scenario::default() }),
-    ("reply of the first write lost", RunOutcome::Completed, || Scenario { writes: vec![Write::ReplyLost], ..Scenario::default() }),
+    ("reply of the first write lost", RunOutcome::Completed, || Scenario {
+        writes: vec![Write::ReplyLost],
+        ..Scenario::default()
+    }),
     ("first write lost", RunOutcome::Completed, || Scenario { writes: vec![Write::Lost], ..Scenario::default() }),
-    ("first write lands late", RunOutcome::Completed, || Scenario { writes: vec![Write::Late(s(9))], ..Scenario::default() }),
+    ("first write lands late", RunOutcome::Completed, || Scenario {
+        writes: vec![Write::Late(s(9))],
+        ..Scenario::default()
+    }),
     ("second write lands late", RunOutcome::Completed, || Scenario {
         writes: vec![Write::Applied, Write::Late(s(9))],
         ..Scenario::default()
@@ -222,7 +231,10 @@ const CASES: &[Case] = &[
         writes: vec![Write::Throttled, Write::Throttled],
         ..Scenario::default()
     }),
-    ("denied at the first write", RunOutcome::Stopped, || Scenario { writes: vec![Write::Denied], ..Scenario::default() }),
+    ("denied at the first write", RunOutcome::Stopped, || Scenario {
+        writes: vec![Write::Denied],
+        ..Scenario::default()
+    }),
     ("denied at the second write", RunOutcome::RolledBack, || Scenario {
         writes: vec![Write::Applied, Write::Denied],
         ..Scenario::default()
@@ -247,8 +259,14 @@ const CASES: &[Case] = &[
         blind: Some((s(90), s(3600))),
         ..Scenario::default()
     }),
-    ("green empty before the first move", RunOutcome::Refused, || Scenario { green_down: Some(s(0)), ..Scenario::default() }),
-    ("green dies while users are on it", RunOutcome::RolledBack, || Scenario { green_down: Some(s(200)), ..Scenario::default() }),
+    ("green empty before the first move", RunOutcome::Refused, || Scenario {
+        green_down: Some(s(0)),
+        ..Scenario::default()
+    }),
+    ("green dies while users are on it", RunOutcome::RolledBack, || Scenario {
+        green_down: Some(s(200)),
+        ..Scenario::default()
+    }),
     ("blue dies too", RunOutcome::Halted, || Scenario {
         green_errors: Some(s(100)),
         blue_down: Some(s(90)),
@@ -260,7 +278,11 @@ const CASES: &[Case] = &[
     }),
     ("refused approval", RunOutcome::RolledBack, || Scenario { approval: Some(false), ..Scenario::default() }),
     ("nobody to approve", RunOutcome::RolledBack, || Scenario { approval: None, ..Scenario::default() }),
-    ("nobody to approve, asked ahead", RunOutcome::Waiting, || Scenario { approval: None, ahead: true, ..Scenario::default() }),
+    ("nobody to approve, asked ahead", RunOutcome::Waiting, || Scenario {
+        approval: None,
+        ahead: true,
+        ..Scenario::default()
+    }),
     ("a breach beats an approval", RunOutcome::RolledBack, || Scenario { breach: Some(s(400)), ..Scenario::default() }),
     ("cap used up, nobody there", RunOutcome::Halted, || Scenario {
         green_errors: Some(s(100)),
@@ -283,8 +305,14 @@ const CASES: &[Case] = &[
 
 /// Wishes of the operator: a crash may lose one that was not written down, so only the invariants are compared.
 const WISHES: &[Case] = &[
-    ("r during the bake", RunOutcome::RolledBack, || Scenario { wishes: vec![rollback_wish(200)], ..Scenario::default() }),
-    ("r before anything moved", RunOutcome::Stopped, || Scenario { wishes: vec![rollback_wish(0)], ..Scenario::default() }),
+    ("r during the bake", RunOutcome::RolledBack, || Scenario {
+        wishes: vec![rollback_wish(200)],
+        ..Scenario::default()
+    }),
+    ("r before anything moved", RunOutcome::Stopped, || Scenario {
+        wishes: vec![rollback_wish(0)],
+        ..Scenario::default()
+    }),
     ("r while a write is on its way", RunOutcome::RolledBack, || Scenario {
         wishes: vec![(Duration::from_millis(20), rollback_wish(0).1)],
         writes: vec![Write::Late(s(9))],
@@ -308,7 +336,10 @@ const WISHES: &[Case] = &[
         wishes: vec![(s(340), Command::Terminate)],
         ..Scenario::default()
     }),
-    ("Ctrl-C twice", RunOutcome::Holding, || Scenario { wishes: vec![(s(200), Command::Leave)], ..Scenario::default() }),
+    ("Ctrl-C twice", RunOutcome::Holding, || Scenario {
+        wishes: vec![(s(200), Command::Leave)],
+        ..Scenario::default()
+    }),
 ];
 
 #[test]

@@ -239,8 +239,7 @@ fn plain_words(error: &Error) -> String {
 
 /// Every key that is given twice, with its first place.
 fn duplicates(text: &str) -> Vec<Diagnostic> {
-    let Ok(raw) = serde_yaml::from_str_with_options::<Spanned<Raw>>(text, options(DuplicateKeyPolicy::LastWins))
-    else {
+    let Ok(raw) = serde_yaml::from_str_with_options::<Spanned<Raw>>(text, options(DuplicateKeyPolicy::LastWins)) else {
         return Vec::new();
     };
     let mut found = Vec::new();
@@ -277,7 +276,8 @@ fn indenting_tab(text: &str) -> Option<usize> {
     for line in text.split_inclusive('\n') {
         let indent = line.len() - line.trim_start_matches(' ').len();
         let body = line.trim();
-        if block.is_some_and(|outer| !body.is_empty() && indent <= outer && !line.trim_start_matches(' ').starts_with('\t'))
+        if block
+            .is_some_and(|outer| !body.is_empty() && indent <= outer && !line.trim_start_matches(' ').starts_with('\t'))
         {
             block = None;
         }
