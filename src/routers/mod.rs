@@ -4,6 +4,11 @@
 //! common to all of them (three witnesses, retries, who may go where) is not theirs: it stands in `steps/shift.rs` and in
 //! the run machine.
 
+#[cfg(feature = "aws")]
+pub mod alb;
+#[cfg(feature = "aws")]
+mod aws;
+
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -19,6 +24,11 @@ use crate::secret::Secret;
 pub trait RouteView {
     /// One line a person recognises the place by.
     fn line(&self) -> String;
+
+    /// The fewest healthy targets a side must have before users may be sent to it.
+    fn min_healthy(&self) -> u32 {
+        1
+    }
 
     /// Reads the split as the provider holds it now.
     async fn read(&self) -> Result<Reading, RouterError>;
@@ -172,4 +182,7 @@ pub struct Kind {
 }
 
 /// Every kind of router.
-pub const KINDS: &[Kind] = &[];
+pub const KINDS: &[Kind] = &[
+    #[cfg(feature = "aws")]
+    alb::KIND,
+];
