@@ -12,6 +12,7 @@ pub mod probes;
 pub mod report;
 pub mod routers;
 pub mod run;
+pub mod runbook;
 pub mod scalar;
 pub mod secret;
 pub mod sim;

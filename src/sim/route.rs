@@ -60,7 +60,7 @@ impl RouteView for SimRoute {
         Ok(Identity { line: "the simulated operator".into(), left: None })
     }
 
-    fn native_way_back(&self, reading: &Reading) -> NativeWayBack {
+    fn native_way_back(&self, _route: &str, reading: &Reading) -> NativeWayBack {
         NativeWayBack { files: Vec::new(), command: format!("put back {}", reading.split) }
     }
 }
