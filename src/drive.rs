@@ -7,18 +7,19 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
+use anyhow::Context;
 use async_trait::async_trait;
 
 use crate::arm::{Keep, arm};
 use crate::diag::Refusal;
 use crate::journal::{Append, JournalError, Record};
 use crate::people::{AfterInterrupt, Answer, Approve, Command, Control, Decision, People};
-use crate::plan::{Lane, Plan, StepRef};
+use crate::plan::{Lane, Plan, PlannedStep, StepRef};
 use crate::report::Reporter;
 use crate::run::{
     Actor, Cause, Event, Evidence, Found, Illegal, Next, Outcome, RunOutcome, State, Wish, decide, evolve, replay,
 };
-use crate::steps::Step;
+use crate::steps::{KINDS, Step};
 use crate::world::{Progress, Scribe, World};
 
 /// How long a call that moves users may go on after Ctrl-C before it counts as lost.
@@ -31,6 +32,19 @@ pub struct Steps {
 }
 
 impl Steps {
+    /// Builds every step of a plan. Fails only for a plan that another version of bgctl made.
+    pub fn of(plan: &Plan) -> anyhow::Result<Self> {
+        let build = |step: &PlannedStep| {
+            let kind = KINDS.iter().find(|kind| kind.name == step.kind);
+            let kind = kind.with_context(|| format!("`{}` is a kind of step this bgctl does not know", step.kind))?;
+            (kind.build)(step, plan).with_context(|| format!("step `{}`", step.id))
+        };
+        Ok(Steps {
+            forward: plan.forward.iter().map(build).collect::<anyhow::Result<_>>()?,
+            rollback: plan.rollback.iter().map(build).collect::<anyhow::Result<_>>()?,
+        })
+    }
+
     fn get(&self, at: StepRef) -> &dyn Step {
         match at.lane {
             Lane::Forward => self.forward[at.index].as_ref(),
