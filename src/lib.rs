@@ -4,6 +4,7 @@ pub mod cli;
 pub mod clock;
 pub mod diag;
 pub mod journal;
+pub mod lab;
 pub mod people;
 pub mod plan;
 pub mod probes;
