@@ -6,6 +6,7 @@ pub mod clock;
 pub mod diag;
 pub mod drive;
 pub mod journal;
+pub mod lab;
 pub mod people;
 pub mod plan;
 pub mod probes;
