@@ -31,6 +31,16 @@ pub struct Diagnostic {
     pub notes: Vec<String>,
 }
 
+/// A mistake in settings, before it is known where in a file they stand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mistake {
+    /// JSON pointer below the settings, `/checks/0`; empty for the whole.
+    pub at: String,
+    pub message: String,
+    /// What to write instead.
+    pub help: Option<String>,
+}
+
 /// The families of refusals; each has its exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {

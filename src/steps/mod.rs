@@ -41,15 +41,7 @@ pub struct Kind {
     pub build: fn(&PlannedStep, &Plan) -> Result<Box<dyn Step>>,
 }
 
-/// A mistake in the settings of a step.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mistake {
-    /// JSON pointer below the settings, `/checks/0`; empty for the whole.
-    pub at: String,
-    pub message: String,
-    /// What to write instead.
-    pub help: Option<String>,
-}
+pub use crate::diag::Mistake;
 
 /// What a step's settings say about it.
 #[derive(Clone, Debug)]
