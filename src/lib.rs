@@ -11,5 +11,6 @@ pub mod report;
 pub mod routers;
 pub mod run;
 pub mod secret;
+pub mod sign;
 pub mod steps;
 pub mod world;
