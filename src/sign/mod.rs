@@ -4,6 +4,9 @@
 //! can check and make each of them. The signing half ([`Signer`]) and the checking half ([`trust`]) share only the
 //! signature's own format. Nothing here decides what a signature permits, and nothing here reads the environment.
 
+pub mod agent;
+pub mod file;
+pub mod hmac;
 pub mod public;
 pub mod session;
 pub mod sshsig;
