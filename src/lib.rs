@@ -16,6 +16,7 @@ pub mod run;
 pub mod runbook;
 pub mod scalar;
 pub mod secret;
+pub mod sign;
 pub mod sim;
 pub mod steps;
 pub mod world;
