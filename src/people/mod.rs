@@ -2,6 +2,10 @@
 //!
 //! Nobody being there is an answer of its own, never a default. Which questions are asked is the run machine's business.
 
+mod control;
+
+pub use control::{Command, Control};
+
 use async_trait::async_trait;
 
 use crate::plan::{ApprovalRule, StepRef};

@@ -3,6 +3,8 @@
 //! A probe measures and says what it saw; whether that is good is judged elsewhere (`run`, `steps`). All of them speak
 //! through [`Web`], so the simulated world answers the very bytes the real probes send.
 
+pub mod gate;
+
 use std::time::Duration;
 
 use async_trait::async_trait;

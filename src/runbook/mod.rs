@@ -1,0 +1,3 @@
+//! The runbook.
+pub mod tree;
+pub mod yaml;
