@@ -7,6 +7,7 @@ mod announce;
 mod bake;
 mod command;
 mod drain;
+mod shift;
 mod smoke;
 mod warm;
 
@@ -56,7 +57,8 @@ pub struct Facts {
 }
 
 /// Every kind of step.
-pub const KINDS: &[Kind] = &[warm::KIND, smoke::KIND, drain::KIND, bake::KIND, command::KIND, announce::KIND];
+pub const KINDS: &[Kind] =
+    &[warm::KIND, smoke::KIND, shift::KIND, drain::KIND, bake::KIND, command::KIND, announce::KIND];
 
 /// Seconds a step gets beyond its own deadline to end what it does and say so.
 const GRACE: u64 = 15;
