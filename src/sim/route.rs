@@ -36,6 +36,7 @@ impl RouteView for SimRoute {
 
     async fn read(&self) -> Result<Reading, RouterError> {
         self.sim.clock.boundary().await;
+        self.sim.clock.sleep(Duration::from_millis(10)).await;
         self.blind()?;
         let split = self.sim.split_ago(self.sim.scenario.staleness);
         Ok(Reading { split, exact: json!(split), remarks: Vec::new() })
@@ -59,7 +60,7 @@ impl RouteView for SimRoute {
         Ok(Identity { line: "the simulated operator".into(), left: None })
     }
 
-    fn native_way_back(&self, reading: &Reading) -> NativeWayBack {
+    fn native_way_back(&self, _route: &str, reading: &Reading) -> NativeWayBack {
         NativeWayBack { files: Vec::new(), command: format!("put back {}", reading.split) }
     }
 }
@@ -75,7 +76,9 @@ impl TrafficRouter for SimRoute {
             return Err(RouterError::new(Trouble::Drift { found }, format!("reads {found}, expected {from}")));
         }
         let n = sim.writes.replace(sim.writes.get() + 1);
-        let fate = sim.scenario.writes.get(n).copied().unwrap_or(Write::Applied);
+        // A permission that is taken away stays away.
+        let denied = sim.scenario.writes.iter().take(n).any(|w| *w == Write::Denied);
+        let fate = if denied { Write::Denied } else { sim.scenario.writes.get(n).copied().unwrap_or(Write::Applied) };
         let apply = || sim.history.borrow_mut().push((sim.clock.time(), to));
         let lost = |what: &str| {
             let mut error = RouterError::new(Trouble::Unreachable, what.to_string());

@@ -7,6 +7,7 @@ mod announce;
 mod bake;
 mod command;
 mod drain;
+mod shift;
 mod smoke;
 mod warm;
 
@@ -14,6 +15,7 @@ use anyhow::Result;
 use async_trait::async_trait;
 use serde_json::Value;
 
+pub use crate::diag::Mistake;
 use crate::plan::{Plan, PlannedStep, Resume};
 use crate::run::{Found, Outcome};
 use crate::world::{Scribe, World};
@@ -41,16 +43,6 @@ pub struct Kind {
     pub build: fn(&PlannedStep, &Plan) -> Result<Box<dyn Step>>,
 }
 
-/// A mistake in the settings of a step.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mistake {
-    /// JSON pointer below the settings, `/checks/0`; empty for the whole.
-    pub at: String,
-    pub message: String,
-    /// What to write instead.
-    pub help: Option<String>,
-}
-
 /// What a step's settings say about it.
 #[derive(Clone, Debug)]
 pub struct Facts {
@@ -65,7 +57,8 @@ pub struct Facts {
 }
 
 /// Every kind of step.
-pub const KINDS: &[Kind] = &[warm::KIND, smoke::KIND, drain::KIND, bake::KIND, command::KIND, announce::KIND];
+pub const KINDS: &[Kind] =
+    &[warm::KIND, smoke::KIND, shift::KIND, drain::KIND, bake::KIND, command::KIND, announce::KIND];
 
 /// Seconds a step gets beyond its own deadline to end what it does and say so.
 const GRACE: u64 = 15;

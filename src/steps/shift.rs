@@ -13,12 +13,12 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Facts, Kind, Mistake, Step};
+use super::{Facts, Kind, Mistake, Review, Step};
 use crate::plan::{Color, Lane, Move, Plan, PlannedRoute, PlannedStep, Resume, SeenAt, Split};
 use crate::probes::Request;
 use crate::routers::{RouterError, TrafficRouter, Trouble};
 use crate::run::{Cause, Evidence, Found, Outcome};
-use crate::scalar::Percent;
+use crate::scalar::{Percent, spoken};
 use crate::world::{Progress, Scribe, World};
 
 pub const KIND: Kind = Kind {
@@ -46,23 +46,22 @@ const PROPAGATION: Duration = Duration::from_secs(60);
 const AT_ONCE: usize = 20;
 
 fn facts(config: &Value, plan: &Plan) -> Result<Facts, Vec<Mistake>> {
-    let mistake = |at: &str, message: String, help: Option<&str>| {
-        vec![Mistake { at: at.into(), message, help: help.map(String::from) }]
-    };
-    let settings: Settings =
-        serde_json::from_value(config.clone()).map_err(|e| mistake("", e.to_string(), None))?;
+    let settings: Settings = super::settings(config)?;
+    let mut review = Review::default();
     let green = match (&settings.green, &settings.blue) {
         (Some(green), None) => green.per_mille(),
         (None, Some(blue)) => 1000 - blue.per_mille(),
         _ => {
-            let message = "a `shift` takes exactly one of `green` and `blue`".into();
-            return Err(mistake("", message, Some("write `green: 10%`, or `blue: 100%` for the way back")));
+            let help = "write `green: 10%`, or `blue: 100%` for the way back";
+            review.wrong("", "a `shift` takes exactly one of `green` and `blue`", Some(help));
+            0
         }
     };
     if !plan.routes.contains_key(&settings.route) {
-        return Err(mistake("/route", format!("there is no route `{}`", settings.route), None));
+        let known = plan.routes.keys().map(|r| format!("`{r}`")).collect::<Vec<_>>().join(", ");
+        review.wrong("/route", format!("there is no route `{}`", settings.route), Some(&format!("known: {known}")));
     }
-    Ok(Facts {
+    review.facts(|| Facts {
         line: format!("shift {} to {}", settings.route, Split::of_green(green)),
         resume: Resume::Observe,
         attempts: 3,
@@ -127,12 +126,7 @@ impl Shift {
         }
     }
 
-    async fn read(
-        &self,
-        route: &dyn TrafficRouter,
-        world: &World,
-        scribe: &dyn Scribe,
-    ) -> Result<Split, RouterError> {
+    async fn read(&self, route: &dyn TrafficRouter, world: &World, scribe: &dyn Scribe) -> Result<Split, RouterError> {
         let start = world.clock.elapsed();
         let split = route.read().await?.split;
         let ms = millis(world.clock.elapsed() - start);
@@ -200,7 +194,12 @@ impl Shift {
     }
 
     /// A read may be older than our write for a moment, so it is repeated until the settle time is over.
-    async fn read_back(&self, route: &dyn TrafficRouter, world: &World, scribe: &dyn Scribe) -> Result<Duration, Doubt> {
+    async fn read_back(
+        &self,
+        route: &dyn TrafficRouter,
+        world: &World,
+        scribe: &dyn Scribe,
+    ) -> Result<Duration, Doubt> {
         let start = world.clock.elapsed();
         let mut pause = Duration::from_millis(50);
         loop {
@@ -260,8 +259,7 @@ impl Shift {
         while left > 0 {
             let now = left.min(AT_ONCE);
             left -= now;
-            let request =
-                || Request { fresh: true, ..Request::get(at.url.clone(), Duration::from_secs(5)) };
+            let request = || Request { fresh: true, ..Request::get(at.url.clone(), Duration::from_secs(5)) };
             for answer in join_all((0..now).map(|_| world.web.exchange(request()))).await {
                 let version = answer.ok().and_then(|r| r.header(&at.header).map(String::from));
                 let place = self.versions.iter().position(|v| Some(v) == version.as_ref());
@@ -281,9 +279,7 @@ enum Doubt {
 fn failure(error: &RouterError) -> Outcome {
     match error.kind {
         _ if error.moved => Outcome::unknown(format!("{error}; whether users moved is not known yet")),
-        Trouble::Drift { found } => {
-            Outcome::failed(Cause::Drift, error.to_string()).with(json!({ "found": found }))
-        }
+        Trouble::Drift { found } => Outcome::failed(Cause::Drift, error.to_string()).with(json!({ "found": found })),
         _ => Outcome::Failed {
             line: match &error.cure {
                 Some(cure) => format!("{error} (cure: {cure})"),
@@ -299,10 +295,6 @@ fn failure(error: &RouterError) -> Outcome {
 
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn spoken(time: Duration) -> String {
-    if time < Duration::from_secs(1) { format!("{}ms", time.as_millis()) } else { format!("{:.1}s", time.as_secs_f64()) }
 }
 
 #[async_trait(?Send)]
