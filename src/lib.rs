@@ -3,9 +3,11 @@
 pub mod arm;
 pub mod cli;
 pub mod clock;
+pub mod compile;
 pub mod diag;
 pub mod drive;
 pub mod journal;
+pub mod lab;
 pub mod people;
 pub mod plan;
 pub mod probes;
