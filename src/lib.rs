@@ -1,8 +1,10 @@
 //! `bgctl`: a runbook executor for blue-green cutovers.
 
+pub mod arm;
 pub mod cli;
 pub mod clock;
 pub mod diag;
+pub mod drive;
 pub mod journal;
 pub mod lab;
 pub mod people;
@@ -11,6 +13,10 @@ pub mod probes;
 pub mod report;
 pub mod routers;
 pub mod run;
+pub mod runbook;
+pub mod scalar;
 pub mod secret;
+pub mod sign;
+pub mod sim;
 pub mod steps;
 pub mod world;

@@ -3,10 +3,19 @@
 //! A step does its work through the [`World`] and says how it ended. It must not decide what only the run may decide:
 //! rollback, approval, retry, budget. It is built from the plan alone, so a resumed run needs no runbook.
 
+mod announce;
+mod bake;
+mod command;
+mod drain;
+mod shift;
+mod smoke;
+mod warm;
+
 use anyhow::Result;
 use async_trait::async_trait;
 use serde_json::Value;
 
+pub use crate::diag::Mistake;
 use crate::plan::{Plan, PlannedStep, Resume};
 use crate::run::{Found, Outcome};
 use crate::world::{Scribe, World};
@@ -34,16 +43,6 @@ pub struct Kind {
     pub build: fn(&PlannedStep, &Plan) -> Result<Box<dyn Step>>,
 }
 
-/// A mistake in the settings of a step.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mistake {
-    /// JSON pointer below the settings, `/checks/0`; empty for the whole.
-    pub at: String,
-    pub message: String,
-    /// What to write instead.
-    pub help: Option<String>,
-}
-
 /// What a step's settings say about it.
 #[derive(Clone, Debug)]
 pub struct Facts {
@@ -58,4 +57,45 @@ pub struct Facts {
 }
 
 /// Every kind of step.
-pub const KINDS: &[Kind] = &[];
+pub const KINDS: &[Kind] =
+    &[warm::KIND, smoke::KIND, shift::KIND, drain::KIND, bake::KIND, command::KIND, announce::KIND];
+
+/// Seconds a step gets beyond its own deadline to end what it does and say so.
+const GRACE: u64 = 15;
+
+/// Settings of one kind; what serde says against them is a mistake of the whole.
+fn settings<T: serde::de::DeserializeOwned>(config: &Value) -> Result<T, Vec<Mistake>> {
+    T::deserialize(config).map_err(|e| vec![Mistake { at: String::new(), message: e.to_string(), help: None }])
+}
+
+/// Collects what is wrong, so that all of it is said at once.
+#[derive(Default)]
+struct Review(Vec<Mistake>);
+
+impl Review {
+    fn wrong(&mut self, at: &str, message: impl Into<String>, help: Option<&str>) {
+        self.0.push(Mistake { at: at.into(), message: message.into(), help: help.map(String::from) });
+    }
+
+    fn path(&mut self, at: &str, path: &str) {
+        if !path.starts_with('/') {
+            self.wrong(at, format!("`{path}` is not a path"), Some("begin it with a slash, such as `/healthz`"));
+        }
+    }
+
+    fn between(&mut self, at: &str, value: u32, least: u32, most: u32) {
+        if !(least..=most).contains(&value) {
+            self.wrong(at, format!("`{value}` is not between {least} and {most}"), None);
+        }
+    }
+
+    fn longer_than_zero(&mut self, at: &str, time: &crate::scalar::Duration) {
+        if time.time.is_zero() {
+            self.wrong(at, "a deadline of zero lets nothing finish", None);
+        }
+    }
+
+    fn facts(self, facts: impl FnOnce() -> Facts) -> Result<Facts, Vec<Mistake>> {
+        if self.0.is_empty() { Ok(facts()) } else { Err(self.0) }
+    }
+}

@@ -1,0 +1,164 @@
+//! `smoke`: synthetic checks straight against one stack. A status of 200 proves nothing: every check looks at content.
+
+use super::{Facts, GRACE, Kind, Mistake, Review, settings};
+use crate::plan::{Plan, Resume};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::plan::Color;
+use crate::scalar::Duration;
+
+pub const KIND: Kind = Kind {
+    name: "smoke",
+    schema: |generator| generator.subschema_for::<Smoke>(),
+    facts,
+    build: |_, _| anyhow::bail!("`smoke` cannot be run yet"),
+};
+
+/// Checks one stack before users reach it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Smoke {
+    /// Which stack: `blue` or `green`.
+    pub stack: Color,
+    /// Named checks, run in this order.
+    #[serde(default)]
+    pub checks: Vec<Check>,
+    /// Pages and what they must show.
+    #[serde(default)]
+    pub expect: Vec<Expect>,
+    /// Where the stack tells its version and colour, for the `version` check.
+    #[serde(default = "version_path")]
+    pub version_path: String,
+    /// A workspace the bot is really installed in; the checks that reach a handler are sent in its name.
+    #[serde(default = "team_id")]
+    pub team_id: String,
+    /// The longest one check may take; Slack itself waits 3 s.
+    #[serde(default = "within")]
+    pub within: Duration,
+}
+
+/// The checks bgctl knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Check {
+    /// The stack names its own version and colour, and its clock agrees with ours.
+    Version,
+    /// Slack signatures: a wrong key, an old timestamp, missing headers and a changed byte are refused.
+    Signature,
+    /// A request signed ten minutes ago is refused.
+    Replay,
+    /// Slack's `url_verification` is answered with the challenge.
+    UrlVerification,
+    /// `/bgctl-smoke` is answered with nonce, colour and version, within 2 s.
+    SlashCommand,
+    /// A button press is acknowledged empty, within 2 s.
+    Button,
+    /// A modal with an invalid value is answered with its errors.
+    Modal,
+    /// A modal opened on the other stack is answered by this one.
+    ModalFromBlue,
+    /// The same signed request, sent to both stacks, is handled by exactly one.
+    ExactlyOnce,
+}
+
+/// A page and what it must show.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Expect {
+    /// The path, with a leading slash.
+    pub path: String,
+    /// The status; 200 when left out.
+    #[serde(default = "ok")]
+    pub status: u16,
+    /// A response header and its exact value, `x-bot-version: v1.4.2`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub header: Option<String>,
+    /// Text the body must hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contains: Option<String>,
+}
+
+fn ok() -> u16 {
+    200
+}
+
+fn version_path() -> String {
+    "/version".into()
+}
+
+fn team_id() -> String {
+    "TBGCTLSMOKE".into()
+}
+
+fn within() -> Duration {
+    Duration::seconds(5)
+}
+
+fn facts(config: &Value, plan: &Plan) -> Result<Facts, Vec<Mistake>> {
+    let smoke: Smoke = settings(config)?;
+    let mut review = Review::default();
+    if smoke.checks.is_empty() && smoke.expect.is_empty() {
+        review.wrong(
+            "",
+            "a smoke test without `checks` and `expect` checks nothing",
+            Some("write `checks: [version]`"),
+        );
+    }
+    if smoke.checks.iter().any(|c| c.needs_slack()) && plan.slack.is_none() {
+        let help = "add a `slack` section with `signing_secret` and `events_path`";
+        review.wrong(
+            "/checks",
+            "these checks sign requests as Slack does, and the runbook has no `slack` section",
+            Some(help),
+        );
+    }
+    review.path("/version_path", &smoke.version_path);
+    review.longer_than_zero("/within", &smoke.within);
+    for (n, expect) in smoke.expect.iter().enumerate() {
+        review.path(&format!("/expect/{n}/path"), &expect.path);
+        if !(100..=599).contains(&expect.status) {
+            review.wrong(&format!("/expect/{n}/status"), format!("`{}` is no HTTP status", expect.status), None);
+        }
+        if expect.header.as_ref().is_some_and(|h| !h.contains(':')) {
+            review.wrong(&format!("/expect/{n}/header"), "a header is written `name: value`", None);
+        }
+    }
+    let count = smoke.checks.len() + smoke.expect.len();
+    let names: Vec<&str> = smoke.checks.iter().map(|c| c.name()).collect();
+    let pages = match smoke.expect.len() {
+        0 => String::new(),
+        1 => " and 1 page".into(),
+        n => format!(" and {n} pages"),
+    };
+    review.facts(|| Facts {
+        line: format!("smoke test {}: {}{pages}", smoke.stack, names.join(", ")),
+        resume: Resume::Repeat,
+        attempts: 1,
+        // A check may send up to a handful of requests one after the other.
+        timeout_s: smoke.within.whole_seconds() * 8 * count as u64 + GRACE,
+        expected_s: 1 + count as u64 / 2,
+        moves: None,
+    })
+}
+
+impl Check {
+    fn name(self) -> &'static str {
+        match self {
+            Check::Version => "version",
+            Check::Signature => "signature",
+            Check::Replay => "replay",
+            Check::UrlVerification => "url-verification",
+            Check::SlashCommand => "slash-command",
+            Check::Button => "button",
+            Check::Modal => "modal",
+            Check::ModalFromBlue => "modal-from-blue",
+            Check::ExactlyOnce => "exactly-once",
+        }
+    }
+
+    fn needs_slack(self) -> bool {
+        self != Check::Version
+    }
+}
