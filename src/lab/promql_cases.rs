@@ -124,8 +124,12 @@ fn queries_have_the_values_worked_out_by_hand() {
         ("up * on (color) idle_total".into(), "{color=blue} 4"),
         (
             "up * ignoring (color) vector(3)".into(),
-            "failed: found duplicate series for the match group on the left \
-          hand-side of the operation; many-to-many matching not allowed: matching labels must be unique on one side",
+            "failed: multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)",
+        ),
+        (
+            "vector(3) * ignoring (color) up".into(),
+            "failed: found duplicate series for the match group on the right hand-side of the operation; \
+             many-to-many matching not allowed: matching labels must be unique on one side",
         ),
         ("up and on (color) idle_total".into(), "{__name__=up,color=blue} 1"),
         ("up unless on (color) idle_total".into(), "{__name__=up,color=green} 1"),

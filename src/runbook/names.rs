@@ -16,7 +16,9 @@ pub fn check(tree: &Node) -> Vec<Diagnostic> {
     for section in ["routes", "gates", "roles", "variables"] {
         for entry in tree.get(section).map(Node::entries).unwrap_or_default() {
             if let Some(complaint) = format::complaint("name", &entry.key) {
-                names.found.push(Diagnostic::error("BG0104", complaint).at(entry.key_span.clone(), "take another name"));
+                names
+                    .found
+                    .push(Diagnostic::error("BG0104", complaint).at(entry.key_span.clone(), "take another name"));
             }
         }
     }
@@ -71,9 +73,8 @@ impl Names<'_> {
                 [] => format!("the runbook has no `{section}`"),
                 _ => meant(name, known.iter().map(|entry| entry.key.as_str())),
             };
-            self.found.push(
-                Diagnostic::error("BG0110", format!("there is no {what} `{name}`")).at(node.span.clone(), label),
-            );
+            self.found
+                .push(Diagnostic::error("BG0110", format!("there is no {what} `{name}`")).at(node.span.clone(), label));
         }
     }
 }

@@ -39,7 +39,10 @@ impl Runbook {
         for (name, span) in &self.missing {
             refusal = refusal.place(format!("{}    ${{var.{name}}}", at(source, span.start)));
         }
-        Some(refusal.next(format!("add --var {name}=VALUE, or set BGCTL_VAR_{name}, or give it a value under `variables`")))
+        Some(
+            refusal
+                .next(format!("add --var {name}=VALUE, or set BGCTL_VAR_{name}, or give it a value under `variables`")),
+        )
     }
 }
 
@@ -48,8 +51,7 @@ fn env_name(reference: &str) -> Option<&str> {
 }
 
 fn at(source: &Source, byte: usize) -> String {
-    let (line, column) =
-        Diagnostic::error("BG0201", "").at(byte..byte, "").line_column(&source.text).unwrap_or((1, 1));
+    let (line, column) = Diagnostic::error("BG0201", "").at(byte..byte, "").line_column(&source.text).unwrap_or((1, 1));
     format!("{}:{line}:{column}", source.path)
 }
 

@@ -108,7 +108,8 @@ impl<'s> Walk<'s> {
         let open: Vec<&'s Value> = shapes.iter().map(|s| self.resolve(s)).filter(|s| s["type"] != "null").collect();
         let number = matches!(&node.value, Tree::Scalar { text, plain: true } if number(text).is_some());
         let fits = |schema: &&&Value| {
-            let kind = schema["type"].as_str().unwrap_or(if schema.get("properties").is_some() { "object" } else { "" });
+            let kind =
+                schema["type"].as_str().unwrap_or(if schema.get("properties").is_some() { "object" } else { "" });
             match &node.value {
                 Tree::Map(_) => kind == "object",
                 Tree::List(_) => kind == "array",
@@ -143,7 +144,12 @@ impl<'s> Walk<'s> {
         if types.contains(&"boolean") {
             return match text {
                 "true" | "false" if plain => Value::Bool(text == "true"),
-                _ => self.wrong(node, place, &format!("`{text}` is neither `true` nor `false`"), "write `true` or `false`"),
+                _ => self.wrong(
+                    node,
+                    place,
+                    &format!("`{text}` is neither `true` nor `false`"),
+                    "write `true` or `false`",
+                ),
             };
         }
         if !types.contains(&"integer") && !types.contains(&"number") {
@@ -212,7 +218,11 @@ impl<'s> Walk<'s> {
     /// A reference where a value has to be known before the run.
     fn reference(&mut self, node: &Node, text: &str, place: &Place) -> Value {
         let variable = text.contains("${var.");
-        let label = if variable { "give it with `--var NAME=VALUE`, or a value under `variables`" } else { "write the value itself" };
+        let label = if variable {
+            "give it with `--var NAME=VALUE`, or a value under `variables`"
+        } else {
+            "write the value itself"
+        };
         let headline = match variable {
             true => format!("{} has to be known here, and `{text}` has no value yet", place.what),
             false => format!("{} cannot be a reference", place.what),
@@ -270,7 +280,8 @@ impl<'s> Walk<'s> {
                 }
             }
         }
-        for missing in schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str) {
+        for missing in schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
+        {
             if entries.iter().any(|entry| entry.key == missing) {
                 continue;
             }
@@ -336,16 +347,20 @@ impl<'s> Walk<'s> {
                 );
             }
             [first, second, ..] => self.found.push(
-                Diagnostic::error("BG0108", format!("{} is two things: `{}` and `{}`", place.what, first.key, second.key))
-                    .at(second.key_span.clone(), "only one of them; make it a step or route of its own")
-                    .context(first.key_span.clone(), "the first one"),
+                Diagnostic::error(
+                    "BG0108",
+                    format!("{} is two things: `{}` and `{}`", place.what, first.key, second.key),
+                )
+                .at(second.key_span.clone(), "only one of them; make it a step or route of its own")
+                .context(first.key_span.clone(), "the first one"),
             ),
         }
     }
 
     fn wrong(&mut self, node: &Node, place: &Place, what: &str, label: &str) -> Value {
         // A value that is left out has no bytes of its own: its key is pointed at.
-        let span = if node.value == Tree::Null { place.key.clone().unwrap_or(node.span.clone()) } else { node.span.clone() };
+        let span =
+            if node.value == Tree::Null { place.key.clone().unwrap_or(node.span.clone()) } else { node.span.clone() };
         self.found.push(Diagnostic::error("BG0104", format!("{}: {what}", place.what)).at(span, label));
         Value::Null
     }
