@@ -3,6 +3,7 @@
 pub mod arm;
 pub mod cli;
 pub mod clock;
+pub mod compile;
 pub mod diag;
 pub mod drive;
 pub mod journal;

@@ -202,9 +202,9 @@ pub struct Dedup {
 pub struct SchemaChange {
     /// The kind of migration.
     pub change: Change,
-    /// Whether blue can read what green writes.
+    /// Whether blue can read what green writes. Left out it is unknown, except where nothing changes.
     #[serde(default)]
-    pub green_writes: GreenWrites,
+    pub green_writes: Option<GreenWrites>,
     /// The folder of the migrations.
     #[serde(default)]
     pub migrations: Option<String>,
@@ -232,12 +232,11 @@ pub enum Change {
 }
 
 /// Whether blue can read what green writes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum GreenWrites {
     Compatible,
     Incompatible,
-    #[default]
     Unknown,
 }
 
