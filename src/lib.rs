@@ -7,6 +7,7 @@ pub mod journal;
 pub mod people;
 pub mod plan;
 pub mod probes;
+pub mod processes;
 pub mod report;
 pub mod routers;
 pub mod run;
