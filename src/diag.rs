@@ -7,6 +7,9 @@
 use std::fmt;
 use std::ops::Range;
 
+use annotate_snippets::renderer::DecorStyle;
+use annotate_snippets::{AnnotationKind, Level, Origin, Renderer, Snippet};
+
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
@@ -31,7 +34,84 @@ pub struct Diagnostic {
     pub notes: Vec<String>,
 }
 
-/// A mistake in settings, before it is known where in a file they stand.
+impl Diagnostic {
+    pub fn error(code: &'static str, headline: impl Into<String>) -> Self {
+        let (label, notes) = (String::new(), Vec::new());
+        Diagnostic {
+            severity: Severity::Error,
+            code,
+            headline: headline.into(),
+            span: None,
+            label,
+            context: None,
+            notes,
+        }
+    }
+
+    pub fn warning(code: &'static str, headline: impl Into<String>) -> Self {
+        Diagnostic { severity: Severity::Warning, ..Diagnostic::error(code, headline) }
+    }
+
+    /// The bytes the caret stands under, and what stands beside it.
+    pub fn at(mut self, span: Range<usize>, label: impl Into<String>) -> Self {
+        self.span = Some(span);
+        self.label = label.into();
+        self
+    }
+
+    pub fn context(mut self, span: Range<usize>, label: impl Into<String>) -> Self {
+        self.context = Some((span, label.into()));
+        self
+    }
+
+    pub fn note(mut self, note: impl Into<String>) -> Self {
+        self.notes.push(note.into());
+        self
+    }
+
+    /// Line and column of the caret, both from 1, columns in characters.
+    pub fn line_column(&self, text: &str) -> Option<(usize, usize)> {
+        let start = self.span.as_ref()?.start.min(text.len());
+        let before = &text[..start];
+        let line_start = before.rfind('\n').map_or(0, |n| n + 1);
+        let line = before.bytes().filter(|b| *b == b'\n').count() + 1;
+        Some((line, before[line_start..].chars().count() + 1))
+    }
+
+    /// The mistake with its source line and caret, as a block of lines. `path` and `text` are those of the file.
+    pub fn render(&self, path: &str, text: &str, color: bool) -> String {
+        let level = match self.severity {
+            Severity::Error => Level::ERROR,
+            Severity::Warning => Level::WARNING,
+        };
+        let title = level.primary_title(self.headline.as_str()).id(self.code);
+        let mut group = match &self.span {
+            None => title.element(Origin::path(path)),
+            Some(span) => {
+                // Only the lines that are shown are handed over: a long file costs no more than a short one.
+                let spans = [Some(span), self.context.as_ref().map(|(span, _)| span)].into_iter().flatten();
+                let (first, last) = spans.fold((text.len(), 0), |(a, b), s| (a.min(s.start), b.max(s.end)));
+                let from = text[..first].rfind('\n').map_or(0, |n| n + 1);
+                let to = text[last..].find('\n').map_or(text.len(), |n| last + n);
+                let line = text[..from].bytes().filter(|b| *b == b'\n').count() + 1;
+                let below = |span: &Range<usize>| span.start - from..span.end.max(span.start) - from;
+                let mut snippet = Snippet::source(&text[from..to]).line_start(line).path(path).fold(true);
+                snippet = snippet.annotation(AnnotationKind::Primary.span(below(span)).label(self.label.as_str()));
+                if let Some((span, label)) = &self.context {
+                    snippet = snippet.annotation(AnnotationKind::Context.span(below(span)).label(label.as_str()));
+                }
+                title.element(snippet)
+            }
+        };
+        for note in &self.notes {
+            group = group.element(Level::NOTE.message(note.as_str()));
+        }
+        let renderer = if color { Renderer::styled() } else { Renderer::plain() };
+        renderer.decor_style(DecorStyle::Unicode).render(&[group])
+    }
+}
+
+/// A mistake in the settings of a step, a route or a probe.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mistake {
     /// JSON pointer below the settings, `/checks/0`; empty for the whole.

@@ -315,6 +315,23 @@ impl Plan {
     pub fn canonical(&self) -> String {
         serde_json::to_string(self).expect("BUG: a plan is plain data")
     }
+
+    /// What approvals and journal are bound to: SHA-256 of [`Plan::canonical`], in hex.
+    pub fn id(&self) -> String {
+        sha256(self.canonical().as_bytes())
+    }
+}
+
+impl PlannedStep {
+    /// SHA-256 of the step with all its settings, in hex: an approval of one step holds for nothing else.
+    pub fn sha256(&self) -> String {
+        sha256(serde_json::to_string(self).expect("BUG: a step is plain data").as_bytes())
+    }
+}
+
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    use sha2::{Digest, Sha256};
+    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
 }
 
 /// A step by its place.

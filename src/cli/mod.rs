@@ -2,6 +2,8 @@
 //!
 //! One file a command: an `Args` struct and a `run` function.
 
+pub mod check;
 mod exit;
+pub mod schema;
 
 pub use exit::Exit;

@@ -4,18 +4,31 @@
 //! common to all of them (three witnesses, retries, who may go where) is not theirs: it stands in `steps/shift.rs` and in
 //! the run machine.
 
+#[cfg(feature = "aws")]
+pub mod alb;
+#[cfg(feature = "aws")]
+mod aws;
+
+use std::rc::Rc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::Value;
 
+use crate::diag::Mistake;
 use crate::plan::{Color, Split};
+use crate::secret::Secret;
 
 /// The reading side of a route. Plan, check and status hold only this, so they cannot move anybody.
 #[async_trait(?Send)]
 pub trait RouteView {
     /// One line a person recognises the place by.
     fn line(&self) -> String;
+
+    /// The fewest healthy targets a side must have before users may be sent to it.
+    fn min_healthy(&self) -> u32 {
+        1
+    }
 
     /// Reads the split as the provider holds it now.
     async fn read(&self) -> Result<Reading, RouterError>;
@@ -29,8 +42,9 @@ pub trait RouteView {
     /// Proves who we are to the provider and until when: `role bgctl-prod in 1234, session 58m left`.
     async fn identity(&self) -> Result<Identity, RouterError>;
 
-    /// The files and the shell command that send everybody back to the split of `reading` without bgctl.
-    fn native_way_back(&self, reading: &Reading) -> NativeWayBack;
+    /// The files and the shell command that send everybody back to the split of `reading` without bgctl. The files'
+    /// names begin with the name of the route.
+    fn native_way_back(&self, route: &str, reading: &Reading) -> NativeWayBack;
 }
 
 /// A route that can be moved.
@@ -139,15 +153,36 @@ impl RouterError {
     }
 }
 
+/// How providers are reached where that is not what their own tools would do. The default is what they would do; `cli`
+/// fills it from flags, the lab with its own address.
+#[derive(Clone, Debug, Default)]
+pub struct Access {
+    pub aws: AwsAccess,
+}
+
+/// What differs from how every AWS tool finds its endpoint and its credentials.
+#[derive(Clone, Debug, Default)]
+pub struct AwsAccess {
+    /// A base URL that is asked in place of the regional ones.
+    pub endpoint: Option<String>,
+    /// A profile of the AWS configuration files.
+    pub profile: Option<String>,
+    /// Access key id and secret access key.
+    pub keys: Option<(String, Secret)>,
+}
+
 /// A kind of router: its name in YAML, its settings, and how one is opened.
 pub struct Kind {
     pub name: &'static str,
     /// JSON Schema of the settings.
     pub schema: fn(&mut schemars::SchemaGenerator) -> schemars::Schema,
-    /// Opens the reading side. Asks nothing of the provider yet.
-    pub view: fn(&Value) -> anyhow::Result<std::rc::Rc<dyn RouteView>>,
-    pub open: fn(&Value) -> anyhow::Result<std::rc::Rc<dyn TrafficRouter>>,
+    /// Opens the reading side, or names every mistake in the settings. Asks nothing of the provider yet.
+    pub view: fn(&Value, &Access) -> Result<Rc<dyn RouteView>, Vec<Mistake>>,
+    pub open: fn(&Value, &Access) -> Result<Rc<dyn TrafficRouter>, Vec<Mistake>>,
 }
 
 /// Every kind of router.
-pub const KINDS: &[Kind] = &[];
+pub const KINDS: &[Kind] = &[
+    #[cfg(feature = "aws")]
+    alb::KIND,
+];

@@ -8,6 +8,7 @@ mod bake;
 mod command;
 mod drain;
 mod gates;
+mod shift;
 mod smoke;
 mod warm;
 pub mod watch;
@@ -16,6 +17,7 @@ use anyhow::Result;
 use async_trait::async_trait;
 use serde_json::Value;
 
+pub use crate::diag::Mistake;
 use crate::plan::{Plan, PlannedStep, Resume};
 use crate::run::{Found, Outcome};
 use crate::world::{Scribe, World};
@@ -43,8 +45,6 @@ pub struct Kind {
     pub build: fn(&PlannedStep, &Plan) -> Result<Box<dyn Step>>,
 }
 
-pub use crate::diag::Mistake;
-
 /// What a step's settings say about it.
 #[derive(Clone, Debug)]
 pub struct Facts {
@@ -59,7 +59,8 @@ pub struct Facts {
 }
 
 /// Every kind of step.
-pub const KINDS: &[Kind] = &[warm::KIND, smoke::KIND, drain::KIND, bake::KIND, command::KIND, announce::KIND];
+pub const KINDS: &[Kind] =
+    &[warm::KIND, smoke::KIND, shift::KIND, drain::KIND, bake::KIND, command::KIND, announce::KIND];
 
 /// Seconds a step gets beyond its own deadline to end what it does and say so.
 const GRACE: u64 = 15;

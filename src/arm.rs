@@ -1,0 +1,127 @@
+//! Preflight: nothing may move before the way back is computed, its credentials have answered and blue's health is known.
+//!
+//! It only reads. What it finds out is in the record of arming; what it refuses has a headline, a cause and a next command.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::diag::{Kind, Refusal};
+use crate::plan::{Color, Plan, PlannedRoute, Purpose};
+use crate::routers::{NativeWayBack, RouteView, RouterError, Trouble};
+use crate::world::World;
+
+/// Stores the way back of a route where a person finds it without us.
+pub type Keep<'a> = dyn Fn(&str, &NativeWayBack) -> std::io::Result<()> + 'a;
+
+/// Checks everything that can be checked without moving anybody. The answer goes into the record `rollback.armed`.
+pub async fn arm(plan: &Plan, world: &World, keep: &Keep<'_>) -> Result<Vec<Value>, Refusal> {
+    let mut checks = Vec::new();
+    for (name, planned) in &plan.routes {
+        let route = world.route(name);
+        let reading = route.read().await.map_err(|e| refused(&e, planned))?;
+        let users = format!("{}, read just now at {}", reading.split, planned.line);
+        if plan.purpose != Purpose::Cutover {
+            checks.push(json!({ "route": name, "users": reading.split, "line": format!("{name}: {}", reading.split) }));
+            continue;
+        }
+        if reading.split != planned.before {
+            return Err(drift(plan, planned, &users));
+        }
+        if let Some(owner) = route.controller().await.map_err(|e| refused(&e, planned))? {
+            return Err(Refusal::new(Kind::Denied, "BG0305", format!("{} belongs to {owner}", planned.line))
+                .cause("a controller that writes this place by itself would undo every shift")
+                .users(format!("{users}. Nothing was changed."))
+                .next("let that controller do the cutover, or take the route away from it first"));
+        }
+        for stack in Color::BOTH {
+            checks.push(healthy(name, planned, route, stack, &users).await?);
+        }
+        let identity = route.identity().await.map_err(|e| refused(&e, planned))?;
+        let longest: u64 = plan.forward.iter().chain(&plan.rollback).map(|s| s.expected_s).sum();
+        if identity.left.is_some_and(|left| left < Duration::from_secs(longest)) {
+            return Err(Refusal::new(
+                Kind::Denied,
+                "BG0212",
+                "the credentials end before the way back would be walked",
+            )
+            .place(identity.line)
+            .cause(format!("the plan takes about {longest}s; the rollback at its end must still be allowed"))
+            .users(format!("{users}. Nothing was changed."))
+            .next("renew the session, then the same command again"));
+        }
+        keep(name, &route.native_way_back(name, &reading)).map_err(|e| {
+            Refusal::new(Kind::Environment, "BG0601", "the way back cannot be stored")
+                .cause(e.to_string())
+                .users(format!("{users}. Nothing was changed."))
+                .next("free space or fix permissions of the run's folder, then the same command again")
+        })?;
+        checks.push(json!({
+            "route": name, "users": reading.split, "identity": identity.line, "prior": reading.exact,
+            "line": format!("{name}: {}, way back stored, {}", reading.split, identity.line),
+        }));
+    }
+    Ok(checks)
+}
+
+async fn healthy(
+    name: &str,
+    planned: &PlannedRoute,
+    route: &dyn RouteView,
+    stack: Color,
+    users: &str,
+) -> Result<Value, Refusal> {
+    let health = route.health(stack).await.map_err(|e| refused(&e, planned))?;
+    if health.healthy < planned.min_healthy {
+        let mut refusal = Refusal::new(
+            Kind::Stopped,
+            "BG0303",
+            format!(
+                "{stack} cannot take users: {} of {} targets healthy, {} needed",
+                health.healthy, health.total, planned.min_healthy
+            ),
+        )
+        .place(planned.line.clone());
+        for line in &health.ailing {
+            refusal = refusal.place(format!("  {line}"));
+        }
+        return Err(refusal
+            .cause(match stack {
+                Color::Green => "users may only be sent to a side that is well",
+                Color::Blue => "without a healthy blue there is no way back",
+            })
+            .users(format!("{users}. Nothing was changed."))
+            .next("mend the targets, then the same command again"));
+    }
+    let line = format!("{name}: {stack} {}/{} healthy", health.healthy, health.total);
+    Ok(json!({ "route": name, "stack": stack.name(), "healthy": health.healthy, "total": health.total, "line": line }))
+}
+
+/// The world is not what the plan saw.
+pub fn drift(plan: &Plan, planned: &PlannedRoute, users: &str) -> Refusal {
+    Refusal::new(Kind::Drift, "BG0304", "live weights are not what the plan saw")
+        .place(format!("{}: the plan saw {}", planned.line, planned.before))
+        .cause("someone or something else moved users since the plan was made, or a run is still open")
+        .users(format!("{users}. Nothing was changed by this command."))
+        .next("bgctl status                       who moves this route")
+        .next(format!("bgctl plan {}    a new plan from what is live now", plan.runbook))
+}
+
+/// A router's trouble before anything moved.
+pub fn refused(error: &RouterError, planned: &PlannedRoute) -> Refusal {
+    let (kind, code) = match error.kind {
+        Trouble::Drift { .. } => (Kind::Drift, "BG0304"),
+        Trouble::NotFound => (Kind::Invalid, "BG0302"),
+        Trouble::Invalid => (Kind::Invalid, "BG0306"),
+        Trouble::NoCredentials => (Kind::Denied, "BG0211"),
+        Trouble::Denied => (Kind::Denied, "BG0213"),
+        Trouble::Throttled | Trouble::Unreachable => (Kind::Unreachable, "BG0214"),
+    };
+    let refusal = Refusal::new(kind, code, error.what.clone())
+        .place(planned.line.clone())
+        .users("unknown, the provider gave no answer about them. Nothing was changed.");
+    match &error.cure {
+        Some(cure) => refusal.next(cure.clone()).next("then the same command again"),
+        None => refusal.next("the same command again"),
+    }
+}

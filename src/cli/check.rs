@@ -1,0 +1,232 @@
+//! `bgctl check`: every mistake of every file at once. No system is asked.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::Exit;
+use crate::compile::{self, Compiled};
+use crate::diag::{Diagnostic, Refusal, Severity};
+use crate::plan::{Lane, Plan};
+use crate::runbook::{Inputs, Language, Runbook, Source, sorted};
+use crate::scalar::spoken;
+
+/// At most this many mistakes of one file are drawn.
+const SHOWN: usize = 20;
+
+/// Check runbooks: every mistake at once, with its place. Asks no system and changes nothing.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// Runbook files.
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<String>,
+    /// Warnings count as mistakes.
+    #[arg(long)]
+    pub strict: bool,
+    /// Give a variable its value.
+    #[arg(long = "var", value_name = "NAME=VALUE", value_parser = variable)]
+    pub vars: Vec<(String, String)>,
+    /// Read the files with the two stacks exchanged.
+    #[arg(long)]
+    pub swap: bool,
+    /// `json` for machines.
+    #[arg(short, long, value_name = "FORMAT", value_parser = ["text", "json"], default_value = "text")]
+    pub output: String,
+}
+
+/// `name=value`, as `--var` takes it.
+pub fn variable(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.into(), value.into())),
+        _ => Err("write it as NAME=VALUE".into()),
+    }
+}
+
+/// Values for `${var.name}`: `--var` first, then `BGCTL_VAR_name`.
+pub fn inputs(vars: &[(String, String)], env: &BTreeMap<String, String>) -> Inputs {
+    let ambient =
+        env.iter().filter_map(|(name, value)| Some((name.strip_prefix("BGCTL_VAR_")?.into(), value.clone()))).collect();
+    Inputs { given: vars.iter().cloned().collect(), ambient }
+}
+
+/// What became of one file.
+struct Checked {
+    source: Source,
+    found: Vec<Diagnostic>,
+    good: Option<(Runbook, Plan)>,
+}
+
+pub fn run(
+    args: &Args,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+    env: &BTreeMap<String, String>,
+    color: bool,
+) -> std::io::Result<Exit> {
+    let language = Language::default();
+    let inputs = inputs(&args.vars, env);
+    let mut exit = Exit::Success;
+    let mut report = Vec::new();
+    for path in &args.files {
+        let source = match Source::read(path) {
+            Ok(source) => source,
+            Err(refusal) => {
+                exit = Exit::Invalid;
+                match args.output.as_str() {
+                    "json" => report.push(unread(path, &refusal)),
+                    _ => write!(err, "{refusal}")?,
+                }
+                continue;
+            }
+        };
+        let checked = check(&language, source, &inputs, args.swap, env);
+        let bad = checked.found.iter().any(|d| d.severity == Severity::Error || args.strict);
+        if bad {
+            exit = Exit::Invalid;
+        }
+        match args.output.as_str() {
+            "json" => report.push(machine(&checked, bad)),
+            _ => text(&checked, bad, out, err, color)?,
+        }
+    }
+    if args.output == "json" {
+        writeln!(out, "{}", json!({ "ok": exit == Exit::Success, "files": report }))?;
+    }
+    Ok(exit)
+}
+
+fn check(language: &Language, source: Source, inputs: &Inputs, swap: bool, env: &BTreeMap<String, String>) -> Checked {
+    match language.parse(&source, inputs) {
+        Err(found) => Checked { source, found, good: None },
+        Ok(runbook) => match compile::compile(&source, &runbook, None, swap) {
+            Err(mut found) => {
+                found.extend(runbook.unset(env));
+                Checked { source, found: sorted(found), good: None }
+            }
+            Ok(Compiled { plan, mut warnings }) => {
+                warnings.extend(runbook.unset(env));
+                Checked { source, found: sorted(warnings), good: Some((runbook, plan)) }
+            }
+        },
+    }
+}
+
+fn text(checked: &Checked, bad: bool, out: &mut dyn Write, err: &mut dyn Write, color: bool) -> std::io::Result<()> {
+    let Source { path, text } = &checked.source;
+    let (errors, warnings): (Vec<_>, Vec<_>) = checked.found.iter().partition(|d| d.severity == Severity::Error);
+    // A file with errors shows those first: warnings can wait until it is right.
+    let shown: Vec<&Diagnostic> = errors.iter().chain(&warnings).copied().collect();
+    if bad {
+        for diagnostic in shown.iter().take(SHOWN) {
+            writeln!(err, "{}", diagnostic.render(path, text, color))?;
+        }
+        if shown.len() > SHOWN {
+            writeln!(err, "and {} more", shown.len() - SHOWN)?;
+        }
+        let counts = match (errors.len(), warnings.len()) {
+            (0, w) => format!("{} (--strict)", counted(w, "warning")),
+            (e, 0) => counted(e, "error"),
+            (e, w) => format!("{}, {}", counted(e, "error"), counted(w, "warning")),
+        };
+        writeln!(err, "{counts} in {path} · nothing was asked of any system, nothing changed")?;
+        let code = shown.first().map_or("BG0101", |d| d.code);
+        return writeln!(err, "next: fix, then bgctl check {path}        more: bgctl explain {code}");
+    }
+    let Some((runbook, plan)) = &checked.good else { return Ok(()) };
+    writeln!(out, "{path} · {} · {} · {}", plan.service, plan.environment, counted(plan.forward.len(), "step"))?;
+    writeln!(out)?;
+    for (name, line) in summary(runbook, plan) {
+        writeln!(out, "  ✓ {name:<12} {line}")?;
+    }
+    writeln!(out, "  – {:<12} not asked: `bgctl plan` reads what is live", "live")?;
+    if !warnings.is_empty() {
+        writeln!(out)?;
+        for warning in &warnings {
+            let line = warning.line_column(text).map_or_else(|| path.clone(), |(line, _)| format!("{path}:{line}"));
+            writeln!(out, "  ! {line}: {} [{}]", warning.headline, warning.code)?;
+            if !warning.label.is_empty() {
+                writeln!(out, "    {}", warning.label)?;
+            }
+        }
+    }
+    writeln!(out)?;
+    match warnings.len() {
+        0 => writeln!(out, "ready · nothing was asked of any system, nothing changed")?,
+        n => writeln!(out, "ready with {} · nothing was asked of any system, nothing changed", counted(n, "warning"))?,
+    }
+    writeln!(out, "next: bgctl plan {path}")
+}
+
+/// One line for each thing that was found in order.
+fn summary(runbook: &Runbook, plan: &Plan) -> Vec<(&'static str, String)> {
+    let approvals = plan.forward.iter().chain(&plan.rollback).filter(|step| step.approval.is_some()).count();
+    let seconds: u64 = plan.lane(Lane::Forward).iter().map(|step| step.expected_s).sum();
+    let moves = plan.forward.iter().filter(|step| step.moves.is_some()).count();
+    let back: Vec<&str> = plan.rollback.iter().filter(|s| s.moves.is_some()).map(|s| s.id.as_str()).collect();
+    let mut lines = vec![
+        (
+            "syntax",
+            format!(
+                "{}, {}, {}",
+                counted(plan.forward.len() + plan.rollback.len(), "step"),
+                counted(plan.gates.len(), "gate"),
+                counted(approvals, "approval"),
+            ),
+        ),
+        (
+            "moves",
+            format!(
+                "{}, about {} in all when nothing is wrong",
+                counted(moves, "shift"),
+                spoken(Duration::from_secs(seconds))
+            ),
+        ),
+        ("way back", format!("one call for each route: {}", back.join(", "))),
+    ];
+    if !runbook.document.variables.is_empty() {
+        let all = runbook.document.variables.len();
+        let missing: Vec<&str> = runbook.missing.keys().map(String::as_str).collect();
+        lines.push(match missing.as_slice() {
+            [] => ("variables", format!("{all} declared, all have values")),
+            names => ("variables", format!("{all} declared, to be given when it runs: {}", names.join(", "))),
+        });
+    }
+    if !runbook.references.is_empty() {
+        let mut names: Vec<&str> = runbook.references.iter().map(|r| r.text.as_str()).collect();
+        names.sort_unstable();
+        names.dedup();
+        lines.push(("references", format!("{}, never printed: {}", names.len(), names.join(", "))));
+    }
+    lines
+}
+
+fn counted(n: usize, what: &str) -> String {
+    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
+}
+
+fn machine(checked: &Checked, bad: bool) -> Value {
+    let Source { path, text } = &checked.source;
+    let found: Vec<Value> = checked
+        .found
+        .iter()
+        .map(|d| {
+            let (line, column) = d.line_column(text).unzip();
+            json!({
+                "severity": if d.severity == Severity::Error { "error" } else { "warning" },
+                "code": d.code, "headline": d.headline, "line": line, "column": column,
+                "label": d.label, "notes": d.notes,
+            })
+        })
+        .collect();
+    json!({ "file": path, "ok": !bad, "found": found })
+}
+
+fn unread(path: &str, refusal: &Refusal) -> Value {
+    let found = json!({
+        "severity": "error", "code": refusal.code, "headline": refusal.headline, "line": null, "column": null,
+        "label": refusal.cause.join("; "), "notes": refusal.next,
+    });
+    json!({ "file": path, "ok": false, "found": [found] })
+}

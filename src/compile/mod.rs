@@ -1,0 +1,268 @@
+//! From a runbook and what is live to a plan, or to every mistake at once.
+//!
+//! Nothing is asked of any system here: what is live comes in as [`Facts`]. The plan that comes out leaves no choice open
+//! that would change what happens, and says in `warnings` what it takes on the operator's word.
+
+mod lane;
+mod lines;
+mod people;
+mod schema;
+mod way_back;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::diag::{Diagnostic, Mistake, Severity};
+use crate::plan::{Color, Lane, Plan, PlannedRoute, Policy, Purpose, SeenAt, Split, Stack};
+use crate::routers::Access;
+use crate::runbook::{Node, Runbook, SlackMode, Source, sorted};
+use lane::Walker;
+use lines::Lines;
+
+/// What was read from the live world.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// For each route the line a person recognises it by, and the split it has.
+    pub routes: BTreeMap<String, (String, Split)>,
+}
+
+/// A plan, with the warnings as they are shown beside the file.
+#[derive(Clone, Debug)]
+pub struct Compiled {
+    pub plan: Plan,
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// The longest a single wait may be, and the longest a whole lane may take when all goes well.
+pub const MOST_SECONDS: u64 = 12 * 3600;
+
+/// Compiles both lanes. Without facts all users are taken to be on blue. `swap` reads the file with the two stacks, and
+/// the two sides of every route, exchanged.
+pub fn compile(
+    source: &Source,
+    runbook: &Runbook,
+    facts: Option<&Facts>,
+    swap: bool,
+) -> Result<Compiled, Vec<Diagnostic>> {
+    let mut found = runbook.found.clone();
+    let lines = Lines::new(&source.text);
+    let document = &runbook.document;
+    let (policy, words) = schema::policy(document, &runbook.tree);
+    found.extend(words);
+    found.extend(people::check(document, &runbook.tree));
+    let stack = |color: Color| {
+        let written = if swap { color.other() } else { color };
+        let section = match written {
+            Color::Blue => &document.stacks.blue,
+            Color::Green => &document.stacks.green,
+        };
+        Stack { version: section.version.clone(), url: section.url.clone() }
+    };
+    let mut plan = Plan {
+        bgctl_plan: 1,
+        purpose: Purpose::Cutover,
+        service: document.service.clone(),
+        environment: document.environment.clone(),
+        owners: document.owners.clone(),
+        rollback_owner: document.rollback.owner.clone(),
+        runbook: source.path.clone(),
+        runbook_sha256: Sha256::digest(source.text.as_bytes()).iter().map(|b| format!("{b:02x}")).collect(),
+        blue: stack(Color::Blue),
+        green: stack(Color::Green),
+        routes: routes(runbook, facts, swap, &mut found),
+        gates: gates(runbook),
+        slack: slack(runbook, &mut found),
+        policy,
+        forward: Vec::new(),
+        rollback: Vec::new(),
+        warnings: Vec::new(),
+    };
+    if plan.blue.url == plan.green.url && !plan.blue.url.contains("${") {
+        let span = place(&runbook.tree, "/stacks/green/url");
+        found.push(Diagnostic::error("BG0114", "both stacks have the same address").at(span, "this is blue's too"));
+    }
+    if plan.blue.version == plan.green.version && !plan.blue.version.contains("${") {
+        let span = place(&runbook.tree, "/stacks/green/version");
+        found.push(
+            Diagnostic::warning("BG0114", "both stacks have the same version")
+                .at(span, "responses of the two cannot be told apart by it"),
+        );
+    }
+    if document.routes.is_empty() {
+        let span = key(&runbook.tree, "routes");
+        found.push(Diagnostic::error("BG0103", "there is no route, so nobody could be moved").at(span, "add a route"));
+    }
+    let mut walker = Walker { source, lines: &lines, runbook, found: &mut found };
+    let (forward, ends) = walker.lane(Lane::Forward, &plan, None);
+    let (rollback, _) = walker.lane(Lane::Rollback, &plan, Some(ends));
+    found.extend(way_back::check(runbook, &forward, &rollback));
+    plan.forward = forward;
+    plan.rollback = rollback;
+    let found = sorted(found);
+    if found.iter().any(|d| d.severity == Severity::Error) {
+        return Err(found);
+    }
+    plan.warnings = found.iter().map(|d| warning(source, &lines, d)).collect();
+    Ok(Compiled { plan, warnings: found })
+}
+
+/// The first route whose users are not all on blue, with its split. Only such a plan may not be run: with all users on
+/// green the file wants to be read with `--swap`, anything between wants a person.
+pub fn not_on_blue(plan: &Plan) -> Option<(&str, Split)> {
+    let mut routes = plan.routes.iter();
+    routes.find(|(_, r)| r.before.only() != Some(Color::Blue)).map(|(name, r)| (name.as_str(), r.before))
+}
+
+fn warning(source: &Source, lines: &Lines, diagnostic: &Diagnostic) -> String {
+    match &diagnostic.span {
+        Some(span) => format!("{}:{}: {}", source.path, lines.line(span.start), diagnostic.headline),
+        None => diagnostic.headline.clone(),
+    }
+}
+
+/// The bytes of a value, or of the nearest thing above it.
+fn place(tree: &Node, pointer: &str) -> Range<usize> {
+    tree.nearest(pointer).span.clone()
+}
+
+/// The bytes of a key at the top, or the first byte.
+fn key(tree: &Node, name: &str) -> Range<usize> {
+    tree.entry(name).map_or(0..0, |entry| entry.key_span.clone())
+}
+
+/// What a kind says against its settings, each at its place below `node`. `whole` is pointed at for the rest.
+fn placed(mistakes: Vec<Mistake>, node: &Node, whole: &Range<usize>, code: &'static str) -> Vec<Diagnostic> {
+    mistakes
+        .into_iter()
+        .map(|mistake| {
+            let at = node.nearest(&mistake.at);
+            let span = if std::ptr::eq(at, node) { whole.clone() } else { at.span.clone() };
+            Diagnostic::error(code, mistake.message).at(span, mistake.help.unwrap_or_default())
+        })
+        .collect()
+}
+
+fn routes(
+    runbook: &Runbook,
+    facts: Option<&Facts>,
+    swap: bool,
+    found: &mut Vec<Diagnostic>,
+) -> BTreeMap<String, PlannedRoute> {
+    let mut planned = BTreeMap::new();
+    for (name, route) in &runbook.document.routes {
+        let node = runbook.tree.nearest(&format!("/routes/{name}"));
+        let mut config = route.config.clone();
+        if let Some(settings) = config.as_object_mut().filter(|_| swap) {
+            exchange(settings);
+        }
+        let kind = runbook.kinds.routers.iter().find(|kind| kind.name == route.router);
+        let kind = kind.unwrap_or_else(|| panic!("BUG: `{}` is no row of the table of routers", route.router));
+        let mut line = format!("{} route {name}", route.router);
+        let mut min_healthy = 1;
+        // Settings that still hold a reference cannot be judged: they are when `plan` has its value.
+        if !config.to_string().contains("${") {
+            match (kind.view)(&config, &Access::default()) {
+                Ok(view) => (line, min_healthy) = (view.line(), view.min_healthy()),
+                Err(mistakes) => {
+                    let entry = node.entry(kind.name);
+                    let whole = entry.map_or(node.span.clone(), |entry| entry.key_span.clone());
+                    found.extend(placed(mistakes, entry.map_or(node, |entry| &entry.node), &whole, "BG0119"));
+                }
+            }
+        }
+        let mut before = Split::ALL_BLUE;
+        if let Some((live, split)) = facts.and_then(|facts| facts.routes.get(name)) {
+            (line, before) = (live.clone(), *split);
+        }
+        let seen_at = route.seen_at.as_ref().map(|seen| SeenAt {
+            url: seen.url.clone(),
+            header: seen.header.clone(),
+            samples: seen.samples,
+            tolerance: seen.tolerance.per_mille(),
+        });
+        if seen_at.is_none() {
+            let span = node.entries().first().map_or(node.span.clone(), |entry| entry.key_span.clone());
+            found.push(
+                Diagnostic::warning("BG0123", format!("route `{name}` has no `seen_at`"))
+                    .at(span, "a shift is then proven by two witnesses, not by real responses"),
+            );
+        }
+        let router = route.router.clone();
+        planned.insert(name.clone(), PlannedRoute { router, config, line, seen_at, before, min_healthy });
+    }
+    planned
+}
+
+/// The two sides of a route's settings change places.
+fn exchange(settings: &mut Map<String, Value>) {
+    let (blue, green) = (settings.get("blue").cloned(), settings.get("green").cloned());
+    for (name, value) in [("blue", green), ("green", blue)] {
+        if let Some(value) = value {
+            settings.insert(name.into(), value);
+        }
+    }
+}
+
+/// Gates with the address of the runbook's Prometheus where they name none.
+fn gates(runbook: &Runbook) -> BTreeMap<String, Value> {
+    let document = &runbook.document;
+    let mut gates = BTreeMap::new();
+    for (name, gate) in &document.gates {
+        let mut gate = gate.clone();
+        let own = runbook.tree.nearest(&format!("/gates/{name}")).get("url").is_some();
+        if let Some(url) = document.prometheus.as_ref().filter(|_| !own) {
+            gate.url = url.clone();
+        }
+        gates.insert(name.clone(), serde_json::to_value(gate).expect("BUG: a gate is plain data"));
+    }
+    gates
+}
+
+fn slack(runbook: &Runbook, found: &mut Vec<Diagnostic>) -> Option<Value> {
+    let slack = runbook.document.slack.as_ref()?;
+    let mut word = |pointer: &str, headline: &str, label: &str| {
+        found.push(Diagnostic::warning("BG0123", headline).at(place(&runbook.tree, pointer), label));
+    };
+    if slack.mode == SlackMode::Socket {
+        word(
+            "/slack/mode",
+            "Socket Mode is taken on your word",
+            "this version does not hand sockets over; both stacks get events while both are connected",
+        );
+    }
+    if slack.dedup.is_some() {
+        word(
+            "/slack/dedup/redis",
+            "the shared store of handled events is taken on your word",
+            "this version does not look into it; the `exactly-once` check proves it from outside",
+        );
+    }
+    let mut settings = json!({
+        "mode": slack.mode,
+        "signing_secret": slack.signing_secret,
+        "events_path": slack.events_path,
+    });
+    for (name, value) in [("team_id", &slack.team_id), ("channel_id", &slack.channel_id), ("app_id", &slack.app_id)] {
+        if let Some(value) = value {
+            settings[name] = json!(value);
+        }
+    }
+    if let Some(dedup) = &slack.dedup {
+        settings["dedup"] = json!({ "redis": dedup.redis, "key": dedup.key });
+    }
+    Some(settings)
+}
+
+/// What is common to rules of the run as a whole.
+fn automatic(at_most: u32, within_s: u64, unsafe_because: Option<String>, page: Vec<Value>) -> Policy {
+    Policy {
+        automatic_at_most: at_most,
+        within_s,
+        schema_safe: unsafe_because.is_none(),
+        schema_reason: unsafe_because,
+        page,
+    }
+}

@@ -1,0 +1,464 @@
+//! The loop: read what is next, do it through the world, write down what happened. The only caller of `Step::execute`.
+//!
+//! Running and resuming are this same function, entered with the facts so far. Nothing is decided here that changes what a
+//! run does: that is `run::decide`. An intent is durable before its effect begins, and an outcome before the next thing
+//! is decided; when the journal cannot be written the loop ends at once.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::Context;
+use async_trait::async_trait;
+
+use crate::arm::{Keep, arm};
+use crate::diag::Refusal;
+use crate::journal::{Append, JournalError, Record};
+use crate::people::{AfterInterrupt, Answer, Approve, Command, Control, Decision, People};
+use crate::plan::{Lane, Plan, PlannedStep, StepRef};
+use crate::report::Reporter;
+use crate::run::{
+    Actor, Cause, Event, Evidence, Found, Illegal, Next, Outcome, RunOutcome, State, Wish, decide, evolve, replay,
+};
+use crate::steps::{KINDS, Step};
+use crate::world::{Progress, Scribe, World};
+
+/// How long a call that moves users may go on after Ctrl-C before it counts as lost.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// The steps of both lanes, in the order of the plan.
+pub struct Steps {
+    pub forward: Vec<Box<dyn Step>>,
+    pub rollback: Vec<Box<dyn Step>>,
+}
+
+impl Steps {
+    /// Builds every step of a plan. Fails only for a plan that another version of bgctl made.
+    pub fn of(plan: &Plan) -> anyhow::Result<Self> {
+        let build = |step: &PlannedStep| {
+            let kind = KINDS.iter().find(|kind| kind.name == step.kind);
+            let kind = kind.with_context(|| format!("`{}` is a kind of step this bgctl does not know", step.kind))?;
+            (kind.build)(step, plan).with_context(|| format!("step `{}`", step.id))
+        };
+        Ok(Steps {
+            forward: plan.forward.iter().map(build).collect::<anyhow::Result<_>>()?,
+            rollback: plan.rollback.iter().map(build).collect::<anyhow::Result<_>>()?,
+        })
+    }
+
+    fn get(&self, at: StepRef) -> &dyn Step {
+        match at.lane {
+            Lane::Forward => self.forward[at.index].as_ref(),
+            Lane::Rollback => self.rollback[at.index].as_ref(),
+        }
+    }
+}
+
+/// Keeps judging while a run waits with users split. A breach beats an approval.
+#[async_trait(?Send)]
+pub trait Watch {
+    /// Comes back only when a gate or a guard is breached.
+    async fn breach(&self, world: &World, scribe: &dyn Scribe) -> (Cause, String);
+}
+
+/// Everything a run needs.
+pub struct Run<'a> {
+    pub id: &'a str,
+    pub plan: &'a Plan,
+    pub steps: &'a Steps,
+    pub world: &'a World,
+    pub people: &'a dyn People,
+    pub control: &'a dyn Control,
+    pub watch: &'a dyn Watch,
+    pub keep: &'a Keep<'a>,
+    /// The exact text of an approval request for a step, from the moment it is asked and when it expires (Unix seconds).
+    pub request: &'a dyn Fn(StepRef, i64) -> String,
+    /// Automatic rollbacks of this service inside the policy's window so far.
+    pub automatic_used: u32,
+}
+
+/// How a drive came to rest.
+#[derive(Debug)]
+pub struct End {
+    pub outcome: RunOutcome,
+    /// Why preflight refused, in full.
+    pub refusal: Option<Refusal>,
+    pub state: State,
+}
+
+/// The run cannot go on: nothing more may move.
+#[derive(Debug, thiserror::Error)]
+pub enum Broken {
+    #[error("the journal cannot be written: {0}")]
+    Journal(#[from] JournalError),
+    #[error("the journal does not fit the plan: {0}")]
+    Illegal(#[from] Illegal),
+}
+
+/// Runs a plan, or goes on with one: `facts` are the events of its journal so far.
+pub async fn drive(
+    run: &Run<'_>,
+    facts: &[Event],
+    journal: &mut dyn Append,
+    reporter: &mut dyn Reporter,
+) -> Result<End, Broken> {
+    let desk = Desk {
+        journal: RefCell::new(journal),
+        reporter: RefCell::new(reporter),
+        broken: RefCell::default(),
+        gates: RefCell::default(),
+    };
+    let mut driver = Driver { run, desk: &desk, state: replay(run.plan, facts)?, refusal: None };
+    let outcome = driver.go().await?;
+    Ok(End { outcome, refusal: driver.refusal, state: driver.state })
+}
+
+/// Where everything is written down: the journal first, then the eyes.
+struct Desk<'a> {
+    journal: RefCell<&'a mut dyn Append>,
+    reporter: RefCell<&'a mut dyn Reporter>,
+    /// Evidence that could not be written; looked at before the next effect.
+    broken: RefCell<Option<JournalError>>,
+    /// What each gate said last, for whoever has to approve.
+    gates: RefCell<BTreeMap<String, String>>,
+}
+
+impl Desk<'_> {
+    fn write(&self, records: &[Record]) -> Result<(), JournalError> {
+        if let Some(error) = self.broken.borrow().clone() {
+            return Err(error);
+        }
+        match self.journal.borrow_mut().append(records) {
+            Ok(entries) => {
+                let mut reporter = self.reporter.borrow_mut();
+                entries.iter().for_each(|entry| reporter.record(entry));
+                Ok(())
+            }
+            Err(error) => {
+                *self.broken.borrow_mut() = Some(error.clone());
+                Err(error)
+            }
+        }
+    }
+}
+
+impl Scribe for Desk<'_> {
+    fn observed(&self, evidence: Evidence) {
+        if let Evidence::GateEvaluated { gate, line, .. } = &evidence {
+            self.gates.borrow_mut().insert(gate.clone(), line.clone());
+        }
+        // The error stays in `broken`; whoever writes next meets it.
+        let _ = self.write(&[Record::from(&evidence)]);
+    }
+
+    fn progress(&self, progress: Progress) {
+        self.reporter.borrow_mut().progress(&progress);
+    }
+}
+
+struct Driver<'a> {
+    run: &'a Run<'a>,
+    desk: &'a Desk<'a>,
+    state: State,
+    refusal: Option<Refusal>,
+}
+
+impl Driver<'_> {
+    async fn go(&mut self) -> Result<RunOutcome, Broken> {
+        loop {
+            let event = match decide(self.run.plan, &self.state) {
+                Next::Stop(outcome) => return Ok(outcome),
+                Next::Note(event) => event,
+                Next::Arm => self.arm().await,
+                Next::Request(at) => self.request(at),
+                Next::Await(at) => match self.approval(at).await {
+                    Some(event) => event,
+                    None => return Ok(RunOutcome::Waiting),
+                },
+                Next::Attempt(at, attempt) => match self.attempt(at, attempt).await? {
+                    Some(event) => event,
+                    None => return Ok(self.left()?),
+                },
+                Next::Observe(at) => {
+                    if self.looked_in_vain() {
+                        self.run.world.clock.sleep(Duration::from_secs(3)).await;
+                    }
+                    let (found, line) = self.run.steps.get(at).in_place(self.run.world, self.desk).await;
+                    Event::StepReconciled { step: at, id: self.id_of(at), found, line }
+                }
+                Next::AskInPlace(at) => self.ask_in_place(at).await,
+                Next::AskRollback { why } => self.ask_rollback(why).await,
+                Next::AskInterrupted => match self.ask_interrupted().await {
+                    Some(event) => event,
+                    None => return Ok(self.left()?),
+                },
+                Next::Page { line } => {
+                    let (delivered, how) =
+                        self.run.people.page(&format!("{line}. Users: {}", self.users().await)).await;
+                    Event::Paged { delivered, line: how }
+                }
+            };
+            self.take_in(&event)?;
+        }
+    }
+
+    /// Writes the fact, and only then believes it.
+    fn take_in(&mut self, event: &Event) -> Result<(), Broken> {
+        let next = evolve(self.run.plan, &self.state, event)?;
+        self.desk.write(&[Record::from(event)])?;
+        self.state = next;
+        Ok(())
+    }
+
+    fn id_of(&self, at: StepRef) -> String {
+        self.run.plan.step(at).id.clone()
+    }
+
+    fn looked_in_vain(&self) -> bool {
+        matches!(self.state.doing, crate::run::Doing::Uncertain { looks, .. } if looks > 0)
+    }
+
+    /// Where the users are, read now; the sentence every question and page carries.
+    async fn users(&self) -> String {
+        let mut lines = Vec::new();
+        for (name, planned) in &self.run.plan.routes {
+            lines.push(match self.run.world.route(name).read().await {
+                Ok(reading) => format!("{} at {}", reading.split, planned.line),
+                Err(error) => format!("unknown at {} ({error})", planned.line),
+            });
+        }
+        lines.join("; ")
+    }
+
+    async fn arm(&mut self) -> Event {
+        let checked = tokio::select! { biased;
+            command = self.run.control.next() => return self.interrupted(command),
+            checked = arm(self.run.plan, self.run.world, self.run.keep) => checked,
+        };
+        match checked {
+            Ok(checks) => Event::Armed {
+                approvals_ahead: self.run.people.ahead(),
+                automatic_used: self.run.automatic_used,
+                checks,
+            },
+            Err(refusal) => {
+                let why = refusal.headline.clone();
+                self.refusal = Some(refusal);
+                Event::Refused { why }
+            }
+        }
+    }
+
+    fn request(&self, at: StepRef) -> Event {
+        let step = self.run.plan.step(at);
+        let within = step.approval.as_ref().map_or(0, |rule| rule.within_s);
+        // Asked for ahead, an approval waits for the steps before it too.
+        let ahead =
+            if self.state.approvals_ahead { self.run.plan.forward.iter().map(|s| s.timeout_s).sum() } else { 0 };
+        let expires = self.run.world.clock.now().as_second() + i64::try_from(within + ahead).unwrap_or(i64::MAX / 2);
+        let request = (self.run.request)(at, expires);
+        let request_sha256 = crate::plan::sha256(request.as_bytes());
+        Event::ApprovalRequested { step: at, id: step.id.clone(), request, request_sha256, expires }
+    }
+
+    /// Waits for one answer. `None`: nobody is there, and since all users are on one stack the run may simply wait.
+    async fn approval(&mut self, at: StepRef) -> Option<Event> {
+        let step = self.run.plan.step(at);
+        let (Some(rule), Some(asked)) = (&step.approval, self.state.approvals.get(&at)) else {
+            panic!("BUG: waiting for an approval nobody asked for")
+        };
+        let id = step.id.clone();
+        let users = self.users().await;
+        let ask = Approve {
+            step: at,
+            id: &id,
+            line: &step.line,
+            rule,
+            request: &asked.request,
+            request_sha256: &asked.request_sha256,
+            expires: asked.expires,
+            word: word(self.run.plan, at),
+            users,
+            evidence: self.desk.gates.borrow().values().cloned().collect(),
+            by: &asked.by,
+        };
+        let left = asked.expires - self.run.world.clock.now().as_second();
+        let expired = |why: &str| Event::ApprovalExpired { step: at, id: id.clone(), why: why.into() };
+        if left <= 0 {
+            return Some(expired("its time is over"));
+        }
+        let forward = at.lane == Lane::Forward;
+        let command = async {
+            match self.run.control.next().await {
+                _ if !forward => std::future::pending().await,
+                command => command,
+            }
+        };
+        let watch = async {
+            if self.state.moved && forward {
+                self.run.watch.breach(self.run.world, self.desk).await
+            } else {
+                std::future::pending().await
+            }
+        };
+        let answer = tokio::select! { biased;
+            command = command => return Some(self.interrupted(command)),
+            (cause, line) = watch => return Some(Event::WaitBreached { step: self.state.at(), cause, line }),
+            () = self.run.world.clock.sleep(Duration::from_secs(left.unsigned_abs())) => return Some(expired("nobody answered in time")),
+            answer = self.run.people.approve(&ask) => answer,
+        };
+        let request_sha256 = asked.request_sha256.clone();
+        Some(match answer {
+            Answer::Given(Decision::Granted(grant)) => Event::ApprovalGranted { step: at, id, request_sha256, grant },
+            Answer::Given(Decision::Denied(grant)) => Event::ApprovalDenied { step: at, id, request_sha256, grant },
+            Answer::NobodyThere if self.state.moved => expired("nobody is there to ask"),
+            Answer::NobodyThere => return None,
+        })
+    }
+
+    /// One attempt: intent, effect, outcome. `None`: the operator left at once.
+    async fn attempt(&mut self, at: StepRef, attempt: u32) -> Result<Option<Event>, Broken> {
+        let planned = self.run.plan.step(at);
+        let approval = self.state.approvals.get(&at);
+        if let Some(approval) = approval
+            && attempt == 1
+            && self.run.world.clock.now().as_second() > approval.expires
+        {
+            let why = "it was granted, but its time is over before it could be used".into();
+            return Ok(Some(Event::ApprovalExpired { step: at, id: planned.id.clone(), why }));
+        }
+        self.take_in(&Event::StepIntent {
+            step: at,
+            id: planned.id.clone(),
+            attempt,
+            line: planned.line.clone(),
+            step_sha256: planned.sha256(),
+            approvals: self.state.approvals.get(&at).map(|a| a.request_sha256.clone()).into_iter().collect(),
+        })?;
+        let id = planned.id.clone();
+        let ended = |outcome| Event::StepOutcome { step: at, id: id.clone(), outcome };
+        let timeout = Duration::from_secs(planned.timeout_s);
+        let mut work = self.run.steps.get(at).execute(self.run.world, self.desk);
+        let mut late = self.run.world.clock.sleep(timeout);
+        loop {
+            let command = tokio::select! { biased;
+                command = self.run.control.next() => command,
+                outcome = &mut work => return Ok(Some(ended(outcome))),
+                () = &mut late => return Ok(Some(ended(overdue(planned.moves.is_some(), timeout)))),
+            };
+            if command == Command::Leave {
+                drop(work);
+                self.desk
+                    .write(&[Record::from(&Evidence::Note { line: "left at once, at the operator's wish".into() })])?;
+                return Ok(None);
+            }
+            if at.lane == Lane::Rollback {
+                continue; // Going back is not interrupted: it is what an interruption would ask for.
+            }
+            let interrupted = self.interrupted(command);
+            if planned.moves.is_none() {
+                return Ok(Some(interrupted)); // Dropping the work is the same as a power cut.
+            }
+            // A call that moves users is let finish: half a second now saves a settle wait and a doubt.
+            let outcome = tokio::select! { biased;
+                outcome = &mut work => Some(outcome),
+                () = self.left_twice() => return Ok(None),
+                () = self.run.world.clock.sleep(GRACE) => None,
+            };
+            drop(work);
+            self.take_in(&interrupted)?;
+            return Ok(Some(ended(outcome.unwrap_or_else(|| overdue(true, GRACE)))));
+        }
+    }
+
+    async fn left_twice(&self) {
+        while self.run.control.next().await != Command::Leave {}
+    }
+
+    fn interrupted(&self, command: Command) -> Event {
+        let (wish, by, line) = match command {
+            Command::Interrupt => (Wish::Ask, self.run.people.actor(), "Ctrl-C".to_string()),
+            Command::Leave => (Wish::Ask, self.run.people.actor(), "Ctrl-C twice".to_string()),
+            Command::Terminate => {
+                (Wish::RollBack, Actor { name: "the system".into(), via: "signal".into() }, "SIGTERM".to_string())
+            }
+            Command::RollBack { by, reason } => (Wish::RollBack, by, reason),
+        };
+        Event::Interrupted { wish, by, line }
+    }
+
+    async fn ask_in_place(&self, at: StepRef) -> Event {
+        let step = self.run.plan.step(at);
+        let (found, line) = match self.run.people.happened(&step.line).await {
+            Answer::Given((yes, evidence)) => {
+                self.desk.observed(evidence);
+                (if yes { Found::InPlace } else { Found::NotInPlace }, "a person says so".into())
+            }
+            Answer::NobodyThere => (Found::CannotSee, "nobody is there to say whether it happened".into()),
+        };
+        Event::StepReconciled { step: at, id: step.id.clone(), found, line }
+    }
+
+    async fn ask_rollback(&self, why: String) -> Event {
+        let by = self.run.people.actor();
+        match self.run.people.roll_back(&why, &self.users().await).await {
+            Answer::Given((yes, evidence)) => {
+                self.desk.observed(evidence);
+                match yes {
+                    true => Event::RollbackBegun { automatic: false, by, cause: why },
+                    false => Event::RollbackDeclined { by, why: format!("{why}; a person declined the rollback") },
+                }
+            }
+            Answer::NobodyThere => {
+                Event::RollbackDeclined { by: Actor::rule(), why: format!("{why}; nobody is there to decide") }
+            }
+        }
+    }
+
+    /// `None`: a second Ctrl-C.
+    async fn ask_interrupted(&self) -> Option<Event> {
+        let by = self.run.people.actor();
+        let users = self.users().await;
+        let answer = tokio::select! { biased;
+            command = self.run.control.next() => match command {
+                Command::Interrupt | Command::Leave => return None,
+                Command::Terminate | Command::RollBack { .. } => Answer::NobodyThere,
+            },
+            answer = self.run.people.interrupted(&users) => answer,
+            // Nobody decides for a minute while users are split: the safe side.
+            () = self.run.world.clock.sleep(Duration::from_secs(60)) => Answer::NobodyThere,
+        };
+        let begun = |by| Event::RollbackBegun { automatic: false, by, cause: "interrupted".into() };
+        let Answer::Given((choice, evidence)) = answer else { return Some(begun(Actor::rule())) };
+        self.desk.observed(evidence);
+        Some(match choice {
+            AfterInterrupt::RollBack => begun(by),
+            AfterInterrupt::Hold => Event::Held { by, line: "held after an interruption".into() },
+            AfterInterrupt::Continue => Event::Continued { by },
+        })
+    }
+
+    /// The operator left at once: nothing is decided, the run stays open, and whoever looks next sees it.
+    fn left(&self) -> Result<RunOutcome, Broken> {
+        self.desk.write(&[Record::from(&Evidence::Note { line: "left at once, at the operator's wish".into() })])?;
+        let split = self.state.may_have_moved(self.run.plan);
+        Ok(if split { RunOutcome::Holding } else { RunOutcome::Stopped })
+    }
+}
+
+/// What has to be typed to agree to a step: green's percentage, or the step's name.
+pub fn word(plan: &Plan, at: StepRef) -> String {
+    let step = plan.step(at);
+    match &step.moves {
+        Some(change) => {
+            let share = change.after.share(crate::plan::Color::Green) * 100.0;
+            if share.fract() == 0.0 { format!("{share:.0}") } else { format!("{share:.1}") }
+        }
+        None => step.id.clone(),
+    }
+}
+
+fn overdue(moves: bool, after: Duration) -> Outcome {
+    let line = format!("no end after {}s", after.as_secs());
+    if moves { Outcome::unknown(line) } else { Outcome::failed(Cause::Timeout, line) }
+}

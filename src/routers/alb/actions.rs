@@ -1,0 +1,141 @@
+//! The list of actions of a rule: reading the split out of it, and writing another split into it with everything else kept.
+//!
+//! `ModifyRule` and `ModifyListener` replace the whole list, so whatever is not sent back is deleted: sign-in actions,
+//! order, stickiness. Pure: no calls.
+
+use aws_sdk_elasticloadbalancingv2::types::{
+    Action, ActionTypeEnum, ForwardActionConfig, TargetGroupStickinessConfig, TargetGroupTuple,
+};
+
+use super::arn::Arn;
+use crate::plan::{Color, Split};
+
+/// The highest weight a target group can have.
+pub const MOST: u32 = 999;
+
+/// What a list of actions says about the two stacks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    pub split: Split,
+    pub blue_listed: bool,
+    pub green_listed: bool,
+    /// Seconds for which the load balancer keeps a user on one target group, whatever the weights say.
+    pub sticky: Option<i32>,
+}
+
+/// The target groups of the two stacks.
+#[derive(Clone, Debug)]
+pub struct Groups {
+    pub blue: Arn,
+    pub green: Arn,
+}
+
+impl Groups {
+    pub fn of(&self, color: Color) -> &Arn {
+        match color {
+            Color::Blue => &self.blue,
+            Color::Green => &self.green,
+        }
+    }
+}
+
+/// Reads the split, or says in words why there is none.
+pub fn read(actions: &[Action], groups: &Groups) -> Result<Seen, String> {
+    if let Some(kind) = actions.iter().filter_map(Action::r#type).find(|kind| unknown(kind)) {
+        return Err(format!("has an action of the kind `{}`, which this bgctl cannot keep", kind.as_str()));
+    }
+    let forwards: Vec<&Action> = actions.iter().filter(|a| a.r#type() == Some(&ActionTypeEnum::Forward)).collect();
+    let [forward] = forwards[..] else {
+        let kinds: Vec<&str> = actions.iter().filter_map(|a| a.r#type().map(ActionTypeEnum::as_str)).collect();
+        return Err(format!("forwards to no target group: its actions are {}", kinds.join(", ")));
+    };
+    let mut seen = Seen { split: Split { blue: 0, green: 0 }, blue_listed: false, green_listed: false, sticky: None };
+    for (arn, weight) in listed(forward) {
+        if arn == groups.blue.as_str() {
+            (seen.blue_listed, seen.split.blue) = (true, weight);
+        } else if arn == groups.green.as_str() {
+            (seen.green_listed, seen.split.green) = (true, weight);
+        } else {
+            return Err(format!("also forwards to `{arn}`, which is neither blue nor green"));
+        }
+    }
+    seen.sticky = stickiness(forward).filter(|s| s.enabled() == Some(true)).map(|s| s.duration_seconds().unwrap_or(0));
+    Ok(seen)
+}
+
+/// The target groups of a forward action with their weights. A single group comes as `TargetGroupArn`, as a list of one,
+/// or both; a weight that is left out counts 1.
+fn listed(forward: &Action) -> Vec<(&str, u32)> {
+    let list = forward.forward_config().map(ForwardActionConfig::target_groups).unwrap_or_default();
+    if list.is_empty() {
+        return forward.target_group_arn().map(|arn| (arn, 100)).into_iter().collect();
+    }
+    let weight = |tuple: &TargetGroupTuple| u32::try_from(tuple.weight().unwrap_or(1)).unwrap_or(0);
+    list.iter().map(|tuple| (tuple.target_group_arn().unwrap_or_default(), weight(tuple))).collect()
+}
+
+fn stickiness(forward: &Action) -> Option<&TargetGroupStickinessConfig> {
+    forward.forward_config().and_then(ForwardActionConfig::target_group_stickiness_config)
+}
+
+fn unknown(kind: &ActionTypeEnum) -> bool {
+    !ActionTypeEnum::values().contains(&kind.as_str())
+}
+
+/// What the rule has to list for a split. Both groups, so that the one with weight 0 stays health-checked; but going back
+/// to blue on a sticky rule lists blue alone, because users with a stickiness cookie stay on a listed group even when its
+/// weight is 0.
+pub fn lists_both(seen: &Seen, to: Split) -> bool {
+    !(seen.sticky.is_some() && to.only() == Some(Color::Blue))
+}
+
+/// Nothing has to be written for this split. A group that is wanted in the list with weight 0 and is missing is worth a
+/// call: from then on its targets are health-checked.
+pub fn in_place(seen: &Seen, to: Split) -> bool {
+    seen.split == to && if lists_both(seen, to) { seen.blue_listed && seen.green_listed } else { !seen.green_listed }
+}
+
+/// The list with another split, and everything else as it was.
+pub fn with_split(actions: &[Action], groups: &Groups, seen: &Seen, to: Split) -> Vec<Action> {
+    let rewrite = |action: &Action| match action.r#type() {
+        Some(ActionTypeEnum::Forward) => forward(action, groups, lists_both(seen, to), to),
+        _ => sendable(action),
+    };
+    actions.iter().map(rewrite).collect()
+}
+
+fn forward(action: &Action, groups: &Groups, both: bool, to: Split) -> Action {
+    let order = listed(action);
+    // The order of the list is kept; a group that is not in it yet comes last.
+    let mut colors: Vec<Color> = Color::BOTH.into_iter().filter(|c| both || *c == Color::Blue).collect();
+    colors.sort_by_key(|color| {
+        order.iter().position(|(arn, _)| *arn == groups.of(*color).as_str()).unwrap_or(usize::MAX)
+    });
+    let tuple = |color: Color| {
+        let weight = i32::try_from(to.weight(color)).expect("BUG: the weight was checked to be at most 999");
+        TargetGroupTuple::builder().target_group_arn(groups.of(color).as_str()).weight(weight).build()
+    };
+    let config = ForwardActionConfig::builder()
+        .set_target_groups(Some(colors.into_iter().map(tuple).collect()))
+        .set_target_group_stickiness_config(stickiness(action).cloned())
+        .build();
+    // `TargetGroupArn` beside a list of two groups is refused, and beside a list of one says nothing more.
+    let mut action = action.clone();
+    action.target_group_arn = None;
+    action.forward_config = Some(config);
+    action
+}
+
+/// The action as it may be sent back. The client secret of an OIDC action can never be read, so the API is told to keep
+/// the one it has.
+pub fn sendable(action: &Action) -> Action {
+    let mut action = action.clone();
+    if let Some(oidc) = &mut action.authenticate_oidc_config {
+        oidc.client_secret = None;
+        oidc.use_existing_client_secret = Some(true);
+    }
+    if action.forward_config.as_ref().is_some_and(|f| !f.target_groups().is_empty()) {
+        action.target_group_arn = None;
+    }
+    action
+}

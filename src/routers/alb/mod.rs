@@ -1,0 +1,376 @@
+//! Router `alb`: the weights of two target groups in one rule of an AWS Application Load Balancer.
+//!
+//! It changes the weights of one forward action and sends everything else in the rule back as it was read. It never
+//! creates, deletes, registers or deregisters anything. The API has no conditional write, so it compares before it writes,
+//! and a write is sent once: what a lost reply means is found out by reading, elsewhere.
+#![doc = include_str!("../alb.md")]
+
+mod actions;
+mod arn;
+mod errors;
+mod health;
+mod settings;
+mod way_back;
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_sdk_elasticloadbalancingv2::config::ProvideCredentials;
+use aws_sdk_elasticloadbalancingv2::config::http::HttpResponse;
+use aws_sdk_elasticloadbalancingv2::config::retry::RetryConfig;
+use aws_sdk_elasticloadbalancingv2::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_elasticloadbalancingv2::types::{Action, Tag};
+use aws_sdk_elasticloadbalancingv2::{Client, config};
+use serde_json::{Value, json};
+
+use super::aws::{Attempts, Aws};
+use super::{
+    Access, Call, Health, Identity, Kind, NativeWayBack, Reading, RouteView, RouterError, TrafficRouter, Trouble,
+};
+use crate::clock::{Clock, SystemClock};
+use crate::diag::Mistake;
+use crate::plan::{Color, Split};
+use actions::{MOST, Seen};
+use errors::{Question, explain};
+use settings::{Place, Settings};
+
+/// The row of [`super::KINDS`].
+pub const KIND: Kind = Kind {
+    name: "alb",
+    schema: settings::schema,
+    view: |value, access| Ok(Rc::new(Alb::new(value, access)?)),
+    open: |value, access| Ok(Rc::new(Alb::new(value, access)?)),
+};
+
+/// How long the load balancer may go on routing by the old rule after a change, and how late a request that was cut off may
+/// still be applied. AWS publishes no number; real responses are the proof, this is only how long to wait for one.
+const SETTLE: Duration = Duration::from_secs(5);
+
+/// Tags that say that a controller owns the place, and which one.
+const CONTROLLERS: [(&str, &str); 6] = [
+    ("elbv2.k8s.aws/cluster", "the AWS Load Balancer Controller of Kubernetes"),
+    ("ingress.k8s.aws/stack", "the AWS Load Balancer Controller of Kubernetes"),
+    ("service.k8s.aws/stack", "the AWS Load Balancer Controller of Kubernetes"),
+    ("gateway.k8s.aws.alb/stack", "the AWS Load Balancer Controller of Kubernetes"),
+    ("elasticbeanstalk:", "Elastic Beanstalk"),
+    ("AmazonECSManaged", "Amazon ECS or CodeDeploy"),
+];
+
+/// One rule, or the default rule of one listener.
+pub struct Alb {
+    aws: Aws,
+    settings: Settings,
+}
+
+/// The actions as they stand now, and the call that can change them.
+struct Found {
+    actions: Vec<Action>,
+    seen: Seen,
+    /// The rule or listener that is written to.
+    writes: Writes,
+    attempts: Vec<Option<String>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Writes {
+    Rule(String),
+    Listener(String),
+}
+
+impl Alb {
+    /// Checks the settings; asks nobody.
+    pub fn new(value: &Value, access: &Access) -> Result<Self, Vec<Mistake>> {
+        let settings = Settings::read(value)?;
+        Ok(Alb { aws: Aws::new(&settings.place.arn().region, &access.aws), settings })
+    }
+
+    async fn reads(&self) -> Client {
+        Client::new(self.aws.config().await)
+    }
+
+    /// A client that sends every call once.
+    async fn writes(&self) -> Client {
+        let config = config::Builder::from(self.aws.config().await).retry_config(RetryConfig::disabled());
+        Client::from_conf(config.build())
+    }
+
+    fn explain<E>(
+        &self,
+        action: &str,
+        place: &str,
+        attempts: &Attempts,
+        error: SdkError<E, HttpResponse>,
+    ) -> RouterError
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        let writes = action.starts_with("Modify");
+        explain(&self.aws, Question { action, place, writes }, attempts, &error)
+    }
+
+    fn refuse(&self, kind: Trouble, what: impl std::fmt::Display) -> RouterError {
+        RouterError::new(kind, format!("`{}` {what}", self.settings.place.arn()))
+    }
+
+    /// Reads the actions: those of a rule from the rule, those of a default rule from its listener, where alone they can
+    /// be changed.
+    async fn look(&self) -> Result<Found, RouterError> {
+        let client = self.reads().await;
+        let mut repeats = Vec::new();
+        let listener = match &self.settings.place {
+            Place::Listener(arn) => arn.to_string(),
+            Place::Rule(arn) => {
+                let attempts = Attempts::default();
+                let asked = client.describe_rules().rule_arns(arn.as_str()).customize().interceptor(attempts.clone());
+                let answer =
+                    asked.send().await.map_err(|e| self.explain("DescribeRules", arn.as_str(), &attempts, e))?;
+                repeats.push(attempts.remark("DescribeRules"));
+                let rule = answer.rules().iter().find(|r| r.rule_arn() == Some(arn.as_str()));
+                let rule =
+                    rule.ok_or_else(|| self.refuse(Trouble::NotFound, "is not in the answer of DescribeRules"))?;
+                if rule.is_default() != Some(true) {
+                    return self.found(rule.actions().to_vec(), Writes::Rule(arn.to_string()), repeats);
+                }
+                arn.listener()
+            }
+        };
+        let attempts = Attempts::default();
+        let asked = client.describe_listeners().listener_arns(&listener).customize().interceptor(attempts.clone());
+        let answer = asked.send().await.map_err(|e| self.explain("DescribeListeners", &listener, &attempts, e))?;
+        repeats.push(attempts.remark("DescribeListeners"));
+        let found = answer.listeners().iter().find(|l| l.listener_arn() == Some(listener.as_str()));
+        let found = found.ok_or_else(|| self.refuse(Trouble::NotFound, "is not in the answer of DescribeListeners"))?;
+        self.found(found.default_actions().to_vec(), Writes::Listener(listener), repeats)
+    }
+
+    fn found(&self, actions: Vec<Action>, writes: Writes, attempts: Vec<Option<String>>) -> Result<Found, RouterError> {
+        let seen = actions::read(&actions, &self.settings.groups).map_err(|why| {
+            let cure = format!(
+                "the rule must forward to `{}` and `{}` and to nothing else",
+                self.settings.groups.blue, self.settings.groups.green
+            );
+            self.refuse(Trouble::Invalid, why).cure(cure)
+        })?;
+        Ok(Found { actions, seen, writes, attempts })
+    }
+
+    fn remarks(&self, found: &Found) -> Vec<String> {
+        let mut remarks: Vec<String> = found.attempts.iter().flatten().cloned().collect();
+        if let Some(seconds) = found.seen.sticky {
+            remarks.push(format!(
+                "group stickiness {seconds} s: a user stays on one side until away for that long, whatever the weights; \
+                 going back to blue takes green out of the rule"
+            ));
+        }
+        if found.seen.split == (Split { blue: 0, green: 0 }) {
+            remarks.push("all weights are 0: AWS does not say where users go then".into());
+        }
+        for (listed, group) in [
+            (found.seen.blue_listed, &self.settings.groups.blue),
+            (found.seen.green_listed, &self.settings.groups.green),
+        ] {
+            if !listed {
+                remarks.push(format!(
+                    "`{}` is not in the rule, so its health is `unused` until it is there with weight 0",
+                    group.name()
+                ));
+            }
+        }
+        for action in &found.actions {
+            if let Some(kind) = action.r#type().filter(|t| t.as_str() != "forward") {
+                remarks.push(format!("the rule's `{}` action is kept", kind.as_str()));
+            }
+        }
+        remarks
+    }
+
+    /// The existing target group whose name is nearest, for a message.
+    async fn nearest_group(&self, name: &str) -> Option<String> {
+        let mut pages = self.reads().await.describe_target_groups().into_paginator().items().send();
+        let mut best: Option<(f64, String)> = None;
+        while let Some(Ok(group)) = pages.next().await {
+            let (Some(given), Some(arn)) = (group.target_group_name(), group.target_group_arn()) else { continue };
+            let likeness = strsim::jaro_winkler(given, name);
+            if best.as_ref().is_none_or(|(b, _)| likeness > *b) {
+                best = Some((likeness, arn.to_string()));
+            }
+        }
+        best.filter(|(likeness, _)| *likeness > 0.75).map(|(_, arn)| arn)
+    }
+}
+
+#[async_trait(?Send)]
+impl RouteView for Alb {
+    fn line(&self) -> String {
+        let arn = self.settings.place.arn();
+        match &self.settings.place {
+            Place::Rule(_) => format!("alb rule {} of `{}` in {}", arn.id(), arn.name(), arn.region),
+            Place::Listener(_) => {
+                format!("alb default rule of listener {} of `{}` in {}", arn.id(), arn.name(), arn.region)
+            }
+        }
+    }
+
+    fn min_healthy(&self) -> u32 {
+        self.settings.min_healthy
+    }
+
+    async fn read(&self) -> Result<Reading, RouterError> {
+        let found = self.look().await?;
+        let (through, arn) = match &found.writes {
+            Writes::Rule(arn) => ("rule", arn),
+            Writes::Listener(arn) => ("listener", arn),
+        };
+        let exact = json!({
+            "through": through,
+            "arn": arn,
+            "region": self.aws.region,
+            "sticky": found.seen.sticky,
+            "actions": way_back::to_json(&found.actions),
+        });
+        Ok(Reading { split: found.seen.split, exact, remarks: self.remarks(&found) })
+    }
+
+    async fn health(&self, stack: Color) -> Result<Health, RouterError> {
+        let group = self.settings.groups.of(stack);
+        let attempts = Attempts::default();
+        let client = self.reads().await;
+        let asked = client.describe_target_health().target_group_arn(group.as_str()).customize();
+        match asked.interceptor(attempts.clone()).send().await {
+            Ok(answer) => Ok(health::count(group.name(), answer.target_health_descriptions())),
+            Err(error) => {
+                let error = self.explain("DescribeTargetHealth", group.as_str(), &attempts, error);
+                if error.kind != Trouble::NotFound {
+                    return Err(error);
+                }
+                Err(match self.nearest_group(group.name()).await {
+                    Some(near) => error.cure(format!("did you mean `{near}`?")),
+                    None => error.cure("`aws elbv2 describe-target-groups` lists those there are"),
+                })
+            }
+        }
+    }
+
+    async fn controller(&self) -> Result<Option<String>, RouterError> {
+        let place = self.settings.place.arn();
+        let attempts = Attempts::default();
+        let mut asked = vec![place.to_string(), place.load_balancer()];
+        if place.listener() != place.as_str() {
+            asked.push(place.listener());
+        }
+        asked.extend(Color::BOTH.map(|c| self.settings.groups.of(c).to_string()));
+        let client = self.reads().await;
+        let call = client.describe_tags().set_resource_arns(Some(asked)).customize().interceptor(attempts.clone());
+        let answer = call.send().await.map_err(|e| self.explain("DescribeTags", place.as_str(), &attempts, e))?;
+        for resource in answer.tag_descriptions() {
+            for key in resource.tags().iter().filter_map(Tag::key) {
+                if let Some((_, who)) = CONTROLLERS.iter().find(|(tag, _)| key.starts_with(tag)) {
+                    let arn = resource.resource_arn().unwrap_or_default();
+                    return Ok(Some(format!("{who} (tag `{key}` on `{arn}`)")));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    async fn identity(&self) -> Result<Identity, RouterError> {
+        let config = self.aws.config().await;
+        let account = &self.settings.place.arn().account;
+        let attempts = Attempts::default();
+        let client = aws_sdk_sts::Client::new(config);
+        let answer = client.get_caller_identity().customize().interceptor(attempts.clone()).send().await;
+        let answer = answer.map_err(|e| self.explain("GetCallerIdentity", "AWS STS", &attempts, e))?;
+        let who = answer.arn().unwrap_or("somebody without a name").to_string();
+        if answer.account() != Some(account.as_str()) {
+            let what = format!("belongs to account {account}, and these credentials to {who}");
+            return Err(self
+                .refuse(Trouble::Denied, what)
+                .cure(format!("use credentials of account {account}: AWS_PROFILE=… or `{}`", self.aws.sign_in())));
+        }
+        let expiry = match config.credentials_provider() {
+            Some(provider) => provider.provide_credentials().await.ok().and_then(|c| c.expiry()),
+            None => None,
+        };
+        let now = Duration::from_millis(u64::try_from(SystemClock.now().as_millisecond()).unwrap_or(0));
+        let left = expiry.and_then(|e| e.duration_since(std::time::UNIX_EPOCH).ok()).map(|e| e.saturating_sub(now));
+        let minutes = left.map(|l| format!(", session {}m left", l.as_secs() / 60)).unwrap_or_default();
+        Ok(Identity { line: format!("{who}{minutes}"), left })
+    }
+
+    fn native_way_back(&self, route: &str, reading: &Reading) -> NativeWayBack {
+        let exact = &reading.exact;
+        let mut actions = exact["actions"].clone();
+        let mut files = Vec::new();
+        let pretty = |value: &Value| format!("{value:#}\n");
+        // On a sticky rule the exact state would leave users with a cookie on green, so they come back first.
+        if let (false, Some(only)) = (exact["sticky"].is_null(), reading.split.only()) {
+            files.push((format!("{route}-exact.json"), pretty(&actions)));
+            let group = self.settings.groups.of(only).as_str();
+            for action in actions.as_array_mut().into_iter().flatten() {
+                if let Some(groups) = action.pointer_mut("/ForwardConfig/TargetGroups").and_then(Value::as_array_mut) {
+                    groups.retain(|g| g["TargetGroupArn"] == group);
+                }
+            }
+        }
+        let name = format!("{route}-actions.json");
+        let place = way_back::quoted(exact["arn"].as_str().unwrap_or_default());
+        let what = match exact["through"].as_str() {
+            Some("listener") => format!("modify-listener --listener-arn {place} --default-actions"),
+            _ => format!("modify-rule --rule-arn {place} --actions"),
+        };
+        let mut command = format!("aws elbv2 {what} {}", way_back::quoted(&format!("file://{name}")));
+        command += &format!(" --region {}", way_back::quoted(&self.aws.region));
+        for (flag, value) in [("--profile", &self.aws.access.profile), ("--endpoint-url", &self.aws.access.endpoint)] {
+            if let Some(value) = value {
+                command += &format!(" {flag} {}", way_back::quoted(value));
+            }
+        }
+        files.push((name, pretty(&actions)));
+        NativeWayBack { files, command }
+    }
+}
+
+#[async_trait(?Send)]
+impl TrafficRouter for Alb {
+    async fn set(&self, from: Split, to: Split) -> Result<Vec<Call>, RouterError> {
+        if to == (Split { blue: 0, green: 0 }) {
+            return Err(self.refuse(Trouble::Invalid, "is not set to 0/0: AWS does not say where users go then"));
+        }
+        if to.blue > MOST || to.green > MOST {
+            return Err(
+                self.refuse(Trouble::Invalid, format!("takes weights from 0 to {MOST}, not {}/{}", to.blue, to.green))
+            );
+        }
+        let found = self.look().await?;
+        if actions::in_place(&found.seen, to) {
+            return Ok(Vec::new());
+        }
+        // Already at `to`, and only a group is missing from the list or has to leave it: no user is sent anywhere new.
+        if found.seen.split != from && found.seen.split != to {
+            let what = format!("is at {}, not at {from}: nothing was written", found.seen.split);
+            return Err(self.refuse(Trouble::Drift { found: found.seen.split }, what));
+        }
+        let wanted = actions::with_split(&found.actions, &self.settings.groups, &found.seen, to);
+        let client = self.writes().await;
+        let attempts = Attempts::default();
+        match found.writes {
+            Writes::Rule(arn) => {
+                let call = client.modify_rule().rule_arn(&arn).set_actions(Some(wanted)).customize();
+                let sent = call.interceptor(attempts.clone()).send().await;
+                sent.map_err(|e| self.explain("ModifyRule", &arn, &attempts, e))?;
+                Ok(attempts.calls("ModifyRule", "ok"))
+            }
+            Writes::Listener(arn) => {
+                let call = client.modify_listener().listener_arn(&arn).set_default_actions(Some(wanted)).customize();
+                let sent = call.interceptor(attempts.clone()).send().await;
+                sent.map_err(|e| self.explain("ModifyListener", &arn, &attempts, e))?;
+                Ok(attempts.calls("ModifyListener", "ok"))
+            }
+        }
+    }
+
+    fn settle(&self) -> Duration {
+        SETTLE
+    }
+}

@@ -1,0 +1,157 @@
+//! How AWS is reached: one lazily built configuration for all clients of a route, and the record of every attempt.
+//!
+//! The region comes from the resource's ARN, so nobody is asked for it (without one, the SDK asks the instance metadata
+//! service and can hang for seconds on a laptop). Credentials, profiles, SSO sessions, proxies and `AWS_ENDPOINT_URL` are
+//! found where every AWS tool finds them. The SDK repeats calls silently by default; here it may do so for reads, within
+//! bounds and visibly, and never for writes: those are repeated only after a read-back, by whoever asked for them.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_elasticloadbalancingv2::config::interceptors::{
+    BeforeTransmitInterceptorContextRef, FinalizerInterceptorContextRef,
+};
+use aws_sdk_elasticloadbalancingv2::config::retry::RetryConfig;
+use aws_sdk_elasticloadbalancingv2::config::timeout::TimeoutConfig;
+use aws_sdk_elasticloadbalancingv2::config::{ConfigBag, Credentials, Intercept, RuntimeComponents};
+use aws_sdk_elasticloadbalancingv2::error::BoxError;
+use tokio::sync::OnceCell;
+
+use super::{AwsAccess, Call};
+use crate::clock::{Clock, SystemClock};
+
+/// Longest time for a TCP and TLS connection.
+const CONNECT: Duration = Duration::from_secs(3);
+/// Longest time for one attempt, from connecting to the last byte of the answer.
+pub const ATTEMPT: Duration = Duration::from_secs(10);
+/// How often a read is tried in all.
+pub const READ_ATTEMPTS: u32 = 4;
+
+/// The AWS configuration of one region, loaded when it is first needed.
+#[derive(Debug)]
+pub struct Aws {
+    pub access: AwsAccess,
+    pub region: String,
+    config: OnceCell<SdkConfig>,
+}
+
+impl Aws {
+    pub fn new(region: &str, access: &AwsAccess) -> Self {
+        Aws { access: access.clone(), region: region.into(), config: OnceCell::new() }
+    }
+
+    /// The configuration for reads: standard repeats, bounded.
+    pub async fn config(&self) -> &SdkConfig {
+        self.config.get_or_init(|| self.load()).await
+    }
+
+    async fn load(&self) -> SdkConfig {
+        let retry = RetryConfig::standard()
+            .with_max_attempts(READ_ATTEMPTS)
+            .with_initial_backoff(Duration::from_millis(300))
+            .with_max_backoff(Duration::from_secs(5));
+        let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT).operation_attempt_timeout(ATTEMPT).build();
+        let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
+            .region(Region::new(self.region.clone()))
+            .retry_config(retry)
+            .timeout_config(timeouts);
+        if let Some(endpoint) = &self.access.endpoint {
+            loader = loader.endpoint_url(endpoint);
+        }
+        if let Some(profile) = &self.access.profile {
+            loader = loader.profile_name(profile);
+        }
+        if let Some((id, key)) = &self.access.keys {
+            loader = loader.credentials_provider(Credentials::new(id, key.expose(), None, None, "bgctl"));
+        }
+        loader.load().await
+    }
+
+    /// The command that renews the session most people have.
+    pub fn sign_in(&self) -> String {
+        match &self.access.profile {
+            Some(profile) => format!("aws sso login --profile {profile}"),
+            None => "aws sso login".into(),
+        }
+    }
+}
+
+/// Writes down every attempt of one operation, with its request id and time. The SDK's own word for an operation is only
+/// the last attempt.
+#[derive(Clone, Debug, Default)]
+pub struct Attempts(Arc<Mutex<Vec<Attempt>>>);
+
+#[derive(Clone, Debug)]
+struct Attempt {
+    begun: Duration,
+    ended: Option<Duration>,
+    request_id: Option<String>,
+    status: Option<u16>,
+}
+
+impl Attempts {
+    fn last(&self, change: impl FnOnce(&mut Vec<Attempt>)) {
+        change(&mut self.0.lock().expect("BUG: nobody panics while holding the attempts"));
+    }
+
+    /// The attempts so far as calls. `code` is the end of the last one; earlier ones are known by their status only.
+    pub fn calls(&self, action: &str, code: &str) -> Vec<Call> {
+        let attempts = self.0.lock().expect("BUG: nobody panics while holding the attempts");
+        let count = attempts.len();
+        let of = |n: usize, attempt: &Attempt| Call {
+            action: action.into(),
+            request_id: attempt.request_id.clone(),
+            code: match attempt.status {
+                _ if n + 1 == count => code.into(),
+                Some(status) => format!("HTTP {status}"),
+                None => "no answer".into(),
+            },
+            time: attempt.ended.unwrap_or_else(|| SystemClock.elapsed()).saturating_sub(attempt.begun),
+        };
+        attempts.iter().enumerate().map(|(n, attempt)| of(n, attempt)).collect()
+    }
+
+    /// A remark for people when it took more than one attempt: repeats are never silent.
+    pub fn remark(&self, action: &str) -> Option<String> {
+        let calls = self.calls(action, "ok");
+        let [first @ .., _] = &calls[..] else { return None };
+        let codes: Vec<&str> = first.iter().map(|c| c.code.as_str()).collect();
+        (!first.is_empty()).then(|| format!("{action} took {} attempts (before: {})", calls.len(), codes.join(", ")))
+    }
+}
+
+impl Intercept for Attempts {
+    fn name(&self) -> &'static str {
+        "attempts"
+    }
+
+    fn read_before_transmit(
+        &self,
+        _: &BeforeTransmitInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let begun = SystemClock.elapsed();
+        self.last(|all| all.push(Attempt { begun, ended: None, request_id: None, status: None }));
+        Ok(())
+    }
+
+    fn read_after_attempt(
+        &self,
+        context: &FinalizerInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let now = SystemClock.elapsed();
+        let response = context.response();
+        self.last(|all| {
+            if let Some(attempt) = all.last_mut().filter(|a| a.ended.is_none()) {
+                attempt.ended = Some(now);
+                attempt.status = response.map(|r| r.status().as_u16());
+                attempt.request_id = response.and_then(|r| r.headers().get("x-amzn-requestid")).map(String::from);
+            }
+        });
+        Ok(())
+    }
+}

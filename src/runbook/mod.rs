@@ -1,0 +1,125 @@
+//! The runbook: from the bytes of a file to typed values, or to every mistake in it at once.
+//!
+//! [`yaml`] makes a tree that knows where everything stands; [`variables`] puts values in; [`walk`] holds the tree against
+//! the [`schema`], which is made from the [`types`]; [`names`] looks names up. Nothing here asks a system or the environment.
+
+mod format;
+mod names;
+mod nearest;
+mod references;
+mod schema;
+mod source;
+mod tree;
+mod types;
+mod variables;
+mod walk;
+mod yaml;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+pub use nearest::meant;
+pub use references::resolve;
+pub use schema::Kinds;
+pub use source::Source;
+pub use tree::Node;
+pub use types::{Approval, Change, Document, GreenWrites, Role, Route, SlackMode, Step};
+pub use variables::{Inputs, Reference};
+
+use crate::diag::{Diagnostic, Severity};
+
+/// The language: the schema and the tables it was made from. Made once, used for every file.
+pub struct Language {
+    pub schema: Value,
+    pub kinds: Kinds,
+}
+
+impl Default for Language {
+    fn default() -> Self {
+        Language::new(Kinds::default())
+    }
+}
+
+/// A runbook whose shape is right. What it means is judged by `compile`.
+pub struct Runbook {
+    pub document: Document,
+    pub tree: Node,
+    pub kinds: Kinds,
+    /// `${env:…}` and `${file:…}`, with their places.
+    pub references: Vec<Reference>,
+    /// Variables that are used and have no value yet.
+    pub missing: BTreeMap<String, Range<usize>>,
+    /// Mistakes and warnings that do not stop the rest from being judged: names, variables, clear secrets.
+    pub found: Vec<Diagnostic>,
+}
+
+impl Language {
+    pub fn new(kinds: Kinds) -> Self {
+        Language { schema: schema::schema(&kinds), kinds }
+    }
+
+    /// Reads a runbook, or says everything that is wrong with its shape.
+    pub fn parse(&self, source: &Source, inputs: &Inputs) -> Result<Runbook, Vec<Diagnostic>> {
+        let mut tree = yaml::read(&source.text)?;
+        let variables = variables::substitute(&source.text, &mut tree, inputs);
+        let mut found = variables.mistakes;
+        found.extend(variables::clear_secrets(&tree));
+        found.extend(names::check(&tree));
+        let (mut value, wrong) = walk::walk(&tree, &self.schema);
+        let broken = !wrong.is_empty();
+        found.extend(wrong);
+        if broken {
+            return Err(sorted(found));
+        }
+        self.settle(&mut value);
+        match Document::deserialize(value) {
+            Ok(document) => Ok(Runbook {
+                document,
+                tree,
+                kinds: self.kinds,
+                references: variables.references,
+                missing: variables.missing,
+                found,
+            }),
+            Err(error) => {
+                found.push(Diagnostic::error("BG0104", error.to_string()));
+                Err(sorted(found))
+            }
+        }
+    }
+
+    /// Puts the key that says the kind under one name, and what stands below it under another.
+    fn settle(&self, value: &mut Value) {
+        let steps: Vec<&str> = self.kinds.steps.iter().map(|kind| kind.name).collect();
+        let routers: Vec<&str> = self.kinds.routers.iter().map(|kind| kind.name).collect();
+        for lane in ["/steps", "/rollback/steps"] {
+            let lane = value.pointer_mut(lane).and_then(Value::as_array_mut);
+            lane.into_iter().flatten().for_each(|step| settle(step, &steps));
+        }
+        let routes = value.get_mut("routes").and_then(Value::as_object_mut);
+        routes.into_iter().flat_map(|routes| routes.values_mut()).for_each(|route| settle(route, &routers));
+    }
+}
+
+fn settle(value: &mut Value, kinds: &[&str]) {
+    let Some(fields) = value.as_object_mut() else { return };
+    let Some(kind) = kinds.iter().find(|kind| fields.contains_key(**kind)) else { return };
+    let settings = fields.shift_remove(*kind).unwrap_or_default();
+    fields.insert("(kind)".into(), Value::String((*kind).into()));
+    fields.insert("(settings)".into(), settings);
+}
+
+/// By place, errors before warnings at the same place, and one sentence for each place.
+pub fn sorted(mut found: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    let start = |d: &Diagnostic| d.span.as_ref().map_or(0, |span| span.start);
+    found.sort_by(|a, b| start(a).cmp(&start(b)).then(b_first(a).cmp(&b_first(b))));
+    found.dedup_by(|b, a| a.span.is_some() && a.span == b.span && a.severity == Severity::Error && a.code != b.code);
+    found
+}
+
+fn b_first(diagnostic: &Diagnostic) -> u8 {
+    u8::from(diagnostic.severity == Severity::Warning)
+}

@@ -1,0 +1,390 @@
+//! What a runbook says, as types: the one source of parsing, of the JSON Schema and of its texts.
+//!
+//! The keys that tables add (kinds of steps and routers) are put in by [`super::schema`].
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::plan::{AtExpiry, OnFailure};
+use crate::probes::gate::Gate;
+use crate::scalar::{Duration, Percent};
+
+/// A cutover of one service in one environment: two stacks, the routes between them, the steps forward and the way back.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Document {
+    /// The version of this language: 1.
+    #[schemars(range(min = 1, max = 1))]
+    pub bgctl: u32,
+    /// The service, as people call it.
+    #[schemars(length(min = 1, max = 100))]
+    pub service: String,
+    /// The environment, which is what has to be typed to move users: `production`.
+    #[schemars(length(min = 1, max = 100))]
+    pub environment: String,
+    /// Who answers for the cutover. One of their keys signs the run.
+    pub owners: Vec<String>,
+    /// Groups of people who approve.
+    #[serde(default)]
+    pub roles: BTreeMap<String, Role>,
+    /// The two sides. Which one is live is read from the routes, and has to be blue.
+    pub stacks: Stacks,
+    /// The places where traffic is split, by name. Each has exactly one kind of router.
+    pub routes: BTreeMap<String, Route>,
+    /// Base URL of the Prometheus that gates ask, unless a gate names its own.
+    #[serde(default)]
+    pub prometheus: Option<String>,
+    /// The Slack app that both stacks serve.
+    #[serde(default)]
+    pub slack: Option<Slack>,
+    /// What the release does to the data, and whether blue can live with it.
+    #[serde(default)]
+    pub schema: Option<SchemaChange>,
+    /// Rules over measurements, by name. Bakes use them.
+    #[serde(default)]
+    pub gates: BTreeMap<String, Gate>,
+    /// Rules of the run as a whole.
+    #[serde(default)]
+    pub policy: PolicySection,
+    /// Variables, each with its value, or empty where one has to be given (`--var name=value`). Used as `${var.name}`.
+    #[serde(default)]
+    pub variables: BTreeMap<String, Option<String>>,
+    /// What is done, in this order.
+    #[schemars(length(min = 1))]
+    pub steps: Vec<Step>,
+    /// The way back. It is checked before the first step forward.
+    pub rollback: Rollback,
+}
+
+/// A group of people who approve.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Role {
+    /// The people, as the allowed signers file names them.
+    pub members: Vec<String>,
+    /// How many of them have to agree; 1 when left out.
+    #[serde(default = "one")]
+    #[schemars(range(min = 1, max = 20))]
+    pub quorum: u32,
+    /// Whether a member who runs the cutover may approve it.
+    #[serde(default)]
+    pub own_run: bool,
+}
+
+fn one() -> u32 {
+    1
+}
+
+/// The two sides.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Stacks {
+    /// What is live.
+    pub blue: StackSection,
+    /// The candidate.
+    pub green: StackSection,
+}
+
+/// One side.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StackSection {
+    /// The version that runs there, as it names itself.
+    #[schemars(length(min = 1, max = 200))]
+    pub version: String,
+    /// Where this stack alone is reached: `http://green.internal:8080`.
+    #[schemars(extend("format" = "http-url"))]
+    pub url: String,
+}
+
+/// A place where traffic is split: one kind of router with its settings, and where responses can be seen.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Route {
+    /// Where real responses can be looked at from outside: the third witness of a shift.
+    #[serde(default)]
+    pub seen_at: Option<SeenAtSection>,
+    #[schemars(skip)]
+    #[serde(rename = "(kind)")]
+    pub router: String,
+    #[schemars(skip)]
+    #[serde(rename = "(settings)")]
+    pub config: Value,
+}
+
+/// How to tell from a real response which stack gave it.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SeenAtSection {
+    /// What is asked: `https://bot.example.com/version`.
+    #[schemars(extend("format" = "http-url"))]
+    pub url: String,
+    /// The response header that carries the version.
+    #[schemars(length(min = 1, max = 100))]
+    pub header: String,
+    /// How many fresh connections are asked; 200 when left out.
+    #[serde(default = "samples")]
+    #[schemars(range(min = 1, max = 10000))]
+    pub samples: u32,
+    /// How far the seen share may be from the wanted one; 5% when left out.
+    #[serde(default = "tolerance")]
+    pub tolerance: Percent,
+}
+
+fn samples() -> u32 {
+    200
+}
+
+fn tolerance() -> Percent {
+    Percent::parse("5%").expect("BUG: a percentage of our own")
+}
+
+/// The Slack app that both stacks serve.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Slack {
+    /// How the app gets its events.
+    #[serde(default)]
+    pub mode: SlackMode,
+    /// The app's signing secret, as a reference: `${env:SLACK_SIGNING_SECRET}`.
+    #[schemars(extend("format" = "secret"))]
+    pub signing_secret: String,
+    /// The path both stacks take Slack's requests on.
+    #[serde(default = "events_path")]
+    #[schemars(extend("format" = "path"))]
+    pub events_path: String,
+    /// The workspace that smoke tests name.
+    #[serde(default)]
+    pub team_id: Option<String>,
+    /// The channel that smoke tests name.
+    #[serde(default)]
+    pub channel_id: Option<String>,
+    /// The app that smoke tests name.
+    #[serde(default)]
+    pub app_id: Option<String>,
+    /// Where both stacks remember which events they have handled.
+    #[serde(default)]
+    pub dedup: Option<Dedup>,
+}
+
+fn events_path() -> String {
+    "/slack/events".into()
+}
+
+/// How a Slack app gets its events.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, serde::Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum SlackMode {
+    /// Slack posts them to a URL.
+    #[default]
+    Http,
+    /// The app fetches them over WebSockets.
+    Socket,
+}
+
+/// The store of handled events that both stacks share.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Dedup {
+    /// The store, as a reference: `${env:REDIS_URL}`.
+    #[schemars(extend("format" = "secret"))]
+    pub redis: String,
+    /// How a key is made: `slack:event:{event_id}`.
+    pub key: String,
+}
+
+/// What the release does to the data.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SchemaChange {
+    /// The kind of migration.
+    pub change: Change,
+    /// Whether blue can read what green writes. Left out it is unknown, except where nothing changes.
+    #[serde(default)]
+    pub green_writes: Option<GreenWrites>,
+    /// The folder of the migrations.
+    #[serde(default)]
+    pub migrations: Option<String>,
+    /// The database, as a reference: `${env:DATABASE_URL}`.
+    #[serde(default)]
+    #[schemars(extend("format" = "secret"))]
+    pub postgres: Option<String>,
+    /// Questions to the database that must have this answer before the first shift.
+    #[serde(default)]
+    pub checks: Vec<SqlCheck>,
+}
+
+/// The kind of a migration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Change {
+    /// Nothing changes.
+    None,
+    /// Only additions, which blue does not see.
+    Expand,
+    /// Something that blue uses is taken away.
+    Contract,
+    /// Blue cannot work on the changed data.
+    Incompatible,
+}
+
+/// Whether blue can read what green writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum GreenWrites {
+    Compatible,
+    Incompatible,
+    Unknown,
+}
+
+/// A question to the database.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SqlCheck {
+    /// One statement that gives one number.
+    pub sql: String,
+    /// The number it must give.
+    pub equals: i64,
+}
+
+/// Rules of the run as a whole.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PolicySection {
+    /// How often users may be sent back without a person.
+    #[serde(default)]
+    pub automatic_rollback: AutomaticRollback,
+    /// Who is called when a person must act.
+    #[serde(default)]
+    pub page: Vec<Page>,
+}
+
+/// How often users may be sent back without a person.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AutomaticRollback {
+    /// How many in that time; 0 forbids them.
+    #[schemars(range(max = 100))]
+    pub at_most: u32,
+    /// The time.
+    pub within: Duration,
+}
+
+impl Default for AutomaticRollback {
+    fn default() -> Self {
+        AutomaticRollback { at_most: 2, within: Duration::seconds(86_400) }
+    }
+}
+
+/// A way to call a person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, serde::Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Page {
+    /// PagerDuty, with the routing key of `PAGERDUTY_ROUTING_KEY`.
+    Pagerduty,
+    /// A Slack message, with the webhook of `SLACK_WEBHOOK`.
+    Slack,
+}
+
+/// A step: a name, when it may start, and exactly one kind.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Step {
+    /// The step's name, once in the whole runbook.
+    #[schemars(extend("format" = "name"))]
+    pub id: String,
+    /// Who has to agree before it starts.
+    #[serde(default)]
+    pub approval: Option<Approval>,
+    /// How often it may be tried.
+    #[serde(default)]
+    pub retry: Option<Retry>,
+    /// The longest one attempt may take.
+    #[serde(default)]
+    pub timeout: Option<Duration>,
+    /// What its failure means once users have moved.
+    #[serde(default)]
+    #[schemars(with = "Failure")]
+    pub on_failure: OnFailure,
+    #[schemars(skip)]
+    #[serde(rename = "(kind)")]
+    pub kind: String,
+    #[schemars(skip)]
+    #[serde(rename = "(settings)")]
+    pub config: Value,
+}
+
+/// What the failure of a step means once users have moved.
+#[derive(JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[allow(dead_code, reason = "only its schema is used: the plan's type knows no schema")]
+enum Failure {
+    /// Users go back to blue.
+    RollBack,
+    /// Users stay, and a person is called.
+    Halt,
+    /// The run goes on.
+    Continue,
+}
+
+/// Who has to agree before a step starts.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Approval {
+    /// A role of this runbook.
+    pub role: String,
+    /// How long is waited for an answer.
+    pub within: Duration,
+    /// What no answer means.
+    #[serde(default = "roll_back")]
+    #[schemars(with = "Expiry")]
+    pub at_expiry: AtExpiry,
+}
+
+fn roll_back() -> AtExpiry {
+    AtExpiry::RollBack
+}
+
+/// What an unanswered approval means.
+#[derive(JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[allow(dead_code, reason = "only its schema is used: the plan's type knows no schema")]
+enum Expiry {
+    /// Users go back to blue.
+    RollBack,
+    /// Users stay where they are.
+    Hold,
+    /// Users stay, and a person is called.
+    Halt,
+}
+
+/// How often a step may be tried.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Retry {
+    /// In all, the first one included.
+    #[schemars(range(min = 1, max = 10))]
+    pub attempts: u32,
+}
+
+/// The way back.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Rollback {
+    /// Who answers for going back.
+    #[schemars(length(min = 1, max = 200))]
+    pub owner: String,
+    /// `none`, or the role that has to agree before an automatic rollback. A person can always start one by hand.
+    #[serde(default = "none")]
+    pub approval: String,
+    /// What is done, in this order: one call for each route that was moved comes first.
+    #[schemars(length(min = 1))]
+    pub steps: Vec<Step>,
+}
+
+fn none() -> String {
+    "none".into()
+}

@@ -1,0 +1,243 @@
+//! `${…}` in texts: variables are put in before anything is checked, references to secrets stay until the run.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+use super::nearest::meant;
+use super::tree::{Node, Tree};
+use crate::diag::Diagnostic;
+
+/// Values given from outside.
+#[derive(Clone, Debug, Default)]
+pub struct Inputs {
+    /// `--var name=value`: a name the runbook does not declare is a mistake.
+    pub given: BTreeMap<String, String>,
+    /// `BGCTL_VAR_name` and the lab: names the runbook does not declare are left alone.
+    pub ambient: BTreeMap<String, String>,
+}
+
+/// A `${env:…}` or `${file:…}` and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reference {
+    /// As written: `${env:NAME}`.
+    pub text: String,
+    pub span: Range<usize>,
+}
+
+/// What substitution found beside mistakes.
+#[derive(Clone, Debug, Default)]
+pub struct Found {
+    pub references: Vec<Reference>,
+    /// Declared variables that are used and have no value yet, with the first place.
+    pub missing: BTreeMap<String, Range<usize>>,
+    pub mistakes: Vec<Diagnostic>,
+}
+
+/// Puts the values of variables into the tree.
+pub fn substitute(source: &str, tree: &mut Node, inputs: &Inputs) -> Found {
+    let mut found = Found::default();
+    let declared: BTreeMap<String, Option<String>> = tree
+        .get("variables")
+        .map(|node| node.entries().iter().map(|e| (e.key.clone(), e.node.text().map(String::from))).collect())
+        .unwrap_or_default();
+    for name in inputs.given.keys().filter(|name| !declared.contains_key(*name)) {
+        let mut wrong = Diagnostic::error("BG0116", format!("the runbook declares no variable `{name}`"));
+        if let Some(entry) = tree.entry("variables") {
+            wrong = wrong.at(entry.key_span.clone(), meant(name, declared.keys().map(String::as_str)));
+        }
+        found.mistakes.push(wrong.note("it was given with `--var`"));
+    }
+    let mut values = declared.clone();
+    for (name, value) in inputs.ambient.iter().chain(&inputs.given) {
+        if let Some(known) = values.get_mut(name) {
+            *known = Some(value.clone());
+        }
+    }
+    let mut used = BTreeSet::new();
+    let Tree::Map(entries) = &mut tree.value else { return found };
+    for entry in entries.iter_mut().filter(|entry| entry.key != "variables") {
+        replace(source, &mut entry.node, &values, &mut used, &mut found);
+    }
+    if let Some(section) = tree.get("variables") {
+        for entry in section.entries().iter().filter(|entry| !used.contains(&entry.key)) {
+            found.mistakes.push(
+                Diagnostic::warning("BG0116", format!("variable `{}` is never used", entry.key))
+                    .at(entry.key_span.clone(), format!("nothing says `${{var.{}}}`", entry.key)),
+            );
+        }
+    }
+    found
+}
+
+fn replace(
+    source: &str,
+    node: &mut Node,
+    values: &BTreeMap<String, Option<String>>,
+    used: &mut BTreeSet<String>,
+    found: &mut Found,
+) {
+    match &mut node.value {
+        Tree::Null => {}
+        Tree::List(items) => items.iter_mut().for_each(|item| replace(source, item, values, used, found)),
+        Tree::Map(entries) => {
+            entries.iter_mut().for_each(|entry| replace(source, &mut entry.node, values, used, found));
+        }
+        Tree::Scalar { text, .. } if !text.contains("${") => {}
+        Tree::Scalar { text, .. } => {
+            let written = std::mem::take(text);
+            *text = one(source, &written, &node.span, values, used, found);
+        }
+    }
+}
+
+fn one(
+    source: &str,
+    written: &str,
+    span: &Range<usize>,
+    values: &BTreeMap<String, Option<String>>,
+    used: &mut BTreeSet<String>,
+    found: &mut Found,
+) -> String {
+    let mut out = String::with_capacity(written.len());
+    let mut rest = written;
+    while let Some(start) = rest.find("${") {
+        if rest[..start].ends_with('$') {
+            // `$${` is a literal `${`, for shells.
+            out.push_str(&rest[..start - 1]);
+            out.push_str("${");
+            rest = &rest[start + 2..];
+            continue;
+        }
+        out.push_str(&rest[..start]);
+        rest = &rest[start..];
+        let Some(end) = rest.find('}') else {
+            let at = place(source, span, rest);
+            found.mistakes.push(Diagnostic::error("BG0116", "`${` without its `}`").at(at, "close it, or write `$${`"));
+            break;
+        };
+        let reference = &rest[..=end];
+        let at = place(source, span, reference);
+        let inner = &reference[2..end];
+        let mut wrong = |headline: String, label: String| {
+            found.mistakes.push(Diagnostic::error("BG0116", headline).at(at.clone(), label));
+        };
+        let mut kept = reference.to_string();
+        if let Some(name) = inner.strip_prefix("var.") {
+            match values.get(name) {
+                Some(Some(value)) => {
+                    used.insert(name.into());
+                    references(value, &at, found);
+                    kept = value.clone();
+                }
+                Some(None) => {
+                    used.insert(name.into());
+                    found.missing.entry(name.into()).or_insert(at);
+                }
+                None => wrong(
+                    format!("no variable `{name}` is declared"),
+                    match meant(name, values.keys().map(String::as_str)) {
+                        none if values.is_empty() => format!("add `{name}:` under `variables` ({none})"),
+                        meant => meant,
+                    },
+                ),
+            }
+        } else if inner.strip_prefix("env:").or(inner.strip_prefix("file:")).is_some_and(|name| !name.is_empty()) {
+            found.references.push(Reference { text: reference.into(), span: at });
+        } else {
+            wrong(
+                format!("`{reference}` is not a reference"),
+                "takes `${var.name}`, `${env:NAME}` or `${file:PATH}`; a literal `${` is written `$${`".into(),
+            );
+        }
+        out.push_str(&kept);
+        rest = &rest[end + 1..];
+    }
+    out.push_str(rest);
+    out
+}
+
+/// References inside the value of a variable.
+fn references(value: &str, at: &Range<usize>, found: &mut Found) {
+    let mut rest = value;
+    while let Some(start) = rest.find("${") {
+        let Some(end) = rest[start..].find('}') else { return };
+        let text = &rest[start..=start + end];
+        if text.starts_with("${env:") || text.starts_with("${file:") {
+            found.references.push(Reference { text: text.into(), span: at.clone() });
+        }
+        rest = &rest[start + end + 1..];
+    }
+}
+
+/// Where a part of a scalar stands; the whole scalar where escapes make that unknown.
+fn place(source: &str, span: &Range<usize>, part: &str) -> Range<usize> {
+    match source[span.clone()].find(part) {
+        Some(offset) => span.start + offset..span.start + offset + part.len(),
+        None => span.clone(),
+    }
+}
+
+/// Texts that look like a credential wherever they stand.
+pub fn clear_secrets(tree: &Node) -> Vec<Diagnostic> {
+    const MARKS: [(&str, &str); 7] = [
+        ("xoxb-", "a Slack bot token"),
+        ("xoxp-", "a Slack user token"),
+        ("xapp-", "a Slack app token"),
+        ("https://hooks.slack.com/", "a Slack webhook"),
+        ("AKIA", "an AWS access key"),
+        ("-----BEGIN", "a private key"),
+        ("ghp_", "a GitHub token"),
+    ];
+    let known = |text: &str| MARKS.iter().find(|(mark, _)| text.starts_with(mark) && text.len() >= mark.len() + 8);
+    tree.scalars()
+        .into_iter()
+        .filter_map(|(text, span)| {
+            let (_, what) = known(text)?;
+            Some(
+                Diagnostic::error("BG0117", format!("{what} in clear text"))
+                    .at(span, "write a reference: `${env:NAME}` or `${file:PATH}`")
+                    .note("whoever can read this file has it: replace it where it was issued"),
+            )
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runbook::yaml;
+
+    fn run(text: &str, given: &[(&str, &str)]) -> (Node, Found) {
+        let mut tree = yaml::read(text).unwrap();
+        let given = given.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+        let found = substitute(text, &mut tree, &Inputs { given, ambient: BTreeMap::new() });
+        (tree, found)
+    }
+
+    #[test]
+    fn values_defaults_and_gaps() {
+        let text = "variables: {a: 1, b: , c: x}\nx: \"${var.a}-${var.b}-${var.c}-$${HOME}-${env:E}\"\n";
+        let (tree, found) = run(text, &[("c", "y")]);
+        assert_eq!(tree.get("x").unwrap().text(), Some("1-${var.b}-y-${HOME}-${env:E}"));
+        assert_eq!(found.missing.keys().collect::<Vec<_>>(), ["b"]);
+        assert_eq!(&text[found.references[0].span.clone()], "${env:E}");
+        assert!(found.mistakes.is_empty(), "{:?}", found.mistakes);
+    }
+
+    #[test]
+    fn what_is_not_declared_or_not_a_reference_is_named() {
+        let (_, found) = run("variables: {region: x}\nx: ${var.regoin} ${region}\ny: ${var.region\n", &[("zone", "1")]);
+        let lines: Vec<&str> = found.mistakes.iter().map(|m| m.headline.as_str()).collect();
+        assert!(lines.contains(&"no variable `regoin` is declared"), "{lines:?}");
+        assert!(lines.contains(&"`${region}` is not a reference"), "{lines:?}");
+        assert!(lines.contains(&"`${` without its `}`"), "{lines:?}");
+        assert!(lines.contains(&"the runbook declares no variable `zone`"), "{lines:?}");
+        assert!(found.mistakes.iter().any(|m| m.label.contains("did you mean `region`?")));
+    }
+
+    #[test]
+    fn tokens_are_recognised() {
+        let tree = yaml::read("a: xoxb-123456789-abc\nb: xoxb\nc: plain\n").unwrap();
+        assert_eq!(clear_secrets(&tree).len(), 1);
+    }
+}

@@ -1,0 +1,113 @@
+//! A simulated route: the provider's side of a scenario.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde_json::json;
+
+use super::{Sim, Write};
+use crate::clock::Clock;
+use crate::plan::{Color, Split};
+use crate::routers::{Call, Health, Identity, NativeWayBack, Reading, RouteView, RouterError, TrafficRouter, Trouble};
+
+pub(super) struct SimRoute {
+    pub(super) sim: Rc<Sim>,
+    pub(super) line: String,
+}
+
+impl SimRoute {
+    fn blind(&self) -> Result<(), RouterError> {
+        let now = self.sim.clock.time();
+        match self.sim.scenario.blind {
+            Some((from, to)) if (from..to).contains(&now) => {
+                Err(RouterError::new(Trouble::Unreachable, "the provider does not answer"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[async_trait(?Send)]
+impl RouteView for SimRoute {
+    fn line(&self) -> String {
+        self.line.clone()
+    }
+
+    async fn read(&self) -> Result<Reading, RouterError> {
+        self.sim.clock.boundary().await;
+        self.sim.clock.sleep(Duration::from_millis(10)).await;
+        self.blind()?;
+        let split = self.sim.split_ago(self.sim.scenario.staleness);
+        Ok(Reading { split, exact: json!(split), remarks: Vec::new() })
+    }
+
+    async fn health(&self, stack: Color) -> Result<Health, RouterError> {
+        self.sim.clock.boundary().await;
+        let down = match stack {
+            Color::Blue => self.sim.scenario.blue_down,
+            Color::Green => self.sim.scenario.green_down,
+        };
+        let healthy = if self.sim.is(down) { 0 } else { 2 };
+        Ok(Health { healthy, total: 2, ailing: Vec::new() })
+    }
+
+    async fn controller(&self) -> Result<Option<String>, RouterError> {
+        Ok(None)
+    }
+
+    async fn identity(&self) -> Result<Identity, RouterError> {
+        Ok(Identity { line: "the simulated operator".into(), left: None })
+    }
+
+    fn native_way_back(&self, _route: &str, reading: &Reading) -> NativeWayBack {
+        NativeWayBack { files: Vec::new(), command: format!("put back {}", reading.split) }
+    }
+}
+
+#[async_trait(?Send)]
+impl TrafficRouter for SimRoute {
+    async fn set(&self, from: Split, to: Split) -> Result<Vec<Call>, RouterError> {
+        let sim = &self.sim;
+        sim.clock.boundary().await;
+        self.blind()?;
+        let found = sim.split();
+        if found != from {
+            return Err(RouterError::new(Trouble::Drift { found }, format!("reads {found}, expected {from}")));
+        }
+        let n = sim.writes.replace(sim.writes.get() + 1);
+        // A permission that is taken away stays away.
+        let denied = sim.scenario.writes.iter().take(n).any(|w| *w == Write::Denied);
+        let fate = if denied { Write::Denied } else { sim.scenario.writes.get(n).copied().unwrap_or(Write::Applied) };
+        let apply = || sim.history.borrow_mut().push((sim.clock.time(), to));
+        let lost = |what: &str| {
+            let mut error = RouterError::new(Trouble::Unreachable, what.to_string());
+            error.moved = true;
+            Err(error)
+        };
+        let answer = match fate {
+            Write::Applied => {
+                apply();
+                Ok(vec![Call { action: "set".into(), request_id: None, code: "ok".into(), time: Duration::ZERO }])
+            }
+            Write::ReplyLost => {
+                apply();
+                lost("the reply was lost")
+            }
+            Write::Lost => lost("no reply"),
+            Write::Late(after) => {
+                sim.late.borrow_mut().push((sim.clock.time() + after, to));
+                lost("no reply")
+            }
+            Write::Throttled => Err(RouterError::new(Trouble::Throttled, "rate exceeded")),
+            Write::Denied => Err(RouterError::new(Trouble::Denied, "access denied")),
+        };
+        sim.clock.sleep(Duration::from_millis(20)).await;
+        sim.clock.boundary().await; // dead after the effect, before the record
+        answer
+    }
+
+    fn settle(&self) -> Duration {
+        Duration::from_secs(15)
+    }
+}

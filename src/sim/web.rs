@@ -1,0 +1,61 @@
+//! Simulated answers to the probes' own requests: versions by the split in force, and a Prometheus that knows two
+//! questions, errors and latency.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde_json::json;
+
+use super::Sim;
+use crate::clock::Clock;
+use crate::plan::Color;
+use crate::probes::{Request, Response, Web, WebError};
+
+pub(super) struct SimWeb {
+    pub(super) sim: Rc<Sim>,
+}
+
+#[async_trait(?Send)]
+impl Web for SimWeb {
+    async fn exchange(&self, request: Request) -> Result<Response, WebError> {
+        let time = Duration::from_millis(5);
+        self.sim.clock.sleep(time).await;
+        let headers = vec![("x-version".to_string(), self.version())];
+        let body = if request.url.contains("/api/v1/query") {
+            self.sim.clock.boundary().await;
+            self.prometheus(&request)
+        } else {
+            json!({ "in_flight": 0, "inflight": 0 })
+        };
+        Ok(Response { status: 200, headers, body: body.to_string().into_bytes(), time })
+    }
+}
+
+impl SimWeb {
+    /// Which version answers next: the shares are met exactly over time, by a golden-ratio walk instead of chance.
+    fn version(&self) -> String {
+        let split = self.sim.split_ago(self.sim.scenario.propagation);
+        let n = self.sim.clock.answers();
+        let place = (n as f64 * 0.618_033_988_749_895).fract();
+        let stack = if place < split.share(Color::Green) { 1 } else { 0 };
+        self.sim.versions[stack].clone()
+    }
+
+    fn prometheus(&self, request: &Request) -> serde_json::Value {
+        let query = String::from_utf8_lossy(&request.body);
+        let ill = self.sim.is(self.sim.scenario.green_errors);
+        let value = |color: Color| match () {
+            () if query.contains("timestamp") => "1",
+            () if query.contains("increase") => "10000",
+            () if ill && color == Color::Green => "0.2",
+            () => "0.001",
+        };
+        let now = self.sim.clock.now().as_second();
+        let result: Vec<_> = Color::BOTH
+            .into_iter()
+            .map(|color| json!({ "metric": { "color": color.name() }, "value": [now, value(color)] }))
+            .collect();
+        json!({ "status": "success", "data": { "resultType": "vector", "result": result } })
+    }
+}

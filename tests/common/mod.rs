@@ -1,0 +1,33 @@
+//! What test binaries share: where the peers are.
+//!
+//! A peer is a real program that bgctl is tried against. `tests/all` installs them. Where one is missing its tests say so
+//! and pass on a laptop, and fail in CI, so that a green run there means that everything ran.
+#![allow(dead_code, reason = "each test binary uses its part of this")]
+
+#[cfg(feature = "aws")]
+pub mod moto;
+
+use std::path::{Path, PathBuf};
+
+/// The program of that name: from the folder `tests/all` fills, or from `PATH`.
+#[expect(clippy::disallowed_methods, reason = "tests have no command line of their own")]
+pub fn peer(name: &str) -> Option<PathBuf> {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/peers/bin").join(name);
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found =
+        std::iter::once(own).chain(std::env::split_paths(&path).map(|dir| dir.join(name))).find(|p| p.is_file());
+    if found.is_none() {
+        assert!(std::env::var_os("CI").is_none_or(|v| v != "true"), "CI has no `{name}`: `tests/all` installs it");
+        let _ = std::io::Write::write_all(
+            &mut std::io::stderr(),
+            format!("skipped: no `{name}`; `tests/all` installs it\n").as_bytes(),
+        );
+    }
+    found
+}
+
+/// A port nobody listens on just now.
+pub fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port on the loopback interface");
+    listener.local_addr().expect("its address").port()
+}

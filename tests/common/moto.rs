@@ -1,0 +1,209 @@
+//! The AWS control plane of moto, a server we did not write, and a load balancer in it.
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use bgctl::routers::{Access, AwsAccess};
+use bgctl::secret::Secret;
+use serde_json::{Value, json};
+
+use super::{free_port, peer};
+
+pub const REGION: &str = "us-east-1";
+
+/// A running moto server; ended with the value.
+pub struct Moto {
+    child: Child,
+    pub url: String,
+    aws: PathBuf,
+}
+
+impl Drop for Moto {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Moto {
+    /// Starts one, or none where moto or the AWS CLI is missing.
+    pub async fn start(env: &[(&str, &str)]) -> Option<Moto> {
+        let (server, aws) = (peer("moto_server")?, peer("aws")?);
+        let port = free_port();
+        let child = Command::new(server)
+            .args(["-H", "127.0.0.1", "-p", &port.to_string()])
+            .envs(env.iter().copied())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("moto starts");
+        let moto = Moto { child, url: format!("http://127.0.0.1:{port}"), aws };
+        for _ in 0..600 {
+            if reqwest::get(format!("{}/moto-api/", moto.url)).await.is_ok() {
+                return Some(moto);
+            }
+            pause().await;
+        }
+        panic!("moto did not answer within 30 s");
+    }
+
+    /// Access with keys; any will do unless moto checks them.
+    pub fn access(&self) -> Access {
+        self.access_with("AKIAEXAMPLE", "secret")
+    }
+
+    pub fn access_with(&self, id: &str, secret: &str) -> Access {
+        let keys = Some((id.to_string(), Secret::new(secret)));
+        Access { aws: AwsAccess { endpoint: Some(self.url.clone()), profile: None, keys } }
+    }
+
+    /// One call of the query protocol, unsigned; returns the XML.
+    pub async fn query(&self, service: &str, form: &[(&str, &str)]) -> String {
+        let scope = format!(
+            "AWS4-HMAC-SHA256 Credential=x/20260101/{REGION}/{service}/aws4_request, SignedHeaders=host, Signature=0"
+        );
+        let request = reqwest::Client::new().post(&self.url).header("authorization", scope).form(form);
+        let answer = request.send().await.expect("moto answers");
+        let (status, text) = (answer.status(), answer.text().await.expect("moto's answer is text"));
+        assert!(status.is_success(), "{form:?}: {text}");
+        text
+    }
+
+    /// The real AWS CLI against this server.
+    pub fn cli(&self, args: &[&str]) -> Output {
+        let mut command = self.cli_command();
+        command.args(args).output().expect("the AWS CLI starts")
+    }
+
+    pub fn cli_command(&self) -> Command {
+        let mut command = Command::new(&self.aws);
+        command.envs(self.env());
+        command
+    }
+
+    /// The environment that points any AWS tool at this server.
+    pub fn env(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("AWS_ENDPOINT_URL", self.url.clone()),
+            ("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE".into()),
+            ("AWS_SECRET_ACCESS_KEY", "secret".into()),
+            ("AWS_DEFAULT_REGION", REGION.into()),
+            ("AWS_EC2_METADATA_DISABLED", "true".into()),
+            ("AWS_PAGER", String::new()),
+        ]
+    }
+
+    /// The JSON the AWS CLI prints.
+    pub fn cli_json(&self, args: &[&str]) -> Value {
+        let output = self.cli(args);
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{args:?}: {e}"))
+    }
+}
+
+/// A test that needs a real server may poll with a deadline.
+#[expect(clippy::disallowed_methods, reason = "polling a real server")]
+async fn pause() {
+    tokio::time::sleep(Duration::from_millis(50)).await;
+}
+
+/// A load balancer with one rule that forwards to blue and green.
+pub struct Balancer {
+    pub load_balancer: String,
+    pub listener: String,
+    pub rule: String,
+    pub blue: String,
+    pub green: String,
+}
+
+/// The OIDC action of a rule that signs users in before it forwards, as query parameters below `Actions.member.1`.
+pub const SIGN_IN: [(&str, &str); 8] = [
+    ("Type", "authenticate-oidc"),
+    ("Order", "1"),
+    ("AuthenticateOidcConfig.Issuer", "https://login.example.com"),
+    ("AuthenticateOidcConfig.AuthorizationEndpoint", "https://login.example.com/authorize"),
+    ("AuthenticateOidcConfig.TokenEndpoint", "https://login.example.com/token"),
+    ("AuthenticateOidcConfig.UserInfoEndpoint", "https://login.example.com/userinfo"),
+    ("AuthenticateOidcConfig.ClientId", "bot"),
+    ("AuthenticateOidcConfig.ClientSecret", "a-client-secret"),
+];
+
+impl Balancer {
+    /// Builds it with weights 100 and 0, and targets in both groups. `sticky` is the group stickiness in seconds.
+    pub async fn build(moto: &Moto, sign_in: bool, sticky: Option<u32>) -> Balancer {
+        let subnets = moto.query("ec2", &[("Action", "DescribeSubnets"), ("Version", "2016-11-15")]).await;
+        let (subnet, vpc) = (between(&subnets, "subnetId"), between(&subnets, "vpcId"));
+        let other = between(&subnets[subnets.rfind("<subnetId>").expect("two subnets")..], "subnetId");
+        let elb = |form: Vec<(String, String)>| async move {
+            let form: Vec<(&str, &str)> = form.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+            moto.query("elasticloadbalancing", &form).await
+        };
+        let call = |action: &str, rest: &[(&str, &str)]| {
+            let mut form = vec![("Action".to_string(), action.to_string()), ("Version".into(), "2015-12-01".into())];
+            form.extend(rest.iter().map(|(k, v)| (k.to_string(), v.to_string())));
+            form
+        };
+        let parts = [("Name", "bot"), ("Subnets.member.1", &subnet), ("Subnets.member.2", &other)];
+        let load_balancer = between(&elb(call("CreateLoadBalancer", &parts)).await, "LoadBalancerArn");
+        let mut groups = Vec::new();
+        for (name, target) in [("bot-blue", "10.0.0.1"), ("bot-green", "10.0.0.2")] {
+            let parts = [("Name", name), ("Protocol", "HTTP"), ("Port", "8080"), ("VpcId", &vpc), ("TargetType", "ip")];
+            let arn = between(&elb(call("CreateTargetGroup", &parts)).await, "TargetGroupArn");
+            let parts = [("TargetGroupArn", arn.as_str()), ("Targets.member.1.Id", target)];
+            elb(call("RegisterTargets", &parts)).await;
+            groups.push(arn);
+        }
+        let parts = [
+            ("LoadBalancerArn", load_balancer.as_str()),
+            ("Protocol", "HTTP"),
+            ("Port", "80"),
+            ("DefaultActions.member.1.Type", "forward"),
+            ("DefaultActions.member.1.ForwardConfig.TargetGroups.member.1.TargetGroupArn", &groups[0]),
+            ("DefaultActions.member.1.ForwardConfig.TargetGroups.member.1.Weight", "100"),
+            ("DefaultActions.member.1.ForwardConfig.TargetGroups.member.2.TargetGroupArn", &groups[1]),
+            ("DefaultActions.member.1.ForwardConfig.TargetGroups.member.2.Weight", "0"),
+        ];
+        let listener = between(&elb(call("CreateListener", &parts)).await, "ListenerArn");
+        let parts = [
+            ("ListenerArn", listener.as_str()),
+            ("Priority", "10"),
+            ("Conditions.member.1.Field", "path-pattern"),
+            ("Conditions.member.1.Values.member.1", "/slack/*"),
+        ];
+        let mut form = call("CreateRule", &parts);
+        let at = if sign_in { 2 } else { 1 };
+        if sign_in {
+            form.extend(SIGN_IN.iter().map(|(k, v)| (format!("Actions.member.1.{k}"), v.to_string())));
+        }
+        let forward = |k: &str, v: &str| (format!("Actions.member.{at}.{k}"), v.to_string());
+        form.extend([
+            forward("Type", "forward"),
+            forward("Order", &at.to_string()),
+            forward("ForwardConfig.TargetGroups.member.1.TargetGroupArn", &groups[0]),
+            forward("ForwardConfig.TargetGroups.member.1.Weight", "100"),
+            forward("ForwardConfig.TargetGroups.member.2.TargetGroupArn", &groups[1]),
+            forward("ForwardConfig.TargetGroups.member.2.Weight", "0"),
+        ]);
+        if let Some(seconds) = sticky {
+            form.push(forward("ForwardConfig.TargetGroupStickinessConfig.Enabled", "true"));
+            let seconds = seconds.to_string();
+            form.push(forward("ForwardConfig.TargetGroupStickinessConfig.DurationSeconds", &seconds));
+        }
+        let rule = between(&elb(form).await, "RuleArn");
+        let [blue, green] = <[String; 2]>::try_from(groups).expect("two groups");
+        Balancer { load_balancer, listener, rule, blue, green }
+    }
+
+    pub fn settings(&self) -> Value {
+        json!({ "rule": self.rule, "blue": self.blue, "green": self.green })
+    }
+}
+
+/// The text of the first element of that name.
+pub fn between(xml: &str, name: &str) -> String {
+    let (open, close) = (format!("<{name}>"), format!("</{name}>"));
+    let start = xml.find(&open).unwrap_or_else(|| panic!("no <{name}> in {xml}")) + open.len();
+    let end = xml[start..].find(&close).unwrap_or_else(|| panic!("<{name}> is not closed in {xml}"));
+    xml[start..start + end].to_string()
+}

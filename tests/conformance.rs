@@ -1,0 +1,231 @@
+//! One suite that every router has to pass, on every place it is tried against.
+//!
+//! To try a router on another server: implement [`Place`] for it and call [`suite`].
+#![cfg(feature = "aws")]
+
+mod common;
+
+use std::process::Command;
+use std::rc::Rc;
+
+use async_trait::async_trait;
+use bgctl::plan::{Color, Split};
+use bgctl::routers::{NativeWayBack, TrafficRouter, Trouble, alb};
+use common::moto::{Balancer, Moto, between};
+use serde_json::{Value, json};
+
+/// A place where traffic is split, with a view of it that is not the router's own. It starts with everybody on blue and
+/// healthy targets on both sides.
+#[async_trait(?Send)]
+trait Place {
+    fn router(&self) -> Rc<dyn TrafficRouter>;
+
+    /// The weights as somebody else reads them, blue first.
+    async fn witness(&self) -> (u32, u32);
+
+    /// Everything at the place that is not a weight, as somebody else reads it.
+    fn everything_else(&self) -> Value;
+
+    /// Somebody else sets the weights.
+    fn meddle(&self, blue: u32, green: u32);
+
+    /// Takes every target out of green, by somebody else's hand.
+    fn empty_green(&self);
+
+    /// Runs the way back as a person would: its files in a folder, its command in a shell.
+    fn walk_back(&self, way: &NativeWayBack);
+}
+
+fn split(green_per_mille: u32) -> Split {
+    Split::of_green(green_per_mille)
+}
+
+/// What every router must do.
+async fn suite(place: &dyn Place) {
+    let router = place.router();
+    let untouched = place.everything_else();
+
+    // It reads what is there, and says where that is.
+    let armed = router.read().await.expect("it reads");
+    assert_eq!(armed.split, Split::ALL_BLUE);
+    assert!(!router.line().is_empty());
+    let way = router.native_way_back("web", &armed);
+    assert!(way.files.iter().all(|(name, _)| name.starts_with("web")), "{way:?}");
+
+    // It sets absolute weights, in steps up and down, and everybody sees the same.
+    for (from, to, seen) in [(0, 100, (90, 10)), (100, 5, (995, 5)), (5, 500, (50, 50)), (500, 1000, (0, 100))] {
+        let calls = router.set(split(from), split(to)).await.expect("it sets");
+        assert_eq!(calls.len(), 1, "one write is one call: {calls:?}");
+        assert_eq!(calls[0].code, "ok");
+        assert_eq!(router.read().await.expect("it reads").split, split(to));
+        let (blue, green) = place.witness().await;
+        assert_eq!(Split { blue, green }, Split { blue: seen.0, green: seen.1 });
+    }
+
+    // Setting what is there already is no call.
+    assert_eq!(router.set(split(1000), split(1000)).await.expect("nothing to do"), []);
+
+    // Written is only over what was expected.
+    let error = router.set(split(0), split(250)).await.expect_err("a stale `from` is drift");
+    assert_eq!(error.kind, Trouble::Drift { found: split(1000) });
+    assert!(!error.moved && error.calls.is_empty(), "{error:?}");
+    assert_eq!(place.witness().await.0, 0, "nothing was written");
+
+    // A foreign change is seen at once, and not written over.
+    place.meddle(30, 70);
+    assert_eq!(router.read().await.expect("it reads").split, split(700));
+    let error = router.set(split(1000), split(0)).await.expect_err("somebody else moved it");
+    assert_eq!(error.kind, Trouble::Drift { found: split(700) });
+    assert_eq!(place.witness().await, (30, 70));
+
+    // Nobody is sent nowhere.
+    let error = router.set(split(700), Split { blue: 0, green: 0 }).await.expect_err("0/0 is refused");
+    assert_eq!((error.kind, error.moved), (Trouble::Invalid, false));
+    assert_eq!(place.witness().await, (30, 70));
+
+    // Everything else at the place is as before.
+    assert_eq!(place.everything_else(), untouched);
+
+    // Health is a count, and nothing is not well.
+    let health = router.health(Color::Blue).await.expect("blue's health");
+    assert!(health.healthy >= 1 && health.healthy == health.total, "{health:?}");
+    place.empty_green();
+    let health = router.health(Color::Green).await.expect("green's health");
+    assert_eq!(health.healthy, 0);
+    assert!(!health.ailing.is_empty(), "an empty side says so");
+
+    // Nobody else owns it, and we are somebody.
+    assert_eq!(router.controller().await.expect("it looks for controllers"), None);
+    assert!(!router.identity().await.expect("we are somebody").line.is_empty());
+
+    // The way back computed before the first move leads back without bgctl, to exactly what was there.
+    place.walk_back(&way);
+    assert_eq!(router.read().await.expect("it reads").exact, armed.exact);
+    assert_eq!(place.everything_else(), untouched);
+}
+
+/// The `alb` router on a server that is spoken to by the real AWS CLI too.
+struct AwsCli {
+    moto: Moto,
+    balancer: Balancer,
+    /// The default rule through its listener, in place of the rule.
+    default: bool,
+}
+
+impl AwsCli {
+    fn actions(&self) -> Value {
+        if self.default {
+            let answer =
+                self.moto.cli_json(&["elbv2", "describe-listeners", "--listener-arns", &self.balancer.listener]);
+            answer["Listeners"][0]["DefaultActions"].clone()
+        } else {
+            let answer = self.moto.cli_json(&["elbv2", "describe-rules", "--rule-arns", &self.balancer.rule]);
+            answer["Rules"][0]["Actions"].clone()
+        }
+    }
+
+    /// The actions with the given weights, as the CLI takes them.
+    fn with_weights(&self, blue: u32, green: u32) -> Value {
+        let mut actions = self.actions();
+        for action in actions.as_array_mut().expect("a list") {
+            if let Some(groups) = action.pointer_mut("/ForwardConfig/TargetGroups").and_then(Value::as_array_mut) {
+                for group in groups {
+                    group["Weight"] = json!(if group["TargetGroupArn"] == self.balancer.blue { blue } else { green });
+                }
+            }
+        }
+        actions
+    }
+}
+
+#[async_trait(?Send)]
+impl Place for AwsCli {
+    fn router(&self) -> Rc<dyn TrafficRouter> {
+        let mut settings = self.balancer.settings();
+        if self.default {
+            settings =
+                json!({ "listener": self.balancer.listener, "blue": self.balancer.blue, "green": self.balancer.green });
+        }
+        (alb::KIND.open)(&settings, &self.moto.access()).expect("good settings")
+    }
+
+    /// Read from the bytes of the answer, with neither the SDK nor the CLI.
+    async fn witness(&self) -> (u32, u32) {
+        let (action, key, arn) = if self.default {
+            ("DescribeListeners", "ListenerArns.member.1", &self.balancer.listener)
+        } else {
+            ("DescribeRules", "RuleArns.member.1", &self.balancer.rule)
+        };
+        let form = [("Action", action), ("Version", "2015-12-01"), (key, arn.as_str())];
+        let xml = self.moto.query("elasticloadbalancing", &form).await;
+        let weight = |group: &str| {
+            let tuple = xml.split("<TargetGroups>").nth(1).and_then(|rest| rest.split(group).nth(1));
+            tuple.map_or(0, |rest| between(rest, "Weight").parse().expect("a weight is a number"))
+        };
+        (weight(&self.balancer.blue), weight(&self.balancer.green))
+    }
+
+    fn everything_else(&self) -> Value {
+        let mut actions = self.with_weights(0, 0);
+        // moto shows the client secret, which AWS never does, and keeps whichever of the two members was sent last.
+        for action in actions.as_array_mut().expect("a list") {
+            if let Some(oidc) = action.get_mut("AuthenticateOidcConfig").and_then(Value::as_object_mut) {
+                let secret = oidc.remove("ClientSecret");
+                let kept = oidc.remove("UseExistingClientSecret") == Some(json!(true));
+                assert!(secret.is_some() || kept, "the client secret is lost: {oidc:?}");
+            }
+        }
+        actions
+    }
+
+    fn meddle(&self, blue: u32, green: u32) {
+        let actions = self.with_weights(blue, green).to_string();
+        if self.default {
+            let listener = &self.balancer.listener;
+            self.moto.cli_json(&[
+                "elbv2",
+                "modify-listener",
+                "--listener-arn",
+                listener,
+                "--default-actions",
+                &actions,
+            ]);
+        } else {
+            self.moto.cli_json(&["elbv2", "modify-rule", "--rule-arn", &self.balancer.rule, "--actions", &actions]);
+        }
+    }
+
+    fn empty_green(&self) {
+        let args =
+            ["elbv2", "deregister-targets", "--target-group-arn", &self.balancer.green, "--targets", "Id=10.0.0.2"];
+        assert!(self.moto.cli(&args).status.success());
+    }
+
+    fn walk_back(&self, way: &NativeWayBack) {
+        let folder = tempfile::tempdir().expect("a folder");
+        for (name, content) in &way.files {
+            std::fs::write(folder.path().join(name), content).expect("the file is written");
+        }
+        let cli = self.moto.cli_command();
+        let mut shell = Command::new("sh");
+        shell.envs(cli.get_envs().filter_map(|(k, v)| Some((k, v?)))).current_dir(folder.path());
+        let path = std::path::Path::new(cli.get_program()).parent().expect("a folder").display().to_string();
+        let script = format!("PATH={path}:$PATH; {}", way.command);
+        let output = shell.args(["-c", &script]).output().expect("a shell");
+        assert!(output.status.success(), "{}: {}", way.command, String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[tokio::test]
+async fn alb_rule_on_moto() {
+    let Some(moto) = Moto::start(&[]).await else { return };
+    let balancer = Balancer::build(&moto, true, None).await;
+    suite(&AwsCli { moto, balancer, default: false }).await;
+}
+
+#[tokio::test]
+async fn alb_default_rule_on_moto() {
+    let Some(moto) = Moto::start(&[]).await else { return };
+    let balancer = Balancer::build(&moto, false, None).await;
+    suite(&AwsCli { moto, balancer, default: true }).await;
+}

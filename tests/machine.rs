@@ -1,0 +1,278 @@
+//! The run machine as a whole: properties over random runs, and the pinned transition table.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bgctl::plan::*;
+use bgctl::run::*;
+use proptest::prelude::*;
+
+fn step(id: &str, kind: &str, resume: Resume, moves: Option<(Split, Split)>) -> PlannedStep {
+    PlannedStep {
+        id: id.into(),
+        kind: kind.into(),
+        line: format!("{kind} {id}"),
+        config: serde_json::Value::Null,
+        resume,
+        attempts: 2,
+        timeout_s: 60,
+        expected_s: 1,
+        moves: moves.map(|(before, after)| Move { route: "web".into(), before, after }),
+        approval: None,
+        on_failure: OnFailure::RollBack,
+        place: "runbook.yaml:1".into(),
+    }
+}
+
+fn plan(schema_safe: bool, at_most: u32, at_expiry: AtExpiry, resume: Resume) -> Plan {
+    let shift = |id: &str, from: u32, to: u32| {
+        step(id, "shift", Resume::Observe, Some((Split::of_green(from), Split::of_green(to))))
+    };
+    let mut forward = vec![
+        step("smoke", "smoke", Resume::Repeat, None),
+        shift("shift-10", 0, 100),
+        step("bake-10", "bake", resume, None),
+        shift("shift-100", 100, 1000),
+        step("tell", "announce", Resume::AskHuman, None),
+    ];
+    forward[3].approval = Some(ApprovalRule {
+        role: "release-managers".into(),
+        members: vec!["rm-one".into(), "rm-two".into()],
+        quorum: 2,
+        own_run: false,
+        within_s: 600,
+        at_expiry,
+    });
+    forward[4].on_failure = OnFailure::Continue;
+    Plan {
+        bgctl_plan: 1,
+        purpose: Purpose::Cutover,
+        service: "bot".into(),
+        environment: "test".into(),
+        owners: vec!["owner".into()],
+        rollback_owner: "owner".into(),
+        runbook: "runbook.yaml".into(),
+        runbook_sha256: String::new(),
+        blue: Stack { version: "v1".into(), url: String::new() },
+        green: Stack { version: "v2".into(), url: String::new() },
+        routes: BTreeMap::new(),
+        gates: BTreeMap::new(),
+        slack: None,
+        policy: Policy { automatic_at_most: at_most, within_s: 86_400, schema_safe, schema_reason: None, page: vec![] },
+        forward,
+        rollback: vec![shift("back", 1000, 0), step("drain", "drain", Resume::Repeat, None)],
+        warnings: vec![],
+    }
+}
+
+fn by() -> Actor {
+    Actor { name: "somebody".into(), via: "prompt".into() }
+}
+
+/// Answers whatever the machine asks for, from a tape of dice.
+fn answer(plan: &Plan, s: &State, next: Next, dice: u8) -> Vec<Event> {
+    let yes = dice.is_multiple_of(2);
+    let id = |at: StepRef| plan.step(at).id.clone();
+    match next {
+        Next::Note(e) => vec![e],
+        Next::Arm if dice == 255 => vec![Event::Refused { why: "no".into() }],
+        Next::Arm => {
+            vec![Event::Armed { approvals_ahead: dice % 3 == 0, automatic_used: u32::from(dice % 2), checks: vec![] }]
+        }
+        Next::Request(step) => vec![Event::ApprovalRequested {
+            step,
+            id: id(step),
+            request: "please".into(),
+            request_sha256: "00".into(),
+            expires: 0,
+        }],
+        Next::Await(step) => {
+            let n = s.approvals[&step].by.len();
+            let grant =
+                |name: String| Grant { principal: name, evidence: "prompt".into(), key: None, sig: None, prompt: None };
+            let request_sha256 = "00".to_string();
+            vec![match dice % 5 {
+                0 | 1 => Event::ApprovalGranted { step, id: id(step), request_sha256, grant: grant(format!("rm-{n}")) },
+                2 => Event::ApprovalDenied { step, id: id(step), request_sha256, grant: grant("rm-no".into()) },
+                3 => Event::ApprovalExpired { step, id: id(step), why: "late".into() },
+                _ if s.moved => Event::WaitBreached { step: s.at(), cause: Cause::Gate, line: "bad".into() },
+                _ => Event::Interrupted { wish: Wish::Ask, by: by(), line: "Ctrl-C".into() },
+            }]
+        }
+        Next::Observe(step) | Next::AskInPlace(step) => {
+            let found = [Found::InPlace, Found::NotInPlace, Found::CannotSee, Found::Other][usize::from(dice % 4)];
+            vec![Event::StepReconciled { step, id: id(step), found, line: "looked".into() }]
+        }
+        Next::AskRollback { why } => vec![match yes {
+            true => Event::RollbackBegun { automatic: false, by: by(), cause: why },
+            false => Event::RollbackDeclined { by: by(), why },
+        }],
+        Next::AskInterrupted => vec![match dice % 3 {
+            0 => Event::RollbackBegun { automatic: false, by: by(), cause: "asked".into() },
+            1 => Event::Held { by: by(), line: "hold".into() },
+            _ => Event::Continued { by: by() },
+        }],
+        Next::Page { .. } => vec![Event::Paged { delivered: yes, line: "paged".into() }],
+        Next::Attempt(step, attempt) => {
+            let intent = Event::StepIntent {
+                step,
+                id: id(step),
+                attempt,
+                line: String::new(),
+                step_sha256: String::new(),
+                approvals: vec![],
+            };
+            let outcome = match dice % 7 {
+                0..=2 => Outcome::done("done"),
+                3 => Outcome::failed(Cause::Gate, "failed"),
+                4 => Outcome::unknown("lost"),
+                5 => Outcome::Failed {
+                    line: "again".into(),
+                    cause: Cause::Provider,
+                    moved: yes,
+                    retry: true,
+                    facts: Default::default(),
+                },
+                // Died before the end was written; another process takes over.
+                _ => return vec![intent, Event::Resumed { by: by() }],
+            };
+            vec![intent, Event::StepOutcome { step, id: id(step), outcome }]
+        }
+        Next::Stop(_) => vec![],
+    }
+}
+
+struct Played {
+    end: State,
+    log: Vec<Event>,
+    /// Green's share after each finished or possible move, in order.
+    turns: u32,
+}
+
+fn play(plan: &Plan, tape: &[u8]) -> Played {
+    let (mut s, mut log, mut turns) = (State::default(), vec![], 0);
+    // Dice 0 leads every question to its good end, so a run that can end does.
+    for dice in tape.iter().chain(std::iter::repeat_n(&0, 200)) {
+        let next = decide(plan, &s);
+        if let Next::Stop(outcome) = next {
+            if outcome != RunOutcome::Holding || *dice > 40 {
+                break;
+            }
+            let e = Event::Resumed { by: by() };
+            s = evolve(plan, &s, &e).unwrap();
+            log.push(e);
+            continue;
+        }
+        for e in answer(plan, &s, next, *dice) {
+            let lane = s.lane;
+            s = evolve(plan, &s, &e)
+                .unwrap_or_else(|illegal| panic!("the machine asked for what it refuses: {illegal}"));
+            turns += u32::from(lane != s.lane);
+            log.push(e);
+        }
+    }
+    Played { end: s, log, turns }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// I2 I3 I4 I6 I12 I15 I16, as far as they are the machine's.
+    #[test]
+    fn every_run_ends_and_never_thrashes(
+        tape in prop::collection::vec(any::<u8>(), 0..120),
+        schema_safe: bool,
+        at_most in 0..3u32,
+        expiry in 0..3usize,
+        resume in 0..3usize,
+    ) {
+        let expiry = [AtExpiry::RollBack, AtExpiry::Hold, AtExpiry::Halt][expiry];
+        let plan = plan(schema_safe, at_most, expiry, [Resume::Repeat, Resume::Observe, Resume::AskHuman][resume]);
+        let Played { end, log, turns } = play(&plan, &tape);
+
+        prop_assert!(matches!(end.doing, Doing::Ended(_) | Doing::Held), "liveness: {:?}", end.doing);
+        prop_assert!(turns <= 1, "one change of direction at most");
+        prop_assert_eq!(&replay(&plan, &log).unwrap(), &end, "the log is the state");
+
+        let automatic = log.iter().any(|e| matches!(e, Event::RollbackBegun { automatic: true, .. }));
+        let used = log.iter().find_map(|e| match e { Event::Armed { automatic_used, .. } => Some(*automatic_used), _ => None });
+        prop_assert!(!automatic || schema_safe, "never alone across an unsafe schema");
+        prop_assert!(!automatic || used.unwrap_or(0) < at_most, "never over the cap");
+        if end.doing == Doing::Ended(RunOutcome::Halted) {
+            prop_assert!(log.iter().any(|e| matches!(e, Event::Paged { .. })), "halted implies paged");
+        }
+        if end.doing == Doing::Ended(RunOutcome::Completed) {
+            prop_assert!(end.moved && end.lane == Lane::Forward);
+        }
+        if matches!(end.doing, Doing::Ended(RunOutcome::Stopped | RunOutcome::Refused)) {
+            prop_assert!(!end.moved, "stopped means nobody moved");
+        }
+        // Every effect is preceded by its own intent, and an outcome follows at most once.
+        let mut open: Option<StepRef> = None;
+        let mut back = false;
+        for e in &log {
+            match e {
+                Event::RollbackBegun { .. } => { back = true; open = None }
+                Event::StepIntent { step, .. } => {
+                    prop_assert!(!(back && step.lane == Lane::Forward), "no forward step after the way back began");
+                    open = Some(*step);
+                }
+                Event::StepOutcome { step, .. } => prop_assert_eq!(open, Some(*step), "an outcome without its intent"),
+                _ => {}
+            }
+        }
+        // The gated step begins only with both approvals.
+        for (n, e) in log.iter().enumerate() {
+            if matches!(e, Event::StepIntent { id, .. } if id == "shift-100") {
+                let granted = log[..n].iter().filter(|e| matches!(e, Event::ApprovalGranted { id, .. } if id == "shift-100")).count();
+                prop_assert!(granted >= 2, "moved with {granted} of 2 approvals");
+            }
+        }
+    }
+}
+
+/// The same log is never taken in any other order than it was written, as far as intents and outcomes go.
+#[test]
+fn what_cannot_follow_is_refused() {
+    let plan = plan(true, 2, AtExpiry::RollBack, Resume::Repeat);
+    let at = StepRef { lane: Lane::Forward, index: 0 };
+    let done = Event::StepOutcome { step: at, id: "smoke".into(), outcome: Outcome::done("x") };
+    let illegal = evolve(&plan, &State::default(), &done).unwrap_err();
+    assert_eq!(illegal.to_string(), "`step.outcome` cannot follow while the run is Planned in the Forward lane");
+}
+
+fn name(text: &str) -> String {
+    text.split([' ', '{', '(']).next().unwrap().to_string()
+}
+
+/// Every transition that random runs take, against the pinned table. New rows are new behaviour: look, then pin.
+#[test]
+fn the_transition_table_is_pinned() {
+    let mut rows = BTreeSet::new();
+    let mut seed = 0x9E37_79B9_7F4A_7C15_u64;
+    for round in 0..6000u32 {
+        let tape: Vec<u8> = (0..60)
+            .map(|_| {
+                seed ^= seed << 13;
+                seed ^= seed >> 7;
+                seed ^= seed << 17;
+                (seed >> 32) as u8
+            })
+            .collect();
+        let expiry = [AtExpiry::RollBack, AtExpiry::Hold, AtExpiry::Halt][(round % 3) as usize];
+        let resume = [Resume::Repeat, Resume::Observe, Resume::AskHuman][(round / 3 % 3) as usize];
+        let plan = plan(round % 2 == 0, round % 3, expiry, resume);
+        let mut s = State::default();
+        for e in play(&plan, &tape).log {
+            let next = evolve(&plan, &s, &e).unwrap();
+            let of = |s: &State| format!("{:?}/{}", s.lane, name(&format!("{:?}", s.doing)));
+            rows.insert(format!("{:<20} {:<20} {}", of(&s), name(&format!("{e:?}")), of(&next)));
+            s = next;
+        }
+    }
+    let table = rows.into_iter().collect::<Vec<_>>().join("\n") + "\n";
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/transitions.txt");
+    if std::env::var_os("BLESS").is_some() {
+        std::fs::write(path, &table).unwrap();
+    }
+    assert_eq!(table, std::fs::read_to_string(path).unwrap(), "BLESS=1 pins it anew");
+}
