@@ -5,20 +5,22 @@
 //! is decided; when the journal cannot be written the loop ends at once.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use anyhow::Context;
 use async_trait::async_trait;
 
 use crate::arm::{Keep, arm};
 use crate::diag::Refusal;
 use crate::journal::{Append, JournalError, Record};
 use crate::people::{AfterInterrupt, Answer, Approve, Command, Control, Decision, People};
-use crate::plan::{Lane, Plan, StepRef};
+use crate::plan::{Lane, Plan, PlannedStep, StepRef};
 use crate::report::Reporter;
 use crate::run::{
     Actor, Cause, Event, Evidence, Found, Illegal, Next, Outcome, RunOutcome, State, Wish, decide, evolve, replay,
 };
-use crate::steps::Step;
+use crate::steps::{KINDS, Step};
 use crate::world::{Progress, Scribe, World};
 
 /// How long a call that moves users may go on after Ctrl-C before it counts as lost.
@@ -31,6 +33,19 @@ pub struct Steps {
 }
 
 impl Steps {
+    /// Builds every step of a plan. Fails only for a plan that another version of bgctl made.
+    pub fn of(plan: &Plan) -> anyhow::Result<Self> {
+        let build = |step: &PlannedStep| {
+            let kind = KINDS.iter().find(|kind| kind.name == step.kind);
+            let kind = kind.with_context(|| format!("`{}` is a kind of step this bgctl does not know", step.kind))?;
+            (kind.build)(step, plan).with_context(|| format!("step `{}`", step.id))
+        };
+        Ok(Steps {
+            forward: plan.forward.iter().map(build).collect::<anyhow::Result<_>>()?,
+            rollback: plan.rollback.iter().map(build).collect::<anyhow::Result<_>>()?,
+        })
+    }
+
     fn get(&self, at: StepRef) -> &dyn Step {
         match at.lane {
             Lane::Forward => self.forward[at.index].as_ref(),
@@ -87,7 +102,12 @@ pub async fn drive(
     journal: &mut dyn Append,
     reporter: &mut dyn Reporter,
 ) -> Result<End, Broken> {
-    let desk = Desk { journal: RefCell::new(journal), reporter: RefCell::new(reporter), broken: RefCell::new(None) };
+    let desk = Desk {
+        journal: RefCell::new(journal),
+        reporter: RefCell::new(reporter),
+        broken: RefCell::default(),
+        gates: RefCell::default(),
+    };
     let mut driver = Driver { run, desk: &desk, state: replay(run.plan, facts)?, refusal: None };
     let outcome = driver.go().await?;
     Ok(End { outcome, refusal: driver.refusal, state: driver.state })
@@ -99,6 +119,8 @@ struct Desk<'a> {
     reporter: RefCell<&'a mut dyn Reporter>,
     /// Evidence that could not be written; looked at before the next effect.
     broken: RefCell<Option<JournalError>>,
+    /// What each gate said last, for whoever has to approve.
+    gates: RefCell<BTreeMap<String, String>>,
 }
 
 impl Desk<'_> {
@@ -122,6 +144,9 @@ impl Desk<'_> {
 
 impl Scribe for Desk<'_> {
     fn observed(&self, evidence: Evidence) {
+        if let Evidence::GateEvaluated { gate, line, .. } = &evidence {
+            self.gates.borrow_mut().insert(gate.clone(), line.clone());
+        }
         // The error stays in `broken`; whoever writes next meets it.
         let _ = self.write(&[Record::from(&evidence)]);
     }
@@ -254,7 +279,7 @@ impl Driver<'_> {
             expires: asked.expires,
             word: word(self.run.plan, at),
             users,
-            evidence: Vec::new(),
+            evidence: self.desk.gates.borrow().values().cloned().collect(),
             by: &asked.by,
         };
         let left = asked.expires - self.run.world.clock.now().as_second();
@@ -337,12 +362,17 @@ impl Driver<'_> {
             // A call that moves users is let finish: half a second now saves a settle wait and a doubt.
             let outcome = tokio::select! { biased;
                 outcome = &mut work => Some(outcome),
+                () = self.left_twice() => return Ok(None),
                 () = self.run.world.clock.sleep(GRACE) => None,
             };
             drop(work);
             self.take_in(&interrupted)?;
             return Ok(Some(ended(outcome.unwrap_or_else(|| overdue(true, GRACE)))));
         }
+    }
+
+    async fn left_twice(&self) {
+        while self.run.control.next().await != Command::Leave {}
     }
 
     fn interrupted(&self, command: Command) -> Event {

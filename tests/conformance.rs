@@ -11,7 +11,7 @@ use std::rc::Rc;
 use async_trait::async_trait;
 use bgctl::plan::{Color, Split};
 use bgctl::routers::{NativeWayBack, TrafficRouter, Trouble, alb};
-use common::moto::{Balancer, Moto};
+use common::moto::{Balancer, Moto, between};
 use serde_json::{Value, json};
 
 /// A place where traffic is split, with a view of it that is not the router's own. It starts with everybody on blue and
@@ -21,7 +21,7 @@ trait Place {
     fn router(&self) -> Rc<dyn TrafficRouter>;
 
     /// The weights as somebody else reads them, blue first.
-    fn witness(&self) -> (u32, u32);
+    async fn witness(&self) -> (u32, u32);
 
     /// Everything at the place that is not a weight, as somebody else reads it.
     fn everything_else(&self) -> Value;
@@ -58,7 +58,7 @@ async fn suite(place: &dyn Place) {
         assert_eq!(calls.len(), 1, "one write is one call: {calls:?}");
         assert_eq!(calls[0].code, "ok");
         assert_eq!(router.read().await.expect("it reads").split, split(to));
-        let (blue, green) = place.witness();
+        let (blue, green) = place.witness().await;
         assert_eq!(Split { blue, green }, Split { blue: seen.0, green: seen.1 });
     }
 
@@ -69,19 +69,19 @@ async fn suite(place: &dyn Place) {
     let error = router.set(split(0), split(250)).await.expect_err("a stale `from` is drift");
     assert_eq!(error.kind, Trouble::Drift { found: split(1000) });
     assert!(!error.moved && error.calls.is_empty(), "{error:?}");
-    assert_eq!(place.witness().0, 0, "nothing was written");
+    assert_eq!(place.witness().await.0, 0, "nothing was written");
 
     // A foreign change is seen at once, and not written over.
     place.meddle(30, 70);
     assert_eq!(router.read().await.expect("it reads").split, split(700));
     let error = router.set(split(1000), split(0)).await.expect_err("somebody else moved it");
     assert_eq!(error.kind, Trouble::Drift { found: split(700) });
-    assert_eq!(place.witness(), (30, 70));
+    assert_eq!(place.witness().await, (30, 70));
 
     // Nobody is sent nowhere.
     let error = router.set(split(700), Split { blue: 0, green: 0 }).await.expect_err("0/0 is refused");
     assert_eq!((error.kind, error.moved), (Trouble::Invalid, false));
-    assert_eq!(place.witness(), (30, 70));
+    assert_eq!(place.witness().await, (30, 70));
 
     // Everything else at the place is as before.
     assert_eq!(place.everything_else(), untouched);
@@ -128,7 +128,7 @@ impl AwsCli {
     fn with_weights(&self, blue: u32, green: u32) -> Value {
         let mut actions = self.actions();
         for action in actions.as_array_mut().expect("a list") {
-            if let Some(groups) = action["ForwardConfig"]["TargetGroups"].as_array_mut() {
+            if let Some(groups) = action.pointer_mut("/ForwardConfig/TargetGroups").and_then(Value::as_array_mut) {
                 for group in groups {
                     group["Weight"] = json!(if group["TargetGroupArn"] == self.balancer.blue { blue } else { green });
                 }
@@ -149,19 +149,33 @@ impl Place for AwsCli {
         (alb::KIND.open)(&settings, &self.moto.access()).expect("good settings")
     }
 
-    fn witness(&self) -> (u32, u32) {
-        let actions = self.actions();
-        let forward = actions.as_array().expect("a list").iter().find(|a| a["Type"] == "forward").expect("a forward");
-        let weight = |arn: &str| {
-            let groups = forward["ForwardConfig"]["TargetGroups"].as_array().expect("groups");
-            let group = groups.iter().find(|g| g["TargetGroupArn"] == arn);
-            group.map_or(0, |g| u32::try_from(g["Weight"].as_u64().expect("a weight")).expect("a small weight"))
+    /// Read from the bytes of the answer, with neither the SDK nor the CLI.
+    async fn witness(&self) -> (u32, u32) {
+        let (action, key, arn) = if self.default {
+            ("DescribeListeners", "ListenerArns.member.1", &self.balancer.listener)
+        } else {
+            ("DescribeRules", "RuleArns.member.1", &self.balancer.rule)
+        };
+        let form = [("Action", action), ("Version", "2015-12-01"), (key, arn.as_str())];
+        let xml = self.moto.query("elasticloadbalancing", &form).await;
+        let weight = |group: &str| {
+            let tuple = xml.split("<TargetGroups>").nth(1).and_then(|rest| rest.split(group).nth(1));
+            tuple.map_or(0, |rest| between(rest, "Weight").parse().expect("a weight is a number"))
         };
         (weight(&self.balancer.blue), weight(&self.balancer.green))
     }
 
     fn everything_else(&self) -> Value {
-        self.with_weights(0, 0)
+        let mut actions = self.with_weights(0, 0);
+        // moto shows the client secret, which AWS never does, and keeps whichever of the two members was sent last.
+        for action in actions.as_array_mut().expect("a list") {
+            if let Some(oidc) = action.get_mut("AuthenticateOidcConfig").and_then(Value::as_object_mut) {
+                let secret = oidc.remove("ClientSecret");
+                let kept = oidc.remove("UseExistingClientSecret") == Some(json!(true));
+                assert!(secret.is_some() || kept, "the client secret is lost: {oidc:?}");
+            }
+        }
+        actions
     }
 
     fn meddle(&self, blue: u32, green: u32) {

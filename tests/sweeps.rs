@@ -1,7 +1,6 @@
 //! Crash at every boundary and fault at every step, generated: the shipping driver, machine and shift step on the
 //! simulated world.
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
@@ -359,31 +358,38 @@ fn every_case_ends_as_it_should() {
 /// The test that earns the architecture: die at every boundary, resume, and end in the same place.
 #[test]
 fn crash_anywhere_and_resume_to_the_same_end() {
-    let points = Cell::new(0);
-    for (name, want, scenario) in CASES.iter().chain(WISHES) {
-        let plan = plan();
+    let cases: Vec<&Case> = CASES.iter().chain(WISHES).collect();
+    let points: u32 = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..2)
+            .map(|half| cases.iter().skip(half).step_by(2).copied().collect::<Vec<_>>())
+            .map(|cases| scope.spawn(move || cases.into_iter().map(crash_everywhere).sum::<u32>()))
+            .collect();
+        threads.into_iter().map(|t| t.join().unwrap()).sum()
+    });
+    println!("{points} crash points, all resumed");
+    assert!(points > 2000, "only {points} crash points were tried");
+}
+
+fn crash_everywhere((name, want, scenario): &Case) -> u32 {
+    let plan = plan();
+    let sim = Sim::new(&plan, scenario());
+    sim.clock.crash_at(None);
+    process(&plan, &sim, &mut SimJournal::new(&sim)).unwrap().unwrap();
+    let points = sim.clock.boundaries();
+    for n in 1..=points {
+        let name = format!("{name}, died at boundary {n}");
         let sim = Sim::new(&plan, scenario());
+        let mut journal = SimJournal::new(&sim);
+        sim.clock.crash_at(Some(n));
+        assert!(process(&plan, &sim, &mut journal).is_err(), "{name}: it lives");
         sim.clock.crash_at(None);
-        process(&plan, &sim, &mut SimJournal::new(&sim)).unwrap().unwrap();
-        for n in 1..=sim.clock.boundaries() {
-            let name = format!("{name}, died at boundary {n}");
-            let sim = Sim::new(&plan, scenario());
-            let mut journal = SimJournal::new(&sim);
-            sim.clock.crash_at(Some(n));
-            if process(&plan, &sim, &mut journal).is_ok() {
-                panic!("{name}: it lives");
-            }
-            sim.clock.crash_at(None);
-            let end = process(&plan, &sim, &mut journal).unwrap().unwrap_or_else(|e| panic!("{name}: {e}"));
-            // A wish that was not written down dies with the process, and what leaves no trace needs a person.
-            let free = !sim.scenario.wishes.is_empty() || sim.scenario.person.is_none();
-            assert!(free || end.outcome == *want, "{name}: {:?} instead of {want:?}: {:?}", end.outcome, end.state);
-            check(&name, &sim, &journal.events(), end.outcome);
-            points.set(points.get() + 1);
-        }
+        let end = process(&plan, &sim, &mut journal).unwrap().unwrap_or_else(|e| panic!("{name}: {e}"));
+        // A wish that was not written down dies with the process, and what leaves no trace needs a person.
+        let free = !sim.scenario.wishes.is_empty() || sim.scenario.person.is_none();
+        assert!(free || end.outcome == *want, "{name}: {:?} instead of {want:?}: {:?}", end.outcome, end.state);
+        check(&name, &sim, &journal.events(), end.outcome);
     }
-    println!("{} crash points, all resumed", points.get());
-    assert!(points.get() > 800, "only {} crash points were tried", points.get());
+    points
 }
 
 /// The disk fills up at every record in turn: nothing moves without its record.

@@ -2,10 +2,32 @@
 //!
 //! No record, no effect: whoever wants to change the world appends first, and stops when that fails.
 
+mod encode;
+mod fault;
+mod json;
+mod line;
+mod note;
+mod recover;
+mod rules;
+mod scan;
+mod store;
+mod verify;
+mod writer;
+
+pub use fault::{Fault, What};
+pub use note::SealState;
+pub use recover::{Sound, read};
+pub use rules::{Approved, Breach};
+pub use scan::Seals;
+pub use store::{DirStore, Fault as StoreFault, LOG, MemoryStore, Store, read_log};
+pub use verify::{Owner, Report, Trust, Verdict, verify};
+pub use writer::{Closed, Journal, Opening, SESSION, Who};
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::run::{Event, Evidence};
+use crate::sign::SignError;
 
 /// A record to be written: its type and its data.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,4 +90,19 @@ pub trait Append {
 pub struct JournalError {
     /// Names the file and the system's words.
     pub what: String,
+}
+
+/// A journal that cannot be begun or gone on with.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    #[error(transparent)]
+    Sign(#[from] SignError),
+    #[error("`{place}`: {fault}")]
+    Broken { place: String, fault: Fault },
+    #[error("run `{run}` is closed; a closed run is over")]
+    Over { run: String },
+    #[error("`{0}` cannot name a service or a run: it is empty or has blanks, control characters or a `/`")]
+    Name(String),
 }

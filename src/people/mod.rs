@@ -2,9 +2,25 @@
 //!
 //! Nobody being there is an answer of its own, never a default. Which questions are asked is the run machine's business.
 
+mod board;
+mod ci;
+pub mod confirm;
 mod control;
+mod inbox;
+mod operator;
+mod pager;
+mod prompt;
+pub mod request;
+mod terminal;
+pub mod tty;
 
+pub use board::Board;
+pub use ci::Ci;
 pub use control::{Command, Control};
+pub use inbox::{APPROVE, DENY, Found, Inbox, Signed, Signer, Verify, recipe};
+pub use operator::{Operator, wish_is_open, wish_rollback};
+pub use pager::Pager;
+pub use terminal::Terminal;
 
 use async_trait::async_trait;
 

@@ -4,6 +4,7 @@
 //! through [`Web`], so the simulated world answers the very bytes the real probes send.
 
 pub mod gate;
+pub mod promql;
 
 use std::time::Duration;
 

@@ -1,6 +1,23 @@
 //! Views of a run: every renderer is fed the journal's own records, so a log, a terminal and a page cannot disagree.
 //!
-//! A reporter writes to the writer it is given; it owns neither stdout nor stderr, and never reads argv or environment.
+//! A reporter writes to the writer it is given; it owns neither stdout nor stderr, and never reads argv or environment. An
+//! error of that writer is never an error of the run: a closed terminal or pipe does not stop a cutover.
+
+mod closing;
+mod ink;
+mod jsonl;
+mod live;
+mod plain;
+mod region;
+mod story;
+pub mod words;
+
+pub use closing::{Closing, Rest, close};
+pub use ink::{Ink, Mark, spoken, spoken_seconds, wrap};
+pub use jsonl::Jsonl;
+pub use live::Live;
+pub use plain::{Plain, Provider};
+pub use story::{About, Current, GateRow, Seen, Story};
 
 use crate::journal::Entry;
 use crate::world::Progress;
@@ -13,4 +30,44 @@ pub trait Reporter {
     fn progress(&mut self, _progress: &Progress) {}
     /// The split was read again: `users` and its age is for the state line.
     fn users(&mut self, _split: crate::plan::Split) {}
+    /// The run came to rest: the last block.
+    fn closing(&mut self, _closing: &Closing) {}
+}
+
+/// Several reporters as one, and the story for the closing block.
+pub struct Chorus {
+    pub story: Story,
+    voices: Vec<Box<dyn Reporter>>,
+}
+
+impl Chorus {
+    pub fn new(about: About, voices: Vec<Box<dyn Reporter>>) -> Self {
+        Chorus { story: Story::new(about), voices }
+    }
+
+    /// Says how the run came to rest, once, at its very end.
+    pub fn close(&mut self, rest: &Rest) -> Closing {
+        let closing = close(&self.story, rest);
+        self.closing(&closing);
+        closing
+    }
+}
+
+impl Reporter for Chorus {
+    fn record(&mut self, entry: &Entry) {
+        self.story.take(entry);
+        self.voices.iter_mut().for_each(|voice| voice.record(entry));
+    }
+
+    fn progress(&mut self, progress: &Progress) {
+        self.voices.iter_mut().for_each(|voice| voice.progress(progress));
+    }
+
+    fn users(&mut self, split: crate::plan::Split) {
+        self.voices.iter_mut().for_each(|voice| voice.users(split));
+    }
+
+    fn closing(&mut self, closing: &Closing) {
+        self.voices.iter_mut().for_each(|voice| voice.closing(closing));
+    }
 }

@@ -12,6 +12,7 @@
 mod decide;
 mod event;
 mod evolve;
+pub mod judge;
 mod state;
 
 pub use decide::{Next, decide};

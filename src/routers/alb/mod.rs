@@ -308,7 +308,7 @@ impl RouteView for Alb {
             files.push((format!("{route}-exact.json"), pretty(&actions)));
             let group = self.settings.groups.of(only).as_str();
             for action in actions.as_array_mut().into_iter().flatten() {
-                if let Some(groups) = action["ForwardConfig"]["TargetGroups"].as_array_mut() {
+                if let Some(groups) = action.pointer_mut("/ForwardConfig/TargetGroups").and_then(Value::as_array_mut) {
                     groups.retain(|g| g["TargetGroupArn"] == group);
                 }
             }

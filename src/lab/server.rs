@@ -1,0 +1,94 @@
+//! A loopback server: one handler that gets every request whole. All servers of the lab are this one.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::http::request::Parts;
+use axum::response::Response;
+use axum::serve::ListenerExt;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+/// The largest body taken.
+const BODY: usize = 1 << 20;
+
+/// A port that is open but not served yet.
+pub struct Door {
+    listener: TcpListener,
+    pub address: SocketAddr,
+}
+
+impl Door {
+    /// Opens a free port on loopback.
+    pub async fn open() -> std::io::Result<Door> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        Ok(Door { address: listener.local_addr()?, listener })
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Serves until the task is aborted. Connections that are open then stay open: the handler has to cut them.
+    pub fn serve<H, F>(self, handler: H) -> JoinHandle<()>
+    where
+        H: Fn(Parts, Bytes) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = Response> + Send,
+    {
+        let app = Router::new().fallback(move |request: axum::extract::Request| {
+            let handler = handler.clone();
+            async move {
+                let (parts, body) = request.into_parts();
+                match axum::body::to_bytes(body, BODY).await {
+                    Ok(body) => handler(parts, body).await,
+                    Err(_) => answer(413, "text/plain", "too large"),
+                }
+            }
+        });
+        // Without this each small answer waits for the other side's delayed ack, 40 ms on Linux.
+        let listener = self.listener.tap_io(|stream| {
+            let _ = stream.set_nodelay(true);
+        });
+        tokio::spawn(async move {
+            let _ = axum::serve(listener, app).await;
+        })
+    }
+}
+
+/// A whole answer.
+pub fn answer(status: u16, content_type: &'static str, body: impl Into<Body>) -> Response {
+    Response::builder()
+        .status(status)
+        .header("content-type", content_type)
+        .body(body.into())
+        .expect("BUG: a response of constants")
+}
+
+/// Closes the connection instead of answering: what a client sees of a process that died or a reply that was lost.
+pub fn cut() -> Response {
+    Response::new(Body::new(Torn))
+}
+
+/// A body that fails before its first byte, so that not even the headers are sent.
+struct Torn;
+
+impl http_body::Body for Torn {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, std::io::Error>>> {
+        Poll::Ready(Some(Err(std::io::Error::other("cut"))))
+    }
+}
+
+/// The value of a header, where it is text.
+pub fn header<'a>(parts: &'a Parts, name: &str) -> Option<&'a str> {
+    parts.headers.get(name).and_then(|value| value.to_str().ok())
+}

@@ -1,0 +1,97 @@
+//! Nobody at a keyboard: approvals come as signed files, and every question a person would have to answer is answered with
+//! "nobody is there".
+
+use std::rc::Rc;
+
+use async_trait::async_trait;
+
+use super::board::Board;
+use super::inbox::{Found, Inbox, recipe};
+use super::pager::Pager;
+use super::{AfterInterrupt, Answer, Approve, Decision, People};
+use crate::clock::Clock;
+use crate::run::{Actor, Evidence};
+
+/// The people of a CI job.
+pub struct Ci {
+    pub run: String,
+    pub actor: Actor,
+    pub clock: Rc<dyn Clock>,
+    /// `--approvals DIR`, if it was given.
+    pub inbox: Option<Inbox>,
+    pub pager: Pager,
+    /// Where it is said what is missing and how to give it.
+    pub board: Board,
+}
+
+impl Ci {
+    /// What to do about an approval that is missing, as lines for people.
+    pub fn missing(&self, ask: &Approve<'_>, why: &[String]) -> Vec<String> {
+        let have = if ask.by.is_empty() { String::new() } else { format!("; given by {}", ask.by.join(", ")) };
+        let mut lines = vec![format!(
+            "approval of {} is missing: {} of {} ({}){have}",
+            ask.id,
+            ask.rule.quorum,
+            ask.rule.role,
+            ask.rule.members.join(", "),
+        )];
+        lines.extend(why.iter().map(|line| format!("  not counted  {line}")));
+        match &self.inbox {
+            Some(inbox) => {
+                lines.push(format!("  sign         {}", recipe(&inbox.request_file(ask.id))));
+                lines.push("               and put the .sig file beside the request".into());
+                lines.push(format!("  then         bgctl resume {} --approvals DIR", self.run));
+            }
+            None => {
+                lines.push(format!("  then         bgctl resume {} --approvals DIR", self.run));
+                lines.push("               DIR gets the request to sign; without it nobody can approve here".into());
+            }
+        }
+        lines
+    }
+}
+
+#[async_trait(?Send)]
+impl People for Ci {
+    async fn approve(&self, ask: &Approve<'_>) -> Answer<Decision> {
+        let Some(inbox) = &self.inbox else {
+            self.missing(ask, &[]).iter().for_each(|line| self.board.say(line));
+            return Answer::NobodyThere;
+        };
+        let why = match inbox.publish(ask) {
+            Ok(_) => match inbox.look(ask, self.clock.now()) {
+                Found::Decision(decision) => return Answer::Given(decision),
+                Found::Nothing(remarks) => remarks,
+            },
+            Err(error) => {
+                vec![format!("the request cannot be written to {}: {error}", inbox.request_file(ask.id).display())]
+            }
+        };
+        self.missing(ask, &why).iter().for_each(|line| self.board.say(line));
+        Answer::NobodyThere
+    }
+
+    async fn happened(&self, _line: &str) -> Answer<(bool, Evidence)> {
+        Answer::NobodyThere
+    }
+
+    async fn roll_back(&self, _why: &str, _users: &str) -> Answer<(bool, Evidence)> {
+        Answer::NobodyThere
+    }
+
+    async fn interrupted(&self, _users: &str) -> Answer<(AfterInterrupt, Evidence)> {
+        Answer::NobodyThere
+    }
+
+    async fn page(&self, message: &str) -> (bool, String) {
+        self.pager.page(message).await
+    }
+
+    fn actor(&self) -> Actor {
+        self.actor.clone()
+    }
+
+    fn ahead(&self) -> bool {
+        true
+    }
+}

@@ -1,0 +1,67 @@
+//! The exact text of an approval request: what is signed is what is kept, so there is no second form of it to differ.
+//!
+//! One line of JSON in the canonical form of RFC 8785 as far as it is used: keys in ASCII and sorted, whole numbers, no
+//! blanks. It binds run, plan, step, split and expiry.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::plan::{Plan, Split, StepRef};
+
+/// What a request binds beside plan and step.
+#[derive(Clone, Debug)]
+pub struct Binding<'a> {
+    pub run: &'a str,
+    /// Who runs the cutover.
+    pub requested_by: &'a str,
+    /// What started it, where that is somebody else: the CI job's actor.
+    pub trigger: Option<&'a str>,
+    /// 64 hex digits that no other request has: [`nonce`].
+    pub nonce: &'a str,
+    /// Unix seconds.
+    pub expires: i64,
+}
+
+/// The bytes to sign for a step of a plan.
+pub fn build(plan: &Plan, at: StepRef, binding: &Binding<'_>) -> String {
+    let step = plan.step(at);
+    let mut request: BTreeMap<&str, Value> = BTreeMap::from([
+        ("_type", json!("bgctl.dev/approval-request/v1")),
+        ("environment", json!(plan.environment)),
+        ("expires", json!(binding.expires)),
+        ("lane", json!(at.lane)),
+        ("nonce", json!(binding.nonce)),
+        ("plan_sha256", json!(plan.id())),
+        ("requested_by", json!(binding.requested_by)),
+        ("run", json!(binding.run)),
+        ("service", json!(plan.service)),
+        ("step", json!(step.id)),
+        ("step_sha256", json!(step.sha256())),
+        ("summary", json!(step.line)),
+    ]);
+    if let Some(rule) = &step.approval {
+        request.insert("quorum", json!(rule.quorum));
+        request.insert("role", json!(rule.role));
+    }
+    if let Some(trigger) = binding.trigger {
+        request.insert("trigger", json!(trigger));
+    }
+    if let Some(change) = &step.moves {
+        let split = |s: Split| BTreeMap::from([("blue", json!(s.blue)), ("green", json!(s.green))]);
+        let params = BTreeMap::from([
+            ("after", json!(split(change.after))),
+            ("before", json!(split(change.before))),
+            ("route", json!(change.route)),
+        ]);
+        request.insert("params", json!(params));
+    }
+    serde_json::to_string(&request).expect("BUG: a request is plain data")
+}
+
+/// 32 random bytes in hex.
+pub fn nonce() -> Result<String, getrandom::Error> {
+    let mut bytes = [0u8; 32];
+    getrandom::fill(&mut bytes)?;
+    Ok(bytes.iter().map(|b| format!("{b:02x}")).collect())
+}

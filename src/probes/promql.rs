@@ -1,0 +1,431 @@
+//! What can be known of a PromQL query without a server, and the queries that follow from it.
+//!
+//! A gate's query says more than its value: how many requests stand behind it, which of them were bad, how old the data
+//! is and how far back it looks. All of that is taken from the query itself, so a runbook need not say it twice. Nothing
+//! here is sent anywhere.
+
+use std::time::Duration;
+
+use promql_parser::label::{MatchOp, Matcher};
+use promql_parser::parser::{self, Expr, LabelModifier, VectorSelector, token, value::ValueType};
+
+/// A query that could be read.
+pub struct Query {
+    text: String,
+    expr: Expr,
+    label: String,
+}
+
+/// What is wrong with a query, and the cure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flaw {
+    pub message: String,
+    pub help: String,
+}
+
+impl Query {
+    /// Reads a query whose samples are told apart by `label`.
+    pub fn parse(text: &str, label: &str) -> Result<Self, String> {
+        let expr = parser::parse(text).map_err(|e| e.lines().next().unwrap_or_default().trim().to_string())?;
+        Ok(Query { text: text.into(), expr, label: label.into() })
+    }
+
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Mistakes that give wrong numbers, and things that are only doubtful.
+    pub fn review(&self) -> (Vec<Flaw>, Vec<Flaw>) {
+        let (mut wrong, mut doubtful) = (Vec::new(), Vec::new());
+        let label = &self.label;
+        match self.expr.value_type() {
+            ValueType::Vector => {}
+            other => wrong.push(Flaw {
+                message: format!("the query gives a {other}, not one sample per stack"),
+                help: format!("aggregate it by stack: `sum by ({label}) (rate(…[1m]))`"),
+            }),
+        }
+        if keeps(&self.expr, label) == Some(false) {
+            wrong.push(Flaw {
+                message: format!("the query's samples have no label `{label}`, so green and blue are one number"),
+                help: format!("a total hides a bad green behind a large blue: write `by ({label})`, or name the label that holds the colour"),
+            });
+        }
+        walk(&self.expr, &mut |expr| match expr {
+            Expr::Binary(b) if b.op.id() == token::T_DIV => {
+                let vectors = [&b.lhs, &b.rhs].iter().all(|e| e.value_type() == ValueType::Vector);
+                let matched = b.modifier.as_ref().is_some_and(|m| m.matching.is_some());
+                if vectors && !matched && !(aggregated(&b.lhs) && aggregated(&b.rhs)) {
+                    wrong.push(Flaw {
+                        message: "a division of vectors that are not aggregated pairs each series with itself, so every error rate is 1".into(),
+                        help: format!("aggregate both sides: `sum by ({label}) (…) / sum by ({label}) (…)`"),
+                    });
+                }
+                if holds_vector_of_zero(&b.rhs) {
+                    wrong.push(Flaw {
+                        message: "`or vector(0)` below the line makes an absent service look like a division by zero"
+                            .into(),
+                        help: "leave it out: no requests means no verdict".into(),
+                    });
+                }
+            }
+            Expr::Call(call) if COUNTED.contains(&call.func.name) => {
+                if let Some(Expr::Subquery(inner)) = call.args.args.first().map(AsRef::as_ref) {
+                    let mut sums = false;
+                    walk(&inner.expr, &mut |e| sums |= matches!(e, Expr::Aggregate(_)));
+                    if sums {
+                        wrong.push(Flaw {
+                            message: format!(
+                                "`{}` of a sum takes a restart of one process for a jump of all",
+                                call.func.name
+                            ),
+                            help: "first `rate`, then `sum`".into(),
+                        });
+                    }
+                }
+            }
+            Expr::MatrixSelector(m) if m.range < Duration::from_secs(10) => doubtful.push(Flaw {
+                message: format!("a range of {} s holds few scrapes", m.range.as_secs_f64()),
+                help: "a range of at least four scrapes never comes out empty".into(),
+            }),
+            _ => {}
+        });
+        (wrong, doubtful)
+    }
+
+    /// The longest range the query looks back over.
+    pub fn range(&self) -> Duration {
+        let mut longest = Duration::ZERO;
+        walk(&self.expr, &mut |expr| match expr {
+            Expr::MatrixSelector(m) => longest = longest.max(m.range),
+            Expr::Subquery(s) => longest = longest.max(s.range),
+            _ => {}
+        });
+        longest
+    }
+
+    /// Bad and all requests per stack, counted since `elapsed` ago, when the query is a share: `sum(…) / sum(…)` of rates.
+    pub fn counts(&self, elapsed: Duration) -> Option<(String, String)> {
+        let (bad, all) = self.share()?;
+        Some((counted(bad, elapsed)?.to_string(), counted(all, elapsed)?.to_string()))
+    }
+
+    /// The two sides of a share.
+    fn share(&self) -> Option<(&Expr, &Expr)> {
+        let Expr::Binary(b) = bare(&self.expr) else { return None };
+        let summed = |e: &Expr| keeps(e, &self.label) == Some(true) && !scaled(e) && aggregated(e);
+        (b.op.id() == token::T_DIV && summed(&b.lhs) && summed(&b.rhs)).then_some((&*b.lhs, &*b.rhs))
+    }
+
+    /// The number of requests behind a quantile of a histogram, per stack, since `elapsed` ago.
+    pub fn observations(&self, elapsed: Duration) -> Option<String> {
+        let mut bucket = self.buckets()?;
+        bucket.matchers.matchers.retain(|m| m.name != "le");
+        bucket.matchers.matchers.push(Matcher::new(MatchOp::Equal, "le", "+Inf"));
+        Some(format!("sum by ({}) {}", self.label, growth(&bucket, elapsed)))
+    }
+
+    /// The buckets of a histogram, to see up to where it can tell values apart.
+    pub fn bucket_bounds(&self) -> Option<String> {
+        Some(format!("count by (le) ({})", self.buckets()?))
+    }
+
+    /// `0.99` of a `histogram_quantile(0.99, …)`.
+    pub fn quantile(&self) -> Option<f64> {
+        let mut quantile = None;
+        walk(&self.expr, &mut |expr| {
+            if let Expr::Call(call) = expr
+                && call.func.name == "histogram_quantile"
+                && let Some(Expr::NumberLiteral(q)) = call.args.args.first().map(AsRef::as_ref)
+            {
+                quantile = Some(q.val);
+            }
+        });
+        quantile.filter(|q| (0.0..1.0).contains(q))
+    }
+
+    fn buckets(&self) -> Option<VectorSelector> {
+        self.quantile()?;
+        let mut found = None;
+        walk(&self.expr, &mut |expr| {
+            if let Expr::MatrixSelector(m) = expr
+                && m.vs.name.as_ref().is_some_and(|n| n.ends_with("_bucket"))
+            {
+                found = Some(m.vs.clone());
+            }
+        });
+        found
+    }
+
+    /// Seconds since the newest sample the query rests on, per stack. For a share that is the side of all requests, since
+    /// the bad ones may be none at all.
+    pub fn age(&self) -> Option<String> {
+        let (selector, _) = self.main()?;
+        Some(format!("min by ({}) (time() - timestamp({selector}))", self.label))
+    }
+
+    /// How many scrapes the range held, per stack, and that range.
+    pub fn scrapes(&self) -> Option<(String, Duration)> {
+        let (selector, range) = self.main()?;
+        let range = range?;
+        let text = format!("max by ({}) (count_over_time({selector}[{}ms]))", self.label, range.as_millis());
+        Some((text, range))
+    }
+
+    fn main(&self) -> Option<(VectorSelector, Option<Duration>)> {
+        let from = self.share().map_or(&self.expr, |(_, all)| all);
+        let mut found = None;
+        walk(from, &mut |expr| match expr {
+            _ if found.is_some() => {}
+            Expr::MatrixSelector(m) => found = Some((m.vs.clone(), Some(m.range))),
+            Expr::VectorSelector(v) => found = Some((v.clone(), None)),
+            _ => {}
+        });
+        found
+    }
+
+    /// When bad requests have no series at all that means none happened, but only if they are told apart from all
+    /// requests by a label that exists. Gives the query that proves it: its answer must not be empty.
+    pub fn proof_of_none(&self) -> Option<String> {
+        let (bad, all) = self.share()?;
+        let first = |expr: &Expr| {
+            let mut found = None;
+            walk(expr, &mut |e| {
+                if let Expr::MatrixSelector(m) = e
+                    && found.is_none()
+                {
+                    found = Some(m.vs.clone());
+                }
+            });
+            found
+        };
+        let (bad, all) = (first(bad)?, first(all)?);
+        if bad.name != all.name {
+            return None;
+        }
+        let mut shared = all.clone();
+        for matcher in bad.matchers.matchers.iter().filter(|m| !all.matchers.matchers.contains(m)) {
+            shared.matchers.matchers.push(Matcher::new(MatchOp::NotEqual, &matcher.name, ""));
+        }
+        Some(format!("count({shared})"))
+    }
+}
+
+/// The number of requests a query of rates stands for, since `elapsed` ago. None where there is no rate in it.
+pub fn count_of(text: &str, elapsed: Duration) -> Result<String, String> {
+    let expr = parser::parse(text).map_err(|e| e.lines().next().unwrap_or_default().trim().to_string())?;
+    counted(&expr, elapsed)
+        .map(|e| e.to_string())
+        .ok_or_else(|| "there is no `rate(…[range])` in it to count by".to_string())
+}
+
+const COUNTED: [&str; 3] = ["rate", "irate", "increase"];
+
+/// The expression with every rate replaced by the growth of its counter since `elapsed` ago.
+fn counted(expr: &Expr, elapsed: Duration) -> Option<Expr> {
+    let mut expr = expr.clone();
+    let mut replaced = 0;
+    replace(&mut expr, &mut |node| {
+        let Expr::Call(call) = node else { return None };
+        if !COUNTED.contains(&call.func.name) {
+            return None;
+        }
+        let Some(Expr::MatrixSelector(m)) = call.args.args.first().map(AsRef::as_ref) else { return None };
+        replaced += 1;
+        parser::parse(&growth(&m.vs, elapsed)).ok()
+    });
+    (replaced > 0).then_some(expr)
+}
+
+/// How much a counter grew. A series that did not exist at the start counts with all it has: `increase` alone is blind to
+/// what happened before its first scrape, so a green that fails at once would look clean.
+fn growth(selector: &VectorSelector, elapsed: Duration) -> String {
+    let millis = elapsed.as_millis().max(1);
+    format!("(({selector} unless {selector} offset {millis}ms) or increase({selector}[{millis}ms]))")
+}
+
+/// Without outer parentheses.
+fn bare(expr: &Expr) -> &Expr {
+    match expr {
+        Expr::Paren(p) => bare(&p.expr),
+        other => other,
+    }
+}
+
+fn aggregated(expr: &Expr) -> bool {
+    match bare(expr) {
+        Expr::Aggregate(_) => true,
+        Expr::Binary(b) => [&b.lhs, &b.rhs].iter().all(|e| e.value_type() != ValueType::Vector || aggregated(e)),
+        Expr::Unary(u) => aggregated(&u.expr),
+        Expr::Call(c) => {
+            c.func.name == "vector" || c.func.name == "histogram_quantile" || c.args.args.iter().any(|a| aggregated(a))
+        }
+        _ => false,
+    }
+}
+
+/// A product or quotient is no count any more.
+fn scaled(expr: &Expr) -> bool {
+    matches!(bare(expr), Expr::Binary(b) if [token::T_MUL, token::T_DIV].contains(&b.op.id()))
+}
+
+fn holds_vector_of_zero(expr: &Expr) -> bool {
+    let mut found = false;
+    walk(expr, &mut |e| found |= matches!(e, Expr::Call(c) if c.func.name == "vector"));
+    found
+}
+
+/// Whether samples of the expression carry the label; None where only the server knows.
+fn keeps(expr: &Expr, label: &str) -> Option<bool> {
+    match expr {
+        Expr::Aggregate(a) => match &a.modifier {
+            Some(LabelModifier::Include(by)) => Some(by.labels.iter().any(|l| l == label)),
+            Some(LabelModifier::Exclude(without)) => without.labels.iter().any(|l| l == label).then_some(false),
+            // `topk` and its kin keep all labels, every other aggregation without `by` keeps none.
+            None if [token::T_TOPK, token::T_BOTTOMK].contains(&a.op.id()) => keeps(&a.expr, label),
+            None => Some(false),
+        },
+        Expr::Paren(p) => keeps(&p.expr, label),
+        Expr::Unary(u) => keeps(&u.expr, label),
+        Expr::Subquery(s) => keeps(&s.expr, label),
+        Expr::Binary(b) => match (b.lhs.value_type(), b.rhs.value_type()) {
+            (ValueType::Vector, _) => keeps(&b.lhs, label),
+            _ => keeps(&b.rhs, label),
+        },
+        Expr::Call(c) if c.func.name == "vector" => Some(false),
+        Expr::Call(c) => c
+            .args
+            .args
+            .iter()
+            .find(|a| matches!(a.value_type(), ValueType::Vector | ValueType::Matrix))
+            .and_then(|a| keeps(a, label)),
+        _ => None,
+    }
+}
+
+fn walk<'a>(expr: &'a Expr, see: &mut dyn FnMut(&'a Expr)) {
+    see(expr);
+    match expr {
+        Expr::Aggregate(a) => {
+            walk(&a.expr, see);
+            if let Some(param) = &a.param {
+                walk(param, see);
+            }
+        }
+        Expr::Unary(u) => walk(&u.expr, see),
+        Expr::Binary(b) => {
+            walk(&b.lhs, see);
+            walk(&b.rhs, see);
+        }
+        Expr::Paren(p) => walk(&p.expr, see),
+        Expr::Subquery(s) => walk(&s.expr, see),
+        Expr::Call(c) => c.args.args.iter().for_each(|a| walk(a, see)),
+        _ => {}
+    }
+}
+
+/// Replaces nodes from the top; what was put in is not looked at again.
+fn replace(expr: &mut Expr, with: &mut dyn FnMut(&Expr) -> Option<Expr>) {
+    if let Some(new) = with(expr) {
+        *expr = new;
+        return;
+    }
+    match expr {
+        Expr::Aggregate(a) => replace(&mut a.expr, with),
+        Expr::Unary(u) => replace(&mut u.expr, with),
+        Expr::Binary(b) => {
+            replace(&mut b.lhs, with);
+            replace(&mut b.rhs, with);
+        }
+        Expr::Paren(p) => replace(&mut p.expr, with),
+        Expr::Subquery(s) => replace(&mut s.expr, with),
+        Expr::Call(c) => c.args.args.iter_mut().for_each(|a| replace(a, with)),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHARE: &str = r#"sum by (color) (rate(http_requests_total{status=~"5.."}[1m])) / sum by (color) (rate(http_requests_total[1m]))"#;
+    const P99: &str = "histogram_quantile(0.99, sum by (le, color) (rate(http_seconds_bucket{job=\"bot\"}[1m])))";
+
+    fn flaws(text: &str) -> (Vec<Flaw>, Vec<Flaw>) {
+        Query::parse(text, "color").unwrap().review()
+    }
+
+    #[test]
+    fn good_queries_have_no_flaw() {
+        for text in [SHARE, P99, "max by (color) (queue_depth)", "http_up{job=\"bot\"}"] {
+            assert_eq!(flaws(text), (vec![], vec![]), "{text}");
+        }
+    }
+
+    #[test]
+    fn queries_that_give_wrong_numbers() {
+        let table = [
+            // 1: a division series by series
+            (r#"rate(http_requests_total{status=~"5.."}[1m]) / rate(http_requests_total[1m])"#, "is 1"),
+            // 12: the mixture of both stacks
+            (
+                r#"sum(rate(http_requests_total{status=~"5.."}[1m])) / sum(rate(http_requests_total[1m]))"#,
+                "no label `color`",
+            ),
+            ("sum without (color) (rate(x[1m]))", "no label `color`"),
+            ("histogram_quantile(0.99, sum by (le) (rate(x_bucket[1m])))", "no label `color`"),
+            // 3, 5: an absent denominator
+            ("sum by (color) (rate(a[1m])) / (sum by (color) (rate(b[1m])) or vector(0))", "below the line"),
+            // 10: rate of a sum
+            ("sum by (color) (rate(sum by (color) (x)[1m:15s]))", "first `rate`"),
+            ("rate(x[1m])[5m:1m]", "not one sample per stack"),
+            ("1 + 1", "not one sample per stack"),
+        ];
+        for (text, word) in table {
+            let wrong = flaws(text).0;
+            let said: String = wrong.iter().map(|f| format!("{} {} ", f.message, f.help)).collect();
+            assert!(said.contains(word), "{text}: {said}");
+        }
+        assert_eq!(flaws("sum by (color) (rate(x[5s]))").1.len(), 1);
+        assert!(Query::parse("sum by (color", "color").is_err());
+    }
+
+    #[test]
+    fn counts_are_taken_from_a_share() {
+        let query = Query::parse(SHARE, "color").unwrap();
+        let (bad, all) = query.counts(Duration::from_secs(90)).unwrap();
+        assert_eq!(
+            all,
+            "sum by (color) (((http_requests_total unless http_requests_total offset 1m30s) or increase(http_requests_total[1m30s])))"
+        );
+        assert!(bad.contains(r#"increase(http_requests_total{status=~"5.."}[1m30s])"#), "{bad}");
+        for derived in [bad, all] {
+            parser::parse(&derived).unwrap();
+        }
+        for text in [P99, "100 * sum by (color) (rate(a[1m])) / sum by (color) (rate(b[1m]))", "max by (color) (depth)"]
+        {
+            assert_eq!(Query::parse(text, "color").unwrap().counts(Duration::from_secs(1)), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_follows_from_a_quantile() {
+        let query = Query::parse(P99, "color").unwrap();
+        assert_eq!(query.quantile(), Some(0.99));
+        assert_eq!(query.bucket_bounds().unwrap(), r#"count by (le) (http_seconds_bucket{job="bot"})"#);
+        let requests = query.observations(Duration::from_secs(60)).unwrap();
+        assert!(requests.contains(r#"increase(http_seconds_bucket{job="bot",le="+Inf"}[60000ms])"#), "{requests}");
+        parser::parse(&requests).unwrap();
+        assert_eq!(query.range(), Duration::from_secs(60));
+    }
+
+    #[test]
+    fn age_and_scrapes_follow_the_side_of_all_requests() {
+        let query = Query::parse(SHARE, "color").unwrap();
+        assert_eq!(query.age().unwrap(), "min by (color) (time() - timestamp(http_requests_total))");
+        assert_eq!(query.scrapes().unwrap().0, "max by (color) (count_over_time(http_requests_total[60000ms]))");
+        assert_eq!(query.proof_of_none().unwrap(), r#"count(http_requests_total{status!=""})"#);
+        let other = "sum by (color) (rate(errors_total[1m])) / sum by (color) (rate(requests_total[1m]))";
+        assert_eq!(Query::parse(other, "color").unwrap().proof_of_none(), None);
+    }
+}

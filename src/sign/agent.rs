@@ -1,0 +1,133 @@
+//! The ssh-agent: two messages of its protocol, with a time limit, because an agent may wait for a touch forever.
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::wire::{Reader, put};
+use super::{Assurance, PublicKey, SignError, Signer, sshsig};
+
+/// How long an agent may take to answer, a touch of a security key included.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// A touch takes a person longer than an answer takes a program.
+const PATIENCE_FOR_TOUCH: Duration = Duration::from_secs(30);
+/// The longest answer taken, in bytes.
+const MOST: usize = 256 * 1024;
+
+const LIST: u8 = 11;
+const LISTED: u8 = 12;
+const SIGN: u8 = 13;
+const SIGNED: u8 = 14;
+const FAILURE: u8 = 5;
+
+/// A key the agent holds and bgctl can use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    pub key: PublicKey,
+    pub comment: String,
+}
+
+/// Asks the agent what it holds. Keys of unknown kinds are left out.
+pub fn list(socket: &Path) -> Result<Vec<Held>, SignError> {
+    let failed = |why: &str| failure(socket, why);
+    let answer = talk(socket, &[LIST], PATIENCE)?;
+    let mut reader = Reader(&answer);
+    if reader.byte() != Some(LISTED) {
+        return Err(failed("it does not list its keys"));
+    }
+    let count = reader.number().ok_or_else(|| failed("its list ends too early"))?;
+    let mut held = Vec::new();
+    for _ in 0..count {
+        let (Some(blob), Some(comment)) = (reader.string(), reader.string()) else {
+            return Err(failed("its list ends too early"));
+        };
+        if let Ok(key) = PublicKey::from_blob(blob) {
+            held.push(Held { key, comment: String::from_utf8_lossy(comment).into_owned() });
+        }
+    }
+    Ok(held)
+}
+
+/// One key of an agent.
+pub struct AgentKey {
+    socket: PathBuf,
+    key: PublicKey,
+}
+
+impl AgentKey {
+    pub fn new(socket: &Path, key: PublicKey) -> Self {
+        AgentKey { socket: socket.to_path_buf(), key }
+    }
+}
+
+impl Signer for AgentKey {
+    fn name(&self) -> String {
+        "ssh-agent".into()
+    }
+
+    fn public(&self) -> String {
+        self.key.line()
+    }
+
+    fn fingerprint(&self) -> String {
+        self.key.fingerprint()
+    }
+
+    fn assurance(&self) -> Assurance {
+        Assurance::SshAgent
+    }
+
+    fn sign(&self, namespace: &str, message: &[u8]) -> Result<String, SignError> {
+        let mut request = vec![SIGN];
+        put(&mut request, self.key.blob());
+        put(&mut request, &sshsig::signed_bytes(namespace, message));
+        request.extend_from_slice(&0u32.to_be_bytes());
+        let touch = self.key.kind().starts_with("sk-");
+        let answer = talk(&self.socket, &request, if touch { PATIENCE_FOR_TOUCH } else { PATIENCE })?;
+        let mut reader = Reader(&answer);
+        let signature = match reader.byte() {
+            Some(SIGNED) => reader.string().ok_or_else(|| failure(&self.socket, "its answer ends too early"))?,
+            Some(FAILURE) => return Err(SignError::Refused { fingerprint: self.fingerprint() }),
+            _ => return Err(failure(&self.socket, "its answer is no signature")),
+        };
+        let text = sshsig::armor(&self.key, namespace, signature);
+        // An agent that signs with another key, or something else, is found here and not by the next auditor.
+        match sshsig::verify(namespace, message, &text) {
+            Ok(_) => Ok(text),
+            Err(error) => {
+                Err(failure(&self.socket, &format!("it answered with a signature that does not hold: {error}")))
+            }
+        }
+    }
+}
+
+fn failure(socket: &Path, why: &str) -> SignError {
+    SignError::Agent { socket: socket.display().to_string(), why: why.into() }
+}
+
+/// One question, one answer, on a connection of its own.
+fn talk(socket: &Path, request: &[u8], patience: Duration) -> Result<Vec<u8>, SignError> {
+    let failed = |e: std::io::Error| match e.kind() {
+        std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut => {
+            failure(socket, &format!("no answer within {} s", patience.as_secs()))
+        }
+        std::io::ErrorKind::UnexpectedEof => failure(socket, "it hung up"),
+        _ => failure(socket, &e.to_string()),
+    };
+    let mut stream = UnixStream::connect(socket).map_err(failed)?;
+    stream.set_read_timeout(Some(patience)).map_err(failed)?;
+    stream.set_write_timeout(Some(patience)).map_err(failed)?;
+    let mut message = Vec::with_capacity(request.len() + 4);
+    put(&mut message, request);
+    stream.write_all(&message).map_err(failed)?;
+    let mut len = [0u8; 4];
+    stream.read_exact(&mut len).map_err(failed)?;
+    let len = u32::from_be_bytes(len) as usize;
+    if len > MOST {
+        return Err(failure(socket, "its answer is too long"));
+    }
+    let mut answer = vec![0u8; len];
+    stream.read_exact(&mut answer).map_err(failed)?;
+    Ok(answer)
+}

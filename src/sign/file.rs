@@ -1,0 +1,191 @@
+//! Keys in files: OpenSSH private keys, plain or with a passphrase, and the making of new ones.
+
+use std::fs::{self, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use ssh_key::private::{Ed25519Keypair, KeypairData};
+use ssh_key::{HashAlg, LineEnding, PrivateKey};
+use zeroize::Zeroizing;
+
+use super::session::SessionKey;
+use super::{Assurance, PublicKey, SigError, SignError, Signer};
+use crate::secret::Secret;
+
+/// Asks for the passphrase of the named key. `None`: nobody is there.
+pub type Ask<'a> = &'a dyn Fn(&str) -> Option<Secret>;
+
+/// A private key read from a file.
+pub struct FileKey {
+    path: String,
+    inside: Inside,
+    public: PublicKey,
+    assurance: Assurance,
+}
+
+enum Inside {
+    Ed25519(SessionKey),
+    P256(Box<PrivateKey>),
+}
+
+impl FileKey {
+    /// Reads a private key. A key others can read is refused, as ssh does.
+    pub fn read(path: &Path, ask: Ask<'_>) -> Result<Self, SignError> {
+        let name = path.display().to_string();
+        let unreadable = |e: std::io::Error| SignError::Unreadable { path: name.clone(), why: e.to_string() };
+        let unusable = |why: String| SignError::Unusable { path: name.clone(), why };
+        let mode = fs::metadata(path).map_err(unreadable)?.permissions().mode() & 0o777;
+        if mode & 0o077 != 0 {
+            return Err(SignError::Exposed { path: name, mode });
+        }
+        let text = Zeroizing::new(fs::read_to_string(path).map_err(unreadable)?);
+        let mut key = PrivateKey::from_openssh(&*text).map_err(|e| unusable(e.to_string()))?;
+        if key.is_encrypted() {
+            let passphrase = ask(&name).ok_or_else(|| SignError::Locked { path: name.clone() })?;
+            key = key.decrypt(passphrase.expose()).map_err(|_| SignError::WrongPassphrase { path: name.clone() })?;
+        }
+        let blob = key.public_key().to_bytes().map_err(|e| unusable(e.to_string()))?;
+        let public = PublicKey::from_blob(&blob).map_err(|e| unusable(e.to_string()))?;
+        let inside = match key.key_data() {
+            KeypairData::Ed25519(pair) => Inside::Ed25519(SessionKey::from_seed(pair.private.to_bytes())),
+            KeypairData::Ecdsa(_) => Inside::P256(Box::new(key)),
+            _ => return Err(unusable("a security key signs through ssh-agent: `ssh-add` it".into())),
+        };
+        Ok(FileKey { path: name, inside, public, assurance: Assurance::File })
+    }
+
+    pub fn public_key(&self) -> &PublicKey {
+        &self.public
+    }
+}
+
+impl Signer for FileKey {
+    fn name(&self) -> String {
+        self.path.clone()
+    }
+
+    fn public(&self) -> String {
+        self.public.line()
+    }
+
+    fn fingerprint(&self) -> String {
+        self.public.fingerprint()
+    }
+
+    fn assurance(&self) -> Assurance {
+        self.assurance
+    }
+
+    fn sign(&self, namespace: &str, message: &[u8]) -> Result<String, SignError> {
+        match &self.inside {
+            Inside::Ed25519(key) => key.sign(namespace, message),
+            Inside::P256(key) => {
+                let unusable = |e: ssh_key::Error| SignError::Unusable { path: self.path.clone(), why: e.to_string() };
+                let signature = key.sign(namespace, HashAlg::Sha512, message).map_err(unusable)?;
+                signature.to_pem(LineEnding::LF).map_err(unusable)
+            }
+        }
+    }
+}
+
+/// Reads a public key file (`id_ed25519.pub`).
+pub fn read_public(path: &Path) -> Result<PublicKey, SignError> {
+    let name = path.display().to_string();
+    let text =
+        fs::read_to_string(path).map_err(|e| SignError::Unreadable { path: name.clone(), why: e.to_string() })?;
+    PublicKey::from_line(&text).map_err(|e: SigError| SignError::Unusable { path: name, why: e.to_string() })
+}
+
+/// Makes an Ed25519 key: the private part 0600 at `path`, the public part beside it. Neither may exist.
+pub fn create(path: &Path, comment: &str) -> Result<PublicKey, SignError> {
+    let name = path.display().to_string();
+    let unusable = |e: ssh_key::Error| SignError::Unusable { path: name.clone(), why: e.to_string() };
+    let mut seed = Zeroizing::new([0u8; 32]);
+    getrandom::fill(&mut *seed)
+        .map_err(|e| SignError::Unreadable { path: "the system's randomness".into(), why: e.to_string() })?;
+    let pair = Ed25519Keypair::from_seed(&seed);
+    let private = PrivateKey::new(KeypairData::Ed25519(pair), comment).map_err(unusable)?;
+    let blob = private.public_key().to_bytes().map_err(unusable)?;
+    let public =
+        PublicKey::from_blob(&blob).map_err(|e| SignError::Unusable { path: name.clone(), why: e.to_string() })?;
+    let beside = public_path(path);
+    if beside.exists() {
+        return Err(SignError::Exists { path: beside.display().to_string() });
+    }
+    write_new(path, 0o600, private.to_openssh(LineEnding::LF).map_err(unusable)?.as_bytes())?;
+    write_new(&beside, 0o644, format!("{} {comment}\n", public.line()).as_bytes())?;
+    Ok(public)
+}
+
+/// The key the lab signs its runs with: made in `dir` at the first use. Its label keeps it apart from a person's key.
+pub fn create_lab_key(dir: &Path) -> Result<FileKey, SignError> {
+    let path = dir.join("lab_ed25519");
+    match create(&path, "bgctl lab") {
+        Ok(_) | Err(SignError::Exists { .. }) => {}
+        Err(error) => return Err(error),
+    }
+    let key = FileKey::read(&path, &|_| None)?;
+    Ok(FileKey { assurance: Assurance::Lab, ..key })
+}
+
+pub(super) fn public_path(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_os_string();
+    name.push(".pub");
+    PathBuf::from(name)
+}
+
+fn write_new(path: &Path, mode: u32, bytes: &[u8]) -> Result<(), SignError> {
+    let name = path.display().to_string();
+    let failed = |e: std::io::Error| match e.kind() {
+        ErrorKind::AlreadyExists => SignError::Exists { path: name.clone() },
+        _ => SignError::Unreadable { path: name.clone(), why: e.to_string() },
+    };
+    if let Some(dir) = path.parent() {
+        fs::create_dir_all(dir).map_err(failed)?;
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path).map_err(failed)?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sign::sshsig;
+
+    #[test]
+    fn a_made_key_signs_is_private_and_is_never_overwritten() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("keys/id");
+        let public = create(&path, "me").unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        let before = fs::read(&path).unwrap();
+        assert!(matches!(create(&path, "me"), Err(SignError::Exists { .. })));
+        fs::remove_file(public_path(&path)).unwrap();
+        assert!(matches!(create(&path, "me"), Err(SignError::Exists { .. })));
+        assert_eq!(fs::read(&path).unwrap(), before);
+
+        let key = FileKey::read(&path, &|_| None).unwrap();
+        let text = key.sign("bgctl-open-v1", b"x").unwrap();
+        assert_eq!(sshsig::verify("bgctl-open-v1", b"x", &text).unwrap(), public);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        assert!(matches!(FileKey::read(&path, &|_| None), Err(SignError::Exposed { mode: 0o640, .. })));
+    }
+
+    #[test]
+    fn a_file_that_is_no_key_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("id");
+        write_new(&path, 0o600, b"-----BEGIN RSA PRIVATE KEY-----\nxx\n").unwrap();
+        assert!(matches!(FileKey::read(&path, &|_| None), Err(SignError::Unusable { .. })));
+        assert!(matches!(FileKey::read(&dir.path().join("none"), &|_| None), Err(SignError::Unreadable { .. })));
+    }
+
+    #[test]
+    fn the_lab_key_is_labelled_and_made_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = create_lab_key(dir.path()).unwrap();
+        assert_eq!(first.assurance(), Assurance::Lab);
+        assert_eq!(create_lab_key(dir.path()).unwrap().public(), first.public());
+    }
+}

@@ -1,0 +1,94 @@
+//! Keys and signatures: who signs, and whom to believe.
+//!
+//! Every signature of bgctl is an OpenSSH signature (SSHSIG) with a namespace that names its purpose, so `ssh-keygen -Y`
+//! can check and make each of them. The signing half ([`Signer`]) and the checking half ([`trust`]) share only the
+//! signature's own format. Nothing here decides what a signature permits, and nothing here reads the environment.
+
+pub mod agent;
+pub mod file;
+pub mod hmac;
+pub mod public;
+pub mod session;
+pub mod sshsig;
+pub mod trust;
+mod wire;
+
+pub use public::PublicKey;
+pub use sshsig::SigError;
+pub use trust::{AllowedSigners, Signed, TrustError};
+
+/// What a signature is for. It stands inside the signed bytes, so one made for a purpose is worth nothing for another.
+pub mod namespace {
+    /// The owner opens or resumes a run and names the session key.
+    pub const OPEN: &str = "bgctl-open-v1";
+    /// The session key seals what was written so far.
+    pub const SEAL: &str = "bgctl-seal-v1";
+    /// The owner closes a run.
+    pub const CLOSE: &str = "bgctl-close-v1";
+    /// An approver agrees to a request.
+    pub const APPROVE: &str = "bgctl-approve-v1";
+    /// An approver refuses a request.
+    pub const DENY: &str = "bgctl-deny-v1";
+}
+
+/// Somebody's key, wherever it lives.
+pub trait Signer {
+    /// Where the key is, for people: a path, or `ssh-agent`.
+    fn name(&self) -> String;
+
+    /// The public key as in an `authorized_keys` line, without a comment. A shared key gives `hmac-sha256` and its id.
+    fn public(&self) -> String;
+
+    /// `SHA256:…`, as `ssh-keygen -l` shows it.
+    fn fingerprint(&self) -> String;
+
+    fn assurance(&self) -> Assurance;
+
+    /// Signs the bytes for a purpose: an armored SSHSIG, or `hmac-sha256:…` for a shared key.
+    fn sign(&self, namespace: &str, message: &[u8]) -> Result<String, SignError>;
+}
+
+/// How well a key is kept, as far as bgctl can know it. It stands in the opening statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Assurance {
+    SshAgent,
+    File,
+    /// Made by the lab for itself: proves nothing about a person.
+    Lab,
+    /// Whoever can verify could have written it.
+    SharedKey,
+}
+
+impl Assurance {
+    pub fn label(self) -> &'static str {
+        match self {
+            Assurance::SshAgent => "ssh-agent",
+            Assurance::File => "file",
+            Assurance::Lab => "lab",
+            Assurance::SharedKey => "shared-key",
+        }
+    }
+}
+
+/// A key could not be read or did not sign.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SignError {
+    #[error("cannot read `{path}`: {why}")]
+    Unreadable { path: String, why: String },
+    #[error("`{path}` is not a key bgctl can use: {why}")]
+    Unusable { path: String, why: String },
+    #[error("`{path}` has a passphrase and nobody is there to type it")]
+    Locked { path: String },
+    #[error("the passphrase of `{path}` is wrong")]
+    WrongPassphrase { path: String },
+    #[error("`{path}` can be read by others (mode {mode:o}); a private key must be 0600")]
+    Exposed { path: String, mode: u32 },
+    #[error("the ssh-agent at `{socket}` cannot be used: {why}")]
+    Agent { socket: String, why: String },
+    #[error(
+        "the ssh-agent refused to sign with {fingerprint}: the key may need a confirmation or a touch, or its time is over"
+    )]
+    Refused { fingerprint: String },
+    #[error("`{path}` exists already; bgctl never overwrites a key")]
+    Exists { path: String },
+}
