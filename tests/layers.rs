@@ -25,7 +25,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("drive", &["arm", "diag", "journal", "people", "plan", "report", "run", "steps", "world"]),
     ("sim", &["clock", "drive", "journal", "people", "plan", "probes", "routers", "run", "secret", "world"]),
     ("lab", &["plan"]),
-    ("report", &["diag", "journal", "plan", "run", "world"]),
+    ("report", &["clock", "diag", "journal", "plan", "run", "world"]),
     (
         "cli",
         &[

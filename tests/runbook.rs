@@ -23,16 +23,10 @@ fn files(folder: &str) -> Vec<PathBuf> {
 /// Runs the command on one file, named as it is from the package's folder.
 fn checked(path: &Path, strict: bool) -> (u8, String) {
     let relative = path.strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap();
-    let args = check::Args {
-        files: vec![relative.to_str().unwrap().into()],
-        strict,
-        vars: Vec::new(),
-        swap: false,
-        output: "text".into(),
-    };
+    let args = check::Args { files: vec![relative.to_str().unwrap().into()], strict, vars: Vec::new(), swap: false };
     let env = BTreeMap::from([("SLACK_SIGNING_SECERT".to_string(), "a-secret-value".to_string())]);
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    let exit = check::run(&args, &mut out, &mut err, &env, false).unwrap();
+    let exit = check::run(&args, &mut out, &mut err, &env, false, false).unwrap();
     (exit.code(), String::from_utf8(out).unwrap() + &String::from_utf8(err).unwrap())
 }
 
