@@ -217,6 +217,9 @@ impl Reporter for Live {
 
 /// A row of the closing block in lines that fit, with its text kept in its column.
 fn hanging(line: &str, width: usize) -> Vec<String> {
+    if console::measure_text_width(line) <= width {
+        return vec![line.to_string()];
+    }
     let (head, text) = match line.char_indices().nth(COLUMN) {
         Some((at, _)) if line.starts_with("  ") => line.split_at(at),
         _ => return wrap(line, width),
