@@ -2,12 +2,15 @@
 //!
 //! One file a command: an `Args` struct and a `run` function, and one line each in [`Verb`] and [`Verb::run`].
 
+pub mod audit;
 pub mod check;
 mod context;
 mod exit;
 mod explain;
+pub mod keys;
 mod schema;
 mod style;
+pub mod trust;
 mod version;
 
 use std::collections::BTreeMap;
@@ -94,7 +97,9 @@ impl Global {
 
 #[derive(Debug, clap::Subcommand)]
 enum Verb {
+    Audit(audit::Args),
     Check(check::Args),
+    Keys(keys::Args),
     Schema(schema::Args),
     /// Explain an error code or a topic.
     Explain(explain::Args),
@@ -105,6 +110,8 @@ enum Verb {
 impl Verb {
     fn run(&self, cx: &Context) -> Result<Exit, Refusal> {
         match self {
+            Verb::Audit(args) => audit::run(args, cx),
+            Verb::Keys(args) => keys::run(args, cx),
             Verb::Check(args) => {
                 let ink = cx.style.err;
                 piped(check::run(args, &mut cx.stdout(), &mut cx.stderr(), &cx.env, ink.color, cx.machine()))
