@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bgctl::clock::Clock;
-use bgctl::journal::{Entry, Record};
+use bgctl::journal::{Append, DirStore, Entry, Journal, Opening, Record, Who};
 use bgctl::plan::{
     ApprovalRule, AtExpiry, Lane, Move, OnFailure, Plan, PlannedRoute, PlannedStep, Policy, Purpose, Resume, Split,
     Stack, StepRef,
@@ -100,7 +100,10 @@ fn plan() -> Plan {
         slack: None,
         policy: Policy { automatic_at_most: 2, within_s: 86_400, schema_safe: true, schema_reason: None, page: vec![] },
         forward,
-        rollback: vec![step("back-to-blue", "shift", "shift web to BLUE 100 GREEN 0", Some((1000, 0)), 60)],
+        rollback: vec![PlannedStep {
+            attempts: 2,
+            ..step("back-to-blue", "shift", "shift web to BLUE 100 GREEN 0", Some((1000, 0)), 60)
+        }],
         warnings: vec![],
     }
 }
@@ -267,8 +270,17 @@ fn halted() -> Tape {
     let mut tape = begun();
     let refused =
         "AWS refuses: ExpiredToken, the session bgctl-prod ended 03:05:40 (cure: aws sso login --profile prod)";
+    let again = Event::StepIntent {
+        step: at(Lane::Rollback, 0),
+        id: "back-to-blue".into(),
+        attempt: 2,
+        line: "shift web to BLUE 100 GREEN 0".into(),
+        step_sha256: String::new(),
+        approvals: vec![],
+    };
     failing(&mut tape)
         .outcome(215, at(Lane::Rollback, 0), Outcome::unknown("no answer from AWS to ModifyRule"))
+        .event(216, again)
         .outcome(246, at(Lane::Rollback, 0), Outcome::failed(Cause::Provider, refused))
         .event(248, Event::Paged { delivered: true, line: "pagerduty took the page (bgctl/k7f)".into() })
         .event(248, Event::Ended { outcome: RunOutcome::Halted, line: refused.into() });
@@ -497,4 +509,132 @@ fn words_are_calm_and_without_emoji() {
             assert!(!shown.to_lowercase().contains(word), "{word}: {shown}");
         }
     }
+}
+
+/// Writes a tape as the signed log of a run, as a run would have.
+fn kept(state_dir: &Path, run: &str, tape: &Tape) {
+    let folder = state_dir.join("runs").join(run);
+    std::fs::create_dir_all(&folder).unwrap();
+    let key = bgctl::sign::file::create_lab_key(&folder).unwrap();
+    let clock = Rc::new(Still(Cell::new(0)));
+    let who = Who { owner: "engineer@example.com".into(), mode: "ci".into(), claims: json!({}) };
+    let plan = plan();
+    let opening = Opening { run: run.into(), plan: &plan, who };
+    let store = Box::new(DirStore::create(&folder).unwrap());
+    let mut journal = Journal::create(store, opening, &key, clock.clone()).unwrap();
+    for (second, record) in &tape.0 {
+        clock.0.set(*second);
+        journal.append(std::slice::from_ref(record)).unwrap();
+    }
+}
+
+/// Runs bgctl on a state folder, with nothing of this machine's environment.
+fn bgctl(state_dir: &Path, words: &[&str]) -> (i32, String, String) {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_bgctl"))
+        .args(words)
+        .env_clear()
+        .env("BGCTL_STATE_DIR", state_dir)
+        .stdin(std::process::Stdio::null())
+        .output()
+        .unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn looking_back_says_where_users_are_and_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    kept(dir.path(), "20261120-0302-abc", &rolled_back());
+    kept(dir.path(), "20261120-0402-def", &halted());
+    kept(dir.path(), "20261120-0502-ghk", &begun());
+    let (code, runs, _) = bgctl(dir.path(), &["runs"]);
+    assert_eq!(code, 0);
+    for line in ["ghk  holding", "def  halted", "abc  rolled-back"] {
+        assert!(runs.contains(line), "{line}: {runs}");
+    }
+
+    // The newest: its process is gone and its users are split.
+    let (code, status, _) = bgctl(dir.path(), &["status", "--offline", "--exit-status"]);
+    assert_eq!(code, 12, "{status}");
+    assert!(status.contains("NOBODY IS WATCHING"), "{status}");
+    assert!(status.contains("BLUE 90 GREEN 10"), "{status}");
+    assert!(status.contains("● bake-10"), "{status}");
+    assert!(status.contains("next: bgctl rollback ghk"), "{status}");
+
+    let (code, status, _) = bgctl(dir.path(), &["status", "def", "--offline", "-o", "json"]);
+    assert_eq!(code, 0);
+    let status: Value = serde_json::from_str(&status).unwrap();
+    assert_eq!((&status["outcome"], &status["watched"]), (&json!("halted"), &json!(false)));
+    assert_eq!(status["next"][0], "bgctl rollback def");
+
+    let (code, shown, _) = bgctl(dir.path(), &["show", "abc"]);
+    assert_eq!(code, 0);
+    assert!(shown.contains("ROLLED BACK. All users are on BLUE v1.4.1."), "{shown}");
+    assert!(shown.contains("✗ bake-10"), "{shown}");
+    let (_, shown, _) = bgctl(dir.path(), &["show", "abc", "--step", "bake-10"]);
+    assert!(shown.contains("gate errors, window 2 of 5") && !shown.contains("shift-10 "), "{shown}");
+
+    let (code, shown, _) = bgctl(dir.path(), &["show", "abc", "-o", "jsonl"]);
+    assert_eq!(code, 0);
+    assert!(shown.lines().count() > 10);
+    shown.lines().for_each(|line| assert!(serde_json::from_str::<Value>(line).is_ok(), "{line}"));
+}
+
+#[test]
+fn errors_have_their_parts_and_their_codes_for_people_and_machines() {
+    let dir = tempfile::tempdir().unwrap();
+    kept(dir.path(), "20261120-0302-abc", &rolled_back());
+    // words, exit code, what the error names
+    let table: [(&[&str], i32, &str); 7] = [
+        (&["show", "xyz"], 64, "BG0004"),
+        (&["show", "abc", "--step", "bake-99"], 64, "BG0005"),
+        (&["status", "--frob"], 64, "BG0001"),
+        (&["undo"], 64, "`undo` is called `rollback` here"),
+        (&["explain", "BG9999"], 64, "BG0002"),
+        (&["-C", "/does/not/exist", "runs"], 64, "BG0202"),
+        (&["check", "/does/not/exist.yaml"], 65, "BG01"),
+    ];
+    for (words, wanted, named) in table {
+        let (code, out, err) = bgctl(dir.path(), words);
+        assert_eq!(code, wanted, "{words:?}: {err}");
+        assert!(err.contains(named), "{words:?}: {err}");
+        assert!(out.is_empty(), "{words:?}: {out}");
+        let (code, out, _) = bgctl(dir.path(), &[words, &["-o", "json"]].concat());
+        assert_eq!(code, wanted, "{words:?}");
+        assert!(serde_json::from_str::<Value>(&out).is_ok(), "{words:?}: {out}");
+    }
+    let (code, out, err) = bgctl(dir.path(), &["--version"]);
+    assert_eq!((code, out.starts_with("bgctl "), err.is_empty()), (0, true, true));
+    let (code, _, err) = bgctl(dir.path(), &[]);
+    assert_eq!((code, err.contains("bgctl rollback")), (64, true), "{err}");
+}
+
+/// Keys sorted at every level, no blanks, no fractions: what another program builds from the same facts is the same.
+#[test]
+fn approval_requests_are_canonical_and_bind_what_they_are_about() {
+    fn sorted(value: &Value) -> bool {
+        match value {
+            Value::Object(map) => {
+                let keys: Vec<&String> = map.keys().collect();
+                keys.is_sorted() && keys.iter().all(|key| key.is_ascii()) && map.values().all(sorted)
+            }
+            Value::Array(list) => list.iter().all(sorted),
+            Value::Number(n) => n.is_i64() || n.is_u64(),
+            _ => true,
+        }
+    }
+    use bgctl::people::request::{Binding, build};
+    let plan = plan();
+    let binding =
+        Binding { run: "k7f", requested_by: "me", trigger: Some("ci"), nonce: "00ff", expires: 1_795_218_000 };
+    let text = build(&plan, at(Lane::Forward, 3), &binding);
+    let value: Value = serde_json::from_str(&text).unwrap();
+    assert!(sorted(&value), "{text}");
+    assert_eq!(value.to_string(), text);
+    assert_eq!(value["plan_sha256"], json!(plan.id()));
+    assert_eq!(value["step_sha256"], json!(plan.forward[3].sha256()));
+    assert_eq!(value["params"]["after"], json!({ "blue": 0, "green": 100 }));
+    assert_eq!((&value["quorum"], &value["role"]), (&json!(1), &json!("release-managers")));
+    let other = build(&plan, at(Lane::Forward, 3), &Binding { nonce: "00fe", ..binding });
+    assert_ne!(text, other);
 }

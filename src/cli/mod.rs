@@ -8,7 +8,11 @@ mod context;
 mod exit;
 mod explain;
 pub mod keys;
+pub mod past;
+mod runs;
 mod schema;
+mod show;
+mod status;
 mod style;
 pub mod trust;
 mod version;
@@ -100,7 +104,10 @@ enum Verb {
     Audit(audit::Args),
     Check(check::Args),
     Keys(keys::Args),
+    Runs(runs::Args),
     Schema(schema::Args),
+    Show(show::Args),
+    Status(status::Args),
     /// Explain an error code or a topic.
     Explain(explain::Args),
     /// Say which bgctl this is.
@@ -116,6 +123,9 @@ impl Verb {
                 let ink = cx.style.err;
                 piped(check::run(args, &mut cx.stdout(), &mut cx.stderr(), &cx.env, ink.color, cx.machine()))
             }
+            Verb::Runs(args) => runs::run(args, cx),
+            Verb::Show(args) => show::run(args, cx),
+            Verb::Status(args) => status::run(args, cx),
             Verb::Schema(args) => piped(schema::run(args, &mut cx.stdout())),
             Verb::Explain(args) => explain::run(args, cx),
             Verb::Version(args) => version::run(args, cx),
