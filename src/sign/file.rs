@@ -97,6 +97,18 @@ pub fn read_public(path: &Path) -> Result<PublicKey, SignError> {
     PublicKey::from_line(&text).map_err(|e: SigError| SignError::Unusable { path: name, why: e.to_string() })
 }
 
+/// The public part of a private key file: it stands there in the clear also where a passphrase guards the rest.
+pub fn public_part(path: &Path) -> Result<PublicKey, SignError> {
+    let name = path.display().to_string();
+    let text =
+        fs::read_to_string(path).map_err(|e| SignError::Unreadable { path: name.clone(), why: e.to_string() })?;
+    let text = Zeroizing::new(text);
+    let unusable = |why: String| SignError::Unusable { path: name.clone(), why };
+    let key = PrivateKey::from_openssh(&*text).map_err(|e| unusable(e.to_string()))?;
+    let blob = key.public_key().to_bytes().map_err(|e| unusable(e.to_string()))?;
+    PublicKey::from_blob(&blob).map_err(|e| unusable(e.to_string()))
+}
+
 /// Makes an Ed25519 key: the private part 0600 at `path`, the public part beside it. Neither may exist.
 pub fn create(path: &Path, comment: &str) -> Result<PublicKey, SignError> {
     let name = path.display().to_string();
