@@ -12,6 +12,7 @@ mod health;
 mod settings;
 mod way_back;
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -47,6 +48,9 @@ pub const KIND: Kind = Kind {
 /// still be applied. AWS publishes no number; real responses are the proof, this is only how long to wait for one.
 const SETTLE: Duration = Duration::from_secs(5);
 
+/// How long to wait before a reading that may lag behind our own write is repeated.
+const LAG: Duration = Duration::from_millis(100);
+
 /// Tags that say that a controller owns the place, and which one.
 const CONTROLLERS: [(&str, &str); 6] = [
     ("elbv2.k8s.aws/cluster", "the AWS Load Balancer Controller of Kubernetes"),
@@ -61,6 +65,16 @@ const CONTROLLERS: [(&str, &str); 6] = [
 pub struct Alb {
     aws: Aws,
     settings: Settings,
+    wrote: Cell<Option<Wrote>>,
+}
+
+/// Our own last write, answered or not.
+#[derive(Clone, Copy, Debug)]
+struct Wrote {
+    /// What stood there before it.
+    before: Split,
+    /// When it was sent.
+    at: Duration,
 }
 
 /// The actions as they stand now, and the call that can change them.
@@ -82,7 +96,7 @@ impl Alb {
     /// Checks the settings; asks nobody.
     pub fn new(value: &Value, access: &Access) -> Result<Self, Vec<Mistake>> {
         let settings = Settings::read(value)?;
-        Ok(Alb { aws: Aws::new(&settings.place.arn().region, &access.aws), settings })
+        Ok(Alb { aws: Aws::new(&settings.place.arn().region, &access.aws), settings, wrote: Cell::new(None) })
     }
 
     async fn reads(&self) -> Client {
@@ -109,13 +123,43 @@ impl Alb {
         explain(&self.aws, Question { action, place, writes }, attempts, &error)
     }
 
+    /// The error of a write. One that was certainly not applied leaves nothing to wait for.
+    fn failed<E>(&self, action: &str, place: &str, attempts: &Attempts, error: SdkError<E, HttpResponse>) -> RouterError
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        let error = self.explain(action, place, attempts, error);
+        if !error.moved {
+            self.wrote.set(None);
+        }
+        error
+    }
+
     fn refuse(&self, kind: Trouble, what: impl std::fmt::Display) -> RouterError {
         RouterError::new(kind, format!("`{}` {what}", self.settings.place.arn()))
     }
 
+    /// Reads the actions, and does not take what stood there before our own write for the present.
+    ///
+    /// Reads may lag behind writes. A way back begun right after a shift would otherwise find everybody on blue still and
+    /// do nothing. So for as long as a write settles, a reading of the state before it is repeated; a write that was lost
+    /// costs that wait, which an unanswered write needs anyhow.
+    async fn look(&self) -> Result<Found, RouterError> {
+        loop {
+            let found = self.look_once().await?;
+            let now = SystemClock.elapsed();
+            match self.wrote.get() {
+                Some(wrote) if found.seen.split == wrote.before && now < wrote.at + SETTLE => {
+                    SystemClock.sleep(LAG).await;
+                }
+                _ => return Ok(found),
+            }
+        }
+    }
+
     /// Reads the actions: those of a rule from the rule, those of a default rule from its listener, where alone they can
     /// be changed.
-    async fn look(&self) -> Result<Found, RouterError> {
+    async fn look_once(&self) -> Result<Found, RouterError> {
         let client = self.reads().await;
         let mut repeats = Vec::new();
         let listener = match &self.settings.place {
@@ -354,17 +398,21 @@ impl TrafficRouter for Alb {
         let wanted = actions::with_split(&found.actions, &self.settings.groups, &found.seen, to);
         let client = self.writes().await;
         let attempts = Attempts::default();
+        // A write that only completes the list of groups changes no split, so nothing can be told apart by it.
+        if found.seen.split != to {
+            self.wrote.set(Some(Wrote { before: found.seen.split, at: SystemClock.elapsed() }));
+        }
         match found.writes {
             Writes::Rule(arn) => {
                 let call = client.modify_rule().rule_arn(&arn).set_actions(Some(wanted)).customize();
                 let sent = call.interceptor(attempts.clone()).send().await;
-                sent.map_err(|e| self.explain("ModifyRule", &arn, &attempts, e))?;
+                sent.map_err(|e| self.failed("ModifyRule", &arn, &attempts, e))?;
                 Ok(attempts.calls("ModifyRule", "ok"))
             }
             Writes::Listener(arn) => {
                 let call = client.modify_listener().listener_arn(&arn).set_default_actions(Some(wanted)).customize();
                 let sent = call.interceptor(attempts.clone()).send().await;
-                sent.map_err(|e| self.explain("ModifyListener", &arn, &attempts, e))?;
+                sent.map_err(|e| self.failed("ModifyListener", &arn, &attempts, e))?;
                 Ok(attempts.calls("ModifyListener", "ok"))
             }
         }
