@@ -8,6 +8,7 @@
 mod actions;
 mod arn;
 mod errors;
+mod found;
 mod health;
 mod settings;
 mod way_back;
@@ -21,7 +22,7 @@ use aws_sdk_elasticloadbalancingv2::config::ProvideCredentials;
 use aws_sdk_elasticloadbalancingv2::config::http::HttpResponse;
 use aws_sdk_elasticloadbalancingv2::config::retry::RetryConfig;
 use aws_sdk_elasticloadbalancingv2::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_elasticloadbalancingv2::types::{Action, Tag};
+use aws_sdk_elasticloadbalancingv2::types::Tag;
 use aws_sdk_elasticloadbalancingv2::{Client, config};
 use serde_json::{Value, json};
 
@@ -32,8 +33,9 @@ use super::{
 use crate::clock::{Clock, SystemClock};
 use crate::diag::Mistake;
 use crate::plan::{Color, Split};
-use actions::{MOST, Seen};
+use actions::MOST;
 use errors::{Question, explain};
+use found::Writes;
 use settings::{Place, Settings};
 
 /// The row of [`super::KINDS`].
@@ -47,9 +49,6 @@ pub const KIND: Kind = Kind {
 /// How long the load balancer may go on routing by the old rule after a change, and how late a request that was cut off may
 /// still be applied. AWS publishes no number; real responses are the proof, this is only how long to wait for one.
 const SETTLE: Duration = Duration::from_secs(5);
-
-/// How long to wait before a reading that may lag behind our own write is repeated.
-const LAG: Duration = Duration::from_millis(100);
 
 /// Tags that say that a controller owns the place, and which one.
 const CONTROLLERS: [(&str, &str); 6] = [
@@ -75,21 +74,6 @@ struct Wrote {
     before: Split,
     /// When it was sent.
     at: Duration,
-}
-
-/// The actions as they stand now, and the call that can change them.
-struct Found {
-    actions: Vec<Action>,
-    seen: Seen,
-    /// The rule or listener that is written to.
-    writes: Writes,
-    attempts: Vec<Option<String>>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Writes {
-    Rule(String),
-    Listener(String),
 }
 
 impl Alb {
@@ -137,96 +121,6 @@ impl Alb {
 
     fn refuse(&self, kind: Trouble, what: impl std::fmt::Display) -> RouterError {
         RouterError::new(kind, format!("`{}` {what}", self.settings.place.arn()))
-    }
-
-    /// Reads the actions, and does not take what stood there before our own write for the present.
-    ///
-    /// Reads may lag behind writes. A way back begun right after a shift would otherwise find everybody on blue still and
-    /// do nothing. So for as long as a write settles, a reading of the state before it is repeated; a write that was lost
-    /// costs that wait, which an unanswered write needs anyhow.
-    async fn look(&self) -> Result<Found, RouterError> {
-        loop {
-            let found = self.look_once().await?;
-            let now = SystemClock.elapsed();
-            match self.wrote.get() {
-                Some(wrote) if found.seen.split == wrote.before && now < wrote.at + SETTLE => {
-                    SystemClock.sleep(LAG).await;
-                }
-                _ => return Ok(found),
-            }
-        }
-    }
-
-    /// Reads the actions: those of a rule from the rule, those of a default rule from its listener, where alone they can
-    /// be changed.
-    async fn look_once(&self) -> Result<Found, RouterError> {
-        let client = self.reads().await;
-        let mut repeats = Vec::new();
-        let listener = match &self.settings.place {
-            Place::Listener(arn) => arn.to_string(),
-            Place::Rule(arn) => {
-                let attempts = Attempts::default();
-                let asked = client.describe_rules().rule_arns(arn.as_str()).customize().interceptor(attempts.clone());
-                let answer =
-                    asked.send().await.map_err(|e| self.explain("DescribeRules", arn.as_str(), &attempts, e))?;
-                repeats.push(attempts.remark("DescribeRules"));
-                let rule = answer.rules().iter().find(|r| r.rule_arn() == Some(arn.as_str()));
-                let rule =
-                    rule.ok_or_else(|| self.refuse(Trouble::NotFound, "is not in the answer of DescribeRules"))?;
-                if rule.is_default() != Some(true) {
-                    return self.found(rule.actions().to_vec(), Writes::Rule(arn.to_string()), repeats);
-                }
-                arn.listener()
-            }
-        };
-        let attempts = Attempts::default();
-        let asked = client.describe_listeners().listener_arns(&listener).customize().interceptor(attempts.clone());
-        let answer = asked.send().await.map_err(|e| self.explain("DescribeListeners", &listener, &attempts, e))?;
-        repeats.push(attempts.remark("DescribeListeners"));
-        let found = answer.listeners().iter().find(|l| l.listener_arn() == Some(listener.as_str()));
-        let found = found.ok_or_else(|| self.refuse(Trouble::NotFound, "is not in the answer of DescribeListeners"))?;
-        self.found(found.default_actions().to_vec(), Writes::Listener(listener), repeats)
-    }
-
-    fn found(&self, actions: Vec<Action>, writes: Writes, attempts: Vec<Option<String>>) -> Result<Found, RouterError> {
-        let seen = actions::read(&actions, &self.settings.groups).map_err(|why| {
-            let cure = format!(
-                "the rule must forward to `{}` and `{}` and to nothing else",
-                self.settings.groups.blue, self.settings.groups.green
-            );
-            self.refuse(Trouble::Invalid, why).cure(cure)
-        })?;
-        Ok(Found { actions, seen, writes, attempts })
-    }
-
-    fn remarks(&self, found: &Found) -> Vec<String> {
-        let mut remarks: Vec<String> = found.attempts.iter().flatten().cloned().collect();
-        if let Some(seconds) = found.seen.sticky {
-            remarks.push(format!(
-                "group stickiness {seconds} s: a user stays on one side until away for that long, whatever the weights; \
-                 going back to blue takes green out of the rule"
-            ));
-        }
-        if found.seen.split == (Split { blue: 0, green: 0 }) {
-            remarks.push("all weights are 0: AWS does not say where users go then".into());
-        }
-        for (listed, group) in [
-            (found.seen.blue_listed, &self.settings.groups.blue),
-            (found.seen.green_listed, &self.settings.groups.green),
-        ] {
-            if !listed {
-                remarks.push(format!(
-                    "`{}` is not in the rule, so its health is `unused` until it is there with weight 0",
-                    group.name()
-                ));
-            }
-        }
-        for action in &found.actions {
-            if let Some(kind) = action.r#type().filter(|t| t.as_str() != "forward") {
-                remarks.push(format!("the rule's `{}` action is kept", kind.as_str()));
-            }
-        }
-        remarks
     }
 
     /// The existing target group whose name is nearest, for a message.
@@ -343,35 +237,7 @@ impl RouteView for Alb {
     }
 
     fn native_way_back(&self, route: &str, reading: &Reading) -> NativeWayBack {
-        let exact = &reading.exact;
-        let mut actions = exact["actions"].clone();
-        let mut files = Vec::new();
-        let pretty = |value: &Value| format!("{value:#}\n");
-        // On a sticky rule the exact state would leave users with a cookie on green, so they come back first.
-        if let (false, Some(only)) = (exact["sticky"].is_null(), reading.split.only()) {
-            files.push((format!("{route}-exact.json"), pretty(&actions)));
-            let group = self.settings.groups.of(only).as_str();
-            for action in actions.as_array_mut().into_iter().flatten() {
-                if let Some(groups) = action.pointer_mut("/ForwardConfig/TargetGroups").and_then(Value::as_array_mut) {
-                    groups.retain(|g| g["TargetGroupArn"] == group);
-                }
-            }
-        }
-        let name = format!("{route}-actions.json");
-        let place = way_back::quoted(exact["arn"].as_str().unwrap_or_default());
-        let what = match exact["through"].as_str() {
-            Some("listener") => format!("modify-listener --listener-arn {place} --default-actions"),
-            _ => format!("modify-rule --rule-arn {place} --actions"),
-        };
-        let mut command = format!("aws elbv2 {what} {}", way_back::quoted(&format!("file://{name}")));
-        command += &format!(" --region {}", way_back::quoted(&self.aws.region));
-        for (flag, value) in [("--profile", &self.aws.access.profile), ("--endpoint-url", &self.aws.access.endpoint)] {
-            if let Some(value) = value {
-                command += &format!(" {flag} {}", way_back::quoted(value));
-            }
-        }
-        files.push((name, pretty(&actions)));
-        NativeWayBack { files, command }
+        way_back::way_back(route, reading, &self.settings.groups, &self.aws)
     }
 }
 
