@@ -31,9 +31,6 @@ pub struct Args {
     /// Read the files with the two stacks exchanged.
     #[arg(long)]
     pub swap: bool,
-    /// `json` for machines.
-    #[arg(short, long, value_name = "FORMAT", value_parser = ["text", "json"], default_value = "text")]
-    pub output: String,
 }
 
 /// `name=value`, as `--var` takes it.
@@ -64,6 +61,7 @@ pub fn run(
     err: &mut dyn Write,
     env: &BTreeMap<String, String>,
     color: bool,
+    json: bool,
 ) -> std::io::Result<Exit> {
     let language = Language::default();
     let inputs = inputs(&args.vars, env);
@@ -74,9 +72,9 @@ pub fn run(
             Ok(source) => source,
             Err(refusal) => {
                 exit = Exit::Invalid;
-                match args.output.as_str() {
-                    "json" => report.push(unread(path, &refusal)),
-                    _ => write!(err, "{refusal}")?,
+                match json {
+                    true => report.push(unread(path, &refusal)),
+                    false => write!(err, "{refusal}")?,
                 }
                 continue;
             }
@@ -86,12 +84,12 @@ pub fn run(
         if bad {
             exit = Exit::Invalid;
         }
-        match args.output.as_str() {
-            "json" => report.push(machine(&checked, bad)),
-            _ => text(&checked, bad, out, err, color)?,
+        match json {
+            true => report.push(machine(&checked, bad)),
+            false => text(&checked, bad, out, err, color)?,
         }
     }
-    if args.output == "json" {
+    if json {
         writeln!(out, "{}", json!({ "ok": exit == Exit::Success, "files": report }))?;
     }
     Ok(exit)
