@@ -6,6 +6,7 @@
 
 #[cfg(feature = "aws")]
 pub mod moto;
+pub mod scripted;
 
 use std::path::{Path, PathBuf};
 
