@@ -1,1 +1,5 @@
-fn main() {}
+//! `bgctl`; everything is in the library.
+
+fn main() -> std::process::ExitCode {
+    bgctl::cli::main()
+}

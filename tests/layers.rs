@@ -20,13 +20,13 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("steps", &["clock", "diag", "plan", "probes", "routers", "run", "scalar", "secret", "world"]),
     ("sign", &["diag", "secret"]),
     ("journal", &["clock", "diag", "plan", "run", "sign"]),
-    ("runbook", &["diag", "scalar"]),
+    ("runbook", &["diag", "plan", "probes", "routers", "scalar", "secret", "steps"]),
     ("compile", &["diag", "plan", "probes", "routers", "runbook", "scalar", "steps"]),
     ("arm", &["diag", "plan", "routers", "world"]),
     ("drive", &["arm", "diag", "journal", "people", "plan", "report", "run", "steps", "world"]),
     ("sim", &["clock", "drive", "journal", "people", "plan", "probes", "routers", "run", "secret", "world"]),
     ("lab", &["plan"]),
-    ("report", &["diag", "journal", "plan", "run", "world"]),
+    ("report", &["clock", "diag", "journal", "plan", "run", "world"]),
     (
         "cli",
         &[

@@ -4,6 +4,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use bgctl::cli::check;
+use bgctl::compile;
+use bgctl::diag::{Diagnostic, Kind};
+use bgctl::plan::{Plan, Split};
+use bgctl::runbook::{Inputs, Language, Source};
 
 fn files(folder: &str) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
@@ -19,16 +23,10 @@ fn files(folder: &str) -> Vec<PathBuf> {
 /// Runs the command on one file, named as it is from the package's folder.
 fn checked(path: &Path, strict: bool) -> (u8, String) {
     let relative = path.strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap();
-    let args = check::Args {
-        files: vec![relative.to_str().unwrap().into()],
-        strict,
-        vars: Vec::new(),
-        swap: false,
-        output: "text".into(),
-    };
+    let args = check::Args { files: vec![relative.to_str().unwrap().into()], strict, vars: Vec::new(), swap: false };
     let env = BTreeMap::from([("SLACK_SIGNING_SECERT".to_string(), "a-secret-value".to_string())]);
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    let exit = check::run(&args, &mut out, &mut err, &env, false).unwrap();
+    let exit = check::run(&args, &mut out, &mut err, &env, false, false).unwrap();
     (exit.code(), String::from_utf8(out).unwrap() + &String::from_utf8(err).unwrap())
 }
 
@@ -60,4 +58,230 @@ fn every_mistake_is_shown_as_pinned() {
         }
     }
     assert!(wrong.is_empty(), "not as pinned:\n{}", wrong.join("\n\n"));
+}
+
+/// A runbook of this many steps that each do nothing but look.
+fn long(steps: usize) -> String {
+    let text =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("runbooks/first-shift.yaml")).unwrap();
+    let step = |n: usize| {
+        format!("  - id: look-{n}\n    smoke: {{ stack: green, expect: [{{ path: /healthz, contains: ok }}] }}\n")
+    };
+    let many: String = (0..steps).map(step).collect();
+    text.replace("steps:\n  - id: look", &format!("steps:\n{many}  - id: look"))
+}
+
+fn compiled(text: &str, vars: &[(&str, &str)], swap: bool) -> Result<Plan, Vec<Diagnostic>> {
+    let language = Language::default();
+    let source = Source::new("runbook.yaml", text);
+    let given = vars.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+    let runbook = language.parse(&source, &Inputs { given, ambient: BTreeMap::new() })?;
+    Ok(compile::compile(&source, &runbook, None, swap)?.plan)
+}
+
+fn example(name: &str) -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("runbooks").join(name)).unwrap()
+}
+
+#[test]
+fn a_plan_walks_the_splits_and_says_where_each_step_stands() {
+    let text = example("slackbot-alb.yaml");
+    let plan = compiled(&text, &[], false).unwrap();
+    let moves: Vec<String> = plan
+        .forward
+        .iter()
+        .chain(&plan.rollback)
+        .filter_map(|step| step.moves.as_ref())
+        .map(|moves| format!("{} -> {}", moves.before, moves.after))
+        .collect();
+    let wanted = [
+        "BLUE 100 GREEN 0 -> BLUE 90 GREEN 10",
+        "BLUE 90 GREEN 10 -> BLUE 50 GREEN 50",
+        "BLUE 50 GREEN 50 -> BLUE 0 GREEN 100",
+        "BLUE 0 GREEN 100 -> BLUE 100 GREEN 0",
+    ];
+    assert_eq!(moves, wanted);
+    for step in plan.forward.iter().chain(&plan.rollback) {
+        let line: usize = step.place.strip_prefix("runbook.yaml:").unwrap().parse().unwrap();
+        assert_eq!(text.lines().nth(line - 1).unwrap().trim(), format!("- id: {}", step.id));
+    }
+    assert_eq!(plan.gates["errors"]["url"], "http://prometheus.internal:9090");
+    assert_eq!(plan.routes["web"].min_healthy, 2);
+    assert!(plan.policy.schema_safe);
+    let approval = plan.forward.iter().find_map(|step| step.approval.as_ref()).unwrap();
+    assert_eq!((approval.quorum, approval.within_s, approval.members.len()), (1, 1800, 2));
+    assert!(plan.warnings.iter().any(|w| w.contains("shared store")), "{:?}", plan.warnings);
+    assert_eq!(compiled(&text, &[], false).unwrap().canonical(), plan.canonical(), "the same file gives the same plan");
+}
+
+#[test]
+fn swap_exchanges_stacks_and_both_sides_of_routes() {
+    let text = example("slackbot-alb.yaml");
+    let (plain, swapped) = (compiled(&text, &[], false).unwrap(), compiled(&text, &[], true).unwrap());
+    assert_eq!((&plain.blue, &plain.green), (&swapped.green, &swapped.blue));
+    let side = |plan: &Plan, name: &str| plan.routes["web"].config[name].clone();
+    assert_eq!((side(&plain, "blue"), side(&plain, "green")), (side(&swapped, "green"), side(&swapped, "blue")));
+    assert_eq!(plain.forward.len(), swapped.forward.len());
+}
+
+#[test]
+fn the_live_split_and_line_come_from_facts() {
+    let text = example("slackbot-alb.yaml");
+    let source = Source::new("runbook.yaml", &text);
+    let runbook = Language::default().parse(&source, &Inputs::default()).unwrap_or_else(|e| panic!("{e:?}"));
+    let live = ("alb public:443 rule 10".to_string(), Split { blue: 80, green: 20 });
+    let facts = compile::Facts { routes: BTreeMap::from([("web".into(), live)]) };
+    let plan = compile::compile(&source, &runbook, Some(&facts), false).unwrap().plan;
+    assert_eq!(plan.routes["web"].line, "alb public:443 rule 10");
+    assert_eq!(compile::not_on_blue(&plan), Some(("web", Split { blue: 80, green: 20 })));
+    let first = plan.forward.iter().find_map(|step| step.moves.as_ref()).unwrap();
+    assert_eq!(first.before, Split { blue: 80, green: 20 });
+}
+
+#[test]
+fn the_ratchet_follows_change_and_writes() {
+    let text = example("slackbot-alb.yaml");
+    for (change, writes, safe) in [
+        ("none", "", true),
+        ("expand", "  green_writes: compatible\n", true),
+        ("expand", "", false),
+        ("none", "  green_writes: incompatible\n", false),
+        ("contract", "  green_writes: compatible\n", false),
+        ("incompatible", "  green_writes: compatible\n", false),
+        ("expand", "  green_writes: unknown\n", false),
+    ] {
+        let section = format!("schema:\n  change: {change}\n{writes}");
+        let text = text.replace("schema:\n  change: expand\n  green_writes: compatible\n", &section);
+        let policy = compiled(&text, &[], false).unwrap().policy;
+        assert_eq!((policy.schema_safe, policy.schema_reason.is_none()), (safe, safe), "{section}");
+    }
+}
+
+#[test]
+fn the_lab_fills_the_quickstart() {
+    let arn = "arn:aws:elasticloadbalancing:us-east-1:123456789012";
+    let rule = format!("{arn}:listener-rule/app/bot/50dc6c495c0c9188/0467ef3c8400ae65/8c1f3f0a1e2d3c4b");
+    let (blue, green) =
+        (format!("{arn}:targetgroup/blue/6d0ecf831eec9f09"), format!("{arn}:targetgroup/green/73e2d6bc24d8a067"));
+    let vars = [
+        ("rule_arn", rule.as_str()),
+        ("blue_target_group", &blue),
+        ("green_target_group", &green),
+        ("public_url", "http://127.0.0.1:4000"),
+        ("blue_url", "http://127.0.0.1:4001"),
+        ("green_url", "http://127.0.0.1:4002"),
+        ("prometheus_url", "http://127.0.0.1:4003"),
+        ("slack_signing_secret", "${env:SLACK_SIGNING_SECRET}"),
+    ];
+    let text = example("quickstart.yaml");
+    let source = Source::new("runbook.yaml", &text);
+    let ambient = vars.iter().map(|(n, v)| (n.to_string(), v.to_string())).collect();
+    let inputs = Inputs { given: BTreeMap::new(), ambient };
+    let runbook = Language::default().parse(&source, &inputs).unwrap_or_else(|e| panic!("{e:?}"));
+    assert!(runbook.refuse_missing(&source).is_none());
+    let plan = compile::compile(&source, &runbook, None, false).unwrap().plan;
+    assert_eq!(plan.routes["web"].config["rule"], rule);
+    assert_eq!(plan.environment, "lab");
+    let text = plan.canonical();
+    assert!(text.contains("${env:SLACK_SIGNING_SECRET}") && !text.contains("${var."));
+    let seconds: u64 = plan.forward.iter().map(|step| step.expected_s).sum();
+    assert!(seconds <= 75, "{seconds}");
+
+    let env = BTreeMap::from([("SLACK_SIGNING_SECRET".to_string(), "0123456789abcdef".to_string())]);
+    let secrets = bgctl::runbook::resolve(&runbook, &source, &env).unwrap();
+    assert_eq!(secrets.resolve("${env:SLACK_SIGNING_SECRET}"), "0123456789abcdef");
+    let env = BTreeMap::from([("SLACK_SIGNING_SECERT".to_string(), "0123456789abcdef".to_string())]);
+    let refusal = bgctl::runbook::resolve(&runbook, &source, &env).unwrap_err();
+    assert_eq!((refusal.code, refusal.kind), ("BG0201", Kind::Environment));
+    assert!(refusal.next.iter().any(|n| n.contains("SLACK_SIGNING_SECERT")), "{refusal}");
+    let env = BTreeMap::from([("SLACK_SIGNING_SECRET".to_string(), "short".to_string())]);
+    assert_eq!(bgctl::runbook::resolve(&runbook, &source, &env).unwrap_err().code, "BG0203");
+}
+
+#[test]
+fn without_its_variables_the_quickstart_is_refused_by_name() {
+    let text = example("quickstart.yaml");
+    let source = Source::new("runbook.yaml", &text);
+    let runbook = Language::default().parse(&source, &Inputs::default()).unwrap_or_else(|e| panic!("{e:?}"));
+    let refusal = runbook.refuse_missing(&source).unwrap();
+    assert_eq!((refusal.code, refusal.kind, refusal.place.len()), ("BG0202", Kind::Environment, 8));
+}
+
+#[test]
+fn a_thousand_steps_compile_and_nothing_is_lost() {
+    let plan = compiled(&long(1000), &[], false).unwrap();
+    assert_eq!(plan.forward.len(), 1003);
+}
+
+#[test]
+fn a_file_of_50_mb_or_not_of_text_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("long.yaml");
+    std::fs::File::create(&path).unwrap().set_len(50 << 20).unwrap();
+    assert!(Source::read(path.to_str().unwrap()).unwrap_err().headline.contains("longer than 1 MiB"));
+    let path = folder.path().join("bytes.yaml");
+    std::fs::write(&path, b"bgctl: 1\nservice: \xff\xfe\n").unwrap();
+    let refusal = Source::read(path.to_str().unwrap()).unwrap_err();
+    assert!(refusal.headline.contains("not UTF-8") && refusal.place[1].contains("line 2"), "{refusal}");
+    assert!(Source::read(folder.path().to_str().unwrap()).is_err());
+    assert!(Source::read("no/such/file.yaml").is_err());
+}
+
+proptest::proptest! {
+    /// Cutting a runbook anywhere, or putting any character anywhere, never makes the reader panic.
+    #[test]
+    fn nothing_makes_it_panic(at in 0usize..4000, cut in proptest::bool::ANY, c in proptest::char::any()) {
+        let mut text = example("slackbot-alb.yaml");
+        let at = (0..=at.min(text.len())).rev().find(|n| text.is_char_boundary(*n)).unwrap();
+        if cut { text.truncate(at) } else { text.insert(at, c) }
+        if let Err(found) = compiled(&text, &[], false) {
+            for diagnostic in found {
+                diagnostic.render("runbook.yaml", &text, false);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_schema_is_one_that_editors_can_read() {
+    let mut out = Vec::new();
+    bgctl::cli::schema::run(&bgctl::cli::schema::Args {}, &mut out).unwrap();
+    let schema: serde_json::Value = serde_json::from_slice(&out).unwrap();
+    assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
+    let step = &schema["$defs"]["Step"];
+    for kind in ["shift", "bake", "smoke", "warm", "drain"] {
+        assert!(step["properties"][kind].is_object(), "{kind}");
+    }
+    assert!(step["properties"].get("(kind)").is_none());
+    assert_eq!(step["additionalProperties"], false);
+    assert!(!out.windows(2).any(|w| w == b"\\u"));
+}
+
+#[test]
+fn machines_get_json() {
+    let args = check::Args {
+        files: vec!["tests/fixtures/broken/names.yaml".into(), "runbooks/slackbot-alb.yaml".into(), "none.yaml".into()],
+        strict: false,
+        vars: Vec::new(),
+        swap: false,
+        output: "json".into(),
+    };
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let exit = check::run(&args, &mut out, &mut err, &BTreeMap::new(), false).unwrap();
+    let report: serde_json::Value = serde_json::from_slice(&out).unwrap();
+    assert_eq!((exit.code(), err.len()), (65, 0));
+    assert_eq!(report["ok"], false);
+    let found = report["files"][0]["found"].as_array().unwrap();
+    let wrong = found.iter().find(|d| d["code"] == "BG0110").unwrap();
+    assert_eq!((&wrong["line"], &wrong["column"]), (&serde_json::json!(26), &serde_json::json!(21)));
+    assert_eq!(report["files"][1]["ok"], true);
+    assert_eq!(report["files"][2]["ok"], false);
+}
+
+#[test]
+fn strict_makes_warnings_count() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("runbooks/slackbot-alb.yaml");
+    let (code, shown) = checked(&path, true);
+    assert_eq!(code, 65, "{shown}");
+    assert!(shown.contains("--strict"), "{shown}");
 }

@@ -1,9 +1,317 @@
 //! The command line: the only code that reads argv and the environment, exits, or owns stdout and stderr.
 //!
-//! One file a command: an `Args` struct and a `run` function.
+//! One file a command: an `Args` struct and a `run` function, and one line each in [`Verb`] and [`Verb::run`].
 
 pub mod check;
+mod context;
+mod cutover;
 mod exit;
-pub mod schema;
+mod explain;
+mod launch;
+mod plan;
+mod prepare;
+mod resume;
+mod rollback;
+mod schema;
+mod signer;
+mod style;
+mod version;
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{CommandFactory, FromArgMatches};
+use serde_json::json;
+
+pub use context::Context;
 pub use exit::Exit;
+pub use style::{Output, Style, When};
+
+use crate::diag::Refusal;
+
+const EXAMPLES: &str = "\
+Examples:
+  bgctl cutover runbooks/quickstart.yaml --lab    a whole cutover, no account
+  bgctl status                                    where users are, what runs
+  bgctl rollback                                  everyone back to blue";
+
+const GROUPS: &str = "\
+Groups:
+  Look     check  plan  status  show  runs  explain  schema
+  Move     cutover  resume
+  Go back  rollback
+  Prove    audit  keys";
+
+/// Moves live users from blue to green one reviewed step at a time, and back in one call.
+#[derive(Debug, clap::Parser)]
+#[command(
+    name = "bgctl",
+    version,
+    before_help = EXAMPLES,
+    after_help = format!("{GROUPS}\n\nExit codes: bgctl explain exit-codes"),
+    disable_help_subcommand = true,
+    infer_subcommands = false
+)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// What every command takes.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Global {
+    /// Change to this folder first.
+    #[arg(short = 'C', long, value_name = "DIR", global = true, help_heading = "Global")]
+    chdir: Option<PathBuf>,
+    /// What to write: live or plain text, one JSON document, or one JSON object an event.
+    #[arg(short, long, value_name = "FORM", global = true, help_heading = "Global")]
+    output: Option<Output>,
+    /// When to use colour.
+    #[arg(long, value_name = "WHEN", global = true, help_heading = "Global")]
+    color: Option<When>,
+    /// Write ASCII only.
+    #[arg(long, global = true, help_heading = "Global")]
+    ascii: bool,
+    /// Never ask: what a question would have answered must be a flag.
+    #[arg(long, visible_alias = "non-interactive", global = true, help_heading = "Global")]
+    no_input: bool,
+    /// Say only the result.
+    #[arg(short, long, global = true, help_heading = "Global")]
+    quiet: bool,
+    /// Say more; twice for every call to a provider.
+    #[arg(short, long, action = clap::ArgAction::Count, global = true, help_heading = "Global")]
+    verbose: u8,
+    /// Where runs and their signed logs are kept.
+    #[arg(long, value_name = "DIR", global = true, help_heading = "Global")]
+    state_dir: Option<PathBuf>,
+}
+
+impl Global {
+    fn output(&self, env: &BTreeMap<String, String>) -> Output {
+        let ours = env.get("BGCTL_OUTPUT").and_then(|text| clap::ValueEnum::from_str(text, true).ok());
+        self.output.or(ours).unwrap_or_default()
+    }
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Verb {
+    Check(check::Args),
+    Schema(schema::Args),
+    Plan(plan::Args),
+    Cutover(cutover::Args),
+    Resume(resume::Args),
+    Rollback(rollback::Args),
+    /// Explain an error code or a topic.
+    Explain(explain::Args),
+    /// Say which bgctl this is.
+    Version(version::Args),
+}
+
+impl Verb {
+    fn run(&self, cx: &Context) -> Result<Exit, Refusal> {
+        match self {
+            Verb::Check(args) => {
+                let ink = cx.style.err;
+                piped(check::run(args, &mut cx.stdout(), &mut cx.stderr(), &cx.env, ink.color, cx.machine()))
+            }
+            Verb::Schema(args) => piped(schema::run(args, &mut cx.stdout())),
+            Verb::Plan(args) => plan::run(args, cx),
+            Verb::Cutover(args) => cutover::run(args, cx),
+            Verb::Resume(args) => resume::run(args, cx),
+            Verb::Rollback(args) => rollback::run(args, cx),
+            Verb::Explain(args) => explain::run(args, cx),
+            Verb::Version(args) => version::run(args, cx),
+        }
+    }
+}
+
+/// A result whose reader went away is a result all the same.
+fn piped(written: std::io::Result<Exit>) -> Result<Exit, Refusal> {
+    match written {
+        Ok(exit) => Ok(exit),
+        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(Exit::Success),
+        Err(e) => Err(Refusal::new(crate::diag::Kind::Other, "BG0205", "the result cannot be written")
+            .cause(e.to_string())
+            .next("free space or give another place, then the same command again")),
+    }
+}
+
+/// The words of other tools, and ours for the same thing.
+const WORDS: &[(&str, &str)] = &[
+    ("apply", "cutover"),
+    ("deploy", "cutover"),
+    ("switch", "cutover"),
+    ("promote", "cutover"),
+    ("start", "cutover"),
+    ("run", "cutover"),
+    ("continue", "resume"),
+    ("abort", "rollback"),
+    ("undo", "rollback"),
+    ("revert", "rollback"),
+    ("validate", "check"),
+    ("lint", "check"),
+    ("diff", "plan"),
+    ("history", "runs"),
+    ("log", "runs"),
+    ("list", "runs"),
+    ("ls", "runs"),
+    ("info", "show"),
+    ("describe", "show"),
+    ("verify", "audit verify"),
+    ("help", "--help"),
+];
+
+/// The whole process: reads argv and environment, runs the command, and turns its end into an exit code.
+pub fn main() -> ExitCode {
+    std::panic::set_hook(Box::new(|panic| {
+        // First the terminal, then the words.
+        crate::people::tty::restore();
+        let message = bug(&panic.to_string());
+        let _ = std::io::Write::write_all(&mut std::io::stderr(), message.to_string().as_bytes());
+    }));
+    let env: BTreeMap<String, String> =
+        std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect();
+    let argv: Vec<OsString> = std::env::args_os().collect();
+    let exit = std::panic::catch_unwind(AssertUnwindSafe(|| run(&argv, env))).unwrap_or(Exit::Bug);
+    crate::people::tty::restore();
+    ExitCode::from(exit.code())
+}
+
+fn run(argv: &[OsString], env: BTreeMap<String, String>) -> Exit {
+    let cli = match parse(argv) {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error, argv, &env),
+    };
+    let cx = match Context::of_process(&cli.global, env) {
+        Ok(cx) => cx,
+        Err(refusal) => {
+            let _ = std::io::Write::write_all(&mut std::io::stderr(), refusal.to_string().as_bytes());
+            return refusal.kind.into();
+        }
+    };
+    match cli.verb.run(&cx) {
+        Ok(exit) => exit,
+        Err(refusal) => {
+            cx.refuse(&refusal);
+            refusal.kind.into()
+        }
+    }
+}
+
+fn parse(argv: &[OsString]) -> Result<Cli, clap::Error> {
+    let matches = Cli::command().try_get_matches_from(argv)?;
+    Cli::from_arg_matches(&matches)
+}
+
+/// A command line that cannot be understood, or one that asked for help.
+fn usage(error: &clap::Error, argv: &[OsString], env: &BTreeMap<String, String>) -> Exit {
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        // Nobody to tell when stdout is closed.
+        let _ = error.print();
+        return Exit::Success;
+    }
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        let _ = std::io::Write::write_all(&mut std::io::stderr(), error.render().to_string().as_bytes());
+        return Exit::Usage;
+    }
+    let named = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    let word = named(ContextKind::InvalidSubcommand);
+    let ours = word.and_then(|word| WORDS.iter().find(|(theirs, _)| *theirs == word));
+    let mut refusal = match (word, ours) {
+        (Some(word), Some((_, ours))) => {
+            Refusal::new(crate::diag::Kind::Usage, "BG0001", format!("`{word}` is called `{ours}` here"))
+                .next(format!("bgctl {ours}"))
+        }
+        _ => {
+            let text = error.render().to_string();
+            let headline = text.lines().next().unwrap_or("the command line cannot be understood");
+            let headline = headline.trim_start_matches("error: ").replace('\'', "`");
+            let mut refusal = Refusal::new(crate::diag::Kind::Usage, "BG0001", headline);
+            for line in text.lines().skip(1).map(str::trim).filter(|line| !line.is_empty()) {
+                let help = line.starts_with("For more information") || line.starts_with("Usage:");
+                let tip = line.strip_prefix("tip: a similar subcommand exists: ");
+                if let Some(near) = tip {
+                    refusal = refusal.next(format!("bgctl {}", near.trim_matches('\'')));
+                } else if !help {
+                    refusal = refusal.cause(line.replace('\'', "`"));
+                }
+            }
+            refusal
+        }
+    };
+    refusal = refusal.next("bgctl --help");
+    if machine(argv, env) {
+        let _ = std::io::Write::write_all(&mut std::io::stdout(), format!("{}\n", refusal_json(&refusal)).as_bytes());
+    }
+    let _ = std::io::Write::write_all(&mut std::io::stderr(), refusal.to_string().as_bytes());
+    Exit::Usage
+}
+
+/// Whether JSON was asked for on a command line that could not be parsed.
+fn machine(argv: &[OsString], env: &BTreeMap<String, String>) -> bool {
+    let words: Vec<String> = argv.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    let json = |text: &str| text == "json" || text == "jsonl";
+    words.windows(2).any(|pair| (pair[0] == "-o" || pair[0] == "--output") && json(&pair[1]))
+        || words.iter().any(|w| w.strip_prefix("--output=").or(w.strip_prefix("-o")).is_some_and(json))
+        || env.get("BGCTL_OUTPUT").is_some_and(|text| json(text))
+}
+
+/// A refusal for machines: the same five parts.
+pub fn refusal_json(refusal: &Refusal) -> serde_json::Value {
+    json!({ "error": {
+        "code": refusal.code,
+        "headline": refusal.headline,
+        "place": refusal.place,
+        "cause": refusal.cause,
+        "users": refusal.users,
+        "next": refusal.next,
+    }})
+}
+
+fn bug(panic: &str) -> Refusal {
+    Refusal::new(crate::diag::Kind::Bug, "BG0701", "bgctl met a case it was written never to meet")
+        .cause(panic.replace('\n', " "))
+        .users("not read again; what was written down before is on the disk")
+        .next("bgctl status                    where users are, read from the live systems")
+        .next("bgctl rollback                  everyone back to blue")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_tree_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn words_of_other_tools_are_none_of_ours() {
+        let ours: Vec<String> = Cli::command().get_subcommands().map(|c| c.get_name().to_string()).collect();
+        for (theirs, _) in WORDS {
+            assert!(!ours.iter().any(|name| name == theirs), "{theirs}");
+        }
+    }
+
+    #[test]
+    fn json_is_seen_in_a_broken_command_line() {
+        let asks = |line: &str| {
+            let argv: Vec<OsString> = line.split_whitespace().map(OsString::from).collect();
+            machine(&argv, &BTreeMap::new())
+        };
+        assert!(asks("bgctl chekc -o json"));
+        assert!(asks("bgctl -ojsonl chekc"));
+        assert!(asks("bgctl --output=json"));
+        assert!(!asks("bgctl chekc x.json"));
+        assert!(!asks("bgctl -o human"));
+    }
+}

@@ -15,7 +15,7 @@ pub mod words;
 pub use closing::{Closing, Rest, close};
 pub use ink::{Ink, Mark, spoken, spoken_seconds, wrap};
 pub use jsonl::Jsonl;
-pub use live::Live;
+pub use live::{Live, Width};
 pub use plain::{Plain, Provider};
 pub use story::{About, Current, GateRow, Seen, Story};
 

@@ -55,7 +55,7 @@ pub struct Document {
     /// What is done, in this order.
     #[schemars(length(min = 1))]
     pub steps: Vec<Step>,
-    /// The way back. It is checked before the first step forward.
+    /// The way back, one shift to `blue: 100%` for each route that is moved. It is checked before the first step forward.
     pub rollback: Rollback,
 }
 

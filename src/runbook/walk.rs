@@ -49,13 +49,13 @@ impl<'s> Walk<'s> {
             _ => return untyped(node),
         };
         match &node.value {
-            Tree::Null => self.wrong(node, place, "nothing stands here", &format!("takes {}", takes(&types))),
+            Tree::Null => self.wrong(node, place, "has no value", &format!("takes {}", takes(&types))),
             Tree::Map(entries) if types.contains(&"object") => self.map(node, entries, object, place),
             Tree::List(items) if types.contains(&"array") => self.list(node, items, object, place),
             Tree::Scalar { text, plain } => self.scalar(node, text, *plain, &types, object, place),
             Tree::Map(_) | Tree::List(_) => {
-                let found = if matches!(node.value, Tree::Map(_)) { "fields" } else { "a list" };
-                self.wrong(node, place, &format!("{found} cannot stand here"), &format!("takes {}", takes(&types)))
+                let found = if matches!(node.value, Tree::Map(_)) { "these are fields" } else { "this is a list" };
+                self.wrong(node, place, &format!("takes {}", takes(&types)), found)
             }
         }
     }
@@ -88,18 +88,15 @@ impl<'s> Walk<'s> {
             Some(text) if names.contains(&text) => Value::String(text.into()),
             Some(text) if text.contains("${") => self.reference(node, text, place),
             Some(text) => {
-                let label = match nearest(text, names.iter().copied()) {
-                    Some(name) => format!("did you mean `{name}`?"),
-                    None => format!("takes one of: {}", names.join(", ")),
-                };
-                self.found.push(
-                    Diagnostic::error("BG0104", format!("{} cannot be `{text}`", place.what))
-                        .at(node.span.clone(), label)
-                        .note(format!("{} takes: {}", place.what, names.join(", "))),
-                );
+                let all = format!("takes one of: {}", names.join(", "));
+                let wrong = Diagnostic::error("BG0104", format!("{} cannot be `{text}`", place.what));
+                self.found.push(match nearest(text, names.iter().copied()) {
+                    Some(name) => wrong.at(node.span.clone(), format!("did you mean `{name}`?")).note(all),
+                    None => wrong.at(node.span.clone(), all),
+                });
                 Value::Null
             }
-            None => self.wrong(node, place, "this cannot stand here", &format!("takes one of: {}", names.join(", "))),
+            None => self.wrong(node, place, "takes one word", &format!("takes one of: {}", names.join(", "))),
         }
     }
 
@@ -144,21 +141,16 @@ impl<'s> Walk<'s> {
         if types.contains(&"boolean") {
             return match text {
                 "true" | "false" if plain => Value::Bool(text == "true"),
-                _ => self.wrong(
-                    node,
-                    place,
-                    &format!("`{text}` is neither `true` nor `false`"),
-                    "write `true` or `false`",
-                ),
+                _ => self.wrong(node, place, &format!("cannot be `{text}`"), "write `true` or `false`"),
             };
         }
         if !types.contains(&"integer") && !types.contains(&"number") {
-            return self.wrong(node, place, &format!("`{text}` cannot stand here"), &format!("takes {wanted}"));
+            return self.wrong(node, place, &format!("takes {wanted}"), "this is text");
         }
         let read = if plain { number(text) } else { None };
         let whole = types.contains(&"integer");
         let Some(read) = read.filter(|n| !whole || n.is_i64() || n.is_u64()) else {
-            return self.wrong(node, place, &format!("`{text}` is not {wanted}"), &format!("takes {wanted}"));
+            return self.wrong(node, place, &format!("cannot be `{text}`"), &format!("takes {wanted}"));
         };
         let bound = |name: &str| schema.get(name).and_then(Value::as_f64);
         let (least, most) = (bound("minimum"), bound("maximum"));
@@ -170,7 +162,7 @@ impl<'s> Walk<'s> {
                 (Some(a), None) => format!("takes {a} or more"),
                 (None, _) => format!("takes at most {}", most.unwrap_or_default()),
             };
-            return self.wrong(node, place, &format!("`{text}` is out of range"), &range);
+            return self.wrong(node, place, &format!("cannot be `{text}`"), &range);
         }
         read
     }
@@ -207,10 +199,10 @@ impl<'s> Walk<'s> {
         let length = text.chars().count() as u64;
         let bound = |name: &str| schema.get(name).and_then(Value::as_u64);
         if bound("minLength").is_some_and(|least| length < least) {
-            return self.wrong(node, place, "the text is empty", "write something");
+            return self.wrong(node, place, "is empty", "write something");
         }
         if let Some(most) = bound("maxLength").filter(|most| length > *most) {
-            return self.wrong(node, place, "the text is too long", &format!("takes at most {most} characters"));
+            return self.wrong(node, place, "is too long", &format!("takes at most {most} characters"));
         }
         value
     }
@@ -233,7 +225,7 @@ impl<'s> Walk<'s> {
 
     fn list(&mut self, node: &Node, items: &[Node], schema: &'s Map<String, Value>, place: &Place) -> Value {
         if schema.get("minItems").and_then(Value::as_u64).is_some_and(|least| (items.len() as u64) < least) {
-            return self.wrong(node, place, "the list is empty", "takes at least one entry");
+            return self.wrong(node, place, "is empty", "takes at least one entry");
         }
         let mut list = Vec::with_capacity(items.len());
         for (n, item) in items.iter().enumerate() {
@@ -282,7 +274,9 @@ impl<'s> Walk<'s> {
         }
         for missing in schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
         {
-            if entries.iter().any(|entry| entry.key == missing) {
+            // A misspelled field was named already, with the right one beside it.
+            let misspelled = |key: &str| !known.contains(&key) && nearest(key, known.iter().copied()) == Some(missing);
+            if entries.iter().any(|entry| entry.key == missing || misspelled(&entry.key)) {
                 continue;
             }
             let at = place.key.clone().unwrap_or(node.span.clone());
@@ -351,7 +345,7 @@ impl<'s> Walk<'s> {
                     "BG0108",
                     format!("{} is two things: `{}` and `{}`", place.what, first.key, second.key),
                 )
-                .at(second.key_span.clone(), "only one of them; make it a step or route of its own")
+                .at(second.key_span.clone(), "only one of them; make the other an entry of its own")
                 .context(first.key_span.clone(), "the first one"),
             ),
         }
@@ -361,7 +355,7 @@ impl<'s> Walk<'s> {
         // A value that is left out has no bytes of its own: its key is pointed at.
         let span =
             if node.value == Tree::Null { place.key.clone().unwrap_or(node.span.clone()) } else { node.span.clone() };
-        self.found.push(Diagnostic::error("BG0104", format!("{}: {what}", place.what)).at(span, label));
+        self.found.push(Diagnostic::error("BG0104", format!("{} {what}", place.what)).at(span, label));
         Value::Null
     }
 }

@@ -39,7 +39,7 @@ fn options(duplicate_keys: DuplicateKeyPolicy) -> Options {
         with_snippet: false,
         alias_limits: serde_yaml::alias_limits! { max_total_replayed_events: 20_000, max_replay_stack_depth: 8 },
         budget: serde_yaml::budget! {
-            max_documents: 1,
+            max_documents: 4,
             max_depth: 32,
             max_nodes: 200_000,
             max_events: 500_000,
@@ -219,10 +219,29 @@ fn explain(text: &str, error: &Error) -> Vec<Diagnostic> {
         Error::AliasError { error, .. } => explain(text, error),
         other => {
             let words = plain_words(other);
+            if let Some(quote) = words.contains("quoted scalar").then(|| open_quote(text, &span)).flatten() {
+                let label = "this quote is not closed";
+                return vec![mistake("BG0101", "a quote without its end", Some(quote..quote + 1), label)];
+            }
             let headline = if words.contains("tag") { "tags (`!…`) are not taken" } else { "this is not valid YAML" };
             one("BG0101", headline, &words)
         }
     }
+}
+
+/// The last quote before a place that has no partner on its line: the crate only notices lines later.
+fn open_quote(text: &str, noticed: &Option<Range<usize>>) -> Option<usize> {
+    let mut end = noticed.as_ref().map_or(text.len(), |span| span.start);
+    for line in text[..end].rsplit('\n') {
+        let start = end - line.len();
+        for quote in ['"', '\''] {
+            if line.matches(quote).count() % 2 == 1 {
+                return line.rfind(quote).map(|at| start + at);
+            }
+        }
+        end = start.saturating_sub(1);
+    }
+    None
 }
 
 /// The crate's own sentence without its position, which the caret shows.

@@ -1,0 +1,148 @@
+//! `bgctl explain`: the long form of error codes, and pages about topics. A page lies beside the code it is about.
+
+use super::{Context, Exit};
+use crate::diag::{Kind, Refusal};
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// An error code (`BG0304`) or a topic; without one, all topics are listed.
+    topic: Option<String>,
+}
+
+/// Every code, each under a heading of its own.
+const CODES: &str = include_str!("codes.md");
+
+/// A topic: its name, one line about it, and its page.
+pub struct Page {
+    pub name: &'static str,
+    pub about: &'static str,
+    pub text: &'static str,
+}
+
+/// Every page but the ones that are made from tables.
+const PAGES: &[Page] = &[
+    Page {
+        name: "approvals",
+        about: "who may approve, at the terminal and with a signed file",
+        text: include_str!("../people/approvals.md"),
+    },
+    Page {
+        name: "output",
+        about: "streams, colour, JSON, what a run looks like in CI",
+        text: include_str!("../report/output.md"),
+    },
+    Page {
+        name: "signals",
+        about: "Ctrl-C, SIGTERM, a closed terminal, a killed process",
+        text: include_str!("../people/signals.md"),
+    },
+];
+
+pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
+    let Some(topic) = &args.topic else {
+        for (name, about) in topics() {
+            cx.out(&format!("  {name:<12} {about}"));
+        }
+        cx.out("  BG….         any code an error begins with");
+        return Ok(Exit::Success);
+    };
+    match page(topic) {
+        Some(text) => {
+            text.lines().for_each(|line| cx.out(line));
+            Ok(Exit::Success)
+        }
+        None => Err(unknown(topic)),
+    }
+}
+
+fn topics() -> Vec<(&'static str, &'static str)> {
+    let mut all: Vec<_> = PAGES.iter().map(|page| (page.name, page.about)).collect();
+    all.push(("exit-codes", "what each exit code means and what a CI job should do"));
+    all.sort();
+    all
+}
+
+/// The text about a code or a topic.
+fn page(topic: &str) -> Option<String> {
+    if topic == "exit-codes" {
+        return Some(exit_codes());
+    }
+    if let Some(page) = PAGES.iter().find(|page| page.name == topic) {
+        return Some(page.text.to_string());
+    }
+    code(&topic.to_ascii_uppercase())
+        .map(|(headline, text)| format!("{headline}\n\n{}", crate::report::wrap(text, 80).join("\n")))
+}
+
+/// A code's headline and text.
+pub fn code(wanted: &str) -> Option<(&'static str, &'static str)> {
+    CODES.split("\n## ").skip(1).find_map(|section| {
+        let (headline, text) = section.split_once('\n')?;
+        (headline.split(' ').next() == Some(wanted)).then(|| (headline, text.trim()))
+    })
+}
+
+/// The table of exit codes, from the one place that defines them.
+pub fn exit_codes() -> String {
+    let mut text = String::from("Exit codes\n\n");
+    for (_, code, means, then) in Exit::TABLE {
+        text += &format!("  {code:<4} {means}\n       a CI job should: {then}\n");
+    }
+    text
+}
+
+fn unknown(topic: &str) -> Refusal {
+    let names: Vec<&str> = topics().into_iter().map(|(name, _)| name).collect();
+    let near = names.iter().filter(|name| strsim::jaro(name, topic) >= 0.8).copied().collect::<Vec<_>>();
+    let refusal = Refusal::new(Kind::Usage, "BG0002", format!("there is no page about `{topic}`"))
+        .cause(format!("pages: {}", names.join(", ")));
+    match near[..] {
+        [one] => refusal.next(format!("bgctl explain {one}")),
+        _ => refusal.next("bgctl explain"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    /// Every code that is written anywhere in the sources has a section, so no error is without its long form.
+    #[test]
+    fn every_code_is_explained() {
+        let mut used = std::collections::BTreeSet::new();
+        sources(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src")), &mut used);
+        assert!(used.len() > 5, "the sources were not found");
+        let missing: Vec<&String> = used.iter().filter(|c| code(c).is_none()).collect();
+        assert!(missing.is_empty(), "add a section to src/cli/codes.md for {missing:?}");
+    }
+
+    fn sources(folder: &Path, used: &mut std::collections::BTreeSet<String>) {
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                sources(&path, used);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                let text = std::fs::read_to_string(&path).unwrap_or_default();
+                for (at, _) in text.match_indices("\"BG") {
+                    let code = text.get(at + 1..at + 7).unwrap_or_default();
+                    if code.len() == 6 && code[2..].chars().all(|c| c.is_ascii_digit()) {
+                        used.insert(code.to_string());
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn topics_and_codes_are_found_and_near_misses_named() {
+        assert!(page("exit-codes").is_some_and(|text| text.contains("rolled back")));
+        assert!(page("bg0304").is_some_and(|text| text.starts_with("BG0304")));
+        for (name, _) in topics() {
+            assert!(page(name).is_some_and(|text| text.len() > 100), "{name}");
+        }
+        assert_eq!(unknown("aprovals").next, ["bgctl explain approvals"]);
+        assert_eq!(unknown("zzz").next, ["bgctl explain"]);
+    }
+}
