@@ -11,6 +11,7 @@ pub mod lab;
 pub mod people;
 pub mod plan;
 pub mod probes;
+pub mod processes;
 pub mod report;
 pub mod routers;
 pub mod run;

@@ -40,7 +40,7 @@ impl World {
 pub trait Processes {
     /// Runs a program to its end or to the deadline, then ends its whole process group. `line` sees each line of its
     /// output as it comes, already split; the caller masks it.
-    async fn run(&self, command: &Command, line: &mut dyn FnMut(Stream, &str)) -> std::io::Result<Exit>;
+    async fn run(&self, command: &Command, line: &mut dyn for<'a> FnMut(Stream, &'a str)) -> std::io::Result<Exit>;
 }
 
 /// A program to run, without a shell.

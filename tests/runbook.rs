@@ -195,7 +195,7 @@ fn the_lab_fills_the_quickstart() {
     assert_eq!((refusal.code, refusal.kind), ("BG0201", Kind::Environment));
     assert!(refusal.next.iter().any(|n| n.contains("SLACK_SIGNING_SECERT")), "{refusal}");
     let env = BTreeMap::from([("SLACK_SIGNING_SECRET".to_string(), "short".to_string())]);
-    assert_eq!(bgctl::runbook::resolve(&runbook, &source, &env).unwrap_err().code, "BG0203");
+    assert_eq!(bgctl::runbook::resolve(&runbook, &source, &env).unwrap_err().code, "BG0207");
 }
 
 #[test]
@@ -204,7 +204,7 @@ fn without_its_variables_the_quickstart_is_refused_by_name() {
     let source = Source::new("runbook.yaml", &text);
     let runbook = Language::default().parse(&source, &Inputs::default()).unwrap_or_else(|e| panic!("{e:?}"));
     let refusal = runbook.refuse_missing(&source).unwrap();
-    assert_eq!((refusal.code, refusal.kind, refusal.place.len()), ("BG0202", Kind::Environment, 8));
+    assert_eq!((refusal.code, refusal.kind, refusal.place.len()), ("BG0206", Kind::Environment, 8));
 }
 
 #[test]
@@ -272,7 +272,7 @@ fn machines_get_json() {
     assert_eq!((exit.code(), err.len()), (65, 0));
     assert_eq!(report["ok"], false);
     let found = report["files"][0]["found"].as_array().unwrap();
-    let wrong = found.iter().find(|d| d["code"] == "BG0110").unwrap();
+    let wrong = found.iter().find(|d| d["code"] == "BG0109").unwrap();
     assert_eq!((&wrong["line"], &wrong["column"]), (&serde_json::json!(26), &serde_json::json!(21)));
     assert_eq!(report["files"][1]["ok"], true);
     assert_eq!(report["files"][2]["ok"], false);

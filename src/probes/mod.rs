@@ -4,6 +4,8 @@
 //! through [`Web`], so the simulated world answers the very bytes the real probes send.
 
 pub mod gate;
+pub mod http;
+pub mod prometheus;
 pub mod promql;
 
 use std::time::Duration;

@@ -42,6 +42,16 @@ pub struct Counts {
     pub bad: u64,
 }
 
+/// What blue does meanwhile.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Control {
+    Value(f64),
+    /// It serves nobody, so there is nothing to compare with and green's limit decides alone.
+    Idle,
+    /// It should have a value and has none.
+    Absent,
+}
+
 impl Counts {
     pub fn rate(self) -> f64 {
         if self.requests == 0 { 0.0 } else { self.bad as f64 / self.requests as f64 }
@@ -85,8 +95,9 @@ impl Rule {
     }
 
     /// Judges one value of green, beside blue's of the same time where there is one.
-    pub fn judge_value(&self, green: f64, blue: Option<f64>, requests: Option<u64>) -> Judgement {
+    pub fn judge_value(&self, green: f64, control: Control, requests: Option<u64>) -> Judgement {
         let show = |v: f64| self.unit.show(v);
+        let blue = if let Control::Value(blue) = control { Some(blue) } else { None };
         let answer = |verdict, line| Judgement {
             verdict,
             green: Some(show(green)),
@@ -110,7 +121,9 @@ impl Rule {
                 format!("green {} is {word} the limit ({}){against_blue}", show(green), self.limit()),
             );
         }
-        if let Some(margin) = &self.margin {
+        if let Some(margin) = &self.margin
+            && control != Control::Idle
+        {
             let Some(blue) = blue else {
                 return answer(
                     Verdict::Unknown,
@@ -328,10 +341,12 @@ mod tests {
             (0.3, Some(f64::NAN), Some(500), Unknown),
         ];
         for (green, blue, requests, verdict) in table {
-            let got = rule.judge_value(green, blue, requests);
+            let control = blue.map_or(Control::Absent, Control::Value);
+            let got = rule.judge_value(green, control, requests);
             assert_eq!(got.verdict, verdict, "{green} {blue:?} {requests:?}: {}", got.line);
         }
-        let line = rule.judge_value(0.9, Some(0.3), Some(500)).line;
+        assert_eq!(rule.judge_value(0.3, Control::Idle, Some(500)).verdict, Pass);
+        let line = rule.judge_value(0.9, Control::Value(0.3), Some(500)).line;
         assert_eq!(line, "green 900ms is over the limit (max 800ms, blue x1.5), blue 300ms");
     }
 

@@ -1,16 +1,27 @@
 //! `announce`: tell people in Slack where the cutover stands.
 
-use super::{Facts, Kind, Mistake, Review, settings};
-use crate::plan::{Plan, Resume};
+use std::time::Duration;
+
+use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
+
+use super::{Facts, Kind, Mistake, Review, Step, settings};
+use crate::plan::{Plan, Resume};
+use crate::probes::{Request, Response};
+use crate::run::{Cause, Evidence, Outcome};
+use crate::world::{Scribe, World};
 
 pub const KIND: Kind = Kind {
     name: "announce",
     schema: |generator| generator.subschema_for::<Announce>(),
     facts,
-    build: |_, _| anyhow::bail!("`announce` cannot be run yet"),
+    build: |step, plan| {
+        let announce = Announce::deserialize(&step.config)?;
+        let text = filled(&announce.text, plan);
+        Ok(Box::new(Announcing { announce, text }))
+    },
 };
 
 /// Posts a message. A message that cannot be delivered is recorded and, unless `required`, moves nobody back.
@@ -75,4 +86,83 @@ fn facts(config: &Value, _: &Plan) -> Result<Facts, Vec<Mistake>> {
         expected_s: 1,
         moves: None,
     })
+}
+
+/// The message with the names of this run in it.
+fn filled(text: &str, plan: &Plan) -> String {
+    let names = [
+        ("{service}", &plan.service),
+        ("{environment}", &plan.environment),
+        ("{blue}", &plan.blue.version),
+        ("{green}", &plan.green.version),
+    ];
+    names.iter().fold(text.to_string(), |text, (name, value)| text.replace(name, value))
+}
+
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+struct Announcing {
+    announce: Announce,
+    text: String,
+}
+
+/// What became of the message.
+enum Fate {
+    Delivered,
+    Refused(String),
+    /// Sent, and no answer: it may have arrived.
+    NotKnown(String),
+}
+
+#[async_trait(?Send)]
+impl Step for Announcing {
+    async fn execute(&self, world: &World, scribe: &dyn Scribe) -> Outcome {
+        let request = match &self.announce.slack {
+            Channel::Webhook(url) => post(world.secrets.resolve(url), json!({ "text": self.text }), Vec::new()),
+            Channel::Token(bot) => post(
+                format!("{}/chat.postMessage", world.secrets.resolve(&bot.api).trim_end_matches('/')),
+                json!({ "channel": bot.channel, "text": self.text }),
+                vec![("authorization".into(), format!("Bearer {}", world.secrets.resolve(&bot.token)))],
+            ),
+        };
+        let fate = match world.web.exchange(request).await {
+            Err(e) if e.timed_out => Fate::NotKnown(world.secrets.mask(&e.what)),
+            Err(e) => Fate::Refused(world.secrets.mask(&e.what)),
+            Ok(answer) => self.read(&answer),
+        };
+        match fate {
+            Fate::Delivered => Outcome::done("the message is in Slack"),
+            Fate::Refused(why) if self.announce.required => {
+                Outcome::failed(Cause::Action, format!("the message was not delivered: {why}"))
+            }
+            Fate::NotKnown(why) if self.announce.required => {
+                Outcome::unknown(format!("whether the message was delivered is not known: {why}"))
+            }
+            Fate::Refused(why) | Fate::NotKnown(why) => {
+                let line = format!("the message was not confirmed by Slack ({why}); the run goes on without it");
+                scribe.observed(Evidence::Note { line: line.clone() });
+                Outcome::done(line)
+            }
+        }
+    }
+}
+
+impl Announcing {
+    /// Webhooks answer with a status; the Web API answers 200 to everything and says `ok` or an error in the body.
+    fn read(&self, answer: &Response) -> Fate {
+        let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+        match &self.announce.slack {
+            Channel::Webhook(_) if answer.status == 200 => Fate::Delivered,
+            Channel::Token(_) if answer.status == 200 && body["ok"] == true => Fate::Delivered,
+            _ => {
+                let error = body["error"].as_str().unwrap_or("no reason given");
+                Fate::Refused(format!("Slack answers {}: {error}", answer.status))
+            }
+        }
+    }
+}
+
+fn post(url: String, body: Value, mut headers: Vec<(String, String)>) -> Request {
+    headers.push(("content-type".into(), "application/json; charset=utf-8".into()));
+    Request { method: "POST", url, headers, body: body.to_string().into_bytes(), timeout: TIMEOUT, fresh: false }
 }

@@ -1,18 +1,26 @@
 //! `bake`: watch users on the split they are on, and judge the gates window by window.
 
-use super::{Facts, GRACE, Kind, Mistake, Review, settings};
-use crate::plan::{Plan, Resume};
+use std::time::Duration as Time;
+
+use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::scalar::Duration;
+use super::gates::{self, NamedGate, OpenGate, POLL, SILENT};
+use super::{Facts, GRACE, Kind, Mistake, Review, Step, settings};
+use crate::plan::{Plan, PlannedStep, Resume};
+use crate::probes::gate::OnUnknown;
+use crate::run::judge::Judgement;
+use crate::run::{Cause, Evidence, Outcome, Verdict};
+use crate::scalar::{Duration, spoken};
+use crate::world::{Progress, Scribe, World};
 
 pub const KIND: Kind = Kind {
     name: "bake",
     schema: |generator| generator.subschema_for::<Bake>(),
     facts,
-    build: |_, _| anyhow::bail!("`bake` cannot be run yet"),
+    build: |step, plan| Ok(Box::new(Watching::new(step, plan)?)),
 };
 
 /// Watches after a shift. Only gates that pass let the run go on.
@@ -47,6 +55,12 @@ fn facts(config: &Value, plan: &Plan) -> Result<Facts, Vec<Mistake>> {
             review.wrong(&format!("/gates/{n}"), format!("there is no gate `{name}`"), Some(&help));
         }
     }
+    for gate in gates::named(plan, bake.gates.iter().filter(|g| plan.gates.contains_key(*g))).unwrap_or_default() {
+        if let Some(range) = gate.warm_up().filter(|range| *range > bake.time.time) {
+            let message = format!("gate `{}` looks back over {}, longer than this bake", gate.name, spoken(range));
+            review.wrong("/for", message, Some("bake longer, or shorten the range in the gate's query"));
+        }
+    }
     let (windows, fail) = (bake.windows(), bake.fail());
     review.between("/windows", windows, 1, 1000);
     review.between("/fail", fail, 1, windows.max(1));
@@ -69,4 +83,140 @@ impl Bake {
     fn fail(&self) -> u32 {
         self.fail.unwrap_or_else(|| self.windows().min(2))
     }
+}
+
+/// Longer than this past its time, and the machine slept.
+const SLEPT: Time = Time::from_secs(10);
+
+struct Watching {
+    id: String,
+    bake: Bake,
+    gates: Vec<NamedGate>,
+}
+
+/// One gate in the course of a bake.
+struct Course<'a> {
+    gate: OpenGate<'a>,
+    failed: u32,
+    last: Judgement,
+}
+
+impl Watching {
+    fn new(step: &PlannedStep, plan: &Plan) -> anyhow::Result<Self> {
+        let bake = Bake::deserialize(&step.config)?;
+        let gates = gates::named(plan, bake.gates.iter())?;
+        Ok(Watching { id: step.id.clone(), bake, gates })
+    }
+
+    /// Waits until `until` on the elapsed clock, with a live line each second. Time the machine slept is no bake time: it
+    /// is given back.
+    async fn wait(&self, world: &World, scribe: &dyn Scribe, begun: &mut Time, until: Time, courses: &[Course<'_>]) {
+        loop {
+            let passed = world.clock.elapsed().saturating_sub(*begun);
+            let Some(left) = until.checked_sub(passed).filter(|left| !left.is_zero()) else { return };
+            let slice = left.min(Time::from_secs(1));
+            world.clock.sleep(slice).await;
+            let over = world.clock.elapsed().saturating_sub(*begun + passed + slice);
+            if over > SLEPT {
+                *begun += over;
+                let line = format!("the machine slept for {} during the bake; that time does not count", spoken(over));
+                scribe.observed(Evidence::ClockAnomaly { line });
+            }
+            let states: Vec<String> =
+                courses.iter().map(|c| format!("{} {}", c.gate.name(), gates::word(c.last.verdict))).collect();
+            scribe.progress(Progress {
+                done: world.clock.elapsed().saturating_sub(*begun).as_secs(),
+                of: self.bake.time.whole_seconds(),
+                line: states.join(", "),
+            });
+        }
+    }
+}
+
+#[async_trait(?Send)]
+impl Step for Watching {
+    async fn execute(&self, world: &World, scribe: &dyn Scribe) -> Outcome {
+        let (windows, fail) = (self.bake.windows(), self.bake.fail());
+        let window = self.bake.time.time / windows;
+        let mut courses = Vec::new();
+        for gate in &self.gates {
+            match gate.open(world) {
+                Ok(gate) => courses.push(Course {
+                    last: Judgement {
+                        verdict: Verdict::Unknown,
+                        green: None,
+                        blue: None,
+                        limit: String::new(),
+                        requests: None,
+                        line: "not judged yet".into(),
+                    },
+                    gate,
+                    failed: 0,
+                }),
+                Err(e) => {
+                    return Outcome::failed(Cause::NoVerdict, format!("gate `{}` cannot be asked: {e}", gate.name));
+                }
+            }
+        }
+        let since = world.clock.now();
+        let mut begun = world.clock.elapsed();
+        let (mut ended, mut next_poll, mut silent) = (0, window.min(POLL), 0);
+        // The bake may take one more of its own length when nothing can be judged, and no longer.
+        while ended < 2 * windows {
+            let window_end = window * (ended + 1);
+            let until = window_end.min(next_poll);
+            self.wait(world, scribe, &mut begun, until, &courses).await;
+            let whole = until == window_end;
+            next_poll = until + window.min(POLL);
+            ended += u32::from(whole);
+            let (mut looked, mut heard) = (false, false);
+            for course in courses.iter_mut().filter(|c| whole || c.gate.is_share()) {
+                let look = course.gate.look(world, since).await;
+                (looked, heard) = (true, heard || !look.silent);
+                let fails = look.judgement.verdict == Verdict::Fail;
+                let proven = fails && course.gate.is_share();
+                course.last = look.judgement;
+                if whole || proven {
+                    scribe.observed(course.gate.evidence(&self.id, &course.last, ended.max(1), windows));
+                }
+                course.failed += u32::from(whole && fails);
+                if proven || course.failed >= fail {
+                    return failed(course);
+                }
+            }
+            silent = if looked && !heard {
+                silent + 1
+            } else if heard {
+                0
+            } else {
+                silent
+            };
+            if silent >= SILENT {
+                return no_verdict(&courses, "Prometheus is silent");
+            }
+            if whole && ended >= windows && courses.iter().all(|c| c.last.verdict == Verdict::Pass) {
+                let lines: Vec<String> =
+                    courses.iter().map(|c| format!("{}: {}", c.gate.name(), c.last.line)).collect();
+                return Outcome::done(format!("every gate passed; {}", lines.join("; ")))
+                    .with(json!({ "windows": ended.to_string() }));
+            }
+        }
+        match courses.iter().find(|c| c.last.verdict == Verdict::Fail) {
+            Some(course) => failed(course),
+            None => no_verdict(&courses, "the time is up"),
+        }
+    }
+}
+
+fn failed(course: &Course<'_>) -> Outcome {
+    Outcome::failed(Cause::Gate, format!("gate `{}` failed: {}", course.gate.name(), course.last.line))
+        .with(json!({ "gate": course.gate.name(), "failed_windows": course.failed.to_string() }))
+}
+
+fn no_verdict(courses: &[Course<'_>], why: &str) -> Outcome {
+    let open: Vec<&Course<'_>> = courses.iter().filter(|c| c.last.verdict != Verdict::Pass).collect();
+    let hold = open.iter().all(|c| c.gate.named.on_unknown() == OnUnknown::Hold);
+    let lines: Vec<String> = open.iter().map(|c| format!("`{}`: {}", c.gate.name(), c.last.line)).collect();
+    Outcome::failed(Cause::NoVerdict, format!("no verdict, {why}; {}", lines.join("; ")))
+        .with(json!({ "unknown": if hold { "hold" } else { "roll-back" } }))
 }

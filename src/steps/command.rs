@@ -1,20 +1,24 @@
 //! `command`: run a program, without a shell unless one is asked for, and end all of it when time is up.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use super::{Facts, GRACE, Kind, Mistake, Review, settings};
-use crate::plan::{Plan, Resume};
+use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::{Facts, GRACE, Kind, Mistake, Review, Step, settings};
+use crate::plan::{Plan, Resume};
+use crate::run::{Cause, Evidence, Outcome};
 use crate::scalar::Duration;
+use crate::world::{Exit, Progress, Scribe, Stream, World};
 
 pub const KIND: Kind = Kind {
     name: "command",
     schema: |generator| generator.subschema_for::<Command>(),
     facts,
-    build: |_, _| anyhow::bail!("`command` cannot be run yet"),
+    build: |step, _| Ok(Box::new(Running { id: step.id.clone(), command: Command::deserialize(&step.config)? })),
 };
 
 /// Runs a program. Exactly one of `run` and `shell` is given.
@@ -90,5 +94,104 @@ fn shortened(text: &str) -> String {
     match line.char_indices().nth(99) {
         Some((end, _)) => format!("{}…", &line[..end]),
         None => line,
+    }
+}
+
+/// The most output that one record holds, and that all records of a step hold together.
+const RECORD: usize = 16 * 1024;
+const KEPT: usize = 64 * RECORD;
+
+struct Running {
+    id: String,
+    command: Command,
+}
+
+#[async_trait(?Send)]
+impl Step for Running {
+    async fn execute(&self, world: &World, scribe: &dyn Scribe) -> Outcome {
+        let settings = &self.command;
+        let argv = match (&settings.run, &settings.shell) {
+            (Some(argv), _) => argv.clone(),
+            (None, Some(line)) => vec!["/bin/sh".into(), "-c".into(), line.clone()],
+            (None, None) => panic!("BUG: a command without a program passed its check"),
+        };
+        let command = crate::world::Command {
+            argv: argv.iter().map(|word| world.secrets.resolve(word)).collect(),
+            env: settings.env.iter().map(|(name, value)| (name.clone(), world.secrets.resolve(value))).collect(),
+            directory: settings.directory.clone(),
+            timeout: settings.within.time,
+        };
+        let output = RefCell::new(Output { step: &self.id, scribe, pages: Default::default(), kept: 0, dropped: 0 });
+        let ended = world
+            .processes
+            .run(&command, &mut |stream, line| {
+                let line = world.secrets.mask(line);
+                scribe.progress(Progress { done: 0, of: 0, line: line.clone() });
+                output.borrow_mut().line(stream, &line);
+            })
+            .await;
+        let dropped = output.borrow_mut().finish();
+        let program = world.secrets.mask(argv.first().map_or("", String::as_str));
+        let facts = json!({ "output_not_kept_bytes": dropped.to_string() });
+        let within = &settings.within;
+        match ended {
+            Ok(Exit::Status(status)) if status == settings.expect_status => {
+                Outcome::done(format!("`{program}` ended with status {status}")).with(facts)
+            }
+            Ok(Exit::Status(status)) => {
+                let wanted = settings.expect_status;
+                let line = format!("`{program}` ended with status {status}, not {wanted}");
+                Outcome::failed(Cause::Action, line).with(facts)
+            }
+            Ok(Exit::Signal(signal)) => {
+                Outcome::failed(Cause::Action, format!("`{program}` was ended by signal {signal}")).with(facts)
+            }
+            Ok(Exit::TimedOut) => {
+                let line = format!("`{program}` did not end within {within} and was ended with all it had started");
+                Outcome::failed(Cause::Timeout, line).with(facts)
+            }
+            Err(e) => Outcome::failed(Cause::Action, format!("`{program}` cannot be run: {e}")).with(facts),
+        }
+    }
+}
+
+/// Collects lines into records.
+struct Output<'a> {
+    step: &'a str,
+    scribe: &'a dyn Scribe,
+    /// Of stdout and stderr.
+    pages: [String; 2],
+    kept: usize,
+    dropped: usize,
+}
+
+impl Output<'_> {
+    fn line(&mut self, stream: Stream, line: &str) {
+        if self.kept + line.len() > KEPT {
+            self.dropped += line.len() + 1;
+            return;
+        }
+        self.kept += line.len() + 1;
+        let page = usize::from(stream == Stream::Stderr);
+        if self.pages[page].len() + line.len() >= RECORD {
+            self.flush(page);
+        }
+        self.pages[page].push_str(line);
+        self.pages[page].push('\n');
+    }
+
+    fn flush(&mut self, page: usize) {
+        let text = std::mem::take(&mut self.pages[page]);
+        if !text.is_empty() {
+            let stream = if page == 0 { "stdout" } else { "stderr" }.into();
+            self.scribe.observed(Evidence::CommandOutput { step: self.step.into(), stream, text });
+        }
+    }
+
+    /// How many bytes were not kept.
+    fn finish(&mut self) -> usize {
+        self.flush(0);
+        self.flush(1);
+        self.dropped
     }
 }

@@ -1,19 +1,27 @@
 //! `drain`: let the work on one stack end. Drained means work done, not connections gone.
 
-use super::{Facts, GRACE, Kind, Mistake, Review, settings};
-use crate::plan::{Plan, Resume};
+use std::time::Duration as Time;
+
+use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::plan::Color;
-use crate::scalar::Duration;
+use super::{Facts, GRACE, Kind, Mistake, Review, Step, settings};
+use crate::plan::{Color, Plan, Resume};
+use crate::probes::Request;
+use crate::run::{Cause, Evidence, Outcome};
+use crate::scalar::{Duration, spoken};
+use crate::world::{Progress, Scribe, World};
 
 pub const KIND: Kind = Kind {
     name: "drain",
     schema: |generator| generator.subschema_for::<Drain>(),
-    facts,
-    build: |_, _| anyhow::bail!("`drain` cannot be run yet"),
+    facts: plan,
+    build: |step, plan| {
+        let drain = Drain::deserialize(&step.config)?;
+        Ok(Box::new(Draining { id: step.id.clone(), url: plan.stack(drain.stack).url.clone(), drain }))
+    },
 };
 
 /// Waits until the stack that users left has no work in flight.
@@ -56,7 +64,7 @@ fn gauge() -> String {
     "/bgctl/inflight".into()
 }
 
-fn facts(config: &Value, _: &Plan) -> Result<Facts, Vec<Mistake>> {
+fn plan(config: &Value, _: &Plan) -> Result<Facts, Vec<Mistake>> {
     let drain: Drain = settings(config)?;
     let mut review = Review::default();
     if drain.until.split_whitespace().collect::<String>() != "in_flight==0" {
@@ -78,4 +86,95 @@ fn facts(config: &Value, _: &Plan) -> Result<Facts, Vec<Mistake>> {
         expected_s: drain.within.whole_seconds().min(10),
         moves: None,
     })
+}
+
+/// How often the gauge is read, and the longest one reading may take.
+const EVERY: Time = Time::from_secs(1);
+const TIMEOUT: Time = Time::from_secs(5);
+/// Work that is handed from one place to the next can be in neither for a moment, so zero has to be seen twice.
+const ZEROS: u32 = 2;
+
+struct Draining {
+    id: String,
+    url: String,
+    drain: Drain,
+}
+
+#[async_trait(?Send)]
+impl Step for Draining {
+    async fn execute(&self, world: &World, scribe: &dyn Scribe) -> Outcome {
+        let begun = world.clock.elapsed();
+        let passed = || world.clock.elapsed().saturating_sub(begun);
+        let stack = self.drain.stack;
+        let (mut zeros, mut last) = (0, Err("not read yet".to_string()));
+        loop {
+            last = self.in_flight(world).await.or_else(|e| match last {
+                // One lost reading is no news; the number before it stands.
+                Ok(known) if zeros == 0 && known > 0 => Ok(known),
+                _ => Err(e),
+            });
+            zeros = if last == Ok(0) { zeros + 1 } else { 0 };
+            if zeros == ZEROS {
+                let took = passed();
+                self.measured(scribe, Some(0), took);
+                return Outcome::done(format!("{stack} has no work in flight, after {}", spoken(took)))
+                    .with(facts(took, "0"));
+            }
+            let left = self.drain.within.time.saturating_sub(passed());
+            if left.is_zero() {
+                return self.time_is_up(scribe, &last, passed());
+            }
+            scribe.progress(Progress {
+                done: passed().as_secs(),
+                of: self.drain.within.whole_seconds(),
+                line: last.as_ref().map_or_else(Clone::clone, |n| format!("{n} in flight on {stack}")),
+            });
+            world.clock.sleep(EVERY.min(left)).await;
+        }
+    }
+}
+
+impl Draining {
+    /// The work in flight, or why it is not known.
+    async fn in_flight(&self, world: &World) -> Result<u64, String> {
+        let url = super::address(&world.secrets.resolve(&self.url), &self.drain.gauge);
+        let answer = world.web.exchange(Request::get(url, TIMEOUT)).await.map_err(|e| world.secrets.mask(&e.what))?;
+        let gauge = &self.drain.gauge;
+        if answer.status != 200 {
+            return Err(format!("`{gauge}` answers {}", answer.status));
+        }
+        let value: Value = serde_json::from_slice(&answer.body).map_err(|_| format!("`{gauge}` gives no JSON"))?;
+        value["inflight"].as_u64().ok_or_else(|| format!("`{gauge}` has no whole number `inflight`"))
+    }
+
+    fn measured(&self, scribe: &dyn Scribe, in_flight: Option<u64>, took: Time) {
+        scribe.observed(Evidence::DrainMeasured {
+            step: self.id.clone(),
+            stack: self.drain.stack.name().into(),
+            in_flight: in_flight.map(|n| n.to_string()),
+            after_ms: took.as_millis() as u64,
+        });
+    }
+
+    fn time_is_up(&self, scribe: &dyn Scribe, last: &Result<u64, String>, took: Time) -> Outcome {
+        self.measured(scribe, last.as_ref().ok().copied(), took);
+        let (stack, within) = (self.drain.stack, &self.drain.within);
+        let residue = match last {
+            Ok(0) => "0 seen only once".into(),
+            Ok(n) => format!("{n} still in flight"),
+            Err(e) => format!("work in flight unknown: {e}"),
+        };
+        let facts = facts(took, &residue);
+        let line = format!("{stack} is not drained after {within}: {residue}");
+        match self.drain.at_timeout {
+            AtTimeout::Ask => Outcome::unknown(line),
+            AtTimeout::Continue => Outcome::done(format!("{line}; the runbook says go on")),
+            AtTimeout::RollBack => Outcome::failed(Cause::Timeout, line),
+        }
+        .with(facts)
+    }
+}
+
+fn facts(took: Time, residue: &str) -> Value {
+    json!({ "took_ms": took.as_millis().to_string(), "residue": residue })
 }

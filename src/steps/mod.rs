@@ -7,9 +7,11 @@ mod announce;
 mod bake;
 mod command;
 mod drain;
+mod gates;
 mod shift;
 mod smoke;
 mod warm;
+pub mod watch;
 
 use anyhow::Result;
 use async_trait::async_trait;
@@ -66,6 +68,11 @@ const GRACE: u64 = 15;
 /// Settings of one kind; what serde says against them is a mistake of the whole.
 fn settings<T: serde::de::DeserializeOwned>(config: &Value) -> Result<T, Vec<Mistake>> {
     T::deserialize(config).map_err(|e| vec![Mistake { at: String::new(), message: e.to_string(), help: None }])
+}
+
+/// A path of a stack.
+fn address(stack: &str, path: &str) -> String {
+    format!("{}{path}", stack.trim_end_matches('/'))
 }
 
 /// Collects what is wrong, so that all of it is said at once.

@@ -1,19 +1,29 @@
 //! `warm`: load one stack before users reach it, and see that it answers well.
 
-use super::{Facts, GRACE, Kind, Mistake, Review, settings};
-use crate::plan::{Plan, Resume};
+use std::cell::RefCell;
+use std::time::Duration as Time;
+
+use async_trait::async_trait;
+use futures_util::future::join_all;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::plan::Color;
-use crate::scalar::{Duration, Percent};
+use super::{Facts, GRACE, Kind, Mistake, Review, Step, settings};
+use crate::plan::{Color, Plan, Resume};
+use crate::probes::Request;
+use crate::run::{Cause, Evidence, Outcome, Verdict};
+use crate::scalar::{Duration, Percent, spoken};
+use crate::world::{Progress, Scribe, World};
 
 pub const KIND: Kind = Kind {
     name: "warm",
     schema: |generator| generator.subschema_for::<Warm>(),
     facts,
-    build: |_, _| anyhow::bail!("`warm` cannot be run yet"),
+    build: |step, plan| {
+        let warm = Warm::deserialize(&step.config)?;
+        Ok(Box::new(Warming { id: step.id.clone(), url: plan.stack(warm.stack).url.clone(), warm }))
+    },
 };
 
 /// Sends requests to one stack until its caches, pools and compilers are warm.
@@ -29,7 +39,7 @@ pub struct Warm {
     /// How many at the same time, 1 to 256.
     #[serde(default = "concurrency")]
     pub concurrency: u32,
-    /// The largest share of requests that may fail (no answer, or a status of 500 and above).
+    /// The largest share of requests that may fail (no answer, or a status of 300 and above).
     #[serde(default = "max_errors")]
     pub max_errors: Percent,
     /// The longest it may take in all.
@@ -64,4 +74,100 @@ fn facts(config: &Value, _: &Plan) -> Result<Facts, Vec<Mistake>> {
         expected_s: u64::from(warm.requests / warm.concurrency / 20).clamp(1, warm.within.whole_seconds()),
         moves: None,
     })
+}
+
+/// The longest one request may take. Slack gives up after 3 s, and so do most people.
+const TIMEOUT: Time = Time::from_secs(10);
+
+struct Warming {
+    id: String,
+    url: String,
+    warm: Warm,
+}
+
+/// What the requests came to.
+#[derive(Default)]
+struct Tally {
+    sent: u32,
+    bad: u32,
+    /// Why the first bad one was bad.
+    first: Option<String>,
+    times: Vec<Time>,
+}
+
+#[async_trait(?Send)]
+impl Step for Warming {
+    async fn execute(&self, world: &World, scribe: &dyn Scribe) -> Outcome {
+        let url = super::address(&world.secrets.resolve(&self.url), &self.warm.path);
+        let tally = RefCell::new(Tally::default());
+        let lanes = (0..self.warm.concurrency.min(self.warm.requests)).map(|_| self.lane(world, scribe, &url, &tally));
+        let begun = world.clock.elapsed();
+        let all = join_all(lanes);
+        let in_time = tokio::select! { biased;
+            _ = all => true,
+            () = world.clock.sleep(self.warm.within.time) => false,
+        };
+        let took = world.clock.elapsed().saturating_sub(begun);
+        let mut tally = tally.into_inner();
+        tally.times.sort_unstable();
+        let at = |share: f64| {
+            tally.times.get(((tally.times.len() as f64 * share) as usize).min(tally.times.len().max(1) - 1))
+        };
+        let (p50, p99) = (at(0.5).copied().unwrap_or_default(), at(0.99).copied().unwrap_or_default());
+        let (requests, stack) = (self.warm.requests, self.warm.stack);
+        let done = tally.times.len() as u32 + tally.bad;
+        let line = format!(
+            "{done} of {requests} requests to {stack} in {}, {} bad, median {}, p99 {}",
+            spoken(took),
+            tally.bad,
+            spoken(p50),
+            spoken(p99)
+        );
+        let allowed = u64::from(self.warm.max_errors.per_mille()) * u64::from(requests);
+        let too_many = u64::from(tally.bad) * 1000 > allowed;
+        let verdict = if in_time && !too_many { Verdict::Pass } else { Verdict::Fail };
+        scribe.observed(Evidence::CheckDone {
+            step: self.id.clone(),
+            check: "warm".into(),
+            verdict,
+            ms: took.as_millis() as u64,
+            line: line.clone(),
+        });
+        match tally.first {
+            _ if verdict == Verdict::Pass => Outcome::done(line),
+            Some(first) if too_many => Outcome::failed(Cause::Gate, format!("{line}; first: {first}")),
+            _ => Outcome::failed(Cause::Timeout, format!("{line}; not done within {}", self.warm.within)),
+        }
+    }
+}
+
+impl Warming {
+    /// One of the concurrent senders: takes the next request until all are sent.
+    async fn lane(&self, world: &World, scribe: &dyn Scribe, url: &str, tally: &RefCell<Tally>) {
+        loop {
+            {
+                let mut tally = tally.borrow_mut();
+                if tally.sent == self.warm.requests {
+                    return;
+                }
+                tally.sent += 1;
+                let (done, of) = (u64::from(tally.sent), u64::from(self.warm.requests));
+                scribe.progress(Progress { done, of, line: format!("{} bad", tally.bad) });
+            }
+            let answer = world.web.exchange(Request::get(url, TIMEOUT)).await;
+            let mut tally = tally.borrow_mut();
+            match answer {
+                // A redirect or a refusal is no warm page either.
+                Ok(answer) if answer.status < 300 => tally.times.push(answer.time),
+                bad => {
+                    tally.bad += 1;
+                    let why = || match bad {
+                        Ok(answer) => format!("`{}` answers {}", self.warm.path, answer.status),
+                        Err(e) => world.secrets.mask(&e.what),
+                    };
+                    tally.first.get_or_insert_with(why);
+                }
+            }
+        }
+    }
 }

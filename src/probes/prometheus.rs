@@ -1,0 +1,208 @@
+//! Prometheus: instant queries as a POST form, pinned to one moment, and answers that are one number per stack or a
+//! reason.
+//!
+//! An answer that is empty, partial, doubled or not finite is never a number here. What it means for users is judged in
+//! `run::judge`.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Deserialize;
+
+use super::{Request, Web};
+use crate::plan::Color;
+
+/// The longest one query may take.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// How far Prometheus' clock may be from ours. Beyond it, "since the shift" means another moment there than here.
+const SKEW: i64 = 5;
+
+/// A server that is asked.
+pub struct Prometheus<'a> {
+    pub web: &'a dyn Web,
+    /// Base URL, secrets filled in.
+    pub url: &'a str,
+    /// All queries are evaluated at this moment.
+    pub at: Timestamp,
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Gap {
+    /// The server could not be reached or could not serve: says nothing of the service.
+    Silent(String),
+    /// It answered, and the answer is no number.
+    Unknown(String),
+}
+
+impl Gap {
+    pub fn line(&self) -> &str {
+        match self {
+            Gap::Silent(line) | Gap::Unknown(line) => line,
+        }
+    }
+}
+
+/// Samples of an instant vector.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Vector(Vec<Sample>);
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+struct Sample {
+    metric: BTreeMap<String, String>,
+    /// Seconds, and the value as text; absent for native histograms.
+    value: Option<(f64, String)>,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    status: String,
+    #[serde(default)]
+    data: Option<Data>,
+    #[serde(default)]
+    error: Option<String>,
+    #[serde(default)]
+    warnings: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Data {
+    result_type: String,
+    result: serde_json::Value,
+}
+
+impl Prometheus<'_> {
+    /// Asks one query.
+    pub async fn ask(&self, query: &str) -> Result<Vector, Gap> {
+        let mut body = url_form(&[("query", query), ("time", &moment(self.at)), ("timeout", "10s")]);
+        body.shrink_to_fit();
+        let request = Request {
+            method: "POST",
+            url: format!("{}/api/v1/query", self.url.trim_end_matches('/')),
+            headers: vec![("content-type".into(), "application/x-www-form-urlencoded".into())],
+            body: body.into_bytes(),
+            timeout: TIMEOUT,
+            fresh: false,
+        };
+        let response =
+            self.web.exchange(request).await.map_err(|e| Gap::Silent(format!("Prometheus did not answer: {e}")))?;
+        if let Some(skew) =
+            response.header("date").and_then(http_date).map(|date| date.as_second() - self.at.as_second())
+            && skew.abs() > SKEW + response.time.as_secs() as i64 + 1
+        {
+            return Err(Gap::Unknown(format!("Prometheus' clock is {skew} s from ours; at most {SKEW} s are trusted")));
+        }
+        let answer: Result<Answer, _> = serde_json::from_slice(&response.body);
+        let said = |a: &Answer| a.error.as_deref().unwrap_or("no reason given").to_string();
+        let answer = match (response.status, answer) {
+            (200, Ok(answer)) if answer.status == "success" => answer,
+            (200 | 400 | 422, Ok(answer)) => {
+                return Err(Gap::Unknown(format!(
+                    "Prometheus refused the query ({}): {}",
+                    response.status,
+                    said(&answer)
+                )));
+            }
+            (200, Err(e)) => return Err(Gap::Unknown(format!("this is no answer of Prometheus: {e}"))),
+            (status, Ok(answer)) => {
+                return Err(Gap::Silent(format!("Prometheus answered {status}: {}", said(&answer))));
+            }
+            (status, Err(_)) => return Err(Gap::Silent(format!("Prometheus answered {status}"))),
+        };
+        if let Some(warning) = answer.warnings.first() {
+            return Err(Gap::Unknown(format!("the answer is partial: {warning}")));
+        }
+        let data = answer.data.ok_or_else(|| Gap::Unknown("the answer holds no data".into()))?;
+        if data.result_type != "vector" {
+            return Err(Gap::Unknown(format!("the query gives a {}, not one sample per stack", data.result_type)));
+        }
+        let samples = serde_json::from_value(data.result);
+        Ok(Vector(samples.map_err(|e| Gap::Unknown(format!("this is no answer of Prometheus: {e}")))?))
+    }
+}
+
+impl Vector {
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The one sample of a stack. None where it has none; a reason where it has several, or one that is no number.
+    pub fn of(&self, color: Color, label: &str) -> Result<Option<f64>, Gap> {
+        let mine: Vec<&Sample> =
+            self.0.iter().filter(|s| s.metric.get(label).is_some_and(|l| l == color.name())).collect();
+        let sample = match mine[..] {
+            [] => return Ok(None),
+            [one] => one,
+            _ => {
+                let count = mine.len();
+                return Err(Gap::Unknown(format!("{count} samples for {}; exactly one is needed", color.name())));
+            }
+        };
+        let Some((_, text)) = &sample.value else {
+            return Err(Gap::Unknown(format!("{} has a histogram where a number is needed", color.name())));
+        };
+        match text.parse::<f64>() {
+            Ok(value) if value.is_finite() => Ok(Some(value)),
+            _ => Err(Gap::Unknown(format!("the value of {} is {text}", color.name()))),
+        }
+    }
+
+    /// The highest finite bucket bound among the samples' `le` labels.
+    pub fn highest_bound(&self) -> Option<f64> {
+        let bounds = self.0.iter().filter_map(|s| s.metric.get("le")?.parse::<f64>().ok());
+        bounds.filter(|b| b.is_finite()).reduce(f64::max)
+    }
+}
+
+/// Unix seconds with milliseconds.
+fn moment(at: Timestamp) -> String {
+    let millis = at.as_millisecond();
+    format!("{}.{:03}", millis.div_euclid(1000), millis.rem_euclid(1000))
+}
+
+/// The moment of an HTTP `Date` header.
+pub(crate) fn http_date(text: &str) -> Option<Timestamp> {
+    Some(jiff::fmt::rfc2822::parse(text).ok()?.timestamp())
+}
+
+/// Names and values as `application/x-www-form-urlencoded`.
+pub(crate) fn url_form(fields: &[(&str, &str)]) -> String {
+    let mut out = String::new();
+    for (name, value) in fields {
+        if !out.is_empty() {
+            out.push('&');
+        }
+        escape(&mut out, name);
+        out.push('=');
+        escape(&mut out, value);
+    }
+    out
+}
+
+fn escape(out: &mut String, text: &str) {
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'*' | b'-' | b'.' | b'_' => out.push(char::from(byte)),
+            b' ' => out.push('+'),
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forms_are_encoded_as_browsers_do() {
+        assert_eq!(url_form(&[("query", "sum(x[5m]) + 1"), ("a", "é")]), "query=sum%28x%5B5m%5D%29+%2B+1&a=%C3%A9");
+    }
+
+    #[test]
+    fn moments_have_milliseconds() {
+        assert_eq!(moment(Timestamp::from_millisecond(1_700_000_000_042).unwrap()), "1700000000.042");
+        assert_eq!(http_date("Tue, 14 Nov 2023 22:13:20 GMT").unwrap().as_second(), 1_700_000_000);
+    }
+}
