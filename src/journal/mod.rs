@@ -2,10 +2,12 @@
 //!
 //! No record, no effect: whoever wants to change the world appends first, and stops when that fails.
 
+mod archive;
 mod encode;
 mod fault;
 mod json;
 mod line;
+mod lock;
 mod note;
 mod recover;
 mod rules;
@@ -14,7 +16,9 @@ mod store;
 mod verify;
 mod writer;
 
+pub use archive::Archive;
 pub use fault::{Fault, What};
+pub use lock::{Holder, Lock};
 pub use note::SealState;
 pub use recover::{Sound, read};
 pub use rules::{Approved, Breach};

@@ -17,6 +17,8 @@ mod ledger;
 mod meter;
 mod prometheus;
 mod promql;
+#[cfg(test)]
+mod promql_cases;
 mod promql_functions;
 mod proxy;
 mod query;

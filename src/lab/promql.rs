@@ -272,16 +272,14 @@ fn pairs(
     if modifier.is_some_and(|modifier| modifier.card != VectorMatchCardinality::OneToOne) {
         return Err(unsupported("group_left and group_right"));
     }
-    let many = |side: &str| {
-        Failure::Execution(format!(
-            "found duplicate series for the match group on the {side} hand-side of the operation; \
-             many-to-many matching not allowed: matching labels must be unique on one side"
-        ))
-    };
     let mut rights = HashMap::new();
     for sample in right {
         if rights.insert(key(&meeting(&sample.labels, modifier)), sample.value).is_some() {
-            return Err(many("right"));
+            return Err(Failure::Execution(
+                "found duplicate series for the match group on the right hand-side of the operation; \
+                 many-to-many matching not allowed: matching labels must be unique on one side"
+                    .into(),
+            ));
         }
     }
     let (mut met, mut out) = (HashMap::new(), Vec::new());
@@ -289,7 +287,9 @@ fn pairs(
         let shared = meeting(&sample.labels, modifier);
         let Some(value) = rights.get(&key(&shared)) else { continue };
         if met.insert(key(&shared), ()).is_some() {
-            return Err(many("left"));
+            return Err(Failure::Execution(
+                "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)".into(),
+            ));
         }
         // Without `on` the metric's name survives a comparison that filters; `settle` takes it from everything else.
         let labels = match modifier.and_then(|modifier| modifier.matching.as_ref()) {

@@ -125,3 +125,82 @@ enum Delivery {
     NoRetry,
     Failed(&'static str),
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::super::{locked, server};
+    use super::*;
+
+    /// Delivers one event to an app that answers with these statuses (0: no answer), and says what arrived: retry
+    /// number, reason, and the milliseconds since the first attempt.
+    async fn deliver(answers: &'static [u16], no_retry: bool) -> (Vec<(String, u128)>, super::super::Ledger) {
+        let door = server::Door::open().await.unwrap();
+        let (seen, started) = (Arc::new(Mutex::new(Vec::new())), time::now());
+        let slack = Slack {
+            client: Client::builder().no_proxy().build().unwrap(),
+            public_url: door.url(),
+            secret: "key".into(),
+            book: Arc::default(),
+            dice: Arc::new(Dice::new(1)),
+            quiet: AtomicBool::new(false),
+            sequence: AtomicU64::new(0),
+        };
+        let record = Arc::clone(&seen);
+        let serving = door.serve(move |parts, body| {
+            let record = Arc::clone(&record);
+            async move {
+                let header = |name| server::header(&parts, name).unwrap_or("-");
+                let now_s = time::wall_ms() / 1000;
+                let (stamp, signed) = (header("x-slack-request-timestamp"), header("x-slack-signature"));
+                assert!(signature::verify("key", now_s, Some(stamp), Some(signed), &body));
+                let line = format!("{} {}", header("x-slack-retry-num"), header("x-slack-retry-reason"));
+                let status = {
+                    let mut seen = locked(&record);
+                    seen.push((line, time::now().duration_since(started).as_millis()));
+                    answers[seen.len() - 1]
+                };
+                if status == 0 {
+                    return server::cut();
+                }
+                if status == 1 {
+                    time::sleep(time::ms(3_500)).await;
+                }
+                let mut response = server::answer(if status == 1 { 200 } else { status }, "text/plain", "");
+                if no_retry {
+                    response.headers_mut().insert("x-slack-no-retry", "1".parse().unwrap());
+                }
+                response
+            }
+        });
+        slack.book.sent("Ev1");
+        slack.event("Ev1").await;
+        serving.abort();
+        let seen = locked(&seen).clone();
+        (seen, slack.book.read())
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_failing_app_is_tried_four_times_on_slacks_schedule() {
+        let (seen, ledger) = deliver(&[500, 0, 503, 500], false).await;
+        let lines: Vec<_> = seen.iter().map(|(line, _)| line.as_str()).collect();
+        assert_eq!(lines, ["- -", "1 http_error", "2 connection_failed", "3 http_error"]);
+        let gaps: Vec<_> = seen.windows(2).map(|two| two[1].1 - two[0].1).collect();
+        for (gap, wait) in gaps.iter().zip(RETRIES) {
+            assert!((wait.as_millis()..wait.as_millis() + 400).contains(gap), "{gaps:?}");
+        }
+        assert_eq!((ledger.lost, ledger.delivered, ledger.retries), (1, 0, 3));
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_timeout_is_told_and_no_retry_is_honoured() {
+        let (seen, ledger) = deliver(&[1, 200], false).await;
+        assert_eq!(seen[1].0, "1 http_timeout");
+        assert!((3_000..3_400).contains(&seen[1].1), "{seen:?}");
+        assert_eq!((ledger.delivered, ledger.retries), (1, 1));
+
+        let (seen, ledger) = deliver(&[500], true).await;
+        assert_eq!((seen.len(), ledger.delivered, ledger.lost), (1, 0, 1));
+    }
+}

@@ -5,6 +5,7 @@
 //! signature's own format. Nothing here decides what a signature permits, and nothing here reads the environment.
 
 pub mod agent;
+pub mod choice;
 pub mod file;
 pub mod hmac;
 pub mod public;

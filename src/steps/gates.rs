@@ -152,5 +152,5 @@ fn fewest(probe: &Probe, bound: Bound) -> u64 {
         (false, Some(q), _) => 1.0 / (1.0 - q),
         (false, None, _) => 0.0,
     };
-    if probe.counts_requests() { needed.clamp(0.0, 10_000.0).ceil() as u64 } else { 0 }
+    if probe.counts_requests() { needed.clamp(0.0, 10_000.0).round() as u64 } else { 0 }
 }

@@ -5,6 +5,8 @@
 #![allow(dead_code, reason = "each test binary uses its part of this")]
 
 #[cfg(feature = "aws")]
+pub mod elbv2;
+#[cfg(feature = "aws")]
 pub mod moto;
 
 use std::path::{Path, PathBuf};

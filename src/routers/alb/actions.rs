@@ -139,3 +139,92 @@ pub fn sendable(action: &Action) -> Action {
     }
     action
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::arn::Sort;
+    use super::*;
+    use proptest::prelude::*;
+
+    fn groups() -> Groups {
+        let arn = |name: &str| {
+            let text =
+                format!("arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/{name}/6d0ecf831eec9f09");
+            Arn::read(&text, Sort::TargetGroup).unwrap()
+        };
+        Groups { blue: arn("bot-blue"), green: arn("bot-green") }
+    }
+
+    /// A rule with the given groups and weights, a sign-in action before it if wanted.
+    fn rule(listed: &[(Color, u32)], sticky: Option<i32>, sign_in: bool) -> Vec<Action> {
+        let groups = groups();
+        let tuple = |(color, weight): &(Color, u32)| {
+            TargetGroupTuple::builder().target_group_arn(groups.of(*color).as_str()).weight(*weight as i32).build()
+        };
+        let stickiness = TargetGroupStickinessConfig::builder().enabled(sticky.is_some()).set_duration_seconds(sticky);
+        let config = ForwardActionConfig::builder()
+            .set_target_groups(Some(listed.iter().map(tuple).collect()))
+            .target_group_stickiness_config(stickiness.build())
+            .build();
+        let forward = Action::builder().r#type(ActionTypeEnum::Forward).order(2).forward_config(config).build();
+        let sign = Action::builder().r#type(ActionTypeEnum::AuthenticateOidc).order(1).build();
+        if sign_in { vec![sign, forward] } else { vec![forward] }
+    }
+
+    #[test]
+    fn a_single_group_in_every_shape_is_all_users() {
+        let groups = groups();
+        let bare = Action::builder().r#type(ActionTypeEnum::Forward).target_group_arn(groups.green.as_str()).build();
+        assert_eq!(read(&[bare.clone()], &groups).unwrap().split, Split::ALL_GREEN);
+        let mut both = rule(&[(Color::Green, 1)], None, false);
+        both[0].target_group_arn = bare.target_group_arn.clone();
+        let seen = read(&both, &groups).unwrap();
+        assert_eq!((seen.split, seen.blue_listed, seen.green_listed), (Split::ALL_GREEN, false, true));
+        let written = with_split(&both, &groups, &seen, Split::of_green(900));
+        assert_eq!(written[0].target_group_arn, None);
+        assert_eq!(listed(&written[0]), [(groups.green.as_str(), 90), (groups.blue.as_str(), 10)]);
+    }
+
+    #[test]
+    fn a_missing_group_with_weight_0_is_worth_a_call_and_a_cookie_on_green_too() {
+        let groups = groups();
+        let only_blue = read(&rule(&[(Color::Blue, 1)], None, false), &groups).unwrap();
+        assert!(!in_place(&only_blue, Split::ALL_BLUE));
+        let sticky = read(&rule(&[(Color::Blue, 1), (Color::Green, 0)], Some(60), false), &groups).unwrap();
+        assert!(!in_place(&sticky, Split::ALL_BLUE));
+        let sticky = read(&rule(&[(Color::Blue, 1)], Some(60), false), &groups).unwrap();
+        assert!(in_place(&sticky, Split::ALL_BLUE));
+    }
+
+    proptest! {
+        /// Whatever the rule looked like: what is written reads back as what was wanted, is in place then, and everything
+        /// but the weights and the list of groups is as before.
+        #[test]
+        fn what_is_written_is_what_is_read(
+            blue in 0u32..=999, green in 0u32..=999, turned: bool, missing: bool,
+            sticky in proptest::option::of(1i32..=604_800), sign_in: bool, per_mille in 0u32..=1000,
+        ) {
+            let mut list = vec![(Color::Blue, blue), (Color::Green, green)];
+            if turned { list.reverse(); }
+            if missing { list.pop(); }
+            let (groups, before) = (groups(), rule(&list, sticky, sign_in));
+            let seen = read(&before, &groups).unwrap();
+            let to = Split::of_green(per_mille);
+            let after = with_split(&before, &groups, &seen, to);
+            let again = read(&after, &groups).unwrap();
+            prop_assert_eq!(again.split, to);
+            prop_assert_eq!(again.sticky, sticky);
+            prop_assert!(in_place(&again, to));
+            prop_assert_eq!(after.len(), before.len());
+            let rest = |actions: &[Action]| {
+                let mut actions = actions.to_vec();
+                if let Some(config) = actions.last_mut().and_then(|a| a.forward_config.as_mut()) { config.target_groups = None; }
+                actions
+            };
+            prop_assert_eq!(rest(&after), rest(&before));
+            if sticky.is_some() && per_mille == 0 {
+                prop_assert!(!again.green_listed);
+            }
+        }
+    }
+}

@@ -25,10 +25,22 @@ where
     let Question { action, place, writes } = asked;
     let (kind, code, words, maybe_applied) = match error {
         SdkError::ServiceError(answer) => {
-            let code = answer.err().code().unwrap_or("an error without a code");
-            let words = answer.err().message().unwrap_or("no message");
             let status = answer.raw().status().as_u16();
-            (kind_of(code, status), code.to_string(), format!("{code}: {words}"), status >= 500)
+            let body = String::from_utf8_lossy(answer.raw().body().bytes().unwrap_or_default()).into_owned();
+            // The SDK finds the code only where this API puts it; endpoints in between use the shapes of other APIs.
+            let code = answer.err().code().map(String::from).or_else(|| element(&body, "Code"));
+            let words = answer.err().message().map(String::from).or_else(|| element(&body, "Message"));
+            match code {
+                Some(code) => {
+                    let sentence = format!("{code}: {}", words.as_deref().unwrap_or("no message"));
+                    (kind_of(&code, status), code, sentence, status >= 500)
+                }
+                // Not AWS's own words: a proxy between, or an answer cut short. Only a 4xx says that nothing was done.
+                None => {
+                    let words = format!("HTTP {status} without an error code of AWS, from a proxy perhaps");
+                    (Trouble::Unreachable, "unreadable-answer".into(), words, !(400..500).contains(&status))
+                }
+            }
         }
         SdkError::TimeoutError(_) => {
             let words = format!("no answer within {} s", ATTEMPT.as_secs());
@@ -138,11 +150,11 @@ fn never_sent(connector: &str) -> bool {
         .any(|sign| connector.contains(sign))
 }
 
+/// The SDK wraps this deeply and has no public type for it at the surface, so its words decide.
 fn no_credentials(error: &(dyn Error + 'static)) -> bool {
     let mut next = Some(error);
     while let Some(error) = next {
-        let text = error.to_string();
-        if text.contains("credentials provider") || text.contains("credential") && text.contains("loaded") {
+        if error.to_string().to_lowercase().contains("credential") {
             return true;
         }
         next = error.source();
@@ -150,12 +162,19 @@ fn no_credentials(error: &(dyn Error + 'static)) -> bool {
     false
 }
 
+/// The text of an element of an error's XML.
+fn element(xml: &str, name: &str) -> Option<String> {
+    let rest = xml.split(&format!("<{name}>")).nth(1)?;
+    rest.split_once("</").map(|(text, _)| text.to_string())
+}
+
 /// The whole chain of causes in one line, each said once.
 pub fn chain(error: &(dyn Error + 'static)) -> String {
     let mut words: Vec<String> = Vec::new();
     let mut next = Some(error);
     while let Some(error) = next {
-        let text = error.to_string();
+        let lines: Vec<String> = error.to_string().lines().map(|line| line.trim().to_string()).collect();
+        let text = lines.join("; ");
         if !words.iter().any(|w| w.contains(&text)) {
             words.push(text);
         }

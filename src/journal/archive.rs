@@ -1,0 +1,173 @@
+//! Where the runs of this machine are kept: one folder a run, found by its name or the end of it.
+
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, ErrorKind, Read};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+
+use super::LOG;
+use crate::diag::{Kind, Refusal};
+
+/// Letters that are read out and typed without doubt.
+const LETTERS: &[u8] = b"abcdefghjkmnpqrstuvwxyz";
+/// How often another name is tried when one is taken.
+const TRIES: usize = 100;
+
+/// The folder of bgctl's state.
+#[derive(Clone, Debug)]
+pub struct Archive {
+    root: PathBuf,
+}
+
+impl Archive {
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Archive { root: root.into() }
+    }
+
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The folder of a run: `log.jsonl`, `plan.json`, `undo/`.
+    pub fn run(&self, id: &str) -> PathBuf {
+        self.root.join("runs").join(id)
+    }
+
+    /// The keys that opened runs here, so that the newest run can be verified without being told whom to trust.
+    pub fn allowed_signers(&self) -> PathBuf {
+        self.root.join("allowed_signers")
+    }
+
+    /// Makes the folder (0700) of a new run and gives its name: `YYYYMMDD-HHMM-xyz`, UTC.
+    pub fn reserve(&self, now: Timestamp) -> io::Result<(String, PathBuf)> {
+        let minute = now.strftime("%Y%m%d-%H%M").to_string();
+        private(&self.root.join("runs"))?;
+        for _ in 0..TRIES {
+            let mut random = [0u8; 8];
+            getrandom::fill(&mut random).map_err(|e| io::Error::other(e.to_string()))?;
+            let id = name(&minute, u64::from_le_bytes(random));
+            match DirBuilder::new().mode(0o700).create(self.run(&id)) {
+                Ok(()) => return Ok((id.clone(), self.run(&id))),
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(io::Error::other("too many runs in one minute"))
+    }
+
+    /// The runs that have a log, oldest first.
+    pub fn runs(&self) -> Vec<String> {
+        let Ok(entries) = fs::read_dir(self.root.join("runs")) else { return Vec::new() };
+        let mut runs: Vec<(String, String)> = entries
+            .filter_map(Result::ok)
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .filter_map(|id| opened(&self.run(&id).join(LOG)).map(|ts| (ts, id)))
+            .collect();
+        runs.sort();
+        runs.into_iter().map(|(_, id)| id).collect()
+    }
+
+    /// The run of that name, of the end of a name, or the newest.
+    pub fn find(&self, name: Option<&str>) -> Result<(String, PathBuf), Refusal> {
+        let runs = self.runs();
+        let place = format!("{}", self.root.join("runs").display());
+        let found: Vec<&String> = match name {
+            None => runs.last().into_iter().collect(),
+            Some(name) => match runs.iter().find(|id| *id == name) {
+                Some(exact) => vec![exact],
+                None => runs.iter().filter(|id| !name.is_empty() && id.ends_with(name)).collect(),
+            },
+        };
+        match (found[..].first(), found.len(), name) {
+            (Some(id), 1, _) => Ok(((*id).clone(), self.run(id))),
+            (None, _, None) => Err(Refusal::new(Kind::Usage, "BG0202", "there is no run on this machine yet")
+                .place(place)
+                .next("name a log file: bgctl audit verify path/to/log.jsonl")),
+            (None, _, Some(name)) => {
+                let refusal = Refusal::new(Kind::Usage, "BG0202", format!("no run is called `{name}`")).place(place);
+                match runs.len() {
+                    0 => Err(refusal.cause("there is no run on this machine yet")),
+                    n => Err(refusal.cause(format!("the newest are: {}", runs[n.saturating_sub(5)..].join(", ")))),
+                }
+            }
+            (Some(_), _, name) => {
+                let all: Vec<&str> = found.iter().map(|id| id.as_str()).collect();
+                let headline = format!("`{}` is the end of {} runs", name.unwrap_or_default(), all.len());
+                Err(Refusal::new(Kind::Usage, "BG0203", headline)
+                    .place(place)
+                    .cause(all.join(", "))
+                    .next("name more of it"))
+            }
+        }
+    }
+}
+
+fn name(minute: &str, mut random: u64) -> String {
+    let mut letters = String::new();
+    for _ in 0..3 {
+        let count = LETTERS.len() as u64;
+        letters.push(char::from(LETTERS[usize::try_from(random % count).unwrap_or(0)]));
+        random /= count;
+    }
+    format!("{minute}-{letters}")
+}
+
+/// When a log was opened, as its first line says: run names alone cannot order the runs of one minute.
+fn opened(log: &Path) -> Option<String> {
+    let mut head = [0u8; 256];
+    let len = File::open(log).ok()?.read(&mut head).ok()?;
+    let text = String::from_utf8_lossy(&head[..len]).into_owned();
+    text.split("\"ts\":\"").nth(1).and_then(|rest| rest.split('"').next()).map(String::from).or(Some(String::new()))
+}
+
+/// Makes a folder only its owner can look into.
+pub(super) fn private(folder: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn archive_of(runs: &[(&str, &str)]) -> (tempfile::TempDir, Archive) {
+        let dir = tempfile::tempdir().unwrap();
+        let archive = Archive::new(dir.path());
+        for (id, ts) in runs {
+            fs::create_dir_all(archive.run(id)).unwrap();
+            fs::write(archive.run(id).join(LOG), format!("{{\"v\":1,\"seq\":0,\"run\":\"{id}\",\"ts\":\"{ts}\""))
+                .unwrap();
+        }
+        (dir, archive)
+    }
+
+    #[test]
+    fn a_run_is_found_by_name_by_the_end_of_it_or_as_the_newest() {
+        let (_dir, archive) = archive_of(&[
+            ("20261120-0302-zzz", "2026-11-20T03:02:01.000000Z"),
+            ("20261121-0302-kfx", "2026-11-21T03:02:09.000000Z"),
+            ("20261121-0302-abc", "2026-11-21T03:02:44.000000Z"),
+            ("20261119-0302-abc", "2026-11-19T03:02:44.000000Z"),
+        ]);
+        let find = |name| archive.find(name).map(|(id, _)| id);
+        assert_eq!(find(None).unwrap(), "20261121-0302-abc");
+        assert_eq!(find(Some("kfx")).unwrap(), "20261121-0302-kfx");
+        assert_eq!(find(Some("20261119-0302-abc")).unwrap(), "20261119-0302-abc");
+        assert!(find(Some("abc")).unwrap_err().headline.contains("is the end of 2 runs"));
+        assert!(find(Some("xyz")).unwrap_err().cause[0].contains("20261121-0302-abc"));
+        assert!(find(Some("")).is_err());
+        assert!(Archive::new("/nowhere").find(None).is_err());
+    }
+
+    #[test]
+    fn a_reserved_name_has_the_minute_and_three_clear_letters() {
+        let dir = tempfile::tempdir().unwrap();
+        let archive = Archive::new(dir.path().join("state"));
+        let (id, path) = archive.reserve("2026-11-21T03:02:41Z".parse().unwrap()).unwrap();
+        assert!(id.starts_with("20261121-0302-") && id.len() == 17, "{id}");
+        assert!(path.is_dir());
+        assert_eq!(name("m", 0), "m-aaa");
+        assert_eq!(name("m", 22 + 23 * 22), "m-zza");
+    }
+}

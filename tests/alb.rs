@@ -1,0 +1,412 @@
+//! The `alb` router: against moto with the AWS CLI as witness, and against an endpoint that misbehaves.
+#![cfg(feature = "aws")]
+
+mod common;
+
+use std::process::Command;
+use std::rc::Rc;
+
+use bgctl::plan::{Color, Split};
+use bgctl::routers::{Access, RouterError, TrafficRouter, Trouble, alb};
+use common::elbv2::{Endpoint, Fault};
+use common::moto::{Balancer, Moto, REGION, between};
+use serde_json::{Value, json};
+
+fn open(settings: &Value, access: &Access) -> Rc<dyn TrafficRouter> {
+    (alb::KIND.open)(settings, access).expect("good settings")
+}
+
+fn green(per_mille: u32) -> Split {
+    Split::of_green(per_mille)
+}
+
+// ---- against moto -------------------------------------------------------------------------------------------------
+
+fn rule_actions(moto: &Moto, rule: &str) -> Value {
+    moto.cli_json(&["elbv2", "describe-rules", "--rule-arns", rule])["Rules"][0]["Actions"].clone()
+}
+
+#[tokio::test]
+async fn sign_in_and_stickiness_survive_a_cutover_and_a_rollback() {
+    let Some(moto) = Moto::start(&[]).await else { return };
+    let balancer = Balancer::build(&moto, true, Some(300)).await;
+    let router = open(&balancer.settings(), &moto.access());
+    let armed = router.read().await.expect("it reads");
+    assert!(armed.remarks.iter().any(|r| r.contains("group stickiness 300 s")), "{:?}", armed.remarks);
+    assert!(armed.remarks.iter().any(|r| r.contains("`authenticate-oidc` action is kept")), "{:?}", armed.remarks);
+
+    router.set(green(0), green(100)).await.expect("a first shift");
+    router.set(green(100), green(1000)).await.expect("all users");
+    let actions = rule_actions(&moto, &balancer.rule);
+    assert_eq!(actions[0]["Type"], "authenticate-oidc");
+    assert_eq!(actions[0]["Order"], 1);
+    assert_eq!(actions[0]["AuthenticateOidcConfig"]["ClientId"], "bot");
+    assert_eq!(actions[0]["AuthenticateOidcConfig"]["UseExistingClientSecret"], true);
+    assert_eq!(actions[0]["AuthenticateOidcConfig"].get("ClientSecret"), None, "a secret we cannot know is not sent");
+    let sticky = json!({ "Enabled": true, "DurationSeconds": 300 });
+    assert_eq!(actions[1]["ForwardConfig"]["TargetGroupStickinessConfig"], sticky);
+    assert_eq!(actions[1].get("TargetGroupArn"), None);
+
+    // Going back takes green out of the list, because a cookie beats a weight of 0; it reads as all on blue.
+    router.set(green(1000), green(0)).await.expect("back to blue");
+    let actions = rule_actions(&moto, &balancer.rule);
+    let groups = &actions[1]["ForwardConfig"]["TargetGroups"];
+    assert_eq!(groups, &json!([{ "TargetGroupArn": balancer.blue, "Weight": 100 }]));
+    assert_eq!(actions[1]["ForwardConfig"]["TargetGroupStickinessConfig"], sticky);
+    assert_eq!(actions[0]["Type"], "authenticate-oidc");
+    let back = router.read().await.expect("it reads");
+    assert_eq!(back.split, Split::ALL_BLUE);
+    assert!(back.remarks.iter().any(|r| r.contains("`bot-green` is not in the rule")), "{:?}", back.remarks);
+    assert_eq!(router.set(green(0), green(0)).await.expect("nothing to do"), []);
+
+    // The native way back frees sticky users too, and keeps the exact state beside it.
+    let way = router.native_way_back("web", &armed);
+    let names: Vec<&str> = way.files.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["web-exact.json", "web-actions.json"]);
+    assert!(way.files[0].1.contains(&balancer.green) && !way.files[1].1.contains(&balancer.green), "{way:?}");
+    assert!(way.command.contains("--actions file://web-actions.json"), "{}", way.command);
+}
+
+#[tokio::test]
+async fn names_owners_and_neighbours_are_found() {
+    let Some(moto) = Moto::start(&[]).await else { return };
+    let balancer = Balancer::build(&moto, false, None).await;
+    let mut settings = balancer.settings();
+
+    // A target group that does not exist: the nearest one is named.
+    let gone = balancer.green.replace("bot-green", "bot-gren");
+    settings["green"] = json!(gone);
+    settings["rule"] = json!(balancer.rule);
+    let error = open(&settings, &moto.access()).health(Color::Green).await.expect_err("no such group");
+    assert_eq!(error.kind, Trouble::NotFound);
+    assert_eq!(error.cure.as_deref(), Some(format!("did you mean `{}`?", balancer.green).as_str()));
+
+    // A rule that does not exist, and one that forwards elsewhere.
+    let error = open(&settings, &moto.access()).read().await.expect_err("it forwards to another group");
+    assert_eq!(error.kind, Trouble::Invalid);
+    assert!(error.what.contains(&balancer.green) && error.what.contains("neither blue nor green"), "{error}");
+    settings["rule"] = json!(format!("{}0000", &balancer.rule[..balancer.rule.len() - 4]));
+    let error = open(&settings, &moto.access()).read().await.expect_err("no such rule");
+    assert_eq!(error.kind, Trouble::NotFound, "{error}");
+
+    // Credentials of one account, a rule of another.
+    let text = balancer.settings().to_string().replace("123456789012", "210987654321");
+    let other = open(&serde_json::from_str(&text).expect("JSON"), &moto.access());
+    let error = other.identity().await.expect_err("another account");
+    assert_eq!(error.kind, Trouble::Denied);
+    assert!(error.cure.expect("a cure").contains("credentials of account 210987654321"));
+
+    // A controller that owns any part of the place is named, with the tag that says so.
+    let router = open(&balancer.settings(), &moto.access());
+    for (arn, tag, who) in [
+        (&balancer.rule, "ingress.k8s.aws/stack", "AWS Load Balancer Controller"),
+        (&balancer.load_balancer, "elasticbeanstalk:environment-name", "Elastic Beanstalk"),
+        (&balancer.green, "AmazonECSManaged", "Amazon ECS"),
+    ] {
+        assert_eq!(router.controller().await.expect("it looks"), None);
+        let set = ["elbv2", "add-tags", "--resource-arns", arn, "--tags", &format!("Key={tag},Value=x")];
+        assert!(moto.cli(&set).status.success());
+        let found = router.controller().await.expect("it looks").expect("an owner");
+        assert!(found.contains(who) && found.contains(tag) && found.contains(arn.as_str()), "{found}");
+        assert!(moto.cli(&["elbv2", "remove-tags", "--resource-arns", arn, "--tag-keys", tag]).status.success());
+    }
+}
+
+#[tokio::test]
+async fn a_role_that_may_only_read_is_told_what_it_lacks() {
+    let Some(moto) = Moto::start(&[("INITIAL_NO_AUTH_ACTION_COUNT", "1000")]).await else { return };
+    let balancer = Balancer::build(&moto, false, None).await;
+    let iam = |form: &'static [(&'static str, &'static str)]| {
+        let mut all = vec![("Version", "2010-05-08")];
+        all.extend(form);
+        let moto = &moto;
+        async move { moto.query("iam", &all).await }
+    };
+    iam(&[("Action", "CreateUser"), ("UserName", "reader")]).await;
+    let keys = iam(&[("Action", "CreateAccessKey"), ("UserName", "reader")]).await;
+    let policy = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"elasticloadbalancing:Describe*","Resource":"*"}]}"#;
+    let put = [("Action", "PutUserPolicy"), ("UserName", "reader"), ("PolicyName", "read"), ("PolicyDocument", policy)];
+    moto.query("iam", &[&[("Version", "2010-05-08")], &put[..]].concat()).await;
+    let reset = reqwest::Client::new().post(format!("{}/moto-api/reset-auth", moto.url));
+    let reset = reset.header("content-type", "text/plain").body("0").send().await.expect("moto answers");
+    assert!(reset.status().is_success());
+
+    let (id, secret) = (between(&keys, "AccessKeyId"), between(&keys, "SecretAccessKey"));
+    let router = open(&balancer.settings(), &moto.access_with(&id, &secret));
+    assert_eq!(router.read().await.expect("it may read").split, Split::ALL_BLUE);
+    let error = router.set(green(0), green(100)).await.expect_err("it may not write");
+    assert_eq!((error.kind, error.moved), (Trouble::Denied, false), "{error}");
+    assert!(error.what.contains("AccessDenied"), "{error}");
+    assert!(error.cure.expect("a cure").contains("allow `elasticloadbalancing:ModifyRule` on"));
+    assert_eq!((error.calls.len(), error.calls[0].code.as_str()), (1, "AccessDenied"));
+    assert_eq!(router.read().await.expect("it may read").split, Split::ALL_BLUE);
+
+    let wrong = open(&balancer.settings(), &moto.access_with(&id, "not-the-secret"));
+    let error = wrong.read().await.expect_err("a wrong secret");
+    assert_eq!(error.kind, Trouble::NoCredentials, "{error}");
+    let unknown = open(&balancer.settings(), &moto.access_with("AKIAUNKNOWN", "secret"));
+    let error = unknown.read().await.expect_err("an unknown key");
+    assert_eq!(error.kind, Trouble::NoCredentials, "{error}");
+}
+
+/// This test binary again, as a process with another environment. The test it runs there is [`in_another_environment`].
+#[expect(clippy::disallowed_methods, reason = "the environment is what is tested")]
+fn elsewhere(settings: &Value, env: &[(&str, String)]) -> (bool, String) {
+    let mut command = Command::new(std::env::current_exe().expect("this binary"));
+    command.args(["--exact", "in_another_environment", "--nocapture"]).env_clear();
+    command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    command.env("BGCTL_TEST_SETTINGS", settings.to_string());
+    command.envs(env.iter().map(|(k, v)| (*k, v.as_str())));
+    let output = command.output().expect("this binary starts");
+    (output.status.success(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+}
+
+#[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "the environment is what is tested")]
+async fn in_another_environment() {
+    let Ok(settings) = std::env::var("BGCTL_TEST_SETTINGS") else { return };
+    let router = open(&serde_json::from_str(&settings).expect("settings"), &Access::default());
+    let reading =
+        router.read().await.unwrap_or_else(|e| panic!("{:?}: {e}; {}", e.kind, e.cure.as_deref().unwrap_or_default()));
+    assert_eq!(reading.split, Split::ALL_BLUE);
+}
+
+#[tokio::test]
+async fn the_environment_is_read_as_every_aws_tool_reads_it() {
+    let Some(moto) = Moto::start(&[]).await else { return };
+    let balancer = Balancer::build(&moto, false, None).await;
+    // No region anywhere: it comes from the ARN, and the metadata service is not asked for it.
+    let (ok, said) = elsewhere(
+        &balancer.settings(),
+        &moto.env().into_iter().filter(|(k, _)| *k != "AWS_DEFAULT_REGION").collect::<Vec<_>>(),
+    );
+    assert!(ok, "{said}");
+
+    let home = tempfile::tempdir().expect("a folder");
+    let config = format!(
+        "[profile night]\naws_access_key_id = AKIAEXAMPLE\naws_secret_access_key = secret\nendpoint_url = {}\nregion = eu-north-1\n",
+        moto.url
+    );
+    std::fs::create_dir(home.path().join(".aws")).expect("a folder");
+    std::fs::write(home.path().join(".aws/config"), config).expect("a file");
+    let base = [("HOME", home.path().display().to_string()), ("AWS_EC2_METADATA_DISABLED", "true".into())];
+    let with = |more: &[(&'static str, String)]| [&base[..], more].concat();
+    let (ok, said) = elsewhere(&balancer.settings(), &with(&[("AWS_PROFILE", "night".into())]));
+    assert!(ok, "{said}");
+
+    // No credentials at all: said so, with the cure and what was looked at.
+    let (ok, said) = elsewhere(&balancer.settings(), &with(&[("AWS_ENDPOINT_URL", moto.url.clone())]));
+    assert!(!ok && said.contains("NoCredentials") && said.contains("`aws sso login`"), "{said}");
+    assert!(said.contains("AWS_PROFILE") && said.contains("~/.aws/config"), "{said}");
+    let (ok, said) = elsewhere(&balancer.settings(), &with(&[("AWS_PROFILE", "day".into())]));
+    assert!(!ok && said.contains("NoCredentials") && said.contains("day"), "{said}");
+    assert!(!said.contains(REGION) || said.contains("arn:aws"), "{said}");
+}
+
+// ---- against an endpoint that misbehaves ----------------------------------------------------------------------------
+
+/// One write with one fault, and what it left.
+async fn write_with(fault: Fault) -> (Endpoint, RouterError) {
+    let endpoint = Endpoint::start().await;
+    endpoint.fails("ModifyRule", fault);
+    let router = open(&endpoint.settings(), &endpoint.access());
+    let error = router.set(green(0), green(100)).await.expect_err("the write fails");
+    (endpoint, error)
+}
+
+#[tokio::test]
+async fn a_failed_write_is_sent_once_and_says_whether_users_may_have_moved() {
+    type Row = (Fault, Trouble, bool, (u32, u32), &'static str, &'static str);
+    let table: [Row; 8] = [
+        (Fault::Error(400, "Throttling", "Rate exceeded"), Trouble::Throttled, false, (100, 0), "Throttling", "wait"),
+        (Fault::Error(500, "InternalFailure", "oops"), Trouble::Unreachable, true, (100, 0), "InternalFailure", ""),
+        (
+            Fault::Error(503, "ServiceUnavailable", "later"),
+            Trouble::Unreachable,
+            true,
+            (100, 0),
+            "ServiceUnavailable",
+            "",
+        ),
+        (Fault::AppliedThenCut, Trouble::Unreachable, true, (90, 10), "no-answer", ""),
+        (Fault::AppliedThenGarbage, Trouble::Unreachable, true, (90, 10), "unreadable-answer", ""),
+        (
+            Fault::Error(403, "ExpiredToken", "The security token included in the request is expired"),
+            Trouble::NoCredentials,
+            false,
+            (100, 0),
+            "ExpiredToken",
+            "aws sso login",
+        ),
+        (
+            Fault::Error(400, "OperationNotPermitted", "Default rule cannot be modified"),
+            Trouble::Invalid,
+            false,
+            (100, 0),
+            "OperationNotPermitted",
+            "write `listener:`",
+        ),
+        (
+            Fault::Error(400, "InvalidLoadBalancerAction", "stickiness"),
+            Trouble::Invalid,
+            false,
+            (100, 0),
+            "InvalidLoadBalancerAction",
+            "group stickiness",
+        ),
+    ];
+    for (fault, kind, moved, weights, code, cure) in table {
+        let (endpoint, error) = write_with(fault.clone()).await;
+        assert_eq!((error.kind, error.moved), (kind, moved), "{fault:?}: {error}");
+        assert_eq!(endpoint.count("ModifyRule"), 1, "{fault:?}: a write is never repeated by itself");
+        assert_eq!(endpoint.weights(), weights, "{fault:?}");
+        let [call] = &error.calls[..] else { panic!("{fault:?}: one call is recorded: {:?}", error.calls) };
+        assert_eq!((call.action.as_str(), call.code.as_str()), ("ModifyRule", code), "{fault:?}");
+        if let Fault::Error(status, ..) = fault {
+            assert_eq!(call.request_id.as_deref(), Some(format!("4c1f-{status}").as_str()));
+        }
+        assert!(error.cure.as_deref().unwrap_or_default().contains(cure), "{fault:?}");
+        assert!(error.what.contains("listener-rule/app/bot"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_write_without_an_answer_ends_in_time() {
+    let (endpoint, error) = write_with(Fault::Silence).await;
+    assert_eq!((error.kind, error.moved), (Trouble::Unreachable, true));
+    assert!(error.what.contains("no answer within 10 s"), "{error}");
+    assert_eq!(endpoint.count("ModifyRule"), 1);
+    assert_eq!(error.calls[0].code, "timeout");
+    assert!(error.calls[0].time.as_secs() >= 9, "{:?}", error.calls);
+}
+
+#[tokio::test]
+async fn nobody_listening_moves_nobody() {
+    let endpoint = Endpoint::start().await;
+    let mut access = endpoint.access();
+    access.aws.endpoint = Some(format!("http://127.0.0.1:{}", common::free_port()));
+    let error = open(&endpoint.settings(), &access).set(green(0), green(100)).await.expect_err("nobody listens");
+    assert_eq!((error.kind, error.moved), (Trouble::Unreachable, false), "{error}");
+    assert!(error.cure.expect("a cure").contains("AWS_ENDPOINT_URL"));
+}
+
+#[tokio::test]
+async fn reads_are_repeated_within_bounds_and_visibly() {
+    let endpoint = Endpoint::start().await;
+    let router = open(&endpoint.settings(), &endpoint.access());
+    endpoint.fails("DescribeRules", Fault::Error(400, "Throttling", "Rate exceeded"));
+    endpoint.fails("DescribeRules", Fault::Error(500, "InternalFailure", "oops"));
+    let reading = router.read().await.expect("the third attempt is answered");
+    assert_eq!(reading.remarks, ["DescribeRules took 3 attempts (before: HTTP 400, HTTP 500)"]);
+
+    for _ in 0..9 {
+        endpoint.fails("DescribeRules", Fault::Error(400, "Throttling", "Rate exceeded"));
+    }
+    let error = router.read().await.expect_err("throttled for good");
+    assert_eq!((error.kind, error.passing(), error.moved), (Trouble::Throttled, true, false));
+    assert_eq!(endpoint.count("DescribeRules"), 3 + 4);
+}
+
+#[tokio::test]
+async fn a_stale_read_is_drift_and_nothing_is_written() {
+    let endpoint = Endpoint::start().await;
+    let router = open(&endpoint.settings(), &endpoint.access());
+    router.set(green(0), green(100)).await.expect("it sets");
+    endpoint.fails("DescribeRules", Fault::Stale);
+    let error = router.set(green(100), green(500)).await.expect_err("the read lags");
+    assert_eq!(error.kind, Trouble::Drift { found: Split::ALL_BLUE });
+    assert_eq!((endpoint.weights(), endpoint.count("ModifyRule")), ((90, 10), 1));
+}
+
+#[tokio::test]
+async fn what_cannot_be_kept_is_not_touched() {
+    let table = [
+        ("<member><Type>redirect</Type></member>", "its actions are redirect"),
+        ("<member><Type>teleport</Type></member>", "`teleport`, which this bgctl cannot keep"),
+        (
+            "<member><Type>forward</Type><TargetGroupArn>arn:other</TargetGroupArn></member>",
+            "`arn:other`, which is neither blue nor green",
+        ),
+        (
+            "<member><Type>forward</Type><ForwardConfig><TargetGroups><member><TargetGroupArn>BLUE</TargetGroupArn></member>\
+             <member><TargetGroupArn>GREEN</TargetGroupArn></member><member><TargetGroupArn>arn:third</TargetGroupArn>\
+             </member></TargetGroups></ForwardConfig></member>",
+            "`arn:third`, which is neither blue nor green",
+        ),
+    ];
+    for (actions, wanted) in table {
+        let endpoint = Endpoint::start().await;
+        endpoint.fails("DescribeRules", Fault::Actions(actions));
+        let router = open(&endpoint.settings(), &endpoint.access());
+        let error = router.set(green(0), green(100)).await.expect_err("not a rule of two groups");
+        assert_eq!((error.kind, error.moved), (Trouble::Invalid, false));
+        assert!(error.what.contains(wanted), "{error}");
+        assert_eq!(endpoint.count("ModifyRule"), 0);
+    }
+}
+
+#[tokio::test]
+async fn every_kind_of_action_is_sent_back_whole() {
+    let endpoint = Endpoint::start().await;
+    endpoint.fails(
+        "DescribeRules",
+        Fault::Actions(
+            "<member><Type>authenticate-cognito</Type><Order>1</Order><AuthenticateCognitoConfig><UserPoolArn>pool</UserPoolArn>\
+             <UserPoolClientId>client</UserPoolClientId><UserPoolDomain>domain</UserPoolDomain><SessionTimeout>604800</SessionTimeout>\
+             <AuthenticationRequestExtraParams><entry><key>prompt</key><value>login</value></entry></AuthenticationRequestExtraParams>\
+             <OnUnauthenticatedRequest>deny</OnUnauthenticatedRequest></AuthenticateCognitoConfig></member>\
+             <member><Type>jwt-validation</Type><Order>2</Order><JwtValidationConfig><JwksEndpoint>https://keys</JwksEndpoint>\
+             <Issuer>https://issuer</Issuer><AdditionalClaims><member><Format>single-string</Format><Name>aud</Name><Values>\
+             <member>bot</member></Values></member></AdditionalClaims></JwtValidationConfig></member>\
+             <member><Type>forward</Type><Order>3</Order><TargetGroupArn>BLUE</TargetGroupArn><ForwardConfig><TargetGroups><member>\
+             <TargetGroupArn>BLUE</TargetGroupArn><Weight>1</Weight></member></TargetGroups><TargetGroupStickinessConfig>\
+             <Enabled>false</Enabled></TargetGroupStickinessConfig></ForwardConfig></member>",
+        ),
+    );
+    let router = open(&endpoint.settings(), &endpoint.access());
+    router.set(green(0), green(5)).await.expect("it sets");
+    let written = endpoint.written();
+    for line in [
+        "Actions.member.1.AuthenticateCognitoConfig.UserPoolArn=pool",
+        "Actions.member.1.AuthenticateCognitoConfig.SessionTimeout=604800",
+        "Actions.member.1.AuthenticateCognitoConfig.AuthenticationRequestExtraParams.entry.1.value=login",
+        "Actions.member.1.AuthenticateCognitoConfig.OnUnauthenticatedRequest=deny",
+        "Actions.member.2.JwtValidationConfig.JwksEndpoint=https://keys",
+        "Actions.member.2.JwtValidationConfig.AdditionalClaims.member.1.Values.member.1=bot",
+        "Actions.member.3.Order=3",
+        "Actions.member.3.ForwardConfig.TargetGroups.member.1.Weight=995",
+        "Actions.member.3.ForwardConfig.TargetGroups.member.2.Weight=5",
+        "Actions.member.3.ForwardConfig.TargetGroupStickinessConfig.Enabled=false",
+    ] {
+        assert!(written.lines().any(|l| l == line), "{line} is not in\n{written}");
+    }
+    assert!(!written.contains("Actions.member.3.TargetGroupArn"), "{written}");
+    assert!(!written.contains("Conditions") && !written.contains("Transforms"), "{written}");
+}
+
+#[tokio::test]
+async fn weights_out_of_range_are_refused_before_any_call() {
+    let endpoint = Endpoint::start().await;
+    let router = open(&endpoint.settings(), &endpoint.access());
+    for to in [Split { blue: 0, green: 0 }, Split { blue: 1000, green: 1 }, Split { blue: 1, green: 1000 }] {
+        let error = router.set(green(0), to).await.expect_err("out of range");
+        assert_eq!((error.kind, error.moved), (Trouble::Invalid, false));
+    }
+    assert_eq!(endpoint.count("DescribeRules"), 0);
+}
+
+#[tokio::test]
+async fn a_default_rule_given_as_a_rule_is_changed_through_its_listener() {
+    let endpoint = Endpoint::start().await;
+    let router = open(&endpoint.settings(), &endpoint.access());
+    endpoint.fails("DescribeRules", Fault::Default);
+    endpoint.fails("DescribeRules", Fault::Default);
+    let armed = router.read().await.expect("it reads");
+    assert_eq!(armed.exact["through"], "listener");
+    let calls = router.set(green(0), green(100)).await.expect("it sets");
+    assert_eq!((calls.len(), calls[0].action.as_str()), (1, "ModifyListener"));
+    assert_eq!((endpoint.weights(), endpoint.count("ModifyRule")), ((90, 10), 0));
+    let line = "ListenerArn=arn:aws:elasticloadbalancing:us-east-1:123456789012:listener/app/bot/50dc6c495c0c9188/0467ef3c8400ae65";
+    assert!(endpoint.written().lines().any(|l| l == line), "{}", endpoint.written());
+    assert!(router.native_way_back("web", &armed).command.starts_with("aws elbv2 modify-listener --listener-arn arn:"));
+}

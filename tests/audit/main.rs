@@ -1,0 +1,9 @@
+//! The journal against those who would like it to say something else: attacks, faults, approvals, and OpenSSH's own tools.
+
+mod approvals;
+mod attacks;
+mod faults;
+mod interop;
+mod keys;
+mod properties;
+mod rig;

@@ -1,0 +1,298 @@
+//! A small cutover with an approval, its keys, a clock that is set by hand, and the log they make.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::io::Cursor;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bgctl::clock::Clock;
+use bgctl::journal::{
+    Append, Journal, MemoryStore, Opening, Record, Report, SealState, Seals, Trust, Verdict, Who, verify,
+};
+use bgctl::plan::{
+    ApprovalRule, AtExpiry, Lane, Move, OnFailure, Plan, PlannedRoute, PlannedStep, Policy, Purpose, Resume, Split,
+    Stack, StepRef,
+};
+use bgctl::run::{Event, Grant, Outcome, RunOutcome};
+use bgctl::sign::session::SessionKey;
+use bgctl::sign::{AllowedSigners, Signer, namespace, trust};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+pub const RUN: &str = "20261121-0302-kfx";
+pub const OWNER: &str = "engineer@example.com";
+pub const APPROVER: &str = "rm-one@example.com";
+
+/// A clock that stands until it is moved; each reading takes a millisecond.
+pub struct HandClock {
+    wall: Cell<Timestamp>,
+    elapsed: Cell<Duration>,
+}
+
+impl HandClock {
+    pub fn new() -> Rc<Self> {
+        let wall = Cell::new("2026-11-21T03:02:41.000000Z".parse().unwrap());
+        Rc::new(HandClock { wall, elapsed: Cell::new(Duration::from_secs(1000)) })
+    }
+
+    pub fn pass(&self, time: Duration) {
+        self.set(SignedDuration::try_from(time).unwrap());
+        self.elapsed.set(self.elapsed.get() + time);
+    }
+
+    /// Moves the wall clock alone, as somebody who sets it does.
+    pub fn set(&self, by: SignedDuration) {
+        self.wall.set(self.wall.get() + by);
+    }
+}
+
+#[async_trait::async_trait(?Send)]
+impl Clock for HandClock {
+    fn now(&self) -> Timestamp {
+        self.wall.get()
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.elapsed.get()
+    }
+
+    async fn sleep(&self, time: Duration) {
+        self.pass(time);
+    }
+}
+
+pub fn owner() -> SessionKey {
+    SessionKey::from_seed([1; 32])
+}
+
+pub fn approver() -> SessionKey {
+    SessionKey::from_seed([2; 32])
+}
+
+pub fn who() -> Who {
+    Who { owner: OWNER.into(), mode: "interactive".into(), claims: json!({ "user": "engineer", "host": "laptop" }) }
+}
+
+pub fn signers() -> AllowedSigners {
+    let text = trust::line(OWNER, &owner().public()) + &trust::line(APPROVER, &approver().public());
+    AllowedSigners::parse(&text).unwrap()
+}
+
+pub fn plan() -> Plan {
+    let step = |id: &str, before, after| PlannedStep {
+        id: id.into(),
+        kind: "shift".into(),
+        line: format!("GREEN to {after}"),
+        config: json!({}),
+        resume: Resume::Observe,
+        attempts: 1,
+        timeout_s: 60,
+        expected_s: 1,
+        moves: Some(Move { route: "web".into(), before, after }),
+        approval: None,
+        on_failure: OnFailure::RollBack,
+        place: "runbook.yaml:9".into(),
+    };
+    let mut first = step("shift-10", Split::ALL_BLUE, Split::of_green(100));
+    first.approval = Some(ApprovalRule {
+        role: "release-managers".into(),
+        members: vec![APPROVER.into(), OWNER.into()],
+        quorum: 1,
+        own_run: false,
+        within_s: 1800,
+        at_expiry: AtExpiry::RollBack,
+    });
+    let route = PlannedRoute {
+        router: "alb".into(),
+        config: json!({}),
+        line: "alb rule 10".into(),
+        seen_at: None,
+        before: Split::ALL_BLUE,
+        min_healthy: 1,
+    };
+    Plan {
+        bgctl_plan: 1,
+        purpose: Purpose::Cutover,
+        service: "slackbot".into(),
+        environment: "production".into(),
+        owners: vec![OWNER.into()],
+        rollback_owner: OWNER.into(),
+        runbook: "runbook.yaml".into(),
+        runbook_sha256: "ab".repeat(32),
+        blue: Stack { version: "v1.4.1".into(), url: "http://blue.test".into() },
+        green: Stack { version: "v1.4.2".into(), url: "http://green.test".into() },
+        routes: BTreeMap::from([("web".to_string(), route)]),
+        gates: BTreeMap::new(),
+        slack: None,
+        policy: Policy { automatic_at_most: 2, within_s: 86_400, schema_safe: true, schema_reason: None, page: vec![] },
+        forward: vec![first, step("shift-100", Split::of_green(100), Split::ALL_GREEN)],
+        rollback: vec![step("back", Split::ALL_GREEN, Split::ALL_BLUE)],
+        warnings: vec![],
+    }
+}
+
+pub fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
+}
+
+pub fn at(index: usize) -> StepRef {
+    StepRef { lane: Lane::Forward, index }
+}
+
+/// The text an approver of the first step signs.
+pub fn request(plan: &Plan, expires: i64) -> String {
+    json!({
+        "expires": expires, "nonce": "5e".repeat(32), "plan_sha256": plan.id(), "run": RUN,
+        "step": "shift-10", "step_sha256": plan.step(at(0)).sha256(),
+    })
+    .to_string()
+}
+
+/// A run in the making.
+pub struct Rig {
+    pub clock: Rc<HandClock>,
+    pub plan: Plan,
+    pub store: MemoryStore,
+    pub journal: Journal,
+}
+
+impl Rig {
+    pub fn new() -> Self {
+        Rig::of(RUN, &owner())
+    }
+
+    pub fn of(run: &str, owner: &dyn Signer) -> Self {
+        let (clock, plan, store) = (HandClock::new(), plan(), MemoryStore::new());
+        let opening = Opening { run: run.into(), plan: &plan, who: who() };
+        let journal = Journal::create(Box::new(store.clone()), opening, owner, clock.clone()).unwrap();
+        Rig { clock, plan, store, journal }
+    }
+
+    pub fn write(&mut self, event: &Event) {
+        self.clock.pass(Duration::from_millis(1500));
+        self.journal.append(&[Record::from(event)]).unwrap();
+    }
+
+    pub fn arm(&mut self) {
+        self.write(&Event::Armed { approvals_ahead: false, automatic_used: 0, checks: vec![json!({ "ms": 0.25 })] });
+    }
+
+    /// Asks for the approval of the first step; the text and its digest.
+    pub fn ask(&mut self) -> (String, String) {
+        let expires = self.clock.now().as_second() + 1800;
+        let request = request(&self.plan, expires);
+        let request_sha256 = sha256(request.as_bytes());
+        let (id, asked) = ("shift-10".to_string(), request.clone());
+        let event =
+            Event::ApprovalRequested { step: at(0), id, request, request_sha256: request_sha256.clone(), expires };
+        self.write(&event);
+        (asked, request_sha256)
+    }
+
+    pub fn grant(&mut self, sha256: &str, principal: &str, sig: Option<String>) {
+        let evidence = if sig.is_some() { "signed" } else { "prompt" };
+        let grant = Grant { principal: principal.into(), evidence: evidence.into(), key: None, sig, prompt: None };
+        self.write(&Event::ApprovalGranted {
+            step: at(0),
+            id: "shift-10".into(),
+            request_sha256: sha256.into(),
+            grant,
+        });
+    }
+
+    pub fn step(&mut self, index: usize, approvals: &[String]) {
+        self.intent(index, approvals);
+        self.done(index);
+    }
+
+    pub fn intent(&mut self, index: usize, approvals: &[String]) {
+        let step = self.plan.step(at(index)).clone();
+        let (id, line, step_sha256) = (step.id.clone(), step.line.clone(), step.sha256());
+        let approvals = approvals.to_vec();
+        self.write(&Event::StepIntent { step: at(index), id, attempt: 1, line, step_sha256, approvals });
+    }
+
+    pub fn done(&mut self, index: usize) {
+        let id = self.plan.step(at(index)).id.clone();
+        self.write(&Event::StepOutcome { step: at(index), id, outcome: Outcome::done("moved, read back") });
+    }
+
+    pub fn end(&mut self) {
+        self.write(&Event::Ended { outcome: RunOutcome::Completed, line: "every step is done".into() });
+    }
+
+    /// Everything up to the last fact, by the rules.
+    pub fn walk(&mut self) {
+        self.arm();
+        let (text, sha256) = self.ask();
+        let sig = approver().sign(namespace::APPROVE, text.as_bytes()).unwrap();
+        self.grant(&sha256, APPROVER, Some(sig));
+        self.step(0, &[sha256]);
+        self.step(1, &[]);
+        self.end();
+    }
+
+    pub fn close(self) -> Vec<u8> {
+        self.clock.pass(Duration::from_secs(1));
+        let closed = self.journal.close(SealState::Closed, Some(&owner())).unwrap();
+        assert_eq!(closed.state, SealState::Closed);
+        self.store.bytes()
+    }
+}
+
+/// A complete log.
+pub fn complete() -> Vec<u8> {
+    let mut rig = Rig::new();
+    rig.walk();
+    rig.close()
+}
+
+pub fn report(bytes: &[u8]) -> Report {
+    let trust = Trust { signers: signers(), shared: None };
+    verify(&mut Cursor::new(bytes), &trust, Seals::All).unwrap()
+}
+
+pub fn verdict(bytes: &[u8]) -> Verdict {
+    report(bytes).verdict
+}
+
+/// The record a broken log is broken at, and the words for it.
+pub fn broken(bytes: &[u8]) -> (u64, String) {
+    match verdict(bytes) {
+        Verdict::Broken(fault) => (fault.record, fault.to_string()),
+        other => panic!("not broken: {other:?}"),
+    }
+}
+
+/// What of the rules was not kept.
+pub fn breaches(bytes: &[u8]) -> Vec<String> {
+    let report = report(bytes);
+    assert_eq!(report.verdict, Verdict::Policy);
+    report.breaches.into_iter().map(|b| b.what).collect()
+}
+
+pub fn lines(bytes: &[u8]) -> Vec<Vec<u8>> {
+    bytes.split_inclusive(|b| *b == b'\n').map(<[u8]>::to_vec).collect()
+}
+
+/// What an attacker without keys can do after a change: number and chain everything anew.
+pub fn rechain(lines: &[Vec<u8>]) -> Vec<u8> {
+    let (mut out, mut prev) = (Vec::new(), "0".repeat(64));
+    for (seq, line) in lines.iter().enumerate() {
+        let mut value: Value = serde_json::from_slice(line).unwrap();
+        value["seq"] = json!(seq);
+        value["prev"] = json!(prev);
+        let text = serde_json::to_string(&value).unwrap() + "\n";
+        prev = sha256(text.as_bytes());
+        out.extend_from_slice(text.as_bytes());
+    }
+    out
+}
+
+/// The number of the first record of a type.
+pub fn find(lines: &[Vec<u8>], kind: &str) -> usize {
+    let mark = format!("\"type\":\"{kind}\"");
+    lines.iter().position(|l| String::from_utf8_lossy(l).contains(&mark)).unwrap()
+}
