@@ -174,7 +174,6 @@ fn the_lab_fills_the_quickstart() {
         ("blue_url", "http://127.0.0.1:4001"),
         ("green_url", "http://127.0.0.1:4002"),
         ("prometheus_url", "http://127.0.0.1:4003"),
-        ("slack_signing_secret", "${env:SLACK_SIGNING_SECRET}"),
     ];
     let text = example("quickstart.yaml");
     let source = Source::new("runbook.yaml", &text);
@@ -207,7 +206,7 @@ fn without_its_variables_the_quickstart_is_refused_by_name() {
     let source = Source::new("runbook.yaml", &text);
     let runbook = Language::default().parse(&source, &Inputs::default()).unwrap_or_else(|e| panic!("{e:?}"));
     let refusal = runbook.refuse_missing(&source).unwrap();
-    assert_eq!((refusal.code, refusal.kind, refusal.place.len()), ("BG0206", Kind::Environment, 8));
+    assert_eq!((refusal.code, refusal.kind, refusal.place.len()), ("BG0206", Kind::Environment, 7));
 }
 
 #[test]

@@ -6,7 +6,9 @@
 mod format;
 mod names;
 mod nearest;
+mod page;
 mod references;
+mod scalars;
 mod schema;
 mod source;
 mod tree;
@@ -29,7 +31,7 @@ pub use tree::Node;
 pub use types::{Approval, Change, Document, GreenWrites, Role, Route, SlackMode, Step};
 pub use variables::{Inputs, Reference};
 
-use types::Page;
+use page::Page;
 
 use crate::diag::{Diagnostic, Severity};
 
