@@ -47,13 +47,7 @@ pub struct Elb {
 
 impl Elb {
     /// A load balancer whose first rule is the one the proxy follows.
-    pub fn new(
-        model: Model,
-        secret: &str,
-        faults: Arc<Faults>,
-        dice: Arc<Dice>,
-        memory: Arc<Memory>,
-    ) -> Arc<Elb> {
+    pub fn new(model: Model, secret: &str, faults: Arc<Faults>, dice: Arc<Dice>, memory: Arc<Memory>) -> Arc<Elb> {
         let rule = &model.rules[0];
         let forward = rule.forward().cloned().expect("BUG: the served rule forwards");
         Arc::new(Elb {
