@@ -2,7 +2,7 @@
 
 use super::launch::{self, Launch};
 use super::prepare::{self, Prepared, Surroundings, prepare};
-use super::{Context, Exit, plan};
+use super::{Context, Exit, eyes, plan};
 use crate::diag::{Kind, Refusal};
 use crate::people::{Answer, Board, confirm};
 
@@ -40,8 +40,9 @@ async fn cutover(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
         return Ok(Exit::Stopped);
     }
     let launch = Launch { cx, outside: &outside, args: &args.launch, plan, command: "cutover" };
+    let ready = launch.ready()?;
     let open = launch.create()?;
-    launch.drive(open, None).await
+    launch.drive(ready, open, None).await
 }
 
 /// Moving users forward is typed: here, or on the command line.
@@ -60,7 +61,7 @@ async fn confirmed(args: &Args, cx: &Context, environment: &str) -> Result<bool,
         .users(nothing)
         .next(format!("--confirm {environment}        if that is what you mean")));
     }
-    let keyboard = if cx.style.interactive { launch::keyboard() } else { None };
+    let keyboard = if cx.style.interactive { eyes::keyboard() } else { None };
     let Some(keyboard) = keyboard else {
         return Err(Refusal::new(
             Kind::Usage,

@@ -2,10 +2,12 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::rc::Rc;
 
 use super::Context;
 use crate::diag::{Kind, Refusal};
 use crate::journal::{Archive, Trust};
+use crate::people::{Signed, Signer as Person, Verify};
 use crate::secret::Secret;
 use crate::sign::choice::{self, Look, Sources};
 use crate::sign::hmac::SharedKey;
@@ -74,6 +76,30 @@ impl Believed {
         };
         Ok(Trust { signers: self.signers(), shared })
     }
+}
+
+/// Whose approvals count: the file named, the team's, or git's. This machine's own list gives nobody a say.
+pub fn approvers(cx: &Context, named: Option<&PathBuf>) -> Result<AllowedSigners, Refusal> {
+    let mut believed = Believed::default();
+    let team = cx.cwd.join(TEAM);
+    match (named, git(cx, "gpg.ssh.allowedSignersFile")) {
+        (Some(path), _) => believed.add(&cx.cwd.join(path), path.display().to_string(), true)?,
+        (None, _) if team.is_file() => believed.add(&team, TEAM.into(), true)?,
+        (None, Some(path)) => believed.add(&cx.cwd.join(&path), path, false)?,
+        (None, None) => {}
+    }
+    Ok(believed.signers())
+}
+
+/// Checks the signatures of approvers.
+pub fn verify(signers: AllowedSigners) -> Rc<Verify> {
+    Rc::new(move |signed: &Signed<'_>| {
+        if signers.is_empty() {
+            return Err(format!("there is no allowed-signers file: put one at {TEAM}"));
+        }
+        let checked = signers.check(None, signed.namespace, signed.message, signed.signature, signed.at);
+        checked.map(|who| Person { principal: who.principal, key: who.fingerprint }).map_err(|e| e.to_string())
+    })
 }
 
 /// The places a signing key is looked for, with the values they have here.
