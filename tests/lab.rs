@@ -26,7 +26,7 @@ struct Rig {
 }
 
 fn rig_with(faults: &[Fault], events_per_second: u32) -> Rig {
-    let lab = Lab::start(Options { faults: faults.to_vec(), events_per_second, seed: 7 }).unwrap();
+    let lab = Lab::start(Options { faults: faults.to_vec(), events_per_second, seed: 7, memory: None }).unwrap();
     let environment: HashMap<_, _> = lab.environment().into_iter().collect();
     let credentials =
         Credentials::new(&environment["AWS_ACCESS_KEY_ID"], &environment["AWS_SECRET_ACCESS_KEY"], None, None, "lab");

@@ -5,13 +5,20 @@
 pub mod audit;
 pub mod check;
 mod context;
+mod cutover;
 mod exit;
 mod explain;
 pub mod keys;
+mod launch;
 pub mod past;
+mod plan;
+mod prepare;
+mod resume;
+mod rollback;
 mod runs;
 mod schema;
 mod show;
+mod signer;
 mod status;
 mod style;
 pub mod trust;
@@ -101,13 +108,17 @@ impl Global {
 
 #[derive(Debug, clap::Subcommand)]
 enum Verb {
-    Audit(audit::Args),
     Check(check::Args),
-    Keys(keys::Args),
-    Runs(runs::Args),
-    Schema(schema::Args),
-    Show(show::Args),
+    Plan(plan::Args),
+    Cutover(cutover::Args),
+    Resume(resume::Args),
+    Rollback(rollback::Args),
     Status(status::Args),
+    Show(show::Args),
+    Runs(runs::Args),
+    Audit(audit::Args),
+    Keys(keys::Args),
+    Schema(schema::Args),
     /// Explain an error code or a topic.
     Explain(explain::Args),
     /// Say which bgctl this is.
@@ -127,6 +138,10 @@ impl Verb {
             Verb::Show(args) => show::run(args, cx),
             Verb::Status(args) => status::run(args, cx),
             Verb::Schema(args) => piped(schema::run(args, &mut cx.stdout())),
+            Verb::Plan(args) => plan::run(args, cx),
+            Verb::Cutover(args) => cutover::run(args, cx),
+            Verb::Resume(args) => resume::run(args, cx),
+            Verb::Rollback(args) => rollback::run(args, cx),
             Verb::Explain(args) => explain::run(args, cx),
             Verb::Version(args) => version::run(args, cx),
         }
