@@ -149,7 +149,10 @@ fn text(checked: &Checked, bad: bool, out: &mut dyn Write, err: &mut dyn Write, 
         0 => writeln!(out, "ready · nothing was asked of any system, nothing changed")?,
         n => writeln!(out, "ready with {} · nothing was asked of any system, nothing changed", counted(n, "warning"))?,
     }
-    writeln!(out, "next: bgctl plan {path}")
+    match plan.environment.as_str() {
+        "lab" => writeln!(out, "next: bgctl cutover {path} --lab"),
+        _ => writeln!(out, "next: bgctl plan {path}"),
+    }
 }
 
 /// Every mistake with its source line and caret.
@@ -201,7 +204,7 @@ fn summary(runbook: &Runbook, plan: &Plan) -> Vec<(&'static str, String)> {
         let mut names: Vec<&str> = runbook.references.iter().map(|r| r.text.as_str()).collect();
         names.sort_unstable();
         names.dedup();
-        lines.push(("references", format!("{}, never printed: {}", names.len(), names.join(", "))));
+        lines.push(("references", format!("{}, their values are never printed: {}", names.len(), names.join(", "))));
     }
     lines
 }

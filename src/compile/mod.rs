@@ -17,6 +17,7 @@ use sha2::{Digest, Sha256};
 
 use crate::diag::{Diagnostic, Mistake, Severity};
 use crate::plan::{Color, Lane, Plan, PlannedRoute, Policy, Purpose, SeenAt, Split, Stack};
+use crate::probes::gate;
 use crate::routers::Access;
 use crate::runbook::{Node, Runbook, SlackMode, Source, sorted};
 use lane::Walker;
@@ -73,7 +74,7 @@ pub fn compile(
         blue: stack(Color::Blue),
         green: stack(Color::Green),
         routes: routes(runbook, facts, swap, &mut found),
-        gates: gates(runbook),
+        gates: gates(runbook, &mut found),
         slack: slack(runbook, &mut found),
         policy,
         forward: Vec::new(),
@@ -206,17 +207,23 @@ fn exchange(settings: &mut Map<String, Value>) {
     }
 }
 
-/// Gates with the address of the runbook's Prometheus where they name none.
-fn gates(runbook: &Runbook) -> BTreeMap<String, Value> {
+/// Gates as their own check fills them in, with the address of the runbook's Prometheus where they name none.
+fn gates(runbook: &Runbook, found: &mut Vec<Diagnostic>) -> BTreeMap<String, Value> {
     let document = &runbook.document;
     let mut gates = BTreeMap::new();
-    for (name, gate) in &document.gates {
+    for entry in runbook.tree.get("gates").map(Node::entries).unwrap_or_default() {
+        let Some(gate) = document.gates.get(&entry.key) else { continue };
         let mut gate = gate.clone();
-        let own = runbook.tree.nearest(&format!("/gates/{name}")).get("url").is_some();
-        if let Some(url) = document.prometheus.as_ref().filter(|_| !own) {
+        if let Some(url) = document.prometheus.as_ref().filter(|_| entry.node.get("url").is_none()) {
             gate.url = url.clone();
         }
-        gates.insert(name.clone(), serde_json::to_value(gate).expect("BUG: a gate is plain data"));
+        let settings = serde_json::to_value(gate).expect("BUG: a gate is plain data");
+        let checked = gate::check(&settings);
+        found.extend(placed(checked.mistakes, &entry.node, &entry.key_span, "BG0120"));
+        let doubts = placed(checked.warnings, &entry.node, &entry.key_span, "BG0120");
+        found.extend(doubts.into_iter().map(|doubt| Diagnostic { severity: Severity::Warning, ..doubt }));
+        // A gate with mistakes still has its name: bakes that use it are not wrong for that.
+        gates.insert(entry.key.clone(), checked.config.unwrap_or(settings));
     }
     gates
 }

@@ -18,8 +18,7 @@ pub fn check(document: &Document, tree: &Node) -> Vec<Diagnostic> {
                 .at(key(tree, "owners"), "name who answers for it: one of their keys signs the run"),
         );
     }
-    for (n, owner) in document.owners.iter().enumerate().filter(|(_, owner)| owner.trim().is_empty()) {
-        let _ = owner;
+    for (n, _) in document.owners.iter().enumerate().filter(|(_, owner)| owner.trim().is_empty()) {
         found.push(
             Diagnostic::error("BG0115", "an owner without a name")
                 .at(place(tree, &format!("/owners/{n}")), "write an address, as the allowed signers file has it"),

@@ -2,8 +2,6 @@
 //!
 //! Every answer here is the operator's word: this version reads no SQL and asks no database, and says so.
 
-use serde_json::Value;
-
 use super::{automatic, key, place};
 use crate::diag::Diagnostic;
 use crate::plan::Policy;
@@ -19,7 +17,7 @@ pub fn policy(document: &Document, tree: &Node) -> (Policy, Vec<Diagnostic>) {
             Diagnostic::error("BG0113", "a window of no time counts no rollbacks").at(span, "write `24h`, for one"),
         );
     }
-    let page = document.policy.page.iter().map(|page| serde_json::to_value(page).unwrap_or(Value::Null)).collect();
+    let page = document.policy.page.iter().map(|page| page.0.clone()).collect();
     if document.policy.page.is_empty() {
         let text = "nobody is called when a person must act: `policy.page` is empty";
         let mut warning = Diagnostic::warning("BG0123", text);

@@ -27,7 +27,7 @@ pub fn check(runbook: &Runbook, forward: &[PlannedStep], rollback: &[PlannedStep
                 node(step).get(&step.kind).and_then(|settings| settings.get("blue").or(settings.get("green")));
             let span = written.map_or_else(|| place(step), |value| value.span.clone());
             found.push(
-                Diagnostic::error("BG0112", format!("step `{}` leaves users on green on the way back", step.id))
+                Diagnostic::error("BG0110", format!("step `{}` leaves users on green on the way back", step.id))
                     .at(span, "the way back is one call: write `blue: 100%`"),
             );
         }
@@ -41,12 +41,12 @@ pub fn check(runbook: &Runbook, forward: &[PlannedStep], rollback: &[PlannedStep
                     .entry("steps")
                     .map_or_else(|| key(tree, "rollback"), |e| e.key_span.clone());
                 found.push(
-                    Diagnostic::error("BG0112", format!("no way back for users of route `{route}`"))
+                    Diagnostic::error("BG0110", format!("no way back for users of route `{route}`"))
                         .at(at, format!("add `shift: {{ route: {route}, blue: 100% }}`")),
                 );
             }
             Some([first, second, ..]) => found.push(
-                Diagnostic::error("BG0112", format!("two steps take users of route `{route}` back"))
+                Diagnostic::error("BG0110", format!("two steps take users of route `{route}` back"))
                     .at(place(second), "the second one")
                     .context(place(first), "the first one"),
             ),
@@ -60,7 +60,7 @@ pub fn check(runbook: &Runbook, forward: &[PlannedStep], rollback: &[PlannedStep
     {
         found.push(
             Diagnostic::warning(
-                "BG0112",
+                "BG0110",
                 format!("users wait for `{}` before they are back on blue", rollback[wait].id),
             )
             .at(place(&rollback[wait]), "put the shifts first"),

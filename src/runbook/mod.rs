@@ -6,7 +6,9 @@
 mod format;
 mod names;
 mod nearest;
+mod page;
 mod references;
+mod scalars;
 mod schema;
 mod source;
 mod tree;
@@ -28,6 +30,8 @@ pub use source::Source;
 pub use tree::Node;
 pub use types::{Approval, Change, Document, GreenWrites, Role, Route, SlackMode, Step};
 pub use variables::{Inputs, Reference};
+
+use page::Page;
 
 use crate::diag::{Diagnostic, Severity};
 
@@ -77,10 +81,10 @@ impl Language {
         self.settle(&mut value);
         match Document::deserialize(value) {
             Ok(document) => Ok(Runbook {
+                references: implied(variables.references, &document, &tree),
                 document,
                 tree,
                 kinds: self.kinds,
-                references: variables.references,
                 missing: variables.missing,
                 found,
             }),
@@ -102,6 +106,21 @@ impl Language {
         let routes = value.get_mut("routes").and_then(Value::as_object_mut);
         routes.into_iter().flat_map(|routes| routes.values_mut()).for_each(|route| settle(route, &routers));
     }
+}
+
+/// The references that are written out, and those that a word or a default stands for.
+fn implied(mut references: Vec<Reference>, document: &Document, tree: &Node) -> Vec<Reference> {
+    for node in tree.nearest("/policy/page").items() {
+        if let Some(text) = node.text().and_then(Page::reference) {
+            references.push(Reference { text: text.into(), span: node.span.clone() });
+        }
+    }
+    for entry in tree.get("gates").map(Node::entries).unwrap_or_default() {
+        if document.prometheus.is_none() && entry.node.get("url").is_none() {
+            references.push(Reference { text: "${env:PROMETHEUS_URL}".into(), span: entry.key_span.clone() });
+        }
+    }
+    references
 }
 
 fn settle(value: &mut Value, kinds: &[&str]) {

@@ -74,7 +74,7 @@ impl Names<'_> {
                 _ => meant(name, known.iter().map(|entry| entry.key.as_str())),
             };
             self.found
-                .push(Diagnostic::error("BG0110", format!("there is no {what} `{name}`")).at(node.span.clone(), label));
+                .push(Diagnostic::error("BG0109", format!("there is no {what} `{name}`")).at(node.span.clone(), label));
         }
     }
 }

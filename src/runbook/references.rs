@@ -35,7 +35,7 @@ impl Runbook {
     /// Variables without a value, as the refusal of everything that needs them.
     pub fn refuse_missing(&self, source: &Source) -> Option<Refusal> {
         let (name, _) = self.missing.first_key_value()?;
-        let mut refusal = Refusal::new(Kind::Environment, "BG0202", format!("variable `{name}` has no value"));
+        let mut refusal = Refusal::new(Kind::Environment, "BG0206", format!("variable `{name}` has no value"));
         for (name, span) in &self.missing {
             refusal = refusal.place(format!("{}    ${{var.{name}}}", at(source, span.start)));
         }
@@ -102,7 +102,7 @@ fn look_up<'a>(
         };
         if value.len() < LEAST_BYTES {
             let headline = format!("the value of `{reference}` is shorter than {LEAST_BYTES} bytes");
-            return Err(refuse("BG0203", headline)
+            return Err(refuse("BG0207", headline)
                 .cause("so short a text cannot be kept out of logs and records")
                 .next("take a longer value"));
         }

@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::page::Page;
 use crate::plan::{AtExpiry, OnFailure};
 use crate::probes::gate::Gate;
 use crate::scalar::{Duration, Percent};
@@ -277,16 +278,6 @@ impl Default for AutomaticRollback {
     fn default() -> Self {
         AutomaticRollback { at_most: 2, within: Duration::seconds(86_400) }
     }
-}
-
-/// A way to call a person.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, serde::Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Page {
-    /// PagerDuty, with the routing key of `PAGERDUTY_ROUTING_KEY`.
-    Pagerduty,
-    /// A Slack message, with the webhook of `SLACK_WEBHOOK`.
-    Slack,
 }
 
 /// A step: a name, when it may start, and exactly one kind.

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use super::format;
 use super::nearest::nearest;
+use super::scalars::{number, takes, untyped};
 use super::schema::one_of_keys;
 use super::tree::{Entry, Node, Tree};
 use crate::diag::Diagnostic;
@@ -358,52 +359,4 @@ impl<'s> Walk<'s> {
         self.found.push(Diagnostic::error("BG0104", format!("{} {what}", place.what)).at(span, label));
         Value::Null
     }
-}
-
-/// A number as JSON writes it, plus a leading `+` and nothing else of YAML's.
-fn number(text: &str) -> Option<Value> {
-    if let Ok(n) = text.parse::<i64>() {
-        return Some(n.into());
-    }
-    if let Ok(n) = text.parse::<u64>() {
-        return Some(n.into());
-    }
-    if !text.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'-' | b'+' | b'e' | b'E')) {
-        return None;
-    }
-    serde_json::Number::from_f64(text.parse().ok()?).map(Value::Number)
-}
-
-/// A value no schema speaks about, read as YAML 1.2 reads it.
-fn untyped(node: &Node) -> Value {
-    match &node.value {
-        Tree::Null => Value::Null,
-        Tree::Scalar { text, plain: true } => match text.as_str() {
-            "true" => Value::Bool(true),
-            "false" => Value::Bool(false),
-            _ => number(text).unwrap_or_else(|| Value::String(text.clone())),
-        },
-        Tree::Scalar { text, .. } => Value::String(text.clone()),
-        Tree::List(items) => Value::Array(items.iter().map(untyped).collect()),
-        Tree::Map(entries) => {
-            Value::Object(entries.iter().map(|entry| (entry.key.clone(), untyped(&entry.node))).collect())
-        }
-    }
-}
-
-fn takes(types: &[&str]) -> String {
-    let words: Vec<&str> = types
-        .iter()
-        .filter(|kind| **kind != "null")
-        .map(|kind| match *kind {
-            "object" => "fields (`name: value`)",
-            "array" => "a list",
-            "string" => "text",
-            "integer" => "a whole number",
-            "number" => "a number",
-            "boolean" => "`true` or `false`",
-            other => other,
-        })
-        .collect();
-    words.join(" or ")
 }

@@ -2,7 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use ssh_key::private::{Ed25519Keypair, KeypairData};
@@ -121,12 +121,13 @@ pub fn create(path: &Path, comment: &str) -> Result<PublicKey, SignError> {
     let blob = private.public_key().to_bytes().map_err(unusable)?;
     let public =
         PublicKey::from_blob(&blob).map_err(|e| SignError::Unusable { path: name.clone(), why: e.to_string() })?;
-    let beside = public_path(path);
-    if beside.exists() {
-        return Err(SignError::Exists { path: beside.display().to_string() });
+    for taken in [path.to_path_buf(), public_path(path)] {
+        if taken.exists() {
+            return Err(SignError::Exists { path: taken.display().to_string() });
+        }
     }
     write_new(path, 0o600, private.to_openssh(LineEnding::LF).map_err(unusable)?.as_bytes())?;
-    write_new(&beside, 0o644, format!("{} {comment}\n", public.line()).as_bytes())?;
+    write_new(&public_path(path), 0o644, format!("{} {comment}\n", public.line()).as_bytes())?;
     Ok(public)
 }
 
@@ -154,7 +155,7 @@ fn write_new(path: &Path, mode: u32, bytes: &[u8]) -> Result<(), SignError> {
         _ => SignError::Unreadable { path: name.clone(), why: e.to_string() },
     };
     if let Some(dir) = path.parent() {
-        fs::create_dir_all(dir).map_err(failed)?;
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
     }
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path).map_err(failed)?;
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed)
