@@ -109,27 +109,16 @@ impl Global {
 #[derive(Debug, clap::Subcommand)]
 enum Verb {
     Check(check::Args),
-<<<<<<< HEAD
-=======
-    Keys(keys::Args),
-    Runs(runs::Args),
-    Schema(schema::Args),
->>>>>>> main
     Plan(plan::Args),
     Cutover(cutover::Args),
     Resume(resume::Args),
     Rollback(rollback::Args),
-<<<<<<< HEAD
     Status(status::Args),
     Show(show::Args),
     Runs(runs::Args),
     Audit(audit::Args),
     Keys(keys::Args),
     Schema(schema::Args),
-=======
-    Show(show::Args),
-    Status(status::Args),
->>>>>>> main
     /// Explain an error code or a topic.
     Explain(explain::Args),
     /// Say which bgctl this is.
