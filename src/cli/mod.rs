@@ -110,17 +110,17 @@ impl Global {
 
 #[derive(Debug, clap::Subcommand)]
 enum Verb {
-    Audit(audit::Args),
     Check(check::Args),
-    Keys(keys::Args),
-    Runs(runs::Args),
-    Schema(schema::Args),
     Plan(plan::Args),
     Cutover(cutover::Args),
     Resume(resume::Args),
     Rollback(rollback::Args),
-    Show(show::Args),
     Status(status::Args),
+    Show(show::Args),
+    Runs(runs::Args),
+    Audit(audit::Args),
+    Keys(keys::Args),
+    Schema(schema::Args),
     /// Explain an error code or a topic.
     Explain(explain::Args),
     /// Say which bgctl this is.
