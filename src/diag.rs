@@ -142,6 +142,8 @@ pub enum Kind {
     Drift,
     /// Stopped before any user moved.
     Stopped,
+    /// Users are split and a person must act.
+    Halted,
     /// An audit log did not pass.
     Audit,
     Other,
@@ -165,6 +167,11 @@ impl Refusal {
     pub fn new(kind: Kind, code: &'static str, headline: impl Into<String>) -> Self {
         let (place, cause, next) = (Vec::new(), Vec::new(), Vec::new());
         Refusal { kind, code, headline: headline.into(), place, cause, users: None, next }
+    }
+
+    /// The same words for another family.
+    pub fn kind(self, kind: Kind) -> Self {
+        Refusal { kind, ..self }
     }
 
     pub fn place(mut self, line: impl Into<String>) -> Self {

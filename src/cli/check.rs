@@ -117,12 +117,7 @@ fn text(checked: &Checked, bad: bool, out: &mut dyn Write, err: &mut dyn Write, 
     // A file with errors shows those first: warnings can wait until it is right.
     let shown: Vec<&Diagnostic> = errors.iter().chain(&warnings).copied().collect();
     if bad {
-        for diagnostic in shown.iter().take(SHOWN) {
-            writeln!(err, "{}", diagnostic.render(path, text, color))?;
-        }
-        if shown.len() > SHOWN {
-            writeln!(err, "and {} more", shown.len() - SHOWN)?;
-        }
+        draw(&checked.source, &shown, err, color)?;
         let counts = match (errors.len(), warnings.len()) {
             (0, w) => format!("{} (--strict)", counted(w, "warning")),
             (e, 0) => counted(e, "error"),
@@ -155,6 +150,17 @@ fn text(checked: &Checked, bad: bool, out: &mut dyn Write, err: &mut dyn Write, 
         n => writeln!(out, "ready with {} · nothing was asked of any system, nothing changed", counted(n, "warning"))?,
     }
     writeln!(out, "next: bgctl plan {path}")
+}
+
+/// Every mistake with its source line and caret.
+pub(super) fn draw(source: &Source, found: &[&Diagnostic], err: &mut dyn Write, color: bool) -> std::io::Result<()> {
+    for diagnostic in found.iter().take(SHOWN) {
+        writeln!(err, "{}", diagnostic.render(&source.path, &source.text, color))?;
+    }
+    match found.len() {
+        n if n > SHOWN => writeln!(err, "and {} more", n - SHOWN),
+        _ => Ok(()),
+    }
 }
 
 /// One line for each thing that was found in order.
@@ -200,14 +206,18 @@ fn summary(runbook: &Runbook, plan: &Plan) -> Vec<(&'static str, String)> {
     lines
 }
 
-fn counted(n: usize, what: &str) -> String {
+pub(super) fn counted(n: usize, what: &str) -> String {
     if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
 }
 
 fn machine(checked: &Checked, bad: bool) -> Value {
-    let Source { path, text } = &checked.source;
-    let found: Vec<Value> = checked
-        .found
+    file_json(&checked.source, &checked.found, bad)
+}
+
+/// What is wrong in a file, for machines.
+pub(super) fn file_json(source: &Source, found: &[Diagnostic], bad: bool) -> Value {
+    let Source { path, text } = source;
+    let found: Vec<Value> = found
         .iter()
         .map(|d| {
             let (line, column) = d.line_column(text).unzip();

@@ -80,6 +80,7 @@ impl From<Kind> for Exit {
             Kind::Environment => Exit::Environment,
             Kind::Drift => Exit::Drift,
             Kind::Stopped => Exit::Stopped,
+            Kind::Halted => Exit::Halted,
             Kind::Audit => Exit::AuditBroken,
             Kind::Other => Exit::Failed,
         }

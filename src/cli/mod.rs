@@ -4,9 +4,16 @@
 
 pub mod check;
 mod context;
+mod cutover;
 mod exit;
 mod explain;
+mod launch;
+mod plan;
+mod prepare;
+mod resume;
+mod rollback;
 mod schema;
+mod signer;
 mod style;
 mod version;
 
@@ -96,6 +103,10 @@ impl Global {
 enum Verb {
     Check(check::Args),
     Schema(schema::Args),
+    Plan(plan::Args),
+    Cutover(cutover::Args),
+    Resume(resume::Args),
+    Rollback(rollback::Args),
     /// Explain an error code or a topic.
     Explain(explain::Args),
     /// Say which bgctl this is.
@@ -110,6 +121,10 @@ impl Verb {
                 piped(check::run(args, &mut cx.stdout(), &mut cx.stderr(), &cx.env, ink.color, cx.machine()))
             }
             Verb::Schema(args) => piped(schema::run(args, &mut cx.stdout())),
+            Verb::Plan(args) => plan::run(args, cx),
+            Verb::Cutover(args) => cutover::run(args, cx),
+            Verb::Resume(args) => resume::run(args, cx),
+            Verb::Rollback(args) => rollback::run(args, cx),
             Verb::Explain(args) => explain::run(args, cx),
             Verb::Version(args) => version::run(args, cx),
         }

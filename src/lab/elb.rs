@@ -16,6 +16,7 @@ use super::elb_answers;
 use super::elb_model::{Model, Rule};
 use super::elb_rules::{self, Action, Forward, Place, Refusal};
 use super::fault::{Fault, Faults};
+use super::memory::Memory;
 use super::query::{Node, Xml};
 use super::{locked, server, sigv4, time};
 
@@ -41,11 +42,12 @@ pub struct Elb {
     reads: AtomicU64,
     faults: Arc<Faults>,
     dice: Arc<Dice>,
+    memory: Arc<Memory>,
 }
 
 impl Elb {
     /// A load balancer whose first rule is the one the proxy follows.
-    pub fn new(model: Model, secret: &str, faults: Arc<Faults>, dice: Arc<Dice>) -> Arc<Elb> {
+    pub fn new(model: Model, secret: &str, faults: Arc<Faults>, dice: Arc<Dice>, memory: Arc<Memory>) -> Arc<Elb> {
         let rule = &model.rules[0];
         let forward = rule.forward().cloned().expect("BUG: the served rule forwards");
         Arc::new(Elb {
@@ -57,6 +59,7 @@ impl Elb {
             reads: AtomicU64::new(0),
             faults,
             dice,
+            memory,
         })
     }
 
@@ -165,7 +168,9 @@ impl Elb {
         let before = std::mem::replace(&mut rule.actions, actions);
         rule.before = Some((time::now(), before));
         if rule.arn == self.served {
-            self.propagate(rule.forward().cloned().unwrap_or_default());
+            let forward = rule.forward().cloned().unwrap_or_default();
+            self.memory.keep(&forward);
+            self.propagate(forward);
         }
         Ok(())
     }

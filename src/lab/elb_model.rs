@@ -43,6 +43,13 @@ impl Rule {
     pub fn forward(&self) -> Option<&Forward> {
         self.actions.iter().find_map(|action| action.forward.as_ref())
     }
+
+    /// Sends somewhere else, with everything beside it as it is.
+    pub fn send_to(&mut self, forward: Forward) {
+        if let Some(action) = self.actions.iter_mut().find(|action| action.forward.is_some()) {
+            action.forward = Some(forward);
+        }
+    }
 }
 
 #[derive(Debug)]

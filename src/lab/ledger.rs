@@ -1,6 +1,7 @@
 //! Counting by event id: what Slack sent against what the bots did. Neither side knows the other's count.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Mutex;
 
 use super::locked;
@@ -29,6 +30,16 @@ pub struct Ledger {
     /// Slash commands typed, and those whose user saw an error.
     pub commands: u64,
     pub commands_failed: u64,
+}
+
+/// `events sent 2950 = handled once 2950 · lost 0 · twice 0`, and what made it so.
+impl fmt::Display for Ledger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Ledger { sent, handled_once, twice, lost, retries, blue, green, .. } = self;
+        let sign = if sent == handled_once { "=" } else { "≠" };
+        write!(f, "events sent {sent} {sign} handled once {handled_once} · lost {lost} · twice {twice}")?;
+        write!(f, " (by BLUE {blue}, by GREEN {green}, {retries} retries by Slack)")
+    }
 }
 
 /// Where the counts come from.

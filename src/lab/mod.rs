@@ -14,6 +14,7 @@ mod elb_model;
 mod elb_rules;
 mod fault;
 mod ledger;
+mod memory;
 mod meter;
 mod prometheus;
 mod promql;
@@ -33,6 +34,7 @@ mod targets;
 mod time;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -53,11 +55,13 @@ pub struct Options {
     pub events_per_second: u32,
     /// The same seed draws the same delays.
     pub seed: u64,
+    /// Where the lab remembers its ports and weights. A file that is there already is gone on from.
+    pub memory: Option<PathBuf>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { faults: Vec::new(), events_per_second: 50, seed: 1 }
+        Options { faults: Vec::new(), events_per_second: 50, seed: 1, memory: None }
     }
 }
 

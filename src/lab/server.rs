@@ -13,6 +13,8 @@ use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+use super::memory::Memory;
+
 /// The largest body taken.
 const BODY: usize = 1 << 20;
 
@@ -23,10 +25,12 @@ pub struct Door {
 }
 
 impl Door {
-    /// Opens a free port on loopback.
-    pub async fn open() -> std::io::Result<Door> {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-        Ok(Door { address: listener.local_addr()?, listener })
+    /// Opens a free port on loopback, or the one this door had before.
+    pub async fn open(memory: &Memory) -> std::io::Result<Door> {
+        let listener = TcpListener::bind(("127.0.0.1", memory.next_port())).await?;
+        let address = listener.local_addr()?;
+        memory.opened(address.port());
+        Ok(Door { address, listener })
     }
 
     pub fn url(&self) -> String {

@@ -17,6 +17,7 @@ use super::elb::{ACCESS_KEY, Elb};
 use super::elb_model::Model;
 use super::fault::{Fault, Faults};
 use super::ledger::Book;
+use super::memory::Memory;
 use super::meter::Meter;
 use super::prometheus::Prometheus;
 use super::proxy::{Proxy, Turn};
@@ -49,10 +50,10 @@ struct Side {
 }
 
 impl Side {
-    async fn open(bot: Arc<Bot>) -> anyhow::Result<Side> {
+    async fn open(bot: Arc<Bot>, memory: &Memory) -> anyhow::Result<Side> {
         let mut doors = Vec::new();
         for _ in 0..INSTANCES {
-            doors.push(Door::open().await.context("no free port for a bot")?);
+            doors.push(Door::open(memory).await.context("no free port for a bot")?);
         }
         Ok(Side { bot, doors })
     }
@@ -94,16 +95,21 @@ impl Stack {
             .context("no HTTP client for the lab")?;
 
         let bot = |color| Bot::new(color, &secret, &store, &book, &faults, &dice);
-        let blue = Side::open(bot(Color::Blue)).await?;
-        let green = Side::open(bot(Color::Green)).await?;
+        let memory = Arc::new(Memory::open(options.memory.clone()).context("the lab's memory")?);
+        let blue = Side::open(bot(Color::Blue), &memory).await?;
+        let green = Side::open(bot(Color::Green), &memory).await?;
         let mut doors = Vec::new();
         for name in ["the proxy", "the load balancer", "Prometheus", "Slack"] {
-            doors.push(Door::open().await.with_context(|| format!("no free port for {name}"))?);
+            doors.push(Door::open(&memory).await.with_context(|| format!("no free port for {name}"))?);
         }
         let [proxy_door, elb_door, prometheus_door, slack_door] =
             <[Door; 4]>::try_from(doors).unwrap_or_else(|_| panic!("BUG: four doors were opened"));
 
-        let model = Model::new(proxy_door.address.port(), &blue.addresses(), &green.addresses());
+        let mut model = Model::new(proxy_door.address.port(), &blue.addresses(), &green.addresses());
+        if let Some(forward) = memory.forward() {
+            model.rules[0].send_to(forward);
+        }
+        memory.keep(model.rules[0].forward().expect("BUG: the served rule forwards"));
         let [rule, blue_group, green_group] =
             [&model.rules[0].arn, &model.groups[0].arn, &model.groups[1].arn].map(String::clone);
         let variables = [
@@ -128,7 +134,7 @@ impl Stack {
 
         blue.serve(Fault::BlueDown, &faults);
         green.serve(Fault::GreenDown, &faults);
-        let elb = Elb::new(model, &access_secret, Arc::clone(&faults), Arc::clone(&dice));
+        let elb = Elb::new(model, &access_secret, Arc::clone(&faults), Arc::clone(&dice), memory);
         let (meter, prometheus) = (Arc::new(Meter::default()), Arc::new(Prometheus::default()));
         let proxy = Arc::new(Proxy {
             elb: Arc::clone(&elb),

@@ -22,7 +22,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 pub use nearest::meant;
-pub use references::resolve;
+pub use references::{resolve, resolve_plan};
 pub use schema::Kinds;
 pub use source::Source;
 pub use tree::Node;

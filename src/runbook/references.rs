@@ -55,16 +55,34 @@ fn at(source: &Source, byte: usize) -> String {
     format!("{}:{line}:{column}", source.path)
 }
 
-/// The values of all references. `NAME_FILE` stands in for `NAME`: the value is then the file's content.
+/// The values of all references of a runbook.
 pub fn resolve(runbook: &Runbook, source: &Source, env: &BTreeMap<String, String>) -> Result<Secrets, Refusal> {
+    look_up(runbook.references.iter().map(|r| (r.text.as_str(), at(source, r.span.start))), env)
+}
+
+/// The values of the references that stand in a plan: all a resumed run has.
+pub fn resolve_plan(text: &str, env: &BTreeMap<String, String>) -> Result<Secrets, Refusal> {
+    let found = text.match_indices("${").filter_map(|(start, _)| {
+        let reference = &text[start..=start + text[start..].find('}')?];
+        let known = ["${env:", "${file:"].iter().any(|prefix| reference.starts_with(prefix));
+        known.then(|| (reference, "the plan".to_string()))
+    });
+    look_up(found, env)
+}
+
+/// `NAME_FILE` stands in for `NAME`: the value is then the file's content.
+fn look_up<'a>(
+    references: impl Iterator<Item = (&'a str, String)>,
+    env: &BTreeMap<String, String>,
+) -> Result<Secrets, Refusal> {
     let mut values = BTreeMap::new();
-    for reference in &runbook.references {
-        if values.contains_key(&reference.text) {
+    for (reference, at) in references {
+        if values.contains_key(reference) {
             continue;
         }
-        let place = format!("{}    {}", at(source, reference.span.start), reference.text);
+        let place = format!("{at}    {reference}");
         let refuse = |code, headline: String| Refusal::new(Kind::Environment, code, headline).place(place.clone());
-        let value = match (env_name(&reference.text), reference.text.strip_prefix("${file:")) {
+        let value = match (env_name(reference), reference.strip_prefix("${file:")) {
             (Some(name), _) => match (env.get(name), env.get(&format!("{name}_FILE"))) {
                 (Some(value), _) => value.clone(),
                 (None, Some(path)) => content(path).map_err(|e| refuse("BG0201", format!("{name}_FILE: {e}")))?,
@@ -78,17 +96,17 @@ pub fn resolve(runbook: &Runbook, source: &Source, env: &BTreeMap<String, String
                 }
             },
             (None, Some(path)) => {
-                content(path.trim_end_matches('}')).map_err(|e| refuse("BG0201", format!("{}: {e}", reference.text)))?
+                content(path.trim_end_matches('}')).map_err(|e| refuse("BG0201", format!("{reference}: {e}")))?
             }
-            (None, None) => panic!("BUG: `{}` was taken for a reference", reference.text),
+            (None, None) => panic!("BUG: `{reference}` was taken for a reference"),
         };
         if value.len() < LEAST_BYTES {
-            let headline = format!("the value of `{}` is shorter than {LEAST_BYTES} bytes", reference.text);
+            let headline = format!("the value of `{reference}` is shorter than {LEAST_BYTES} bytes");
             return Err(refuse("BG0203", headline)
                 .cause("so short a text cannot be kept out of logs and records")
                 .next("take a longer value"));
         }
-        values.insert(reference.text.clone(), Secret::new(value));
+        values.insert(reference.to_string(), Secret::new(value));
     }
     Ok(Secrets::new(values))
 }

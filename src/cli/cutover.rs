@@ -1,0 +1,79 @@
+//! `bgctl cutover`: a runbook or a saved plan, confirmed, and then the run.
+
+use super::launch::{self, Launch};
+use super::prepare::{self, Prepared, Surroundings, prepare};
+use super::{Context, Exit, plan};
+use crate::diag::{Kind, Refusal};
+use crate::people::{Answer, Board, confirm};
+
+/// Move users from blue to green, step by step.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    pub from: prepare::Args,
+    #[command(flatten)]
+    pub launch: launch::Args,
+    /// The environment's name: what a person would type to move live users.
+    #[arg(long, value_name = "ENVIRONMENT")]
+    pub confirm: Option<String>,
+}
+
+pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
+    cx.block_on(cutover(args, cx))?
+}
+
+async fn cutover(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
+    let memory = match args.from.lab.lab {
+        true => Some(prepare::new_memory(&cx.state_dir()?)?),
+        false => None,
+    };
+    let outside = Surroundings::new(cx, &args.from.lab, memory)?;
+    let Prepared { plan, remarks, .. } = match prepare(cx, &args.from, &outside).await? {
+        Ok(prepared) => prepared,
+        Err(exit) => return Ok(exit),
+    };
+    if !cx.quiet && !cx.machine() && cx.style.interactive {
+        plan::lines(&plan, &remarks, &cx.style.err).iter().for_each(|line| cx.err(line));
+    }
+    if !confirmed(args, cx, &plan.environment).await? {
+        cx.err("Nothing was changed.");
+        return Ok(Exit::Stopped);
+    }
+    let launch = Launch { cx, outside: &outside, args: &args.launch, plan, command: "cutover" };
+    let open = launch.create()?;
+    launch.drive(open, None).await
+}
+
+/// Moving users forward is typed: here, or on the command line.
+async fn confirmed(args: &Args, cx: &Context, environment: &str) -> Result<bool, Refusal> {
+    let nothing = "not asked again. Nothing was changed.";
+    if let Some(given) = &args.confirm {
+        if given == environment {
+            return Ok(true);
+        }
+        return Err(Refusal::new(
+            Kind::Usage,
+            "BG0403",
+            format!("`--confirm {given}` is not the environment of this runbook"),
+        )
+        .cause(format!("the runbook moves users of `{environment}`"))
+        .users(nothing)
+        .next(format!("--confirm {environment}        if that is what you mean")));
+    }
+    let keyboard = if cx.style.interactive { launch::keyboard() } else { None };
+    let Some(keyboard) = keyboard else {
+        return Err(Refusal::new(
+            Kind::Usage,
+            "BG0403",
+            "moving live users has to be confirmed, and nobody can be asked here",
+        )
+        .cause("there is no terminal to type the environment's name at, or --no-input or CI is set")
+        .users(nothing)
+        .next(format!("the same command with --confirm {environment}")));
+    };
+    let board = Board::on(cx.stderr());
+    match confirm::environment(&keyboard, &board, cx.clock.as_ref(), environment).await {
+        Answer::Given(yes) => Ok(yes),
+        Answer::NobodyThere => Ok(false),
+    }
+}

@@ -1,0 +1,504 @@
+//! One process's part of a run: folder, lock, key and journal; then world, people and eyes around the driver.
+//!
+//! `cutover`, `resume` and `rollback` all end here, so they cannot differ in what they write down or how they stop.
+
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use async_trait::async_trait;
+use jiff::SignedDuration;
+use serde_json::json;
+
+use super::prepare::{self, Surroundings};
+use super::{Context, Exit, Output, signer};
+use crate::diag::{Kind, Refusal};
+use crate::drive::{Broken, End, Run, Steps, Watch, drive};
+use crate::journal::{
+    Archive, DirStore, Entry, Holder, Journal, Lock, OpenError, Opening, Record, SealState, Store, Who, read, read_log,
+};
+use crate::people::{self, Board, Ci, Inbox, Operator, Pager, People, Terminal, tty::Keyboard};
+use crate::plan::{Plan, Split};
+use crate::probes::http::LiveWeb;
+use crate::processes::LiveProcesses;
+use crate::report::{About, Chorus, Jsonl, Live, Plain, Reporter, Rest};
+use crate::routers::NativeWayBack;
+use crate::run::{Actor, Cause, Event, RunOutcome, Wish};
+use crate::runbook;
+use crate::sign::{Assurance, Signer};
+use crate::world::{Scribe, World};
+
+/// Who signs, and whose approvals count.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Args {
+    /// The key that signs the run: a key file, or `agent:SHA256:…`.
+    #[arg(long, value_name = "KEY")]
+    pub key: Option<String>,
+    /// Take approvals as signed files from this folder; requests are written there too.
+    #[arg(long, value_name = "DIR")]
+    pub approvals: Option<PathBuf>,
+    /// Whose signatures count (OpenSSH's format); `.bgctl/allowed_signers` otherwise.
+    #[arg(long, value_name = "FILE")]
+    pub allowed_signers: Option<PathBuf>,
+}
+
+/// What a process brings to a run.
+pub struct Launch<'a> {
+    pub cx: &'a Context,
+    pub outside: &'a Surroundings,
+    pub args: &'a Args,
+    pub plan: Rc<Plan>,
+    /// The command line's own word, for whoever meets the lock.
+    pub command: &'static str,
+}
+
+/// A run with its journal open and its lock held.
+pub struct Open {
+    pub id: String,
+    pub folder: PathBuf,
+    journal: Journal,
+    past: Vec<Entry>,
+    signer: Box<dyn Signer>,
+    actor: Actor,
+    _locks: Vec<Lock>,
+}
+
+impl Open {
+    pub fn facts(&self) -> Vec<Event> {
+        self.past.iter().filter_map(Entry::event).collect()
+    }
+}
+
+impl Launch<'_> {
+    fn archive(&self) -> Result<Archive, Refusal> {
+        Ok(Archive::new(self.cx.state_dir()?))
+    }
+
+    fn users_as_planned(&self) -> String {
+        let split = self.plan.routes.values().map(|r| format!("{} at {}", r.before, r.line)).collect::<Vec<_>>();
+        format!("{}, read when the plan was made. Nothing was changed.", split.join("; "))
+    }
+
+    fn unwritable(&self, cause: impl std::fmt::Display, place: &Path) -> Refusal {
+        Refusal::new(Kind::Environment, "BG0601", "the journal cannot be written, so nothing may move")
+            .place(place.display().to_string())
+            .cause(cause.to_string())
+            .users(self.users_as_planned())
+            .next(format!("df -h {}        free space, or choose another place with --state-dir", place.display()))
+    }
+
+    fn open_failed(&self, error: OpenError, place: &Path) -> Refusal {
+        match error {
+            OpenError::Sign(error) => Refusal::new(Kind::Denied, "BG0221", "the owner's key did not sign")
+                .cause(error.to_string())
+                .users(self.users_as_planned())
+                .next("bgctl keys        which key would sign, and why"),
+            other => self.unwritable(other, place),
+        }
+    }
+
+    fn locks(&self, archive: &Archive, run: &str, actor: &Actor) -> Result<Vec<Lock>, Refusal> {
+        let holder = Holder {
+            run: run.into(),
+            who: actor.name.clone(),
+            host: host(),
+            pid: std::process::id(),
+            command: format!("bgctl {}", self.command),
+            since: self.cx.clock.now().to_string(),
+        };
+        let plan = &self.plan;
+        let mut locks = vec![Lock::take(archive, &plan.environment, &plan.service, &holder)?];
+        // A place that two services share is moved by one of them at a time.
+        for planned in plan.routes.values() {
+            locks.push(Lock::take(archive, "route", &planned.line, &holder)?);
+        }
+        Ok(locks)
+    }
+
+    fn key(&self, archive: &Archive) -> Result<(Box<dyn Signer>, Actor), Refusal> {
+        let lab = self.outside.lab.is_some();
+        let signer = signer::open(self.cx, archive, self.args.key.as_deref(), &self.plan.owners, lab)?;
+        let (trusted, _) = signer::allowed(self.cx, self.args.allowed_signers.as_ref())?;
+        let known = crate::sign::PublicKey::from_line(&signer.public())
+            .ok()
+            .and_then(|key| trusted.principals(&key).first().map(|name| name.to_string()));
+        // A key that stands in no file speaks for the runbook's owner: the log says which key it was.
+        let name = known.or_else(|| self.plan.owners.first().cloned()).unwrap_or_else(|| "unknown".into());
+        Ok((signer, Actor { name, via: "command".into() }))
+    }
+
+    fn who(&self, actor: &Actor) -> Who {
+        let cx = self.cx;
+        Who {
+            owner: actor.name.clone(),
+            mode: if cx.style.interactive { "interactive" } else { "ci" }.into(),
+            claims: json!({ "user": cx.var("USER"), "host": host(), "ci": cx.style.ci, "trigger": cx.trigger() }),
+        }
+    }
+
+    /// Opens a new run. Until this has succeeded nothing was written that anybody could take for a run.
+    pub fn create(&self) -> Result<Open, Refusal> {
+        let archive = self.archive()?;
+        let (signer, actor) = self.key(&archive)?;
+        let (id, folder) = archive.reserve(self.cx.clock.now()).map_err(|e| self.unwritable(e, archive.root()))?;
+        let opened = self.locks(&archive, &id, &actor).and_then(|locks| {
+            std::fs::write(folder.join("plan.json"), self.plan.canonical() + "\n")
+                .map_err(|e| self.unwritable(e, &folder))?;
+            let store: Box<dyn Store> = Box::new(DirStore::create(&folder).map_err(|e| self.unwritable(e, &folder))?);
+            let opening = Opening { run: id.clone(), plan: &self.plan, who: self.who(&actor) };
+            let journal = Journal::create(store, opening, signer.as_ref(), self.cx.clock.clone());
+            Ok((journal.map_err(|e| self.open_failed(e, &folder))?, locks))
+        });
+        let (journal, locks) = opened.inspect_err(|_| {
+            // Nothing was opened, so nothing is left behind; what cannot be removed is without a log and no run.
+            let _ = std::fs::remove_dir_all(&folder);
+        })?;
+        trust_own_key(&archive, &actor, signer.as_ref());
+        Ok(Open { id, folder, journal, past: Vec::new(), signer, actor, _locks: locks })
+    }
+
+    /// Goes on with a run whose process has gone. The tail a crash tore off is cut; everything sealed counts.
+    pub fn resume(&self, id: &str, folder: &Path) -> Result<Open, Refusal> {
+        let archive = self.archive()?;
+        let (signer, actor) = self.key(&archive)?;
+        let locks = self.locks(&archive, id, &actor)?;
+        let store: Box<dyn Store> = Box::new(DirStore::open(folder).map_err(|e| self.unwritable(e, folder))?);
+        let resumed = Journal::resume(store, &self.who(&actor), signer.as_ref(), self.cx.clock.clone());
+        let (mut journal, mut past) = resumed.map_err(|e| self.open_failed(e, folder))?;
+        let ended = past.iter().any(|e| matches!(e.event(), Some(Event::Ended { .. } | Event::Refused { .. })));
+        if !ended {
+            let record = Record::from(&Event::Resumed { by: actor.clone() });
+            let more = crate::journal::Append::append(&mut journal, &[record]);
+            past.extend(more.map_err(|e| self.unwritable(e, folder))?);
+        }
+        trust_own_key(&archive, &actor, signer.as_ref());
+        let (id, folder) = (id.to_string(), folder.to_path_buf());
+        Ok(Open { id, folder, journal, past, signer, actor, _locks: locks })
+    }
+
+    /// Drives an open run until it rests, closes its journal, and says the last word.
+    pub async fn drive(&self, mut open: Open, wish: Option<(Actor, String)>) -> Result<Exit, Refusal> {
+        if let Some((by, line)) = wish {
+            let wish = Record::from(&Event::Interrupted { wish: Wish::RollBack, by, line });
+            let entries = crate::journal::Append::append(&mut open.journal, &[wish]);
+            open.past.extend(entries.map_err(|e| self.unwritable(e, &open.folder))?);
+        }
+        let world = self.world()?;
+        let steps = Steps::of(&self.plan).map_err(|e| {
+            Refusal::new(Kind::Invalid, "BG0108", "this plan was made by another bgctl").cause(format!("{e:#}"))
+        })?;
+        let watch = Gates { plan: self.plan.clone() };
+        let eyes = Eyes::new(self, &open);
+        let people = self.people(&open, &eyes, &world)?;
+        let operator = self.operator(&open, &eyes)?;
+        let keep = |route: &str, way: &NativeWayBack| keep(&open.folder, route, way);
+        let nonce = people::request::nonce;
+        let request = |at, expires| {
+            let nonce = nonce().unwrap_or_else(|e| panic!("the system gives no random bytes: {e}"));
+            let binding = people::request::Binding {
+                run: &open.id,
+                requested_by: &open.actor.name,
+                trigger: self.cx.trigger(),
+                nonce: &nonce,
+                expires,
+            };
+            people::request::build(&self.plan, at, &binding)
+        };
+        let run = Run {
+            id: &open.id,
+            plan: &self.plan,
+            steps: &steps,
+            world: &world,
+            people: people.as_ref(),
+            control: &operator,
+            watch: &watch,
+            keep: &keep,
+            request: &request,
+            automatic_used: self.automatic_used(&open.id)?,
+        };
+        let facts = open.facts();
+        let mut chorus = eyes.chorus;
+        open.past.iter().for_each(|entry| chorus.story.take(entry));
+        let driving = drive(&run, &facts, &mut open.journal, &mut chorus);
+        let end = match &eyes.live {
+            Some(live) => {
+                tokio::select! { end = driving => end, () = live.ticking() => unreachable!("BUG: the clock stopped") }
+            }
+            None => driving.await,
+        };
+        drop(operator);
+        self.close(open, end, chorus, &world, people.as_ref()).await
+    }
+
+    async fn close(
+        &self,
+        open: Open,
+        end: Result<End, Broken>,
+        mut chorus: Chorus,
+        world: &World,
+        people: &dyn People,
+    ) -> Result<Exit, Refusal> {
+        let Open { id, folder, journal, signer, .. } = open;
+        let users = read_users(&self.plan, world).await;
+        let end = match end {
+            Ok(end) => end,
+            Err(broken) => return Err(self.broken(&broken, &users, &folder, people).await),
+        };
+        let state = match end.outcome {
+            RunOutcome::Holding | RunOutcome::Waiting => SealState::Handover,
+            _ if matches!(end.state.doing, crate::run::Doing::Ended(_)) => SealState::Closed,
+            _ => SealState::Handover,
+        };
+        let closed = journal.close(state, Some(signer.as_ref()));
+        let mut tail = Vec::new();
+        match &closed {
+            Ok(closed) => {
+                if let Some(why) = &closed.unsigned {
+                    tail.push(format!("! the owner's key did not close the log: {why}"));
+                    tail.push(format!("  next: bgctl resume {id}        when the key is there again"));
+                }
+            }
+            Err(error) => tail.push(format!("! the log could not be closed: {error}")),
+        }
+        let exit = match &end.refusal {
+            Some(refusal) => Exit::from(refusal.kind),
+            None => Exit::from(end.outcome),
+        };
+        if let Some(lab) = &self.outside.lab {
+            tail.push(String::new());
+            tail.push(format!("lab: {}", lab.finish()));
+        }
+        let rest = Rest {
+            outcome: end.outcome,
+            exit: exit.code(),
+            users: Some(users),
+            now: self.cx.clock.now(),
+            native: native(&folder),
+            folder: Some(folder.display().to_string()),
+            tail,
+        };
+        chorus.close(&rest);
+        match end.refusal {
+            Some(refusal) => Err(refusal),
+            None => Ok(exit),
+        }
+    }
+
+    /// The journal broke while users may be split: nothing moves any more, and a person has to know.
+    async fn broken(&self, broken: &Broken, users: &str, folder: &Path, people: &dyn People) -> Refusal {
+        let (kind, code) = match broken {
+            Broken::Journal(_) => (Kind::Environment, "BG0602"),
+            Broken::Illegal(_) => (Kind::Bug, "BG0702"),
+        };
+        let mut refusal = Refusal::new(kind, code, "the run cannot be written down any more, so nothing more moves")
+            .place(folder.display().to_string())
+            .cause(broken.to_string())
+            .users(format!("{users}, read just now."));
+        let split = !self.plan.routes.values().all(|r| users.contains(&r.before.to_string()));
+        if split {
+            let (delivered, line) = people.page(&format!("bgctl lost its journal; users: {users}")).await;
+            let paged = if delivered { "a person was paged" } else { "NOBODY COULD BE PAGED" };
+            refusal = refusal.cause(format!("{paged}: {line}")).kind(Kind::Halted);
+        }
+        refusal = refusal.next("free space or mend the disk, then: bgctl rollback        everyone back to blue");
+        native(folder).into_iter().fold(refusal, Refusal::next)
+    }
+
+    fn world(&self) -> Result<World, Refusal> {
+        let clock = self.cx.clock.clone();
+        let web = LiveWeb::new(clock.clone())
+            .map_err(|e| Refusal::new(Kind::Environment, "BG0206", "HTTP cannot be used").cause(format!("{e:#}")))?;
+        let mut routes = std::collections::BTreeMap::new();
+        for (name, planned) in &self.plan.routes {
+            routes.insert(name.clone(), prepare::router(planned, &self.outside.access)?);
+        }
+        let secrets = runbook::resolve_plan(&self.plan.canonical(), &self.outside.env)?;
+        let processes = Rc::new(LiveProcesses::new(clock.clone()));
+        Ok(World { clock, routes, web: Rc::new(web), processes, secrets })
+    }
+
+    fn people(&self, open: &Open, eyes: &Eyes, world: &World) -> Result<Box<dyn People>, Refusal> {
+        let plan = &self.plan;
+        let about = format!("{} {} run {}", plan.service, plan.environment, open.id);
+        let pager = Pager::new(&plan.policy.page, world.secrets.clone(), world.web.clone(), about)
+            .map_err(|e| Refusal::new(Kind::Invalid, "BG0109", "policy.page cannot be used").cause(e))?;
+        let (signers, _) = signer::allowed(self.cx, self.args.allowed_signers.as_ref())?;
+        let inbox = |folder: PathBuf| Inbox::new(folder, signer::verify(signers), open.actor.name.clone());
+        let named = self.args.approvals.as_ref().map(|folder| self.cx.cwd.join(folder));
+        let clock = self.cx.clock.clone();
+        let actor = open.actor.clone();
+        Ok(match &eyes.keyboard {
+            Some(keyboard) => Box::new(Terminal {
+                keyboard: keyboard.clone(),
+                board: eyes.board.clone(),
+                clock,
+                actor: Actor { via: "prompt".into(), ..actor },
+                inbox: inbox(named.unwrap_or_else(|| open.folder.join("approvals"))),
+                pager,
+            }),
+            None => Box::new(Ci {
+                run: open.id.clone(),
+                actor,
+                clock,
+                inbox: named.map(inbox),
+                pager,
+                board: eyes.board.clone(),
+            }),
+        })
+    }
+
+    fn operator(&self, open: &Open, eyes: &Eyes) -> Result<Operator, Refusal> {
+        let live = eyes.live.clone();
+        let status = move || {
+            if let Some(live) = &live {
+                live.status();
+            }
+        };
+        let (clock, folder) = (self.cx.clock.clone(), open.folder.clone());
+        let actor = Actor { via: "key".into(), ..open.actor.clone() };
+        Operator::new(eyes.keyboard.clone(), clock, folder, actor, eyes.board.clone(), status).map_err(|e| {
+            Refusal::new(Kind::Environment, "BG0204", "signals cannot be listened to").cause(e.to_string())
+        })
+    }
+
+    /// Automatic rollbacks of this service and environment inside the policy's window, over all runs kept here.
+    fn automatic_used(&self, this: &str) -> Result<u32, Refusal> {
+        let archive = self.archive()?;
+        let window = SignedDuration::from_secs(i64::try_from(self.plan.policy.within_s).unwrap_or(i64::MAX / 4));
+        let since = self.cx.clock.now().checked_sub(window).unwrap_or(jiff::Timestamp::MIN);
+        let oldest = since.strftime("%Y%m%d-%H%M").to_string();
+        let mut used = 0;
+        // Names begin with the minute of the opening; a run is open for half a day at most.
+        for id in archive.runs().into_iter().filter(|id| id != this && id.as_str() > oldest.as_str()) {
+            let Ok(sound) = read_log(&archive.run(&id)).map_err(|_| ()).and_then(|log| read(&log).map_err(|_| ()))
+            else {
+                continue;
+            };
+            if (&sound.service, &sound.environment) != (&self.plan.service, &self.plan.environment) {
+                continue;
+            }
+            let begun = |e: &&Entry| matches!(e.event(), Some(Event::RollbackBegun { automatic: true, .. }));
+            used += sound.entries.iter().filter(begun).count() as u32;
+        }
+        Ok(used)
+    }
+}
+
+/// Whoever looks on: reporters, and the terminal where somebody can answer.
+struct Eyes {
+    chorus: Chorus,
+    live: Option<Live>,
+    board: Board,
+    keyboard: Option<Rc<Keyboard>>,
+}
+
+impl Eyes {
+    fn new(launch: &Launch<'_>, open: &Open) -> Self {
+        let cx = launch.cx;
+        let about = About { run: open.id.clone(), plan: launch.plan.clone(), by: open.actor.name.clone() };
+        let keyboard = if cx.style.interactive { keyboard() } else { None };
+        let mut voices: Vec<Box<dyn Reporter>> = Vec::new();
+        let mut live = None;
+        let err = cx.style.err;
+        let board = if cx.style.live {
+            let view = Live::new(cx.stderr(), about.clone(), err, cx.width(), cx.clock.clone(), keyboard.is_some());
+            live = Some(view.clone());
+            voices.push(Box::new(view.clone()));
+            let say = view.clone();
+            Board::new(move |lines| view.panel(lines), move |line| say.say(line))
+        } else {
+            let with = if keyboard.is_some() { "somebody at the keyboard" } else { "no input" };
+            let plain = Plain::new(cx.stderr(), about.clone(), err, cx.style.provider, cx.clock.clone(), with);
+            voices.push(Box::new(plain));
+            Board::on(cx.stderr())
+        };
+        if cx.output == Output::Jsonl {
+            voices.push(Box::new(Jsonl::new(cx.stdout(), open.id.clone())));
+        }
+        Eyes { chorus: Chorus::new(about, voices), live, board, keyboard }
+    }
+}
+
+/// The terminal's keyboard, if there is a terminal.
+pub fn keyboard() -> Option<Rc<Keyboard>> {
+    let tty = std::fs::OpenOptions::new().read(true).write(true).open("/dev/tty").ok()?;
+    Keyboard::open(tty.into()).ok()
+}
+
+/// Keeps judging all gates of the plan while a run waits.
+struct Gates {
+    plan: Rc<Plan>,
+}
+
+#[async_trait(?Send)]
+impl Watch for Gates {
+    async fn breach(&self, world: &World, scribe: &dyn Scribe) -> (Cause, String) {
+        match crate::steps::watch::Watch::new(&self.plan) {
+            Ok(watch) => watch.breach("wait", world, scribe).await,
+            Err(error) => (Cause::NoVerdict, format!("the gates cannot be judged: {error:#}")),
+        }
+    }
+}
+
+/// Stores the way back of a route beside the log.
+fn keep(folder: &Path, route: &str, way: &NativeWayBack) -> std::io::Result<()> {
+    let undo = folder.join("undo");
+    std::fs::create_dir_all(&undo)?;
+    for (name, content) in &way.files {
+        std::fs::write(undo.join(name), content)?;
+    }
+    std::fs::write(
+        undo.join(format!("{route}.sh")),
+        format!("#!/bin/sh\n# Everyone back, without bgctl.\ncd \"$(dirname \"$0\")\" || exit 1\n{}\n", way.command),
+    )
+}
+
+/// The commands that send everybody back without bgctl.
+pub fn native(folder: &Path) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(folder.join("undo")) else { return Vec::new() };
+    let mut scripts: Vec<String> = entries
+        .filter_map(Result::ok)
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|e| e == "sh"))
+        .map(|path| format!("sh {}", path.display()))
+        .collect();
+    scripts.sort();
+    scripts
+}
+
+/// Where the users are, in words, read now.
+pub async fn read_users(plan: &Plan, world: &World) -> String {
+    let mut lines = Vec::new();
+    for (name, planned) in &plan.routes {
+        lines.push(match world.route(name).read().await {
+            Ok(reading) => line(plan, reading.split),
+            Err(error) => format!("unknown at {} ({error})", planned.line),
+        });
+    }
+    lines.dedup();
+    lines.join("; ")
+}
+
+fn line(plan: &Plan, split: Split) -> String {
+    match split.only() {
+        Some(stack) => format!("{split} (all on {stack} {})", plan.stack(stack).version),
+        None => split.to_string(),
+    }
+}
+
+fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// Runs opened on this machine can be verified on it without being told whom to trust.
+fn trust_own_key(archive: &Archive, actor: &Actor, signer: &dyn Signer) {
+    if signer.assurance() == Assurance::SharedKey {
+        return;
+    }
+    let path = archive.allowed_signers();
+    let known = std::fs::read_to_string(&path).unwrap_or_default();
+    let line = format!("{} namespaces=\"bgctl-*\" {}", actor.name, signer.public());
+    if !known.lines().any(|l| l == line) {
+        // Without it `audit verify` asks for --allowed-signers; the run itself does not depend on it.
+        let _ = std::fs::write(&path, format!("{known}{line}\n"));
+    }
+}

@@ -1,0 +1,222 @@
+//! From a file to a plan: the runbook (or a saved plan) is read, its secrets are found, and the live world is looked at.
+//!
+//! Nothing is changed here. Mistakes of the file come first, then what is missing in the environment, then the world.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use super::{Context, Exit, check};
+use crate::arm;
+use crate::compile::{self, Compiled, Facts};
+use crate::diag::{Diagnostic, Kind, Refusal, Severity};
+use crate::lab::{Fault, Lab, Options};
+use crate::plan::{Color, Plan, PlannedRoute, Split};
+use crate::routers::{self, Access, AwsAccess, RouteView, TrafficRouter};
+use crate::runbook::{Inputs, Language, Source, sorted};
+use crate::secret::Secret;
+
+/// The memory of the newest lab, below the state folder.
+pub const LAB_MEMORY: &str = "lab/world.json";
+
+/// What a plan is made from.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// A runbook, or a plan that `bgctl plan --out` saved.
+    #[arg(value_name = "RUNBOOK")]
+    pub file: PathBuf,
+    /// Give a variable its value.
+    #[arg(long = "var", value_name = "NAME=VALUE", value_parser = check::variable)]
+    pub vars: Vec<(String, String)>,
+    /// Read the runbook with its two stacks exchanged, when green is what is live.
+    #[arg(long)]
+    pub swap: bool,
+    #[command(flatten)]
+    pub lab: LabArgs,
+}
+
+/// The embedded rehearsal stack.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct LabArgs {
+    /// Rehearse in the embedded lab: real sockets on loopback, live traffic, no account.
+    #[arg(long)]
+    pub lab: bool,
+    /// Let something go wrong in the lab; may be given more than once.
+    #[arg(long = "lab-fault", value_name = "FAULT", requires = "lab")]
+    pub faults: Vec<String>,
+}
+
+/// The outside as this process reaches it: its environment, or that of a lab.
+pub struct Surroundings {
+    pub env: BTreeMap<String, String>,
+    pub access: Access,
+    pub lab: Option<Lab>,
+}
+
+impl Surroundings {
+    /// The process's own, or a new lab that remembers itself in `memory`.
+    pub fn new(cx: &Context, args: &LabArgs, memory: Option<PathBuf>) -> Result<Self, Refusal> {
+        let mut env = cx.env.clone();
+        if !args.lab {
+            return Ok(Surroundings { env, access: Access::default(), lab: None });
+        }
+        let faults = args.faults.iter().map(|name| name.parse::<Fault>()).collect::<Result<Vec<_>, _>>();
+        let faults =
+            faults.map_err(|e| Refusal::new(Kind::Usage, "BG0001", e.to_string()).next("bgctl explain lab"))?;
+        let lab = Lab::start(Options { faults, memory, ..Options::default() })
+            .map_err(|e| Refusal::new(Kind::Environment, "BG0205", "the lab does not start").cause(format!("{e:#}")))?;
+        env.extend(lab.environment());
+        let key = |name: &str| env.get(name).cloned().unwrap_or_default();
+        let aws = AwsAccess {
+            endpoint: Some(key("AWS_ENDPOINT_URL")),
+            keys: Some((key("AWS_ACCESS_KEY_ID"), Secret::new(key("AWS_SECRET_ACCESS_KEY")))),
+            ..AwsAccess::default()
+        };
+        Ok(Surroundings { env, access: Access { aws }, lab: Some(lab) })
+    }
+}
+
+/// A plan that fits the live world.
+pub struct Prepared {
+    pub plan: Rc<Plan>,
+    /// What the routes say about themselves.
+    pub remarks: Vec<String>,
+    /// It came from a file that `bgctl plan` saved.
+    pub saved: bool,
+}
+
+/// Makes the plan, or shows the mistakes of the file and gives the exit code.
+pub async fn prepare(cx: &Context, args: &Args, outside: &Surroundings) -> Result<Result<Prepared, Exit>, Refusal> {
+    let path = args.file.to_string_lossy().into_owned();
+    let source = Source::read(&path)?;
+    if source.text.trim_start().starts_with("{\"bgctl_plan\"") {
+        return saved(&source, outside).await.map(Ok);
+    }
+    let inputs = match &outside.lab {
+        Some(lab) => Inputs { ambient: lab.variables(), ..check::inputs(&args.vars, &outside.env) },
+        None => check::inputs(&args.vars, &outside.env),
+    };
+    let runbook = match Language::default().parse(&source, &inputs) {
+        Ok(runbook) => runbook,
+        Err(found) => return Ok(Err(mistaken(cx, &source, found, Exit::Invalid))),
+    };
+    let draft = match compile::compile(&source, &runbook, None, args.swap) {
+        Ok(Compiled { plan, .. }) => plan,
+        Err(found) => return Ok(Err(mistaken(cx, &source, found, Exit::Invalid))),
+    };
+    if let Some(refusal) = runbook.refuse_missing(&source) {
+        return Err(refusal);
+    }
+    let mut missing = runbook.unset(&outside.env);
+    if !missing.is_empty() {
+        missing.iter_mut().for_each(|d| d.severity = Severity::Error);
+        return Ok(Err(mistaken(cx, &source, missing, Exit::Environment)));
+    }
+    let mut facts = Facts { routes: BTreeMap::new() };
+    let mut remarks = Vec::new();
+    for (name, planned) in &draft.routes {
+        let view = view(planned, &outside.access)?;
+        let reading = view.read().await.map_err(|e| arm::refused(&e, planned))?;
+        remarks.extend(reading.remarks.iter().map(|remark| format!("{name}: {remark}")));
+        facts.routes.insert(name.clone(), (view.line(), reading.split));
+    }
+    let plan = match compile::compile(&source, &runbook, Some(&facts), args.swap) {
+        Ok(Compiled { plan, .. }) => plan,
+        Err(found) => return Ok(Err(mistaken(cx, &source, found, Exit::Invalid))),
+    };
+    if let Some((route, split)) = compile::not_on_blue(&plan) {
+        return Err(not_on_blue(&plan, route, split));
+    }
+    Ok(Ok(Prepared { plan: Rc::new(plan), remarks, saved: false }))
+}
+
+/// A saved plan holds only while the world is what it saw.
+async fn saved(source: &Source, outside: &Surroundings) -> Result<Prepared, Refusal> {
+    let plan: Plan = serde_json::from_str(&source.text).map_err(|e| {
+        Refusal::new(Kind::Invalid, "BG0108", format!("`{}` is not a plan this bgctl can read", source.path))
+            .cause(e.to_string())
+            .next("bgctl plan RUNBOOK --out FILE")
+    })?;
+    let mut remarks = Vec::new();
+    for (name, planned) in &plan.routes {
+        let reading = view(planned, &outside.access)?.read().await.map_err(|e| arm::refused(&e, planned))?;
+        if reading.split != planned.before {
+            let users = format!("{}, read just now at {}", reading.split, planned.line);
+            return Err(arm::drift(&plan, planned, &users));
+        }
+        remarks.extend(reading.remarks.iter().map(|remark| format!("{name}: {remark}")));
+    }
+    Ok(Prepared { plan: Rc::new(plan), remarks, saved: true })
+}
+
+fn not_on_blue(plan: &Plan, route: &str, split: Split) -> Refusal {
+    let line = &plan.routes[route].line;
+    let refusal = match split.only() {
+        Some(Color::Green) => Refusal::new(
+            Kind::Drift,
+            "BG0301",
+            format!("GREEN {} is live already, BLUE {} is not", plan.green.version, plan.blue.version),
+        )
+        .cause(
+            "a cutover moves users from what is live to the candidate; here the runbook has them the other way round",
+        )
+        .next(format!("bgctl cutover {} --swap      when BLUE is the new candidate", plan.runbook))
+        .next("nothing, when this cutover is done already"),
+        _ => Refusal::new(Kind::Drift, "BG0301", "users are split already, so there is no live stack to start from")
+            .cause("a run is still open, or somebody moved users by hand")
+            .next("bgctl status        what runs, and how to go back"),
+    };
+    refusal.place(line.clone()).users(format!("{split}, read just now. Nothing was changed."))
+}
+
+/// Shows mistakes of a file and gives back the exit code.
+fn mistaken(cx: &Context, source: &Source, found: Vec<Diagnostic>, exit: Exit) -> Exit {
+    let found = sorted(found);
+    if cx.machine() {
+        cx.raw_out(&check::file_json(source, &found, true).to_string());
+    }
+    let all: Vec<&Diagnostic> = found.iter().filter(|d| d.severity == Severity::Error).collect();
+    // A reader who closed the pipe has what they wanted.
+    let _ = check::draw(source, &all, &mut cx.stderr(), cx.style.err.color);
+    let count = check::counted(all.len(), "error");
+    cx.err(&format!("{count} in {} · nothing was asked of any system, nothing changed", source.path));
+    cx.err(&format!("next: fix, then bgctl check {}", source.path));
+    exit
+}
+
+fn kind(planned: &PlannedRoute) -> Result<&'static routers::Kind, Refusal> {
+    routers::KINDS.iter().find(|kind| kind.name == planned.router).ok_or_else(|| {
+        let known = routers::KINDS.iter().map(|kind| kind.name).collect::<Vec<_>>().join(", ");
+        Refusal::new(Kind::Invalid, "BG0307", format!("this bgctl has no router `{}`", planned.router))
+            .cause(format!("it was built with: {known}"))
+            .next("build it with `--features full`")
+    })
+}
+
+fn wrong(planned: &PlannedRoute, mistakes: &[crate::diag::Mistake]) -> Refusal {
+    let refusal = Refusal::new(Kind::Invalid, "BG0306", format!("the settings of {} are wrong", planned.line));
+    mistakes.iter().fold(refusal, |refusal, mistake| refusal.cause(mistake.message.clone()))
+}
+
+/// The reading side of a route: what plan and status may hold.
+pub fn view(planned: &PlannedRoute, access: &Access) -> Result<Rc<dyn RouteView>, Refusal> {
+    (kind(planned)?.view)(&planned.config, access).map_err(|mistakes| wrong(planned, &mistakes))
+}
+
+/// A route that can be moved: only for a run.
+pub fn router(planned: &PlannedRoute, access: &Access) -> Result<Rc<dyn TrafficRouter>, Refusal> {
+    (kind(planned)?.open)(&planned.config, access).map_err(|mistakes| wrong(planned, &mistakes))
+}
+
+/// Where a lab remembers itself; what an earlier one left there is forgotten.
+pub fn new_memory(state: &Path) -> Result<PathBuf, Refusal> {
+    let file = state.join(LAB_MEMORY);
+    match std::fs::remove_file(&file) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(Refusal::new(Kind::Environment, "BG0205", "the memory of an earlier lab cannot be removed")
+                .place(file.display().to_string())
+                .cause(error.to_string()))
+        }
+        _ => Ok(file),
+    }
+}

@@ -1,0 +1,57 @@
+//! `bgctl resume`: go on with a run whose process has gone, or that waits for an approval.
+
+use std::rc::Rc;
+
+use super::launch::{self, Launch};
+use super::prepare::{LAB_MEMORY, LabArgs, Surroundings};
+use super::{Context, Exit};
+use crate::diag::{Kind, Refusal};
+use crate::journal::{Archive, Sound, read, read_log};
+
+/// Go on with a run: after a crash, a hold, or when an approval has come. The world is looked at first.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// The run, or the end of its name; the newest otherwise.
+    pub run: Option<String>,
+    #[command(flatten)]
+    pub launch: launch::Args,
+    #[command(flatten)]
+    pub lab: LabArgs,
+}
+
+pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
+    cx.block_on(resume(args, cx))?
+}
+
+async fn resume(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
+    let archive = Archive::new(cx.state_dir()?);
+    let (id, folder) = archive.find(args.run.as_deref())?;
+    let sound = sound(&folder)?;
+    let outside = outside(cx, &args.lab, &sound, &archive)?;
+    let plan = Rc::new(sound.plan);
+    let launch = Launch { cx, outside: &outside, args: &args.launch, plan, command: "resume" };
+    let open = launch.resume(&id, &folder)?;
+    launch.drive(open, None).await
+}
+
+/// What a run's log says, up to its last seal.
+pub fn sound(folder: &std::path::Path) -> Result<Sound, Refusal> {
+    let place = folder.join(crate::journal::LOG).display().to_string();
+    let refuse = |headline: &str, cause: String| {
+        Refusal::new(Kind::Audit, "BG0603", headline)
+            .place(place.clone())
+            .cause(cause)
+            .users("not asked. Nothing was changed by this command.")
+            .next("bgctl audit verify        which line, and what is still intact")
+            .next(format!("sh {}/undo/*.sh        everyone back without bgctl", folder.display()))
+    };
+    let log = read_log(folder).map_err(|e| refuse("the log of this run cannot be read", e.to_string()))?;
+    read(&log).map_err(|fault| refuse("the log of this run does not hold together", fault.to_string()))
+}
+
+/// A run of the lab goes on in a lab: the same ports, the same weights.
+pub fn outside(cx: &Context, lab: &LabArgs, sound: &Sound, archive: &Archive) -> Result<Surroundings, Refusal> {
+    let was_lab = sound.environment == "lab" && archive.root().join(LAB_MEMORY).is_file();
+    let lab = LabArgs { lab: lab.lab || was_lab, faults: lab.faults.clone() };
+    Surroundings::new(cx, &lab, lab.lab.then(|| archive.root().join(LAB_MEMORY)))
+}

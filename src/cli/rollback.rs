@@ -1,0 +1,159 @@
+//! `bgctl rollback`: everyone back to blue. Needs no runbook, no Prometheus, no Slack.
+//!
+//! It goes on with the run that moved users, or asks the process that drives it, or, when that run has ended, opens a run
+//! of its own from the stored plan.
+
+use std::path::Path;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::launch::{self, Launch};
+use super::prepare::{LabArgs, Surroundings};
+use super::{Context, Exit, prepare, resume};
+use crate::arm;
+use crate::diag::{Kind, Refusal};
+use crate::journal::Archive;
+use crate::people::{Answer, Board, confirm, wish_is_open, wish_rollback};
+use crate::plan::{Color, Plan, Purpose, Split};
+use crate::run::{Actor, Doing, Event, RunOutcome, replay};
+
+/// Send everybody back to blue: one call for each route.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// The run, or the end of its name; the newest otherwise.
+    pub run: Option<String>,
+    /// Do not ask.
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Why; it stands in the log.
+    #[arg(long, value_name = "TEXT", default_value = "by hand")]
+    pub reason: String,
+    /// Only print the commands that do it without bgctl.
+    #[arg(long)]
+    pub print: bool,
+    #[command(flatten)]
+    pub launch: launch::Args,
+    #[command(flatten)]
+    pub lab: LabArgs,
+}
+
+pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
+    cx.block_on(rollback(args, cx))?
+}
+
+async fn rollback(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
+    let archive = Archive::new(cx.state_dir()?);
+    let (id, folder) = archive.find(args.run.as_deref())?;
+    if args.print {
+        launch::native(&folder).iter().for_each(|line| cx.out(line));
+        return Ok(Exit::Success);
+    }
+    let sound = resume::sound(&folder)?;
+    let outside = resume::outside(cx, &args.lab, &sound, &archive)?;
+    let events: Vec<Event> = sound.entries.iter().filter_map(|e| e.event()).collect();
+    let state = replay(&sound.plan, &events).map_err(|illegal| {
+        Refusal::new(Kind::Bug, "BG0702", "the log does not fit the run machine").cause(illegal.to_string())
+    })?;
+    let plan = sound.plan;
+    let back = matches!(show(cx, &plan, &outside).await?, Some(Color::Blue));
+    let ended = matches!(state.doing, Doing::Ended(_));
+    if ended && back {
+        cx.err("NO CHANGES. All users are on BLUE already.");
+        return Ok(Exit::Success);
+    }
+    if !args.yes && !agreed(cx).await? {
+        cx.err("Nothing was changed.");
+        return Ok(Exit::Stopped);
+    }
+    let by = Actor { name: operator(cx), via: "command".into() };
+    let launch =
+        |plan: Plan| Launch { cx, outside: &outside, args: &args.launch, plan: Rc::new(plan), command: "rollback" };
+    if ended {
+        let plan = Plan { purpose: Purpose::RollbackOf(id), ..plan };
+        let launch = launch(plan);
+        let open = launch.create()?;
+        return Ok(back_home(launch.drive(open, None).await?));
+    }
+    let launch = launch(plan);
+    match launch.resume(&id, &folder) {
+        Ok(open) => Ok(back_home(launch.drive(open, Some((by, args.reason.clone()))).await?)),
+        // Somebody drives this run: that process goes back, and we look on.
+        Err(refusal) if refusal.kind == Kind::Later => ask_the_holder(cx, &folder, &by, &args.reason).await,
+        Err(refusal) => Err(refusal),
+    }
+}
+
+/// For this command, users back on blue is what was asked for.
+fn back_home(exit: Exit) -> Exit {
+    if matches!(exit, Exit::RolledBack | Exit::Stopped) { Exit::Success } else { exit }
+}
+
+/// Shows what is, and what will be. Gives the side all users are on, if that is one.
+async fn show(cx: &Context, plan: &Plan, outside: &Surroundings) -> Result<Option<Color>, Refusal> {
+    let mut only = Some(Color::Blue);
+    cx.err(&format!("{} · {} · back to BLUE {}", plan.service, plan.environment, plan.blue.version));
+    for planned in plan.routes.values() {
+        let view = prepare::view(planned, &outside.access)?;
+        let reading = view.read().await.map_err(|e| arm::refused(&e, planned))?;
+        let health = match view.health(Color::Blue).await {
+            Ok(health) => format!("BLUE {}/{} healthy", health.healthy, health.total),
+            Err(error) => format!("BLUE's health is unknown: {error}"),
+        };
+        cx.err(&format!("  now      {}   read just now at {}", reading.split, planned.line));
+        cx.err(&format!("  after    {}   {health}", Split::ALL_BLUE));
+        if reading.split.only() != only {
+            only = reading.split.only();
+        }
+    }
+    if !plan.policy.schema_safe {
+        let why = plan.policy.schema_reason.as_deref().unwrap_or("not declared safe");
+        cx.err(&format!("! schema   {why}: BLUE may not be able to live with what GREEN wrote"));
+    }
+    Ok(only)
+}
+
+async fn agreed(cx: &Context) -> Result<bool, Refusal> {
+    let keyboard = if cx.style.interactive { launch::keyboard() } else { None };
+    let Some(keyboard) = keyboard else {
+        return Err(Refusal::new(Kind::Usage, "BG0403", "nobody can be asked here whether to roll back")
+            .users("as shown above. Nothing was changed.")
+            .next("the same command with --yes"));
+    };
+    let board = Board::on(cx.stderr());
+    Ok(confirm::rollback(&keyboard, &board, cx.clock.as_ref()).await == Answer::Given(true))
+}
+
+fn operator(cx: &Context) -> String {
+    cx.var("USER").unwrap_or("unknown").to_string()
+}
+
+/// Leaves the wish where the driving process looks, and waits until that run has ended.
+async fn ask_the_holder(cx: &Context, folder: &Path, by: &Actor, reason: &str) -> Result<Exit, Refusal> {
+    wish_rollback(folder, by, reason).map_err(|e| {
+        Refusal::new(Kind::Environment, "BG0405", "the run's process cannot be asked to go back").cause(e.to_string())
+    })?;
+    cx.err("asked the process that drives this run to go back");
+    let mut taken = false;
+    for _ in 0..3000 {
+        cx.clock.sleep(Duration::from_millis(200)).await;
+        if !taken && !wish_is_open(folder) {
+            taken = true;
+            cx.err("it goes back now");
+        }
+        let sound = resume::sound(folder)?;
+        let ended = sound.entries.iter().filter_map(|e| e.event()).find_map(|e| match e {
+            Event::Ended { outcome, line } => Some((outcome, line)),
+            _ => None,
+        });
+        if let Some((outcome, line)) = ended {
+            cx.err(&format!("{}: {line}", outcome.name()));
+            return Ok(match outcome {
+                RunOutcome::RolledBack | RunOutcome::Stopped => Exit::Success,
+                other => Exit::from(other),
+            });
+        }
+    }
+    Err(Refusal::new(Kind::Later, "BG0405", "the process that drives this run has not gone back in ten minutes")
+        .next("bgctl status")
+        .next(format!("sh {}/undo/*.sh        everyone back without bgctl", folder.display())))
+}
