@@ -26,6 +26,7 @@ const PAGES: &[Page] = &[
         about: "who may approve, at the terminal and with a signed file",
         text: include_str!("../people/approvals.md"),
     },
+    Page { name: "lab", about: "the rehearsal stack of --lab, and its faults", text: include_str!("../lab/lab.md") },
     Page {
         name: "output",
         about: "streams, colour, JSON, what a run looks like in CI",
