@@ -37,6 +37,21 @@ const PAGES: &[Page] = &[
         about: "Ctrl-C, SIGTERM, a closed terminal, a killed process",
         text: include_str!("../people/signals.md"),
     },
+    Page { name: "announce", about: "post a message to Slack", text: include_str!("../steps/announce.md") },
+    Page { name: "bake", about: "watch users and judge the gates", text: include_str!("../steps/bake.md") },
+    Page { name: "command", about: "run a program", text: include_str!("../steps/command.md") },
+    Page { name: "drain", about: "let work in flight end", text: include_str!("../steps/drain.md") },
+    Page {
+        name: "gates",
+        about: "rules over measurements, and how they are judged",
+        text: include_str!("../probes/gates.md"),
+    },
+    Page {
+        name: "smoke",
+        about: "check one stack by content, as Slack would",
+        text: include_str!("../steps/smoke.md"),
+    },
+    Page { name: "warm", about: "load a stack before users reach it", text: include_str!("../steps/warm.md") },
 ];
 
 pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {

@@ -1,4 +1,5 @@
 //! `bake`: watch users on the split they are on, and judge the gates window by window.
+#![doc = include_str!("bake.md")]
 
 use std::time::Duration as Time;
 
