@@ -308,14 +308,35 @@ async fn reads_are_repeated_within_bounds_and_visibly() {
 }
 
 #[tokio::test]
-async fn a_stale_read_is_drift_and_nothing_is_written() {
+async fn a_way_back_right_after_a_shift_is_not_fooled_by_a_stale_read() {
     let endpoint = Endpoint::start().await;
     let router = open(&endpoint.settings(), &endpoint.access());
     router.set(green(0), green(100)).await.expect("it sets");
+    // The next two reads still show everybody on blue, which is where the way back leads.
     endpoint.fails("DescribeRules", Fault::Stale);
-    let error = router.set(green(100), green(500)).await.expect_err("the read lags");
-    assert_eq!(error.kind, Trouble::Drift { found: Split::ALL_BLUE });
-    assert_eq!((endpoint.weights(), endpoint.count("ModifyRule")), ((90, 10), 1));
+    endpoint.fails("DescribeRules", Fault::Stale);
+    let calls = router.set(green(100), green(0)).await.expect("it goes back");
+    assert_eq!((calls.len(), endpoint.weights()), (1, (100, 0)));
+    endpoint.fails("DescribeRules", Fault::Stale);
+    assert_eq!(router.read().await.expect("it reads").split, Split::ALL_BLUE);
+    assert_eq!(endpoint.count("DescribeRules"), 1 + 3 + 2);
+}
+
+#[tokio::test]
+async fn a_write_that_was_lost_is_known_after_it_has_settled() {
+    let endpoint = Endpoint::start().await;
+    let router = open(&endpoint.settings(), &endpoint.access());
+    endpoint.fails("ModifyRule", Fault::Error(500, "InternalFailure", "oops"));
+    let error = router.set(green(0), green(100)).await.expect_err("it fails");
+    assert!(error.moved);
+    assert_eq!(router.read().await.expect("it reads").split, Split::ALL_BLUE);
+    assert!(endpoint.count("DescribeRules") > 10, "it kept looking: {}", endpoint.count("DescribeRules"));
+    // A refusal, in contrast, leaves nothing to wait for.
+    endpoint.fails("ModifyRule", Fault::Error(400, "Throttling", "Rate exceeded"));
+    router.set(green(0), green(100)).await.expect_err("it is throttled");
+    let before = endpoint.count("DescribeRules");
+    router.read().await.expect("it reads");
+    assert_eq!(endpoint.count("DescribeRules"), before + 1);
 }
 
 #[tokio::test]

@@ -10,9 +10,9 @@ use crate::people::{Answer, Board, confirm};
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    pub from: prepare::Args,
+    pub from: prepare::FromArgs,
     #[command(flatten)]
-    pub launch: launch::Args,
+    pub launch: launch::SigningArgs,
     /// The environment's name: what a person would type to move live users.
     #[arg(long, value_name = "ENVIRONMENT")]
     pub confirm: Option<String>,

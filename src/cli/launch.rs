@@ -29,7 +29,7 @@ use crate::world::{Scribe, World};
 
 /// Who signs, and whose approvals count.
 #[derive(Clone, Debug, Default, clap::Args)]
-pub struct Args {
+pub struct SigningArgs {
     /// The key that signs the run: a key file, or `agent:SHA256:…`.
     #[arg(long, value_name = "KEY")]
     pub key: Option<String>,
@@ -45,7 +45,7 @@ pub struct Args {
 pub struct Launch<'a> {
     pub cx: &'a Context,
     pub outside: &'a Surroundings,
-    pub args: &'a Args,
+    pub args: &'a SigningArgs,
     pub plan: Rc<Plan>,
     /// The command line's own word, for whoever meets the lock.
     pub command: &'static str,

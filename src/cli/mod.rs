@@ -2,19 +2,26 @@
 //!
 //! One file a command: an `Args` struct and a `run` function, and one line each in [`Verb`] and [`Verb::run`].
 
+pub mod audit;
 pub mod check;
 mod context;
 mod cutover;
 mod exit;
 mod explain;
+pub mod keys;
 mod launch;
+pub mod past;
 mod plan;
 mod prepare;
 mod resume;
 mod rollback;
+mod runs;
 mod schema;
+mod show;
 mod signer;
+mod status;
 mod style;
+pub mod trust;
 mod version;
 
 use std::collections::BTreeMap;
@@ -101,12 +108,17 @@ impl Global {
 
 #[derive(Debug, clap::Subcommand)]
 enum Verb {
+    Audit(audit::Args),
     Check(check::Args),
+    Keys(keys::Args),
+    Runs(runs::Args),
     Schema(schema::Args),
     Plan(plan::Args),
     Cutover(cutover::Args),
     Resume(resume::Args),
     Rollback(rollback::Args),
+    Show(show::Args),
+    Status(status::Args),
     /// Explain an error code or a topic.
     Explain(explain::Args),
     /// Say which bgctl this is.
@@ -116,10 +128,15 @@ enum Verb {
 impl Verb {
     fn run(&self, cx: &Context) -> Result<Exit, Refusal> {
         match self {
+            Verb::Audit(args) => audit::run(args, cx),
+            Verb::Keys(args) => keys::run(args, cx),
             Verb::Check(args) => {
                 let ink = cx.style.err;
                 piped(check::run(args, &mut cx.stdout(), &mut cx.stderr(), &cx.env, ink.color, cx.machine()))
             }
+            Verb::Runs(args) => runs::run(args, cx),
+            Verb::Show(args) => show::run(args, cx),
+            Verb::Status(args) => status::run(args, cx),
             Verb::Schema(args) => piped(schema::run(args, &mut cx.stdout())),
             Verb::Plan(args) => plan::run(args, cx),
             Verb::Cutover(args) => cutover::run(args, cx),

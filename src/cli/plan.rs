@@ -14,7 +14,7 @@ use crate::scalar::spoken;
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
-    pub from: prepare::Args,
+    pub from: prepare::FromArgs,
     /// Save the plan: `bgctl cutover FILE` does exactly this, or refuses if the world has changed.
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,

@@ -21,7 +21,7 @@ pub const LAB_MEMORY: &str = "lab/world.json";
 
 /// What a plan is made from.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Args {
+pub struct FromArgs {
     /// A runbook, or a plan that `bgctl plan --out` saved.
     #[arg(value_name = "RUNBOOK")]
     pub file: PathBuf,
@@ -86,7 +86,7 @@ pub struct Prepared {
 }
 
 /// Makes the plan, or shows the mistakes of the file and gives the exit code.
-pub async fn prepare(cx: &Context, args: &Args, outside: &Surroundings) -> Result<Result<Prepared, Exit>, Refusal> {
+pub async fn prepare(cx: &Context, args: &FromArgs, outside: &Surroundings) -> Result<Result<Prepared, Exit>, Refusal> {
     let path = args.file.to_string_lossy().into_owned();
     let source = Source::read(&path)?;
     if source.text.trim_start().starts_with("{\"bgctl_plan\"") {

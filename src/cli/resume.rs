@@ -14,7 +14,7 @@ pub struct Args {
     /// The run, or the end of its name; the newest otherwise.
     pub run: Option<String>,
     #[command(flatten)]
-    pub launch: launch::Args,
+    pub launch: launch::SigningArgs,
     #[command(flatten)]
     pub lab: LabArgs,
 }

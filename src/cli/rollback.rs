@@ -32,7 +32,7 @@ pub struct Args {
     #[arg(long)]
     pub print: bool,
     #[command(flatten)]
-    pub launch: launch::Args,
+    pub launch: launch::SigningArgs,
     #[command(flatten)]
     pub lab: LabArgs,
 }

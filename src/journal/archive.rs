@@ -82,11 +82,11 @@ impl Archive {
         };
         match (found[..].first(), found.len(), name) {
             (Some(id), 1, _) => Ok(((*id).clone(), self.run(id))),
-            (None, _, None) => Err(Refusal::new(Kind::Usage, "BG0202", "there is no run on this machine yet")
+            (None, _, None) => Err(Refusal::new(Kind::Usage, "BG0004", "there is no run on this machine yet")
                 .place(place)
                 .next("name a log file: bgctl audit verify path/to/log.jsonl")),
             (None, _, Some(name)) => {
-                let refusal = Refusal::new(Kind::Usage, "BG0202", format!("no run is called `{name}`")).place(place);
+                let refusal = Refusal::new(Kind::Usage, "BG0004", format!("no run is called `{name}`")).place(place);
                 match runs.len() {
                     0 => Err(refusal.cause("there is no run on this machine yet")),
                     n => Err(refusal.cause(format!("the newest are: {}", runs[n.saturating_sub(5)..].join(", ")))),
@@ -95,7 +95,7 @@ impl Archive {
             (Some(_), _, name) => {
                 let all: Vec<&str> = found.iter().map(|id| id.as_str()).collect();
                 let headline = format!("`{}` is the end of {} runs", name.unwrap_or_default(), all.len());
-                Err(Refusal::new(Kind::Usage, "BG0203", headline)
+                Err(Refusal::new(Kind::Usage, "BG0004", headline)
                     .place(place)
                     .cause(all.join(", "))
                     .next("name more of it"))

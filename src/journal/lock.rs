@@ -36,7 +36,7 @@ impl Lock {
     pub fn take(archive: &Archive, environment: &str, service: &str, holder: &Holder) -> Result<Lock, Refusal> {
         let path = path(archive, environment, service);
         let failed = |e: std::io::Error| {
-            Refusal::new(Kind::Environment, "BG0404", format!("cannot lock {environment}/{service}"))
+            Refusal::new(Kind::Environment, "BG0403", format!("cannot lock {environment}/{service}"))
                 .place(path.display().to_string())
                 .cause(e.to_string())
         };

@@ -18,7 +18,7 @@ use super::elb_rules::{self, Action, Forward, Place, Refusal};
 use super::fault::{Fault, Faults};
 use super::memory::Memory;
 use super::query::{Node, Xml};
-use super::{locked, server, time};
+use super::{locked, server, sigv4, time};
 
 /// The only key the lab knows.
 pub const ACCESS_KEY: &str = "AKIALABLABLABLABLAB0";
@@ -32,6 +32,8 @@ const USER: &str = "arn:aws:sts::000000000000:assumed-role/bgctl-lab/rehearsal";
 /// The load balancer.
 pub struct Elb {
     model: Mutex<Model>,
+    /// The secret that calls are signed with.
+    secret: String,
     /// The rule whose weights the proxy follows.
     served: String,
     /// What the proxy follows now, and the number of the write it came from.
@@ -45,10 +47,11 @@ pub struct Elb {
 
 impl Elb {
     /// A load balancer whose first rule is the one the proxy follows.
-    pub fn new(model: Model, faults: Arc<Faults>, dice: Arc<Dice>, memory: Arc<Memory>) -> Arc<Elb> {
+    pub fn new(model: Model, secret: &str, faults: Arc<Faults>, dice: Arc<Dice>, memory: Arc<Memory>) -> Arc<Elb> {
         let rule = &model.rules[0];
         let forward = rule.forward().cloned().expect("BUG: the served rule forwards");
         Arc::new(Elb {
+            secret: secret.to_string(),
             served: rule.arn.clone(),
             in_force: Mutex::new((0, forward)),
             model: Mutex::new(model),
@@ -79,7 +82,7 @@ impl Elb {
         let action = call.get("Action").unwrap_or_default().to_string();
         let namespace = if action == "GetCallerIdentity" { STS } else { ELB };
         let request_id = self.dice.uuid();
-        let (status, xml) = match self.carry_out(&parts, &action, &call) {
+        let (status, xml) = match self.carry_out(&parts, &body, &action, &call) {
             Ok(_) if is_write(&action) && self.faults.bites(Fault::ApiLostReply) => return server::cut(),
             Ok(result) => (200, Xml::answer(&action, namespace, &request_id, result)),
             Err(refusal) => {
@@ -93,16 +96,8 @@ impl Elb {
         response
     }
 
-    fn carry_out(self: &Arc<Self>, parts: &Parts, action: &str, call: &Node) -> Result<Xml, Refusal> {
-        let signed = server::header(parts, "authorization").unwrap_or_default();
-        if signed.is_empty() {
-            let message = "Request is missing Authentication Token";
-            return Err(Refusal { status: 403, code: "MissingAuthenticationToken", message: message.into() });
-        }
-        if !signed.contains(&format!("Credential={ACCESS_KEY}/")) {
-            let message = "The security token included in the request is invalid.";
-            return Err(Refusal { status: 403, code: "InvalidClientTokenId", message: message.into() });
-        }
+    fn carry_out(self: &Arc<Self>, parts: &Parts, body: &[u8], action: &str, call: &Node) -> Result<Xml, Refusal> {
+        sigv4::check(parts, body, ACCESS_KEY, &self.secret)?;
         let count = if is_write(action) { &self.writes } else { &self.reads };
         let count = count.fetch_add(1, Ordering::Relaxed);
         let throttled = if is_write(action) { count % 3 < 2 } else { count % 4 == 3 };

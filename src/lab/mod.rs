@@ -26,6 +26,7 @@ mod query;
 mod series;
 mod server;
 mod signature;
+mod sigv4;
 mod slack;
 mod slack_api;
 mod stack;

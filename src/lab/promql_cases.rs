@@ -136,6 +136,15 @@ fn queries_have_the_values_worked_out_by_hand() {
         ("max_over_time(young_total[10s]) - min_over_time(young_total[10s])".into(), "{} 10"),
         ("count_over_time(gone_total[10s])".into(), "{} 2"),
         ("rate(young_total[10s] offset 2s)".into(), "{} 0.7"),
+        // What bgctl itself asks beside a gate's query: growth with newborn series counted whole, and proof of absence.
+        (
+            "sum by (color) (((http_requests_total unless http_requests_total offset 10000ms) \
+             or increase(http_requests_total[10000ms])))"
+                .into(),
+            "{color=blue} 900, {color=green} 100",
+        ),
+        ("sum(((young_total unless young_total offset 8000ms) or increase(young_total[8000ms])))".into(), "{} 10"),
+        ("count(http_requests_total{status!=\"\"})".into(), "{} 4"),
         ("topk(1, up)".into(), "failed: aggregation `topk`: not supported by the lab's Prometheus"),
         ("deriv(up[10s])".into(), "failed: function `deriv`: not supported by the lab's Prometheus"),
         ("up[10s]".into(), "failed: invalid expression type \"range vector\""),

@@ -118,8 +118,7 @@ impl Xml {
 
     /// The whole answer of a call.
     pub fn answer(action: &str, namespace: &str, request_id: &str, result: Xml) -> String {
-        let mut xml = Xml::default();
-        xml.0 = format!("<{action}Response xmlns=\"{namespace}\">");
+        let mut xml = Xml(format!("<{action}Response xmlns=\"{namespace}\">"));
         xml.tag(&format!("{action}Result"), |xml| xml.0.push_str(&result.0));
         xml.tag("ResponseMetadata", |xml| xml.leaf("RequestId", request_id));
         xml.0 + &format!("</{action}Response>")

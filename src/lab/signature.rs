@@ -62,7 +62,8 @@ trigger_id=398738663015.47445629121.803a0bc887a14d10d2c447fce8b6703c";
     #[test]
     fn only_the_right_signature_in_the_window_is_taken() {
         let good = sign("key", &NOW.to_string(), b"body");
-        let cases: &[(&str, i64, Option<&str>, Option<&str>, &[u8], bool)] = &[
+        type Case<'a> = (&'a str, i64, Option<&'a str>, Option<&'a str>, &'a [u8], bool);
+        let cases: &[Case] = &[
             ("right", NOW, Some("1700000000"), Some(&good), b"body", true),
             ("300 s old", NOW + 300, Some("1700000000"), Some(&good), b"body", true),
             ("301 s old", NOW + 301, Some("1700000000"), Some(&good), b"body", false),

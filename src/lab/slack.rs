@@ -188,7 +188,7 @@ mod tests {
         assert_eq!(lines, ["- -", "1 http_error", "2 connection_failed", "3 http_error"]);
         let gaps: Vec<_> = seen.windows(2).map(|two| two[1].1 - two[0].1).collect();
         for (gap, wait) in gaps.iter().zip(RETRIES) {
-            assert!((wait.as_millis()..wait.as_millis() + 400).contains(gap), "{gaps:?}");
+            assert!((wait.as_millis()..wait.as_millis() + 2_000).contains(gap), "{gaps:?}");
         }
         assert_eq!((ledger.lost, ledger.delivered, ledger.retries), (1, 0, 3));
     }
@@ -197,7 +197,7 @@ mod tests {
     async fn a_timeout_is_told_and_no_retry_is_honoured() {
         let (seen, ledger) = deliver(&[1, 200], false).await;
         assert_eq!(seen[1].0, "1 http_timeout");
-        assert!((3_000..3_400).contains(&seen[1].1), "{seen:?}");
+        assert!((3_000..5_000).contains(&seen[1].1), "{seen:?}");
         assert_eq!((ledger.delivered, ledger.retries), (1, 1));
 
         let (seen, ledger) = deliver(&[500], true).await;

@@ -121,10 +121,11 @@ impl Stack {
             ("green_url", green.doors[0].url()),
             ("prometheus_url", prometheus_door.url()),
         ];
+        let access_secret = dice.uuid();
         let environment = [
             ("AWS_ENDPOINT_URL", elb_door.url()),
             ("AWS_ACCESS_KEY_ID", ACCESS_KEY.to_string()),
-            ("AWS_SECRET_ACCESS_KEY", dice.uuid()),
+            ("AWS_SECRET_ACCESS_KEY", access_secret.clone()),
             ("AWS_REGION", "us-east-1".to_string()),
             ("AWS_EC2_METADATA_DISABLED", "true".to_string()),
             ("SLACK_SIGNING_SECRET", secret.clone()),
@@ -133,7 +134,7 @@ impl Stack {
 
         blue.serve(Fault::BlueDown, &faults);
         green.serve(Fault::GreenDown, &faults);
-        let elb = Elb::new(model, Arc::clone(&faults), Arc::clone(&dice), memory);
+        let elb = Elb::new(model, &access_secret, Arc::clone(&faults), Arc::clone(&dice), memory);
         let (meter, prometheus) = (Arc::new(Meter::default()), Arc::new(Prometheus::default()));
         let proxy = Arc::new(Proxy {
             elb: Arc::clone(&elb),

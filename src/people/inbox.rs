@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use super::{Approve, Decision};
 use crate::run::Grant;
+use crate::sign::AllowedSigners;
 
 /// Namespace of an approval's signature.
 pub const APPROVE: &str = "bgctl-approve-v1";
@@ -35,6 +36,14 @@ pub struct Signer {
 
 /// Checks a signature against the allowed signers; the error says in words why it does not count.
 pub type Verify = dyn Fn(&Signed<'_>) -> Result<Signer, String>;
+
+/// The check against a team's allowed signers.
+pub fn trusting(signers: AllowedSigners) -> Rc<Verify> {
+    Rc::new(move |signed| {
+        let found = signers.check(None, signed.namespace, signed.message, signed.signature, signed.at);
+        found.map(|by| Signer { principal: by.principal, key: by.fingerprint }).map_err(|error| error.to_string())
+    })
+}
 
 /// What lies in the folder for a request.
 #[derive(Debug, PartialEq)]
@@ -165,4 +174,133 @@ fn safe(id: &str) -> String {
     let name: String =
         id.chars().map(|c| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '_' }).collect();
     name.trim_start_matches('.').to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{ApprovalRule, AtExpiry, Lane, StepRef};
+
+    fn rule(quorum: u32, own_run: bool) -> ApprovalRule {
+        ApprovalRule {
+            role: "release-managers".into(),
+            members: ["one@example.com", "two@example.com", "me@example.com"].map(String::from).into(),
+            quorum,
+            own_run,
+            within_s: 60,
+            at_expiry: AtExpiry::RollBack,
+        }
+    }
+
+    fn ask<'a>(rule: &'a ApprovalRule, by: &'a [String]) -> Approve<'a> {
+        Approve {
+            step: StepRef { lane: Lane::Forward, index: 0 },
+            id: "shift-100",
+            line: "shift web to BLUE 0 GREEN 100",
+            rule,
+            request: r#"{"step":"shift-100"}"#,
+            request_sha256: "",
+            expires: 0,
+            word: "100".into(),
+            users: String::new(),
+            evidence: Vec::new(),
+            by,
+        }
+    }
+
+    /// A folder with keys of a few people, signed by the real `ssh-keygen`.
+    struct Desk(tempfile::TempDir);
+
+    impl Desk {
+        fn keygen(&self, words: &[&str]) -> bool {
+            let run = std::process::Command::new("ssh-keygen").args(words).current_dir(self.0.path()).output();
+            run.is_ok_and(|output| output.status.success())
+        }
+
+        fn sign(&self, key: &str, namespace: &str, name: &str) {
+            let request = self.0.path().join("shift-100.request.json");
+            assert!(self.keygen(&["-Y", "sign", "-n", namespace, "-f", key, request.to_str().unwrap()]));
+            let made = request.with_extension("json.sig");
+            std::fs::rename(made, request.with_file_name(name)).unwrap();
+        }
+
+        fn trust(&self, who: &[(&str, &str)]) -> Inbox {
+            let mut text = String::new();
+            for (principal, key) in who {
+                let public = std::fs::read_to_string(self.0.path().join(format!("{key}.pub"))).unwrap();
+                text += &format!("{principal} {public}");
+            }
+            let verify = trusting(AllowedSigners::parse(&text).unwrap());
+            Inbox::new(self.0.path().to_path_buf(), verify, "me@example.com")
+        }
+    }
+
+    fn now() -> Timestamp {
+        "2026-11-20T03:00:00Z".parse().unwrap()
+    }
+
+    fn who(found: &Found) -> String {
+        match found {
+            Found::Decision(Decision::Granted(grant)) => format!("granted {}", grant.principal),
+            Found::Decision(Decision::Denied(grant)) => format!("denied {}", grant.principal),
+            Found::Nothing(remarks) => remarks.join(" / "),
+        }
+    }
+
+    #[test]
+    fn signatures_count_once_for_the_right_people_and_bytes() {
+        let desk = Desk(tempfile::tempdir().unwrap());
+        for key in ["one", "two", "me", "stranger"] {
+            assert!(desk.keygen(&["-q", "-t", "ed25519", "-N", "", "-C", key, "-f", key]), "ssh-keygen is needed");
+        }
+        let people =
+            [("one@example.com", "one"), ("two@example.com", "two"), ("me@example.com", "me"), ("x@y", "stranger")];
+        let inbox = desk.trust(&people[..3]);
+        let (one_of, two_of) = (rule(1, false), rule(2, false));
+        let sig = "shift-100.request.json.sig";
+        inbox.publish(&ask(&one_of, &[])).unwrap();
+        assert_eq!(inbox.look(&ask(&one_of, &[]), now()), Found::Nothing(vec![]));
+
+        desk.sign("one", APPROVE, sig);
+        assert_eq!(who(&inbox.look(&ask(&one_of, &[]), now())), "granted one@example.com");
+        // The same person a second time is nobody; another one is.
+        let by = ["one@example.com".to_string()];
+        assert_eq!(inbox.look(&ask(&two_of, &by), now()), Found::Nothing(vec![]));
+        desk.sign("two", APPROVE, "shift-100.request.json.two.sig");
+        assert_eq!(who(&inbox.look(&ask(&two_of, &by), now())), "granted two@example.com");
+        // One key in two names is one approval.
+        let shared = desk.trust(&[("one@example.com", "one"), ("two@example.com", "one")]);
+        std::fs::remove_file(desk.0.path().join("shift-100.request.json.two.sig")).unwrap();
+        assert_eq!(shared.look(&ask(&two_of, &by), now()), Found::Nothing(vec![]));
+
+        // A refusal closes the request, also beside an approval.
+        desk.sign("two", DENY, "shift-100.request.json.two.sig");
+        assert_eq!(who(&inbox.look(&ask(&one_of, &[]), now())), "denied two@example.com");
+        std::fs::remove_file(desk.0.path().join("shift-100.request.json.two.sig")).unwrap();
+
+        desk.sign("stranger", APPROVE, sig);
+        assert!(who(&inbox.look(&ask(&one_of, &[]), now())).contains("no allowed-signers"));
+        assert!(who(&desk.trust(&people).look(&ask(&one_of, &[]), now())).contains("does not hold the role"));
+        desk.sign("me", APPROVE, sig);
+        assert!(who(&inbox.look(&ask(&one_of, &[]), now())).contains("cannot approve"));
+        let own = rule(1, true);
+        assert_eq!(who(&inbox.look(&ask(&own, &[]), now())), "granted me@example.com");
+        desk.sign("one", "file", sig);
+        assert!(matches!(inbox.look(&ask(&one_of, &[]), now()), Found::Nothing(why) if why.len() == 1));
+
+        // Signed for another request.
+        desk.sign("one", APPROVE, sig);
+        let other = Approve { request: r#"{"step":"shift-101"}"#, ..ask(&one_of, &[]) };
+        assert!(matches!(inbox.look(&other, now()), Found::Nothing(why) if why.len() == 1));
+    }
+
+    #[test]
+    fn a_step_cannot_lead_out_of_the_folder() {
+        let verify: Rc<Verify> = Rc::new(|_| Err("no".into()));
+        let inbox = Inbox::new("/in".into(), verify, "me");
+        for id in ["../x", "/etc/passwd", "..", ".hidden", "a b'c"] {
+            assert_eq!(inbox.request_file(id).parent(), Some(Path::new("/in")), "{id}");
+        }
+        assert!(recipe(Path::new("/a b/x")).ends_with("'/a b/x'"));
+    }
 }

@@ -17,7 +17,7 @@ pub mod tty;
 pub use board::Board;
 pub use ci::Ci;
 pub use control::{Command, Control};
-pub use inbox::{APPROVE, DENY, Found, Inbox, Signed, Signer, Verify, recipe};
+pub use inbox::{APPROVE, DENY, Found, Inbox, Signed, Signer, Verify, recipe, trusting};
 pub use operator::{Operator, wish_is_open, wish_rollback};
 pub use pager::Pager;
 pub use terminal::Terminal;

@@ -108,3 +108,71 @@ fn channel(entry: &Value) -> Result<Channel, String> {
         _ => Err(format!("policy.page knows `slack`, `webhook` and `pagerduty`, not {entry}")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use async_trait::async_trait;
+
+    use super::*;
+    use crate::probes::{Response, WebError};
+    use crate::secret::Secret;
+
+    /// Answers by host and remembers what was sent.
+    #[derive(Default)]
+    struct Told(RefCell<Vec<(String, Value)>>);
+
+    #[async_trait(?Send)]
+    impl Web for Told {
+        async fn exchange(&self, request: Request) -> Result<Response, WebError> {
+            let body = serde_json::from_slice(&request.body).unwrap();
+            self.0.borrow_mut().push((request.url.clone(), body));
+            match request.url.as_str() {
+                url if url.contains("down") => Err(WebError { what: format!("refused by {url}"), timed_out: false }),
+                url if url.contains("angry") => {
+                    Ok(Response { status: 403, body: b"no_team".into(), ..Response::default() })
+                }
+                _ => Ok(Response { status: 202, body: br#"{"dedup_key":"k"}"#.into(), ..Response::default() }),
+            }
+        }
+    }
+
+    fn page(channels: &[Value]) -> (bool, String, Vec<(String, Value)>) {
+        let web = Rc::new(Told::default());
+        let secret = ("${env:HOOK}".to_string(), Secret::new("https://down.test/T000/secret-path"));
+        let key = ("${env:KEY}".to_string(), Secret::new("routing-key-1"));
+        let secrets = Secrets::new([secret, key].into());
+        let pager = Pager::new(channels, secrets, web.clone(), "bot production k7f").unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let (taken, line) = runtime.block_on(pager.page("halted. Users: BLUE 50 GREEN 50"));
+        (taken, line, web.0.take())
+    }
+
+    #[test]
+    fn the_next_channel_is_tried_and_no_secret_is_said() {
+        let (taken, line, sent) = page(&[json!({ "slack": "${env:HOOK}" }), json!({ "pagerduty": "${env:KEY}" })]);
+        assert!(taken, "{line}");
+        assert!(line.starts_with("pagerduty took the page (k), after slack"), "{line}");
+        assert!(!line.contains("secret-path") && !line.contains("routing-key"), "{line}");
+        assert_eq!(sent[1].1["routing_key"], "routing-key-1");
+        assert_eq!(sent[1].1["payload"]["severity"], "critical");
+        assert!(sent[1].1["payload"]["summary"].as_str().unwrap().contains("BLUE 50 GREEN 50"));
+    }
+
+    #[test]
+    fn where_nobody_is_reached_that_is_said() {
+        let (taken, line, _) = page(&[json!({ "webhook": "https://angry.test/" })]);
+        assert_eq!((taken, line.as_str()), (false, "webhook answered 403 no_team"));
+        let (taken, line, sent) = page(&[]);
+        assert!(!taken && line.contains("declares nobody") && sent.is_empty());
+    }
+
+    #[test]
+    fn an_unknown_channel_is_an_error() {
+        let web = Rc::new(Told::default());
+        for entry in [json!("slack"), json!({ "email": "x" }), json!({ "slack": "a", "webhook": "b" })] {
+            assert!(Pager::new(&[entry], Secrets::default(), web.clone(), "x").is_err());
+        }
+    }
+}

@@ -317,7 +317,9 @@ impl Probe {
         let (age, scrapes) = tokio::join!(prometheus.ask(&age), prometheus.ask(&scrapes));
         let (age, scrapes) = (age?, scrapes?);
         let label = &self.gate.label;
-        for color in Color::BOTH {
+        // Blue's data matters only to a gate that compares with it.
+        let needed = |color: &Color| *color == Color::Green || self.gate.versus_blue.is_some();
+        for color in Color::BOTH.into_iter().filter(needed) {
             let (Some(age), count) = (age.of(color, label)?, scrapes.of(color, label)?.unwrap_or(0.0)) else {
                 if color == Color::Green {
                     return Err(Gap::Unknown(format!("no data of green (nothing has {label}=\"green\")")));

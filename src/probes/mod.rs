@@ -7,6 +7,7 @@ pub mod gate;
 pub mod http;
 pub mod prometheus;
 pub mod promql;
+pub mod slack;
 
 use std::time::Duration;
 

@@ -36,13 +36,13 @@ pub struct Closing {
 /// Puts the last block together.
 pub fn close(story: &Story, rest: &Rest) -> Closing {
     let mut block = Block(vec![String::new(), headline(story, rest)]);
-    let split = story.only().is_none();
-    if rest.users.is_some() || split {
-        block.row("users", &users(story, rest));
-    }
-    if rest.outcome != RunOutcome::Completed {
-        if let Some(why) = &story.why {
-            block.row("why", why);
+    block.row("users", &users(story, rest));
+    if let Some(why) = story.why.as_ref().filter(|_| rest.outcome != RunOutcome::Completed) {
+        block.row("why", why);
+        if let Some((RunOutcome::Halted, line)) = &story.outcome
+            && !why.contains(line.as_str())
+        {
+            block.row("halted by", line);
         }
     }
     if let Some((delivered, line)) = &story.paged {
@@ -51,8 +51,10 @@ pub fn close(story: &Story, rest: &Rest) -> Closing {
     if let Some(kept) = kept(story, rest.outcome) {
         block.row("kept", &kept);
     }
-    for (n, next) in next(story, rest.outcome).iter().enumerate() {
-        block.row(if n == 0 { "next" } else { "" }, next);
+    let commands = next(story, rest.outcome);
+    let widest = commands.iter().map(|(command, _)| command.chars().count()).max().unwrap_or(0);
+    for (n, (command, what)) in commands.iter().enumerate() {
+        block.row(if n == 0 { "next" } else { "" }, &format!("{command:<widest$}  {what}"));
     }
     if matches!(rest.outcome, RunOutcome::Halted | RunOutcome::Holding) && !rest.native.is_empty() {
         block.0.push("  or, without bgctl:".into());
@@ -125,29 +127,29 @@ fn kept(story: &Story, outcome: RunOutcome) -> Option<String> {
     }
 }
 
-fn next(story: &Story, outcome: RunOutcome) -> Vec<String> {
-    let run = &story.about.run;
+/// Commands, best first, and what each is good for.
+fn next(story: &Story, outcome: RunOutcome) -> Vec<(String, &'static str)> {
+    let run = story.about.short();
     let runbook = &story.about.plan.runbook;
-    let row = |command: String, what: &str| format!("{command:<44} {what}");
     match outcome {
         RunOutcome::Completed => vec![
-            row(format!("bgctl audit verify {run}"), "check the signed log"),
-            row(format!("bgctl rollback {run}"), "everyone back to BLUE"),
+            (format!("bgctl audit verify {run}"), "check the signed log"),
+            (format!("bgctl rollback {run}"), "everyone back to BLUE"),
         ],
-        RunOutcome::NoChanges => vec![row("bgctl status".into(), "what is live")],
+        RunOutcome::NoChanges => vec![("bgctl status".into(), "what is live")],
         RunOutcome::RolledBack | RunOutcome::Stopped => vec![
-            row(format!("bgctl show {run}"), "what happened, step by step"),
-            row(format!("bgctl plan {runbook}"), "a new plan, once the cause is mended"),
+            (format!("bgctl show {run}"), "what happened, step by step"),
+            (format!("bgctl plan {runbook}"), "a new plan, once it is mended"),
         ],
-        RunOutcome::Refused => vec![row(format!("bgctl plan {runbook}"), "once the cause is mended")],
+        RunOutcome::Refused => vec![(format!("bgctl plan {runbook}"), "once the cause is mended")],
         RunOutcome::Holding => vec![
-            row(format!("bgctl rollback {run}"), "everyone back to BLUE, one call a route"),
-            row(format!("bgctl resume {run}"), "go on; reads everything again first"),
+            (format!("bgctl rollback {run}"), "everyone back to BLUE, one call a route"),
+            (format!("bgctl resume {run}"), "go on; reads everything again first"),
         ],
         RunOutcome::Halted => vec![
-            row(format!("bgctl rollback {run}"), "everyone back to BLUE"),
-            row(format!("bgctl show {run}"), "what happened, step by step"),
+            (format!("bgctl rollback {run}"), "everyone back to BLUE"),
+            (format!("bgctl show {run}"), "what happened, step by step"),
         ],
-        RunOutcome::Waiting => vec![row(format!("bgctl resume {run}"), "once the approval is signed")],
+        RunOutcome::Waiting => vec![(format!("bgctl resume {run}"), "once the approval is signed")],
     }
 }

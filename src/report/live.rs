@@ -24,6 +24,10 @@ use crate::world::Progress;
 /// How often the ages and bars move.
 const TICK: Duration = Duration::from_millis(250);
 
+/// How a command without bgctl is indented in the closing block, and where the texts of its rows begin.
+const NATIVE: &str = "     ";
+const COLUMN: usize = 13;
+
 /// The width of the terminal at this moment, in columns.
 pub type Width = Arc<dyn Fn() -> u16 + Send + Sync>;
 
@@ -76,7 +80,8 @@ impl Live {
         {
             let inner = live.0.borrow();
             let about = &inner.story.about;
-            inner.permanent(&ink.text(&format!("{} · run {} · times UTC", about.headline(), about.run)));
+            inner.permanent(&ink.text(&about.headline()));
+            inner.permanent(&ink.text(&format!("run {} by {} · times UTC", about.run, about.by)));
         }
         live
     }
@@ -197,12 +202,31 @@ impl Reporter for Live {
         let mut inner = self.0.borrow_mut();
         inner.bar.finish_and_clear();
         inner.closed = true;
+        let width = usize::from((inner.width)()).clamp(20, 100) - 1;
         for (n, line) in closing.lines.iter().enumerate() {
-            let line = inner.ink.text(line);
-            let line = if n == 1 { inner.ink.bold(&line) } else { line };
-            inner.screen.plain(&line);
+            let flat = Ink { color: false, ..inner.ink }.text(line);
+            // A command is copied as one line, however long it is; the terminal breaks it without harm.
+            let parts = if flat.starts_with(NATIVE) { vec![flat] } else { hanging(&flat, width) };
+            for part in parts {
+                let part = inner.ink.text(&part);
+                inner.screen.plain(&if n == 1 { inner.ink.bold(&part) } else { part });
+            }
         }
     }
+}
+
+/// A row of the closing block in lines that fit, with its text kept in its column.
+fn hanging(line: &str, width: usize) -> Vec<String> {
+    if console::measure_text_width(line) <= width {
+        return vec![line.to_string()];
+    }
+    let (head, text) = match line.char_indices().nth(COLUMN) {
+        Some((at, _)) if line.starts_with("  ") => line.split_at(at),
+        _ => return wrap(line, width),
+    };
+    let parts = wrap(text, width.saturating_sub(COLUMN));
+    let indent = " ".repeat(COLUMN);
+    parts.iter().enumerate().map(|(n, part)| format!("{}{part}", if n == 0 { head } else { &indent })).collect()
 }
 
 /// The terminal as indicatif draws on it: cursor movements collected, and written in one go, so nothing flickers.

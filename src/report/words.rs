@@ -42,7 +42,8 @@ fn event_sentence(event: &Event) -> Sentence {
     match event {
         Event::Armed { checks, approvals_ahead, .. } => {
             let ahead = if *approvals_ahead { ", approvals are collected before the first move" } else { "" };
-            say(Mark::Done, "preflight", format!("{} checks passed, rollback armed{ahead}", checks.len()))
+            let s = if checks.len() == 1 { "" } else { "s" };
+            say(Mark::Done, "preflight", format!("{} check{s} passed, rollback armed{ahead}", checks.len()))
         }
         Event::Refused { why } => say(Mark::Failed, "preflight", why.clone()),
         Event::ApprovalRequested { id, request, expires, .. } => say(Mark::Working, id, wanted(request, *expires)),

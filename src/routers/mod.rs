@@ -171,14 +171,17 @@ pub struct AwsAccess {
     pub keys: Option<(String, Secret)>,
 }
 
+/// A route that is ready to be asked, or all mistakes in its settings.
+pub type Opened<R> = Result<Rc<R>, Vec<Mistake>>;
+
 /// A kind of router: its name in YAML, its settings, and how one is opened.
 pub struct Kind {
     pub name: &'static str,
     /// JSON Schema of the settings.
     pub schema: fn(&mut schemars::SchemaGenerator) -> schemars::Schema,
     /// Opens the reading side, or names every mistake in the settings. Asks nothing of the provider yet.
-    pub view: fn(&Value, &Access) -> Result<Rc<dyn RouteView>, Vec<Mistake>>,
-    pub open: fn(&Value, &Access) -> Result<Rc<dyn TrafficRouter>, Vec<Mistake>>,
+    pub view: fn(&Value, &Access) -> Opened<dyn RouteView>,
+    pub open: fn(&Value, &Access) -> Opened<dyn TrafficRouter>,
 }
 
 /// Every kind of router.

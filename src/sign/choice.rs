@@ -60,14 +60,26 @@ impl Chosen {
     /// One line for people.
     pub fn line(&self) -> String {
         match self {
-            Chosen::File(path) => match file::read_public(&file::public_path(path)) {
-                Ok(key) => format!("{} {} ({})", key.short_kind(), key.fingerprint(), path.display()),
-                Err(_) => path.display().to_string(),
+            Chosen::File(path) => match self.public() {
+                Ok(Some(key)) => format!("{} {} ({})", key.short_kind(), key.fingerprint(), path.display()),
+                _ => path.display().to_string(),
             },
             Chosen::Agent { key, comment, .. } => {
                 format!("{} {} (ssh-agent, {comment})", key.short_kind(), key.fingerprint())
             }
             Chosen::Shared(path) => format!("shared key {} (proves no person)", path.display()),
+        }
+    }
+
+    /// Its public key, as far as that can be known without a passphrase; nothing for a shared key.
+    pub fn public(&self) -> Result<Option<PublicKey>, SignError> {
+        match self {
+            Chosen::File(path) => match file::read_public(&file::public_path(path)) {
+                Ok(key) => Ok(Some(key)),
+                Err(_) => file::public_part(path).map(Some),
+            },
+            Chosen::Agent { key, .. } => Ok(Some(key.clone())),
+            Chosen::Shared(_) => Ok(None),
         }
     }
 
@@ -117,12 +129,12 @@ pub fn choose(looks: &[Look]) -> Result<&Chosen, Refusal> {
             Found::Key(chosen) => return Ok(chosen),
             Found::Unusable(why) if look.place != "ssh-agent" => {
                 let headline = format!("the signing key of {} cannot be used", look.place);
-                return Err(Refusal::new(Kind::Denied, "BG0221", headline).cause(why.clone()).next("bgctl keys"));
+                return Err(Refusal::new(Kind::Denied, "BG0423", headline).cause(why.clone()).next("bgctl keys"));
             }
             _ => {}
         }
     }
-    let mut refusal = Refusal::new(Kind::Denied, "BG0222", "no key to sign this run with");
+    let mut refusal = Refusal::new(Kind::Denied, "BG0422", "no key to sign this run with");
     for look in looks {
         if let Found::Nothing(why) | Found::Unusable(why) = &look.found {
             refusal = refusal.cause(format!("{}: {why}", look.place));

@@ -2,7 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use ssh_key::private::{Ed25519Keypair, KeypairData};
@@ -97,6 +97,18 @@ pub fn read_public(path: &Path) -> Result<PublicKey, SignError> {
     PublicKey::from_line(&text).map_err(|e: SigError| SignError::Unusable { path: name, why: e.to_string() })
 }
 
+/// The public part of a private key file: it stands there in the clear also where a passphrase guards the rest.
+pub fn public_part(path: &Path) -> Result<PublicKey, SignError> {
+    let name = path.display().to_string();
+    let text =
+        fs::read_to_string(path).map_err(|e| SignError::Unreadable { path: name.clone(), why: e.to_string() })?;
+    let text = Zeroizing::new(text);
+    let unusable = |why: String| SignError::Unusable { path: name.clone(), why };
+    let key = PrivateKey::from_openssh(&*text).map_err(|e| unusable(e.to_string()))?;
+    let blob = key.public_key().to_bytes().map_err(|e| unusable(e.to_string()))?;
+    PublicKey::from_blob(&blob).map_err(|e| unusable(e.to_string()))
+}
+
 /// Makes an Ed25519 key: the private part 0600 at `path`, the public part beside it. Neither may exist.
 pub fn create(path: &Path, comment: &str) -> Result<PublicKey, SignError> {
     let name = path.display().to_string();
@@ -109,12 +121,13 @@ pub fn create(path: &Path, comment: &str) -> Result<PublicKey, SignError> {
     let blob = private.public_key().to_bytes().map_err(unusable)?;
     let public =
         PublicKey::from_blob(&blob).map_err(|e| SignError::Unusable { path: name.clone(), why: e.to_string() })?;
-    let beside = public_path(path);
-    if beside.exists() {
-        return Err(SignError::Exists { path: beside.display().to_string() });
+    for taken in [path.to_path_buf(), public_path(path)] {
+        if taken.exists() {
+            return Err(SignError::Exists { path: taken.display().to_string() });
+        }
     }
     write_new(path, 0o600, private.to_openssh(LineEnding::LF).map_err(unusable)?.as_bytes())?;
-    write_new(&beside, 0o644, format!("{} {comment}\n", public.line()).as_bytes())?;
+    write_new(&public_path(path), 0o644, format!("{} {comment}\n", public.line()).as_bytes())?;
     Ok(public)
 }
 
@@ -142,7 +155,7 @@ fn write_new(path: &Path, mode: u32, bytes: &[u8]) -> Result<(), SignError> {
         _ => SignError::Unreadable { path: name.clone(), why: e.to_string() },
     };
     if let Some(dir) = path.parent() {
-        fs::create_dir_all(dir).map_err(failed)?;
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
     }
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path).map_err(failed)?;
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed)

@@ -3,6 +3,10 @@
 //! Standing in the file means that a key belongs to a person and may sign for a purpose; it gives nobody a role.
 
 use std::fmt;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
@@ -99,6 +103,11 @@ impl AllowedSigners {
         found.sort_unstable();
         found.dedup();
         found
+    }
+
+    /// Whether the key with this fingerprint is in the file.
+    pub fn knows(&self, fingerprint: &str) -> bool {
+        self.lines.iter().any(|line| line.key.fingerprint() == fingerprint)
     }
 
     /// The keys that stand under a principal.
@@ -297,6 +306,28 @@ fn time(text: &str) -> Result<Timestamp, String> {
 /// A line for such a file that lets a key sign for bgctl and nothing else.
 pub fn line(principal: &str, public: &str) -> String {
     format!("{principal} namespaces=\"bgctl-*\" {public}\n")
+}
+
+/// Adds a key to a file of this machine, once; says whether it was new.
+///
+/// # Errors
+///
+/// The file cannot be read or written, or a line of it cannot be read.
+pub fn remember(path: &Path, principal: &str, key: &PublicKey) -> io::Result<bool> {
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(error),
+    };
+    let known = AllowedSigners::parse(&text).map_err(|bad| io::Error::new(io::ErrorKind::InvalidData, bad))?;
+    if known.keys(principal).contains(&key) {
+        return Ok(false);
+    }
+    let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+    let start = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
+    file.write_all(format!("{start}{}", line(principal, &key.line())).as_bytes())?;
+    file.sync_all()?;
+    Ok(true)
 }
 
 impl fmt::Display for Signed {

@@ -143,13 +143,13 @@ fn rule(probe: &Probe) -> Rule {
 }
 
 /// The fewest requests a pass can rest on, where the runbook does not say. No bad request among n shows a rate under
-/// 3 / n; a quantile needs one request beyond it.
+/// 3 / n; a quantile of fewer than 30 jumps with every one of them.
 fn fewest(probe: &Probe, bound: Bound) -> u64 {
     let needed = match (probe.is_share(), probe.quantile(), bound) {
         (true, _, Bound::Max(limit)) if limit > 0.0 => 3.0 / limit,
         (true, _, Bound::Min(limit)) if limit < 1.0 => 3.0 / (1.0 - limit),
         (true, ..) => 100.0,
-        (false, Some(q), _) => 1.0 / (1.0 - q),
+        (false, Some(_), _) => 30.0,
         (false, None, _) => 0.0,
     };
     if probe.counts_requests() { needed.clamp(0.0, 10_000.0).round() as u64 } else { 0 }

@@ -5,6 +5,7 @@
 
 mod announce;
 mod bake;
+mod checks;
 mod command;
 mod drain;
 mod gates;

@@ -1,19 +1,27 @@
 //! `smoke`: synthetic checks straight against one stack. A status of 200 proves nothing: every check looks at content.
 
-use super::{Facts, GRACE, Kind, Mistake, Review, settings};
-use crate::plan::{Plan, Resume};
+use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::plan::Color;
+use super::checks::Suite;
+use super::{Facts, GRACE, Kind, Mistake, Review, Step, settings};
+use crate::plan::{Color, Plan, Resume};
+use crate::probes::Request;
+use crate::run::{Cause, Evidence, Outcome, Verdict};
 use crate::scalar::Duration;
+use crate::world::{Progress, Scribe, World};
 
 pub const KIND: Kind = Kind {
     name: "smoke",
     schema: |generator| generator.subschema_for::<Smoke>(),
     facts,
-    build: |_, _| anyhow::bail!("`smoke` cannot be run yet"),
+    build: |step, plan| {
+        let smoke = Smoke::deserialize(&step.config)?;
+        let suite = Suite::new(&smoke, plan);
+        Ok(Box::new(Testing { id: step.id.clone(), smoke, suite }))
+    },
 };
 
 /// Checks one stack before users reach it.
@@ -31,9 +39,6 @@ pub struct Smoke {
     /// Where the stack tells its version and colour, for the `version` check.
     #[serde(default = "version_path")]
     pub version_path: String,
-    /// A workspace the bot is really installed in; the checks that reach a handler are sent in its name.
-    #[serde(default = "team_id")]
-    pub team_id: String,
     /// The longest one check may take; Slack itself waits 3 s.
     #[serde(default = "within")]
     pub within: Duration,
@@ -88,10 +93,6 @@ fn version_path() -> String {
     "/version".into()
 }
 
-fn team_id() -> String {
-    "TBGCTLSMOKE".into()
-}
-
 fn within() -> Duration {
     Duration::seconds(5)
 }
@@ -144,7 +145,7 @@ fn facts(config: &Value, plan: &Plan) -> Result<Facts, Vec<Mistake>> {
 }
 
 impl Check {
-    fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Check::Version => "version",
             Check::Signature => "signature",
@@ -160,5 +161,103 @@ impl Check {
 
     fn needs_slack(self) -> bool {
         self != Check::Version
+    }
+}
+
+/// One thing that was checked, and what came of it.
+pub struct Finding {
+    /// `P3`, `N1`, …: the names of the suite, as `bgctl explain smoke` lists them.
+    pub check: String,
+    pub verdict: Verdict,
+    pub ms: u64,
+    pub line: String,
+    /// No answer was had, so trying again can help.
+    pub silent: bool,
+}
+
+impl Finding {
+    pub fn new(check: impl Into<String>, pass: bool, ms: u64, line: impl Into<String>) -> Self {
+        let verdict = if pass { Verdict::Pass } else { Verdict::Fail };
+        Finding { check: check.into(), verdict, ms, line: line.into(), silent: false }
+    }
+}
+
+struct Testing {
+    id: String,
+    smoke: Smoke,
+    suite: Suite,
+}
+
+#[async_trait(?Send)]
+impl Step for Testing {
+    async fn execute(&self, world: &World, scribe: &dyn Scribe) -> Outcome {
+        let suite = self.suite.open(world);
+        let of = (self.smoke.checks.len() + self.smoke.expect.len()) as u64;
+        let mut findings = Vec::new();
+        let keep = |new: Vec<Finding>, all: &mut Vec<Finding>| {
+            for mut finding in new {
+                finding.line = world.secrets.mask(&finding.line);
+                scribe.observed(Evidence::CheckDone {
+                    step: self.id.clone(),
+                    check: finding.check.clone(),
+                    verdict: finding.verdict,
+                    ms: finding.ms,
+                    line: finding.line.clone(),
+                });
+                all.push(finding);
+            }
+        };
+        // All of them, also after a failure: a person wants the whole picture, and nobody waits on green yet.
+        for (done, check) in self.smoke.checks.iter().enumerate() {
+            scribe.progress(Progress { done: done as u64, of, line: check.name().into() });
+            keep(suite.run(*check).await, &mut findings);
+        }
+        for (done, expect) in self.smoke.expect.iter().enumerate() {
+            scribe.progress(Progress { done: (self.smoke.checks.len() + done) as u64, of, line: expect.path.clone() });
+            keep(vec![self.page(world, expect).await], &mut findings);
+        }
+        let bad: Vec<&Finding> = findings.iter().filter(|f| f.verdict != Verdict::Pass).collect();
+        let Some(first) = bad.first() else {
+            let (count, stack) = (findings.len(), self.smoke.stack);
+            return Outcome::done(format!("{count} of {count} checks of {stack} passed"));
+        };
+        let line = format!(
+            "{} of {} checks of {} did not pass; {}: {}",
+            bad.len(),
+            findings.len(),
+            self.smoke.stack,
+            first.check,
+            first.line
+        );
+        let retry = bad.iter().any(|f| f.silent);
+        Outcome::Failed { line, cause: Cause::Gate, moved: false, retry, facts: Value::Null }
+    }
+}
+
+impl Testing {
+    async fn page(&self, world: &World, expect: &Expect) -> Finding {
+        let url = super::address(&world.secrets.resolve(self.suite.url()), &expect.path);
+        let path = &expect.path;
+        let answer = match world.web.exchange(Request::get(url, self.smoke.within.time)).await {
+            Ok(answer) => answer,
+            Err(e) => return Finding { silent: true, ..Finding::new(path, false, 0, e.what) },
+        };
+        let ms = answer.time.as_millis() as u64;
+        let wrong = |line: String| Finding::new(path, false, ms, line);
+        if answer.status != expect.status {
+            return wrong(format!("status {}, not {}", answer.status, expect.status));
+        }
+        if let Some((name, value)) = expect.header.as_deref().and_then(|h| h.split_once(':')) {
+            let (name, value) = (name.trim(), value.trim());
+            match answer.header(name) {
+                Some(found) if found == value => {}
+                Some(found) => return wrong(format!("`{name}` is `{found}`, not `{value}`")),
+                None => return wrong(format!("there is no header `{name}`")),
+            }
+        }
+        match &expect.contains {
+            Some(text) if !answer.text().contains(text.as_str()) => wrong(format!("the page does not hold `{text}`")),
+            _ => Finding::new(path, true, ms, format!("status {} and everything expected", answer.status)),
+        }
     }
 }

@@ -2,6 +2,8 @@
 
 mod approvals;
 mod attacks;
+#[path = "../common/mod.rs"]
+mod common;
 mod faults;
 mod interop;
 mod keys;

@@ -8,6 +8,7 @@
 pub mod elbv2;
 #[cfg(feature = "aws")]
 pub mod moto;
+pub mod scripted;
 
 use std::path::{Path, PathBuf};
 

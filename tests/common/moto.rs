@@ -15,14 +15,21 @@ pub const REGION: &str = "us-east-1";
 /// A running moto server; ended with the value.
 pub struct Moto {
     child: Child,
-    pub url: String,
-    aws: PathBuf,
+    api: Api,
 }
 
 impl Drop for Moto {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+impl std::ops::Deref for Moto {
+    type Target = Api;
+
+    fn deref(&self) -> &Api {
+        &self.api
     }
 }
 
@@ -38,7 +45,8 @@ impl Moto {
             .stderr(Stdio::null())
             .spawn()
             .expect("moto starts");
-        let moto = Moto { child, url: format!("http://127.0.0.1:{port}"), aws };
+        let url = format!("http://127.0.0.1:{port}");
+        let moto = Moto { child, api: Api { url, id: "AKIAEXAMPLE".into(), secret: "secret".into(), aws } };
         for _ in 0..600 {
             if reqwest::get(format!("{}/moto-api/", moto.url)).await.is_ok() {
                 return Some(moto);
@@ -47,10 +55,20 @@ impl Moto {
         }
         panic!("moto did not answer within 30 s");
     }
+}
 
+/// An endpoint that speaks AWS's protocols, and two ways to ask it that are not bgctl's.
+pub struct Api {
+    pub url: String,
+    pub id: String,
+    pub secret: String,
+    pub aws: PathBuf,
+}
+
+impl Api {
     /// Access with keys; any will do unless moto checks them.
     pub fn access(&self) -> Access {
-        self.access_with("AKIAEXAMPLE", "secret")
+        self.access_with(&self.id, &self.secret)
     }
 
     pub fn access_with(&self, id: &str, secret: &str) -> Access {
@@ -61,7 +79,8 @@ impl Moto {
     /// One call of the query protocol, unsigned; returns the XML.
     pub async fn query(&self, service: &str, form: &[(&str, &str)]) -> String {
         let scope = format!(
-            "AWS4-HMAC-SHA256 Credential=x/20260101/{REGION}/{service}/aws4_request, SignedHeaders=host, Signature=0"
+            "AWS4-HMAC-SHA256 Credential={}/20260101/{REGION}/{service}/aws4_request, SignedHeaders=host, Signature=0",
+            self.id
         );
         let request = reqwest::Client::new().post(&self.url).header("authorization", scope).form(form);
         let answer = request.send().await.expect("moto answers");
@@ -86,8 +105,8 @@ impl Moto {
     pub fn env(&self) -> Vec<(&'static str, String)> {
         vec![
             ("AWS_ENDPOINT_URL", self.url.clone()),
-            ("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE".into()),
-            ("AWS_SECRET_ACCESS_KEY", "secret".into()),
+            ("AWS_ACCESS_KEY_ID", self.id.clone()),
+            ("AWS_SECRET_ACCESS_KEY", self.secret.clone()),
             ("AWS_DEFAULT_REGION", REGION.into()),
             ("AWS_EC2_METADATA_DISABLED", "true".into()),
             ("AWS_PAGER", String::new()),
@@ -104,7 +123,7 @@ impl Moto {
 
 /// A test that needs a real server may poll with a deadline.
 #[expect(clippy::disallowed_methods, reason = "polling a real server")]
-async fn pause() {
+pub async fn pause() {
     tokio::time::sleep(Duration::from_millis(50)).await;
 }
 

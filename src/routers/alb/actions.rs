@@ -175,7 +175,7 @@ mod tests {
     fn a_single_group_in_every_shape_is_all_users() {
         let groups = groups();
         let bare = Action::builder().r#type(ActionTypeEnum::Forward).target_group_arn(groups.green.as_str()).build();
-        assert_eq!(read(&[bare.clone()], &groups).unwrap().split, Split::ALL_GREEN);
+        assert_eq!(read(std::slice::from_ref(&bare), &groups).unwrap().split, Split::ALL_GREEN);
         let mut both = rule(&[(Color::Green, 1)], None, false);
         both[0].target_group_arn = bare.target_group_arn.clone();
         let seen = read(&both, &groups).unwrap();

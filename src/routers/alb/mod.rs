@@ -8,10 +8,12 @@
 mod actions;
 mod arn;
 mod errors;
+mod found;
 mod health;
 mod settings;
 mod way_back;
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -20,7 +22,7 @@ use aws_sdk_elasticloadbalancingv2::config::ProvideCredentials;
 use aws_sdk_elasticloadbalancingv2::config::http::HttpResponse;
 use aws_sdk_elasticloadbalancingv2::config::retry::RetryConfig;
 use aws_sdk_elasticloadbalancingv2::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_elasticloadbalancingv2::types::{Action, Tag};
+use aws_sdk_elasticloadbalancingv2::types::Tag;
 use aws_sdk_elasticloadbalancingv2::{Client, config};
 use serde_json::{Value, json};
 
@@ -31,8 +33,9 @@ use super::{
 use crate::clock::{Clock, SystemClock};
 use crate::diag::Mistake;
 use crate::plan::{Color, Split};
-use actions::{MOST, Seen};
+use actions::MOST;
 use errors::{Question, explain};
+use found::Writes;
 use settings::{Place, Settings};
 
 /// The row of [`super::KINDS`].
@@ -61,28 +64,23 @@ const CONTROLLERS: [(&str, &str); 6] = [
 pub struct Alb {
     aws: Aws,
     settings: Settings,
+    wrote: Cell<Option<Wrote>>,
 }
 
-/// The actions as they stand now, and the call that can change them.
-struct Found {
-    actions: Vec<Action>,
-    seen: Seen,
-    /// The rule or listener that is written to.
-    writes: Writes,
-    attempts: Vec<Option<String>>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Writes {
-    Rule(String),
-    Listener(String),
+/// Our own last write, answered or not.
+#[derive(Clone, Copy, Debug)]
+struct Wrote {
+    /// What stood there before it.
+    before: Split,
+    /// When it was sent.
+    at: Duration,
 }
 
 impl Alb {
     /// Checks the settings; asks nobody.
     pub fn new(value: &Value, access: &Access) -> Result<Self, Vec<Mistake>> {
         let settings = Settings::read(value)?;
-        Ok(Alb { aws: Aws::new(&settings.place.arn().region, &access.aws), settings })
+        Ok(Alb { aws: Aws::new(&settings.place.arn().region, &access.aws), settings, wrote: Cell::new(None) })
     }
 
     async fn reads(&self) -> Client {
@@ -109,80 +107,20 @@ impl Alb {
         explain(&self.aws, Question { action, place, writes }, attempts, &error)
     }
 
+    /// The error of a write. One that was certainly not applied leaves nothing to wait for.
+    fn failed<E>(&self, action: &str, place: &str, attempts: &Attempts, error: SdkError<E, HttpResponse>) -> RouterError
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        let error = self.explain(action, place, attempts, error);
+        if !error.moved {
+            self.wrote.set(None);
+        }
+        error
+    }
+
     fn refuse(&self, kind: Trouble, what: impl std::fmt::Display) -> RouterError {
         RouterError::new(kind, format!("`{}` {what}", self.settings.place.arn()))
-    }
-
-    /// Reads the actions: those of a rule from the rule, those of a default rule from its listener, where alone they can
-    /// be changed.
-    async fn look(&self) -> Result<Found, RouterError> {
-        let client = self.reads().await;
-        let mut repeats = Vec::new();
-        let listener = match &self.settings.place {
-            Place::Listener(arn) => arn.to_string(),
-            Place::Rule(arn) => {
-                let attempts = Attempts::default();
-                let asked = client.describe_rules().rule_arns(arn.as_str()).customize().interceptor(attempts.clone());
-                let answer =
-                    asked.send().await.map_err(|e| self.explain("DescribeRules", arn.as_str(), &attempts, e))?;
-                repeats.push(attempts.remark("DescribeRules"));
-                let rule = answer.rules().iter().find(|r| r.rule_arn() == Some(arn.as_str()));
-                let rule =
-                    rule.ok_or_else(|| self.refuse(Trouble::NotFound, "is not in the answer of DescribeRules"))?;
-                if rule.is_default() != Some(true) {
-                    return self.found(rule.actions().to_vec(), Writes::Rule(arn.to_string()), repeats);
-                }
-                arn.listener()
-            }
-        };
-        let attempts = Attempts::default();
-        let asked = client.describe_listeners().listener_arns(&listener).customize().interceptor(attempts.clone());
-        let answer = asked.send().await.map_err(|e| self.explain("DescribeListeners", &listener, &attempts, e))?;
-        repeats.push(attempts.remark("DescribeListeners"));
-        let found = answer.listeners().iter().find(|l| l.listener_arn() == Some(listener.as_str()));
-        let found = found.ok_or_else(|| self.refuse(Trouble::NotFound, "is not in the answer of DescribeListeners"))?;
-        self.found(found.default_actions().to_vec(), Writes::Listener(listener), repeats)
-    }
-
-    fn found(&self, actions: Vec<Action>, writes: Writes, attempts: Vec<Option<String>>) -> Result<Found, RouterError> {
-        let seen = actions::read(&actions, &self.settings.groups).map_err(|why| {
-            let cure = format!(
-                "the rule must forward to `{}` and `{}` and to nothing else",
-                self.settings.groups.blue, self.settings.groups.green
-            );
-            self.refuse(Trouble::Invalid, why).cure(cure)
-        })?;
-        Ok(Found { actions, seen, writes, attempts })
-    }
-
-    fn remarks(&self, found: &Found) -> Vec<String> {
-        let mut remarks: Vec<String> = found.attempts.iter().flatten().cloned().collect();
-        if let Some(seconds) = found.seen.sticky {
-            remarks.push(format!(
-                "group stickiness {seconds} s: a user stays on one side until away for that long, whatever the weights; \
-                 going back to blue takes green out of the rule"
-            ));
-        }
-        if found.seen.split == (Split { blue: 0, green: 0 }) {
-            remarks.push("all weights are 0: AWS does not say where users go then".into());
-        }
-        for (listed, group) in [
-            (found.seen.blue_listed, &self.settings.groups.blue),
-            (found.seen.green_listed, &self.settings.groups.green),
-        ] {
-            if !listed {
-                remarks.push(format!(
-                    "`{}` is not in the rule, so its health is `unused` until it is there with weight 0",
-                    group.name()
-                ));
-            }
-        }
-        for action in &found.actions {
-            if let Some(kind) = action.r#type().filter(|t| t.as_str() != "forward") {
-                remarks.push(format!("the rule's `{}` action is kept", kind.as_str()));
-            }
-        }
-        remarks
     }
 
     /// The existing target group whose name is nearest, for a message.
@@ -299,35 +237,7 @@ impl RouteView for Alb {
     }
 
     fn native_way_back(&self, route: &str, reading: &Reading) -> NativeWayBack {
-        let exact = &reading.exact;
-        let mut actions = exact["actions"].clone();
-        let mut files = Vec::new();
-        let pretty = |value: &Value| format!("{value:#}\n");
-        // On a sticky rule the exact state would leave users with a cookie on green, so they come back first.
-        if let (false, Some(only)) = (exact["sticky"].is_null(), reading.split.only()) {
-            files.push((format!("{route}-exact.json"), pretty(&actions)));
-            let group = self.settings.groups.of(only).as_str();
-            for action in actions.as_array_mut().into_iter().flatten() {
-                if let Some(groups) = action.pointer_mut("/ForwardConfig/TargetGroups").and_then(Value::as_array_mut) {
-                    groups.retain(|g| g["TargetGroupArn"] == group);
-                }
-            }
-        }
-        let name = format!("{route}-actions.json");
-        let place = way_back::quoted(exact["arn"].as_str().unwrap_or_default());
-        let what = match exact["through"].as_str() {
-            Some("listener") => format!("modify-listener --listener-arn {place} --default-actions"),
-            _ => format!("modify-rule --rule-arn {place} --actions"),
-        };
-        let mut command = format!("aws elbv2 {what} {}", way_back::quoted(&format!("file://{name}")));
-        command += &format!(" --region {}", way_back::quoted(&self.aws.region));
-        for (flag, value) in [("--profile", &self.aws.access.profile), ("--endpoint-url", &self.aws.access.endpoint)] {
-            if let Some(value) = value {
-                command += &format!(" {flag} {}", way_back::quoted(value));
-            }
-        }
-        files.push((name, pretty(&actions)));
-        NativeWayBack { files, command }
+        way_back::way_back(route, reading, &self.settings.groups, &self.aws)
     }
 }
 
@@ -354,17 +264,21 @@ impl TrafficRouter for Alb {
         let wanted = actions::with_split(&found.actions, &self.settings.groups, &found.seen, to);
         let client = self.writes().await;
         let attempts = Attempts::default();
+        // A write that only completes the list of groups changes no split, so nothing can be told apart by it.
+        if found.seen.split != to {
+            self.wrote.set(Some(Wrote { before: found.seen.split, at: SystemClock.elapsed() }));
+        }
         match found.writes {
             Writes::Rule(arn) => {
                 let call = client.modify_rule().rule_arn(&arn).set_actions(Some(wanted)).customize();
                 let sent = call.interceptor(attempts.clone()).send().await;
-                sent.map_err(|e| self.explain("ModifyRule", &arn, &attempts, e))?;
+                sent.map_err(|e| self.failed("ModifyRule", &arn, &attempts, e))?;
                 Ok(attempts.calls("ModifyRule", "ok"))
             }
             Writes::Listener(arn) => {
                 let call = client.modify_listener().listener_arn(&arn).set_default_actions(Some(wanted)).customize();
                 let sent = call.interceptor(attempts.clone()).send().await;
-                sent.map_err(|e| self.explain("ModifyListener", &arn, &attempts, e))?;
+                sent.map_err(|e| self.failed("ModifyListener", &arn, &attempts, e))?;
                 Ok(attempts.calls("ModifyListener", "ok"))
             }
         }

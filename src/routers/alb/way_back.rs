@@ -6,7 +6,42 @@ use aws_sdk_elasticloadbalancingv2::types::{
 };
 use serde_json::{Map, Value, json};
 
-use super::actions::sendable;
+use super::actions::{Groups, sendable};
+use crate::routers::aws::Aws;
+use crate::routers::{NativeWayBack, Reading};
+
+/// The files and the command that put back what was read. `exact` of the reading is what [`super::Alb`] wrote there.
+pub fn way_back(route: &str, reading: &Reading, groups: &Groups, aws: &Aws) -> NativeWayBack {
+    let exact = &reading.exact;
+    let mut actions = exact["actions"].clone();
+    let mut files = Vec::new();
+    let pretty = |value: &Value| format!("{value:#}\n");
+    // On a sticky rule the exact state would leave users with a cookie on green, so they come back first.
+    if let (false, Some(only)) = (exact["sticky"].is_null(), reading.split.only()) {
+        files.push((format!("{route}-exact.json"), pretty(&actions)));
+        let group = groups.of(only).as_str();
+        for action in actions.as_array_mut().into_iter().flatten() {
+            if let Some(groups) = action.pointer_mut("/ForwardConfig/TargetGroups").and_then(Value::as_array_mut) {
+                groups.retain(|g| g["TargetGroupArn"] == group);
+            }
+        }
+    }
+    let name = format!("{route}-actions.json");
+    let place = quoted(exact["arn"].as_str().unwrap_or_default());
+    let what = match exact["through"].as_str() {
+        Some("listener") => format!("modify-listener --listener-arn {place} --default-actions"),
+        _ => format!("modify-rule --rule-arn {place} --actions"),
+    };
+    let mut command = format!("aws elbv2 {what} {}", quoted(&format!("file://{name}")));
+    command += &format!(" --region {}", quoted(&aws.region));
+    for (flag, value) in [("--profile", &aws.access.profile), ("--endpoint-url", &aws.access.endpoint)] {
+        if let Some(value) = value {
+            command += &format!(" {flag} {}", quoted(value));
+        }
+    }
+    files.push((name, pretty(&actions)));
+    NativeWayBack { files, command }
+}
 
 /// The actions in the form of `--actions file://…`, each as it may be sent.
 pub fn to_json(actions: &[Action]) -> Value {
@@ -113,7 +148,7 @@ fn sorted<'a>(pairs: impl Iterator<Item = (&'a String, &'a String)>) -> Value {
 }
 
 /// A word a POSIX shell takes as it is.
-pub fn quoted(word: &str) -> String {
+fn quoted(word: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_./:@%+=,".contains(&b);
     if !word.is_empty() && word.bytes().all(plain) { word.into() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }

@@ -1,0 +1,319 @@
+//! `bgctl audit`: is a log the one its owner wrote, and what does it say?
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use super::trust::Believed;
+use super::{Context, Exit};
+use crate::diag::{Kind, Refusal};
+use crate::journal::{self, Archive, Entry, Fault, LOG, Report, SealState, Seals, Verdict, What};
+use crate::report::{Mark, words};
+use crate::secret::visible;
+
+/// Verify and read signed logs.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Clone, Debug, clap::Subcommand)]
+enum Verb {
+    /// Is the log unchanged, complete, and its owner's? Without a name: the newest run here.
+    Verify {
+        /// A run, the end of its name, or a log file.
+        run: Option<String>,
+        /// Believe these files only (OpenSSH's allowed_signers format).
+        #[arg(long, value_name = "FILE")]
+        allowed_signers: Vec<PathBuf>,
+        /// Check the last seal of each session only: it covers all before it.
+        #[arg(long)]
+        last_seal_only: bool,
+    },
+    /// What happened, by whom and when.
+    Show {
+        /// A run, the end of its name, or a log file.
+        run: Option<String>,
+        /// Every detail.
+        #[arg(long)]
+        all: bool,
+    },
+}
+
+pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
+    match &args.verb {
+        Verb::Verify { run, allowed_signers, last_seal_only } => {
+            let log = locate(cx, run.as_deref())?;
+            let believed = Believed::read(cx, allowed_signers)?;
+            let trust = believed.trust(cx)?;
+            let seals = if *last_seal_only { Seals::Last } else { Seals::All };
+            let file = File::open(&log).map_err(|error| unreadable(&log, &error))?;
+            let report = journal::verify(&mut BufReader::new(file), &trust, seals).map_err(|e| unreadable(&log, &e))?;
+            if cx.machine() {
+                machine(cx, &log, &report)
+            } else {
+                show_verdict(cx, &report, &believed)
+            }
+            match judgement(&log, &report, &believed) {
+                Some(refusal) => {
+                    if !cx.machine() {
+                        cx.refuse(&refusal);
+                    }
+                    Ok(exit(&report.verdict))
+                }
+                None => Ok(exit(&report.verdict)),
+            }
+        }
+        Verb::Show { run, all } => show(cx, &locate(cx, run.as_deref())?, *all),
+    }
+}
+
+/// A log by the name of its run, or by its path.
+fn locate(cx: &Context, name: Option<&str>) -> Result<PathBuf, Refusal> {
+    if let Some(name) = name {
+        let path = cx.cwd.join(name);
+        if path.is_file() {
+            return Ok(path);
+        }
+        if path.join(LOG).is_file() {
+            return Ok(path.join(LOG));
+        }
+    }
+    let (_, folder) = Archive::new(cx.state_dir()?).find(name)?;
+    Ok(folder.join(LOG))
+}
+
+fn unreadable(log: &Path, error: &std::io::Error) -> Refusal {
+    Refusal::new(Kind::Usage, "BG0604", "the log cannot be read")
+        .place(log.display().to_string())
+        .cause(error.to_string())
+}
+
+fn exit(verdict: &Verdict) -> Exit {
+    match verdict {
+        Verdict::Complete => Exit::Success,
+        Verdict::Interrupted | Verdict::Ended | Verdict::Handover => Exit::AuditInterrupted,
+        Verdict::Broken(_) | Verdict::Untrusted(_) => Exit::AuditBroken,
+        Verdict::Policy => Exit::AuditPolicy,
+    }
+}
+
+fn word(verdict: &Verdict) -> &'static str {
+    match verdict {
+        Verdict::Complete => "COMPLETE",
+        Verdict::Interrupted => "INTERRUPTED",
+        Verdict::Ended => "ENDED",
+        Verdict::Handover => "INTERRUPTED",
+        Verdict::Broken(_) => "BROKEN",
+        Verdict::Untrusted(_) => "BROKEN",
+        Verdict::Policy => "POLICY",
+    }
+}
+
+fn show_verdict(cx: &Context, report: &Report, believed: &Believed) {
+    let ink = cx.style.out;
+    let line = |mark: Mark, name: &str, text: &str| {
+        cx.raw_out(&format!("  {} {name:<11} {}", ink.mark(mark), ink.text(text)));
+    };
+    if let (Some(first), Some(last)) = (&report.first, &report.last) {
+        let (from, to) = (words::time_of_day(first), words::time_of_day(last));
+        cx.out(&format!("{} · {} records · {from} – {to} UTC", report.run, report.lines));
+        cx.raw_out("");
+    }
+    let broken = matches!(report.verdict, Verdict::Broken(_));
+    if !broken {
+        let n = report.lines;
+        line(Mark::Done, "chain", &format!("{n} of {n} linked, none missing, none moved; {} seals hold", report.seals));
+    }
+    for (n, owner) in report.owners.iter().enumerate().filter(|_| !broken) {
+        // A resumed run has several statements; the same owner twice is one line.
+        if report.owners[..n].iter().any(|before| before.signed == owner.signed) {
+            continue;
+        }
+        let place = believed.place(&owner.signed.fingerprint).unwrap_or("the shared key given");
+        line(Mark::Done, "written by", &format!("{}   in {place}", owner.signed));
+        match owner.assurance.as_str() {
+            "shared-key" => line(Mark::Warning, "assurance", "anyone holding the shared key could have written this"),
+            "lab" => {
+                line(Mark::Warning, "assurance", "a key the lab made for itself: it proves nothing about a person")
+            }
+            _ => {}
+        }
+    }
+    for approved in report.approved.iter().filter(|_| !broken) {
+        match &approved.signed {
+            Some(signed) => {
+                line(Mark::Done, "approval", &format!("{signed}   signed `{}` of this plan", approved.step))
+            }
+            None => {
+                let text = format!("{}   typed at the runner's terminal for `{}`", approved.principal, approved.step);
+                line(Mark::Plain, "approval", &text);
+            }
+        }
+    }
+    if !broken {
+        let mark = if report.breaches.is_empty() { Mark::Done } else { Mark::Failed };
+        let outcome = report.outcome.map_or("not ended", crate::run::RunOutcome::name);
+        let text = format!(
+            "{} of {} planned steps ran; {} facts replayed to the same end: {outcome}",
+            report.steps_run, report.steps_planned, report.events
+        );
+        line(mark, "plan", &text);
+        line(Mark::Plain, "anchor", "none given: an owner's own rewriting of a whole log cannot be seen without one");
+    }
+    for breach in &report.breaches {
+        line(Mark::Failed, "rule", &format!("record {}: {}", breach.record, visible(&breach.what)));
+    }
+    let until = report.last.as_deref().map_or("its beginning", words::time_of_day);
+    let sentence = match &report.verdict {
+        Verdict::Complete => "Complete, unchanged, and closed by its owner.".into(),
+        Verdict::Interrupted => {
+            format!("Sound until {until}, and not closed by its owner: what came later may be missing.")
+        }
+        Verdict::Ended => {
+            format!("Sound until {until}; the process ended, and its owner has not signed that this is all.")
+        }
+        Verdict::Handover => format!("Sound until {until}; its owner let the run rest, and it can be resumed."),
+        Verdict::Broken(fault) => format!("At record {}.", fault.record),
+        Verdict::Untrusted(_) => "The bytes hold together, but nobody here trusts who signed them.".into(),
+        Verdict::Policy => "The bytes are sound; the rules of the run were not kept.".into(),
+    };
+    cx.raw_out("");
+    cx.raw_out(&format!("{}. {}", ink.bold(word(&report.verdict)), ink.text(&sentence)));
+}
+
+fn machine(cx: &Context, log: &Path, report: &Report) {
+    let fault = match &report.verdict {
+        Verdict::Broken(fault) => json!({ "record": fault.record, "offset": fault.offset, "what": fault.to_string() }),
+        Verdict::Untrusted(error) => json!({ "what": error.to_string() }),
+        _ => json!(null),
+    };
+    let owner = |o: &journal::Owner| json!({ "principal": o.signed.principal, "key": o.signed.fingerprint, "assurance": o.assurance });
+    let approved = |a: &journal::Approved| {
+        let key = a.signed.as_ref().map(|s| s.fingerprint.clone());
+        json!({ "step": a.step, "principal": a.principal, "key": key })
+    };
+    let breach = |b: &journal::Breach| json!({ "record": b.record, "what": b.what });
+    cx.json(&json!({
+        "verdict": word(&report.verdict), "exit": exit(&report.verdict).code(), "log": log, "run": report.run,
+        "service": report.service, "environment": report.environment, "records": report.lines, "bytes": report.bytes,
+        "outcome": report.outcome.map(crate::run::RunOutcome::name), "fault": fault,
+        "owners": report.owners.iter().map(owner).collect::<Vec<_>>(),
+        "approvals": report.approved.iter().map(approved).collect::<Vec<_>>(),
+        "breaches": report.breaches.iter().map(breach).collect::<Vec<_>>(),
+    }));
+}
+
+/// What is wrong, and what to do about it.
+fn judgement(log: &Path, report: &Report, believed: &Believed) -> Option<Refusal> {
+    let refuse = |code, headline: String| Refusal::new(Kind::Audit, code, headline).place(log.display().to_string());
+    match &report.verdict {
+        Verdict::Complete => None,
+        Verdict::Interrupted | Verdict::Ended | Verdict::Handover => {
+            let headline = format!("run {} is not closed by its owner", report.run);
+            Some(refuse("BG0609", headline).next(format!("bgctl resume {}", report.run)))
+        }
+        Verdict::Broken(fault) => Some(broken(log, report, fault)),
+        Verdict::Untrusted(error) => {
+            let mut refusal =
+                refuse("BG0607", "the log is signed by a key nobody here trusts".into()).cause(error.to_string());
+            refusal = match believed.names()[..] {
+                [] => refusal.cause("no allowed-signers file was found here"),
+                ref names => refusal.cause(format!("looked in: {}", names.join(", "))),
+            };
+            Some(refusal.next("bgctl audit verify --allowed-signers FILE RUN    with the file of those who may sign"))
+        }
+        Verdict::Policy => {
+            let mut refusal = refuse("BG0608", format!("the rules of run {} were not kept", report.run));
+            for breach in &report.breaches {
+                refusal = refusal.cause(format!("record {}: {}", breach.record, visible(&breach.what)));
+            }
+            Some(refusal.next(format!("bgctl audit show {}", report.run)))
+        }
+    }
+}
+
+fn broken(log: &Path, report: &Report, fault: &Fault) -> Refusal {
+    let code = match &fault.what {
+        What::Unreadable(_) | What::Empty => "BG0604",
+        What::Changed => "BG0603",
+        What::Missing { .. } | What::Moved { .. } | What::OtherRun { .. } => "BG0602",
+        What::Unsealed { .. } => "BG0605",
+        What::Statement(_) | What::Seal(_) | What::Order(_) | What::Time(_) => "BG0606",
+    };
+    let place = format!("{}:{}, byte {}", log.display(), fault.record + 1, fault.offset);
+    let mut refusal = Refusal::new(Kind::Audit, code, visible(&fault.to_string())).place(place);
+    if let Some(kind) = &report.about {
+        refusal = refusal.place(format!("it is a `{kind}` record"));
+    }
+    refusal = match report.lines {
+        0 => refusal.cause("nothing of the log is covered by a seal that holds"),
+        n => refusal.cause(format!("records 0 to {} are intact; what follows was not judged", n - 1)),
+    };
+    match &fault.what {
+        What::Unsealed { .. } => refusal
+            .cause("a crash or a full disk leaves such an end")
+            .next(format!("bgctl resume {}    keeps a copy of that end, cuts it off and goes on", report.run)),
+        _ => refusal.next("keep the file as it is, and compare it with other copies"),
+    }
+}
+
+fn show(cx: &Context, log: &Path, all: bool) -> Result<Exit, Refusal> {
+    let bytes = std::fs::read(log).map_err(|error| unreadable(log, &error))?;
+    let sound = journal::read(&bytes).map_err(|fault| {
+        Refusal::new(Kind::Audit, "BG0603", visible(&fault.to_string()))
+            .place(log.display().to_string())
+            .next("bgctl audit verify    what is wrong, and what is still intact")
+    })?;
+    if cx.machine() {
+        sound.entries.iter().for_each(|entry| cx.raw_out(&json!(entry).to_string()));
+        return Ok(Exit::Success);
+    }
+    let ink = cx.style.out;
+    cx.out(&format!("{} · {} · {}", sound.run, sound.service, sound.environment));
+    for entry in &sound.entries {
+        let (mark, subject, text, detail) = match words::sentence(entry) {
+            Some(said) => (said.mark, said.subject, said.text, said.detail),
+            None => match beginning(entry) {
+                Some((subject, text)) => (Mark::Plain, subject, text, false),
+                None => continue,
+            },
+        };
+        if all || !detail {
+            let time = words::time_of_day(&entry.ts);
+            let text = ink.text(&visible(&text));
+            cx.raw_out(&format!("  {time}  {} {:<14} {text}", ink.mark(mark), visible(&subject)));
+        }
+    }
+    let end = match sound.state {
+        SealState::Open => "not closed",
+        SealState::Closed => "closed by its owner",
+        SealState::Aborted => "given up by its owner",
+        SealState::Handover => "at rest, to be resumed",
+        SealState::Ended => "ended, not signed by its owner",
+    };
+    cx.out(&format!("{end}; every line above is under a seal. Who signed: bgctl audit verify {}", sound.run));
+    Ok(Exit::Success)
+}
+
+/// The records that only the journal itself writes.
+fn beginning(entry: &Entry) -> Option<(String, String)> {
+    let statement = || {
+        let said: serde_json::Value = serde_json::from_str(entry.data["statement"].as_str()?).ok()?;
+        let (owner, assurance) = (said["owner"].as_str()?.to_string(), said["assurance"].as_str()?.to_string());
+        Some((owner, assurance))
+    };
+    match entry.kind.as_str() {
+        "run.opened" => statement().map(|(who, how)| ("open".into(), format!("opened by {who} ({how})"))),
+        "run.resumed" => statement().map(|(who, how)| ("open".into(), format!("taken up by {who} ({how})"))),
+        "recovered" => {
+            let text =
+                format!("{} unsealed bytes of a crash are kept in {}", entry.data["bytes"], entry.data["kept_as"]);
+            Some(("open".into(), text))
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,104 @@
+//! A run as its records tell it, for the commands that look back.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use jiff::Timestamp;
+
+use super::Context;
+use crate::diag::{Kind, Refusal};
+use crate::journal::{self, Archive, Entry, LOG};
+use crate::plan::Plan;
+use crate::report::{About, Story};
+use crate::run::{Doing, Event, RunOutcome, State};
+use crate::secret::visible;
+
+/// A run that was read back.
+pub struct Past {
+    pub id: String,
+    pub folder: PathBuf,
+    pub plan: Rc<Plan>,
+    pub entries: Vec<Entry>,
+    pub story: Story,
+    pub state: State,
+    /// A process is writing its log now.
+    pub alive: bool,
+}
+
+impl Past {
+    /// The run of that name, the end of a name, or the newest.
+    pub fn find(cx: &Context, name: Option<&str>) -> Result<Self, Refusal> {
+        let (id, folder) = Archive::new(cx.state_dir()?).find(name)?;
+        Past::read(id, folder)
+    }
+
+    /// Reads and checks the log in a run's folder.
+    pub fn read(id: String, folder: PathBuf) -> Result<Self, Refusal> {
+        let log = folder.join(LOG);
+        let bytes = journal::read_log(&folder).map_err(|error| {
+            Refusal::new(Kind::Other, "BG0604", format!("the record of run {id} cannot be read"))
+                .place(log.display().to_string())
+                .cause(error.to_string())
+        })?;
+        let sound = journal::read(&bytes).map_err(|fault| {
+            Refusal::new(Kind::Audit, "BG0603", visible(&fault.to_string()))
+                .place(log.display().to_string())
+                .next(format!("bgctl audit verify {id}    what is wrong, and what is still intact"))
+        })?;
+        let plan = Rc::new(sound.plan);
+        let events: Vec<Event> = sound.entries.iter().filter_map(Entry::event).collect();
+        let state = crate::run::replay(&plan, &events).map_err(|illegal| {
+            Refusal::new(Kind::Audit, "BG0608", format!("the record of run {id} does not follow its plan"))
+                .place(log.display().to_string())
+                .cause(illegal.to_string())
+                .next(format!("bgctl audit verify {id}"))
+        })?;
+        let mut story = Story::new(About { run: id.clone(), plan: plan.clone(), by: opened_by(&sound.entries) });
+        sound.entries.iter().for_each(|entry| story.take(entry));
+        let alive = written_now(&log);
+        Ok(Past { id, folder, plan, entries: sound.entries, story, state, alive })
+    }
+
+    /// The last outcome, or where an open run rests.
+    pub fn outcome(&self) -> Option<RunOutcome> {
+        match &self.state.doing {
+            Doing::Ended(outcome) => Some(*outcome),
+            Doing::Held => Some(RunOutcome::Holding),
+            Doing::Stuck { paged: true, .. } => Some(RunOutcome::Halted),
+            _ if self.alive => None,
+            // Nobody drives it: what it is depends on where its users were last seen.
+            _ if self.state.may_have_moved(&self.plan) => Some(RunOutcome::Holding),
+            Doing::Ready { .. } if !self.state.approvals.is_empty() => Some(RunOutcome::Waiting),
+            _ => Some(RunOutcome::Stopped),
+        }
+    }
+
+    /// The run is neither ended nor driven by anybody.
+    pub fn abandoned(&self) -> bool {
+        !self.alive && !matches!(self.state.doing, Doing::Ended(_))
+    }
+
+    /// `running`, `completed`, …
+    pub fn word(&self) -> &'static str {
+        self.outcome().map_or("running", RunOutcome::name)
+    }
+
+    /// How long ago the last record was written, in seconds.
+    pub fn silent(&self, now: Timestamp) -> u64 {
+        self.story.last.map_or(0, |last| (now.as_second() - last.as_second()).max(0).unsigned_abs())
+    }
+}
+
+/// Who opened the run, as its opening statement says.
+fn opened_by(entries: &[Entry]) -> String {
+    let statement = entries.iter().find(|entry| entry.kind == "run.opened").and_then(|e| e.data["statement"].as_str());
+    let statement: serde_json::Value = statement.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    statement["owner"].as_str().unwrap_or("unknown").to_string()
+}
+
+/// The writer of a log holds a lock on it, which the system gives back when it dies.
+fn written_now(log: &std::path::Path) -> bool {
+    let Ok(file) = File::open(log) else { return false };
+    rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockShared) == Err(rustix::io::Errno::WOULDBLOCK)
+}

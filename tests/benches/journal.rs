@@ -1,0 +1,149 @@
+//! The journal beside bare appends: what sealing costs over `write` and `fdatasync`, and how fast a log is verified.
+//!
+//! `cargo bench --bench journal` prints a table. Both sides append groups of the same size to files in the same folder, in
+//! turns, so that a busy disk or processor is busy for both.
+#![expect(clippy::disallowed_methods, reason = "a bench measures real time")]
+
+use std::fs::{File, OpenOptions};
+use std::io::{BufReader, Cursor, Write};
+use std::path::Path;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use bgctl::clock::SystemClock;
+use bgctl::journal::{
+    Append, DirStore, Journal, LOG, MemoryStore, Opening, Record, SealState, Seals, Trust, Who, verify,
+};
+use bgctl::plan::{Plan, Policy, Purpose, Stack};
+use bgctl::run::Evidence;
+use bgctl::sign::session::SessionKey;
+use bgctl::sign::{AllowedSigners, Signer, trust};
+
+const GROUPS: usize = 2_000;
+const OWNER: &str = "engineer@example.com";
+
+fn plan() -> Plan {
+    let stack = |version: &str| Stack { version: version.into(), url: "http://stack.test".into() };
+    Plan {
+        bgctl_plan: 1,
+        purpose: Purpose::Cutover,
+        service: "bot".into(),
+        environment: "bench".into(),
+        owners: vec![OWNER.into()],
+        rollback_owner: OWNER.into(),
+        runbook: "runbook.yaml".into(),
+        runbook_sha256: "ab".repeat(32),
+        blue: stack("v1"),
+        green: stack("v2"),
+        routes: [].into(),
+        gates: [].into(),
+        slack: None,
+        policy: Policy { automatic_at_most: 2, within_s: 86_400, schema_safe: true, schema_reason: None, page: vec![] },
+        forward: vec![],
+        rollback: vec![],
+        warnings: vec![],
+    }
+}
+
+fn record() -> Record {
+    Record::from(&Evidence::CheckDone {
+        step: "smoke-green".into(),
+        check: "signature".into(),
+        verdict: bgctl::run::Verdict::Pass,
+        ms: 12,
+        line: "POST /slack/events answered 200 with the nonce, from v1.4.2, in 12 ms".into(),
+    })
+}
+
+fn open(owner: &SessionKey, store: impl bgctl::journal::Store + 'static) -> Journal {
+    let plan = plan();
+    let who = Who { owner: OWNER.into(), mode: "ci".into(), claims: serde_json::json!({}) };
+    let opening = Opening { run: "20261121-0302-kfx".into(), plan: &plan, who };
+    Journal::create(Box::new(store), opening, owner, Rc::new(SystemClock)).expect("a journal")
+}
+
+fn bare(path: &Path) -> File {
+    OpenOptions::new().append(true).create(true).open(path).expect("a file")
+}
+
+fn timed(times: &mut Vec<Duration>, work: impl FnOnce()) {
+    let start = Instant::now();
+    work();
+    times.push(start.elapsed());
+}
+
+fn row(out: &mut impl Write, name: &str, times: &mut [Duration]) -> f64 {
+    times.sort_unstable();
+    let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e6;
+    let total: f64 = times.iter().map(Duration::as_secs_f64).sum();
+    let _ =
+        writeln!(out, "  {name:<44} p50 {:>7.1} µs   p99 {:>8.1} µs   all {:>7.1} ms", at(0.5), at(0.99), total * 1e3);
+    total
+}
+
+fn main() {
+    let mut out = std::io::stdout();
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
+    let owner = SessionKey::from_seed([1; 32]);
+
+    // The bytes of a usual group, for the peer.
+    let memory = MemoryStore::new();
+    let mut journal = open(&owner, memory.clone());
+    let before = memory.bytes().len();
+    journal.append(&[record()]).expect("an append");
+    let group = memory.bytes()[before..].to_vec();
+    let mut small = bare(&dir.path().join("line"));
+    let mut whole = bare(&dir.path().join("group"));
+    let mut signed = open(&owner, DirStore::create(&dir.path().join("run")).expect("a store"));
+
+    let (mut line_times, mut group_times, mut signed_times, mut memory_times) = (vec![], vec![], vec![], vec![]);
+    for _ in 0..GROUPS {
+        timed(&mut line_times, || {
+            small.write_all(&group[..400]).and_then(|()| small.sync_data()).expect("an append");
+        });
+        timed(&mut group_times, || {
+            whole.write_all(&group).and_then(|()| whole.sync_data()).expect("an append");
+        });
+        timed(&mut signed_times, || {
+            signed.append(&[record()]).expect("an append");
+        });
+        timed(&mut memory_times, || {
+            journal.append(&[record()]).expect("an append");
+        });
+    }
+    let _ = writeln!(out, "{GROUPS} groups of one record and its seal ({} bytes)", group.len());
+    let line = row(&mut out, "bare write + fdatasync, one 400-byte line", &mut line_times);
+    let bare = row(&mut out, "bare write + fdatasync, the same bytes", &mut group_times);
+    let ours = row(&mut out, "journal: format, hash, sign, write, fdatasync", &mut signed_times);
+    row(&mut out, "journal in memory: format, hash, sign", &mut memory_times);
+    let _ =
+        writeln!(out, "  journal / bare: {:.2}x of the same bytes, {:.2}x of the bare line", ours / bare, ours / line);
+
+    // Many records a group, as streamed output is written.
+    let wide = MemoryStore::new();
+    let mut journal = open(&owner, wide.clone());
+    let records = vec![record(); 50];
+    for _ in 0..GROUPS {
+        journal.append(&records).expect("an append");
+    }
+    signed.close(SealState::Handover, Some(&owner)).expect("a close");
+    let narrow = std::fs::read(dir.path().join("run").join(LOG)).expect("the log");
+    let signers = AllowedSigners::parse(&trust::line(OWNER, &owner.public())).expect("a line");
+    let trust = Trust { signers, shared: None };
+    let _ = writeln!(out, "verify, from memory, one thread");
+    for (name, bytes) in [("one record a seal", &narrow), ("50 records a seal", &wide.bytes())] {
+        for seals in [Seals::All, Seals::Last] {
+            let start = Instant::now();
+            let report = verify(&mut BufReader::new(Cursor::new(bytes)), &trust, seals).expect("a verdict");
+            let took = start.elapsed().as_secs_f64();
+            let (lines, mb) = (report.lines as f64, report.bytes as f64 / 1e6);
+            let _ = writeln!(
+                out,
+                "  {name}, {seals:?} signatures: {:>7.0} lines/s, {:>5.1} MB/s ({lines} lines in {:.1} ms)",
+                lines / took,
+                mb / took,
+                took * 1e3
+            );
+        }
+    }
+}

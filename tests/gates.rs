@@ -1,0 +1,517 @@
+//! Gates: what is asked, what the answers mean, and every pitfall of Prometheus that once fooled somebody.
+//!
+//! The pitfalls that need a real Prometheus run against one; where none is installed they say `skipped`.
+
+mod common;
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use bgctl::probes::gate;
+use bgctl::probes::{Request, Response, WebError};
+use bgctl::run::{Cause, Outcome, Verdict};
+use bgctl::steps::watch::Watch;
+use common::scripted::{Stage, no_answer, plan, query, response, vector};
+use serde_json::{Value, json};
+
+/// A service of 20 requests a second, 10 % on green, that answers every derived query as Prometheus would.
+#[derive(Clone, Copy)]
+struct Service {
+    green: f64,
+    blue: f64,
+    p99: f64,
+}
+
+const HEALTHY: Service = Service { green: 0.002, blue: 0.002, p99: 0.3 };
+
+impl Service {
+    fn answer(self, request: &Request, now: Duration) -> Result<Response, WebError> {
+        let (text, seconds) = (query(request), now.as_secs_f64());
+        let both = |green: f64, blue: f64| vector(&[("green", &green.to_string()), ("blue", &blue.to_string())]);
+        match () {
+            () if text.contains("timestamp(") => both(2.0, 2.0),
+            () if text.contains("count_over_time(") => both(4.0, 4.0),
+            () if text.contains("count by (le)") => {
+                let bucket = |le: &str| json!({ "metric": { "le": le }, "value": [0, "2"] });
+                let result = [bucket("0.5"), bucket("2.5"), bucket("+Inf")];
+                let data = json!({ "resultType": "vector", "result": result });
+                response(200, json!({ "status": "success", "data": data }).to_string())
+            }
+            () if text.contains("histogram_quantile") => both(self.p99, 0.3),
+            () if text.contains("5..") => both(2.0 * seconds * self.green, 18.0 * seconds * self.blue),
+            () if text.contains("increase(") => both(2.0 * seconds, 18.0 * seconds),
+            () if text.contains("queue_depth") => both(3.0, 3.0),
+            () => panic!("an unexpected query: {text}"),
+        }
+    }
+}
+
+fn bake(stage: &Stage, gates: &[&str]) -> Outcome {
+    stage.run("bake", json!({ "for": "10m", "windows": 10, "fail": 2, "gates": gates }))
+}
+
+fn failed(outcome: &Outcome, wanted: Cause) -> String {
+    match outcome {
+        Outcome::Failed { cause, line, moved: false, .. } if *cause == wanted => line.clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_healthy_green_passes_on_time() {
+    let stage = Stage::new(move |r, t| HEALTHY.answer(r, t));
+    let outcome = bake(&stage, &["errors", "p99", "depth"]);
+    assert!(matches!(outcome, Outcome::Done { .. }), "{outcome:?}");
+    assert_eq!(stage.clock.time().as_secs() / 10, 60, "{:?}", stage.clock.time());
+    let verdicts: Vec<Verdict> = stage.notes.judged("errors").into_iter().map(|(_, v, _)| v).collect();
+    // 600 requests of green are needed to pass: they are there after five minutes.
+    assert_eq!(verdicts[..4], [Verdict::Unknown; 4]);
+    assert_eq!(verdicts[5..], [Verdict::Pass; 5]);
+    assert!(stage.notes.progress.get() >= 600, "a live line each second");
+}
+
+#[test]
+fn a_bad_green_fails_between_windows() {
+    let stage = Stage::new(move |r, t| Service { green: 0.1, ..HEALTHY }.answer(r, t));
+    let line = failed(&bake(&stage, &["errors", "p99"]), Cause::Gate);
+    assert!(line.starts_with("gate `errors` failed: green 10"), "{line}");
+    assert!(stage.clock.time() <= Duration::from_secs(46), "{:?}", stage.clock.time());
+    assert_eq!(stage.notes.judged("errors").last().unwrap().1, Verdict::Fail);
+}
+
+#[test]
+fn a_slow_green_fails_by_windows() {
+    let stage = Stage::new(move |r, t| Service { p99: 0.9, ..HEALTHY }.answer(r, t));
+    let line = failed(&bake(&stage, &["p99"]), Cause::Gate);
+    assert!(line.contains("900ms is over the limit"), "{line}");
+    let judged = stage.notes.judged("p99");
+    assert_eq!(judged.iter().filter(|j| j.1 == Verdict::Fail).count(), 2, "{judged:?}");
+}
+
+/// One slow window of ten is no failure, and the bake still has to end well.
+#[test]
+fn one_bad_window_is_forgiven_unless_it_is_the_last() {
+    let slow_at = |minute: u64| {
+        Stage::new(move |r, t| {
+            let p99 = if t.as_secs() / 60 == minute { 0.9 } else { 0.3 };
+            Service { p99, ..HEALTHY }.answer(r, t)
+        })
+    };
+    let stage = slow_at(5);
+    assert!(matches!(bake(&stage, &["p99"]), Outcome::Done { .. }));
+    assert_eq!(stage.clock.time().as_secs() / 60, 10);
+    let stage = slow_at(10);
+    assert!(matches!(bake(&stage, &["p99"]), Outcome::Done { .. }));
+    assert_eq!(stage.clock.time().as_secs() / 60, 11, "one more window had to pass");
+}
+
+/// Each row: what is wrong with Prometheus, and the word that has to stand in the reason. None of them may pass, and none
+/// of them may be taken for a bad green.
+#[test]
+fn answers_that_are_no_measurement_are_unknown() {
+    type Twist = fn(&str) -> Option<Result<Response, WebError>>;
+    let rows: Vec<(&str, &str, Twist)> = vec![
+        ("2: two series of one colour", "2 samples for green", |q| {
+            q.contains("histogram_quantile").then(|| vector(&[("green", "1"), ("green", "2"), ("blue", "1")]))
+        }),
+        ("4: an idle service", "NaN", |q| {
+            q.contains("histogram_quantile").then(|| vector(&[("green", "NaN"), ("blue", "1")]))
+        }),
+        ("6: an infinite value", "+Inf", |q| {
+            q.contains("histogram_quantile").then(|| vector(&[("green", "+Inf"), ("blue", "1")]))
+        }),
+        ("5: no data at all", "no data of green", |_| Some(vector(&[]))),
+        ("5: only blue has data", "no data of green", |_| Some(vector(&[("blue", "1")]))),
+        ("7: the target died", "180 s old", |q| {
+            q.contains("timestamp(").then(|| vector(&[("green", "180"), ("blue", "2")]))
+        }),
+        ("13: a range of two scrapes", "holds 2 scrapes", |q| {
+            q.contains("count_over_time").then(|| vector(&[("green", "2"), ("blue", "2")]))
+        }),
+        ("11: no requests yet", "no request", |q| q.contains("+Inf").then(|| vector(&[("green", "0"), ("blue", "9")]))),
+        ("11: hardly any requests", "30 are needed", |q| {
+            q.contains("+Inf").then(|| vector(&[("green", "12"), ("blue", "9")]))
+        }),
+        ("15: buckets end below the limit", "highest bucket", |q| {
+            let result = json!([{ "metric": { "le": "0.5" }, "value": [0, "2"] }, { "metric": { "le": "+Inf" }, "value": [0, "2"] }]);
+            let data = json!({ "resultType": "vector", "result": result });
+            q.contains("count by (le)").then(|| response(200, json!({ "status": "success", "data": data }).to_string()))
+        }),
+        ("17: a partial answer", "partial: a store is away", |_| {
+            let data = json!({ "resultType": "vector", "result": [] });
+            Some(response(
+                200,
+                json!({ "status": "success", "warnings": ["a store is away"], "data": data }).to_string(),
+            ))
+        }),
+        ("17: 422", "refused the query (422): many-to-many", |_| {
+            Some(response(
+                422,
+                json!({ "status": "error", "errorType": "execution", "error": "many-to-many" }).to_string(),
+            ))
+        }),
+        ("17: 503", "answered 503: query timed out", |_| {
+            Some(response(
+                503,
+                json!({ "status": "error", "errorType": "timeout", "error": "query timed out" }).to_string(),
+            ))
+        }),
+        ("a login page", "no answer of Prometheus", |_| Some(response(200, "<html>sign in</html>"))),
+        ("a scalar", "a scalar", |_| {
+            Some(response(
+                200,
+                json!({ "status": "success", "data": { "resultType": "scalar", "result": [0, "1"] } }).to_string(),
+            ))
+        }),
+        ("18: a clock 60 s ahead", "s from ours", |_| {
+            let mut answer = vector(&[("green", "1")]).ok()?;
+            answer.headers.push(("date".into(), "Thu, 01 Jan 2026 00:11:00 GMT".into()));
+            Some(Ok(answer))
+        }),
+        ("unreachable", "did not answer", |_| Some(no_answer())),
+    ];
+    for (what, word, twist) in rows {
+        let stage = Stage::new(move |r, t| twist(&query(r)).unwrap_or_else(|| HEALTHY.answer(r, t)));
+        let line = failed(&bake(&stage, &["p99"]), Cause::NoVerdict);
+        assert!(line.contains(word), "{what}: {line}");
+        assert!(stage.notes.judged("p99").iter().all(|j| j.1 == Verdict::Unknown), "{what}");
+    }
+}
+
+/// 14: the first value is looked at only when its whole range lies after the shift.
+#[test]
+fn no_value_reaches_back_over_the_shift() {
+    let stage = Stage::new(move |r, t| HEALTHY.answer(r, t));
+    stage.run("bake", json!({ "for": "2m", "windows": 8, "fail": 1, "gates": ["p99"] }));
+    let judged = stage.notes.judged("p99");
+    assert!(judged[0].1 == Verdict::Unknown && judged[0].2.contains("since users were shifted"), "{judged:?}");
+    assert_eq!(judged[3].1, Verdict::Pass, "{judged:?}");
+    let facts = (common::scripted::kind("bake").facts)(&json!({ "for": "30s", "gates": ["p99"] }), &plan());
+    assert!(facts.unwrap_err()[0].message.contains("looks back over 1m"));
+}
+
+/// 16: the query goes as a form, and both stacks are asked at one pinned moment.
+#[test]
+fn a_query_is_a_form_pinned_to_one_moment() {
+    let stage = Stage::new(move |r, t| HEALTHY.answer(r, t));
+    stage.run("bake", json!({ "for": "2m", "windows": 1, "gates": ["errors"] }));
+    let sent = stage.web.sent.borrow();
+    let first: Vec<&Request> = sent.iter().take(4).collect();
+    for request in &first {
+        assert_eq!((request.method, request.url.as_str()), ("POST", "http://prometheus.test:9090/api/v1/query"));
+        assert_eq!(request.headers, [("content-type".to_string(), "application/x-www-form-urlencoded".to_string())]);
+        let body = String::from_utf8(request.body.clone()).unwrap();
+        assert!(body.contains("&time=1767225615.000&"), "{body}");
+    }
+    let asked = query(first[0]) + &query(first[1]);
+    assert!(asked.contains("[15s]") && asked.contains("offset 15s"), "{asked}");
+}
+
+/// 3 and 5: no series of bad requests is good news only when the label that tells them apart exists.
+#[test]
+fn no_bad_request_at_all_has_to_be_proven() {
+    let service = |label_exists: bool| {
+        Stage::new(move |r, t| {
+            let text = query(r);
+            match () {
+                () if text.starts_with("count(http_requests_total{status!=") => {
+                    if label_exists {
+                        response(200, vector(&[("", "4")])?.text().into_owned())
+                    } else {
+                        vector(&[])
+                    }
+                }
+                () if text.contains("5..") => vector(&[]),
+                () => HEALTHY.answer(r, t),
+            }
+        })
+    };
+    assert!(matches!(bake(&service(true), &["errors"]), Outcome::Done { .. }));
+    let line = failed(&bake(&service(false), &["errors"]), Cause::NoVerdict);
+    assert!(line.contains("cannot be told apart"), "{line}");
+}
+
+/// Everybody on green: blue has nothing to compare with, and its silence must not stand in the way.
+#[test]
+fn an_idle_blue_does_not_stop_the_last_bake() {
+    let stage = Stage::new(move |r, t| {
+        let text = query(r);
+        let seconds = t.as_secs_f64();
+        match () {
+            () if text.contains("5..") => vector(&[("green", &(20.0 * seconds * 0.002).to_string())]),
+            () if text.contains("+Inf") || text.contains("increase(") => {
+                vector(&[("green", &(20.0 * seconds).to_string())])
+            }
+            () if text.contains("histogram_quantile") => vector(&[("green", "0.3"), ("blue", "NaN")]),
+            () => HEALTHY.answer(r, t),
+        }
+    });
+    let outcome = bake(&stage, &["errors", "p99"]);
+    assert!(outcome.line().contains("blue serves nobody"), "{outcome:?}");
+    assert!(matches!(outcome, Outcome::Done { .. }));
+}
+
+#[test]
+fn a_silent_prometheus_ends_the_waiting_early() {
+    let stage = Stage::new(|_, _| no_answer());
+    let line = failed(&bake(&stage, &["errors"]), Cause::NoVerdict);
+    assert!(line.contains("Prometheus is silent"), "{line}");
+    assert!(stage.clock.time() < Duration::from_secs(180), "{:?}", stage.clock.time());
+}
+
+/// Without a verdict the bake takes one more of its own length, then says what each gate wants.
+#[test]
+fn no_verdict_waits_once_more_and_names_the_wish() {
+    let stage = Stage::new(|_, _| vector(&[]));
+    let outcome = stage.run("bake", json!({ "for": "10m", "gates": ["depth"] }));
+    failed(&outcome, Cause::NoVerdict);
+    assert_eq!(stage.clock.time().as_secs() / 60, 20);
+    assert_eq!(serde_json::to_value(&outcome).unwrap()["facts"]["unknown"], "hold");
+    let outcome = Stage::new(|_, _| vector(&[])).run("bake", json!({ "for": "10m", "gates": ["depth", "p99"] }));
+    assert_eq!(serde_json::to_value(&outcome).unwrap()["facts"]["unknown"], "roll-back");
+}
+
+#[test]
+fn a_watch_comes_back_only_on_a_breach() {
+    let turn = Duration::from_secs(600);
+    let stage = Stage::new(move |r, t| {
+        let ill = t > turn;
+        // Errors from then on only; the counts before it stay as they were.
+        let seconds = t.as_secs_f64();
+        let bad = if ill { 2.0 * (seconds - turn.as_secs_f64()) * 0.5 } else { 0.0 };
+        match () {
+            () if query(r).contains("5..") => vector(&[("green", &bad.to_string()), ("blue", "2")]),
+            () => HEALTHY.answer(r, t),
+        }
+    });
+    let watch = Watch::new(&plan()).unwrap();
+    let (cause, line) = stage.clock.run(watch.breach("approval", &stage.world, &stage.notes)).unwrap();
+    assert_eq!(cause, Cause::Gate);
+    assert!(line.starts_with("gate `errors` failed while waiting"), "{line}");
+    assert!(
+        stage.clock.time() > turn && stage.clock.time() < turn + Duration::from_secs(90),
+        "{:?}",
+        stage.clock.time()
+    );
+    assert_eq!(stage.notes.judged("errors").len(), 1);
+}
+
+#[test]
+fn mistakes_in_a_gate_are_found_without_a_server() {
+    let share = "sum by (color) (rate(bad[1m])) / sum by (color) (rate(all[1m]))";
+    let table: [(Value, &str, &str); 10] = [
+        (json!({ "prometheus": share }), "", "exactly one of `max` and `min`"),
+        (json!({ "prometheus": share, "max": "1%", "min": "0%" }), "", "exactly one of `max` and `min`"),
+        (json!({ "prometheus": share, "max": "1%", "versus_blue": "+5ms" }), "/versus_blue", "not of one unit"),
+        (json!({ "prometheus": "sum(", "max": 1 }), "/prometheus", "no PromQL"),
+        (json!({ "prometheus": "sum(rate(x[1m]))", "max": 1 }), "/prometheus", "no label `color`"),
+        (json!({ "prometheus": "rate(a[1m]) / rate(b[1m])", "max": "1%" }), "/prometheus", "every error rate is 1"),
+        (
+            json!({ "prometheus": "max by (color) (x)", "max": 1, "min_requests": 5 }),
+            "/min_requests",
+            "nothing to count",
+        ),
+        (json!({ "prometheus": share, "max": "1%", "requests": "sum by (color) (all)" }), "/requests", "rate"),
+        (json!({ "prometheus": share, "max": "1%", "weight": 3 }), "", "unknown field `weight`"),
+        (json!({ "prometheus": share, "max": "fast" }), "", "not a limit"),
+    ];
+    for (settings, at, word) in table {
+        let checked = gate::check(&settings);
+        assert!(checked.config.is_none());
+        let found = checked.mistakes.iter().any(|m| m.at == at && m.message.contains(word));
+        assert!(found, "{settings}: {:?}", checked.mistakes);
+    }
+    let short = gate::check(&json!({ "prometheus": "sum by (color) (rate(x[5s]))", "max": 1 }));
+    assert!(short.mistakes.is_empty() && short.warnings.len() == 1);
+    let config = short.config.unwrap();
+    assert_eq!((&config["label"], &config["url"]), (&json!("color"), &json!("${env:PROMETHEUS_URL}")));
+}
+
+mod real {
+    use super::*;
+    use bgctl::clock::{Clock, SystemClock};
+    use bgctl::probes::gate::{Gate, Measured, Probe};
+    use bgctl::probes::http::LiveWeb;
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::process::{Child, Command, Stdio};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    /// A Prometheus that scrapes a page of our own each second; both end with the value.
+    struct Prometheus {
+        child: Child,
+        url: String,
+        stop: Arc<AtomicBool>,
+        /// When set the page is gone.
+        dead: Arc<AtomicBool>,
+        _data: tempfile::TempDir,
+    }
+
+    impl Drop for Prometheus {
+        fn drop(&mut self) {
+            self.stop.store(true, Ordering::Relaxed);
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+
+    /// What a service says after `t` seconds. Blue: 90 requests a second, no error ever. Green: 10 a second, of them 8 %
+    /// errors, spread over two processes; one of them was born with 40 errors.
+    fn page(t: f64) -> String {
+        let mut page = String::new();
+        let mut line =
+            |name: &str, labels: &str, value: f64| page.push_str(&format!("{name}{{{labels}}} {}\n", value.floor()));
+        line("http_requests_total", r#"color="blue",pod="b1",status="200""#, 90.0 * t);
+        for pod in ["g1", "g2"] {
+            line("http_requests_total", &format!(r#"color="green",pod="{pod}",status="200""#), 4.6 * t);
+            line("http_requests_total", &format!(r#"color="green",pod="{pod}",status="500""#), 0.4 * t);
+        }
+        for (color, rate) in [("blue", 90.0), ("green", 10.0)] {
+            for (le, share) in [("0.1", 0.5), ("1", 0.98), ("+Inf", 1.0)] {
+                line("http_seconds_bucket", &format!(r#"color="{color}",le="{le}""#), rate * t * share);
+            }
+        }
+        line("ok_requests_total", r#"color="blue",status="200""#, 50.0 * t);
+        line("ok_requests_total", r#"color="green",status="200""#, 50.0 * t);
+        // Appears late and with errors already counted, as a process does that fails from its first request on.
+        if t > 6.0 {
+            line("late_requests_total", r#"color="green",status="500""#, 40.0);
+            line("late_requests_total", r#"color="green",status="200""#, 60.0);
+        }
+        line("late_requests_total", r#"color="blue",status="200""#, 50.0 * t);
+        line("late_requests_total", r#"color="blue",status="500""#, 0.0);
+        page
+    }
+
+    impl Prometheus {
+        async fn start() -> Option<Self> {
+            let program = common::peer("prometheus")?;
+            let (stop, dead) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let target = listener.local_addr().unwrap();
+            let (stopped, is_dead) = (stop.clone(), dead.clone());
+            std::thread::spawn(move || {
+                let begun = SystemClock.elapsed();
+                for stream in listener.incoming() {
+                    let Ok(mut stream) = stream else { return };
+                    if stopped.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    let _ = stream.read(&mut [0; 4096]);
+                    if is_dead.load(Ordering::Relaxed) {
+                        continue;
+                    }
+                    let body = page((SystemClock.elapsed() - begun).as_secs_f64());
+                    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/plain; version=0.0.4\r\nconnection: close\r\n";
+                    let _ = write!(stream, "{head}content-length: {}\r\n\r\n{body}", body.len());
+                }
+            });
+            let data = tempfile::tempdir().unwrap();
+            let config = data.path().join("prometheus.yml");
+            let text = format!(
+                "global: {{ scrape_interval: 1s }}\nscrape_configs:\n  - {{ job_name: bot, static_configs: [{{ targets: ['{target}'] }}] }}\n"
+            );
+            std::fs::write(&config, text).unwrap();
+            let port = common::free_port();
+            let child = Command::new(program)
+                .arg(format!("--config.file={}", config.display()))
+                .arg(format!("--storage.tsdb.path={}", data.path().join("data").display()))
+                .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap();
+            Some(Prometheus { child, url: format!("http://127.0.0.1:{port}"), stop, dead, _data: data })
+        }
+
+        async fn measure(&self, settings: Value, since: jiff::Timestamp) -> Result<Measured, String> {
+            let gate: Gate = serde_json::from_value(settings).unwrap();
+            let web = LiveWeb::new(Rc::new(SystemClock)).unwrap();
+            let probe = Probe::new(gate, self.url.clone()).unwrap();
+            probe.measure(&web, since, SystemClock.now()).await.map_err(|gap| gap.line().to_string())
+        }
+
+        /// Asks again until the answer is as wanted, or 30 s have passed.
+        async fn until(
+            &self,
+            settings: Value,
+            since: jiff::Timestamp,
+            wanted: impl Fn(&Result<Measured, String>) -> bool,
+        ) {
+            let mut last = self.measure(settings.clone(), since).await;
+            for _ in 0..120 {
+                if wanted(&last) {
+                    return;
+                }
+                SystemClock.sleep(Duration::from_millis(250)).await;
+                last = self.measure(settings.clone(), since).await;
+            }
+            panic!("{settings}: {last:?}");
+        }
+    }
+
+    fn share(metric: &str) -> Value {
+        let query =
+            format!(r#"sum by (color) (rate({metric}{{status=~"5.."}}[5s])) / sum by (color) (rate({metric}[5s]))"#);
+        json!({ "prometheus": query, "max": "1%" })
+    }
+
+    #[tokio::test]
+    async fn pitfalls_against_a_real_prometheus() {
+        let Some(prometheus) = Prometheus::start().await else { return };
+        let since = SystemClock.now();
+        // 12 and 1: green alone is at 8 %, although all requests together are under 1 %.
+        prometheus
+            .until(share("http_requests_total"), since, |m| {
+                matches!(m, Ok(Measured::Counts { green, blue }) if green.requests > 60
+                    && (0.06..0.10).contains(&(green.bad as f64 / green.requests as f64)) && blue.bad == 0 && blue.requests > 500)
+            })
+            .await;
+        // 3: a service that never had an error has no series of errors, and that is known to be none.
+        prometheus
+            .until(
+                share("ok_requests_total"),
+                since,
+                |m| matches!(m, Ok(Measured::Counts { green, .. }) if green.bad == 0 && green.requests > 100),
+            )
+            .await;
+        // 5: a name that is spelled wrong is no data, and a wrong label is no proof.
+        prometheus
+            .until(share("http_request_total"), since, |m| matches!(m, Err(e) if e.contains("no data of green")))
+            .await;
+        let query = r#"sum by (color) (rate(ok_requests_total{code=~"5.."}[5s])) / sum by (color) (rate(ok_requests_total[5s]))"#;
+        let typo = json!({ "prometheus": query, "max": "1%" });
+        prometheus.until(typo, since, |m| matches!(m, Err(e) if e.contains("cannot be told apart"))).await;
+        // 9: errors from before the first scrape count, which `increase` alone does not see.
+        prometheus
+            .until(
+                share("late_requests_total"),
+                since,
+                |m| matches!(m, Ok(Measured::Counts { green, .. }) if green.bad == 40 && green.requests == 100),
+            )
+            .await;
+        // 15: 2 % of requests lie above the highest bucket, so no limit above it can be judged.
+        let quantile = "histogram_quantile(0.99, sum by (le, color) (rate(http_seconds_bucket[5s])))";
+        let gate = |max: &str| json!({ "prometheus": quantile, "max": max });
+        prometheus.until(gate("2s"), since, |m| matches!(m, Err(e) if e.contains("highest bucket, 1000ms"))).await;
+        prometheus
+            .until(gate("800ms"), since, |m| {
+                matches!(m, Ok(Measured::Value { green, blue: Some(_), requests: Some(n), .. }) if *green > 0.8 && *n > 50)
+            })
+            .await;
+        // 422 is the query's fault, not the service's.
+        let refused =
+            json!({ "prometheus": "max by (color) (http_requests_total * on (color) http_requests_total)", "max": 1 });
+        prometheus.until(refused, since, |m| matches!(m, Err(e) if e.contains("refused the query (422)"))).await;
+        // 7 and 8: the rate goes on after the last scrape, but the data is known to be old or gone.
+        prometheus.dead.store(true, Ordering::Relaxed);
+        prometheus
+            .until(
+                share("http_requests_total"),
+                since,
+                |m| matches!(m, Err(e) if e.contains("no data of green") || e.contains("s old")),
+            )
+            .await;
+    }
+}
