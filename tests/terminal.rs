@@ -186,6 +186,7 @@ impl Session {
         String::from_utf8_lossy(&self.shown.lock().unwrap()).into_owned()
     }
 
+    #[expect(clippy::disallowed_methods, reason = "a real process is waited for, with a deadline")]
     fn wait_for(&self, wanted: &str) {
         let until = Instant::now() + Duration::from_secs(30);
         while !self.text().contains(wanted) {

@@ -187,6 +187,7 @@ const WORDS: &[(&str, &str)] = &[
 ];
 
 /// The whole process: reads argv and environment, runs the command, and turns its end into an exit code.
+#[expect(clippy::disallowed_methods, reason = "argv and environment are read here and nowhere else")]
 pub fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|panic| {
         // First the terminal, then the words.
