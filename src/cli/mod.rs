@@ -208,10 +208,11 @@ fn run(argv: &[OsString], env: BTreeMap<String, String>) -> Exit {
         Ok(cli) => cli,
         Err(error) => return usage(&error, argv, &env),
     };
+    let machine = machine(argv, &env);
     let cx = match Context::of_process(&cli.global, env) {
         Ok(cx) => cx,
         Err(refusal) => {
-            let _ = std::io::Write::write_all(&mut std::io::stderr(), refusal.to_string().as_bytes());
+            refuse_early(&refusal, machine);
             return refusal.kind.into();
         }
     };
@@ -269,11 +270,17 @@ fn usage(error: &clap::Error, argv: &[OsString], env: &BTreeMap<String, String>)
         }
     };
     refusal = refusal.next("bgctl --help");
-    if machine(argv, env) {
-        let _ = std::io::Write::write_all(&mut std::io::stdout(), format!("{}\n", refusal_json(&refusal)).as_bytes());
+    refuse_early(&refusal, machine(argv, env));
+    Exit::Usage
+}
+
+/// A refusal from before there is a [`Context`].
+fn refuse_early(refusal: &Refusal, machine: bool) {
+    // There is nobody else to tell when a stream is closed.
+    if machine {
+        let _ = std::io::Write::write_all(&mut std::io::stdout(), format!("{}\n", refusal_json(refusal)).as_bytes());
     }
     let _ = std::io::Write::write_all(&mut std::io::stderr(), refusal.to_string().as_bytes());
-    Exit::Usage
 }
 
 /// Whether JSON was asked for on a command line that could not be parsed.
