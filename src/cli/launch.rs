@@ -315,7 +315,7 @@ impl Launch<'_> {
         let pager = Pager::new(&plan.policy.page, world.secrets.clone(), world.web.clone(), about)
             .map_err(|e| Refusal::new(Kind::Invalid, "BG0109", "policy.page cannot be used").cause(e))?;
         let signers = trust::approvers(self.cx, self.args.allowed_signers.as_ref())?;
-        let inbox = |folder: PathBuf| Inbox::new(folder, trust::verify(signers), open.actor.name.clone());
+        let inbox = |folder: PathBuf| Inbox::new(folder, people::trusting(signers), open.actor.name.clone());
         let named = self.args.approvals.as_ref().map(|folder| self.cx.cwd.join(folder));
         let clock = self.cx.clock.clone();
         let actor = open.actor.clone();

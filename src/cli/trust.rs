@@ -2,12 +2,10 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::rc::Rc;
 
 use super::Context;
 use crate::diag::{Kind, Refusal};
 use crate::journal::{Archive, Trust};
-use crate::people::{Signed, Signer as Person, Verify};
 use crate::secret::Secret;
 use crate::sign::choice::{self, Look, Sources};
 use crate::sign::hmac::SharedKey;
@@ -89,17 +87,6 @@ pub fn approvers(cx: &Context, named: Option<&PathBuf>) -> Result<AllowedSigners
         (None, None) => {}
     }
     Ok(believed.signers())
-}
-
-/// Checks the signatures of approvers.
-pub fn verify(signers: AllowedSigners) -> Rc<Verify> {
-    Rc::new(move |signed: &Signed<'_>| {
-        if signers.is_empty() {
-            return Err(format!("there is no allowed-signers file: put one at {TEAM}"));
-        }
-        let checked = signers.check(None, signed.namespace, signed.message, signed.signature, signed.at);
-        checked.map(|who| Person { principal: who.principal, key: who.fingerprint }).map_err(|e| e.to_string())
-    })
 }
 
 /// The places a signing key is looked for, with the values they have here.
