@@ -33,7 +33,7 @@ async fn cutover(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
         Err(exit) => return Ok(exit),
     };
     if !cx.quiet && !cx.machine() && cx.style.interactive {
-        plan::lines(&plan, &remarks, &cx.style.err).iter().for_each(|line| cx.err(line));
+        plan::lines(&plan, &remarks, cx.columns()).iter().for_each(|line| cx.err(line));
     }
     if !confirmed(args, cx, &plan.environment).await? {
         cx.err("Nothing was changed.");
