@@ -130,7 +130,8 @@ async fn approve(keyboard: Rc<Keyboard>, board: Board, clock: Rc<dyn Clock>, sec
         evidence: vec!["errors 0.14% (limit 0.50%)".into()],
         by: &[],
     };
-    tokio::select! {
+    // The prompt first: who listens for commands would otherwise take what was typed before it opened.
+    tokio::select! { biased;
         answer = terminal.approve(&ask) => match answer {
             Answer::Given(Decision::Granted(grant)) => format!("granted by {} {}", grant.principal, grant.evidence),
             Answer::Given(Decision::Denied(grant)) => format!("denied by {}", grant.principal),
