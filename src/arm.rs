@@ -117,9 +117,19 @@ pub fn refused(error: &RouterError, planned: &PlannedRoute) -> Refusal {
         Trouble::Denied => (Kind::Denied, "BG0213"),
         Trouble::Throttled | Trouble::Unreachable => (Kind::Unreachable, "BG0214"),
     };
-    let refusal = Refusal::new(kind, code, error.what.clone())
+    // What a provider says can fill a screen; the headline is what a person acts on.
+    let (headline, cause) = match (error.what.chars().count() > 100, error.kind) {
+        (false, _) => (error.what.clone(), None),
+        (true, Trouble::NoCredentials) => ("no credentials that the provider takes".into(), Some(&error.what)),
+        (true, Trouble::Denied) => ("the provider does not allow it".into(), Some(&error.what)),
+        (true, Trouble::NotFound) => ("the provider does not know this place".into(), Some(&error.what)),
+        (true, Trouble::Invalid) => ("the provider or its router cannot do this here".into(), Some(&error.what)),
+        (true, _) => ("the provider gives no usable answer".into(), Some(&error.what)),
+    };
+    let refusal = Refusal::new(kind, code, headline)
         .place(planned.line.clone())
         .users("unknown, the provider gave no answer about them. Nothing was changed.");
+    let refusal = cause.into_iter().fold(refusal, |refusal, cause| refusal.cause(cause.clone()));
     match &error.cure {
         Some(cure) => refusal.next(cure.clone()).next("then the same command again"),
         None => refusal.next("the same command again"),

@@ -93,18 +93,17 @@ impl<'t> Rules<'t> {
     pub fn take(&mut self, line: &Line, head: &Head) {
         match line.kind.as_str() {
             "plan.loaded" => self.load(line, head),
-            "seal" | "run.opened" | "run.resumed" => {}
-            _ => {
+            kind if is_event(kind) => {
                 let fact = serde_json::json!({ "type": line.kind, "data": line.data });
                 match serde_json::from_value::<Event>(fact) {
                     Ok(event) => self.event(line, &event),
-                    Err(error) if is_event(&line.kind) => {
+                    Err(error) => {
                         self.breach(line, format!("a `{}` this version cannot read: {error}", line.kind));
                         self.state = None;
                     }
-                    Err(_) => {}
                 }
             }
+            _ => {}
         }
     }
 

@@ -21,7 +21,9 @@ impl Source {
     /// Reads a file of at most 1 MiB. A longer one is refused without reading it all.
     pub fn read(path: &str) -> Result<Self, Refusal> {
         let refuse = |headline: String| Refusal::new(Kind::Invalid, "BG0107", headline).place(path);
-        let unreadable = |e: std::io::Error| refuse(format!("`{path}` cannot be read")).cause(e.to_string());
+        let unreadable = |e: std::io::Error| {
+            refuse(format!("`{path}` cannot be read")).cause(e.to_string()).next("name a runbook file that can be read")
+        };
         let file = std::fs::File::open(path).map_err(unreadable)?;
         if file.metadata().is_ok_and(|about| about.is_dir()) {
             return Err(refuse(format!("`{path}` is a folder, not a runbook"))
