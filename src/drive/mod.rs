@@ -4,55 +4,29 @@
 //! run does: that is `run::decide`. An intent is durable before its effect begins, and an outcome before the next thing
 //! is decided; when the journal cannot be written the loop ends at once.
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
+mod desk;
+mod steps;
+
 use std::time::Duration;
 
-use anyhow::Context;
 use async_trait::async_trait;
 
 use crate::arm::{Keep, arm};
 use crate::diag::Refusal;
 use crate::journal::{Append, JournalError, Record};
 use crate::people::{AfterInterrupt, Answer, Approve, Command, Control, Decision, People};
-use crate::plan::{Lane, Plan, PlannedStep, StepRef};
+use crate::plan::{Lane, Plan, StepRef};
 use crate::report::Reporter;
 use crate::run::{
     Actor, Cause, Event, Evidence, Found, Illegal, Next, Outcome, RunOutcome, State, Wish, decide, evolve, replay,
 };
-use crate::steps::{KINDS, Step};
-use crate::world::{Progress, Scribe, World};
+use crate::world::{Scribe, World};
+
+pub use self::steps::Steps;
+use desk::Desk;
 
 /// How long a call that moves users may go on after Ctrl-C before it counts as lost.
 const GRACE: Duration = Duration::from_secs(10);
-
-/// The steps of both lanes, in the order of the plan.
-pub struct Steps {
-    pub forward: Vec<Box<dyn Step>>,
-    pub rollback: Vec<Box<dyn Step>>,
-}
-
-impl Steps {
-    /// Builds every step of a plan. Fails only for a plan that another version of bgctl made.
-    pub fn of(plan: &Plan) -> anyhow::Result<Self> {
-        let build = |step: &PlannedStep| {
-            let kind = KINDS.iter().find(|kind| kind.name == step.kind);
-            let kind = kind.with_context(|| format!("`{}` is a kind of step this bgctl does not know", step.kind))?;
-            (kind.build)(step, plan).with_context(|| format!("step `{}`", step.id))
-        };
-        Ok(Steps {
-            forward: plan.forward.iter().map(build).collect::<anyhow::Result<_>>()?,
-            rollback: plan.rollback.iter().map(build).collect::<anyhow::Result<_>>()?,
-        })
-    }
-
-    fn get(&self, at: StepRef) -> &dyn Step {
-        match at.lane {
-            Lane::Forward => self.forward[at.index].as_ref(),
-            Lane::Rollback => self.rollback[at.index].as_ref(),
-        }
-    }
-}
 
 /// Keeps judging while a run waits with users split. A breach beats an approval.
 #[async_trait(?Send)]
@@ -102,58 +76,10 @@ pub async fn drive(
     journal: &mut dyn Append,
     reporter: &mut dyn Reporter,
 ) -> Result<End, Broken> {
-    let desk = Desk {
-        journal: RefCell::new(journal),
-        reporter: RefCell::new(reporter),
-        broken: RefCell::default(),
-        gates: RefCell::default(),
-    };
+    let desk = Desk::new(journal, reporter);
     let mut driver = Driver { run, desk: &desk, state: replay(run.plan, facts)?, refusal: None };
     let outcome = driver.go().await?;
     Ok(End { outcome, refusal: driver.refusal, state: driver.state })
-}
-
-/// Where everything is written down: the journal first, then the eyes.
-struct Desk<'a> {
-    journal: RefCell<&'a mut dyn Append>,
-    reporter: RefCell<&'a mut dyn Reporter>,
-    /// Evidence that could not be written; looked at before the next effect.
-    broken: RefCell<Option<JournalError>>,
-    /// What each gate said last, for whoever has to approve.
-    gates: RefCell<BTreeMap<String, String>>,
-}
-
-impl Desk<'_> {
-    fn write(&self, records: &[Record]) -> Result<(), JournalError> {
-        if let Some(error) = self.broken.borrow().clone() {
-            return Err(error);
-        }
-        match self.journal.borrow_mut().append(records) {
-            Ok(entries) => {
-                let mut reporter = self.reporter.borrow_mut();
-                entries.iter().for_each(|entry| reporter.record(entry));
-                Ok(())
-            }
-            Err(error) => {
-                *self.broken.borrow_mut() = Some(error.clone());
-                Err(error)
-            }
-        }
-    }
-}
-
-impl Scribe for Desk<'_> {
-    fn observed(&self, evidence: Evidence) {
-        if let Evidence::GateEvaluated { gate, line, .. } = &evidence {
-            self.gates.borrow_mut().insert(gate.clone(), line.clone());
-        }
-        // The error stays in `broken`; whoever writes next meets it.
-        let _ = self.write(&[Record::from(&evidence)]);
-    }
-
-    fn progress(&self, progress: Progress) {
-        self.reporter.borrow_mut().progress(&progress);
-    }
 }
 
 struct Driver<'a> {
