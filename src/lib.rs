@@ -1,4 +1,36 @@
-//! `bgctl`: a runbook executor for blue-green cutovers.
+//! `bgctl`: moves live users from blue to green one reviewed step at a time, and back in one call.
+//!
+//! # The map
+//!
+//! A runbook ([`runbook`]) is read into a tree that keeps every place, and compiled ([`compile`]) against what the routes say
+//! now into a [`plan`]: immutable, complete in itself, with a digest. From there on the file is no longer needed.
+//!
+//! ```text
+//! runbook.yaml ─parse→ Runbook ─compile→ Plan (forward and rollback lanes)
+//!                                          │
+//!         ┌──────────── drive (the loop) ──┴───────────────┐
+//!         │  next = run::decide(plan, state)       pure    │
+//!         │  journal.append(intent)                synced  │
+//!         │  outcome = step.execute(world)         effect  │
+//!         │  journal.append(outcome)               synced  │
+//!         │  state = run::evolve(plan, state, fact) pure   │
+//!         └────────────────────────────────────────────────┘
+//!                  │ every record                 │ reads and writes
+//!              report                         world: routers, probes, processes, clock
+//! ```
+//!
+//! - [`run`] decides. It is pure: approvals, retries, rollback, caps and halting are there and nowhere else.
+//! - [`drive`] is the loop around it and the only caller of a step. Running and resuming are the same function; [`arm`] is its
+//!   preflight.
+//! - [`steps`] act through a [`world`]: [`routers`] read and set splits, [`probes`] measure, [`processes`] run programs,
+//!   [`clock`] is the only time there is. A new router, probe or step is one file and two lines.
+//! - [`people`] are asked and called; nobody being there is an answer of its own.
+//! - [`journal`] is the audit log, the resume state and the source of every [`report`], signed through [`sign`].
+//! - [`sim`] is a world in virtual time for tests; [`lab`] one of real sockets on loopback for rehearsals.
+//! - [`cli`] is the only code that reads argv and the environment, exits, or owns stdout and stderr.
+//! - [`diag`], [`scalar`] and [`secret`] are words they all share: mistakes and refusals, values with units, values nobody prints.
+//!
+//! Who may import whom is a table in `tests/layers.rs`.
 
 pub mod arm;
 pub mod cli;
