@@ -27,6 +27,7 @@ pub struct SystemClock;
 
 #[async_trait(?Send)]
 impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "this is the clock")]
     fn now(&self) -> Timestamp {
         Timestamp::now()
     }

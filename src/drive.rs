@@ -177,7 +177,7 @@ impl Driver<'_> {
                 },
                 Next::Attempt(at, attempt) => match self.attempt(at, attempt).await? {
                     Some(event) => event,
-                    None => return Ok(self.left()?),
+                    None => return self.left(),
                 },
                 Next::Observe(at) => {
                     if self.looked_in_vain() {
@@ -190,7 +190,7 @@ impl Driver<'_> {
                 Next::AskRollback { why } => self.ask_rollback(why).await,
                 Next::AskInterrupted => match self.ask_interrupted().await {
                     Some(event) => event,
-                    None => return Ok(self.left()?),
+                    None => return self.left(),
                 },
                 Next::Page { line } => {
                     let (delivered, how) =

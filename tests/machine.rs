@@ -76,7 +76,11 @@ fn answer(plan: &Plan, s: &State, next: Next, dice: u8) -> Vec<Event> {
         Next::Note(e) => vec![e],
         Next::Arm if dice == 255 => vec![Event::Refused { why: "no".into() }],
         Next::Arm => {
-            vec![Event::Armed { approvals_ahead: dice % 3 == 0, automatic_used: u32::from(dice % 2), checks: vec![] }]
+            vec![Event::Armed {
+                approvals_ahead: dice.is_multiple_of(3),
+                automatic_used: u32::from(dice % 2),
+                checks: vec![],
+            }]
         }
         Next::Request(step) => vec![Event::ApprovalRequested {
             step,
@@ -244,6 +248,7 @@ fn name(text: &str) -> String {
     text.split([' ', '{', '(']).next().unwrap().to_string()
 }
 
+#[expect(clippy::disallowed_methods, reason = "`BLESS` is a wish of whoever runs the test")]
 /// Every transition that random runs take, against the pinned table. New rows are new behaviour: look, then pin.
 #[test]
 fn the_transition_table_is_pinned() {

@@ -353,9 +353,13 @@ mod processes {
         let mut line = |_: Stream, text: &str| pids.borrow_mut().push(text.to_string());
         tokio::select! {
             _ = processes.run(&command, &mut line) => panic!("it ended by itself"),
-            () = async { while pids.borrow().len() < 2 { SystemClock.sleep(Duration::from_millis(10)).await } } => {}
+            () = async {
+                while { pids.borrow().len() } < 2 {
+                    SystemClock.sleep(Duration::from_millis(10)).await
+                }
+            } => {}
         }
-        for pid in pids.borrow().iter() {
+        for pid in &pids.into_inner() {
             gone(pid).await;
         }
     }

@@ -130,7 +130,8 @@ async fn approve(keyboard: Rc<Keyboard>, board: Board, clock: Rc<dyn Clock>, sec
         evidence: vec!["errors 0.14% (limit 0.50%)".into()],
         by: &[],
     };
-    tokio::select! {
+    // The prompt first: who listens for commands would otherwise take what was typed before it opened.
+    tokio::select! { biased;
         answer = terminal.approve(&ask) => match answer {
             Answer::Given(Decision::Granted(grant)) => format!("granted by {} {}", grant.principal, grant.evidence),
             Answer::Given(Decision::Denied(grant)) => format!("denied by {}", grant.principal),
@@ -186,6 +187,7 @@ impl Session {
         String::from_utf8_lossy(&self.shown.lock().unwrap()).into_owned()
     }
 
+    #[expect(clippy::disallowed_methods, reason = "a real process is waited for, with a deadline")]
     fn wait_for(&self, wanted: &str) {
         let until = Instant::now() + Duration::from_secs(30);
         while !self.text().contains(wanted) {

@@ -119,6 +119,11 @@ impl Context {
         })
     }
 
+    /// Columns for a page: those of the terminal, and at most 100.
+    pub fn columns(&self) -> usize {
+        usize::from((self.width())()).min(100)
+    }
+
     /// The folder everything that has to be kept lies in: `--state-dir`, `BGCTL_STATE_DIR`, or the user's data folder.
     pub fn state_dir(&self) -> Result<PathBuf, Refusal> {
         if let Some(folder) = &self.state_dir {

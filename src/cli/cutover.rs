@@ -2,7 +2,7 @@
 
 use super::launch::{self, Launch};
 use super::prepare::{self, Prepared, Surroundings, prepare};
-use super::{Context, Exit, plan};
+use super::{Context, Exit, eyes, plan};
 use crate::diag::{Kind, Refusal};
 use crate::people::{Answer, Board, confirm};
 
@@ -33,15 +33,16 @@ async fn cutover(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
         Err(exit) => return Ok(exit),
     };
     if !cx.quiet && !cx.machine() && cx.style.interactive {
-        plan::lines(&plan, &remarks, &cx.style.err).iter().for_each(|line| cx.err(line));
+        plan::lines(&plan, &remarks, cx.columns()).iter().for_each(|line| cx.err(line));
     }
     if !confirmed(args, cx, &plan.environment).await? {
         cx.err("Nothing was changed.");
         return Ok(Exit::Stopped);
     }
     let launch = Launch { cx, outside: &outside, args: &args.launch, plan, command: "cutover" };
+    let ready = launch.ready()?;
     let open = launch.create()?;
-    launch.drive(open, None).await
+    launch.drive(ready, open, None).await
 }
 
 /// Moving users forward is typed: here, or on the command line.
@@ -60,7 +61,7 @@ async fn confirmed(args: &Args, cx: &Context, environment: &str) -> Result<bool,
         .users(nothing)
         .next(format!("--confirm {environment}        if that is what you mean")));
     }
-    let keyboard = if cx.style.interactive { launch::keyboard() } else { None };
+    let keyboard = if cx.style.interactive { eyes::keyboard() } else { None };
     let Some(keyboard) = keyboard else {
         return Err(Refusal::new(
             Kind::Usage,

@@ -21,11 +21,18 @@ pub struct Page {
 
 /// Every page but the ones that are made from tables.
 const PAGES: &[Page] = &[
+    #[cfg(feature = "aws")]
+    Page {
+        name: "alb",
+        about: "route: a rule of an AWS Application Load Balancer",
+        text: include_str!("../routers/alb.md"),
+    },
     Page {
         name: "approvals",
         about: "who may approve, at the terminal and with a signed file",
         text: include_str!("../people/approvals.md"),
     },
+    Page { name: "lab", about: "the rehearsal stack of --lab, and its faults", text: include_str!("../lab/lab.md") },
     Page {
         name: "output",
         about: "streams, colour, JSON, what a run looks like in CI",
@@ -36,6 +43,31 @@ const PAGES: &[Page] = &[
         about: "Ctrl-C, SIGTERM, a closed terminal, a killed process",
         text: include_str!("../people/signals.md"),
     },
+    Page {
+        name: "audit",
+        about: "the signed log: what verify checks, and the same by hand",
+        text: include_str!("../journal/audit.md"),
+    },
+    Page { name: "announce", about: "post a message to Slack", text: include_str!("../steps/announce.md") },
+    Page { name: "bake", about: "watch users and judge the gates", text: include_str!("../steps/bake.md") },
+    Page { name: "command", about: "run a program", text: include_str!("../steps/command.md") },
+    Page { name: "drain", about: "let work in flight end", text: include_str!("../steps/drain.md") },
+    Page {
+        name: "gates",
+        about: "rules over measurements, and how they are judged",
+        text: include_str!("../probes/gates.md"),
+    },
+    Page {
+        name: "shift",
+        about: "change the share of users, with three witnesses",
+        text: include_str!("../steps/shift.md"),
+    },
+    Page {
+        name: "smoke",
+        about: "check one stack by content, as Slack would",
+        text: include_str!("../steps/smoke.md"),
+    },
+    Page { name: "warm", about: "load a stack before users reach it", text: include_str!("../steps/warm.md") },
 ];
 
 pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {

@@ -6,25 +6,23 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use async_trait::async_trait;
-use jiff::SignedDuration;
 use serde_json::json;
 
-use super::prepare::{self, Surroundings};
-use super::{Context, Exit, Output, signer};
+use super::eyes::Eyes;
+use super::prepare::Surroundings;
+use super::ready::Ready;
+use super::{Context, Exit, trust, undo};
 use crate::diag::{Kind, Refusal};
-use crate::drive::{Broken, End, Run, Steps, Watch, drive};
+use crate::drive::{Broken, End, Run, Watch, drive};
 use crate::journal::{
-    Archive, DirStore, Entry, Holder, Journal, Lock, OpenError, Opening, Record, SealState, Store, Who, read, read_log,
+    Archive, DirStore, Entry, Holder, Journal, Lock, OpenError, Opening, Record, SealState, Store, Who,
 };
-use crate::people::{self, Board, Ci, Inbox, Operator, Pager, People, Terminal, tty::Keyboard};
+use crate::people::{self, Ci, Inbox, Operator, Pager, People, Terminal};
 use crate::plan::{Plan, Split};
-use crate::probes::http::LiveWeb;
-use crate::processes::LiveProcesses;
-use crate::report::{About, Chorus, Jsonl, Live, Plain, Reporter, Rest};
+use crate::report::{About, Chorus, Rest};
 use crate::routers::NativeWayBack;
 use crate::run::{Actor, Cause, Event, RunOutcome, Wish};
-use crate::runbook;
-use crate::sign::{Assurance, Signer};
+use crate::sign::{self, PublicKey, Signer, file};
 use crate::world::{Scribe, World};
 
 /// Who signs, and whose approvals count.
@@ -116,9 +114,14 @@ impl Launch<'_> {
 
     fn key(&self, archive: &Archive) -> Result<(Box<dyn Signer>, Actor), Refusal> {
         let lab = self.outside.lab.is_some();
-        let signer = signer::open(self.cx, archive, self.args.key.as_deref(), &self.plan.owners, lab)?;
-        let (trusted, _) = signer::allowed(self.cx, self.args.allowed_signers.as_ref())?;
-        let known = crate::sign::PublicKey::from_line(&signer.public())
+        let flag = self.args.key.as_deref();
+        // In the lab nothing is at stake, so a key of the lab's own will do.
+        let signer: Box<dyn Signer> = match lab && flag.is_none() {
+            true => Box::new(file::create_lab_key(&archive.root().join("lab")).map_err(|e| trust::refusal(&e))?),
+            false => trust::signer(self.cx, flag, self.plan.owners.first().map(String::as_str))?,
+        };
+        let trusted = trust::approvers(self.cx, self.args.allowed_signers.as_ref())?;
+        let known = PublicKey::from_line(&signer.public())
             .ok()
             .and_then(|key| trusted.principals(&key).first().map(|name| name.to_string()));
         // A key that stands in no file speaks for the runbook's owner: the log says which key it was.
@@ -133,6 +136,11 @@ impl Launch<'_> {
             mode: if cx.style.interactive { "interactive" } else { "ci" }.into(),
             claims: json!({ "user": cx.var("USER"), "host": host(), "ci": cx.style.ci, "trigger": cx.trigger() }),
         }
+    }
+
+    /// Builds everything a run needs beside its journal. Nothing is asked of anybody yet.
+    pub fn ready(&self) -> Result<Ready, Refusal> {
+        Ready::new(self.cx, self.outside, &self.plan)
     }
 
     /// Opens a new run. Until this has succeeded nothing was written that anybody could take for a run.
@@ -176,21 +184,19 @@ impl Launch<'_> {
     }
 
     /// Drives an open run until it rests, closes its journal, and says the last word.
-    pub async fn drive(&self, mut open: Open, wish: Option<(Actor, String)>) -> Result<Exit, Refusal> {
+    pub async fn drive(&self, ready: Ready, mut open: Open, wish: Option<(Actor, String)>) -> Result<Exit, Refusal> {
+        let Ready { world, steps, automatic_used } = ready;
         if let Some((by, line)) = wish {
             let wish = Record::from(&Event::Interrupted { wish: Wish::RollBack, by, line });
             let entries = crate::journal::Append::append(&mut open.journal, &[wish]);
             open.past.extend(entries.map_err(|e| self.unwritable(e, &open.folder))?);
         }
-        let world = self.world()?;
-        let steps = Steps::of(&self.plan).map_err(|e| {
-            Refusal::new(Kind::Invalid, "BG0108", "this plan was made by another bgctl").cause(format!("{e:#}"))
-        })?;
         let watch = Gates { plan: self.plan.clone() };
-        let eyes = Eyes::new(self, &open);
+        let eyes =
+            Eyes::new(self.cx, About { run: open.id.clone(), plan: self.plan.clone(), by: open.actor.name.clone() });
         let people = self.people(&open, &eyes, &world)?;
         let operator = self.operator(&open, &eyes)?;
-        let keep = |route: &str, way: &NativeWayBack| keep(&open.folder, route, way);
+        let keep = |route: &str, way: &NativeWayBack| undo::keep(&open.folder, route, way);
         let nonce = people::request::nonce;
         let request = |at, expires| {
             let nonce = nonce().unwrap_or_else(|e| panic!("the system gives no random bytes: {e}"));
@@ -213,7 +219,7 @@ impl Launch<'_> {
             watch: &watch,
             keep: &keep,
             request: &request,
-            automatic_used: self.automatic_used(&open.id)?,
+            automatic_used,
         };
         let facts = open.facts();
         let mut chorus = eyes.chorus;
@@ -272,7 +278,7 @@ impl Launch<'_> {
             exit: exit.code(),
             users: Some(users),
             now: self.cx.clock.now(),
-            native: native(&folder),
+            native: undo::native(&folder),
             folder: Some(folder.display().to_string()),
             tail,
         };
@@ -300,20 +306,7 @@ impl Launch<'_> {
             refusal = refusal.cause(format!("{paged}: {line}")).kind(Kind::Halted);
         }
         refusal = refusal.next("free space or mend the disk, then: bgctl rollback        everyone back to blue");
-        native(folder).into_iter().fold(refusal, Refusal::next)
-    }
-
-    fn world(&self) -> Result<World, Refusal> {
-        let clock = self.cx.clock.clone();
-        let web = LiveWeb::new(clock.clone())
-            .map_err(|e| Refusal::new(Kind::Environment, "BG0206", "HTTP cannot be used").cause(format!("{e:#}")))?;
-        let mut routes = std::collections::BTreeMap::new();
-        for (name, planned) in &self.plan.routes {
-            routes.insert(name.clone(), prepare::router(planned, &self.outside.access)?);
-        }
-        let secrets = runbook::resolve_plan(&self.plan.canonical(), &self.outside.env)?;
-        let processes = Rc::new(LiveProcesses::new(clock.clone()));
-        Ok(World { clock, routes, web: Rc::new(web), processes, secrets })
+        undo::native(folder).into_iter().fold(refusal, Refusal::next)
     }
 
     fn people(&self, open: &Open, eyes: &Eyes, world: &World) -> Result<Box<dyn People>, Refusal> {
@@ -321,8 +314,8 @@ impl Launch<'_> {
         let about = format!("{} {} run {}", plan.service, plan.environment, open.id);
         let pager = Pager::new(&plan.policy.page, world.secrets.clone(), world.web.clone(), about)
             .map_err(|e| Refusal::new(Kind::Invalid, "BG0109", "policy.page cannot be used").cause(e))?;
-        let (signers, _) = signer::allowed(self.cx, self.args.allowed_signers.as_ref())?;
-        let inbox = |folder: PathBuf| Inbox::new(folder, signer::verify(signers), open.actor.name.clone());
+        let signers = trust::approvers(self.cx, self.args.allowed_signers.as_ref())?;
+        let inbox = |folder: PathBuf| Inbox::new(folder, people::trusting(signers), open.actor.name.clone());
         let named = self.args.approvals.as_ref().map(|folder| self.cx.cwd.join(folder));
         let clock = self.cx.clock.clone();
         let actor = open.actor.clone();
@@ -359,69 +352,6 @@ impl Launch<'_> {
             Refusal::new(Kind::Environment, "BG0204", "signals cannot be listened to").cause(e.to_string())
         })
     }
-
-    /// Automatic rollbacks of this service and environment inside the policy's window, over all runs kept here.
-    fn automatic_used(&self, this: &str) -> Result<u32, Refusal> {
-        let archive = self.archive()?;
-        let window = SignedDuration::from_secs(i64::try_from(self.plan.policy.within_s).unwrap_or(i64::MAX / 4));
-        let since = self.cx.clock.now().checked_sub(window).unwrap_or(jiff::Timestamp::MIN);
-        let oldest = since.strftime("%Y%m%d-%H%M").to_string();
-        let mut used = 0;
-        // Names begin with the minute of the opening; a run is open for half a day at most.
-        for id in archive.runs().into_iter().filter(|id| id != this && id.as_str() > oldest.as_str()) {
-            let Ok(sound) = read_log(&archive.run(&id)).map_err(|_| ()).and_then(|log| read(&log).map_err(|_| ()))
-            else {
-                continue;
-            };
-            if (&sound.service, &sound.environment) != (&self.plan.service, &self.plan.environment) {
-                continue;
-            }
-            let begun = |e: &&Entry| matches!(e.event(), Some(Event::RollbackBegun { automatic: true, .. }));
-            used += sound.entries.iter().filter(begun).count() as u32;
-        }
-        Ok(used)
-    }
-}
-
-/// Whoever looks on: reporters, and the terminal where somebody can answer.
-struct Eyes {
-    chorus: Chorus,
-    live: Option<Live>,
-    board: Board,
-    keyboard: Option<Rc<Keyboard>>,
-}
-
-impl Eyes {
-    fn new(launch: &Launch<'_>, open: &Open) -> Self {
-        let cx = launch.cx;
-        let about = About { run: open.id.clone(), plan: launch.plan.clone(), by: open.actor.name.clone() };
-        let keyboard = if cx.style.interactive { keyboard() } else { None };
-        let mut voices: Vec<Box<dyn Reporter>> = Vec::new();
-        let mut live = None;
-        let err = cx.style.err;
-        let board = if cx.style.live {
-            let view = Live::new(cx.stderr(), about.clone(), err, cx.width(), cx.clock.clone(), keyboard.is_some());
-            live = Some(view.clone());
-            voices.push(Box::new(view.clone()));
-            let say = view.clone();
-            Board::new(move |lines| view.panel(lines), move |line| say.say(line))
-        } else {
-            let with = if keyboard.is_some() { "somebody at the keyboard" } else { "no input" };
-            let plain = Plain::new(cx.stderr(), about.clone(), err, cx.style.provider, cx.clock.clone(), with);
-            voices.push(Box::new(plain));
-            Board::on(cx.stderr())
-        };
-        if cx.output == Output::Jsonl {
-            voices.push(Box::new(Jsonl::new(cx.stdout(), open.id.clone())));
-        }
-        Eyes { chorus: Chorus::new(about, voices), live, board, keyboard }
-    }
-}
-
-/// The terminal's keyboard, if there is a terminal.
-pub fn keyboard() -> Option<Rc<Keyboard>> {
-    let tty = std::fs::OpenOptions::new().read(true).write(true).open("/dev/tty").ok()?;
-    Keyboard::open(tty.into()).ok()
 }
 
 /// Keeps judging all gates of the plan while a run waits.
@@ -437,32 +367,6 @@ impl Watch for Gates {
             Err(error) => (Cause::NoVerdict, format!("the gates cannot be judged: {error:#}")),
         }
     }
-}
-
-/// Stores the way back of a route beside the log.
-fn keep(folder: &Path, route: &str, way: &NativeWayBack) -> std::io::Result<()> {
-    let undo = folder.join("undo");
-    std::fs::create_dir_all(&undo)?;
-    for (name, content) in &way.files {
-        std::fs::write(undo.join(name), content)?;
-    }
-    std::fs::write(
-        undo.join(format!("{route}.sh")),
-        format!("#!/bin/sh\n# Everyone back, without bgctl.\ncd \"$(dirname \"$0\")\" || exit 1\n{}\n", way.command),
-    )
-}
-
-/// The commands that send everybody back without bgctl.
-pub fn native(folder: &Path) -> Vec<String> {
-    let Ok(entries) = std::fs::read_dir(folder.join("undo")) else { return Vec::new() };
-    let mut scripts: Vec<String> = entries
-        .filter_map(Result::ok)
-        .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|e| e == "sh"))
-        .map(|path| format!("sh {}", path.display()))
-        .collect();
-    scripts.sort();
-    scripts
 }
 
 /// Where the users are, in words, read now.
@@ -491,14 +395,8 @@ fn host() -> String {
 
 /// Runs opened on this machine can be verified on it without being told whom to trust.
 fn trust_own_key(archive: &Archive, actor: &Actor, signer: &dyn Signer) {
-    if signer.assurance() == Assurance::SharedKey {
-        return;
-    }
-    let path = archive.allowed_signers();
-    let known = std::fs::read_to_string(&path).unwrap_or_default();
-    let line = format!("{} namespaces=\"bgctl-*\" {}", actor.name, signer.public());
-    if !known.lines().any(|l| l == line) {
-        // Without it `audit verify` asks for --allowed-signers; the run itself does not depend on it.
-        let _ = std::fs::write(&path, format!("{known}{line}\n"));
+    // A shared key is nobody's. Without this line `audit verify` asks for --allowed-signers; no run depends on it.
+    if let Ok(key) = PublicKey::from_line(&signer.public()) {
+        let _ = sign::trust::remember(&archive.allowed_signers(), &actor.name, &key);
     }
 }

@@ -8,20 +8,22 @@ mod context;
 mod cutover;
 mod exit;
 mod explain;
+mod eyes;
 pub mod keys;
 mod launch;
 pub mod past;
 mod plan;
 mod prepare;
+mod ready;
 mod resume;
 mod rollback;
 mod runs;
 mod schema;
 mod show;
-mod signer;
 mod status;
 mod style;
 pub mod trust;
+mod undo;
 mod version;
 
 use std::collections::BTreeMap;
@@ -108,17 +110,17 @@ impl Global {
 
 #[derive(Debug, clap::Subcommand)]
 enum Verb {
-    Audit(audit::Args),
     Check(check::Args),
-    Keys(keys::Args),
-    Runs(runs::Args),
-    Schema(schema::Args),
     Plan(plan::Args),
     Cutover(cutover::Args),
     Resume(resume::Args),
     Rollback(rollback::Args),
-    Show(show::Args),
     Status(status::Args),
+    Show(show::Args),
+    Runs(runs::Args),
+    Audit(audit::Args),
+    Keys(keys::Args),
+    Schema(schema::Args),
     /// Explain an error code or a topic.
     Explain(explain::Args),
     /// Say which bgctl this is.
@@ -185,6 +187,7 @@ const WORDS: &[(&str, &str)] = &[
 ];
 
 /// The whole process: reads argv and environment, runs the command, and turns its end into an exit code.
+#[expect(clippy::disallowed_methods, reason = "argv and environment are read here and nowhere else")]
 pub fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|panic| {
         // First the terminal, then the words.
@@ -205,10 +208,11 @@ fn run(argv: &[OsString], env: BTreeMap<String, String>) -> Exit {
         Ok(cli) => cli,
         Err(error) => return usage(&error, argv, &env),
     };
+    let machine = machine(argv, &env);
     let cx = match Context::of_process(&cli.global, env) {
         Ok(cx) => cx,
         Err(refusal) => {
-            let _ = std::io::Write::write_all(&mut std::io::stderr(), refusal.to_string().as_bytes());
+            refuse_early(&refusal, machine);
             return refusal.kind.into();
         }
     };
@@ -266,11 +270,17 @@ fn usage(error: &clap::Error, argv: &[OsString], env: &BTreeMap<String, String>)
         }
     };
     refusal = refusal.next("bgctl --help");
-    if machine(argv, env) {
-        let _ = std::io::Write::write_all(&mut std::io::stdout(), format!("{}\n", refusal_json(&refusal)).as_bytes());
+    refuse_early(&refusal, machine(argv, env));
+    Exit::Usage
+}
+
+/// A refusal from before there is a [`Context`].
+fn refuse_early(refusal: &Refusal, machine: bool) {
+    // There is nobody else to tell when a stream is closed.
+    if machine {
+        let _ = std::io::Write::write_all(&mut std::io::stdout(), format!("{}\n", refusal_json(refusal)).as_bytes());
     }
     let _ = std::io::Write::write_all(&mut std::io::stderr(), refusal.to_string().as_bytes());
-    Exit::Usage
 }
 
 /// Whether JSON was asked for on a command line that could not be parsed.

@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::check::counted;
 use super::prepare::{self, Prepared, Surroundings, prepare};
 use super::{Context, Exit};
 use crate::diag::{Kind, Refusal};
 use crate::plan::{AtExpiry, Plan, PlannedStep};
-use crate::report::Ink;
+use crate::report::wrap;
 use crate::scalar::spoken;
 
 /// Show what a cutover would do, from what is live now. Changes nothing.
@@ -36,7 +37,7 @@ async fn plan(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     if cx.machine() {
         cx.json(&serde_json::json!({ "id": plan.id(), "plan": *plan, "remarks": remarks }));
     } else {
-        lines(&plan, &remarks, &cx.style.out).iter().for_each(|line| cx.out(line));
+        lines(&plan, &remarks, cx.columns()).iter().for_each(|line| cx.out(line));
     }
     if let Some(path) = &args.out {
         let path = cx.cwd.join(path);
@@ -52,78 +53,87 @@ async fn plan(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     Ok(if args.detailed_exitcode { Exit::Differences } else { Exit::Success })
 }
 
-/// The plan as people read it.
-pub fn lines(plan: &Plan, remarks: &[String], _ink: &Ink) -> Vec<String> {
-    let mut lines = vec![format!(
-        "{} · {} · {} (BLUE) → {} (GREEN)",
-        plan.service, plan.environment, plan.blue.version, plan.green.version
-    )];
+/// The plan as people read it, in lines of at most `width` columns.
+pub fn lines(plan: &Plan, remarks: &[String], width: usize) -> Vec<String> {
+    let mut page = Page { width, lines: Vec::new() };
+    let versions = format!("{} (BLUE) → {} (GREEN)", plan.blue.version, plan.green.version);
+    page.row("", &format!("{} · {} · {versions}", plan.service, plan.environment));
     for (name, route) in &plan.routes {
-        lines.push(format!("users: {}        route {name}: {}, read just now", route.before, route.line));
+        page.row("", &format!("users: {}, read just now    {name}: {}", route.before, route.line));
     }
-    lines.push(String::new());
-    let width = plan.forward.iter().chain(&plan.rollback).map(|s| s.id.chars().count()).max().unwrap_or(0).max(4);
-    lines.push(format!("       #  {:<width$}  {:<44} {:<8} way back", "step", "what", "takes"));
+    page.row("", "");
+    let id = plan.forward.iter().chain(&plan.rollback).map(|s| s.id.chars().count()).max().unwrap_or(0).max(4);
+    page.row(&format!("       #  {:<id$}  {:<6}  ", "step", "takes"), "what");
     for (n, step) in plan.forward.iter().enumerate() {
-        lines.extend(row(n + 1, step, width, "1 call a route"));
+        page.step(n + 1, step, id);
     }
-    lines.push(String::new());
-    lines.push(format!("way back, owned by {}:", plan.rollback_owner));
+    page.row("", "");
+    page.row("", &format!("way back, owned by {}, one call for each route:", plan.rollback_owner));
     for (n, step) in plan.rollback.iter().enumerate() {
-        lines.extend(row(n + 1, step, width, "–"));
+        page.step(n + 1, step, id);
     }
-    lines.push(String::new());
+    page.row("", "");
     let moves = plan.forward.iter().filter(|s| s.moves.is_some()).count();
     let approvals = plan.forward.iter().filter(|s| s.approval.is_some()).count();
     let seconds: u64 = plan.forward.iter().map(|s| s.expected_s).sum();
-    lines.push(format!(
-        "Plan {}…: {moves} moves, {approvals} approvals, about {} when nothing is wrong.",
-        &plan.id()[..12],
-        spoken(Duration::from_secs(seconds))
-    ));
-    lines.push(match (&plan.policy.schema_reason, plan.policy.automatic_at_most) {
-        (_, n) if plan.policy.schema_safe => {
-            format!("Automatic rollback: at most {n} in {}.", spoken(Duration::from_secs(plan.policy.within_s)))
-        }
-        (reason, _) => format!(
-            "No automatic rollback: {}. A failure halts and pages.",
-            reason.as_deref().unwrap_or("the schema is not declared safe")
-        ),
-    });
-    lines.extend(remarks.iter().map(|remark| format!("! {remark}")));
-    lines.extend(plan.warnings.iter().map(|warning| format!("! {warning}")));
-    lines
+    let takes = spoken(Duration::from_secs(seconds));
+    let (moves, approvals) = (counted(moves, "move"), counted(approvals, "approval"));
+    page.row("", &format!("Plan {}…: {moves}, {approvals}, about {takes} when nothing is wrong.", &plan.id()[..12]));
+    page.row("", &automatic(plan));
+    for remark in remarks.iter().chain(&plan.warnings) {
+        page.row("! ", remark);
+    }
+    page.lines
 }
 
-fn row(n: usize, step: &PlannedStep, width: usize, back: &str) -> Vec<String> {
-    let class = match (&step.moves, step.kind.as_str()) {
-        (Some(_), _) => "MOVE",
-        (None, "bake" | "drain") => "wait",
-        (None, "command" | "announce") => "act ",
-        _ => "read",
-    };
-    let what = match &step.moves {
-        Some(change) => format!("{}: {} → {}", change.route, change.before, change.after),
-        None => step.line.clone(),
-    };
-    let back = if step.moves.is_some() { back } else { "–" };
-    let takes = spoken(Duration::from_secs(step.expected_s));
-    let mut lines = Vec::new();
-    if let Some(rule) = &step.approval {
-        let expiry = match rule.at_expiry {
-            AtExpiry::RollBack => "roll back",
-            AtExpiry::Hold => "hold",
-            AtExpiry::Halt => "halt and page",
-        };
-        lines.push(format!(
-            "  wait {:>2}  {:<width$}  approval: {} of {} ({}); expired = {expiry}",
-            "",
-            "",
-            rule.quorum,
-            rule.role,
-            rule.members.join(", ")
-        ));
+fn automatic(plan: &Plan) -> String {
+    let policy = &plan.policy;
+    if policy.schema_safe {
+        let window = spoken(Duration::from_secs(policy.within_s));
+        return format!("Automatic rollback: at most {} in {window}.", policy.automatic_at_most);
     }
-    lines.push(format!("  {class} {n:>2}  {:<width$}  {what:<44} {takes:<8} {back}", step.id));
-    lines
+    let reason = policy.schema_reason.as_deref().unwrap_or("the schema is not declared safe");
+    format!("No automatic rollback: {reason}. A failure halts and pages.")
+}
+
+struct Page {
+    width: usize,
+    lines: Vec<String>,
+}
+
+impl Page {
+    /// A text behind a head; what does not fit goes on below the text's own start.
+    fn row(&mut self, head: &str, text: &str) {
+        let indent = head.chars().count();
+        for (n, line) in wrap(text, self.width.saturating_sub(indent)).into_iter().enumerate() {
+            let head = if n == 0 { head.to_string() } else { " ".repeat(indent) };
+            self.lines.push(format!("{head}{line}").trim_end().to_string());
+        }
+    }
+
+    fn step(&mut self, n: usize, step: &PlannedStep, id: usize) {
+        let class = match (&step.moves, step.kind.as_str()) {
+            (Some(_), _) => "MOVE",
+            (None, "bake" | "drain") => "wait",
+            (None, "command" | "announce") => "act",
+            _ => "read",
+        };
+        let what = match &step.moves {
+            Some(change) => format!("{}: {} → {}", change.route, change.before, change.after),
+            None => step.line.clone(),
+        };
+        if let Some(rule) = &step.approval {
+            let expiry = match rule.at_expiry {
+                AtExpiry::RollBack => "roll back",
+                AtExpiry::Hold => "hold",
+                AtExpiry::Halt => "halt and page",
+            };
+            let within = spoken(Duration::from_secs(rule.within_s));
+            let head = format!("  ask      {:<id$}  ≤ {within:<4}  ", step.id);
+            let members = rule.members.join(", ");
+            self.row(&head, &format!("approval by {} of {} ({members}); expired = {expiry}", rule.quorum, rule.role));
+        }
+        let takes = spoken(Duration::from_secs(step.expected_s));
+        self.row(&format!("  {class:<4} {n:>2}  {:<id$}  {takes:<6}  ", step.id), &what);
+    }
 }

@@ -30,8 +30,9 @@ async fn resume(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     let outside = outside(cx, &args.lab, &sound, &archive)?;
     let plan = Rc::new(sound.plan);
     let launch = Launch { cx, outside: &outside, args: &args.launch, plan, command: "resume" };
+    let ready = launch.ready()?;
     let open = launch.resume(&id, &folder)?;
-    launch.drive(open, None).await
+    launch.drive(ready, open, None).await
 }
 
 /// What a run's log says, up to its last seal.

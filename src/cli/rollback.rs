@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::launch::{self, Launch};
 use super::prepare::{LabArgs, Surroundings};
-use super::{Context, Exit, prepare, resume};
+use super::{Context, Exit, eyes, prepare, resume, undo};
 use crate::arm;
 use crate::diag::{Kind, Refusal};
 use crate::journal::Archive;
@@ -45,7 +45,7 @@ async fn rollback(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     let archive = Archive::new(cx.state_dir()?);
     let (id, folder) = archive.find(args.run.as_deref())?;
     if args.print {
-        launch::native(&folder).iter().for_each(|line| cx.out(line));
+        undo::native(&folder).iter().for_each(|line| cx.out(line));
         return Ok(Exit::Success);
     }
     let sound = resume::sound(&folder)?;
@@ -71,12 +71,14 @@ async fn rollback(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     if ended {
         let plan = Plan { purpose: Purpose::RollbackOf(id), ..plan };
         let launch = launch(plan);
+        let ready = launch.ready()?;
         let open = launch.create()?;
-        return Ok(back_home(launch.drive(open, None).await?));
+        return Ok(back_home(launch.drive(ready, open, None).await?));
     }
     let launch = launch(plan);
+    let ready = launch.ready()?;
     match launch.resume(&id, &folder) {
-        Ok(open) => Ok(back_home(launch.drive(open, Some((by, args.reason.clone()))).await?)),
+        Ok(open) => Ok(back_home(launch.drive(ready, open, Some((by, args.reason.clone()))).await?)),
         // Somebody drives this run: that process goes back, and we look on.
         Err(refusal) if refusal.kind == Kind::Later => ask_the_holder(cx, &folder, &by, &args.reason).await,
         Err(refusal) => Err(refusal),
@@ -113,7 +115,7 @@ async fn show(cx: &Context, plan: &Plan, outside: &Surroundings) -> Result<Optio
 }
 
 async fn agreed(cx: &Context) -> Result<bool, Refusal> {
-    let keyboard = if cx.style.interactive { launch::keyboard() } else { None };
+    let keyboard = if cx.style.interactive { eyes::keyboard() } else { None };
     let Some(keyboard) = keyboard else {
         return Err(Refusal::new(Kind::Usage, "BG0403", "nobody can be asked here whether to roll back")
             .users("as shown above. Nothing was changed.")

@@ -76,6 +76,19 @@ impl Believed {
     }
 }
 
+/// Whose approvals count: the file named, the team's, or git's. This machine's own list gives nobody a say.
+pub fn approvers(cx: &Context, named: Option<&PathBuf>) -> Result<AllowedSigners, Refusal> {
+    let mut believed = Believed::default();
+    let team = cx.cwd.join(TEAM);
+    match (named, git(cx, "gpg.ssh.allowedSignersFile")) {
+        (Some(path), _) => believed.add(&cx.cwd.join(path), path.display().to_string(), true)?,
+        (None, _) if team.is_file() => believed.add(&team, TEAM.into(), true)?,
+        (None, Some(path)) => believed.add(&cx.cwd.join(&path), path, false)?,
+        (None, None) => {}
+    }
+    Ok(believed.signers())
+}
+
 /// The places a signing key is looked for, with the values they have here.
 pub fn sources(cx: &Context, flag: Option<&str>, principal: Option<&str>) -> Result<Sources, Refusal> {
     Ok(Sources {

@@ -92,6 +92,15 @@ pub fn compile(
                 .at(span, "responses of the two cannot be told apart by it"),
         );
     }
+    if swap && !document.gates.is_empty() {
+        // A silent wrong verdict is worse than none: the labels in Prometheus do not change places with the stacks.
+        let span = key(&runbook.tree, "gates");
+        found.push(
+            Diagnostic::error("BG0125", "with `--swap` these gates would judge the wrong stack")
+                .at(span, "they know stacks by the labels `blue` and `green`, which stay with the running processes")
+                .note("exchange `stacks` and both sides of the routes in the file, and let each stack's label be the part it plays"),
+        );
+    }
     if document.routes.is_empty() {
         let span = key(&runbook.tree, "routes");
         found.push(Diagnostic::error("BG0103", "there is no route, so nobody could be moved").at(span, "add a route"));

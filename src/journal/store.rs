@@ -112,7 +112,7 @@ impl DirStore {
         if rustix::fs::FileType::from_raw_mode(ours.st_mode) != rustix::fs::FileType::RegularFile {
             return Some("it is not a plain file".into());
         }
-        if u64::from(ours.st_nlink) != 1 {
+        if ours.st_nlink != 1 {
             return Some(format!("it has {} names", ours.st_nlink));
         }
         if ours.st_uid != rustix::process::geteuid().as_raw() {

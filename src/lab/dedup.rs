@@ -10,6 +10,10 @@ use super::{locked, time};
 
 /// How long a claim keeps others away. Longer than any work here, shorter than Slack's second retry.
 const LEASE: Duration = Duration::from_secs(4);
+/// How long a key is remembered as done: many times what Slack's last retry needs on the lab's clock.
+const MEMORY: Duration = Duration::from_secs(300);
+/// Keys between two clearings.
+const CLEARING: usize = 4096;
 
 /// Keys that are claimed or done.
 #[derive(Debug, Default)]
@@ -18,7 +22,7 @@ pub struct Store(Mutex<HashMap<String, Entry>>);
 #[derive(Clone, Copy, Debug)]
 enum Entry {
     Claimed(Instant),
-    Done,
+    Done(Instant),
 }
 
 /// What a claim came to.
@@ -35,12 +39,18 @@ pub enum Claim {
 impl Store {
     /// Claims a key, unless somebody has it or had it.
     pub fn claim(&self, key: &str) -> Claim {
-        let mut entries = locked(&self.0);
+        let (mut entries, now) = (locked(&self.0), time::now());
         match entries.get(key) {
-            Some(Entry::Done) => Claim::Done,
-            Some(Entry::Claimed(since)) if time::now().duration_since(*since) < LEASE => Claim::Busy,
+            Some(Entry::Done(_)) => Claim::Done,
+            Some(Entry::Claimed(since)) if now.duration_since(*since) < LEASE => Claim::Busy,
             _ => {
-                entries.insert(key.to_string(), Entry::Claimed(time::now()));
+                if entries.len() % CLEARING == CLEARING - 1 {
+                    entries.retain(|_, entry| {
+                        let (Entry::Claimed(since) | Entry::Done(since)) = entry;
+                        now.duration_since(*since) < MEMORY
+                    });
+                }
+                entries.insert(key.to_string(), Entry::Claimed(now));
                 Claim::Taken
             }
         }
@@ -48,7 +58,7 @@ impl Store {
 
     /// The work of the key has ended.
     pub fn done(&self, key: &str) {
-        locked(&self.0).insert(key.to_string(), Entry::Done);
+        locked(&self.0).insert(key.to_string(), Entry::Done(time::now()));
     }
 }
 

@@ -140,6 +140,14 @@ mod tests {
     }
 
     #[test]
+    fn the_page_names_every_fault_in_the_same_words() {
+        let page = include_str!("lab.md");
+        for (_, name, does) in Fault::ALL {
+            assert!(page.contains(&format!("  {name:<19} {does}\n")), "{name}");
+        }
+    }
+
+    #[test]
     fn faults_of_traffic_wait_for_the_first_user_on_green() {
         let faults = Faults::new(vec![Fault::GreenErrors, Fault::ApiSlow]);
         assert!(!faults.bites(Fault::GreenErrors) && faults.bites(Fault::ApiSlow));

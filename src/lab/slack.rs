@@ -136,7 +136,7 @@ mod tests {
     /// Delivers one event to an app that answers with these statuses (0: no answer), and says what arrived: retry
     /// number, reason, and the milliseconds since the first attempt.
     async fn deliver(answers: &'static [u16], no_retry: bool) -> (Vec<(String, u128)>, super::super::Ledger) {
-        let door = server::Door::open().await.unwrap();
+        let door = server::Door::open(&super::super::memory::Memory::default()).await.unwrap();
         let (seen, started) = (Arc::new(Mutex::new(Vec::new())), time::now());
         let slack = Slack {
             client: Client::builder().no_proxy().build().unwrap(),

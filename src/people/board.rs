@@ -4,10 +4,13 @@ use std::cell::{Cell, RefCell};
 use std::io::Write;
 use std::rc::Rc;
 
+/// Shows the lines of a question.
+type Panel = dyn Fn(&[String]);
+
 /// A place for one open question and for lines that stay. A clone is the same place.
 #[derive(Clone)]
 pub struct Board {
-    panel: Rc<dyn Fn(&[String])>,
+    panel: Rc<Panel>,
     say: Rc<dyn Fn(&str)>,
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Both stacks are measured over the same time, which begins after users were shifted, from answers that are pinned to one
 //! moment. What the numbers mean is `run::judge`.
+#![doc = include_str!("gates.md")]
 
 use std::time::Duration;
 

@@ -8,6 +8,7 @@ use crate::plan::{Lane, Plan, Purpose, Resume, StepRef};
 pub const LOOKS: u32 = 5;
 
 /// What the driver has to do; every answer comes back as an [`Event`].
+#[expect(clippy::large_enum_variant, reason = "one lives at a time, and it is handed on at once")]
 #[derive(Clone, Debug, PartialEq)]
 pub enum Next {
     /// Write this down; nothing else is needed for it.
@@ -74,9 +75,11 @@ fn ready(plan: &Plan, s: &State, attempt: u32) -> Next {
     }
     // Ahead: everything still unapproved in this lane is asked for before the first effect.
     let last = if s.approvals_ahead && s.lane == Lane::Forward { steps.len() } else { s.index + 1 };
+    // Whoever goes back by hand has decided it already.
+    let asks = s.lane == Lane::Forward || !s.by_hand;
     let waiting: Vec<StepRef> = (s.index..last)
         .map(|index| StepRef { lane: s.lane, index })
-        .filter(|at| !(s.lane == Lane::Rollback && s.by_hand) && !s.approved(plan, *at))
+        .filter(|at| asks && !s.approved(plan, *at))
         .collect();
     if let Some(at) = waiting.iter().find(|at| !s.approvals.contains_key(at)) {
         return Next::Request(*at);

@@ -58,7 +58,7 @@ pub fn evolve(plan: &Plan, s: &State, e: &Event) -> Result<State, Illegal> {
             next
         }
         (Doing::Ready { .. }, Event::ApprovalDenied { step, id, grant, .. }) if s.approvals.contains_key(step) => {
-            failed(plan, s, Cause::Action, Reaction::RollBack, format!("`{id}` was refused by {}", grant.principal))
+            failed(s, Cause::Action, Reaction::RollBack, format!("`{id}` was refused by {}", grant.principal))
         }
         (Doing::Ready { .. }, Event::ApprovalExpired { step, id, why }) if wants_approval(plan, *step) => {
             let then = match plan.step(*step).approval.as_ref().map(|r| r.at_expiry) {
@@ -66,10 +66,10 @@ pub fn evolve(plan: &Plan, s: &State, e: &Event) -> Result<State, Illegal> {
                 Some(AtExpiry::Halt) => Reaction::Halt,
                 Some(AtExpiry::RollBack) | None => Reaction::RollBack,
             };
-            failed(plan, s, Cause::Timeout, then, format!("the approval of `{id}` expired: {why}"))
+            failed(s, Cause::Timeout, then, format!("the approval of `{id}` expired: {why}"))
         }
         (Doing::Ready { .. }, Event::WaitBreached { step, cause, line }) if here(step) => {
-            failed(plan, s, *cause, Reaction::RollBack, line.clone())
+            failed(s, *cause, Reaction::RollBack, line.clone())
         }
         (Doing::Ready { .. } | Doing::Uncertain { .. }, Event::StepIntent { step, attempt, .. })
             if here(step)
@@ -84,6 +84,11 @@ pub fn evolve(plan: &Plan, s: &State, e: &Event) -> Result<State, Illegal> {
                 crate::plan::Resume::Repeat => again(plan, s, *attempt, true, false, Cause::Action, line),
                 _ => with(Doing::Uncertain { attempt: *attempt, looks: 0, lost: true }),
             },
+            // Gates that could not be judged may ask to stay where users are instead of going back.
+            Outcome::Failed { line, cause: Cause::NoVerdict, moved, facts, .. } if facts["unknown"] == "hold" => {
+                let s = State { moved: s.moved || *moved, ..s.clone() };
+                failed(&s, Cause::NoVerdict, Reaction::Hold, line.clone())
+            }
             Outcome::Failed { line, cause, moved, retry, .. } => {
                 again(plan, s, *attempt, *retry && *cause != Cause::Drift, *moved, *cause, line)
             }
@@ -171,13 +176,13 @@ fn again(plan: &Plan, s: &State, attempt: u32, retry: bool, moved: bool, cause: 
         OnFailure::Continue if cause != Cause::Drift => {
             State { index: s.index + 1, doing: Doing::Ready { attempt: 1 }, ..s }
         }
-        OnFailure::Halt => failed(plan, &s, cause, Reaction::Halt, line.into()),
-        _ => failed(plan, &s, cause, Reaction::RollBack, line.into()),
+        OnFailure::Halt => failed(&s, cause, Reaction::Halt, line.into()),
+        _ => failed(&s, cause, Reaction::RollBack, line.into()),
     }
 }
 
 /// A failure on the way back is never answered with another move.
-fn failed(_plan: &Plan, s: &State, cause: Cause, then: Reaction, line: String) -> State {
+fn failed(s: &State, cause: Cause, then: Reaction, line: String) -> State {
     let doing = match s.lane {
         Lane::Forward => Doing::Failed { cause, then, line },
         Lane::Rollback => Doing::Stuck { paged: false, line },

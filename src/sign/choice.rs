@@ -127,7 +127,8 @@ pub fn choose(looks: &[Look]) -> Result<&Chosen, Refusal> {
     for look in looks {
         match &look.found {
             Found::Key(chosen) => return Ok(chosen),
-            Found::Unusable(why) if look.place != "ssh-agent" => {
+            // What is set for commits, or merely runs here, was not named for bgctl: the search goes on.
+            Found::Unusable(why) if look.place != "ssh-agent" && look.place != "git user.signingkey" => {
                 let headline = format!("the signing key of {} cannot be used", look.place);
                 return Err(Refusal::new(Kind::Denied, "BG0423", headline).cause(why.clone()).next("bgctl keys"));
             }

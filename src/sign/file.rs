@@ -25,7 +25,7 @@ pub struct FileKey {
 }
 
 enum Inside {
-    Ed25519(SessionKey),
+    Ed25519(Box<SessionKey>),
     P256(Box<PrivateKey>),
 }
 
@@ -48,7 +48,7 @@ impl FileKey {
         let blob = key.public_key().to_bytes().map_err(|e| unusable(e.to_string()))?;
         let public = PublicKey::from_blob(&blob).map_err(|e| unusable(e.to_string()))?;
         let inside = match key.key_data() {
-            KeypairData::Ed25519(pair) => Inside::Ed25519(SessionKey::from_seed(pair.private.to_bytes())),
+            KeypairData::Ed25519(pair) => Inside::Ed25519(Box::new(SessionKey::from_seed(pair.private.to_bytes()))),
             KeypairData::Ecdsa(_) => Inside::P256(Box::new(key)),
             _ => return Err(unusable("a security key signs through ssh-agent: `ssh-add` it".into())),
         };

@@ -159,7 +159,7 @@ impl Sim {
         });
         if let Some((at, split)) = self.scenario.foreign
             && at <= now
-            && !history.iter().any(|h| *h == (at, split))
+            && !history.contains(&(at, split))
         {
             due.push((at, split));
         }

@@ -47,6 +47,13 @@ impl SimWeb {
         let ill = self.sim.is(self.sim.scenario.green_errors);
         let value = |color: Color| match () {
             () if query.contains("timestamp") => "1",
+            () if query.contains("count_over_time") => "4",
+            // Of the two counts behind a share, the one whose selector speaks of errors is that of the bad requests.
+            () if query.contains("increase")
+                && ["5", "rror", "fail"].iter().any(|word| selector(&query).contains(word)) =>
+            {
+                if ill && color == Color::Green { "2000" } else { "10" }
+            }
             () if query.contains("increase") => "10000",
             () if ill && color == Color::Green => "0.2",
             () => "0.001",
@@ -58,4 +65,10 @@ impl SimWeb {
             .collect();
         json!({ "status": "success", "data": { "resultType": "vector", "result": result } })
     }
+}
+
+/// What is counted in a query that is sent as a form: the text between `increase(` and its range.
+fn selector(query: &str) -> &str {
+    let from = query.split("increase%28").nth(1).unwrap_or_default();
+    from.split("%5B").next().unwrap_or_default()
 }

@@ -1,4 +1,5 @@
 //! `announce`: tell people in Slack where the cutover stands.
+#![doc = include_str!("announce.md")]
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
 //! `bake`: watch users on the split they are on, and judge the gates window by window.
+#![doc = include_str!("bake.md")]
 
 use std::time::Duration as Time;
 
@@ -65,7 +66,7 @@ fn facts(config: &Value, plan: &Plan) -> Result<Facts, Vec<Mistake>> {
     review.between("/windows", windows, 1, 1000);
     review.between("/fail", fail, 1, windows.max(1));
     review.facts(|| Facts {
-        line: format!("bake {} in {windows} windows, {fail} may not fail: {}", bake.time, bake.gates.join(", ")),
+        line: format!("bake {} in {windows} windows, failed at {fail} bad ones: {}", bake.time, bake.gates.join(", ")),
         resume: Resume::Repeat,
         attempts: 1,
         timeout_s: 2 * bake.time.whole_seconds() + 2 * GRACE,

@@ -1,4 +1,5 @@
 //! `command`: run a program, without a shell unless one is asked for, and end all of it when time is up.
+#![doc = include_str!("command.md")]
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

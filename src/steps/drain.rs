@@ -1,4 +1,5 @@
 //! `drain`: let the work on one stack end. Drained means work done, not connections gone.
+#![doc = include_str!("drain.md")]
 
 use std::time::Duration as Time;
 

@@ -1,4 +1,5 @@
 //! `smoke`: synthetic checks straight against one stack. A status of 200 proves nothing: every check looks at content.
+#![doc = include_str!("smoke.md")]
 
 use async_trait::async_trait;
 use schemars::JsonSchema;

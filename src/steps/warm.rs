@@ -1,4 +1,5 @@
 //! `warm`: load one stack before users reach it, and see that it answers well.
+#![doc = include_str!("warm.md")]
 
 use std::cell::RefCell;
 use std::time::Duration as Time;

@@ -2,6 +2,7 @@
 
 mod approvals;
 mod attacks;
+mod command;
 #[path = "../common/mod.rs"]
 mod common;
 mod faults;

@@ -4,9 +4,12 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
+use bgctl::clock::{Clock, SystemClock};
 use bgctl::routers::{Access, AwsAccess};
 use bgctl::secret::Secret;
+use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use super::{free_port, peer};
 
@@ -76,13 +79,29 @@ impl Api {
         Access { aws: AwsAccess { endpoint: Some(self.url.clone()), profile: None, keys } }
     }
 
-    /// One call of the query protocol, unsigned; returns the XML.
+    /// One call of the query protocol, signed here and by no SDK; returns the XML.
     pub async fn query(&self, service: &str, form: &[(&str, &str)]) -> String {
-        let scope = format!(
-            "AWS4-HMAC-SHA256 Credential={}/20260101/{REGION}/{service}/aws4_request, SignedHeaders=host, Signature=0",
-            self.id
+        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+        let host = self.url.trim_start_matches("http://").trim_end_matches('/');
+        let stamp = SystemClock.now().strftime("%Y%m%dT%H%M%SZ").to_string();
+        let day = &stamp[..8];
+        let scope = format!("{day}/{REGION}/{service}/aws4_request");
+        let canonical =
+            format!("POST\n/\n\nhost:{host}\nx-amz-date:{stamp}\n\nhost;x-amz-date\n{}", hex(&Sha256::digest(&body)));
+        let text = format!("AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{}", hex(&Sha256::digest(canonical)));
+        let first = mac(format!("AWS4{}", self.secret).as_bytes(), day);
+        let key = [REGION, service, "aws4_request"].iter().fold(first, |key, part| mac(&key, part));
+        let authorization = format!(
+            "AWS4-HMAC-SHA256 Credential={}/{scope}, SignedHeaders=host;x-amz-date, Signature={}",
+            self.id,
+            hex(&mac(&key, &text))
         );
-        let request = reqwest::Client::new().post(&self.url).header("authorization", scope).form(form);
+        let request = reqwest::Client::new()
+            .post(&self.url)
+            .header("authorization", authorization)
+            .header("x-amz-date", stamp)
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(body);
         let answer = request.send().await.expect("moto answers");
         let (status, text) = (answer.status(), answer.text().await.expect("moto's answer is text"));
         assert!(status.is_success(), "{form:?}: {text}");
@@ -225,4 +244,13 @@ pub fn between(xml: &str, name: &str) -> String {
     let start = xml.find(&open).unwrap_or_else(|| panic!("no <{name}> in {xml}")) + open.len();
     let end = xml[start..].find(&close).unwrap_or_else(|| panic!("<{name}> is not closed in {xml}"));
     xml[start..start + end].to_string()
+}
+
+fn mac(key: &[u8], text: &str) -> Vec<u8> {
+    let mac = Hmac::<Sha256>::new_from_slice(key).expect("any length will do");
+    mac.chain_update(text).finalize().into_bytes().to_vec()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }

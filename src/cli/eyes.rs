@@ -1,0 +1,46 @@
+//! Who looks on while a run goes: the reporters, and the terminal where somebody can answer.
+
+use std::rc::Rc;
+
+use super::{Context, Output};
+use crate::people::{Board, tty::Keyboard};
+use crate::report::{About, Chorus, Jsonl, Live, Plain, Reporter};
+
+/// Whoever looks on: reporters, and the terminal where somebody can answer.
+pub struct Eyes {
+    pub chorus: Chorus,
+    pub live: Option<Live>,
+    pub board: Board,
+    pub keyboard: Option<Rc<Keyboard>>,
+}
+
+impl Eyes {
+    pub fn new(cx: &Context, about: About) -> Self {
+        let keyboard = if cx.style.interactive { keyboard() } else { None };
+        let mut voices: Vec<Box<dyn Reporter>> = Vec::new();
+        let mut live = None;
+        let err = cx.style.err;
+        let board = if cx.style.live {
+            let view = Live::new(cx.stderr(), about.clone(), err, cx.width(), cx.clock.clone(), keyboard.is_some());
+            live = Some(view.clone());
+            voices.push(Box::new(view.clone()));
+            let say = view.clone();
+            Board::new(move |lines| view.panel(lines), move |line| say.say(line))
+        } else {
+            let with = if keyboard.is_some() { "somebody at the keyboard" } else { "no input" };
+            let plain = Plain::new(cx.stderr(), about.clone(), err, cx.style.provider, cx.clock.clone(), with);
+            voices.push(Box::new(plain));
+            Board::on(cx.stderr())
+        };
+        if cx.output == Output::Jsonl {
+            voices.push(Box::new(Jsonl::new(cx.stdout(), about.run.clone())));
+        }
+        Eyes { chorus: Chorus::new(about, voices), live, board, keyboard }
+    }
+}
+
+/// The terminal's keyboard, if there is a terminal.
+pub fn keyboard() -> Option<Rc<Keyboard>> {
+    let tty = std::fs::OpenOptions::new().read(true).write(true).open("/dev/tty").ok()?;
+    Keyboard::open(tty.into()).ok()
+}

@@ -1,0 +1,69 @@
+//! What a run is driven with: world, steps, and what earlier runs have used up. Whatever can be missing is missed here,
+//! before a journal is opened.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use jiff::SignedDuration;
+
+use super::Context;
+use super::prepare::{self, Surroundings};
+use crate::diag::{Kind, Refusal};
+use crate::drive::Steps;
+use crate::journal::{Archive, Entry, read, read_log};
+use crate::plan::Plan;
+use crate::probes::http::LiveWeb;
+use crate::processes::LiveProcesses;
+use crate::run::Event;
+use crate::runbook;
+use crate::world::World;
+
+/// Everything a run needs beside its journal.
+pub struct Ready {
+    pub world: World,
+    pub steps: Steps,
+    pub automatic_used: u32,
+}
+
+impl Ready {
+    pub fn new(cx: &Context, outside: &Surroundings, plan: &Plan) -> Result<Self, Refusal> {
+        let steps = Steps::of(plan).map_err(|e| {
+            Refusal::new(Kind::Invalid, "BG0108", "this plan was made by another bgctl").cause(format!("{e:#}"))
+        })?;
+        Ok(Ready { world: world(cx, outside, plan)?, steps, automatic_used: automatic_used(cx, plan)? })
+    }
+}
+
+fn world(cx: &Context, outside: &Surroundings, plan: &Plan) -> Result<World, Refusal> {
+    let clock = cx.clock.clone();
+    let web = LiveWeb::new(clock.clone())
+        .map_err(|e| Refusal::new(Kind::Environment, "BG0206", "HTTP cannot be used").cause(format!("{e:#}")))?;
+    let mut routes = BTreeMap::new();
+    for (name, planned) in &plan.routes {
+        routes.insert(name.clone(), prepare::router(planned, &outside.access)?);
+    }
+    let secrets = runbook::resolve_plan(&plan.canonical(), &outside.env)?;
+    let processes = Rc::new(LiveProcesses::new(clock.clone()));
+    Ok(World { clock, routes, web: Rc::new(web), processes, secrets })
+}
+
+/// Automatic rollbacks of this service and environment inside the policy's window, over all runs kept here.
+fn automatic_used(cx: &Context, plan: &Plan) -> Result<u32, Refusal> {
+    let archive = Archive::new(cx.state_dir()?);
+    let window = SignedDuration::from_secs(i64::try_from(plan.policy.within_s).unwrap_or(i64::MAX / 4));
+    let since = cx.clock.now().checked_sub(window).unwrap_or(jiff::Timestamp::MIN);
+    let oldest = since.strftime("%Y%m%d-%H%M").to_string();
+    let mut used = 0;
+    // Names begin with the minute of the opening; a run is open for half a day at most.
+    for id in archive.runs().into_iter().filter(|id| id.as_str() > oldest.as_str()) {
+        let Ok(sound) = read_log(&archive.run(&id)).map_err(|_| ()).and_then(|log| read(&log).map_err(|_| ())) else {
+            continue;
+        };
+        if (&sound.service, &sound.environment) != (&plan.service, &plan.environment) {
+            continue;
+        }
+        let begun = |e: &&Entry| matches!(e.event(), Some(Event::RollbackBegun { automatic: true, .. }));
+        used += sound.entries.iter().filter(begun).count() as u32;
+    }
+    Ok(used)
+}

@@ -1,0 +1,58 @@
+//! Each example is played again, and its transcript holds up to numbers, times and names that differ from run to run.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+mod common;
+
+/// Numbers, run names, digests and temporary folders taken out; lines that depend on chance as well.
+fn same(text: &str) -> String {
+    let digits = |line: &str| {
+        let mut out = String::new();
+        for word in line.split_whitespace() {
+            let run = word.len() > 3 && word.contains('-') && word.starts_with("20");
+            let volatile = run || word.contains("/state/") || word.contains("SHA256:") || word.contains("tmp");
+            let plain: String = word.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+            let short = word.len() == 3 && word.chars().all(|c| c.is_ascii_lowercase());
+            out += if volatile || short { "…" } else { &plain };
+            out.push(' ');
+        }
+        while out.contains("00") {
+            out = out.replace("00", "0");
+        }
+        out.trim_end().to_string()
+    };
+    let chance = |line: &&str| !line.contains(" warn ") && !line.trim().is_empty();
+    text.lines().filter(chance).map(digits).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "`BLESS` is a wish of whoever runs the test")]
+fn every_example_is_what_its_transcript_says() {
+    if common::peer("ssh-keygen").is_none() {
+        return;
+    }
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    let mut played = 0;
+    for entry in fs::read_dir(examples).unwrap() {
+        let folder = entry.unwrap().path();
+        let story = folder.join("story.sh");
+        let transcript = folder.join("transcript.txt");
+        let answer = Command::new("sh")
+            .arg(&story)
+            .env("BGCTL", env!("CARGO_BIN_EXE_bgctl"))
+            .env("LC_ALL", "C.UTF-8")
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let found = String::from_utf8_lossy(&answer.stdout).into_owned();
+        if std::env::var_os("BLESS").is_some() {
+            fs::write(&transcript, &found).unwrap();
+        }
+        let wanted = fs::read_to_string(&transcript).unwrap();
+        assert_eq!(same(&found), same(&wanted), "{}", story.display());
+        played += 1;
+    }
+    assert!(played > 0);
+}
