@@ -47,7 +47,8 @@ fn a_cutover_in_ci_needs_one_word_and_says_the_rest() {
 
     desk.run(&["rollback"]).ends(64).says(&["--yes"]);
     assert_eq!(world.green(), 100);
-    desk.run(&["rollback", "--yes"]).ends(0).says(&["all on BLUE v1.4.1"]);
+    let back = desk.run(&["rollback", "--yes", "-o", "json"]).ends(0).says(&["all on BLUE v1.4.1"]);
+    assert_eq!(serde_json::from_str::<Value>(&back.out).expect("one document")["outcome"], "rolled-back");
     assert_eq!((world.green(), world.turns()), (0, 1));
     desk.complete();
     world.continuous();
@@ -73,9 +74,10 @@ fn one_run_at_a_time_moves_a_route() {
     desk.write("runbook.yaml", &with_long_bake());
     let first = desk.cutover();
     desk.wait_for("step.intent", "bake-50");
-    // Split already: the second sees that before it asks for the lock; a saved plan is no way around it either.
     let run = desk.runs().pop().expect("a run");
     let id = run.file_name().expect("its name").to_string_lossy().into_owned();
+    // Users are split, which is no drift: somebody is at it, and it is said who.
+    desk.cutover().end(20).ends(75).says(&["BG0401", &id, OWNER]);
     desk.run(&["resume"]).ends(75).says(&["BG0401", &id, OWNER]);
     assert_eq!(desk.runs().len(), 1, "a run that may not begin leaves nothing");
     first.signal(rustix::process::Signal::TERM);
