@@ -25,6 +25,7 @@ fn a_disk_that_fills_up_stops_the_run_and_the_way_back_stays_open() {
         desk.runs().first().map(|run| std::fs::metadata(run.join("log.jsonl")).expect("its log").len()).expect("a run")
     };
     let blocks = usize::try_from(whole / 512).expect("small");
+    let mut met = std::collections::BTreeSet::new();
     for share in [25, 40, 55, 70, 85, 97] {
         world.look_anew();
         let desk = Desk::beside(&world);
@@ -32,6 +33,7 @@ fn a_disk_that_fills_up_stops_the_run_and_the_way_back_stays_open() {
         let line = format!("trap '' XFSZ; ulimit -f {limit}; exec {BGCTL} cutover runbook.yaml --confirm staging");
         let done = desk.shell(&line).end(60);
         let at = world.green();
+        met.insert(at);
         assert!(done.err.contains("journal") || done.err.contains("written"), "{share} %:\n{}", done.err);
         if at == 0 {
             assert_eq!(done.code, 78, "{share} %:\n{}", done.err);
@@ -51,5 +53,6 @@ fn a_disk_that_fills_up_stops_the_run_and_the_way_back_stays_open() {
         assert_eq!(world.green(), 0, "{share} %");
         assert!(world.turns() <= 1, "{:?}", world.seen());
     }
+    assert!(met.contains(&0) && met.contains(&50) && met.contains(&100), "the disk was full too early: {met:?}");
     world.continuous();
 }

@@ -48,7 +48,8 @@ fn whole(world: &World) -> usize {
     records
 }
 
-fn killed_then_resumed(world: &World, moment: Moment) {
+/// Gives green's share at the moment of the kill.
+fn killed_then_resumed(world: &World, moment: Moment) -> u32 {
     world.look_anew();
     let desk = Desk::beside(world);
     killed(&desk, moment, CUTOVER);
@@ -61,9 +62,11 @@ fn killed_then_resumed(world: &World, moment: Moment) {
     desk.run(&["rollback", "--yes"]).ends(0);
     assert_eq!(world.green(), 0, "{moment:?}");
     desk.complete();
+    at
 }
 
-fn killed_then_back(world: &World, moment: Moment) {
+/// Gives green's share at the moment of the kill.
+fn killed_then_back(world: &World, moment: Moment) -> u32 {
     world.look_anew();
     let desk = Desk::beside(world);
     killed(&desk, moment, CUTOVER);
@@ -73,24 +76,28 @@ fn killed_then_back(world: &World, moment: Moment) {
     assert_eq!(world.green(), 0, "{moment:?}");
     assert!(world.turns() <= 1, "{moment:?}: {:?}", world.seen());
     desk.complete();
+    at
 }
 
 /// Every boundary of the log, spread over labs that play beside each other.
-fn sweep(lanes: usize, each: impl Fn(&World, Moment) + Sync, step: usize) {
+fn sweep(lanes: usize, each: impl Fn(&World, Moment) -> u32 + Sync, step: usize) {
+    let met = std::sync::Mutex::new(std::collections::BTreeSet::new());
     std::thread::scope(|scope| {
         for lane in 0..lanes {
-            let each = &each;
+            let (each, met) = (&each, &met);
             scope.spawn(move || {
                 let world = World::new(&[]);
                 let last = whole(&world);
                 assert!(last > 60, "{last} records are no whole run");
                 for moment in moments(lane, lanes, last).into_iter().step_by(step) {
-                    each(&world, moment);
+                    let at = each(&world, moment);
+                    met.lock().unwrap().insert(at);
                 }
                 world.continuous();
             });
         }
     });
+    assert_eq!(met.into_inner().unwrap().into_iter().collect::<Vec<_>>(), [0, 50, 100], "kills met every split");
 }
 
 #[test]

@@ -45,6 +45,9 @@ fn an_approval_is_asked_for_ahead_signed_elsewhere_and_bound() {
     assert_eq!(world.seen(), [0], "nobody moves before every approval is there");
     let resume = ["resume", "--approvals", "approvals", "--allowed-signers", "signers"];
     desk.run(&resume).ends(30).says(&["ssh-keygen -Y sign -n bgctl-approve-v1 -f KEY", "shift-100.request.json"]);
+    // What to type next stands there as it is to be typed.
+    let folder = desk.path("approvals").display().to_string();
+    desk.run(&resume).ends(30).says(&[&format!("--approvals {folder}")]);
     desk.run(&["status", "--exit-status"]).ends(30);
 
     approver.sign("stranger", "bgctl-approve-v1");

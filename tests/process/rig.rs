@@ -123,7 +123,7 @@ impl World {
         let memory = dir.path().join("world.json");
         let options = Options {
             faults: faults.to_vec(),
-            events_per_second: 40,
+            events_per_second: 25,
             memory: Some(memory.clone()),
             ..Options::default()
         };
