@@ -273,6 +273,10 @@ impl Launch<'_> {
             tail.push(String::new());
             tail.push(format!("lab: {}", lab.finish()));
         }
+        if self.cx.output == super::Output::Json && end.refusal.is_none() {
+            let outcome = end.outcome.name();
+            self.cx.json(&json!({ "run": id, "outcome": outcome, "users": users, "record": folder }));
+        }
         let rest = Rest {
             outcome: end.outcome,
             exit: exit.code(),

@@ -10,6 +10,7 @@ use super::{Context, Exit, check};
 use crate::arm;
 use crate::compile::{self, Compiled, Facts};
 use crate::diag::{Diagnostic, Kind, Refusal, Severity};
+use crate::journal::{Archive, Lock};
 use crate::lab::{Fault, Lab, Options};
 use crate::plan::{Color, Plan, PlannedRoute, Split};
 use crate::routers::{self, Access, AwsAccess, RouteView, TrafficRouter};
@@ -90,7 +91,7 @@ pub async fn prepare(cx: &Context, args: &FromArgs, outside: &Surroundings) -> R
     let path = args.file.to_string_lossy().into_owned();
     let source = Source::read(&path)?;
     if source.text.trim_start().starts_with("{\"bgctl_plan\"") {
-        return saved(&source, outside).await.map(Ok);
+        return saved(cx, &source, outside).await.map(Ok);
     }
     let inputs = match &outside.lab {
         Some(lab) => Inputs { ambient: lab.variables(), ..check::inputs(&args.vars, &outside.env) },
@@ -125,13 +126,13 @@ pub async fn prepare(cx: &Context, args: &FromArgs, outside: &Surroundings) -> R
         Err(found) => return Ok(Err(mistaken(cx, &source, found, Exit::Invalid))),
     };
     if let Some((route, split)) = compile::not_on_blue(&plan) {
-        return Err(not_on_blue(&plan, route, split));
+        return Err(moved_by_a_run(cx, &plan).unwrap_or_else(|| not_on_blue(&plan, route, split)));
     }
     Ok(Ok(Prepared { plan: Rc::new(plan), remarks, saved: false }))
 }
 
 /// A saved plan holds only while the world is what it saw.
-async fn saved(source: &Source, outside: &Surroundings) -> Result<Prepared, Refusal> {
+async fn saved(cx: &Context, source: &Source, outside: &Surroundings) -> Result<Prepared, Refusal> {
     let plan: Plan = serde_json::from_str(&source.text).map_err(|e| {
         Refusal::new(Kind::Invalid, "BG0108", format!("`{}` is not a plan this bgctl can read", source.path))
             .cause(e.to_string())
@@ -142,11 +143,16 @@ async fn saved(source: &Source, outside: &Surroundings) -> Result<Prepared, Refu
         let reading = view(planned, &outside.access)?.read().await.map_err(|e| arm::refused(&e, planned))?;
         if reading.split != planned.before {
             let users = format!("{}, read just now at {}", reading.split, planned.line);
-            return Err(arm::drift(&plan, planned, &users));
+            return Err(moved_by_a_run(cx, &plan).unwrap_or_else(|| arm::drift(&plan, planned, &users)));
         }
         remarks.extend(reading.remarks.iter().map(|remark| format!("{name}: {remark}")));
     }
     Ok(Prepared { plan: Rc::new(plan), remarks, saved: true })
+}
+
+/// Users are where a run that is being driven now has sent them: that run is the reason, and not drift.
+fn moved_by_a_run(cx: &Context, plan: &Plan) -> Option<Refusal> {
+    Lock::held(&Archive::new(cx.state_dir().ok()?), &plan.environment, &plan.service)
 }
 
 fn not_on_blue(plan: &Plan, route: &str, split: Split) -> Refusal {

@@ -1,5 +1,6 @@
 //! Whom this machine believes, and which key would sign here: files, variables and git's settings, read once and handed on.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -44,7 +45,8 @@ impl Believed {
                 Ok(signers) => self.places.push((name, signers)),
                 Err(bad) => return refuse("the allowed-signers file cannot be read".into(), bad.to_string()),
             },
-            Err(error) if must || error.kind() != std::io::ErrorKind::NotFound => {
+            // A file where a folder should be means that the one below is not there either.
+            Err(error) if must || !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
                 return refuse("the allowed-signers file cannot be read".into(), error.to_string());
             }
             Err(_) => {}

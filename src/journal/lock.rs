@@ -52,6 +52,13 @@ impl Lock {
         file.set_len(0).and_then(|()| file.write_all(text.as_bytes())).map_err(failed)?;
         Ok(Lock { _file: file })
     }
+
+    /// Who holds the lock now, as the refusal that taking it would give. Takes nothing and makes no file.
+    pub fn held(archive: &Archive, environment: &str, service: &str) -> Option<Refusal> {
+        let mut file = File::open(path(archive, environment, service)).ok()?;
+        let taken = rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK);
+        taken.then(|| held(&mut file, environment, service))
+    }
 }
 
 fn path(archive: &Archive, environment: &str, service: &str) -> PathBuf {
@@ -98,8 +105,11 @@ mod tests {
         assert_eq!((refusal.kind, refusal.code), (Kind::Later, "BG0401"));
         assert_eq!(refusal.headline, "production/bot is locked by run m2c");
         assert!(refusal.cause[0].starts_with("rm-two@build-3"));
+        assert_eq!(Lock::held(&archive, "production", "bot").map(|r| r.headline), Some(refusal.headline));
         assert!(Lock::take(&archive, "staging", "bot", &holder("kfx")).is_ok());
+        assert!(Lock::held(&archive, "staging", "bot").is_none());
         drop(first);
+        assert!(Lock::held(&archive, "production", "bot").is_none());
         let again = Lock::take(&archive, "production", "bot", &holder("kfx"));
         assert!(again.is_ok());
         assert!(Lock::take(&archive, "production", "bot", &holder("x")).unwrap_err().headline.contains("run kfx"));

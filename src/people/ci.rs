@@ -6,7 +6,7 @@ use std::rc::Rc;
 use async_trait::async_trait;
 
 use super::board::Board;
-use super::inbox::{Found, Inbox, recipe};
+use super::inbox::{Found, Inbox, quoted, recipe};
 use super::pager::Pager;
 use super::{AfterInterrupt, Answer, Approve, Decision, People};
 use crate::clock::Clock;
@@ -40,7 +40,8 @@ impl Ci {
             Some(inbox) => {
                 lines.push(format!("  sign         {}", recipe(&inbox.request_file(ask.id))));
                 lines.push("               and put the .sig file beside the request".into());
-                lines.push(format!("  then         bgctl resume {} --approvals DIR", self.run));
+                let folder = quoted(&inbox.folder().display().to_string());
+                lines.push(format!("  then         bgctl resume {} --approvals {folder}", self.run));
             }
             None => {
                 lines.push(format!("  then         bgctl resume {} --approvals DIR", self.run));

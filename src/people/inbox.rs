@@ -67,6 +67,10 @@ impl Inbox {
         Inbox { folder, verify, runner: runner.into() }
     }
 
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// The file of a step's request.
     pub fn request_file(&self, id: &str) -> PathBuf {
         self.folder.join(format!("{}.request.json", safe(id)))
@@ -164,7 +168,8 @@ pub fn recipe(file: &Path) -> String {
     format!("ssh-keygen -Y sign -n {APPROVE} -f KEY {}", quoted(&file.display().to_string()))
 }
 
-fn quoted(path: &str) -> String {
+/// A path as a shell takes it.
+pub fn quoted(path: &str) -> String {
     let plain = path.chars().all(|c| c.is_ascii_alphanumeric() || "/._-+=:@,".contains(c));
     if plain { path.into() } else { format!("'{}'", path.replace('\'', "'\\''")) }
 }
