@@ -121,7 +121,7 @@ fn kept(story: &Story, outcome: RunOutcome) -> Option<String> {
             Some(format!("GREEN {} runs without users, for whoever looks for the cause", p.green.version))
         }
         RunOutcome::Halted | RunOutcome::Holding => {
-            Some("both stacks run as they are; the run stays open for `bgctl rollback`".into())
+            Some("both stacks run as they are; `bgctl rollback` goes back from here".into())
         }
         _ => None,
     }
@@ -147,7 +147,7 @@ fn next(story: &Story, outcome: RunOutcome) -> Vec<(String, &'static str)> {
             (format!("bgctl resume {run}"), "go on; reads everything again first"),
         ],
         RunOutcome::Halted => vec![
-            (format!("bgctl rollback {run}"), "everyone back to BLUE"),
+            (format!("bgctl rollback {run}"), "everyone back to BLUE, if BLUE is well"),
             (format!("bgctl show {run}"), "what happened, step by step"),
         ],
         RunOutcome::Waiting => vec![(format!("bgctl resume {run}"), "once the approval is signed")],
