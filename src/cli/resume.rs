@@ -6,7 +6,8 @@ use super::launch::{self, Launch};
 use super::prepare::{LAB_MEMORY, LabArgs, Surroundings};
 use super::{Context, Exit};
 use crate::diag::{Kind, Refusal};
-use crate::journal::{Archive, Sound, read, read_log};
+use crate::journal::{Archive, Entry, SealState, Sound, read, read_log};
+use crate::run::{Event, RunOutcome};
 
 /// Go on with a run: after a crash, a hold, or when an approval has come. The world is looked at first.
 #[derive(Clone, Debug, clap::Args)]
@@ -27,12 +28,27 @@ async fn resume(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     let archive = Archive::new(cx.state_dir()?);
     let (id, folder) = archive.find(args.run.as_deref())?;
     let sound = sound(&folder)?;
+    if let Some((outcome, line)) = over(&sound) {
+        cx.err(&format!("NO CHANGES. Run {id} is over, {}: {line}", outcome.name()));
+        cx.err(&format!("  next       bgctl show {id}"));
+        return Ok(outcome.into());
+    }
     let outside = outside(cx, &args.lab, &sound, &archive)?;
     let plan = Rc::new(sound.plan);
     let launch = Launch { cx, outside: &outside, args: &args.launch, plan, command: "resume" };
     let ready = launch.ready()?;
     let open = launch.resume(&id, &folder)?;
     launch.drive(ready, open, None).await
+}
+
+/// How a run ended that its owner has closed: there is nothing left to go on with.
+fn over(sound: &Sound) -> Option<(RunOutcome, String)> {
+    let end = |entry: &Entry| match entry.event() {
+        Some(Event::Ended { outcome, line }) => Some((outcome, line)),
+        Some(Event::Refused { why }) => Some((RunOutcome::Refused, why)),
+        _ => None,
+    };
+    (sound.state == SealState::Closed).then(|| sound.entries.iter().rev().find_map(end)).flatten()
 }
 
 /// What a run's log says, up to its last seal.

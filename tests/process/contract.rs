@@ -38,6 +38,9 @@ fn a_cutover_in_ci_needs_one_word_and_says_the_rest() {
     assert_eq!((world.green(), world.turns()), (100, 0));
     desk.complete();
 
+    // There is nothing to go on with: the same end again.
+    desk.run(&["resume"]).ends(0).says(&["NO CHANGES", "completed"]);
+
     // The same plan again: users are not where it saw them.
     desk.run(&["cutover", "saved.plan", "--confirm", "staging"]).ends(31).says(&["BG0304", "bgctl plan"]);
     let drift = desk.run(&["cutover", "saved.plan", "--confirm", "staging", "-o", "json"]).ends(31);
