@@ -319,8 +319,9 @@ impl Launch<'_> {
         let pager = Pager::new(&plan.policy.page, world.secrets.clone(), world.web.clone(), about)
             .map_err(|e| Refusal::new(Kind::Invalid, "BG0109", "policy.page cannot be used").cause(e))?;
         let signers = trust::approvers(self.cx, self.args.allowed_signers.as_ref())?;
-        let inbox = |folder: PathBuf| Inbox::new(folder, people::trusting(signers), open.actor.name.clone());
         let named = self.args.approvals.as_ref().map(|folder| self.cx.cwd.join(folder));
+        let folder = named.unwrap_or_else(|| open.folder.join("approvals"));
+        let inbox = Inbox::new(folder, people::trusting(signers), open.actor.name.clone());
         let clock = self.cx.clock.clone();
         let actor = open.actor.clone();
         Ok(match &eyes.keyboard {
@@ -329,17 +330,10 @@ impl Launch<'_> {
                 board: eyes.board.clone(),
                 clock,
                 actor: Actor { via: "prompt".into(), ..actor },
-                inbox: inbox(named.unwrap_or_else(|| open.folder.join("approvals"))),
+                inbox,
                 pager,
             }),
-            None => Box::new(Ci {
-                run: open.id.clone(),
-                actor,
-                clock,
-                inbox: named.map(inbox),
-                pager,
-                board: eyes.board.clone(),
-            }),
+            None => Box::new(Ci { run: open.id.clone(), actor, clock, inbox, pager, board: eyes.board.clone() }),
         })
     }
 

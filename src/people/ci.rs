@@ -17,8 +17,8 @@ pub struct Ci {
     pub run: String,
     pub actor: Actor,
     pub clock: Rc<dyn Clock>,
-    /// `--approvals DIR`, if it was given.
-    pub inbox: Option<Inbox>,
+    /// The folder of `--approvals DIR`, or the run's own.
+    pub inbox: Inbox,
     pub pager: Pager,
     /// Where it is said what is missing and how to give it.
     pub board: Board,
@@ -36,18 +36,10 @@ impl Ci {
             ask.rule.members.join(", "),
         )];
         lines.extend(why.iter().map(|line| format!("  not counted  {line}")));
-        match &self.inbox {
-            Some(inbox) => {
-                lines.push(format!("  sign         {}", recipe(&inbox.request_file(ask.id))));
-                lines.push("               and put the .sig file beside the request".into());
-                let folder = quoted(&inbox.folder().display().to_string());
-                lines.push(format!("  then         bgctl resume {} --approvals {folder}", self.run));
-            }
-            None => {
-                lines.push(format!("  then         bgctl resume {} --approvals DIR", self.run));
-                lines.push("               DIR gets the request to sign; without it nobody can approve here".into());
-            }
-        }
+        lines.push(format!("  sign         {}", recipe(&self.inbox.request_file(ask.id))));
+        lines.push("               and put the .sig file beside the request".into());
+        let folder = quoted(&self.inbox.folder().display().to_string());
+        lines.push(format!("  then         bgctl resume {} --approvals {folder}", self.run));
         lines
     }
 }
@@ -55,10 +47,7 @@ impl Ci {
 #[async_trait(?Send)]
 impl People for Ci {
     async fn approve(&self, ask: &Approve<'_>) -> Answer<Decision> {
-        let Some(inbox) = &self.inbox else {
-            self.missing(ask, &[]).iter().for_each(|line| self.board.say(line));
-            return Answer::NobodyThere;
-        };
+        let inbox = &self.inbox;
         let why = match inbox.publish(ask) {
             Ok(_) => match inbox.look(ask, self.clock.now()) {
                 Found::Decision(decision) => return Answer::Given(decision),

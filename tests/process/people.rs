@@ -41,7 +41,13 @@ fn an_approval_is_asked_for_ahead_signed_elsewhere_and_bound() {
     desk.write("signers", &format!("rm@example.com {manager}stranger@example.com {stranger}{OWNER} {public}"));
 
     // Without a folder the message says how to give one.
-    desk.cutover().end(60).ends(30).says(&["shift-100", "rm@example.com", "bgctl resume", "--approvals DIR"]);
+    desk.cutover().end(60).ends(30).says(&[
+        "shift-100",
+        "rm@example.com",
+        "ssh-keygen -Y sign -n bgctl-approve-v1",
+        "bgctl resume",
+        "/approvals",
+    ]);
     assert_eq!(world.seen(), [0], "nobody moves before every approval is there");
     let resume = ["resume", "--approvals", "approvals", "--allowed-signers", "signers"];
     desk.run(&resume).ends(30).says(&["ssh-keygen -Y sign -n bgctl-approve-v1 -f KEY", "shift-100.request.json"]);
