@@ -198,6 +198,15 @@ pub fn main() -> ExitCode {
     let env: BTreeMap<String, String> =
         std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect();
     let argv: Vec<OsString> = std::env::args_os().collect();
+    // Scripts ask this in passing: the command tree is not built for it.
+    if let [_, word] = &argv[..]
+        && (word == "--version" || word == "-V")
+    {
+        let version = concat!("bgctl ", env!("CARGO_PKG_VERSION"), "\n");
+        // Nobody to tell when stdout is closed.
+        let _ = std::io::Write::write_all(&mut std::io::stdout(), version.as_bytes());
+        return ExitCode::SUCCESS;
+    }
     let exit = std::panic::catch_unwind(AssertUnwindSafe(|| run(&argv, env))).unwrap_or(Exit::Bug);
     crate::people::tty::restore();
     ExitCode::from(exit.code())
