@@ -519,7 +519,7 @@ fn kept(state_dir: &Path, run: &str, tape: &Tape) {
     let clock = Rc::new(Still(Cell::new(0)));
     let who = Who { owner: "engineer@example.com".into(), mode: "ci".into(), claims: json!({}) };
     let plan = plan();
-    let opening = Opening { run: run.into(), plan: &plan, who };
+    let opening = Opening { run: run.into(), plan: &plan, who, bound: Default::default() };
     let store = Box::new(DirStore::create(&folder).unwrap());
     let mut journal = Journal::create(store, opening, &key, clock.clone()).unwrap();
     for (second, record) in &tape.0 {

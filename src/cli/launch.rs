@@ -152,7 +152,8 @@ impl Launch<'_> {
             std::fs::write(folder.join("plan.json"), self.plan.canonical() + "\n")
                 .map_err(|e| self.unwritable(e, &folder))?;
             let store: Box<dyn Store> = Box::new(DirStore::create(&folder).map_err(|e| self.unwritable(e, &folder))?);
-            let opening = Opening { run: id.clone(), plan: &self.plan, who: self.who(&actor) };
+            let opening =
+                Opening { run: id.clone(), plan: &self.plan, who: self.who(&actor), bound: serde_json::Map::new() };
             let journal = Journal::create(store, opening, signer.as_ref(), self.cx.clock.clone());
             Ok((journal.map_err(|e| self.open_failed(e, &folder))?, locks))
         });

@@ -28,6 +28,8 @@ pub struct Opening<'a> {
     pub run: String,
     pub plan: &'a Plan,
     pub who: Who,
+    /// What else the owner's statement binds, by name: digests of the trust and policy files, the ledger's last line.
+    pub bound: Map<String, Value>,
 }
 
 /// Who opens or resumes a run, and how.
@@ -106,6 +108,7 @@ impl Journal {
         let mut statement = statement("bgctl/opening/v1", &opening.run, &plan.service, &plan.environment);
         statement.insert("runbook".into(), json!(plan.runbook));
         statement.insert("runbook_sha256".into(), json!(plan.runbook_sha256));
+        statement.extend(opening.bound);
         let loaded = Record { kind: "plan.loaded".into(), data: json!({ "sha256": &plan_sha256, "text": text }) };
         let beginning = Beginning { kind: "run.opened", statement, plan_sha256, who: &opening.who };
         Journal::begin(store, start, beginning, |_| Ok(vec![loaded]), owner, clock).map(|(journal, _)| journal)

@@ -30,6 +30,10 @@ pub mod namespace {
     pub const APPROVE: &str = "bgctl-approve-v1";
     /// An approver refuses a request.
     pub const DENY: &str = "bgctl-deny-v1";
+    /// The session key adds to the ledger of runs.
+    pub const LEDGER: &str = "bgctl-ledger-v1";
+    /// The owner publishes a copy of a log with something withheld.
+    pub const REDACT: &str = "bgctl-redact-v1";
 }
 
 /// Somebody's key, wherever it lives.

@@ -22,7 +22,7 @@ fn note(line: &str) -> Record {
 
 fn journal_in(folder: &Path) -> Journal {
     let plan = plan();
-    let opening = Opening { run: RUN.into(), plan: &plan, who: who() };
+    let opening = Opening { run: RUN.into(), plan: &plan, who: who(), bound: Default::default() };
     let store = DirStore::create(folder).unwrap();
     Journal::create(Box::new(store), opening, &owner(), Rc::new(SystemClock)).unwrap()
 }

@@ -61,7 +61,7 @@ fn an_owner_who_left_leaves_an_ended_log_that_can_be_taken_up() {
 fn a_refused_key_opens_and_resumes_nothing() {
     let store = MemoryStore::new();
     let plan = plan();
-    let opening = bgctl::journal::Opening { run: RUN.into(), plan: &plan, who: who() };
+    let opening = bgctl::journal::Opening { run: RUN.into(), plan: &plan, who: who(), bound: Default::default() };
     assert!(matches!(
         Journal::create(Box::new(store.clone()), opening, &Gone, HandClock::new()),
         Err(OpenError::Sign(_))

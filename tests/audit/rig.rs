@@ -165,7 +165,7 @@ impl Rig {
 
     pub fn of(run: &str, owner: &dyn Signer) -> Self {
         let (clock, plan, store) = (HandClock::new(), plan(), MemoryStore::new());
-        let opening = Opening { run: run.into(), plan: &plan, who: who() };
+        let opening = Opening { run: run.into(), plan: &plan, who: who(), bound: Default::default() };
         let journal = Journal::create(Box::new(store.clone()), opening, owner, clock.clone()).unwrap();
         Rig { clock, plan, store, journal }
     }

@@ -58,7 +58,7 @@ fn record() -> Record {
 fn open(owner: &SessionKey, store: impl bgctl::journal::Store + 'static) -> Journal {
     let plan = plan();
     let who = Who { owner: OWNER.into(), mode: "ci".into(), claims: serde_json::json!({}) };
-    let opening = Opening { run: "20261121-0302-kfx".into(), plan: &plan, who };
+    let opening = Opening { run: "20261121-0302-kfx".into(), plan: &plan, who, bound: Default::default() };
     Journal::create(Box::new(store), opening, owner, Rc::new(SystemClock)).expect("a journal")
 }
 

@@ -85,7 +85,7 @@ fn signed(folder: &Path, plan: &Plan) -> (Duration, u64) {
     let steps = Steps { forward: (0..STEPS).map(|_| Box::new(Nothing) as Box<dyn Step>).collect(), rollback: vec![] };
     let owner = SessionKey::generate().unwrap();
     let who = Who { owner: "owner@example.com".into(), mode: "ci".into(), claims: serde_json::json!({}) };
-    let opening = Opening { run: "20260101-0000-abc".into(), plan, who };
+    let opening = Opening { run: "20260101-0000-abc".into(), plan, who, bound: Default::default() };
     let store = Box::new(DirStore::create(folder).unwrap());
     let mut journal = Journal::create(store, opening, &owner, Rc::new(SystemClock)).unwrap();
     let run = Run {

@@ -1,4 +1,4 @@
-//! `bgctl audit`: is a log the one its owner wrote, and what does it say?
+//! `bgctl audit verify`: the verdict, its reasons, and what could not be checked.
 
 use std::fs::File;
 use std::io::BufReader;
@@ -6,90 +6,43 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::trust::Believed;
-use super::{Context, Exit};
+use super::super::trust::Believed;
+use super::super::{Context, Exit};
+use super::{locate, unreadable};
 use crate::diag::{Kind, Refusal};
-use crate::journal::{self, Archive, Entry, Fault, LOG, Report, SealState, Seals, Verdict, What};
+use crate::journal::{self, Fault, Report, Seals, Verdict, What};
 use crate::report::{Mark, words};
 use crate::secret::visible;
 
-/// Verify and read signed logs.
+/// Is the log unchanged, complete, and its owner's? Without a name: the newest run here.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    #[command(subcommand)]
-    verb: Verb,
-}
-
-#[derive(Clone, Debug, clap::Subcommand)]
-enum Verb {
-    /// Is the log unchanged, complete, and its owner's? Without a name: the newest run here.
-    Verify {
-        /// A run, the end of its name, or a log file.
-        run: Option<String>,
-        /// Believe these files only (OpenSSH's allowed_signers format).
-        #[arg(long, value_name = "FILE")]
-        allowed_signers: Vec<PathBuf>,
-        /// Check the last seal of each session only: it covers all before it.
-        #[arg(long)]
-        last_seal_only: bool,
-    },
-    /// What happened, by whom and when.
-    Show {
-        /// A run, the end of its name, or a log file.
-        run: Option<String>,
-        /// Every detail.
-        #[arg(long)]
-        all: bool,
-    },
+    /// A run, the end of its name, or a log file.
+    run: Option<String>,
+    /// Believe these files only (OpenSSH's allowed_signers format).
+    #[arg(long, value_name = "FILE")]
+    allowed_signers: Vec<PathBuf>,
+    /// Check the last seal of each session only: it covers all before it.
+    #[arg(long)]
+    last_seal_only: bool,
 }
 
 pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
-    match &args.verb {
-        Verb::Verify { run, allowed_signers, last_seal_only } => {
-            let log = locate(cx, run.as_deref())?;
-            let believed = Believed::read(cx, allowed_signers)?;
-            let trust = believed.trust(cx)?;
-            let seals = if *last_seal_only { Seals::Last } else { Seals::All };
-            let file = File::open(&log).map_err(|error| unreadable(&log, &error))?;
-            let report = journal::verify(&mut BufReader::new(file), &trust, seals).map_err(|e| unreadable(&log, &e))?;
-            if cx.machine() {
-                machine(cx, &log, &report)
-            } else {
-                show_verdict(cx, &report, &believed)
-            }
-            match judgement(&log, &report, &believed) {
-                Some(refusal) => {
-                    if !cx.machine() {
-                        cx.refuse(&refusal);
-                    }
-                    Ok(exit(&report.verdict))
-                }
-                None => Ok(exit(&report.verdict)),
-            }
-        }
-        Verb::Show { run, all } => show(cx, &locate(cx, run.as_deref())?, *all),
+    let log = locate(cx, args.run.as_deref())?;
+    let believed = Believed::read(cx, &args.allowed_signers)?;
+    let trust = believed.trust(cx)?;
+    let seals = if args.last_seal_only { Seals::Last } else { Seals::All };
+    let file = File::open(&log).map_err(|error| unreadable(&log, &error))?;
+    let report = journal::verify(&mut BufReader::new(file), &trust, seals).map_err(|e| unreadable(&log, &e))?;
+    if cx.machine() {
+        machine(cx, &log, &report)
+    } else {
+        show_verdict(cx, &report, &believed)
     }
-}
-
-/// A log by the name of its run, or by its path.
-fn locate(cx: &Context, name: Option<&str>) -> Result<PathBuf, Refusal> {
-    if let Some(name) = name {
-        let path = cx.cwd.join(name);
-        if path.is_file() {
-            return Ok(path);
-        }
-        if path.join(LOG).is_file() {
-            return Ok(path.join(LOG));
-        }
+    if let Some(refusal) = judgement(&log, &report, &believed).filter(|_| !cx.machine()) {
+        cx.refuse(&refusal);
     }
-    let (_, folder) = Archive::new(cx.state_dir()?).find(name)?;
-    Ok(folder.join(LOG))
-}
-
-fn unreadable(log: &Path, error: &std::io::Error) -> Refusal {
-    Refusal::new(Kind::Usage, "BG0604", "the log cannot be read")
-        .place(log.display().to_string())
-        .cause(error.to_string())
+    Ok(exit(&report.verdict))
 }
 
 fn exit(verdict: &Verdict) -> Exit {
@@ -258,62 +211,5 @@ fn broken(log: &Path, report: &Report, fault: &Fault) -> Refusal {
             .cause("a crash or a full disk leaves such an end")
             .next(format!("bgctl resume {}    keeps a copy of that end, cuts it off and goes on", report.run)),
         _ => refusal.next("keep the file as it is, and compare it with other copies"),
-    }
-}
-
-fn show(cx: &Context, log: &Path, all: bool) -> Result<Exit, Refusal> {
-    let bytes = std::fs::read(log).map_err(|error| unreadable(log, &error))?;
-    let sound = journal::read(&bytes).map_err(|fault| {
-        Refusal::new(Kind::Audit, "BG0603", visible(&fault.to_string()))
-            .place(log.display().to_string())
-            .next("bgctl audit verify    what is wrong, and what is still intact")
-    })?;
-    if cx.machine() {
-        sound.entries.iter().for_each(|entry| cx.raw_out(&json!(entry).to_string()));
-        return Ok(Exit::Success);
-    }
-    let ink = cx.style.out;
-    cx.out(&format!("{} · {} · {}", sound.run, sound.service, sound.environment));
-    for entry in &sound.entries {
-        let (mark, subject, text, detail) = match words::sentence(entry) {
-            Some(said) => (said.mark, said.subject, said.text, said.detail),
-            None => match beginning(entry) {
-                Some((subject, text)) => (Mark::Plain, subject, text, false),
-                None => continue,
-            },
-        };
-        if all || !detail {
-            let time = words::time_of_day(&entry.ts);
-            let text = ink.text(&visible(&text));
-            cx.raw_out(&format!("  {time}  {} {:<14} {text}", ink.mark(mark), visible(&subject)));
-        }
-    }
-    let end = match sound.state {
-        SealState::Open => "not closed",
-        SealState::Closed => "closed by its owner",
-        SealState::Aborted => "given up by its owner",
-        SealState::Handover => "at rest, to be resumed",
-        SealState::Ended => "ended, not signed by its owner",
-    };
-    cx.out(&format!("{end}; every line above is under a seal. Who signed: bgctl audit verify {}", sound.run));
-    Ok(Exit::Success)
-}
-
-/// The records that only the journal itself writes.
-fn beginning(entry: &Entry) -> Option<(String, String)> {
-    let statement = || {
-        let said: serde_json::Value = serde_json::from_str(entry.data["statement"].as_str()?).ok()?;
-        let (owner, assurance) = (said["owner"].as_str()?.to_string(), said["assurance"].as_str()?.to_string());
-        Some((owner, assurance))
-    };
-    match entry.kind.as_str() {
-        "run.opened" => statement().map(|(who, how)| ("open".into(), format!("opened by {who} ({how})"))),
-        "run.resumed" => statement().map(|(who, how)| ("open".into(), format!("taken up by {who} ({how})"))),
-        "recovered" => {
-            let text =
-                format!("{} unsealed bytes of a crash are kept in {}", entry.data["bytes"], entry.data["kept_as"]);
-            Some(("open".into(), text))
-        }
-        _ => None,
     }
 }
