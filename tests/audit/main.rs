@@ -1,7 +1,9 @@
 //! The journal against those who would like it to say something else: attacks, faults, approvals, and OpenSSH's own tools.
 
+mod agents;
 mod approvals;
 mod attacks;
+mod certificates;
 mod command;
 #[path = "../common/mod.rs"]
 mod common;
@@ -9,4 +11,7 @@ mod faults;
 mod interop;
 mod keys;
 mod properties;
+mod revoked;
 mod rig;
+mod security_keys;
+mod ssh;
