@@ -7,7 +7,7 @@ use bgctl::sign::agent::{self, AgentKey};
 use bgctl::sign::certified::Certified;
 use bgctl::sign::choice::{Found, Look, Sources, choose, looks};
 use bgctl::sign::file::FileKey;
-use bgctl::sign::{AllowedSigners, Revoked, Signer, TrustError, namespace, sshsig, trust};
+use bgctl::sign::{AllowedSigners, Revoked, SignError, Signer, TrustError, namespace, sshsig, trust};
 use jiff::Timestamp;
 
 const JOB: &str = "job@ci.example.com";
@@ -178,6 +178,16 @@ fn a_run_opened_with_a_certificate_is_verified_by_its_authority() {
     assert_eq!(report.owners[0].signed.authority, Some(dir.public("ca").fingerprint()));
     let not_to_close = judged(&bytes, line("namespaces=\"bgctl-open-v1\"")).verdict;
     assert!(matches!(not_to_close, Verdict::Untrusted(TrustError::NotForThis { .. })), "{not_to_close:?}");
+    // A certificate that ends before its run: the log is kept, and ended instead of closed by nobody's signature.
+    let short = dir.certify("ca", "id", &["-n", OWNER, "-V", "20261121030000Z:20261121030300Z"]);
+    let key = FileKey::read(&dir.path("id"), &|_| None).unwrap();
+    let owner = Certified::new(Box::new(key), short).unwrap();
+    let mut rig = Rig::of(RUN, &owner);
+    rig.walk();
+    rig.clock.pass(std::time::Duration::from_secs(60));
+    let closed = rig.journal.close(SealState::Closed, Some(&owner)).unwrap();
+    assert!(matches!(closed.unsigned, Some(SignError::Over { .. })), "{:?}", closed.unsigned);
+    assert_eq!(judged(&rig.store.bytes(), line("namespaces=\"bgctl-*\"")).verdict, Verdict::Ended);
     // This machine remembers the keys of its own runs; a certificate ends, so its key is not remembered.
     let own = dir.path("own");
     assert!(!trust::remember(&own, OWNER, &certificate).unwrap() && !own.exists());

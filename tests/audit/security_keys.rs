@@ -116,6 +116,28 @@ fn case_41_the_flags_of_a_security_key_are_judged_bit_by_bit() {
     }
 }
 
+#[test]
+fn case_41b_a_certificate_may_ask_for_more_than_a_touch_itself() {
+    let Some(dir) = Folder::new() else { return };
+    dir.key("ca", "ed25519", "");
+    dir.write("device.pub", &format!("{} x\n", Device::new(1).public().line()));
+    let text = format!("* cert-authority {}\n", dir.public("ca").line());
+    let signers = AllowedSigners::parse(&text).unwrap();
+    for (options, flags, counts) in [
+        (&[][..], 0x01, true),
+        (&["-O", "verify-required"][..], 0x01, false),
+        (&["-O", "verify-required"][..], 0x05, true),
+        (&[][..], 0x00, false),
+    ] {
+        let certificate = dir.certify("ca", "device", &[&["-n", APPROVER], options].concat());
+        let raw = Device::new(flags).raw(&sshsig::signed_bytes(SPACE, b"request"));
+        let sig = sshsig::armor(&certificate, SPACE, &raw);
+        let answer = signers.check(Some(APPROVER), SPACE, b"request", &sig, now());
+        assert_eq!(answer.is_ok(), counts, "{options:?} {flags:#x}: {answer:?}");
+        assert_eq!(certificate.short_kind(), "ed25519-sk");
+    }
+}
+
 /// An agent that signs with the device.
 fn agent(dir: &tempfile::TempDir, name: &str, device: Device) -> AgentKey {
     let path = dir.path().join(name);
