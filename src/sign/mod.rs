@@ -19,6 +19,7 @@ pub mod revoked;
 mod search;
 mod security_key;
 pub mod session;
+mod signed;
 pub mod sshsig;
 pub mod trust;
 mod wire;

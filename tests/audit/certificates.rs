@@ -111,6 +111,31 @@ fn case_42b_a_changed_certificate_does_not_count() {
     assert!(Certified::new(Box::new(key), certificate).is_err());
 }
 
+proptest::proptest! {
+    /// Whatever stands in a signature, a list or a file: an answer, never a panic.
+    #[test]
+    fn no_bytes_make_the_readers_fall(bytes: Vec<u8>, kind in 0..5usize, text in ".*") {
+        let kinds = [
+            "ssh-ed25519-cert-v01@openssh.com",
+            "sk-ecdsa-sha2-nistp256-cert-v01@openssh.com",
+            "ecdsa-sha2-nistp256",
+            "sk-ssh-ed25519@openssh.com",
+            "",
+        ];
+        let mut blob = u32::try_from(kinds[kind].len()).unwrap().to_be_bytes().to_vec();
+        blob.extend_from_slice(kinds[kind].as_bytes());
+        blob.extend_from_slice(&bytes);
+        let _ = bgctl::sign::PublicKey::from_blob(&blob);
+        let _ = Revoked::parse(&bytes, "/none".as_ref(), "list");
+        let _ = Revoked::parse(text.as_bytes(), "/none".as_ref(), "list");
+        let _ = sshsig::check(SPACE, &bytes, &text);
+        let lines = format!("{text}\nalice namespaces=\"{text}\" {}\n", owner().public());
+        for finding in bgctl::sign::lint::lint(&lines, now()) {
+            finding.render("allowed_signers", &lines, false);
+        }
+    }
+}
+
 #[test]
 fn ecdsa_authorities_and_keys_do_as_well_and_an_authoritys_line_makes_no_key() {
     let Some(dir) = Folder::new() else { return };
