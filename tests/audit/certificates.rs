@@ -245,6 +245,9 @@ fn a_certificate_beside_the_key_signs_where_its_authority_is_what_is_believed() 
     let unknown = look("id", "", now());
     assert_eq!(signs(&unknown), plain);
     assert!(unknown.notes.iter().any(|note| note.contains("is not used")), "{unknown:?}");
+    // Over, though its authority is believed: the key alone would make a log that nobody believes.
+    let late = look("id", &ci, "2026-11-23T00:00:00Z".parse().unwrap());
+    assert!(matches!(&late.found, Found::Unusable(why) if why.contains("id-cert.pub does not count")), "{late:?}");
     // Named itself, the certificate is meant; over, it is refused and nothing signs in its place.
     assert_eq!(signs(&look("id-cert.pub", "", now())), certificate);
     let over = look("id-cert.pub", &ci, "2026-11-23T00:00:00Z".parse().unwrap());

@@ -64,3 +64,34 @@ fn a_real_log_is_signed_as_openssh_signs_and_shows_every_changed_byte() {
         assert!(named, "byte {at} of line {line}:\n{}{}", done.out, done.err);
     }
 }
+
+#[test]
+fn a_ci_job_signs_with_its_certificate_and_with_a_revoked_one_moves_nobody() {
+    let Some(keygen) = peer("ssh-keygen") else { return };
+    let world = World::new(&[]);
+    let desk = Desk::beside(&world);
+    let run = |args: &[&str]| {
+        let status = desk.command(&keygen.display().to_string()).args(args).status().expect("ssh-keygen starts");
+        assert!(status.success(), "{args:?}");
+    };
+    run(&["-q", "-t", "ed25519", "-N", "", "-f", "ca"]);
+    run(&["-q", "-s", "ca", "-I", "job 7", "-n", OWNER, "-V", "-1m:+10m", "key.pub"]);
+    let public = |name: &str| std::fs::read_to_string(desk.path(name)).expect("a public key");
+    std::fs::create_dir(desk.path(".bgctl")).expect("a folder");
+    let line = format!("*@example.com cert-authority,namespaces=\"bgctl-*\" {}", public("ca.pub"));
+    desk.write(".bgctl/allowed_signers", &line);
+
+    // Approvers' files and flags count as well as the team's own list, and whoever was to move stays where they are.
+    desk.write("lost", &public("key.pub"));
+    let cutover = ["cutover", "runbook.yaml", "--confirm", "staging"];
+    desk.run(&[&cutover[..], &["--revoked", "lost"]].concat()).ends(77).says(&["BG0423", "is revoked (lost, line 1)"]);
+    desk.write(".bgctl/revoked_keys", &public("ca.pub"));
+    desk.run(&cutover).ends(77).says(&["BG0423", "by its authority"]);
+    assert!(desk.runs().is_empty(), "nothing was opened");
+
+    desk.write(".bgctl/revoked_keys", "# nobody\n");
+    desk.cutover().end(60).ends(0);
+    desk.run(&["audit", "verify"]).ends(0).says(&["COMPLETE", OWNER, "certified by SHA256:", ".bgctl/allowed_signers"]);
+    desk.write(".bgctl/revoked_keys", &public("ca.pub"));
+    desk.run(&["audit", "verify"]).ends(40).says(&["is revoked (.bgctl/revoked_keys, line 1, by its authority)"]);
+}
