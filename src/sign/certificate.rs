@@ -22,7 +22,7 @@ pub struct Certificate {
     /// The key it is for.
     pub key: PublicKey,
     pub serial: u64,
-    /// What the authority calls it; for people who look into the authority's own records.
+    /// What the authority calls it, fit for a terminal.
     pub id: String,
     /// The names it may use.
     pub principals: Vec<String>,
@@ -129,7 +129,7 @@ fn fields(blob: &[u8], mut reader: Reader<'_>, kind: &str) -> Option<Result<Cert
     }
     let serial = reader.long()?;
     let user = reader.number()? == USER;
-    let id = String::from_utf8_lossy(reader.string()?).into_owned();
+    let id = visible(&String::from_utf8_lossy(reader.string()?)).into_owned();
     let mut names = Reader(reader.string()?);
     let mut principals = Vec::new();
     while !names.is_empty() {

@@ -24,8 +24,17 @@ pub struct Signed {
     pub kind: String,
     /// How a security key was touched; nothing for other keys, and where no signature was asked about.
     pub touch: Option<Touch>,
-    /// `SHA256:…` of the authority, where a certificate speaks for the key.
-    pub authority: Option<String>,
+    /// Who said so, where a certificate speaks for the key.
+    pub authority: Option<Authority>,
+}
+
+/// An authority, and what it calls the certificate: an auditor finds the job or login by that in its records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Authority {
+    /// `SHA256:…`
+    pub fingerprint: String,
+    pub id: String,
+    pub serial: u64,
 }
 
 impl Signed {
@@ -36,7 +45,7 @@ impl Signed {
 
     /// The fingerprint that stands in the file: the authority's, for a certificate.
     pub fn listed(&self) -> &str {
-        self.authority.as_deref().unwrap_or(&self.fingerprint)
+        self.authority.as_ref().map_or(&self.fingerprint, |authority| &authority.fingerprint)
     }
 }
 
@@ -77,6 +86,11 @@ impl fmt::Display for Signed {
             Some(Touch::Verified) => f.write_str(", touched and verified")?,
             None => {}
         }
-        self.authority.iter().try_for_each(|authority| write!(f, ", certified by {authority}"))
+        match &self.authority {
+            Some(Authority { fingerprint, id, serial }) => {
+                write!(f, ", certified by {fingerprint} as `{id}`, serial {serial}")
+            }
+            None => Ok(()),
+        }
     }
 }

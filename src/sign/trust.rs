@@ -15,7 +15,7 @@ use super::certificate::Certificate;
 use super::entry::{Entry, Parsed};
 use super::public::{PublicKey, Touch};
 use super::revoked::Revoked;
-pub use super::signed::{Demands, Signed, TrustError};
+pub use super::signed::{Authority, Demands, Signed, TrustError};
 use super::sshsig::{self, Signature};
 use crate::secret::visible;
 
@@ -180,7 +180,11 @@ impl AllowedSigners {
         if let Some(why) = outside {
             return Err(TrustError::Expired { principal: name, fingerprint, why });
         }
-        let authority = certificate.map(|certificate| certificate.authority());
+        let authority = certificate.map(|certificate| Authority {
+            fingerprint: certificate.authority(),
+            id: certificate.id,
+            serial: certificate.serial,
+        });
         Ok(Signed { principal: name, fingerprint, kind: key.short_kind().into(), touch: None, authority })
     }
 

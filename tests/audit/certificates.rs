@@ -68,7 +68,11 @@ fn case_42_a_certificate_counts_as_its_authority_says_and_no_further() {
                 assert_eq!((refusal, accepted), ("", true), "{name}: {words}");
                 assert_eq!((signed.principal.as_str(), signed.kind.as_str()), (JOB, "ed25519"), "{name}");
                 assert_eq!(signed.fingerprint, dir.public("id").fingerprint(), "{name}");
-                assert_eq!(signed.authority, Some(dir.public("ca").fingerprint()), "{name}");
+                let authority = signed.authority.unwrap();
+                assert_eq!(
+                    (authority.id.as_str(), authority.fingerprint),
+                    ("ci job 7", dir.public("ca").fingerprint())
+                );
             }
             Err(error) => {
                 assert!(!refusal.is_empty() && error.to_string().contains(refusal), "{name}: {error}");
@@ -200,7 +204,7 @@ fn a_run_opened_with_a_certificate_is_verified_by_its_authority() {
     };
     let report = judged(&bytes, line("namespaces=\"bgctl-*\""));
     assert_eq!(report.verdict, Verdict::Complete, "{report:#?}");
-    assert_eq!(report.owners[0].signed.authority, Some(dir.public("ca").fingerprint()));
+    assert_eq!(report.owners[0].signed.listed(), dir.public("ca").fingerprint());
     let not_to_close = judged(&bytes, line("namespaces=\"bgctl-open-v1\"")).verdict;
     assert!(matches!(not_to_close, Verdict::Untrusted(TrustError::NotForThis { .. })), "{not_to_close:?}");
     // A certificate that ends before its run: the log is kept, and ended instead of closed by nobody's signature.

@@ -94,7 +94,13 @@ fn a_ci_job_signs_with_its_certificate_and_with_a_revoked_one_moves_nobody() {
 
     desk.write(".bgctl/revoked_keys", "# nobody\n");
     desk.cutover().end(60).ends(0);
-    desk.run(&["audit", "verify"]).ends(0).says(&["COMPLETE", OWNER, "certified by SHA256:", ".bgctl/allowed_signers"]);
+    desk.run(&["audit", "verify"]).ends(0).says(&[
+        "COMPLETE",
+        OWNER,
+        "certified by SHA256:",
+        "as `job 7`",
+        ".bgctl/allowed_signers",
+    ]);
     desk.write(".bgctl/revoked_keys", &public("ca.pub"));
     desk.run(&["audit", "verify"]).ends(40).says(&["is revoked (.bgctl/revoked_keys, line 1, by its authority)"]);
 }
