@@ -35,7 +35,7 @@ pub fn parse(text: &str) -> Result<Value, Misspelled> {
 /// Whether a whole text is the one spelling of a value.
 pub fn check(text: &str) -> Result<(), Misspelled> {
     let mut reader = Reader::new(text);
-    reader.value()?;
+    reader.value(0)?;
     if reader.is_done() { Ok(()) } else { reader.fail("something follows the value") }
 }
 
@@ -81,11 +81,11 @@ impl<'a> Reader<'a> {
         hit
     }
 
-    /// Goes over the next value.
-    pub fn value(&mut self) -> Result<&'a str, Misspelled> {
+    /// Goes over the next value, which is nested that deep already.
+    pub fn value(&mut self, depth: usize) -> Result<&'a str, Misspelled> {
         let start = self.at;
         self.names.clear();
-        self.any(0)?;
+        self.any(depth)?;
         Ok(&self.text[start..self.at])
     }
 

@@ -160,7 +160,7 @@ fn members(text: &str) -> Result<[&str; 8], String> {
         if !(opens && reader.exactly(name) && reader.exactly("\":")) {
             return Err(other());
         }
-        *value = reader.value().map_err(misspelled)?;
+        *value = reader.value(1).map_err(misspelled)?;
     }
     if reader.exactly("}") && reader.is_done() { Ok(values) } else { Err(other()) }
 }
@@ -207,6 +207,10 @@ mod tests {
         }
         assert!(KINDS.is_sorted());
         assert!(EVIDENCE.iter().all(|kind| KINDS.contains(kind)));
+        let script = crate::journal::SCRIPT;
+        let known = script.split("def kinds: [").nth(1).and_then(|rest| rest.split(']').next()).unwrap();
+        let known: Vec<&str> = known.split(',').map(|kind| kind.trim().trim_matches('"')).collect();
+        assert_eq!(known, KINDS, "the script of standard tools knows the same types");
     }
 
     #[test]

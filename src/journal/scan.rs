@@ -481,7 +481,7 @@ impl<'v> Proof<'v> {
 /// The members of a seal: note, purpose and proof. Half of the lines of a log are seals, so no value is made of them.
 fn seal_members(data: &str) -> Option<(Cow<'_, str>, Cow<'_, str>, Proof<'_>)> {
     let mut reader = json::Reader::new(data);
-    let mut text = |before: &str| if reader.exactly(before) { json::text(reader.value().ok()?) } else { None };
+    let mut text = |before: &str| if reader.exactly(before) { json::text(reader.value(1).ok()?) } else { None };
     let (note, ns) = (text("{\"note\":")?, text(",\"ns\":")?);
     let proof = match text(",\"sig\":") {
         Some(sig) => Proof::Sig(sig),
