@@ -2,11 +2,16 @@
 
 mod approvals;
 mod attacks;
+mod cases;
 mod command;
 #[path = "../common/mod.rs"]
 mod common;
+mod differ;
 mod faults;
+mod forge;
+mod fuzz;
 mod interop;
 mod keys;
+mod mutate;
 mod properties;
 mod rig;
