@@ -161,7 +161,9 @@ fn not_checked(report: &Report) -> Vec<String> {
 
 fn machine(cx: &Context, log: &Path, report: &Report) {
     let fault = match &report.verdict {
-        Verdict::Broken(fault) => json!({ "record": fault.record, "offset": fault.offset, "what": fault.to_string() }),
+        Verdict::Broken(fault) => {
+            json!({ "record": fault.record, "line": fault.record + 1, "offset": fault.offset, "what": fault.to_string() })
+        }
         Verdict::Untrusted(error) => json!({ "what": error.to_string() }),
         _ => json!(null),
     };
