@@ -37,6 +37,10 @@ pub struct SigningArgs {
     /// Whose signatures count (OpenSSH's format); `.bgctl/allowed_signers` otherwise.
     #[arg(long, value_name = "FILE")]
     pub allowed_signers: Option<PathBuf>,
+    /// Keys that no longer count: one public key or SHA256: fingerprint a line, or OpenSSH's binary list (KRL);
+    /// `revoked_keys` beside the allowed signers always counts.
+    #[arg(long, value_name = "FILE")]
+    pub revoked: Vec<PathBuf>,
 }
 
 /// What a process brings to a run.
@@ -118,9 +122,10 @@ impl Launch<'_> {
         // In the lab nothing is at stake, so a key of the lab's own will do.
         let signer: Box<dyn Signer> = match lab && flag.is_none() {
             true => Box::new(file::create_lab_key(&archive.root().join("lab")).map_err(|e| trust::refusal(&e))?),
-            false => trust::signer(self.cx, flag, self.plan.owners.first().map(String::as_str))?,
+            false => trust::signer(self.cx, flag, self.plan.owners.iter().map(String::as_str))?,
         };
-        let trusted = trust::approvers(self.cx, self.args.allowed_signers.as_ref())?;
+        let trusted = trust::approvers(self.cx, self.args.allowed_signers.as_ref(), &self.args.revoked)?.signers();
+        trust::standing(self.cx, &trusted, signer.as_ref())?;
         let known = PublicKey::from_line(&signer.public())
             .ok()
             .and_then(|key| trusted.principals(&key).first().map(|name| name.to_string()));
@@ -319,7 +324,7 @@ impl Launch<'_> {
         let about = format!("{} {} run {}", plan.service, plan.environment, open.id);
         let pager = Pager::new(&plan.policy.page, world.secrets.clone(), world.web.clone(), about)
             .map_err(|e| Refusal::new(Kind::Invalid, "BG0109", "policy.page cannot be used").cause(e))?;
-        let signers = trust::approvers(self.cx, self.args.allowed_signers.as_ref())?;
+        let signers = trust::approvers(self.cx, self.args.allowed_signers.as_ref(), &self.args.revoked)?.signers();
         let named = self.args.approvals.as_ref().map(|folder| self.cx.cwd.join(folder));
         let folder = named.unwrap_or_else(|| open.folder.join("approvals"));
         let inbox = Inbox::new(folder, people::trusting(signers), open.actor.name.clone());

@@ -12,7 +12,7 @@ use super::json;
 use super::line::{LONGEST_GROUP, Raw, instant, is_digest};
 use super::note::{Note, SealState, origin};
 use crate::sign::hmac::SharedKey;
-use crate::sign::{PublicKey, namespace, sshsig};
+use crate::sign::{PublicKey, Touch, namespace, sshsig};
 
 /// The longest a session key may live.
 const SESSION: SignedDuration = SignedDuration::from_hours(12);
@@ -40,6 +40,8 @@ pub struct OwnerSignature {
     pub namespace: &'static str,
     pub time: Timestamp,
     pub assurance: String,
+    /// How a security key was touched for it.
+    pub touch: Option<Touch>,
     /// False for a shared key that the verifier does not have.
     pub checked: bool,
 }
@@ -200,11 +202,10 @@ impl<'k> Scan<'k> {
         let Some(Unchecked { record, offset, note, sig }) = self.unchecked.take() else { return Ok(()) };
         let Some(session) = &self.session else { panic!("BUG: a seal without a session") };
         self.seals_checked += 1;
-        by(&session.session, namespace::SEAL, &note, &sig).map_err(|why| Fault {
-            record,
-            offset,
-            what: What::Seal(why),
-        })
+        match by(&session.session, namespace::SEAL, &note, &sig) {
+            Ok(_) => Ok(()),
+            Err(why) => Err(Fault { record, offset, what: What::Seal(why) }),
+        }
     }
 
     fn place(&self, line: &Raw<'_>, bytes: &[u8], ahead: Option<&[u8]>) -> Result<(), Fault> {
@@ -348,26 +349,41 @@ impl<'k> Scan<'k> {
             Some(id) => OwnerKey::Shared(id.into()),
             None => OwnerKey::Ssh(PublicKey::from_line(owner_key).map_err(|e| e.to_string())?),
         };
-        let checked = self.check_owner(&key, &Proof::of(data)?, namespace::OPEN, text)?;
+        let (checked, touch) = self.check_owner(&key, &Proof::of(data)?, namespace::OPEN, text)?;
         let time = line.time;
         let namespace = namespace::OPEN;
         let (by, label) = (owner.clone(), assurance.clone());
-        self.owners.push(OwnerSignature { owner: by, key: key.clone(), namespace, time, assurance: label, checked });
+        self.owners.push(OwnerSignature {
+            owner: by,
+            key: key.clone(),
+            namespace,
+            time,
+            assurance: label,
+            touch,
+            checked,
+        });
         if self.head.is_none() {
             self.head = Some(head);
         }
         Ok(Session { owner, key, session, not_before, not_after, assurance, opened: line.time, jumped: false })
     }
 
-    /// Checks the owner's signature or MAC over the text; false where the shared key is not at hand.
-    fn check_owner(&self, key: &OwnerKey, proof: &Proof<'_>, space: &str, text: &str) -> Result<bool, String> {
+    /// Checks the owner's signature or MAC over the text; false where the shared key is not at hand. With it, how a
+    /// security key was touched.
+    fn check_owner(
+        &self,
+        key: &OwnerKey,
+        proof: &Proof<'_>,
+        space: &str,
+        text: &str,
+    ) -> Result<(bool, Option<Touch>), String> {
         match (key, proof) {
-            (OwnerKey::Ssh(key), Proof::Sig(sig)) => by(key, space, text, sig).map(|()| true),
+            (OwnerKey::Ssh(key), Proof::Sig(sig)) => by(key, space, text, sig).map(|touch| (true, touch)),
             (OwnerKey::Shared(id), Proof::Mac(mac)) => match self.shared {
                 Some(shared) if crate::sign::Signer::fingerprint(shared) == *id => {
-                    shared.check(space, text.as_bytes(), mac).map_err(|e| e.to_string()).map(|()| true)
+                    shared.check(space, text.as_bytes(), mac).map_err(|e| e.to_string()).map(|()| (true, None))
                 }
-                _ => Ok(false),
+                _ => Ok((false, None)),
             },
             _ => Err("its signature is of another kind than its key".into()),
         }
@@ -414,12 +430,12 @@ impl<'k> Scan<'k> {
             return Err(format!("`state {}` is signed for `{space}` only", note.state.name()));
         }
         if note.state.by_owner() {
-            let checked = self.check_owner(&session.key, &proof, space, text)?;
+            let (checked, touch) = self.check_owner(&session.key, &proof, space, text)?;
             let (owner, key) = (session.owner.clone(), session.key.clone());
             let (assurance, time) = (session.assurance.clone(), line.time);
             let namespace = namespace::CLOSE;
             self.owner_seals += 1;
-            self.owners.push(OwnerSignature { owner, key, namespace, time, assurance, checked });
+            self.owners.push(OwnerSignature { owner, key, namespace, time, assurance, touch, checked });
             return Ok(note.state);
         }
         let within = |time: Timestamp| session.not_before <= time && time <= session.not_after;
@@ -445,12 +461,13 @@ impl<'k> Scan<'k> {
 }
 
 /// The signature holds, is in its one form, and is by this key.
-fn by(key: &PublicKey, space: &str, text: &str, sig: &str) -> Result<(), String> {
-    let found = sshsig::verify(space, text.as_bytes(), sig).map_err(|e| e.to_string())?;
+fn by(key: &PublicKey, space: &str, text: &str, sig: &str) -> Result<Option<Touch>, String> {
+    let sshsig::Signature { key: found, touch } =
+        sshsig::check(space, text.as_bytes(), sig).map_err(|e| e.to_string())?;
     if found != *key {
         return Err(format!("it was signed with {}, not with {}", found.fingerprint(), key.fingerprint()));
     }
-    if sshsig::is_canonical(sig) { Ok(()) } else { Err("its signature is not in the usual form".into()) }
+    if sshsig::is_canonical(sig) { Ok(touch) } else { Err("its signature is not in the usual form".into()) }
 }
 
 fn members<'v>(data: &'v Value, allowed: &[&[&str]]) -> Result<&'v Map<String, Value>, String> {

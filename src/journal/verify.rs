@@ -11,7 +11,7 @@ use super::rules::{Approved, Breach, Rules};
 use super::scan::{OwnerKey, OwnerSignature, Scan, Seals};
 use crate::run::{Doing, RunOutcome};
 use crate::sign::hmac::SharedKey;
-use crate::sign::{AllowedSigners, Signed, TrustError};
+use crate::sign::{AllowedSigners, Signature, Signed, TrustError};
 
 /// Breaches and owners that a report names one by one.
 const MOST: usize = 100;
@@ -295,12 +295,15 @@ fn believe(signature: &OwnerSignature, trust: &Trust) -> Result<Owner, TrustErro
     match &signature.key {
         OwnerKey::Ssh(key) => {
             let who = Some(signature.owner.as_str());
-            let signed = trust.signers.check_key(who, signature.namespace, key, signature.time)?;
+            let (key, touch) = (key.clone(), signature.touch);
+            let made = Signature { key, touch };
+            let signed = trust.signers.check_signature(who, signature.namespace, &made, signature.time)?;
             Ok(Owner { signed, assurance })
         }
         OwnerKey::Shared(id) if signature.checked => {
             let (principal, fingerprint) = (signature.owner.clone(), id.clone());
-            Ok(Owner { signed: Signed { principal, fingerprint, kind: "shared key".into() }, assurance })
+            let signed = Signed { principal, fingerprint, kind: "shared key".into(), touch: None, authority: None };
+            Ok(Owner { signed, assurance })
         }
         OwnerKey::Shared(id) => Err(TrustError::Unknown { fingerprint: id.clone() }),
     }

@@ -1,8 +1,10 @@
 //! The journal against those who would like it to say something else: attacks, faults, approvals, and OpenSSH's own tools.
 
+mod agents;
 mod approvals;
 mod attacks;
 mod cases;
+mod certificates;
 mod command;
 #[path = "../common/mod.rs"]
 mod common;
@@ -14,4 +16,7 @@ mod interop;
 mod keys;
 mod mutate;
 mod properties;
+mod revoked;
 mod rig;
+mod security_keys;
+mod ssh;
