@@ -147,7 +147,7 @@ fn misspelled(cases: &[(&str, Vec<u8>)]) {
     let at = find(&all, "step.outcome");
     for (name, changed) in cases {
         assert_ne!(*changed, all[at], "{name}: the case changes nothing");
-        let log = [&all[..at], &[changed.clone()], &all[at + 1..]].concat().concat();
+        let log = [&all[..at], std::slice::from_ref(changed), &all[at + 1..]].concat().concat();
         let (record, words) = broken(&log);
         assert_eq!(record, at as u64, "{name}: {words}");
         assert!(words.contains("cannot be read"), "{name}: {words}");
