@@ -23,10 +23,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("runbook", &["diag", "plan", "probes", "routers", "scalar", "secret", "steps"]),
     ("compile", &["diag", "plan", "probes", "routers", "runbook", "scalar", "steps"]),
     ("arm", &["diag", "plan", "routers", "world"]),
-    ("drive", &["arm", "diag", "journal", "people", "plan", "report", "run", "steps", "world"]),
+    ("drive", &["arm", "diag", "journal", "people", "plan", "report", "run", "secret", "steps", "world"]),
     ("sim", &["clock", "drive", "journal", "people", "plan", "probes", "routers", "run", "secret", "world"]),
     ("lab", &["plan"]),
-    ("report", &["clock", "diag", "journal", "plan", "run", "world"]),
+    ("report", &["clock", "diag", "journal", "plan", "run", "secret", "world"]),
     (
         "cli",
         &[

@@ -8,6 +8,7 @@ use bgctl::compile;
 use bgctl::diag::{Diagnostic, Kind};
 use bgctl::plan::{Plan, Split};
 use bgctl::runbook::{Inputs, Language, Source};
+use bgctl::secret::Known;
 
 fn files(folder: &str) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
@@ -28,7 +29,7 @@ fn checked(path: &Path, strict: bool) -> (u8, String) {
         ["SLACK_SIGNING_SECERT", "SLACK_WEBHOOK_URL"].map(|name| (name.to_string(), "a-secret-value".to_string()));
     let env = BTreeMap::from(env);
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    let exit = check::run(&args, &mut out, &mut err, &env, false, false).unwrap();
+    let exit = check::run(&args, &mut out, &mut err, &env, &Known::default(), false, false).unwrap();
     (exit.code(), String::from_utf8(out).unwrap() + &String::from_utf8(err).unwrap())
 }
 
@@ -270,7 +271,7 @@ fn machines_get_json() {
         swap: false,
     };
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    let exit = check::run(&args, &mut out, &mut err, &BTreeMap::new(), false, true).unwrap();
+    let exit = check::run(&args, &mut out, &mut err, &BTreeMap::new(), &Known::default(), false, true).unwrap();
     let report: serde_json::Value = serde_json::from_slice(&out).unwrap();
     assert_eq!((exit.code(), err.len()), (65, 0));
     assert_eq!(report["ok"], false);

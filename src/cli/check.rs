@@ -12,6 +12,7 @@ use crate::diag::{Diagnostic, Refusal, Severity};
 use crate::plan::{Lane, Plan};
 use crate::runbook::{Inputs, Language, Runbook, Source, sorted};
 use crate::scalar::spoken;
+use crate::secret::{Known, starred};
 
 /// At most this many mistakes of one file are drawn.
 const SHOWN: usize = 20;
@@ -60,6 +61,7 @@ pub fn run(
     out: &mut dyn Write,
     err: &mut dyn Write,
     env: &BTreeMap<String, String>,
+    known: &Known,
     color: bool,
     json: bool,
 ) -> std::io::Result<Exit> {
@@ -79,6 +81,7 @@ pub fn run(
                 continue;
             }
         };
+        known.of_references(&source.text, env);
         let checked = check(&language, source, &inputs, args.swap, env);
         let bad = checked.found.iter().any(|d| d.severity == Severity::Error || args.strict);
         if bad {
@@ -157,8 +160,14 @@ fn text(checked: &Checked, bad: bool, out: &mut dyn Write, err: &mut dyn Write, 
 
 /// Every mistake with its source line and caret.
 pub(super) fn draw(source: &Source, found: &[&Diagnostic], err: &mut dyn Write, color: bool) -> std::io::Result<()> {
+    // A mistake beside a token, or the token itself, must not carry it into a log; the carets stay where they are.
+    let mut text = starred(&source.text);
+    for span in found.iter().filter(|d| d.code == "BG0117").filter_map(|d| d.span.clone()) {
+        let stars = "*".repeat(span.len());
+        text.replace_range(span, &stars);
+    }
     for diagnostic in found.iter().take(SHOWN) {
-        writeln!(err, "{}", diagnostic.render(&source.path, &source.text, color))?;
+        writeln!(err, "{}", diagnostic.render(&source.path, &text, color))?;
     }
     match found.len() {
         n if n > SHOWN => writeln!(err, "and {} more", n - SHOWN),

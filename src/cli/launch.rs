@@ -22,6 +22,7 @@ use crate::plan::{Plan, Split};
 use crate::report::{About, Chorus, Rest};
 use crate::routers::NativeWayBack;
 use crate::run::{Actor, Cause, Event, RunOutcome, Wish};
+use crate::secret::{self, TagKey};
 use crate::sign::{self, PublicKey, Signer, file};
 use crate::world::{Scribe, World};
 
@@ -131,11 +132,9 @@ impl Launch<'_> {
 
     fn who(&self, actor: &Actor) -> Who {
         let cx = self.cx;
-        Who {
-            owner: actor.name.clone(),
-            mode: if cx.style.interactive { "interactive" } else { "ci" }.into(),
-            claims: json!({ "user": cx.var("USER"), "host": host(), "ci": cx.style.ci, "trigger": cx.trigger() }),
-        }
+        let mut claims = json!({ "user": cx.var("USER"), "host": host(), "ci": cx.style.ci, "trigger": cx.trigger() });
+        cx.known.secrets().mask_value(&mut claims, &[]);
+        Who { owner: actor.name.clone(), mode: if cx.style.interactive { "interactive" } else { "ci" }.into(), claims }
     }
 
     /// Builds everything a run needs beside its journal. Nothing is asked of anybody yet.
@@ -186,8 +185,12 @@ impl Launch<'_> {
 
     /// Drives an open run until it rests, closes its journal, and says the last word.
     pub async fn drive(&self, ready: Ready, mut open: Open, wish: Option<(Actor, String)>) -> Result<Exit, Refusal> {
-        let Ready { world, steps, automatic_used } = ready;
+        let Ready { mut world, steps, automatic_used } = ready;
+        let root = self.archive()?.root().join("keys").join("redaction");
+        let root = secret::root(&root).map_err(|e| self.unwritable(e, &root))?;
+        world.secrets = world.secrets.tagged(TagKey::of_run(&root, &self.plan.service, &open.id));
         if let Some((by, line)) = wish {
+            let line = world.secrets.mask(&line);
             let wish = Record::from(&Event::Interrupted { wish: Wish::RollBack, by, line });
             let entries = crate::journal::Append::append(&mut open.journal, &[wish]);
             open.past.extend(entries.map_err(|e| self.unwritable(e, &open.folder))?);
@@ -245,7 +248,7 @@ impl Launch<'_> {
         people: &dyn People,
     ) -> Result<Exit, Refusal> {
         let Open { id, folder, journal, signer, .. } = open;
-        let users = read_users(&self.plan, world).await;
+        let users = world.secrets.mask(&read_users(&self.plan, world).await);
         let end = match end {
             Ok(end) => end,
             Err(broken) => return Err(self.broken(&broken, &users, &folder, people).await),

@@ -90,6 +90,7 @@ pub struct Prepared {
 pub async fn prepare(cx: &Context, args: &FromArgs, outside: &Surroundings) -> Result<Result<Prepared, Exit>, Refusal> {
     let path = args.file.to_string_lossy().into_owned();
     let source = Source::read(&path)?;
+    cx.known.of_references(&source.text, &outside.env);
     if source.text.trim_start().starts_with("{\"bgctl_plan\"") {
         return saved(cx, &source, outside).await.map(Ok);
     }

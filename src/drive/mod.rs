@@ -76,7 +76,7 @@ pub async fn drive(
     journal: &mut dyn Append,
     reporter: &mut dyn Reporter,
 ) -> Result<End, Broken> {
-    let desk = Desk::new(journal, reporter);
+    let desk = Desk::new(&run.world.secrets, journal, reporter);
     let mut driver = Driver { run, desk: &desk, state: replay(run.plan, facts)?, refusal: None };
     let outcome = driver.go().await?;
     Ok(End { outcome, refusal: driver.refusal, state: driver.state })
@@ -130,6 +130,7 @@ impl Driver<'_> {
 
     /// Writes the fact, and only then believes it.
     fn take_in(&mut self, event: &Event) -> Result<(), Broken> {
+        let event = &self.desk.masked(event);
         let next = evolve(self.run.plan, &self.state, event)?;
         self.desk.write(&[Record::from(event)])?;
         self.state = next;
@@ -153,7 +154,8 @@ impl Driver<'_> {
                 Err(error) => format!("unknown at {} ({error})", planned.line),
             });
         }
-        lines.join("; ")
+        // Questions and pages leave the process without passing a record.
+        self.desk.clean(&lines.join("; "))
     }
 
     async fn arm(&mut self) -> Event {

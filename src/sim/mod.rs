@@ -190,7 +190,7 @@ impl Processes for SimProcesses {
     async fn run(
         &self,
         command: &world::Command,
-        _line: &mut dyn for<'a> FnMut(world::Stream, &'a str),
+        _output: &mut dyn for<'a> FnMut(world::Stream, &'a [u8]),
     ) -> std::io::Result<world::Exit> {
         self.sim.clock.boundary().await;
         self.sim.effects.borrow_mut().push(command.argv.join(" "));

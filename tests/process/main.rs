@@ -10,4 +10,5 @@ mod openssh;
 mod people;
 mod provider;
 mod rig;
+mod secrets;
 mod signals;
