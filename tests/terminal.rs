@@ -14,7 +14,7 @@ use bgctl::people::{
 };
 use bgctl::plan::{ApprovalRule, AtExpiry, Lane, StepRef};
 use bgctl::probes::{Request, Response, Web, WebError};
-use bgctl::run::Actor;
+use bgctl::run::{Actor, Evidence};
 use bgctl::secret::Secrets;
 
 mod common;
@@ -40,6 +40,16 @@ fn say(line: &str) {
     let _ = std::io::stderr().write_all(format!("\r\n{line}\r\n").as_bytes());
 }
 
+/// The answer, and that what is written down of it is what was shown and typed.
+fn told(answer: &Answer<confirm::Answered>) -> String {
+    let Answer::Given(given) = answer else { return "nobody there".into() };
+    let Evidence::PromptAnswered { text, choices, answer, by, .. } = &given.evidence else { panic!("no prompt") };
+    assert!(text.starts_with("This moves live users.") && text.ends_with("environment:"), "{text}");
+    assert_eq!((choices.as_slice(), by.name.as_str()), (&["production".to_string()][..], "engineer"));
+    assert_eq!(answer == "production", given.yes, "{answer}");
+    format!("Given({})", given.yes)
+}
+
 /// Not a test of its own: what the others run on a pseudo-terminal.
 #[test]
 fn the_part_on_the_terminal() {
@@ -52,8 +62,9 @@ fn the_part_on_the_terminal() {
         match part.as_str() {
             "confirm" => {
                 say("READY");
-                let answer = confirm::environment(&keyboard, &board, &*clock, "production").await;
-                say(&format!("RESULT {answer:?}"));
+                let by = Actor { name: "engineer".into(), via: "prompt".into() };
+                let answer = confirm::environment(&keyboard, &board, &*clock, "production", &by).await;
+                say(&format!("RESULT {}", told(&answer)));
             }
             "late" => {
                 // Typed before there is a prompt.

@@ -21,7 +21,7 @@ use crate::people::{self, Ci, Inbox, Operator, Pager, People, Terminal};
 use crate::plan::{Plan, Split};
 use crate::report::{About, Chorus, Rest};
 use crate::routers::NativeWayBack;
-use crate::run::{Actor, Cause, Event, RunOutcome, Wish};
+use crate::run::{Actor, Cause, Event, Evidence, RunOutcome, Wish};
 use crate::secret::{self, TagKey};
 use crate::sign::{self, PublicKey, Signer, file};
 use crate::world::{Scribe, World};
@@ -181,6 +181,14 @@ impl Launch<'_> {
         trust_own_key(&archive, &actor, signer.as_ref());
         let (id, folder) = (id.to_string(), folder.to_path_buf());
         Ok(Open { id, folder, journal, past, signer, actor, _locks: locks })
+    }
+
+    /// Writes down what was asked before there was a log, and what was answered.
+    pub fn answered(&self, open: &mut Open, answer: &Evidence) -> Result<(), Refusal> {
+        let record = Record::from(answer);
+        let written = crate::journal::Append::append(&mut open.journal, &[record]);
+        open.past.extend(written.map_err(|e| self.unwritable(e, &open.folder))?);
+        Ok(())
     }
 
     /// Drives an open run until it rests, closes its journal, and says the last word.

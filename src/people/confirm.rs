@@ -8,47 +8,86 @@ use super::board::Board;
 use super::prompt::{Asked, Judged, Question};
 use super::tty::Keyboard;
 use crate::clock::Clock;
+use crate::run::{Actor, Evidence};
 
 /// After this time without an answer nothing is begun.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// Has the environment's name typed. `Given(false)`: Ctrl-C, or wrong three times. `NobodyThere`: no answer in ten minutes.
-pub async fn environment(keyboard: &Rc<Keyboard>, board: &Board, clock: &dyn Clock, name: &str) -> Answer<bool> {
-    let card = |_| {
-        let what = "This moves live users. Type the environment's name to start";
-        vec![what.to_string(), "(Ctrl-C leaves everything as it is).".to_string()]
-    };
+/// A question before a run, with its answer: what stands in the log as soon as there is one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answered {
+    pub yes: bool,
+    pub evidence: Evidence,
+}
+
+/// What the question before a cutover says, and its possible answers.
+fn of_environment(name: &str) -> (String, Vec<String>) {
+    let text = "This moves live users. Type the environment's name to start\n(Ctrl-C leaves everything as it is).\nenvironment:";
+    (text.into(), vec![name.into()])
+}
+
+/// What the question before a rollback says, and its possible answers.
+fn of_rollback() -> (String, Vec<String>) {
+    ("Roll back now? [y] yes  [n] no ".into(), vec!["yes".into(), "no".into()])
+}
+
+fn evidence((text, choices): (String, Vec<String>), answer: &str, seconds: u64, by: &Actor) -> Evidence {
+    Evidence::PromptAnswered { text, choices, answer: answer.into(), seconds, by: by.clone() }
+}
+
+/// The same answer, given by a flag before anybody was asked.
+pub fn environment_by_flag(name: &str, by: &str) -> Evidence {
+    evidence(of_environment(name), name, 0, &Actor { name: by.into(), via: "command".into() })
+}
+
+/// The same answer, given by a flag before anybody was asked.
+pub fn rollback_by_flag(by: &str) -> Evidence {
+    evidence(of_rollback(), "yes", 0, &Actor { name: by.into(), via: "command".into() })
+}
+
+/// Has the environment's name typed. `Given` with no: Ctrl-C, or wrong three times. `NobodyThere`: no answer in ten minutes.
+pub async fn environment(
+    keyboard: &Rc<Keyboard>,
+    board: &Board,
+    clock: &dyn Clock,
+    name: &str,
+    by: &Actor,
+) -> Answer<Answered> {
+    let shown = of_environment(name);
+    let lines: Vec<String> = shown.0.lines().map(String::from).collect();
+    let (ask, card) = lines.split_last().expect("BUG: the question has lines");
     let judge = |typed: &str| match typed {
         typed if typed == name => Judged::Answer(true),
         typed => Judged::Wrong(format!("`{typed}` is not the environment of this runbook")),
     };
     let question = Question {
-        card: &card,
-        ask: "environment:".into(),
+        card: &|_| card.to_vec(),
+        ask: ask.clone(),
         judge: &judge,
         keys: &|_| None,
         until: until(clock),
         tries: Some(3),
     };
-    settle(question, keyboard, board, clock).await
+    settle(question, keyboard, board, clock, shown, by).await
 }
 
-/// Asks before a rollback; Enter alone asks again. `Given(false)` also for Ctrl-C.
-pub async fn rollback(keyboard: &Rc<Keyboard>, board: &Board, clock: &dyn Clock) -> Answer<bool> {
+/// Asks before a rollback; Enter alone asks again. No also for Ctrl-C.
+pub async fn rollback(keyboard: &Rc<Keyboard>, board: &Board, clock: &dyn Clock, by: &Actor) -> Answer<Answered> {
     let judge = |typed: &str| match typed {
         "y" | "yes" => Judged::Answer(true),
         "n" | "no" => Judged::Answer(false),
         _ => Judged::Wrong("y or n".into()),
     };
+    let shown = of_rollback();
     let question = Question {
         card: &|_| Vec::new(),
-        ask: "Roll back now? [y] yes  [n] no ".into(),
+        ask: shown.0.clone(),
         judge: &judge,
         keys: &|_| None,
         until: until(clock),
         tries: None,
     };
-    settle(question, keyboard, board, clock).await
+    settle(question, keyboard, board, clock, shown, by).await
 }
 
 fn until(clock: &dyn Clock) -> Option<jiff::Timestamp> {
@@ -60,13 +99,22 @@ async fn settle(
     keyboard: &Rc<Keyboard>,
     board: &Board,
     clock: &dyn Clock,
-) -> Answer<bool> {
+    shown: (String, Vec<String>),
+    by: &Actor,
+) -> Answer<Answered> {
+    let given = |yes: bool, typed: &str, seconds: u64| {
+        let answer = Answered { yes, evidence: evidence(shown.clone(), typed, seconds, by) };
+        Answer::Given(answer)
+    };
     tokio::select! { biased;
         // Where no handler can be set the signal does what it always did: it ends the process.
-        Ok(()) = tokio::signal::ctrl_c() => Answer::Given(false),
+        Ok(()) = tokio::signal::ctrl_c() => given(false, "Ctrl-C", 0),
         asked = question.put(keyboard, board, clock) => match asked {
-            Asked::Answered { value, .. } => Answer::Given(value),
-            Asked::GivenUp => Answer::Given(false),
+            Asked::Answered { value, typed, seconds } => {
+                let word = shown.1.iter().find(|word| word.starts_with(typed.trim()));
+                given(value, word.map_or(typed.trim(), String::as_str), seconds)
+            }
+            Asked::GivenUp => given(false, "wrong three times", 0),
             Asked::Expired | Asked::Gone => Answer::NobodyThere,
         },
     }

@@ -110,9 +110,10 @@ impl Terminal {
         };
         match question.put(&self.keyboard, &self.board, &*self.clock).await {
             Asked::Answered { value, typed, seconds } => {
-                let shown: Vec<String> = self.card(ask, None);
+                let mut shown: Vec<String> = self.card(ask, None);
+                shown.push(question.ask.clone());
                 let prompt = json!({
-                    "text": shown.join("\n"), "request_sha256": ask.request_sha256, "typed": typed, "seconds": seconds,
+                    "text": shown.join("\n"), "choices": [ask.word, "x"], "request_sha256": ask.request_sha256, "typed": typed, "seconds": seconds,
                 });
                 let grant = Grant {
                     principal: self.actor.name.clone(),
@@ -162,7 +163,7 @@ impl Terminal {
                 self.keyboard.interrupts.set(0);
                 let answer = find(typed.trim()).map_or(typed.clone(), |(_, word, _)| word.to_string());
                 let evidence = Evidence::PromptAnswered {
-                    text: format!("{} {ask}", card.join(" ")),
+                    text: format!("{}\n{ask}", card.join("\n")),
                     choices: choices.iter().map(|(_, word, _)| word.to_string()).collect(),
                     answer,
                     seconds,

@@ -109,7 +109,13 @@ fn evidence_sentence(evidence: &Evidence) -> Sentence {
             detail(Mark::Done, step, format!("{left} in flight on {stack} after {after_ms}ms"))
         }
         Evidence::PromptAnswered { text, answer, seconds, by, .. } => {
-            detail(Mark::Plain, "prompt", format!("{text} {} answered `{answer}` after {seconds}s", by.name))
+            let asked = text.split_whitespace().collect::<Vec<_>>().join(" ");
+            let how = match by.via.as_str() {
+                // A flag answers before anybody is asked.
+                "command" => "on the command line".to_string(),
+                _ => format!("after {seconds}s"),
+            };
+            detail(Mark::Plain, "prompt", format!("{asked} {} answered `{answer}` {how}", by.name))
         }
         Evidence::CommandOutput { step, stream, text } => detail(Mark::Plain, step, format!("{stream}: {text}")),
         Evidence::ClockAnomaly { line } => say(Mark::Warning, "clock", line.clone()),

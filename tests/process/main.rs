@@ -9,6 +9,7 @@ mod kill;
 mod openssh;
 mod people;
 mod provider;
+mod reading;
 mod rig;
 mod secrets;
 mod signals;

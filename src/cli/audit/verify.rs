@@ -54,7 +54,8 @@ fn exit(verdict: &Verdict) -> Exit {
     }
 }
 
-fn word(verdict: &Verdict) -> &'static str {
+/// The verdict as it is always called.
+pub(super) fn word(verdict: &Verdict) -> &'static str {
     match verdict {
         Verdict::Complete => "COMPLETE",
         Verdict::Interrupted => "INTERRUPTED",
