@@ -25,6 +25,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("arm", &["diag", "plan", "routers", "world"]),
     ("drive", &["arm", "diag", "journal", "people", "plan", "report", "run", "secret", "steps", "world"]),
     ("sim", &["clock", "drive", "journal", "people", "plan", "probes", "routers", "run", "secret", "world"]),
+    ("export", &["journal", "report", "run"]),
     ("lab", &["plan"]),
     ("report", &["clock", "diag", "journal", "plan", "run", "secret", "world"]),
     (
@@ -35,6 +36,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "compile",
             "diag",
             "drive",
+            "export",
             "journal",
             "lab",
             "people",

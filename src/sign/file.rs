@@ -10,7 +10,7 @@ use ssh_key::{HashAlg, LineEnding, PrivateKey};
 use zeroize::Zeroizing;
 
 use super::session::SessionKey;
-use super::{Assurance, PublicKey, SigError, SignError, Signer};
+use super::{Assurance, PublicKey, SigError, SignError, Signer, dsse};
 use crate::secret::Secret;
 
 /// Asks for the passphrase of the named key. `None`: nobody is there.
@@ -85,6 +85,13 @@ impl Signer for FileKey {
                 let signature = key.sign(namespace, HashAlg::Sha512, message).map_err(unusable)?;
                 signature.to_pem(LineEnding::LF).map_err(unusable)
             }
+        }
+    }
+
+    fn sign_envelope(&self, kind: &str, payload: &[u8]) -> Result<Vec<u8>, SignError> {
+        match &self.inside {
+            Inside::Ed25519(key) => key.sign_envelope(kind, payload),
+            Inside::P256(_) => Err(dsse::cannot(&self.path)),
         }
     }
 }

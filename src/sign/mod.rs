@@ -6,6 +6,7 @@
 
 pub mod agent;
 pub mod choice;
+pub mod dsse;
 pub mod file;
 pub mod hmac;
 pub mod public;
@@ -51,6 +52,11 @@ pub trait Signer {
 
     /// Signs the bytes for a purpose: an armored SSHSIG, or `hmac-sha256:…` for a shared key.
     fn sign(&self, namespace: &str, message: &[u8]) -> Result<String, SignError>;
+
+    /// Signs the payload of a DSSE envelope: 64 bytes. Only a plain Ed25519 key can.
+    fn sign_envelope(&self, _kind: &str, _payload: &[u8]) -> Result<Vec<u8>, SignError> {
+        Err(dsse::cannot(&self.name()))
+    }
 }
 
 /// How well a key is kept, as far as bgctl can know it. It stands in the opening statement.

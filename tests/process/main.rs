@@ -5,6 +5,7 @@
 mod common;
 mod contract;
 mod disk;
+mod exports;
 mod kill;
 mod openssh;
 mod people;
