@@ -30,7 +30,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     })?;
     // A timeline is read as the truth, so it says beside itself what a stranger may believe of it.
     let trust = Believed::read(cx, &[])?.trust(cx)?;
-    let report = journal::verify(&mut &bytes[..], &trust, Seals::Last).map_err(|e| unreadable(&log, &e))?;
+    let report = journal::verify(&mut std::io::Cursor::new(&bytes[..]), &trust, Seals::Last).map_err(|e| unreadable(&log, &e))?;
     let verdict = verify::word(&report.verdict);
     let moments = timeline(&sound.entries);
     match cx.output {
