@@ -1,13 +1,15 @@
 //! Reading a journal line by line and believing nothing: grammar, chain, seals, statements and times. Whom to trust and
 //! whether the rules of a run were kept is for others; this only says that the bytes are the ones that were written.
 
+use std::borrow::Cow;
+
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::fault::{Fault, What};
 use super::json;
-use super::line::{Line, instant, is_digest};
+use super::line::{LONGEST_GROUP, Raw, instant, is_digest};
 use super::note::{Note, SealState, origin};
 use crate::sign::hmac::SharedKey;
 use crate::sign::{PublicKey, namespace, sshsig};
@@ -95,14 +97,17 @@ pub struct Scan<'k> {
     /// Bytes of the line before.
     last_len: u64,
     mono: u64,
-    /// Records since the last seal, whether one of them notes a jump of the clock, and the one whose time went back.
+    /// Records and bytes since the last seal, whether a record notes a jump of the clock, and the one whose time went back.
     group: u64,
+    group_bytes: usize,
     jump_noted: bool,
     went_back: Option<Fault>,
     pub sealed: Sealed,
     pub state: Option<SealState>,
     pub owners: Vec<OwnerSignature>,
+    /// Seals of session keys and of owners whose signatures were checked.
     pub seals_checked: u64,
+    pub owner_seals: u64,
 }
 
 impl<'k> Scan<'k> {
@@ -122,12 +127,14 @@ impl<'k> Scan<'k> {
             last_len: 0,
             mono: 0,
             group: 0,
+            group_bytes: 0,
             jump_noted: false,
             went_back: None,
             sealed: Sealed { lines: 0, bytes: 0, prev: zero, hash: Sha256::new() },
             state: None,
             owners: Vec::new(),
             seals_checked: 0,
+            owner_seals: 0,
         }
     }
 
@@ -150,12 +157,17 @@ impl<'k> Scan<'k> {
 
     /// Takes in the next line. `ahead` is the line behind it: where two lines do not fit together it tells which of the
     /// two was changed.
-    pub fn take(&mut self, bytes: &[u8], ahead: Option<&[u8]>) -> Result<Line, Fault> {
-        let line = Line::parse(bytes).map_err(|why| self.fault(What::Unreadable(why)))?;
+    pub fn take<'b>(&mut self, bytes: &'b [u8], ahead: Option<&[u8]>) -> Result<Raw<'b>, Fault> {
+        let line = Raw::parse(bytes).map_err(|why| self.fault(What::Unreadable(why)))?;
+        self.group_bytes += bytes.len();
+        // Nothing may be believed before its seal, so a group without an end would fill the memory of whoever reads it.
+        if self.group_bytes > LONGEST_GROUP {
+            return Err(self.fault(What::Order(format!("more than {LONGEST_GROUP} bytes stand there without a seal"))));
+        }
         self.place(&line, bytes, ahead)?;
         self.order(&line)?;
         self.time(&line)?;
-        match line.kind.as_str() {
+        match line.kind {
             "run.opened" | "run.resumed" => self.statement(&line)?,
             "seal" => self.seal(&line)?,
             _ => {}
@@ -166,14 +178,14 @@ impl<'k> Scan<'k> {
                 session.jumped = true;
             }
         }
-        self.prev = hex(&Sha256::digest(bytes));
+        put_hex(&mut self.prev, &Sha256::digest(bytes));
         self.hash.update(bytes);
         self.last_len = bytes.len() as u64;
         self.bytes += self.last_len;
         self.at += 1;
         self.group += 1;
         if line.kind == "seal" {
-            self.group = 0;
+            (self.group, self.group_bytes) = (0, 0);
             self.jump_noted = false;
             self.sealed =
                 Sealed { lines: self.at, bytes: self.bytes, prev: self.prev.clone(), hash: self.hash.clone() };
@@ -195,11 +207,11 @@ impl<'k> Scan<'k> {
         })
     }
 
-    fn place(&self, line: &Line, bytes: &[u8], ahead: Option<&[u8]>) -> Result<(), Fault> {
+    fn place(&self, line: &Raw<'_>, bytes: &[u8], ahead: Option<&[u8]>) -> Result<(), Fault> {
         if let Some(head) = &self.head
             && line.run != head.run
         {
-            return Err(self.fault(What::OtherRun { found: line.run.clone() }));
+            return Err(self.fault(What::OtherRun { found: line.run.to_string() }));
         }
         if line.prev == self.prev {
             // It fits behind the line before it, so only its own number can be wrong.
@@ -221,17 +233,17 @@ impl<'k> Scan<'k> {
 
     /// Whether a line that does not fit behind the one before it is itself as it was written: the next line says so, or, at
     /// the end, the seal in it, which would fit the bytes before it if only its own `prev` had been changed.
-    fn intact(&self, line: &Line, bytes: &[u8], ahead: Option<&[u8]>) -> bool {
-        if let Some(next) = ahead.and_then(|ahead| Line::parse(ahead).ok()) {
+    fn intact(&self, line: &Raw<'_>, bytes: &[u8], ahead: Option<&[u8]>) -> bool {
+        if let Some(next) = ahead.and_then(|ahead| Raw::parse(ahead).ok()) {
             return next.prev == hex(&Sha256::digest(bytes));
         }
-        let note = line.data["note"].as_str().and_then(Note::parse);
+        let note = line.data()["note"].as_str().and_then(Note::parse);
         note.is_none_or(|note| note.sha256 != hex(&self.hash.clone().finalize()))
     }
 
-    fn order(&self, line: &Line) -> Result<(), Fault> {
+    fn order(&self, line: &Raw<'_>) -> Result<(), Fault> {
         let wrong = |why: &str| Err(self.fault(What::Order(why.into())));
-        let kind = line.kind.as_str();
+        let kind = line.kind;
         match (self.at, kind) {
             (0, "run.opened") | (1, "plan.loaded") => return Ok(()),
             (0, _) => return wrong("a log begins with `run.opened`"),
@@ -253,7 +265,7 @@ impl<'k> Scan<'k> {
         }
     }
 
-    fn time(&mut self, line: &Line) -> Result<(), Fault> {
+    fn time(&mut self, line: &Raw<'_>) -> Result<(), Fault> {
         if line.kind == "run.opened" || line.kind == "run.resumed" {
             return Ok(());
         }
@@ -275,7 +287,7 @@ impl<'k> Scan<'k> {
         Ok(())
     }
 
-    fn statement(&mut self, line: &Line) -> Result<(), Fault> {
+    fn statement(&mut self, line: &Raw<'_>) -> Result<(), Fault> {
         let session = self.read_statement(line).map_err(|why| self.fault(What::Statement(why)))?;
         // The seals of the session before are checked before its key is forgotten.
         self.finish()?;
@@ -283,10 +295,10 @@ impl<'k> Scan<'k> {
         Ok(())
     }
 
-    fn read_statement(&mut self, line: &Line) -> Result<Session, String> {
+    fn read_statement(&mut self, line: &Raw<'_>) -> Result<Session, String> {
         let resumes = line.kind == "run.resumed";
-        let data =
-            members(&line.data, &[&["statement", "ns", "sig", "claims"], &["statement", "ns", "mac", "claims"]])?;
+        let data = line.data();
+        let data = members(&data, &[&["statement", "ns", "sig", "claims"], &["statement", "ns", "mac", "claims"]])?;
         let text = word(data, "statement")?;
         if word(data, "ns")? != namespace::OPEN {
             return Err(format!("it is not for `{}`", namespace::OPEN));
@@ -298,11 +310,11 @@ impl<'k> Scan<'k> {
         if word(&said, "_type")? != wanted {
             return Err(format!("it is no `{wanted}`"));
         }
-        if word(&said, "run")? != line.run {
+        if word(&said, "run")? != line.run.as_ref() {
             return Err("it is for another run".into());
         }
         let head = Head {
-            run: line.run.clone(),
+            run: line.run.to_string(),
             service: word(&said, "service")?.into(),
             environment: word(&said, "environment")?.into(),
             plan_sha256: word(&said, "plan_sha256")?.into(),
@@ -336,7 +348,7 @@ impl<'k> Scan<'k> {
             Some(id) => OwnerKey::Shared(id.into()),
             None => OwnerKey::Ssh(PublicKey::from_line(owner_key).map_err(|e| e.to_string())?),
         };
-        let checked = self.check_owner(&key, data, namespace::OPEN, text)?;
+        let checked = self.check_owner(&key, &Proof::of(data)?, namespace::OPEN, text)?;
         let time = line.time;
         let namespace = namespace::OPEN;
         let (by, label) = (owner.clone(), assurance.clone());
@@ -348,10 +360,10 @@ impl<'k> Scan<'k> {
     }
 
     /// Checks the owner's signature or MAC over the text; false where the shared key is not at hand.
-    fn check_owner(&self, key: &OwnerKey, data: &Map<String, Value>, space: &str, text: &str) -> Result<bool, String> {
-        match (key, data.get("sig").and_then(Value::as_str), data.get("mac").and_then(Value::as_str)) {
-            (OwnerKey::Ssh(key), Some(sig), None) => by(key, space, text, sig).map(|()| true),
-            (OwnerKey::Shared(id), None, Some(mac)) => match self.shared {
+    fn check_owner(&self, key: &OwnerKey, proof: &Proof<'_>, space: &str, text: &str) -> Result<bool, String> {
+        match (key, proof) {
+            (OwnerKey::Ssh(key), Proof::Sig(sig)) => by(key, space, text, sig).map(|()| true),
+            (OwnerKey::Shared(id), Proof::Mac(mac)) => match self.shared {
                 Some(shared) if crate::sign::Signer::fingerprint(shared) == *id => {
                     shared.check(space, text.as_bytes(), mac).map_err(|e| e.to_string()).map(|()| true)
                 }
@@ -361,7 +373,7 @@ impl<'k> Scan<'k> {
         }
     }
 
-    fn seal(&mut self, line: &Line) -> Result<(), Fault> {
+    fn seal(&mut self, line: &Raw<'_>) -> Result<(), Fault> {
         let state = self.read_seal(line).map_err(|why| self.fault(What::Seal(why)))?;
         if state.by_owner() {
             self.finish()?;
@@ -370,9 +382,9 @@ impl<'k> Scan<'k> {
         Ok(())
     }
 
-    fn read_seal(&mut self, line: &Line) -> Result<SealState, String> {
-        let data = members(&line.data, &[&["note", "ns", "sig"], &["note", "ns", "mac"]])?;
-        let text = word(data, "note")?;
+    fn read_seal(&mut self, line: &Raw<'_>) -> Result<SealState, String> {
+        let (text, ns, proof) = seal_members(line.data).ok_or("its members are not note ns sig")?;
+        let (text, ns) = (text.as_ref(), ns.as_ref());
         let note = Note::parse(text).ok_or("its note is not six lines of the known form")?;
         let Some(session) = &self.session else { return Err("no session was opened".into()) };
         let Some(head) = &self.head else { return Err("no run was opened".into()) };
@@ -398,14 +410,15 @@ impl<'k> Scan<'k> {
             return Err("the process had ended; only the owner may still sign".into());
         }
         let space = if note.state.by_owner() { namespace::CLOSE } else { namespace::SEAL };
-        if word(data, "ns")? != space {
+        if ns != space {
             return Err(format!("`state {}` is signed for `{space}` only", note.state.name()));
         }
         if note.state.by_owner() {
-            let checked = self.check_owner(&session.key, data, space, text)?;
+            let checked = self.check_owner(&session.key, &proof, space, text)?;
             let (owner, key) = (session.owner.clone(), session.key.clone());
             let (assurance, time) = (session.assurance.clone(), line.time);
             let namespace = namespace::CLOSE;
+            self.owner_seals += 1;
             self.owners.push(OwnerSignature { owner, key, namespace, time, assurance, checked });
             return Ok(note.state);
         }
@@ -416,18 +429,13 @@ impl<'k> Scan<'k> {
         if !by_mono.is_some_and(within) || !(session.jumped || within(line.time)) {
             return Err(format!("its session ran from {} to {}", session.not_before, session.not_after));
         }
-        let Some(sig) = data.get("sig").and_then(Value::as_str) else {
-            return Err("a session key signs, it has no MAC".into());
-        };
+        let Proof::Sig(sig) = &proof else { return Err("a session key signs, it has no MAC".into()) };
         match self.seals {
             Seals::All => {
                 by(&session.session, space, text, sig)?;
                 self.seals_checked += 1;
             }
             Seals::Last => {
-                if !sshsig::is_canonical(sig) {
-                    return Err("its signature is not in the usual form".into());
-                }
                 let (note, sig) = (text.to_string(), sig.to_string());
                 self.unchecked = Some(Unchecked { record: self.at, offset: self.bytes, note, sig });
             }
@@ -455,10 +463,45 @@ fn word<'v>(map: &'v Map<String, Value>, name: &str) -> Result<&'v str, String> 
     map.get(name).and_then(Value::as_str).ok_or_else(|| format!("`{name}` is missing or no text"))
 }
 
+/// What stands for the signer: a signature, or the MAC of a shared key.
+enum Proof<'v> {
+    Sig(Cow<'v, str>),
+    Mac(Cow<'v, str>),
+}
+
+impl<'v> Proof<'v> {
+    fn of(data: &'v Map<String, Value>) -> Result<Self, String> {
+        match data.get("sig") {
+            Some(_) => word(data, "sig").map(|sig| Proof::Sig(sig.into())),
+            None => word(data, "mac").map(|mac| Proof::Mac(mac.into())),
+        }
+    }
+}
+
+/// The members of a seal: note, purpose and proof. Half of the lines of a log are seals, so no value is made of them.
+fn seal_members(data: &str) -> Option<(Cow<'_, str>, Cow<'_, str>, Proof<'_>)> {
+    let mut reader = json::Reader::new(data);
+    let mut text = |before: &str| if reader.exactly(before) { json::text(reader.value(1).ok()?) } else { None };
+    let (note, ns) = (text("{\"note\":")?, text(",\"ns\":")?);
+    let proof = match text(",\"sig\":") {
+        Some(sig) => Proof::Sig(sig),
+        None => Proof::Mac(text(",\"mac\":")?),
+    };
+    (reader.exactly("}") && reader.is_done()).then_some((note, ns, proof))
+}
+
 fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(64), |mut out, b| {
-        let _ = write!(out, "{b:02x}");
-        out
-    })
+    let mut out = String::with_capacity(2 * bytes.len());
+    put_hex(&mut out, bytes);
+    out
+}
+
+/// Over the text there is, since this is done twice a line.
+fn put_hex(out: &mut String, bytes: &[u8]) {
+    out.clear();
+    let digit = |n: u8| char::from(if n < 10 { b'0' + n } else { b'a' + n - 10 });
+    for byte in bytes {
+        out.push(digit(byte >> 4));
+        out.push(digit(byte & 15));
+    }
 }

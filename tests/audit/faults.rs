@@ -47,6 +47,24 @@ fn a_log_on_a_disk_is_private_and_verifies() {
 }
 
 #[test]
+fn a_group_that_no_reader_would_hold_is_written_as_several() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut journal = journal_in(dir.path());
+    journal.append(&vec![note(&"x".repeat(900)); 20_000]).unwrap();
+    journal.close(SealState::Handover, Some(&owner())).unwrap();
+    assert_eq!(judge(dir.path()), Verdict::Handover);
+    // One group of that size is refused, however it came about.
+    let all = lines(&Rig::new().store.bytes());
+    let filler = String::from_utf8(all[2].clone()).unwrap();
+    let start = filler.find("\"data\":").unwrap();
+    let line = format!("{}\"data\":{{\"line\":\"{}\"}}}}\n", &filler[..start], "x".repeat(60_000));
+    let line = line.replace("\"type\":\"seal\"", "\"type\":\"note\"").into_bytes();
+    let log = rechain(&[&all[..3], &vec![line; 300]].concat());
+    let (_, words) = broken(&log);
+    assert!(words.contains("without a seal"), "{words}");
+}
+
+#[test]
 fn case_34_there_is_one_writer_and_a_writer_that_ignores_the_lock_is_noticed() {
     let dir = tempfile::tempdir().unwrap();
     let mut journal = journal_in(dir.path());

@@ -3,6 +3,7 @@
 //! One file a verb: an `Args` and a `run`, and one line each in [`Verb`] and [`run`].
 
 mod export;
+mod script;
 mod show;
 mod verify;
 
@@ -22,6 +23,7 @@ pub struct Args {
 #[derive(Clone, Debug, clap::Subcommand)]
 enum Verb {
     Verify(verify::Args),
+    VerifyScript(script::Args),
     Show(show::Args),
     Export(export::Args),
 }
@@ -29,6 +31,7 @@ enum Verb {
 pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     match &args.verb {
         Verb::Verify(args) => verify::run(args, cx),
+        Verb::VerifyScript(args) => script::run(args, cx),
         Verb::Show(args) => show::run(args, cx),
         Verb::Export(args) => export::run(args, cx),
     }
