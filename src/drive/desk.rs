@@ -8,40 +8,11 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::journal::{Append, Entry, JournalError, Record};
+use crate::journal::{Append, COMPARED, Entry, JournalError, Record};
 use crate::report::Reporter;
 use crate::run::{Event, Evidence};
 use crate::secret::Secrets;
 use crate::world::{Progress, Scribe};
-
-/// Members that hold no text of the outside: names of the plan and of this format, digests, keys, and texts whose bytes are
-/// signed. Masking one of them would make a record that no reader understands. That no secret stands in the plan, which the
-/// names and the signed texts come from, is checked before a run is opened.
-const COMPARED: &[&str] = &[
-    "type",
-    "step",
-    "id",
-    "is",
-    "cause",
-    "found",
-    "wish",
-    "outcome",
-    "verdict",
-    "via",
-    "evidence",
-    "principal",
-    "key",
-    "sig",
-    "request",
-    "request_sha256",
-    "step_sha256",
-    "approvals",
-    "gate",
-    "route",
-    "stack",
-    "stream",
-    "split",
-];
 
 /// Where everything is written down: the journal first, then the eyes.
 pub(super) struct Desk<'a> {
@@ -74,7 +45,9 @@ impl<'a> Desk<'a> {
         entry.event().expect("BUG: a masked fact is still that fact")
     }
 
-    /// `cause` is a word of this format in some records and a sentence in others.
+    /// What a machine compares byte by byte stays as it is: a record without it would be understood by no reader. Those members
+    /// come from the plan, and that no secret stands in the plan is checked before a run is opened. `cause` is a word of this
+    /// format in some records and a sentence in others.
     fn mask(&self, kind: &str, data: &mut Value) {
         if kind == "rollback.begun" {
             let cause = data["cause"].as_str().map(|text| self.secrets.mask(text));

@@ -2,13 +2,18 @@
 //!
 //! Reads in one pass with bounded memory. Nothing of a log is reported as a fact before the seal over it has been checked.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, Read, Seek, SeekFrom};
+
+use sha2::{Digest, Sha256};
 
 use super::fault::{Fault, What};
 use super::line::{EVIDENCE, LONGEST_PLAN, Raw};
 use super::note::SealState;
+use super::redact::{Redaction, Withheld};
 use super::rules::{Approved, Breach, Rules};
 use super::scan::{OwnerKey, OwnerSignature, Scan, Seals};
+use super::writer::hex;
 use crate::run::{Doing, RunOutcome};
 use crate::sign::hmac::SharedKey;
 use crate::sign::{AllowedSigners, Signed, TrustError};
@@ -72,6 +77,22 @@ pub struct Report {
     pub outcome: Option<RunOutcome>,
     /// The type of the record a fault is about, as far as it can be read.
     pub about: Option<String>,
+    /// Sound lines under a seal whose SHA-256 was computed anew: all of them, except in a copy.
+    pub recomputed: u64,
+    /// In a copy: what is not there, and on whose word.
+    pub withheld: Option<Withholding>,
+}
+
+/// What a copy withholds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Withholding {
+    pub records: Vec<u64>,
+    pub reason: String,
+    pub time: String,
+    /// Who signed the statement.
+    pub by: Signed,
+    /// What the owner says that the original was.
+    pub original_sha256: String,
 }
 
 /// An owner's signature, believed.
@@ -87,18 +108,80 @@ pub struct Owner {
 /// first that does not hold, and how far the log is intact.
 pub fn verify<I: BufRead + Seek>(input: &mut I, trust: &Trust, seals: Seals) -> std::io::Result<Report> {
     let start = input.stream_position()?;
-    let report = read(input, trust, seals)?;
+    let report = read(input, trust, seals, None)?;
     if seals == Seals::Last && matches!(report.verdict, Verdict::Broken(_)) {
         input.seek(SeekFrom::Start(start))?;
-        let precise = read(input, trust, Seals::All)?;
+        let precise = read(input, trust, Seals::All, None)?;
         // A file that changes while it is read must not come out better the second time.
         return Ok(if matches!(precise.verdict, Verdict::Broken(_)) { precise } else { report });
     }
     Ok(report)
 }
 
-fn read(input: &mut dyn BufRead, trust: &Trust, seals: Seals) -> std::io::Result<Report> {
-    let mut reading = Reading::new(trust, seals);
+/// Reads a copy in which records are withheld: everything a log is held to, as far as the bytes are there, and beyond that the
+/// owner's statement, which has to hold for exactly this copy.
+pub fn verify_copy<I: BufRead + Seek>(
+    input: &mut I,
+    trust: &Trust,
+    seals: Seals,
+    redaction: &Redaction,
+) -> std::io::Result<Report> {
+    let start = input.stream_position()?;
+    let mut hash = Sha256::new();
+    std::io::copy(input, &mut HashWriter(&mut hash))?;
+    input.seek(SeekFrom::Start(start))?;
+    let mut report = read(input, trust, seals, Some(&redaction.withheld))?;
+    let held = redaction.signed(&trust.signers).and_then(|by| {
+        let owner = |owner: &Owner| owner.signed.principal == by.principal;
+        let trusted = !matches!(report.verdict, Verdict::Untrusted(_) | Verdict::Broken(_));
+        if hex(&hash.finalize()) != redaction.copy_sha256 {
+            return Err("it was made for another copy".into());
+        }
+        if trusted && !report.owners.iter().any(owner) {
+            return Err(format!("`{}` signed it and is no owner of this run", by.principal));
+        }
+        if trusted && (report.run.as_str(), report.lines, report.bytes) != redaction.original() {
+            return Err("it speaks of another log".into());
+        }
+        Ok(by)
+    });
+    match held {
+        Ok(by) => {
+            let records = redaction.withheld.keys().copied().collect();
+            let (reason, time) = (redaction.reason.clone(), redaction.time.clone());
+            let original_sha256 = redaction.original_sha256.clone();
+            report.withheld = Some(Withholding { records, reason, time, by, original_sha256 });
+        }
+        // A fault of the bytes is said first: it says where.
+        Err(why) if !matches!(report.verdict, Verdict::Broken(_)) => {
+            let record = redaction.withheld.keys().next().copied().unwrap_or(0);
+            report.verdict = Verdict::Broken(Fault { record, offset: 0, what: What::Redaction(why) });
+        }
+        Err(_) => {}
+    }
+    Ok(report)
+}
+
+struct HashWriter<'h>(&'h mut Sha256);
+
+impl std::io::Write for HashWriter<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+fn read(
+    input: &mut dyn BufRead,
+    trust: &Trust,
+    seals: Seals,
+    withheld: Option<&BTreeMap<u64, Withheld>>,
+) -> std::io::Result<Report> {
+    let mut reading = Reading::new(trust, seals, withheld);
     let (mut line, mut ahead) = (Vec::new(), Vec::new());
     next(input, &mut line)?;
     let found = loop {
@@ -135,10 +218,12 @@ struct Reading<'t> {
 }
 
 impl<'t> Reading<'t> {
-    fn new(trust: &'t Trust, seals: Seals) -> Self {
+    fn new(trust: &'t Trust, seals: Seals, withheld: Option<&'t BTreeMap<u64, Withheld>>) -> Self {
+        let scan = Scan::new(seals, trust.shared.as_ref());
+        let scan = withheld.into_iter().fold(scan, Scan::of_copy);
         Reading {
             trust,
-            scan: Scan::new(seals, trust.shared.as_ref()),
+            scan,
             rules: Rules::new(&trust.signers),
             held: Vec::new(),
             owners: Vec::new(),
@@ -286,6 +371,8 @@ impl<'t> Reading<'t> {
             events: rules.events,
             outcome: rules.outcome,
             about: self.about,
+            recomputed: scan.recomputed(),
+            withheld: None,
         }
     }
 }

@@ -11,6 +11,7 @@ mod openssh;
 mod people;
 mod provider;
 mod reading;
+mod redaction;
 mod rig;
 mod secrets;
 mod signals;

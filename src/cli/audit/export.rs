@@ -55,7 +55,8 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
             .next("bgctl audit verify    what is wrong, and what is still intact")
     })?;
     let trust = Believed::read(cx, &[])?.trust(cx)?;
-    let report = journal::verify(&mut std::io::Cursor::new(&bytes[..]), &trust, Seals::All).map_err(|e| unreadable(&log, &e))?;
+    let report =
+        journal::verify(&mut std::io::Cursor::new(&bytes[..]), &trust, Seals::All).map_err(|e| unreadable(&log, &e))?;
     let verdict = verify::word(&report.verdict);
     let source = Source { bytes: &bytes, sound: &sound, report: &report, verdict };
     let lines = |events: Vec<Value>| events.iter().map(|event| format!("{event}\n")).collect();

@@ -3,9 +3,11 @@
 //! One file a verb: an `Args` and a `run`, and one line each in [`Verb`] and [`run`].
 
 mod export;
+mod redact;
 mod script;
 mod show;
 mod verify;
+mod withheld;
 
 use std::path::{Path, PathBuf};
 
@@ -26,6 +28,7 @@ enum Verb {
     VerifyScript(script::Args),
     Show(show::Args),
     Export(export::Args),
+    Redact(redact::Args),
 }
 
 pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
@@ -34,6 +37,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
         Verb::VerifyScript(args) => script::run(args, cx),
         Verb::Show(args) => show::run(args, cx),
         Verb::Export(args) => export::run(args, cx),
+        Verb::Redact(args) => redact::run(args, cx),
     }
 }
 

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::super::trust::Believed;
 use super::super::{Context, Exit, Output};
-use super::{locate, unreadable, verify};
+use super::{locate, unreadable, verify, withheld};
 use crate::diag::{Kind, Refusal};
 use crate::journal::{self, SealState, Seals, Sound};
 use crate::report::{Mark, Moment, spoken_seconds, timeline, words};
@@ -23,20 +23,35 @@ pub struct Args {
 pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     let log = locate(cx, args.run.as_deref())?;
     let bytes = std::fs::read(&log).map_err(|error| unreadable(&log, &error))?;
-    let sound = journal::read(&bytes).map_err(|fault| {
+    let redaction = withheld::beside(&log)?;
+    let sound = match &redaction {
+        None => journal::read(&bytes),
+        Some(redaction) => journal::read_copy(&bytes, redaction),
+    };
+    let sound = sound.map_err(|fault| {
         Refusal::new(Kind::Audit, "BG0603", visible(&fault.to_string()))
             .place(log.display().to_string())
             .next("bgctl audit verify    what is wrong, and what is still intact")
     })?;
     // A timeline is read as the truth, so it says beside itself what a stranger may believe of it.
     let trust = Believed::read(cx, &[])?.trust(cx)?;
-    let report = journal::verify(&mut std::io::Cursor::new(&bytes[..]), &trust, Seals::Last).map_err(|e| unreadable(&log, &e))?;
-    let verdict = verify::word(&report.verdict);
+    let mut input = std::io::Cursor::new(&bytes[..]);
+    let report = match &redaction {
+        None => journal::verify(&mut input, &trust, Seals::Last),
+        Some(redaction) => journal::verify_copy(&mut input, &trust, Seals::Last, redaction),
+    };
+    let report = report.map_err(|e| unreadable(&log, &e))?;
+    let word = verify::word(&report.verdict);
+    let verdict = match report.withheld {
+        Some(_) => format!("{word}, {}", withheld::counted(&report)),
+        None => word.to_string(),
+    };
+    let verdict = verdict.as_str();
     let moments = timeline(&sound.entries);
     match cx.output {
         Output::Json => cx.json(&json!({
             "run": sound.run, "service": sound.service, "environment": sound.environment, "plan": sound.plan.id(),
-            "verdict": verdict, "state": sound.state.name(), "timeline": moments,
+            "verdict": word, "withheld": withheld::json(&report), "state": sound.state.name(), "timeline": moments,
         })),
         Output::Jsonl => moments.iter().for_each(|moment| cx.raw_out(&json!(moment).to_string())),
         Output::Human | Output::Plain => text(&sound, &moments, args, cx, verdict),
@@ -61,8 +76,13 @@ fn text(sound: &Sound, moments: &[Moment], args: &Args, cx: &Context, verdict: &
             let key = who.key.as_ref().map_or(String::new(), |key| format!(", {key}"));
             format!("   [{}, {}{key}]", who.name, who.evidence)
         });
+        // Records are named by their number wherever something is to be done with one.
+        let number = if args.all { format!("{:>6} ", moment.seq) } else { String::new() };
         let (mark, subject) = (ink.mark(moment.mark), line(&moment.subject));
-        cx.raw_out(&format!("  {time} {after:>7}  {mark} {subject:<14} {}", line(&(moment.text.clone() + &who))));
+        cx.raw_out(&format!(
+            " {number} {time} {after:>7}  {mark} {subject:<14} {}",
+            line(&(moment.text.clone() + &who))
+        ));
         for quoted in &moment.quoted {
             cx.raw_out(&format!("{:36}{} {}", "", bar(cx), line(quoted)));
         }
@@ -79,7 +99,7 @@ fn text(sound: &Sound, moments: &[Moment], args: &Args, cx: &Context, verdict: &
     if hidden > 0 {
         cx.out(&format!("{hidden} details are left out: --all shows them"));
     }
-    let mark = ink.mark(if verdict == "COMPLETE" { Mark::Done } else { Mark::Warning });
+    let mark = ink.mark(if verdict.starts_with("COMPLETE") { Mark::Done } else { Mark::Warning });
     let text = ink.text(&format!("{end}; why, and what could not be checked: bgctl audit verify {}", sound.run));
     cx.raw_out(&format!("{mark} {verdict}: {text}"));
 }
