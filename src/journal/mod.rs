@@ -23,11 +23,13 @@ pub use line::EVIDENCE;
 pub use lock::{Holder, Lock};
 pub use note::SealState;
 pub use recover::{Sound, read, read_copy};
-pub use redact::{BESIDE, COMPARED, Copy, CopyError, Publishing, Redaction, Withheld, can_be_withheld, copy};
+pub use redact::{
+    BESIDE, COMPARED, Copy, CopyError, Publishing, Redaction, Withheld, Withholding, can_be_withheld, copy, verify_copy,
+};
 pub use rules::{Approved, Breach};
 pub use scan::Seals;
 pub use store::{DirStore, Fault as StoreFault, LOG, MemoryStore, Store, read_log};
-pub use verify::{Owner, Report, Trust, Verdict, Withholding, verify, verify_copy};
+pub use verify::{Owner, Report, Trust, Verdict, verify};
 pub use writer::{Closed, Journal, Opening, SESSION, Who};
 
 use serde::{Deserialize, Serialize};

@@ -6,14 +6,17 @@
 //! may be withheld is decided by whoever calls; what never can be is decided here.
 
 use std::collections::BTreeMap;
+use std::io::{BufRead, Seek, SeekFrom};
 
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
+use super::fault::{Fault, What};
 use super::line::{Raw, instant, is_digest};
 use super::scan::Scan;
+use super::verify::{self, Owner, Report, Trust, Verdict};
 use super::writer::hex;
-use super::{Entry, Fault, Seals, encode, json as strict};
+use super::{Entry, Seals, encode, json as strict};
 use crate::sign::{AllowedSigners, Signed, namespace, sshsig};
 
 /// What a statement is called.
@@ -99,7 +102,7 @@ pub fn copy(log: &[u8], mut data: impl FnMut(&Entry) -> Option<Value>) -> Result
         }
     }
     if kept == 0 {
-        return Err(CopyError::Broken(scan.fault(super::What::Empty)));
+        return Err(CopyError::Broken(scan.fault(What::Empty)));
     }
     bytes.truncate(sealed);
     withheld.retain(|record, _| *record < scan.sealed.lines);
@@ -243,6 +246,75 @@ impl Redaction {
             return Err("its signature is not in the usual form".into());
         }
         trust.check(Some(&self.owner), namespace::REDACT, message, &self.signature, time).map_err(|e| e.to_string())
+    }
+}
+
+/// What a copy withholds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Withholding {
+    pub records: Vec<u64>,
+    pub reason: String,
+    pub time: String,
+    /// Who signed the statement.
+    pub by: Signed,
+    /// What the owner says that the original was.
+    pub original_sha256: String,
+}
+
+/// Reads a copy in which records are withheld: everything a log is held to, as far as the bytes are there, and beyond that the
+/// owner's statement, which has to hold for exactly this copy.
+pub fn verify_copy<I: BufRead + Seek>(
+    input: &mut I,
+    trust: &Trust,
+    seals: Seals,
+    redaction: &Redaction,
+) -> std::io::Result<Report> {
+    let start = input.stream_position()?;
+    let mut hash = Sha256::new();
+    std::io::copy(input, &mut HashWriter(&mut hash))?;
+    input.seek(SeekFrom::Start(start))?;
+    let mut report = verify::read(input, trust, seals, Some(&redaction.withheld))?;
+    let held = redaction.signed(&trust.signers).and_then(|by| {
+        let owner = |owner: &Owner| owner.signed.principal == by.principal;
+        let trusted = !matches!(report.verdict, Verdict::Untrusted(_) | Verdict::Broken(_));
+        if hex(&hash.finalize()) != redaction.copy_sha256 {
+            return Err("it was made for another copy".into());
+        }
+        if trusted && !report.owners.iter().any(owner) {
+            return Err(format!("`{}` signed it and is no owner of this run", by.principal));
+        }
+        if trusted && (report.run.as_str(), report.lines, report.bytes) != redaction.original() {
+            return Err("it speaks of another log".into());
+        }
+        Ok(by)
+    });
+    match held {
+        Ok(by) => {
+            let records = redaction.withheld.keys().copied().collect();
+            let (reason, time) = (redaction.reason.clone(), redaction.time.clone());
+            let original_sha256 = redaction.original_sha256.clone();
+            report.withheld = Some(Withholding { records, reason, time, by, original_sha256 });
+        }
+        // A fault of the bytes is said first: it says where.
+        Err(why) if !matches!(report.verdict, Verdict::Broken(_)) => {
+            let record = redaction.withheld.keys().next().copied().unwrap_or(0);
+            report.verdict = Verdict::Broken(Fault { record, offset: 0, what: What::Redaction(why) });
+        }
+        Err(_) => {}
+    }
+    Ok(report)
+}
+
+struct HashWriter<'h>(&'h mut Sha256);
+
+impl std::io::Write for HashWriter<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 

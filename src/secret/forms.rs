@@ -34,7 +34,7 @@ pub fn forms(secret: &str) -> Vec<Zeroizing<Vec<u8>>> {
     forms.push(ascii.into_bytes());
     // Rust's own escapes: what `{:?}` of a text prints.
     let debug = format!("{secret:?}");
-    forms.push(debug[1..debug.len() - 1].as_bytes().to_vec());
+    forms.push(debug.as_bytes()[1..debug.len() - 1].to_vec());
     for engine in [STANDARD_NO_PAD, URL_SAFE_NO_PAD] {
         for before in 0..3 {
             let mut shifted = vec![0; before];

@@ -161,7 +161,8 @@ fn data(entry: &Entry, args: &Args, text: Option<&Secrets>) -> Option<Value> {
     let mut data = entry.data.clone();
     blot(&mut data, &|text| secrets.mask_known(text).replace("[secret]", WITHHELD), &[]);
     // A text that held the mask of something else already is no reason to withhold a record.
-    (secrets.mask_known(&entry.data.to_string()) != entry.data.to_string()).then_some(data)
+    let whole = entry.data.to_string();
+    (secrets.mask_known(&whole) != whole).then_some(data)
 }
 
 fn blot(value: &mut Value, with: &dyn Fn(&str) -> String, except: &[&str]) {
