@@ -1,6 +1,7 @@
 //! The mask: finds every known secret in one pass over a text, whatever its form.
 
 use std::fmt;
+use std::sync::Arc;
 
 use aho_corasick::{AhoCorasick, MatchKind};
 use zeroize::Zeroizing;
@@ -13,7 +14,9 @@ use super::{MASKED, Secret, TagKey, patterns};
 pub struct Mask {
     forms: Option<AhoCorasick>,
     /// All forms, sorted; beside each whose form it is.
-    words: Vec<(Zeroizing<Vec<u8>>, usize)>,
+    words: Arc<Vec<(Zeroizing<Vec<u8>>, usize)>>,
+    /// Whether a form begins with this byte: most ends of a text are no beginning of anything.
+    begins: Arc<[bool]>,
     secrets: Vec<Secret>,
     longest: usize,
     key: Option<TagKey>,
@@ -35,7 +38,9 @@ impl Mask {
         let forms =
             (!words.is_empty()).then(|| build().expect("BUG: secrets are far smaller than an automaton may be"));
         let labels = vec![MASKED.to_string(); secrets.len()];
-        Mask { forms, words, secrets, longest, key: None, labels }
+        let begins = (0..=u8::MAX).map(|byte| words.iter().any(|(form, _)| form[0] == byte)).collect();
+        let words = Arc::new(words);
+        Mask { forms, words, begins, secrets, longest, key: None, labels }
     }
 
     pub fn tagged(mut self, key: TagKey) -> Self {
@@ -86,6 +91,9 @@ impl Mask {
         // The longest end that is the beginning of a form, and not yet all of it.
         let most = held.len().min(self.longest - 1);
         let begins = |end: &[u8]| {
+            if !self.begins[usize::from(end[0])] {
+                return false;
+            }
             let at = self.words.partition_point(|(form, _)| &form[..] < end);
             self.words
                 .get(at..)
@@ -152,6 +160,31 @@ mod tests {
         }
         assert_eq!(mask.known("short is no secret to look for"), "short is no secret to look for");
         assert_eq!(format!("{mask:?}"), "***");
+    }
+
+    #[test]
+    fn no_size_of_the_pieces_lets_a_secret_through() {
+        let mask = mask();
+        let encoded = base64::engine::general_purpose::STANDARD.encode(format!("ab{KEY}"));
+        let text: String = (0..20)
+            .map(|n| {
+                let secret = [KEY, "xoxb-1234567890-abcdef", &encoded, "xoxb-1234567890-abcde"][n % 4];
+                format!("{}{secret}{}", ".".repeat(211 + n), if n % 3 == 0 { secret } else { "" })
+            })
+            .collect();
+        let whole = mask.bytes(text.as_bytes());
+        assert!(text.len() > 4096 && !String::from_utf8_lossy(&whole).contains(KEY));
+        for size in 1..=4096 {
+            let (mut held, mut out) = (Vec::new(), Vec::new());
+            for piece in text.as_bytes().chunks(size) {
+                held.extend_from_slice(piece);
+                let rest = held.split_off(mask.sure(&held));
+                out.extend(mask.bytes(&held));
+                held = rest;
+            }
+            out.extend(mask.bytes(&held));
+            assert!(out == whole, "pieces of {size} bytes");
+        }
     }
 
     #[test]
