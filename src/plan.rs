@@ -222,6 +222,70 @@ pub struct ApprovalRule {
     pub at_expiry: AtExpiry,
 }
 
+/// How well an approval is proven, weakest first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum EvidenceLevel {
+    /// Typed at the terminal of whoever runs the cutover: only their word.
+    #[default]
+    Prompt,
+    /// A button in Slack: Slack's word, and that of whoever operates the app.
+    Slack,
+    /// A signature with a key.
+    Signed,
+    /// A signature with a security key that was touched for it.
+    SignedHw,
+}
+
+impl EvidenceLevel {
+    /// `signed-hw`, as in YAML and records.
+    pub fn name(self) -> &'static str {
+        match self {
+            EvidenceLevel::Prompt => "prompt",
+            EvidenceLevel::Slack => "slack",
+            EvidenceLevel::Signed => "signed",
+            EvidenceLevel::SignedHw => "signed-hw",
+        }
+    }
+
+    /// The level a record names.
+    pub fn named(name: &str) -> Option<Self> {
+        use EvidenceLevel::{Prompt, Signed, SignedHw, Slack};
+        [Prompt, Slack, Signed, SignedHw].into_iter().find(|level| level.name() == name)
+    }
+}
+
+/// One person with every name they sign or start jobs under.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Person {
+    /// The names their keys stand under in the allowed signers.
+    #[schemars(length(min = 1))]
+    pub principals: Vec<String>,
+    /// Their names at the CI system.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ci: Vec<String>,
+    /// Whether it is a human or a bot; a human when left out.
+    #[serde(default, skip_serializing_if = "PersonKind::is_human")]
+    pub kind: PersonKind,
+}
+
+/// Whether a person is one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum PersonKind {
+    #[default]
+    Human,
+    /// A job or service. It may run a cutover, and never counts as somebody who agrees.
+    Bot,
+}
+
+impl PersonKind {
+    fn is_human(&self) -> bool {
+        *self == PersonKind::Human
+    }
+}
+
 /// What an unanswered approval means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

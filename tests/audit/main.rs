@@ -8,5 +8,6 @@ mod common;
 mod faults;
 mod interop;
 mod keys;
+mod policy;
 mod properties;
 mod rig;
