@@ -24,7 +24,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("policy", &["diag", "plan", "runbook", "scalar", "sign"]),
     ("compile", &["diag", "plan", "policy", "probes", "routers", "runbook", "scalar", "steps"]),
     ("arm", &["diag", "plan", "routers", "world"]),
-    ("drive", &["arm", "diag", "journal", "people", "plan", "report", "run", "steps", "world"]),
+    ("drive", &["arm", "clock", "diag", "journal", "people", "plan", "report", "run", "steps", "world"]),
     ("sim", &["clock", "drive", "journal", "people", "plan", "probes", "routers", "run", "secret", "world"]),
     ("lab", &["plan"]),
     ("report", &["clock", "diag", "journal", "plan", "run", "world"]),

@@ -2,6 +2,7 @@
 //!
 //! One file a command: an `Args` struct and a `run` function, and one line each in [`Verb`] and [`Verb::run`].
 
+mod accepted;
 pub mod audit;
 pub mod check;
 mod context;
@@ -16,11 +17,14 @@ mod plan;
 mod policy;
 mod prepare;
 mod ready;
+mod requests;
 mod resume;
 mod rollback;
+mod rules;
 mod runs;
 mod schema;
 mod show;
+mod standing;
 mod status;
 mod style;
 pub mod trust;
