@@ -40,6 +40,10 @@ pub struct SigningArgs {
     /// Whose signatures count (OpenSSH's format); `.bgctl/allowed_signers` otherwise.
     #[arg(long, value_name = "FILE")]
     pub allowed_signers: Option<PathBuf>,
+    /// Keys that no longer count: one public key or SHA256: fingerprint a line, or OpenSSH's binary list (KRL);
+    /// `revoked_keys` beside the allowed signers always counts.
+    #[arg(long, value_name = "FILE")]
+    pub revoked: Vec<PathBuf>,
 }
 
 /// What a process brings to a run.
@@ -136,9 +140,9 @@ impl Launch<'_> {
         // In the lab nothing is at stake, so a key of the lab's own will do.
         let signer: Box<dyn Signer> = match lab && flag.is_none() {
             true => Box::new(file::create_lab_key(&archive.root().join("lab")).map_err(|e| trust::refusal(&e))?),
-            false => trust::signer(self.cx, flag, self.plan.owners.first().map(String::as_str))?,
+            false => trust::signer(self.cx, flag, self.plan.owners.iter().map(String::as_str))?,
         };
-        let trusted = trust::approvers(self.cx, self.args.allowed_signers.as_ref())?;
+        let trusted = self.approvers()?.signers();
         let known = PublicKey::from_line(&signer.public())
             .ok()
             .and_then(|key| trusted.principals(&key).first().map(|name| name.to_string()));
@@ -166,7 +170,7 @@ impl Launch<'_> {
         let archive = self.archive()?;
         let (signer, actor) = self.key(&archive)?;
         self.permitted(signer.as_ref())?;
-        let standing = self.standing();
+        let standing = self.standing()?;
         if let Some(policy) = self.policy_as_planned(&archive)? {
             policy.remember()?;
         }
@@ -196,7 +200,7 @@ impl Launch<'_> {
             self.permitted(signer.as_ref())?;
             self.policy_as_planned(&archive)?;
         }
-        let standing = self.standing();
+        let standing = self.standing()?;
         let locks = self.locks(&archive, id, &actor)?;
         let store: Box<dyn Store> = Box::new(DirStore::open(folder).map_err(|e| self.unwritable(e, folder))?);
         let (who, clock) = (self.who(&actor), self.cx.clock.clone());
@@ -354,7 +358,7 @@ impl Launch<'_> {
         let about = format!("{} {} run {}", plan.service, plan.environment, open.id);
         let pager = Pager::new(&plan.policy.page, world.secrets.clone(), world.web.clone(), about)
             .map_err(|e| Refusal::new(Kind::Invalid, "BG0109", "policy.page cannot be used").cause(e))?;
-        let signers = trust::approvers(self.cx, self.args.allowed_signers.as_ref())?;
+        let signers = self.approvers()?.signers().demanding(self.demands());
         let named = self.args.approvals.as_ref().map(|folder| self.cx.cwd.join(folder));
         let folder = named.unwrap_or_else(|| open.folder.join("approvals"));
         let mut barred = requests::barred(&open.past);

@@ -4,15 +4,27 @@ use super::accepted::Accepted;
 use super::launch::Launch;
 use super::policy::{self, PolicyArgs};
 use super::standing::Standing;
+use super::trust;
 use crate::diag::{Kind, Refusal};
 use crate::journal::Archive;
-use crate::sign::{Assurance, Signer};
+use crate::sign::trust::Demands;
+use crate::sign::{Assurance, Signer, TrustFiles};
 
 impl Launch<'_> {
     /// The files a run begun or resumed now is bound to.
-    pub(super) fn standing(&self) -> Standing {
+    pub(super) fn standing(&self) -> Result<Standing, Refusal> {
         let none = PolicyArgs::default();
-        Standing::new(self.cx, self.args.allowed_signers.as_ref(), self.policy.unwrap_or(&none))
+        Ok(Standing::new(self.cx, self.approvers()?, self.policy.unwrap_or(&none)))
+    }
+
+    /// Whose approvals count, as the files say now.
+    pub(super) fn approvers(&self) -> Result<TrustFiles, Refusal> {
+        trust::approvers(self.cx, self.args.allowed_signers.as_ref(), &self.args.revoked)
+    }
+
+    /// What the policy asks of approvers' keys beside their role's level of evidence.
+    pub(super) fn demands(&self) -> Demands {
+        Demands { security_key: false, verified: self.plan.team.verify_required }
     }
 
     /// Whether this key may sign the run, and whether it is known who started it.
@@ -64,7 +76,7 @@ impl Launch<'_> {
             }
         };
         policy::same(&self.plan, file.as_ref())?;
-        let signers = super::trust::approvers(self.cx, self.args.allowed_signers.as_ref())?;
+        let signers = self.approvers()?.signers();
         let place = args.place(self.cx).0;
         Accepted::judge(archive, &self.plan, file.as_ref(), &place, &signers, self.cx.clock.now())
     }

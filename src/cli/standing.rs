@@ -1,72 +1,61 @@
 //! The rules a run was opened under, as files: their digests stand in the owner's opening statement, and they are looked at
 //! again at each step boundary.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
-use super::{Context, policy, trust};
+use super::Context;
+use super::policy::PolicyArgs;
 use crate::drive;
 use crate::plan;
+use crate::sign::TrustFiles;
 
-/// Where a team keeps the keys that count no more, in the repository.
-const REVOKED: &str = ".bgctl/revoked_keys";
-
-/// The files of the rules, each with its digest at the opening.
+/// The files of the rules, with their digests at the opening.
 pub struct Standing {
-    files: Vec<Watched>,
-}
-
-struct Watched {
-    /// The member of the opening statement.
-    member: &'static str,
-    what: &'static str,
-    path: PathBuf,
+    trust: TrustFiles,
+    policy: PathBuf,
     name: String,
-    /// SHA-256 in hex; none where there was no file.
-    sha256: Option<String>,
+    /// SHA-256 in hex; none where there was no policy.
+    policy_sha256: Option<String>,
 }
 
 impl Standing {
     /// Takes the digests of the files that hold for a run begun or resumed now.
-    pub fn new(cx: &Context, signers: Option<&PathBuf>, policy: &policy::PolicyArgs) -> Self {
-        let signers = trust::approvers_file(cx, signers);
-        let (trust, name) = signers.unwrap_or_else(|| (cx.cwd.join(trust::TEAM), trust::TEAM.into()));
-        let (rules, rules_name) = policy.place(cx);
-        let files = [
-            ("trust_sha256", "the allowed signers", trust, name),
-            ("revoked_sha256", "the revoked keys", cx.cwd.join(REVOKED), REVOKED.into()),
-            ("policy_sha256", "the policy", rules, rules_name),
-        ];
-        let files = files.map(|(member, what, path, name)| {
-            let sha256 = digest(&path);
-            Watched { member, what, path, name, sha256 }
-        });
-        Standing { files: files.into() }
+    pub fn new(cx: &Context, trust: TrustFiles, policy: &PolicyArgs) -> Self {
+        let (policy, name) = policy.place(cx);
+        let policy_sha256 = digest(&policy);
+        Standing { trust, policy, name, policy_sha256 }
     }
 
     /// What the owner's statement binds.
     pub fn bound(&self) -> Map<String, Value> {
-        let member = |file: &Watched| Some((file.member.to_string(), json!(file.sha256.as_ref()?)));
-        self.files.iter().filter_map(member).collect()
+        let mut bound = Map::new();
+        if !self.trust.names().is_empty() {
+            bound.insert("trust_sha256".into(), json!(self.trust.sha256()));
+        }
+        if let Some(sha256) = &self.policy_sha256 {
+            bound.insert("policy_sha256".into(), json!(sha256));
+        }
+        bound
     }
 }
 
 impl drive::Standing for Standing {
     fn changed(&self) -> Option<String> {
-        self.files.iter().find_map(|file| {
-            let Watched { what, name, .. } = file;
-            match (&file.sha256, digest(&file.path)) {
-                (then, now) if *then == now => None,
-                (None, _) => Some(format!("{what} appeared during the run ({name})")),
-                (_, None) => Some(format!("{what} went away during the run ({name})")),
-                _ => Some(format!("{what} changed during the run ({name})")),
-            }
-        })
+        let mut changes = self.trust.changes();
+        let name = &self.name;
+        match (&self.policy_sha256, digest(&self.policy)) {
+            (then, now) if *then == now => {}
+            (None, _) => changes.push(format!("{name} was not there before")),
+            (_, None) => changes.push(format!("{name} is gone")),
+            _ => changes.push(format!("{name} was changed")),
+        }
+        (!changes.is_empty()).then(|| format!("the rules changed during the run: {}", changes.join(", ")))
     }
 }
 
 /// A file that cannot be read is as good as none: the rules in it cannot be known.
-fn digest(path: &std::path::Path) -> Option<String> {
+fn digest(path: &Path) -> Option<String> {
     std::fs::read(path).ok().map(|bytes| plan::sha256(&bytes))
 }

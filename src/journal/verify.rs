@@ -180,7 +180,8 @@ fn believe(signature: &OwnerSignature, trust: &Trust) -> Result<Owner, TrustErro
         }
         OwnerKey::Shared(id) if signature.checked => {
             let (principal, fingerprint) = (signature.owner.clone(), id.clone());
-            Ok(Owner { signed: Signed { principal, fingerprint, kind: "shared key".into() }, assurance })
+            let signed = Signed { principal, fingerprint, kind: "shared key".into(), touch: None, authority: None };
+            Ok(Owner { signed, assurance })
         }
         OwnerKey::Shared(id) => Err(TrustError::Unknown { fingerprint: id.clone() }),
     }

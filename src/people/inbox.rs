@@ -58,9 +58,7 @@ pub fn trusting(signers: AllowedSigners) -> Rc<Verify> {
 
 impl From<crate::sign::Signed> for Signer {
     fn from(by: crate::sign::Signed) -> Self {
-        // A security key's signature without its touch is refused where signatures are checked.
-        let hardware = by.kind.ends_with("-sk");
-        let evidence = if hardware { EvidenceLevel::SignedHw } else { EvidenceLevel::Signed };
+        let evidence = EvidenceLevel::named(by.evidence()).unwrap_or(EvidenceLevel::Signed);
         Signer { principal: by.principal, key: by.fingerprint, evidence }
     }
 }
