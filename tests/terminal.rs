@@ -138,6 +138,7 @@ async fn approve(keyboard: Rc<Keyboard>, board: Board, clock: Rc<dyn Clock>, sec
     // The prompt first: who listens for commands would otherwise take what was typed before it opened.
     tokio::select! { biased;
         answer = terminal.approve(&ask) => match answer {
+            Answer::Given(Decision::Withdrawn { principal, .. }) => format!("taken back by {principal}"),
             Answer::Given(Decision::Granted(grant)) => format!("granted by {} {}", grant.principal, grant.evidence),
             Answer::Given(Decision::Denied(grant)) => format!("denied by {}", grant.principal),
             Answer::NobodyThere => "nobody there".into(),

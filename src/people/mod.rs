@@ -12,6 +12,7 @@ mod operator;
 mod pager;
 mod prompt;
 pub mod request;
+pub mod shown;
 mod terminal;
 pub mod tty;
 
