@@ -365,7 +365,8 @@ impl Launch<'_> {
         barred.extend(requests::runner(open, self.cx.trigger()));
         let archive = self.archive()?;
         let known = Rc::new(move || requests::known(&archive));
-        let inbox = Inbox::new(folder, people::trusting(signers), barred).knowing(known);
+        let inbox =
+            Inbox::new(folder, people::trusting(signers), barred).knowing(known).also(open.folder.join("approvals"));
         let clock = open.deadlines.clone();
         let actor = open.actor.clone();
         Ok(match &eyes.keyboard {

@@ -111,7 +111,6 @@ pub fn verify(input: &mut dyn BufRead, trust: &Trust, seals: Seals) -> std::io::
                 }
                 held.push(read);
                 if seal {
-                    rules.runners.extend(scan.owners.iter().map(|o| o.owner.clone()));
                     let head = scan.head().unwrap_or_else(|| panic!("BUG: a seal before the opening"));
                     held.drain(..).for_each(|line| rules.take(&line, head));
                 }

@@ -104,6 +104,8 @@ pub enum Found {
 #[derive(Clone)]
 pub struct Inbox {
     folder: PathBuf,
+    /// Another folder that is looked into: the run's own, where `bgctl approve RUN` leaves signatures.
+    also: Option<PathBuf>,
     verify: Rc<Verify>,
     known: Rc<Known>,
     barred: Vec<Barred>,
@@ -113,12 +115,17 @@ pub struct Inbox {
 
 impl Inbox {
     pub fn new(folder: PathBuf, verify: Rc<Verify>, barred: Vec<Barred>) -> Self {
-        Inbox { folder, verify, known: Rc::new(Vec::new), barred, explained: Rc::default() }
+        Inbox { folder, also: None, verify, known: Rc::new(Vec::new), barred, explained: Rc::default() }
     }
 
     /// With requests of other runs at hand, it can be said what a signature that does not fit was made for.
     pub fn knowing(self, known: Rc<Known>) -> Self {
         Inbox { known, ..self }
+    }
+
+    /// Looks into the run's own folder too.
+    pub fn also(self, folder: PathBuf) -> Self {
+        Inbox { also: Some(folder).filter(|folder| *folder != self.folder), ..self }
     }
 
     pub fn folder(&self) -> &Path {
@@ -278,10 +285,9 @@ impl Inbox {
     /// `<id>.request.json.sig`, and for more than one person `<id>.request.json.<anything>.sig`, in order of name.
     fn signatures(&self, id: &str) -> Vec<PathBuf> {
         let prefix = format!("{}.request.json.", safe(id));
-        let mut files: Vec<PathBuf> = std::fs::read_dir(&self.folder)
-            .into_iter()
-            .flatten()
-            .flatten()
+        let folders = std::iter::once(&self.folder).chain(&self.also);
+        let mut files: Vec<PathBuf> = folders
+            .flat_map(|folder| std::fs::read_dir(folder).into_iter().flatten().flatten())
             .map(|entry| entry.path())
             .filter(|path| {
                 let name = path.file_name().unwrap_or_default().to_string_lossy();
