@@ -45,6 +45,8 @@ pub mod namespace {
     pub const APPROVE: &str = "bgctl-approve-v1";
     /// An approver refuses a request.
     pub const DENY: &str = "bgctl-deny-v1";
+    /// Somebody of the policy so far agrees to another one.
+    pub const POLICY: &str = "bgctl-policy-v1";
     /// The session key adds to the ledger of runs.
     pub const LEDGER: &str = "bgctl-ledger-v1";
     /// The owner publishes a copy of a log with something withheld.
