@@ -24,6 +24,7 @@
 //!   preflight.
 //! - [`steps`] act through a [`world`]: [`routers`] read and set splits, [`probes`] measure, [`processes`] run programs,
 //!   [`clock`] is the only time there is. A new router, probe or step is one file and two lines.
+//! - [`policy`] says who is which person, who may approve what and how runs are signed; `compile` puts it into the plan.
 //! - [`people`] are asked and called; nobody being there is an answer of its own.
 //! - [`journal`] is the audit log, the resume state and the source of every [`report`], signed through [`sign`]; [`export`] says it
 //!   in the words of other tools.
@@ -44,6 +45,7 @@ pub mod journal;
 pub mod lab;
 pub mod people;
 pub mod plan;
+pub mod policy;
 pub mod probes;
 pub mod processes;
 pub mod report;

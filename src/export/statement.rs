@@ -43,7 +43,7 @@ pub fn statement(source: &Source<'_>) -> Value {
     let owner = |o: &crate::journal::Owner| json!({ "principal": o.signed.principal, "key": o.signed.fingerprint, "assurance": o.assurance });
     let approval = |a: &crate::journal::Approved| {
         let (key, evidence) = match &a.signed {
-            Some(signed) => (Some(signed.fingerprint.clone()), "signed"),
+            Some(signed) => (Some(signed.fingerprint.clone()), signed.evidence()),
             None => (None, "prompt"),
         };
         json!({ "step": a.step, "principal": a.principal, "key": key, "evidence": evidence })

@@ -68,7 +68,27 @@ pub async fn environment(
         until: until(clock),
         tries: Some(3),
     };
-    settle(question, keyboard, board, clock, shown, by).await
+    answered(settle(question, keyboard, board, clock).await, shown, by)
+}
+
+/// Has one word typed. `Given(false)`: Ctrl-C, or wrong three times.
+pub async fn word(keyboard: &Rc<Keyboard>, board: &Board, clock: &dyn Clock, ask: &str, word: &str) -> Answer<bool> {
+    let judge = |typed: &str| match typed {
+        typed if typed == word => Judged::Answer(true),
+        typed => Judged::Wrong(format!("`{typed}` is not `{word}`")),
+    };
+    let question = Question {
+        card: &|_| vec!["(Ctrl-C leaves everything as it is.)".to_string()],
+        ask: ask.into(),
+        judge: &judge,
+        keys: &|_| None,
+        until: until(clock),
+        tries: Some(3),
+    };
+    match settle(question, keyboard, board, clock).await {
+        Answer::Given((yes, ..)) => Answer::Given(yes),
+        Answer::NobodyThere => Answer::NobodyThere,
+    }
 }
 
 /// Asks before a rollback; Enter alone asks again. No also for Ctrl-C.
@@ -87,34 +107,34 @@ pub async fn rollback(keyboard: &Rc<Keyboard>, board: &Board, clock: &dyn Clock,
         until: until(clock),
         tries: None,
     };
-    settle(question, keyboard, board, clock, shown, by).await
+    answered(settle(question, keyboard, board, clock).await, shown, by)
 }
 
 fn until(clock: &dyn Clock) -> Option<jiff::Timestamp> {
     clock.now().checked_add(jiff::SignedDuration::from_secs(PATIENCE.as_secs() as i64)).ok()
 }
 
+/// The answer, and what stands in the log of it.
+fn answered(given: Answer<(bool, String, u64)>, shown: (String, Vec<String>), by: &Actor) -> Answer<Answered> {
+    let Answer::Given((yes, typed, seconds)) = given else { return Answer::NobodyThere };
+    let word = shown.1.iter().find(|word| word.starts_with(typed.trim())).cloned();
+    let word = word.unwrap_or_else(|| typed.trim().to_string());
+    Answer::Given(Answered { yes, evidence: evidence(shown, &word, seconds, by) })
+}
+
+/// Yes or no, what was typed, and after how many seconds.
 async fn settle(
     question: Question<'_, bool>,
     keyboard: &Rc<Keyboard>,
     board: &Board,
     clock: &dyn Clock,
-    shown: (String, Vec<String>),
-    by: &Actor,
-) -> Answer<Answered> {
-    let given = |yes: bool, typed: &str, seconds: u64| {
-        let answer = Answered { yes, evidence: evidence(shown.clone(), typed, seconds, by) };
-        Answer::Given(answer)
-    };
+) -> Answer<(bool, String, u64)> {
     tokio::select! { biased;
         // Where no handler can be set the signal does what it always did: it ends the process.
-        Ok(()) = tokio::signal::ctrl_c() => given(false, "Ctrl-C", 0),
+        Ok(()) = tokio::signal::ctrl_c() => Answer::Given((false, "Ctrl-C".into(), 0)),
         asked = question.put(keyboard, board, clock) => match asked {
-            Asked::Answered { value, typed, seconds } => {
-                let word = shown.1.iter().find(|word| word.starts_with(typed.trim()));
-                given(value, word.map_or(typed.trim(), String::as_str), seconds)
-            }
-            Asked::GivenUp => given(false, "wrong three times", 0),
+            Asked::Answered { value, typed, seconds } => Answer::Given((value, typed, seconds)),
+            Asked::GivenUp => Answer::Given((false, "wrong three times".into(), 0)),
             Asked::Expired | Asked::Gone => Answer::NobodyThere,
         },
     }

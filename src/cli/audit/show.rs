@@ -34,7 +34,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
             .next("bgctl audit verify    what is wrong, and what is still intact")
     })?;
     // A timeline is read as the truth, so it says beside itself what a stranger may believe of it.
-    let trust = Believed::read(cx, &[])?.trust(cx)?;
+    let trust = Believed::read(cx, &[], &[])?.trust(cx)?;
     let mut input = std::io::Cursor::new(&bytes[..]);
     let report = match &redaction {
         None => journal::verify(&mut input, &trust, Seals::Last),

@@ -25,6 +25,10 @@ pub struct Args {
     /// Believe these files only (OpenSSH's allowed_signers format).
     #[arg(long, value_name = "FILE")]
     allowed_signers: Vec<PathBuf>,
+    /// Keys that no longer count: one public key or SHA256: fingerprint a line, or OpenSSH's binary list (KRL);
+    /// `revoked_keys` beside the allowed signers always counts.
+    #[arg(long, value_name = "FILE")]
+    revoked: Vec<PathBuf>,
     /// Check the signature of every seal. Without it: of the last one of each session, which covers all before it.
     #[arg(long)]
     all_seals: bool,
@@ -32,7 +36,7 @@ pub struct Args {
 
 pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     let log = locate(cx, args.run.as_deref())?;
-    let believed = Believed::read(cx, &args.allowed_signers)?;
+    let believed = Believed::read(cx, &args.allowed_signers, &args.revoked)?;
     let trust = believed.trust(cx)?;
     let seals = if args.all_seals { Seals::All } else { Seals::Last };
     let file = File::open(&log).map_err(|error| unreadable(&log, &error))?;
@@ -95,7 +99,7 @@ fn show_verdict(cx: &Context, report: &Report, believed: &Believed) {
         if report.owners[..n].iter().any(|before| before.signed == owner.signed) {
             continue;
         }
-        let place = believed.place(&owner.signed.fingerprint).unwrap_or("the shared key given");
+        let place = believed.place(owner.signed.listed()).unwrap_or("the shared key given");
         line(Mark::Done, "written by", &format!("{}   in {place}", owner.signed));
         match owner.assurance.as_str() {
             "shared-key" => line(Mark::Warning, "assurance", "anyone holding the shared key could have written this"),
@@ -177,7 +181,9 @@ fn not_checked(report: &Report) -> Vec<String> {
 
 fn machine(cx: &Context, log: &Path, report: &Report) {
     let fault = match &report.verdict {
-        Verdict::Broken(fault) => json!({ "record": fault.record, "offset": fault.offset, "what": fault.to_string() }),
+        Verdict::Broken(fault) => {
+            json!({ "record": fault.record, "line": fault.record + 1, "offset": fault.offset, "what": fault.to_string() })
+        }
         Verdict::Untrusted(error) => json!({ "what": error.to_string() }),
         _ => json!(null),
     };
