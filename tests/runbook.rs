@@ -8,6 +8,7 @@ use bgctl::compile;
 use bgctl::diag::{Diagnostic, Kind};
 use bgctl::plan::{Plan, Split};
 use bgctl::runbook::{Inputs, Language, Source};
+use bgctl::secret::Known;
 
 fn files(folder: &str) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
@@ -23,12 +24,18 @@ fn files(folder: &str) -> Vec<PathBuf> {
 /// Runs the command on one file, named as it is from the package's folder.
 fn checked(path: &Path, strict: bool) -> (u8, String) {
     let relative = path.strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap();
-    let args = check::Args { files: vec![relative.to_str().unwrap().into()], strict, vars: Vec::new(), swap: false };
+    let args = check::Args {
+        files: vec![relative.to_str().unwrap().into()],
+        strict,
+        vars: Vec::new(),
+        swap: false,
+        policy: None,
+    };
     let env =
         ["SLACK_SIGNING_SECERT", "SLACK_WEBHOOK_URL"].map(|name| (name.to_string(), "a-secret-value".to_string()));
     let env = BTreeMap::from(env);
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    let exit = check::run(&args, &mut out, &mut err, &env, false, false).unwrap();
+    let exit = check::run(&args, &mut out, &mut err, &env, &Known::default(), false, false).unwrap();
     (exit.code(), String::from_utf8(out).unwrap() + &String::from_utf8(err).unwrap())
 }
 
@@ -79,7 +86,7 @@ fn compiled(text: &str, vars: &[(&str, &str)], swap: bool) -> Result<Plan, Vec<D
     let source = Source::new("runbook.yaml", text);
     let given = vars.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
     let runbook = language.parse(&source, &Inputs { given, ambient: BTreeMap::new() })?;
-    Ok(compile::compile(&source, &runbook, None, swap)?.plan)
+    Ok(compile::compile(&source, &runbook, None, None, swap)?.plan)
 }
 
 fn example(name: &str) -> String {
@@ -139,7 +146,7 @@ fn the_live_split_and_line_come_from_facts() {
     let runbook = Language::default().parse(&source, &Inputs::default()).unwrap_or_else(|e| panic!("{e:?}"));
     let live = ("alb public:443 rule 10".to_string(), Split { blue: 80, green: 20 });
     let facts = compile::Facts { routes: BTreeMap::from([("web".into(), live)]) };
-    let plan = compile::compile(&source, &runbook, Some(&facts), false).unwrap().plan;
+    let plan = compile::compile(&source, &runbook, None, Some(&facts), false).unwrap().plan;
     assert_eq!(plan.routes["web"].line, "alb public:443 rule 10");
     assert_eq!(compile::not_on_blue(&plan), Some(("web", Split { blue: 80, green: 20 })));
     let first = plan.forward.iter().find_map(|step| step.moves.as_ref()).unwrap();
@@ -186,7 +193,7 @@ fn the_lab_fills_the_quickstart() {
     let inputs = Inputs { given: BTreeMap::new(), ambient };
     let runbook = Language::default().parse(&source, &inputs).unwrap_or_else(|e| panic!("{e:?}"));
     assert!(runbook.refuse_missing(&source).is_none());
-    let plan = compile::compile(&source, &runbook, None, false).unwrap().plan;
+    let plan = compile::compile(&source, &runbook, None, None, false).unwrap().plan;
     assert_eq!(plan.routes["web"].config["rule"], rule);
     assert_eq!(plan.environment, "lab");
     let text = plan.canonical();
@@ -268,9 +275,10 @@ fn machines_get_json() {
         strict: false,
         vars: Vec::new(),
         swap: false,
+        policy: None,
     };
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    let exit = check::run(&args, &mut out, &mut err, &BTreeMap::new(), false, true).unwrap();
+    let exit = check::run(&args, &mut out, &mut err, &BTreeMap::new(), &Known::default(), false, true).unwrap();
     let report: serde_json::Value = serde_json::from_slice(&out).unwrap();
     assert_eq!((exit.code(), err.len()), (65, 0));
     assert_eq!(report["ok"], false);

@@ -9,9 +9,12 @@ use async_trait::async_trait;
 use serde_json::json;
 
 use super::eyes::Eyes;
+use super::policy::PolicyArgs;
 use super::prepare::Surroundings;
 use super::ready::Ready;
-use super::{Context, Exit, trust, undo};
+use super::standing::Standing;
+use super::{Context, Exit, requests, trust, undo};
+use crate::clock::Ratchet;
 use crate::diag::{Kind, Refusal};
 use crate::drive::{Broken, End, Run, Watch, drive};
 use crate::journal::{
@@ -21,7 +24,8 @@ use crate::people::{self, Ci, Inbox, Operator, Pager, People, Terminal};
 use crate::plan::{Plan, Split};
 use crate::report::{About, Chorus, Rest};
 use crate::routers::NativeWayBack;
-use crate::run::{Actor, Cause, Event, RunOutcome, Wish};
+use crate::run::{Actor, Cause, Event, Evidence, RunOutcome, Wish};
+use crate::secret::{self, TagKey};
 use crate::sign::{self, PublicKey, Signer, file};
 use crate::world::{Scribe, World};
 
@@ -48,6 +52,8 @@ pub struct Launch<'a> {
     pub cx: &'a Context,
     pub outside: &'a Surroundings,
     pub args: &'a SigningArgs,
+    /// The policy that holds; none for a command that only ever goes back.
+    pub policy: Option<&'a PolicyArgs>,
     pub plan: Rc<Plan>,
     /// The command line's own word, for whoever meets the lock.
     pub command: &'static str,
@@ -61,10 +67,23 @@ pub struct Open {
     past: Vec<Entry>,
     signer: Box<dyn Signer>,
     actor: Actor,
+    standing: Standing,
+    /// Judges deadlines: never earlier than what the log says already.
+    deadlines: Rc<Ratchet>,
     _locks: Vec<Lock>,
 }
 
 impl Open {
+    /// Whoever runs this process, and the key they signed with.
+    pub fn runner(&self) -> (String, String) {
+        (self.actor.name.clone(), self.signer.fingerprint())
+    }
+
+    /// Whether this process has opened the run, and not gone on with it.
+    pub fn is_new(&self) -> bool {
+        self.past.is_empty()
+    }
+
     pub fn facts(&self) -> Vec<Event> {
         self.past.iter().filter_map(Entry::event).collect()
     }
@@ -75,7 +94,7 @@ impl Launch<'_> {
         Ok(Archive::new(self.cx.state_dir()?))
     }
 
-    fn users_as_planned(&self) -> String {
+    pub(super) fn users_as_planned(&self) -> String {
         let split = self.plan.routes.values().map(|r| format!("{} at {}", r.before, r.line)).collect::<Vec<_>>();
         format!("{}, read when the plan was made. Nothing was changed.", split.join("; "))
     }
@@ -124,7 +143,7 @@ impl Launch<'_> {
             true => Box::new(file::create_lab_key(&archive.root().join("lab")).map_err(|e| trust::refusal(&e))?),
             false => trust::signer(self.cx, flag, self.plan.owners.iter().map(String::as_str))?,
         };
-        let trusted = trust::approvers(self.cx, self.args.allowed_signers.as_ref(), &self.args.revoked)?.signers();
+        let trusted = self.approvers()?.signers();
         trust::standing(self.cx, &trusted, signer.as_ref())?;
         let known = PublicKey::from_line(&signer.public())
             .ok()
@@ -136,11 +155,9 @@ impl Launch<'_> {
 
     fn who(&self, actor: &Actor) -> Who {
         let cx = self.cx;
-        Who {
-            owner: actor.name.clone(),
-            mode: if cx.style.interactive { "interactive" } else { "ci" }.into(),
-            claims: json!({ "user": cx.var("USER"), "host": host(), "ci": cx.style.ci, "trigger": cx.trigger() }),
-        }
+        let mut claims = json!({ "user": cx.var("USER"), "host": host(), "ci": cx.style.ci, "trigger": cx.trigger() });
+        cx.known.secrets().mask_value(&mut claims, &[]);
+        Who { owner: actor.name.clone(), mode: if cx.style.interactive { "interactive" } else { "ci" }.into(), claims }
     }
 
     /// Builds everything a run needs beside its journal. Nothing is asked of anybody yet.
@@ -152,13 +169,17 @@ impl Launch<'_> {
     pub fn create(&self) -> Result<Open, Refusal> {
         let archive = self.archive()?;
         let (signer, actor) = self.key(&archive)?;
+        self.permitted(signer.as_ref())?;
+        let standing = self.standing()?;
+        if let Some(policy) = self.policy_as_planned(&archive)? {
+            policy.remember()?;
+        }
         let (id, folder) = archive.reserve(self.cx.clock.now()).map_err(|e| self.unwritable(e, archive.root()))?;
         let opened = self.locks(&archive, &id, &actor).and_then(|locks| {
             std::fs::write(folder.join("plan.json"), self.plan.canonical() + "\n")
                 .map_err(|e| self.unwritable(e, &folder))?;
             let store: Box<dyn Store> = Box::new(DirStore::create(&folder).map_err(|e| self.unwritable(e, &folder))?);
-            let opening =
-                Opening { run: id.clone(), plan: &self.plan, who: self.who(&actor), bound: serde_json::Map::new() };
+            let opening = Opening { run: id.clone(), plan: &self.plan, who: self.who(&actor), bound: standing.bound() };
             let journal = Journal::create(store, opening, signer.as_ref(), self.cx.clock.clone());
             Ok((journal.map_err(|e| self.open_failed(e, &folder))?, locks))
         });
@@ -167,16 +188,23 @@ impl Launch<'_> {
             let _ = std::fs::remove_dir_all(&folder);
         })?;
         trust_own_key(&archive, &actor, signer.as_ref());
-        Ok(Open { id, folder, journal, past: Vec::new(), signer, actor, _locks: locks })
+        let deadlines = Rc::new(Ratchet::new(self.cx.clock.clone(), self.cx.clock.now()));
+        Ok(Open { id, folder, journal, past: Vec::new(), signer, actor, standing, deadlines, _locks: locks })
     }
 
     /// Goes on with a run whose process has gone. The tail a crash tore off is cut; everything sealed counts.
     pub fn resume(&self, id: &str, folder: &Path) -> Result<Open, Refusal> {
         let archive = self.archive()?;
         let (signer, actor) = self.key(&archive)?;
+        if self.policy.is_some() {
+            self.permitted(signer.as_ref())?;
+            self.policy_as_planned(&archive)?;
+        }
+        let standing = self.standing()?;
         let locks = self.locks(&archive, id, &actor)?;
         let store: Box<dyn Store> = Box::new(DirStore::open(folder).map_err(|e| self.unwritable(e, folder))?);
-        let resumed = Journal::resume(store, &self.who(&actor), signer.as_ref(), self.cx.clock.clone());
+        let (who, clock) = (self.who(&actor), self.cx.clock.clone());
+        let resumed = Journal::resume_under(store, &who, standing.bound(), signer.as_ref(), clock);
         let (mut journal, mut past) = resumed.map_err(|e| self.open_failed(e, folder))?;
         let ended = past.iter().any(|e| matches!(e.event(), Some(Event::Ended { .. } | Event::Refused { .. })));
         if !ended {
@@ -186,13 +214,28 @@ impl Launch<'_> {
         }
         trust_own_key(&archive, &actor, signer.as_ref());
         let (id, folder) = (id.to_string(), folder.to_path_buf());
-        Ok(Open { id, folder, journal, past, signer, actor, _locks: locks })
+        let newest = past.iter().filter_map(|entry| entry.ts.parse().ok()).max();
+        let now = self.cx.clock.now();
+        let deadlines = Rc::new(Ratchet::new(self.cx.clock.clone(), newest.unwrap_or(now).max(now)));
+        Ok(Open { id, folder, journal, past, signer, actor, standing, deadlines, _locks: locks })
+    }
+
+    /// Writes down what was asked before there was a log, and what was answered.
+    pub fn answered(&self, open: &mut Open, answer: &Evidence) -> Result<(), Refusal> {
+        let record = Record::from(answer);
+        let written = crate::journal::Append::append(&mut open.journal, &[record]);
+        open.past.extend(written.map_err(|e| self.unwritable(e, &open.folder))?);
+        Ok(())
     }
 
     /// Drives an open run until it rests, closes its journal, and says the last word.
     pub async fn drive(&self, ready: Ready, mut open: Open, wish: Option<(Actor, String)>) -> Result<Exit, Refusal> {
-        let Ready { world, steps, automatic_used } = ready;
+        let Ready { mut world, steps, automatic_used } = ready;
+        let root = self.archive()?.root().join("keys").join("redaction");
+        let root = secret::root(&root).map_err(|e| self.unwritable(e, &root))?;
+        world.secrets = world.secrets.tagged(TagKey::of_run(&root, &self.plan.service, &open.id));
         if let Some((by, line)) = wish {
+            let line = world.secrets.mask(&line);
             let wish = Record::from(&Event::Interrupted { wish: Wish::RollBack, by, line });
             let entries = crate::journal::Append::append(&mut open.journal, &[wish]);
             open.past.extend(entries.map_err(|e| self.unwritable(e, &open.folder))?);
@@ -204,7 +247,7 @@ impl Launch<'_> {
         let operator = self.operator(&open, &eyes)?;
         let keep = |route: &str, way: &NativeWayBack| undo::keep(&open.folder, route, way);
         let nonce = people::request::nonce;
-        let request = |at, expires| {
+        let request = |at, expires, measured: &[String]| {
             let nonce = nonce().unwrap_or_else(|e| panic!("the system gives no random bytes: {e}"));
             let binding = people::request::Binding {
                 run: &open.id,
@@ -212,6 +255,7 @@ impl Launch<'_> {
                 trigger: self.cx.trigger(),
                 nonce: &nonce,
                 expires,
+                measured,
             };
             people::request::build(&self.plan, at, &binding)
         };
@@ -225,6 +269,8 @@ impl Launch<'_> {
             watch: &watch,
             keep: &keep,
             request: &request,
+            deadlines: open.deadlines.as_ref(),
+            standing: &open.standing,
             automatic_used,
         };
         let facts = open.facts();
@@ -250,7 +296,7 @@ impl Launch<'_> {
         people: &dyn People,
     ) -> Result<Exit, Refusal> {
         let Open { id, folder, journal, signer, .. } = open;
-        let users = read_users(&self.plan, world).await;
+        let users = world.secrets.mask(&read_users(&self.plan, world).await);
         let end = match end {
             Ok(end) => end,
             Err(broken) => return Err(self.broken(&broken, &users, &folder, people).await),
@@ -324,11 +370,16 @@ impl Launch<'_> {
         let about = format!("{} {} run {}", plan.service, plan.environment, open.id);
         let pager = Pager::new(&plan.policy.page, world.secrets.clone(), world.web.clone(), about)
             .map_err(|e| Refusal::new(Kind::Invalid, "BG0109", "policy.page cannot be used").cause(e))?;
-        let signers = trust::approvers(self.cx, self.args.allowed_signers.as_ref(), &self.args.revoked)?.signers();
+        let signers = self.approvers()?.signers().demanding(self.demands());
         let named = self.args.approvals.as_ref().map(|folder| self.cx.cwd.join(folder));
         let folder = named.unwrap_or_else(|| open.folder.join("approvals"));
-        let inbox = Inbox::new(folder, people::trusting(signers), open.actor.name.clone());
-        let clock = self.cx.clock.clone();
+        let mut barred = requests::barred(&open.past);
+        barred.extend(requests::runner(open, self.cx.trigger()));
+        let archive = self.archive()?;
+        let known = Rc::new(move || requests::known(&archive));
+        let inbox =
+            Inbox::new(folder, people::trusting(signers), barred).knowing(known).also(open.folder.join("approvals"));
+        let clock = open.deadlines.clone();
         let actor = open.actor.clone();
         Ok(match &eyes.keyboard {
             Some(keyboard) => Box::new(Terminal {

@@ -2,6 +2,7 @@
 //!
 //! No record, no effect: whoever wants to change the world appends first, and stops when that fails.
 
+mod approval;
 mod archive;
 mod encode;
 mod fault;
@@ -10,6 +11,7 @@ mod line;
 mod lock;
 mod note;
 mod recover;
+mod redact;
 mod rules;
 mod scan;
 mod store;
@@ -18,9 +20,13 @@ mod writer;
 
 pub use archive::Archive;
 pub use fault::{Fault, What};
+pub use line::EVIDENCE;
 pub use lock::{Holder, Lock};
 pub use note::SealState;
-pub use recover::{Sound, read};
+pub use recover::{Sound, read, read_copy};
+pub use redact::{
+    BESIDE, COMPARED, Copy, CopyError, Publishing, Redaction, Withheld, Withholding, can_be_withheld, copy, verify_copy,
+};
 pub use rules::{Approved, Breach};
 pub use scan::Seals;
 pub use store::{DirStore, Fault as StoreFault, LOG, MemoryStore, Store, read_log};

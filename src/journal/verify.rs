@@ -2,11 +2,13 @@
 //!
 //! Reads in one pass with bounded memory. Nothing of a log is reported as a fact before the seal over it has been checked.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, Read, Seek, SeekFrom};
 
 use super::fault::{Fault, What};
 use super::line::{EVIDENCE, LONGEST_PLAN, Raw};
 use super::note::SealState;
+use super::redact::{Withheld, Withholding};
 use super::rules::{Approved, Breach, Rules};
 use super::scan::{OwnerKey, OwnerSignature, Scan, Seals};
 use crate::run::{Doing, RunOutcome};
@@ -15,8 +17,9 @@ use crate::sign::{AllowedSigners, Signature, Signed, TrustError};
 
 /// Breaches and owners that a report names one by one.
 const MOST: usize = 100;
-/// Requests for approvals that are kept to judge the answers by. A run has one for each step that asks.
-const MOST_REQUESTS: usize = 10_000;
+/// Requests for approvals and answers to them that are judged: each is kept until the end. A run has a few for each step
+/// that asks.
+const MOST_APPROVALS: usize = 10_000;
 
 /// Whom the verifier believes.
 #[derive(Default)]
@@ -72,6 +75,10 @@ pub struct Report {
     pub outcome: Option<RunOutcome>,
     /// The type of the record a fault is about, as far as it can be read.
     pub about: Option<String>,
+    /// Sound lines under a seal whose SHA-256 was computed anew: all of them, except in a copy.
+    pub recomputed: u64,
+    /// In a copy: what is not there, and on whose word.
+    pub withheld: Option<Withholding>,
 }
 
 /// An owner's signature, believed.
@@ -87,18 +94,24 @@ pub struct Owner {
 /// first that does not hold, and how far the log is intact.
 pub fn verify<I: BufRead + Seek>(input: &mut I, trust: &Trust, seals: Seals) -> std::io::Result<Report> {
     let start = input.stream_position()?;
-    let report = read(input, trust, seals)?;
+    let report = read(input, trust, seals, None)?;
     if seals == Seals::Last && matches!(report.verdict, Verdict::Broken(_)) {
         input.seek(SeekFrom::Start(start))?;
-        let precise = read(input, trust, Seals::All)?;
+        let precise = read(input, trust, Seals::All, None)?;
         // A file that changes while it is read must not come out better the second time.
         return Ok(if matches!(precise.verdict, Verdict::Broken(_)) { precise } else { report });
     }
     Ok(report)
 }
 
-fn read(input: &mut dyn BufRead, trust: &Trust, seals: Seals) -> std::io::Result<Report> {
-    let mut reading = Reading::new(trust, seals);
+/// One pass over a log, or over a copy in which these records are withheld.
+pub(super) fn read(
+    input: &mut dyn BufRead,
+    trust: &Trust,
+    seals: Seals,
+    withheld: Option<&BTreeMap<u64, Withheld>>,
+) -> std::io::Result<Report> {
+    let mut reading = Reading::new(trust, seals, withheld);
     let (mut line, mut ahead) = (Vec::new(), Vec::new());
     next(input, &mut line)?;
     let found = loop {
@@ -114,6 +127,30 @@ fn read(input: &mut dyn BufRead, trust: &Trust, seals: Seals) -> std::io::Result
     Ok(reading.report(found))
 }
 
+/// The latest time the log has reached, and the process time at which: time goes on at least as fast as the process counted,
+/// whatever the wall clock said, so one that was set back makes nothing earlier.
+struct Passed {
+    us: i64,
+    mono: u64,
+}
+
+impl Default for Passed {
+    fn default() -> Self {
+        Passed { us: i64::MIN, mono: 0 }
+    }
+}
+
+impl Passed {
+    /// Goes on to a line; every line counts, also those that nobody judges. Seconds since 1970.
+    fn at(&mut self, line: &Raw<'_>) -> i64 {
+        let begins = matches!(line.kind, "run.opened" | "run.resumed");
+        let passed = if begins { 0 } else { i64::try_from(line.mono.saturating_sub(self.mono)).unwrap_or(i64::MAX) };
+        self.us = line.time.as_microsecond().max(self.us.saturating_add(passed));
+        self.mono = line.mono;
+        self.us.div_euclid(1_000_000)
+    }
+}
+
 /// The judgement so far. What it keeps does not grow with the log: one group, and of everything else a limited number.
 struct Reading<'t> {
     trust: &'t Trust,
@@ -121,12 +158,14 @@ struct Reading<'t> {
     rules: Rules<'t>,
     /// The lines since the last seal that say more than evidence does, one behind the other.
     held: Vec<u8>,
+    /// When each of them was written, by the time that cannot be set back.
+    held_at: Vec<i64>,
+    passed: Passed,
     owners: Vec<Owner>,
     untrusted: Option<TrustError>,
     breaches: Vec<Breach>,
     more_breaches: u64,
-    approved: Vec<Approved>,
-    requests: usize,
+    approvals: usize,
     seals: u64,
     first: Option<String>,
     last: Option<String>,
@@ -135,18 +174,21 @@ struct Reading<'t> {
 }
 
 impl<'t> Reading<'t> {
-    fn new(trust: &'t Trust, seals: Seals) -> Self {
+    fn new(trust: &'t Trust, seals: Seals, withheld: Option<&'t BTreeMap<u64, Withheld>>) -> Self {
+        let scan = Scan::new(seals, trust.shared.as_ref());
+        let scan = withheld.into_iter().fold(scan, Scan::of_copy);
         Reading {
             trust,
-            scan: Scan::new(seals, trust.shared.as_ref()),
+            scan,
             rules: Rules::new(&trust.signers),
             held: Vec::new(),
+            held_at: Vec::new(),
+            passed: Passed::default(),
             owners: Vec::new(),
             untrusted: None,
             breaches: Vec::new(),
             more_breaches: 0,
-            approved: Vec::new(),
-            requests: 0,
+            approvals: 0,
             seals: 0,
             first: None,
             last: None,
@@ -178,8 +220,10 @@ impl<'t> Reading<'t> {
         if self.first.is_none() {
             self.first = Some(line.ts.to_string());
         }
+        let now = self.passed.at(&line);
         if EVIDENCE.binary_search(&line.kind).is_err() {
             self.held.extend_from_slice(bytes);
+            self.held_at.push(now);
         }
         if line.kind == "seal" {
             self.seals += 1;
@@ -194,9 +238,6 @@ impl<'t> Reading<'t> {
     /// Everything read so far stands under a seal: now it may be judged.
     fn sealed(&mut self) {
         for signature in self.scan.owners.drain(..) {
-            if !self.rules.runners.contains(&signature.owner) {
-                self.rules.runners.insert(signature.owner.clone());
-            }
             match believe(&signature, self.trust) {
                 Ok(owner) if self.owners.len() < MOST || !self.owners.contains(&owner) => self.owners.push(owner),
                 Ok(_) => {}
@@ -206,18 +247,20 @@ impl<'t> Reading<'t> {
             }
         }
         let head = self.scan.head().unwrap_or_else(|| panic!("BUG: a seal before the opening"));
-        for bytes in self.held.split_inclusive(|b| *b == b'\n') {
+        for (bytes, now) in self.held.split_inclusive(|b| *b == b'\n').zip(self.held_at.iter().copied()) {
             let line = Raw::parse(bytes).unwrap_or_else(|why| panic!("BUG: a line that was read before: {why}")).line();
-            self.requests += usize::from(line.kind == "approval.requested");
-            if self.requests <= MOST_REQUESTS {
-                self.rules.take(&line, head);
-            } else if self.requests == MOST_REQUESTS + 1 && line.kind == "approval.requested" {
+            let approval = line.kind.starts_with("approval.");
+            self.approvals += usize::from(approval);
+            if self.approvals <= MOST_APPROVALS {
+                self.rules.take(&line, now, head);
+            } else if approval && self.approvals == MOST_APPROVALS + 1 {
                 let what =
-                    format!("more than {MOST_REQUESTS} approvals were asked for; from here on nothing was judged");
+                    format!("more than {MOST_APPROVALS} records about approvals; nothing was judged from here on");
                 self.rules.breaches.push(Breach { record: line.seq, what });
             }
         }
         self.held.clear();
+        self.held_at.clear();
         self.keep();
     }
 
@@ -230,8 +273,6 @@ impl<'t> Reading<'t> {
                 self.more_breaches += 1;
             }
         }
-        let room = MOST_REQUESTS - self.approved.len();
-        self.approved.extend(self.rules.approved.drain(..).take(room));
     }
 
     fn end(&mut self) -> Result<(), Fault> {
@@ -255,7 +296,7 @@ impl<'t> Reading<'t> {
             rules.breaches.push(Breach { record: scan.sealed.lines.saturating_sub(1), what });
         }
         self.keep();
-        let Reading { scan, rules, .. } = self;
+        let Reading { scan, mut rules, .. } = self;
         let verdict = match (found, self.untrusted, scan.state) {
             (Err(fault), _, _) => Verdict::Broken(fault),
             (_, Some(error), _) => Verdict::Untrusted(error),
@@ -278,7 +319,7 @@ impl<'t> Reading<'t> {
             first: self.first,
             last: self.last,
             owners: self.owners,
-            approved: self.approved,
+            approved: std::mem::take(&mut rules.approved),
             breaches: self.breaches,
             more_breaches: self.more_breaches,
             steps_run: rules.steps_run.len(),
@@ -286,6 +327,8 @@ impl<'t> Reading<'t> {
             events: rules.events,
             outcome: rules.outcome,
             about: self.about,
+            recomputed: scan.recomputed(),
+            withheld: None,
         }
     }
 }

@@ -9,7 +9,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use super::wire::{Reader, put};
-use super::{Assurance, PublicKey, SignError, Signer, sshsig};
+use super::{Assurance, PublicKey, SignError, Signer, dsse, sshsig};
 
 /// How long an agent may take to answer, a touch of a security key included.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -112,6 +112,27 @@ impl Signer for AgentKey {
             Err(error) => {
                 Err(failure(&self.socket, &format!("it answered with a signature that does not hold: {error}")))
             }
+        }
+    }
+    fn sign_envelope(&self, kind: &str, payload: &[u8]) -> Result<Vec<u8>, SignError> {
+        // Another kind of key signs other bytes than these, and no touch is asked for in vain.
+        if self.key.kind() != "ssh-ed25519" {
+            return Err(dsse::cannot("ssh-agent"));
+        }
+        let message = dsse::signed_bytes(kind, payload);
+        let mut request = vec![SIGN];
+        put(&mut request, self.key.blob());
+        put(&mut request, &message);
+        request.extend_from_slice(&0u32.to_be_bytes());
+        let answer = talk(&self.socket, &request, PATIENCE)?;
+        let mut reader = Reader(&answer);
+        match reader.byte() {
+            Some(SIGNED) => reader
+                .string()
+                .and_then(|signature| dsse::of_agent(&self.key, &message, signature))
+                .ok_or_else(|| failure(&self.socket, "it answered with a signature that does not hold")),
+            Some(FAILURE) => Err(SignError::Refused { fingerprint: self.fingerprint() }),
+            _ => Err(failure(&self.socket, "its answer is no signature")),
         }
     }
 }

@@ -10,7 +10,7 @@ use ssh_key::{Algorithm, HashAlg, LineEnding, PrivateKey};
 use zeroize::Zeroizing;
 
 use super::session::SessionKey;
-use super::{Assurance, PublicKey, SigError, SignError, Signer, security_key};
+use super::{Assurance, PublicKey, SigError, SignError, Signer, dsse, security_key};
 use crate::secret::Secret;
 
 /// Asks for the passphrase of the named key. `None`: nobody is there.
@@ -97,6 +97,13 @@ impl Signer for FileKey {
                 let (program, patience) = (security_key::PROGRAM, security_key::PATIENCE);
                 security_key::sign(program, path, &self.public, namespace, message, patience)
             }
+        }
+    }
+
+    fn sign_envelope(&self, kind: &str, payload: &[u8]) -> Result<Vec<u8>, SignError> {
+        match &self.inside {
+            Inside::Ed25519(key) => key.sign_envelope(kind, payload),
+            Inside::P256(_) | Inside::SecurityKey(_) => Err(dsse::cannot(&self.path)),
         }
     }
 }

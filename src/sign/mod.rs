@@ -8,6 +8,7 @@ pub mod agent;
 pub mod certificate;
 pub mod certified;
 pub mod choice;
+pub mod dsse;
 mod entry;
 pub mod file;
 pub mod files;
@@ -45,6 +46,8 @@ pub mod namespace {
     pub const APPROVE: &str = "bgctl-approve-v1";
     /// An approver refuses a request.
     pub const DENY: &str = "bgctl-deny-v1";
+    /// Somebody of the policy so far agrees to another one.
+    pub const POLICY: &str = "bgctl-policy-v1";
     /// The session key adds to the ledger of runs.
     pub const LEDGER: &str = "bgctl-ledger-v1";
     /// The owner publishes a copy of a log with something withheld.
@@ -73,6 +76,11 @@ pub trait Signer {
 
     /// Signs the bytes for a purpose: an armored SSHSIG, or `hmac-sha256:…` for a shared key.
     fn sign(&self, namespace: &str, message: &[u8]) -> Result<String, SignError>;
+
+    /// Signs the payload of a DSSE envelope: 64 bytes. Only a plain Ed25519 key can.
+    fn sign_envelope(&self, _kind: &str, _payload: &[u8]) -> Result<Vec<u8>, SignError> {
+        Err(dsse::cannot(&self.name()))
+    }
 }
 
 /// How well a key is kept, as far as bgctl can know it. It stands in the opening statement.

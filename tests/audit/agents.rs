@@ -54,7 +54,7 @@ fn case_43b_an_agent_that_dies_does_not_stop_a_run_and_its_log_waits_for_the_own
     assert_eq!(closed.state, SealState::Ended);
     assert!(matches!(closed.unsigned, Some(SignError::Agent { .. })), "{:?}", closed.unsigned);
     let text = trust::line(OWNER, &public.line()) + &trust::line(APPROVER, &approver().public());
-    assert_eq!(judged(&rig.store.bytes(), AllowedSigners::parse(&text).unwrap()).verdict, Verdict::Ended);
+    assert_eq!(report_by(&rig.store.bytes(), AllowedSigners::parse(&text).unwrap()).verdict, Verdict::Ended);
 }
 
 /// An agent that answers each question as it is told; no answer: it listens and never says a word.

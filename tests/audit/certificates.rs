@@ -202,10 +202,10 @@ fn a_run_opened_with_a_certificate_is_verified_by_its_authority() {
         let text = format!("*@example.com cert-authority,{options} {}\n", dir.public("ca").line());
         AllowedSigners::parse(&(text + &trust::line(APPROVER, &approver().public()))).unwrap()
     };
-    let report = judged(&bytes, line("namespaces=\"bgctl-*\""));
+    let report = report_by(&bytes, line("namespaces=\"bgctl-*\""));
     assert_eq!(report.verdict, Verdict::Complete, "{report:#?}");
     assert_eq!(report.owners[0].signed.listed(), dir.public("ca").fingerprint());
-    let not_to_close = judged(&bytes, line("namespaces=\"bgctl-open-v1\"")).verdict;
+    let not_to_close = report_by(&bytes, line("namespaces=\"bgctl-open-v1\"")).verdict;
     assert!(matches!(not_to_close, Verdict::Untrusted(TrustError::NotForThis { .. })), "{not_to_close:?}");
     // A certificate that ends before its run: the log is kept, and ended instead of closed by nobody's signature.
     let short = dir.certify("ca", "id", &["-n", OWNER, "-V", "20261121030000Z:20261121030300Z"]);
@@ -216,7 +216,7 @@ fn a_run_opened_with_a_certificate_is_verified_by_its_authority() {
     rig.clock.pass(std::time::Duration::from_secs(60));
     let closed = rig.journal.close(SealState::Closed, Some(&owner)).unwrap();
     assert!(matches!(closed.unsigned, Some(SignError::Over { .. })), "{:?}", closed.unsigned);
-    assert_eq!(judged(&rig.store.bytes(), line("namespaces=\"bgctl-*\"")).verdict, Verdict::Ended);
+    assert_eq!(report_by(&rig.store.bytes(), line("namespaces=\"bgctl-*\"")).verdict, Verdict::Ended);
     // This machine remembers the keys of its own runs; a certificate ends, so its key is not remembered.
     let own = dir.path("own");
     assert!(!trust::remember(&own, OWNER, &certificate).unwrap() && !own.exists());

@@ -221,36 +221,47 @@ class Log:
                 bound = {"run": line["run"], "plan_sha256": self.head["plan_sha256"], "step_sha256": digest, "expires": d["expires"]}
                 if sha256(d["request"].encode()) != d["request_sha256"] or any(said.get(m) != v for m, v in bound.items()):
                     wrong("request")
-                requests[d["request_sha256"]] = {"at": at, "text": d["request"], "expires": d["expires"], "by": []}
+                requests[d["request_sha256"]] = {"at": at, "text": d["request"], "expires": d["expires"], "by": [], "void": []}
                 asked[at] = d["request_sha256"]
-            elif kind in ("approval.granted", "approval.denied"):
-                grant, request = d["grant"], requests.get(d["request_sha256"])
+            elif kind in ("approval.granted", "approval.denied", "approval.withdrawn"):
+                grant, request = d.get("grant"), requests.get(d["request_sha256"])
                 space = "bgctl-approve-v1" if kind == "approval.granted" else "bgctl-deny-v1"
                 if not request or request["at"] != at:
                     wrong("answer")
                     continue
                 if kind == "approval.granted":
                     who, rule = grant["principal"], step["approval"]
-                    if second > request["expires"] + 5 or who not in rule["members"] or who in request["by"]:
+                    if second > request["expires"] + 5 or who not in rule["members"] or who in request["by"] + request["void"]:
                         wrong("grant")
                     if who in runners and not rule["own_run"]:
                         wrong("own run")
                     request["by"].append(who)
-                else:
+                elif kind == "approval.denied":
                     asked[at], failed = None, True
+                else:
+                    if d["principal"] not in request["by"] or grant and grant["principal"] != d["principal"]:
+                        wrong("withdrawn")
+                    request["by"] = [who for who in request["by"] if who != d["principal"]]
+                    request["void"].append(d["principal"])
+                if not grant:
+                    continue
                 if "sig" in grant:
                     try:
                         if not self.trusts(grant["principal"], signed(space, request["text"].encode(), grant["sig"], False)):
                             wrong("unknown key")
                     except (AssertionError, ValueError):
                         wrong("signature")
-                elif grant["evidence"] != "prompt":
+                elif grant["evidence"] != "prompt" or kind == "approval.granted" and grant["principal"] not in runners:
                     wrong("no signature")
+                if kind == "approval.denied" and grant["principal"] not in step["approval"]["members"]:
+                    wrong("no member")
             elif kind == "step.intent":
                 if not step or digest != d["step_sha256"] or open_ or over or at != ("forward", upto):
                     wrong("intent")
                 if step and step["approval"] and len(requests.get(asked.get(at), {"by": []})["by"]) < step["approval"]["quorum"]:
                     wrong("not approved")
+                if step and step["approval"] and not d["approvals"]:
+                    wrong("no approval named")
                 for used in d["approvals"]:
                     if used not in requests or requests[used]["at"] != at or second > requests[used]["expires"] + 5:
                         wrong("approval of something else")

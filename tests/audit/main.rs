@@ -15,6 +15,7 @@ mod fuzz;
 mod interop;
 mod keys;
 mod mutate;
+mod policy;
 mod properties;
 mod revoked;
 mod rig;

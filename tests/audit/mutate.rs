@@ -78,12 +78,12 @@ pub fn sound() -> Vec<Vec<u8>> {
     let jumped = {
         let mut rig = Rig::new();
         rig.arm();
-        rig.clock.set(SignedDuration::from_secs(-3600));
+        rig.clock.set(SignedDuration::from_secs(-60));
         let line = "\u{1b}[31m \u{202e}ä€😀 \u{7f}\u{85}\u{feff}\u{2028}\u{fffb}\u{180e}\u{61c} \0\u{1f} \"\\/\t\r\n\u{8}\u{c}";
         let odd = json!({ "line": line, "näme\u{200b}": [line, { "": [], "a": {} }], "n": -9_007_199_254_740_991i64 });
         rig.journal.append(&[Record { kind: "note".into(), data: odd }]).unwrap();
-        let (_, sha256) = rig.ask();
-        rig.grant(&sha256, APPROVER, None);
+        let (text, sha256) = rig.ask();
+        rig.grant(&sha256, APPROVER, Some(approver().sign(namespace::APPROVE, text.as_bytes()).unwrap()));
         rig.step(0, &[sha256]);
         rig.step(1, &[]);
         rig.end();
@@ -228,6 +228,16 @@ pub fn forged(dice: &mut Dice) -> Vec<u8> {
     }
     for _ in 0..if dice.calm { 1 } else { dice.below(3) } {
         answer(dice, &mut forge, &text, &request_sha256);
+    }
+    if dice.one_in(8) {
+        let sig = Some(approver().sign(namespace::DENY, text.as_bytes()).unwrap());
+        let grant = Grant { principal: APPROVER.into(), evidence: "signed".into(), key: None, sig, prompt: None };
+        let (id, principal, why) = ("shift-10".into(), APPROVER.into(), "taken back".into());
+        let (request_sha256, grant) = (request_sha256.clone(), (!dice.one_in(4)).then_some(grant));
+        fact(&mut forge, &Event::ApprovalWithdrawn { step: at(0), id, request_sha256, principal, why, grant });
+        if dice.one_in(3) {
+            answer(dice, &mut forge, &text, &sha256(text.as_bytes()));
+        }
     }
     if dice.one_in(8) {
         forge.pass(SignedDuration::from_secs(700));

@@ -12,11 +12,11 @@ fn without(list: &str) -> AllowedSigners {
 #[test]
 fn case_30_a_revoked_approver_breaks_the_rules_and_a_revoked_owner_is_not_believed() {
     let log = complete();
-    assert_eq!(judged(&log, without("")).verdict, Verdict::Complete);
-    let report = judged(&log, without(&approver().public()));
+    assert_eq!(report_by(&log, without("")).verdict, Verdict::Complete);
+    let report = report_by(&log, without(&approver().public()));
     assert_eq!(report.verdict, Verdict::Policy);
     assert!(report.breaches[0].what.contains("is revoked (revoked_keys, line 1)"), "{:?}", report.breaches);
-    match judged(&log, without(&owner().fingerprint())).verdict {
+    match report_by(&log, without(&owner().fingerprint())).verdict {
         Verdict::Untrusted(error @ TrustError::Revoked { .. }) => {
             assert!(error.to_string().contains(OWNER), "{error}");
         }

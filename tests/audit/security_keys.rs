@@ -167,7 +167,7 @@ fn a_security_key_in_an_agent_owns_a_run_and_an_untouched_one_does_not() {
     rig.walk();
     rig.journal.close(SealState::Closed, Some(&owner)).unwrap();
     let text = trust::line(OWNER, &owner.public()) + &trust::line(APPROVER, &approver().public());
-    let report = judged(&rig.store.bytes(), AllowedSigners::parse(&text).unwrap());
+    let report = report_by(&rig.store.bytes(), AllowedSigners::parse(&text).unwrap());
     assert_eq!(report.verdict, Verdict::Complete, "{report:#?}");
     assert_eq!(
         (report.owners[0].signed.kind.as_str(), report.owners[0].assurance.as_str()),

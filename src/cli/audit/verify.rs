@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::super::trust::Believed;
 use super::super::{Context, Exit};
-use super::{locate, unreadable};
+use super::{locate, unreadable, withheld};
 use crate::diag::{Kind, Refusal};
 use crate::journal::{self, Fault, Report, Seals, Verdict, What};
 use crate::report::{Mark, words};
@@ -40,8 +40,12 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     let trust = believed.trust(cx)?;
     let seals = if args.all_seals { Seals::All } else { Seals::Last };
     let file = File::open(&log).map_err(|error| unreadable(&log, &error))?;
-    let report = journal::verify(&mut BufReader::with_capacity(BUFFER, file), &trust, seals)
-        .map_err(|e| unreadable(&log, &e))?;
+    let mut file = BufReader::with_capacity(BUFFER, file);
+    let report = match withheld::beside(&log)? {
+        None => journal::verify(&mut file, &trust, seals),
+        Some(redaction) => journal::verify_copy(&mut file, &trust, seals, &redaction),
+    };
+    let report = report.map_err(|e| unreadable(&log, &e))?;
     if cx.machine() {
         machine(cx, &log, &report)
     } else {
@@ -62,7 +66,8 @@ fn exit(verdict: &Verdict) -> Exit {
     }
 }
 
-fn word(verdict: &Verdict) -> &'static str {
+/// The verdict as it is always called.
+pub(super) fn word(verdict: &Verdict) -> &'static str {
     match verdict {
         Verdict::Complete => "COMPLETE",
         Verdict::Interrupted => "INTERRUPTED",
@@ -126,6 +131,9 @@ fn show_verdict(cx: &Context, report: &Report, believed: &Believed) {
         line(Mark::Plain, "anchor", "none given: an owner's own rewriting of a whole log cannot be seen without one");
         not_checked(report).iter().for_each(|what| line(Mark::Plain, "not checked", what));
     }
+    for (mark, name, text) in withheld::lines(report).iter().filter(|_| !broken) {
+        line(*mark, name, text);
+    }
     for breach in &report.breaches {
         line(Mark::Failed, "rule", &format!("record {}: {}", breach.record, visible(&breach.what)));
     }
@@ -134,6 +142,10 @@ fn show_verdict(cx: &Context, report: &Report, believed: &Believed) {
     }
     let until = report.last.as_deref().map_or("its beginning", words::time_of_day);
     let sentence = match &report.verdict {
+        Verdict::Complete if report.withheld.is_some() => {
+            "Closed by its owner; this copy is the one its owner published, and rests on their word where it says so."
+                .into()
+        }
         Verdict::Complete => "Complete, unchanged, and closed by its owner.".into(),
         Verdict::Interrupted => {
             format!("Sound until {until}, and not closed by its owner: what came later may be missing.")
@@ -147,7 +159,11 @@ fn show_verdict(cx: &Context, report: &Report, believed: &Believed) {
         Verdict::Policy => "The bytes are sound; the rules of the run were not kept.".into(),
     };
     cx.raw_out("");
-    cx.raw_out(&format!("{}. {}", ink.bold(word(&report.verdict)), ink.text(&sentence)));
+    let short = match &report.withheld {
+        Some(_) => format!("{}, {}", word(&report.verdict), withheld::counted(report)),
+        None => word(&report.verdict).to_string(),
+    };
+    cx.raw_out(&format!("{}. {}", ink.bold(&short), ink.text(&sentence)));
 }
 
 /// What a reader might think was checked, and was not.
@@ -185,6 +201,7 @@ fn machine(cx: &Context, log: &Path, report: &Report) {
         "approvals": report.approved.iter().map(approved).collect::<Vec<_>>(),
         "breaches": report.breaches.iter().map(breach).collect::<Vec<_>>(), "more_breaches": report.more_breaches,
         "seals": report.seals, "seals_covered": report.seals_covered, "not_checked": not_checked(report),
+        "withheld": withheld::json(report),
     }));
 }
 
@@ -224,6 +241,7 @@ fn broken(log: &Path, report: &Report, fault: &Fault) -> Refusal {
         What::Missing { .. } | What::Moved { .. } | What::OtherRun { .. } => "BG0602",
         What::Unsealed { .. } => "BG0605",
         What::Statement(_) | What::Seal(_) | What::Order(_) | What::Time(_) => "BG0606",
+        What::Redaction(_) => "BG0612",
     };
     let place = format!("{}:{}, byte {}", log.display(), fault.record + 1, fault.offset);
     let mut refusal = Refusal::new(Kind::Audit, code, visible(&fault.to_string())).place(place);

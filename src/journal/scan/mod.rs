@@ -5,6 +5,8 @@ mod owner;
 mod seal;
 mod statement;
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
@@ -15,6 +17,7 @@ use statement::Session;
 use super::fault::{Fault, What};
 use super::line::{LONGEST_GROUP, Raw};
 use super::note::{Note, SealState};
+use super::redact::Withheld;
 use crate::sign::hmac::SharedKey;
 
 /// Which seals of session keys are checked. The last one of a session covers all before it.
@@ -46,6 +49,10 @@ pub struct Sealed {
 pub struct Scan<'k> {
     seals: Seals,
     shared: Option<&'k SharedKey>,
+    /// In a copy: the lines that are not the original ones.
+    withheld: Option<&'k BTreeMap<u64, Withheld>>,
+    /// In a copy: the sealed lines before the first that is withheld. Until there every byte could be hashed.
+    exact_until: Option<u64>,
     at: u64,
     bytes: u64,
     prev: String,
@@ -76,6 +83,8 @@ impl<'k> Scan<'k> {
         Scan {
             seals,
             shared,
+            withheld: None,
+            exact_until: None,
             at: 0,
             bytes: 0,
             prev: zero.clone(),
@@ -96,6 +105,22 @@ impl<'k> Scan<'k> {
             seals_checked: 0,
             owner_seals: 0,
         }
+    }
+
+    /// Reads a copy in which these lines are withheld: their hashes and lengths stand in for them.
+    pub fn of_copy(self, withheld: &'k BTreeMap<u64, Withheld>) -> Self {
+        Scan { withheld: Some(withheld), ..self }
+    }
+
+    /// Lines under a seal whose SHA-256 was computed anew.
+    pub fn recomputed(&self) -> u64 {
+        self.exact_until.unwrap_or(self.sealed.lines)
+    }
+
+    /// Whether a digest is that of every byte so far. Behind something withheld the bytes are not all there: the chain goes on,
+    /// and the owner's word stands for the rest.
+    fn is_prefix(&self, sha256: &str) -> bool {
+        self.exact_until.is_some() || sha256 == self.prefix()
     }
 
     pub fn head(&self) -> Option<&Head> {
@@ -143,9 +168,21 @@ impl<'k> Scan<'k> {
                 session.jumped = true;
             }
         }
-        put_hex(&mut self.prev, &Sha256::digest(bytes));
-        self.hash.update(bytes);
-        self.last_len = bytes.len() as u64;
+        match self.withheld.and_then(|withheld| withheld.get(&self.at)) {
+            None => {
+                put_hex(&mut self.prev, &Sha256::digest(bytes));
+                self.hash.update(bytes);
+                self.last_len = bytes.len() as u64;
+            }
+            Some(withheld) if withheld.kind != line.kind => {
+                return Err(self.fault(What::Redaction(format!("it withholds a `{}` there", withheld.kind))));
+            }
+            Some(withheld) => {
+                self.prev.clone_from(&withheld.sha256);
+                self.last_len = withheld.bytes;
+                self.exact_until.get_or_insert(self.sealed.lines);
+            }
+        }
         self.bytes += self.last_len;
         self.at += 1;
         self.group += 1;

@@ -56,7 +56,7 @@ impl Scan<'_> {
                 note.lines, note.bytes, self.at, self.bytes
             ));
         }
-        if note.sha256 != self.prefix() {
+        if !self.is_prefix(&note.sha256) {
             return Err("the SHA-256 of the bytes before it is another".into());
         }
         if note.time != line.ts || line.mono != self.mono {
