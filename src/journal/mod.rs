@@ -14,6 +14,7 @@ mod recover;
 mod redact;
 mod rules;
 mod scan;
+mod script;
 mod store;
 mod verify;
 mod writer;
@@ -29,6 +30,7 @@ pub use redact::{
 };
 pub use rules::{Approved, Breach};
 pub use scan::Seals;
+pub use script::SCRIPT;
 pub use store::{DirStore, Fault as StoreFault, LOG, MemoryStore, Store, read_log};
 pub use verify::{Owner, Report, Trust, Verdict, verify};
 pub use writer::{Closed, Journal, Opening, SESSION, Who};
@@ -38,9 +40,6 @@ use serde_json::Value;
 
 use crate::run::{Event, Evidence};
 use crate::sign::SignError;
-
-/// The verifier made of standard tools: the second opinion, also for those who have no bgctl.
-pub const SCRIPT: &str = include_str!("verify.sh");
 
 /// A record to be written: its type and its data.
 #[derive(Clone, Debug, PartialEq)]
