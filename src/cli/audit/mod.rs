@@ -2,6 +2,7 @@
 //!
 //! One file a verb: an `Args` and a `run`, and one line each in [`Verb`] and [`run`].
 
+mod policy;
 mod show;
 mod verify;
 

@@ -26,6 +26,9 @@ pub struct Args {
     /// `revoked_keys` beside the allowed signers always counts.
     #[arg(long, value_name = "FILE")]
     revoked: Vec<PathBuf>,
+    /// Hold the rules of the run against this policy too: whatever they ask less of is named.
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
     /// Check the last seal of each session only: it covers all before it.
     #[arg(long)]
     last_seal_only: bool,
@@ -37,7 +40,10 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     let trust = believed.trust(cx)?;
     let seals = if args.last_seal_only { Seals::Last } else { Seals::All };
     let file = File::open(&log).map_err(|error| unreadable(&log, &error))?;
-    let report = journal::verify(&mut BufReader::new(file), &trust, seals).map_err(|e| unreadable(&log, &e))?;
+    let mut report = journal::verify(&mut BufReader::new(file), &trust, seals).map_err(|e| unreadable(&log, &e))?;
+    if let Some(policy) = &args.policy {
+        super::policy::judge(cx, &log, policy, &mut report)?;
+    }
     if cx.machine() {
         machine(cx, &log, &report)
     } else {
