@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use super::public::PublicKey;
 use super::sshsig::SigError;
 use super::wire::{Reader, put};
+use crate::secret::visible;
 
 /// The type of a certificate that speaks for a person or a job, and not for a host.
 const USER: u32 = 1;
@@ -21,7 +22,7 @@ pub struct Certificate {
     /// The key it is for.
     pub key: PublicKey,
     pub serial: u64,
-    /// What the authority calls it; for people who look into the authority's own records.
+    /// What the authority calls it, fit for a terminal.
     pub id: String,
     /// The names it may use.
     pub principals: Vec<String>,
@@ -81,7 +82,7 @@ impl Certificate {
         }
         match self.critical.iter().find(|name| *name != VERIFY_REQUIRED) {
             // An option of that kind takes a right away, so who does not know how to keep it must not go on.
-            Some(name) => Err(format!("it has the critical option `{name}`, which bgctl cannot keep")),
+            Some(name) => Err(format!("it has the critical option `{}`, which bgctl cannot keep", visible(name))),
             None => Ok(()),
         }
     }
@@ -128,7 +129,7 @@ fn fields(blob: &[u8], mut reader: Reader<'_>, kind: &str) -> Option<Result<Cert
     }
     let serial = reader.long()?;
     let user = reader.number()? == USER;
-    let id = String::from_utf8_lossy(reader.string()?).into_owned();
+    let id = visible(&String::from_utf8_lossy(reader.string()?)).into_owned();
     let mut names = Reader(reader.string()?);
     let mut principals = Vec::new();
     while !names.is_empty() {

@@ -100,9 +100,10 @@ impl Chosen {
     /// Its public key, as far as that can be known without a passphrase; nothing for a shared key.
     pub fn public(&self) -> Result<Option<PublicKey>, SignError> {
         match self {
-            Chosen::File(path) => match file::read_public(&file::public_path(path)) {
+            // Its own public part before the file beside it, which may be another key's.
+            Chosen::File(path) => match file::public_part(path) {
                 Ok(key) => Ok(Some(key)),
-                Err(_) => file::public_part(path).map(Some),
+                Err(error) => file::read_public(&file::public_path(path)).map(Some).map_err(|_| error),
             },
             Chosen::Agent { key, .. } => Ok(Some(key.clone())),
             Chosen::Certified { certificate, .. } => Ok(Some(certificate.clone())),

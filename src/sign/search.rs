@@ -69,12 +69,9 @@ impl Search<'_> {
     fn judged(&self, place: &'static str, found: Found, mut notes: Vec<String>) -> Look {
         let Found::Key(chosen) = &found else { return Look { place, found, notes } };
         match chosen.public().ok().flatten().map(|key| self.standing(&key)) {
-            Some(Err(
-                error @ (TrustError::Revoked { .. }
-                | TrustError::RevocationUnknown { .. }
-                | TrustError::Expired { .. }
-                | TrustError::Certificate { .. }),
-            )) => return Look { place, found: Found::Unusable(error.to_string()), notes },
+            Some(Err(error)) if is_final(&error) => {
+                return Look { place, found: Found::Unusable(error.to_string()), notes };
+            }
             Some(Ok(signed)) => notes.insert(0, format!("stands for {}", visible(&signed.principal))),
             Some(Err(error)) if !self.trust.is_empty() => notes.insert(0, visible(&error.to_string()).into_owned()),
             _ => {}
@@ -155,6 +152,10 @@ impl Search<'_> {
             Ok(_) => {
                 (Found::Key(Chosen::Certified { key: Box::new(alone), certificate }), vec![format!("with {name}")])
             }
+            // It was what made the key count. The key alone would sign a log that nobody believes, and say nothing.
+            Err(error) if is_final(&error) => {
+                (Found::Unusable(format!("its certificate {name} does not count: {error}")), Vec::new())
+            }
             Err(error) => (Found::Key(alone), vec![format!("{name} is not used: {}", visible(&error.to_string()))]),
         }
     }
@@ -167,9 +168,12 @@ impl Search<'_> {
             Err(error) => return Found::Unusable(error.to_string()),
             Ok(held) => held,
         };
-        // A fingerprint names a key and its certificate; the one that is believed here is meant.
-        let fitting: Vec<&Held> = held.iter().filter(|h| fits(&h.key)).collect();
-        match fitting.iter().find(|h| self.standing(&h.key).is_ok()).or(fitting.first()) {
+        // A fingerprint names a key and its certificate; the one that is believed here is meant, and if that is over, none.
+        let fitting: Vec<(&Held, _)> =
+            held.iter().filter(|h| fits(&h.key)).map(|h| (h, self.standing(&h.key))).collect();
+        let believed = fitting.iter().find(|(_, standing)| standing.is_ok());
+        let over = || fitting.iter().find(|(_, standing)| standing.as_ref().is_err_and(is_final));
+        match believed.or_else(over).or(fitting.first()).map(|(held, _)| held) {
             Some(h) => Found::Key(of_agent(socket, h)),
             None => Found::Unusable(format!("the ssh-agent does not hold {name}; it has {}", counted(held))),
         }
@@ -202,7 +206,10 @@ impl Search<'_> {
         };
         match fits[..] {
             [only] => {
-                let why = format!("the only one of {} there that is believed{whose}", counted(held));
+                let why = match held.len() {
+                    1 => format!("its only usable key, and it is believed{whose}"),
+                    n => format!("the only one of {n} usable keys there that is believed{whose}"),
+                };
                 (Found::Key(of_agent(socket, only)), vec![why])
             }
             [] if against.is_empty() => {
@@ -214,6 +221,17 @@ impl Search<'_> {
             }
         }
     }
+}
+
+/// Whether the files here know the key or certificate, and say that it does not count now.
+fn is_final(error: &TrustError) -> bool {
+    matches!(
+        error,
+        TrustError::Revoked { .. }
+            | TrustError::RevocationUnknown { .. }
+            | TrustError::Expired { .. }
+            | TrustError::Certificate { .. }
+    )
 }
 
 fn of_agent(socket: &Path, held: &Held) -> Chosen {

@@ -274,13 +274,12 @@ pub fn complete() -> Vec<u8> {
 }
 
 pub fn report(bytes: &[u8]) -> Report {
-    report_by(bytes, signers())
+    judged(bytes, signers())
 }
 
-/// With other people trusted.
-pub fn report_by(bytes: &[u8], signers: AllowedSigners) -> Report {
-    let trust = Trust { signers, shared: None };
-    verify(&mut Cursor::new(bytes), &trust, Seals::All).unwrap()
+/// What can be said about a log by who believes these.
+pub fn judged(bytes: &[u8], signers: AllowedSigners) -> Report {
+    verify(&mut Cursor::new(bytes), &Trust { signers, shared: None }, Seals::All).unwrap()
 }
 
 pub fn verdict(bytes: &[u8]) -> Verdict {
