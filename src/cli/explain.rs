@@ -32,6 +32,11 @@ const PAGES: &[Page] = &[
         about: "who may approve, at the terminal and with a signed file",
         text: include_str!("../people/approvals.md"),
     },
+    Page {
+        name: "policy",
+        about: "who is who, who may approve, and how that is changed",
+        text: include_str!("../policy/policy.md"),
+    },
     Page { name: "lab", about: "the rehearsal stack of --lab, and its faults", text: include_str!("../lab/lab.md") },
     Page {
         name: "output",

@@ -42,6 +42,7 @@ struct Counted {
     principal: String,
     key: Option<String>,
     sig: Option<String>,
+    signed: Option<Signed>,
 }
 
 /// The attempt that used an approval up, and whether its end is still open: then the same attempt may be begun again.
@@ -80,12 +81,12 @@ impl Rules<'_> {
                         self.breach(line, format!("`{}` took back what `{principal}` gave", grant.principal));
                     }
                 }
-                if let Some(request) = self.requests.get_mut(request_sha256) {
+                if let Some(request) = self.requests.get_mut(request_sha256)
+                    && request.grants.iter().any(|given| given.principal == *principal)
+                {
                     request.grants.retain(|given| given.principal != *principal);
                     request.void.push(principal.clone());
                 }
-                let id = plan.lane(step.lane).get(step.index).map(|step| step.id.as_str());
-                self.approved.retain(|approved| approved.principal != *principal || Some(approved.step.as_str()) != id);
             }
             Event::StepIntent { step, id, attempt, step_sha256, approvals, .. } => {
                 self.intent(plan, line, *step, id, *attempt, step_sha256, approvals);
@@ -164,10 +165,12 @@ impl Rules<'_> {
             if request.void.iter().any(same) {
                 found.push(format!("`{who}` had taken the approval back"));
             }
-            request.grants.push(Counted { principal: who.clone(), key, sig: grant.sig.clone() });
+            // What does not count is not kept: a log may hold any number of it.
+            if found.is_empty() {
+                request.grants.push(Counted { principal: who.clone(), key, sig: grant.sig.clone(), signed });
+            }
         }
         found.into_iter().for_each(|what| self.breach(line, what));
-        self.approved.push(Approved { step: plan.step(step).id.clone(), principal: who.clone(), signed });
     }
 
     /// A refusal, or an approval taken back: signed by somebody whose word it is.
@@ -223,17 +226,18 @@ impl Rules<'_> {
                     if now > request.expires + SLACK {
                         found.push(format!("the approval of `{id}` had expired when it was used"));
                     }
-                    for given in &request.grants {
-                        let Some(sig) = &given.sig else { continue };
-                        let who = Some(given.principal.as_str());
-                        if let Err(error) =
-                            trust.check(who, namespace::APPROVE, request.text.as_bytes(), sig, line.time)
-                        {
-                            let who = &given.principal;
+                    for Counted { principal: who, sig, signed, .. } in &request.grants {
+                        let check = |sig: &String| {
+                            let message = request.text.as_bytes();
+                            trust.check(Some(who), namespace::APPROVE, message, sig, line.time).err()
+                        };
+                        if let Some(error) = sig.as_ref().and_then(check) {
                             found.push(format!(
                                 "the approval of `{who}` did not count any more when it was used: {error}"
                             ));
                         }
+                        let (step, principal, signed) = (id.to_string(), who.clone(), signed.clone());
+                        self.approved.push(Approved { step, principal, signed });
                     }
                 }
                 Some(before) if !before.open && attempt <= before.attempt => {

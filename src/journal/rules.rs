@@ -39,8 +39,8 @@ pub struct Rules<'t> {
     pub(super) state: Option<State>,
     pub(super) requests: BTreeMap<String, Request>,
     pub(super) theirs: Theirs,
-    /// The owner keys of the opening statements, as written, and the policies they name.
-    statements: Vec<(String, Option<String>)>,
+    /// The owner key of the newest statement, as written, and the policy it names.
+    statement: Option<(String, Option<String>)>,
     /// Somebody went on with the run under another policy than its plan's.
     pub(super) other_policy: bool,
     /// When the record at hand was written, in seconds since 1970, by the time that cannot be set back.
@@ -62,7 +62,7 @@ impl<'t> Rules<'t> {
             state: Some(State::default()),
             requests: BTreeMap::new(),
             theirs: Theirs::default(),
-            statements: Vec::new(),
+            statement: None,
             other_policy: false,
             now: i64::MIN,
             breaches: Vec::new(),
@@ -115,7 +115,7 @@ impl<'t> Rules<'t> {
         let key = word("owner_key").unwrap_or_default();
         self.theirs.keys.extend(PublicKey::from_line(&key).ok().map(|key| key.fingerprint()));
         self.theirs.starters.extend(line.data["claims"]["trigger"].as_str().map(String::from));
-        self.statements.push((key, word("policy_sha256")));
+        self.statement = Some((key, word("policy_sha256")));
         // The first statement comes before the plan.
         if let Some(plan) = self.plan.take() {
             self.signed_as_asked(&plan, line);
@@ -125,7 +125,7 @@ impl<'t> Rules<'t> {
 
     /// The newest statement against what the plan's policy asks of it.
     fn signed_as_asked(&mut self, plan: &Plan, line: &Line) {
-        let Some((key, policy)) = self.statements.last().cloned() else { return };
+        let Some((key, policy)) = self.statement.clone() else { return };
         let team = &plan.team;
         if team.shared_key_refused && key.starts_with("hmac-sha256") {
             self.breach(line, "the run is sealed with a shared key, and its policy refuses those");

@@ -37,7 +37,7 @@ impl Shown {
         if value["_type"] != "bgctl.dev/approval-request/v1" {
             return Err("it does not say that it is a request for approval (`_type`)".into());
         }
-        if value.to_string() != text {
+        if serde_json::to_string(&value).ok().as_deref() != Some(text) {
             // Two members of one name, blanks, another order: two readers could see two things in it.
             return Err(
                 "it is not written as bgctl writes requests, so it may say one thing here and another there".into()

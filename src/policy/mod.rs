@@ -5,10 +5,12 @@
 //! counts, asks a system, or reads a secret.
 
 mod change;
+mod compare;
 mod lint;
 mod types;
 
 pub use change::{Change, Changed, SIGNATURES, judge};
+pub use compare::compare;
 pub use types::{
     Anchor, Anchors, GitAnchor, Person, PersonKind, Policy, Rfc3161Anchor, Role, SecurityKey, SharedKey, Signing,
     SlackAnchor,

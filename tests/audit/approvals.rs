@@ -88,7 +88,7 @@ fn grant_of(who: &str, by: &SessionKey, text: &str) -> Grant {
 }
 
 /// A whole run of a plan, with these grants; nothing where it is good.
-fn judged(plan: Plan, who: Who, grants: &[(&str, &SessionKey)]) -> Vec<String> {
+fn under(plan: Plan, who: Who, grants: &[(&str, &SessionKey)]) -> Vec<String> {
     let mut rig = Rig::with(RUN, &owner(), plan, who);
     rig.arm();
     let (text, request_sha256) = rig.ask();
@@ -162,7 +162,7 @@ fn case_21_the_runner_cannot_approve() {
     let found = run_with(|rig, text, sha256| rig.grant(sha256, OWNER, sign(&owner(), namespace::APPROVE, text)));
     says(&found, "approved their own run");
     // Under another name, with another key.
-    says(&judged(plan_of_team(1), who(), &[("olga@home", &key(6))]), "`olga@home` approved their own run");
+    says(&under(plan_of_team(1), who(), &[("olga@home", &key(6))]), "`olga@home` approved their own run");
 }
 
 #[test]
@@ -189,16 +189,16 @@ fn case_24_one_person_is_counted_once() {
     says(&twice, "`approval.granted` cannot follow");
     // Two keys of one person.
     let (one, other) = ((APPROVER, &approver()), ("alice@laptop", &key(3)));
-    let found = judged(plan_of_team(2), who(), &[one, other]);
+    let found = under(plan_of_team(2), who(), &[one, other]);
     says(&found, "`alice@laptop` was counted before");
     says(&found, "cannot follow");
-    assert_eq!(judged(plan_of_team(2), who(), &[one, ("bob@example.com", &key(4))]), Vec::<String>::new());
+    assert_eq!(under(plan_of_team(2), who(), &[one, ("bob@example.com", &key(4))]), Vec::<String>::new());
 }
 
 #[test]
 fn case_25_one_of_two_is_not_enough() {
     says(&run_with(|_, _, _| {}), "`step.intent` cannot follow");
-    says(&judged(plan_of_team(2), who(), &[(APPROVER, &approver())]), "`step.intent` cannot follow");
+    says(&under(plan_of_team(2), who(), &[(APPROVER, &approver())]), "`step.intent` cannot follow");
 }
 
 #[test]
@@ -266,17 +266,17 @@ fn case_32_nobody_approves_what_they_started_or_took_over() {
     // The person behind the CI system's name.
     let started = |login: &str| Who { claims: json!({ "trigger": login }), ..who() };
     let by_alice = [(APPROVER, &approver())];
-    says(&judged(plan_of_team(1), started("alice-gh"), &by_alice), "approved a run whose job they had started");
-    assert_eq!(judged(plan_of_team(1), started("olga-gh"), &by_alice), Vec::<String>::new());
+    says(&under(plan_of_team(1), started("alice-gh"), &by_alice), "approved a run whose job they had started");
+    assert_eq!(under(plan_of_team(1), started("olga-gh"), &by_alice), Vec::<String>::new());
     // A bot agrees to nothing.
-    says(&judged(plan_of_team(1), who(), &[("ci@example.com", &key(5))]), "is a bot");
+    says(&under(plan_of_team(1), who(), &[("ci@example.com", &key(5))]), "is a bot");
     // A key that counts once, in whoever's name.
-    let shared = judged(plan_of_team(2), who(), &[(APPROVER, &approver()), ("bob@example.com", &approver())]);
+    let shared = under(plan_of_team(2), who(), &[(APPROVER, &approver()), ("bob@example.com", &approver())]);
     says(&shared, "the key of `bob@example.com` was counted before");
     // In the allowed signers, in no role.
     let mut plan = plan_of_team(1);
     plan.forward[0].approval.as_mut().unwrap().members = vec!["bob".into()];
-    says(&judged(plan, who(), &by_alice), "`rm-one@example.com` does not hold the role `release-managers`");
+    says(&under(plan, who(), &by_alice), "`rm-one@example.com` does not hold the role `release-managers`");
     let eve = key(66);
     says(
         &run_with(|rig, text, sha256| rig.grant(sha256, "eve@example.com", sign(&eve, namespace::APPROVE, text))),
@@ -385,7 +385,7 @@ fn an_approval_that_was_taken_back_does_not_count() {
 fn what_is_proven_less_than_asked_or_said_does_not_count() {
     let mut plan = plan_of_team(1);
     plan.forward[0].approval.as_mut().unwrap().evidence = EvidenceLevel::SignedHw;
-    says(&judged(plan, who(), &[(APPROVER, &approver())]), "approved by `signed`, and the role");
+    says(&under(plan, who(), &[(APPROVER, &approver())]), "approved by `signed`, and the role");
     let claimed = run_with(|rig, text, sha256| {
         let grant = Grant { evidence: "signed-hw".into(), ..grant_of(APPROVER, &approver(), text) };
         let (id, request_sha256) = ("shift-10".to_string(), sha256.to_string());
@@ -394,7 +394,7 @@ fn what_is_proven_less_than_asked_or_said_does_not_count() {
     says(&claimed, "approved by `signed-hw`, and the signature proves `signed`");
     let mut plan = plan_of_team(1);
     plan.team.security_key_required = true;
-    says(&judged(plan, who(), &[(APPROVER, &approver())]), "is not signed with a security key");
+    says(&under(plan, who(), &[(APPROVER, &approver())]), "is not signed with a security key");
 }
 
 #[test]

@@ -78,13 +78,14 @@ pub fn sound() -> Vec<Vec<u8>> {
     let jumped = {
         let mut rig = Rig::new();
         rig.arm();
-        rig.clock.set(SignedDuration::from_secs(-60));
-        let line = "\u{1b}[31m \u{202e}ä€😀 \u{7f}\u{85}\u{feff}\u{2028}\u{fffb}\u{180e}\u{61c} \0\u{1f} \"\\/\t\r\n\u{8}\u{c}";
-        let odd = json!({ "line": line, "näme\u{200b}": [line, { "": [], "a": {} }], "n": -9_007_199_254_740_991i64 });
-        rig.journal.append(&[Record { kind: "note".into(), data: odd }]).unwrap();
         let (text, sha256) = rig.ask();
         rig.grant(&sha256, APPROVER, Some(approver().sign(namespace::APPROVE, text.as_bytes()).unwrap()));
         rig.step(0, &[sha256]);
+        // Set back only now: an approval does not live longer for it.
+        rig.clock.set(SignedDuration::from_secs(-3600));
+        let line = "\u{1b}[31m \u{202e}ä€😀 \u{7f}\u{85}\u{feff}\u{2028}\u{fffb}\u{180e}\u{61c} \0\u{1f} \"\\/\t\r\n\u{8}\u{c}";
+        let odd = json!({ "line": line, "näme\u{200b}": [line, { "": [], "a": {} }], "n": -9_007_199_254_740_991i64 });
+        rig.journal.append(&[Record { kind: "note".into(), data: odd }]).unwrap();
         rig.step(1, &[]);
         rig.end();
         rig.close()

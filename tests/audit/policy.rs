@@ -189,3 +189,16 @@ fn case_47b_another_policy_needs_the_quorum_of_the_old_one() {
         assert!(!judged.holds() && judged.remarks.join("\n").contains(words), "{name}: {judged:?}");
     }
 }
+
+#[test]
+fn the_page_shows_a_policy_that_can_be_used() {
+    let page = include_str!("../../src/policy/policy.md");
+    let yaml: String = page
+        .lines()
+        .skip_while(|line| !line.starts_with("  bgctl_policy"))
+        .take_while(|line| line.starts_with("  "))
+        .map(|line| format!("{}\n", &line[2..]))
+        .collect();
+    assert!(yaml.contains("change:"), "{yaml}");
+    assert_eq!(wrong(&yaml), Vec::<String>::new(), "{yaml}");
+}

@@ -120,7 +120,17 @@ fn case_17b_two_laptops_and_every_approval_that_does_not_fit() {
     let by_alice = team.alice.sign(&text, "bgctl-approve-v1");
     team.arrives(&by_alice).ends(0);
     assert_eq!((world.green(), world.turns()), (100, 0));
-    desk.run(&["audit", "verify", "--allowed-signers", ".bgctl/allowed_signers"]).ends(0).says(&["COMPLETE"]);
+    let verify = ["audit", "verify", "--allowed-signers", ".bgctl/allowed_signers", "--policy"];
+    desk.run(&[&verify[..], &[".bgctl/policy.yaml"]].concat()).ends(0).says(&["COMPLETE"]);
+    // Somebody whose own policy asks for more says so.
+    let stricter =
+        POLICY.replace("members: [alice, bob, olga], within", "members: [bob, olga], quorum: 2, own_run: true, within");
+    desk.write("auditor.yaml", &stricter);
+    desk.run(&[&verify[..], &["auditor.yaml"]].concat()).ends(46).says(&[
+        "POLICY",
+        "1 of `release-managers` were enough, and this policy asks for 2",
+        "`alice` could approve it, and holds no role `release-managers` in this policy",
+    ]);
     team.back();
 
     // Replayed: the same signature for the next run of the same plan.

@@ -3,6 +3,7 @@
 //! One file a verb: an `Args` and a `run`, and one line each in [`Verb`] and [`run`].
 
 mod export;
+mod policy;
 mod redact;
 mod script;
 mod show;

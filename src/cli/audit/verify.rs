@@ -29,6 +29,9 @@ pub struct Args {
     /// `revoked_keys` beside the allowed signers always counts.
     #[arg(long, value_name = "FILE")]
     revoked: Vec<PathBuf>,
+    /// Hold the rules of the run against this policy too: whatever they ask less of is named.
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
     /// Check the signature of every seal. Without it: of the last one of each session, which covers all before it.
     #[arg(long)]
     all_seals: bool,
@@ -45,7 +48,10 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
         None => journal::verify(&mut file, &trust, seals),
         Some(redaction) => journal::verify_copy(&mut file, &trust, seals, &redaction),
     };
-    let report = report.map_err(|e| unreadable(&log, &e))?;
+    let mut report = report.map_err(|e| unreadable(&log, &e))?;
+    if let Some(policy) = &args.policy {
+        super::policy::judge(cx, &log, policy, &mut report)?;
+    }
     if cx.machine() {
         machine(cx, &log, &report)
     } else {
