@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use super::line::{LONGEST, LONGEST_PLAN};
+use super::line::{LONGEST, LONGEST_GROUP, LONGEST_PLAN};
 use super::note::{Note, SealState, origin};
 use super::store::Store;
 use super::{Append, Entry, JournalError, OpenError, Record, encode};
@@ -345,6 +345,13 @@ impl Append for Journal {
         let mut entries = Vec::with_capacity(records.len());
         self.mono = reading.mono;
         for record in records {
+            // Readers hold a group until its seal, so they refuse one without end. A jump of the clock is noted at the end of
+            // the group whose times it explains, so that one stays whole.
+            if group.len() > LONGEST_GROUP / 4 && reading.jump.is_none() {
+                self.seal_by_session(&mut group, &reading, SealState::Open)?;
+                self.commit(&group)?;
+                group.clear();
+            }
             entries.push(self.record(&mut group, &reading, record)?);
         }
         if let Some(jump) = reading.jump {

@@ -3,13 +3,18 @@
 mod agents;
 mod approvals;
 mod attacks;
+mod cases;
 mod certificates;
 mod command;
 #[path = "../common/mod.rs"]
 mod common;
+mod differ;
 mod faults;
+mod forge;
+mod fuzz;
 mod interop;
 mod keys;
+mod mutate;
 mod properties;
 mod revoked;
 mod rig;

@@ -2,6 +2,7 @@
 //!
 //! One file a verb: an `Args` and a `run`, and one line each in [`Verb`] and [`run`].
 
+mod script;
 mod show;
 mod verify;
 
@@ -21,12 +22,14 @@ pub struct Args {
 #[derive(Clone, Debug, clap::Subcommand)]
 enum Verb {
     Verify(verify::Args),
+    VerifyScript(script::Args),
     Show(show::Args),
 }
 
 pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     match &args.verb {
         Verb::Verify(args) => verify::run(args, cx),
+        Verb::VerifyScript(args) => script::run(args, cx),
         Verb::Show(args) => show::run(args, cx),
     }
 }
