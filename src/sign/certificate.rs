@@ -54,7 +54,7 @@ impl Certificate {
         match reader.text().and_then(key_kind) {
             None => Ok(None),
             Some(kind) => fields(blob, reader, kind)
-                .ok_or_else(|| SigError::Malformed("the certificate's bytes end too early or too late".into()))?
+                .ok_or_else(|| SigError::NoKey("the certificate's bytes end too early or too late".into()))?
                 .map(Some),
         }
     }

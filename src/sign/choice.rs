@@ -100,11 +100,8 @@ impl Chosen {
     /// Its public key, as far as that can be known without a passphrase; nothing for a shared key.
     pub fn public(&self) -> Result<Option<PublicKey>, SignError> {
         match self {
-            // Its own public part before the file beside it, which may be another key's.
-            Chosen::File(path) => match file::public_part(path) {
-                Ok(key) => Ok(Some(key)),
-                Err(error) => file::read_public(&file::public_path(path)).map(Some).map_err(|_| error),
-            },
+            // Its own public part, and not the file beside it: that may be another key's.
+            Chosen::File(path) => file::public_part(path).map(Some),
             Chosen::Agent { key, .. } => Ok(Some(key.clone())),
             Chosen::Certified { certificate, .. } => Ok(Some(certificate.clone())),
             Chosen::Shared(_) => Ok(None),

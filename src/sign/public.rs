@@ -61,15 +61,11 @@ impl PublicKey {
     pub fn from_line(line: &str) -> Result<Self, SigError> {
         let mut words = line.split_ascii_whitespace();
         let (Some(kind), Some(text)) = (words.next(), words.next()) else {
-            return Err(SigError::Malformed("a public key is its kind and its base64 text".into()));
+            return Err(SigError::NoKey("a public key is its kind and its base64 text".into()));
         };
         let key = PublicKey::from_blob(&decode(text)?)?;
         if key.kind() != kind {
-            return Err(SigError::Malformed(format!(
-                "the line says `{}`, the key says `{}`",
-                visible(kind),
-                key.kind()
-            )));
+            return Err(SigError::NoKey(format!("the line says `{}`, the key says `{}`", visible(kind), key.kind())));
         }
         Ok(key)
     }
@@ -128,7 +124,7 @@ impl PublicKey {
     }
 
     fn inside(&self) -> Result<Inside<'_>, SigError> {
-        let broken = || SigError::Malformed("the key's bytes end too early or too late".into());
+        let broken = || SigError::NoKey("the key's bytes end too early or too late".into());
         let mut reader = Reader(&self.blob);
         let kind = reader.text().ok_or_else(broken)?;
         let mut string = || reader.string().ok_or_else(broken);
@@ -190,22 +186,21 @@ pub(super) fn decode(text: &str) -> Result<Vec<u8>, SigError> {
     STANDARD
         .decode(text)
         .or_else(|_| STANDARD_NO_PAD.decode(text))
-        .map_err(|e| SigError::Malformed(format!("the key is not base64: {e}")))
+        .map_err(|e| SigError::NoKey(format!("the key is not base64: {e}")))
 }
 
 fn point(bytes: &[u8]) -> Result<VerifyingKey, SigError> {
-    let bytes: &[u8; 32] = bytes
-        .try_into()
-        .map_err(|_| SigError::Malformed(format!("an ed25519 key has 32 bytes, not {}", bytes.len())))?;
-    VerifyingKey::from_bytes(bytes).map_err(|_| SigError::Malformed("the key is not a point of the curve".into()))
+    let bytes: &[u8; 32] =
+        bytes.try_into().map_err(|_| SigError::NoKey(format!("an ed25519 key has 32 bytes, not {}", bytes.len())))?;
+    VerifyingKey::from_bytes(bytes).map_err(|_| SigError::NoKey("the key is not a point of the curve".into()))
 }
 
 fn p256_point(curve: &[u8], point: &[u8]) -> Result<p256::ecdsa::VerifyingKey, SigError> {
     if curve != b"nistp256" {
-        return Err(SigError::Malformed("the key names another curve than its kind".into()));
+        return Err(SigError::NoKey("the key names another curve than its kind".into()));
     }
     p256::ecdsa::VerifyingKey::from_sec1_bytes(point)
-        .map_err(|_| SigError::Malformed("the key is not a point of the curve".into()))
+        .map_err(|_| SigError::NoKey("the key is not a point of the curve".into()))
 }
 
 fn strict(key: &VerifyingKey, message: &[u8], raw: &[u8]) -> Result<(), SigError> {

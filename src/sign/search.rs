@@ -9,7 +9,7 @@ use super::agent::{self, Held};
 use super::choice::{Chosen, Found, Look, Sources};
 use super::file;
 use super::hmac::SharedKey;
-use super::{AllowedSigners, PublicKey, SignError, Signed, TrustError};
+use super::{AllowedSigners, PublicKey, SigError, SignError, Signed, TrustError};
 use crate::secret::visible;
 
 /// Looks at every place, in order. The first key counts; a broken place that was named on purpose stops the search there.
@@ -106,6 +106,9 @@ impl Search<'_> {
         };
         match PublicKey::from_line(&text) {
             Ok(key) => (self.of_public(&key, Some(&path)), Vec::new()),
+            Err(SigError::Unsupported(why)) => {
+                (Found::Unusable(format!("`{}` cannot be used: {why}", path.display())), Vec::new())
+            }
             Err(_) => self.in_file(&path),
         }
     }
@@ -121,8 +124,14 @@ impl Search<'_> {
             return certified(chosen);
         }
         match path.and_then(Path::to_str).and_then(|path| path.strip_suffix(ending)).map(Path::new) {
-            Some(private) if private.is_file() && is_certificate => certified(Chosen::File(private.to_path_buf())),
-            Some(private) if private.is_file() => Found::Key(Chosen::File(private.to_path_buf())),
+            Some(private) if private.is_file() => match file::look(private) {
+                Ok(closed) if closed.public != plain => {
+                    Found::Unusable(format!("`{}` is another key, {}", private.display(), closed.public.fingerprint()))
+                }
+                Ok(_) if is_certificate => certified(Chosen::File(private.to_path_buf())),
+                Ok(_) => Found::Key(Chosen::File(private.to_path_buf())),
+                Err(error) => Found::Unusable(error.to_string()),
+            },
             _ => Found::Unusable(why),
         }
     }
@@ -131,6 +140,21 @@ impl Search<'_> {
     /// in the file by itself needs none, and one that is not believed would only spoil the key.
     fn in_file(&self, path: &Path) -> Answer {
         let alone = Chosen::File(path.to_path_buf());
+        let key = match file::look(path) {
+            Err(error) => return (Found::Unusable(error.to_string()), Vec::new()),
+            Ok(closed) if closed.encrypted => {
+                // The agent holds it open, so nobody has to type anything.
+                let held = self.in_agent(&closed.public.fingerprint(), |held| *held == closed.public);
+                if matches!(held, Found::Key(_)) {
+                    return (held, vec![format!("{} has a passphrase; the agent holds it open", path.display())]);
+                }
+                if closed.public.is_security_key() {
+                    return (Found::Unusable(file::locked_handle(path).to_string()), Vec::new());
+                }
+                closed.public
+            }
+            Ok(closed) => closed.public,
+        };
         let beside = file::certificate_path(path);
         let name = beside.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let certificate = match file::read_public(&beside) {
@@ -138,7 +162,6 @@ impl Search<'_> {
             Ok(certificate) => certificate,
             Err(error) => return (Found::Key(alone), vec![format!("its certificate is not used: {error}")]),
         };
-        let Ok(Some(key)) = alone.public() else { return (Found::Key(alone), Vec::new()) };
         if certificate.plain() != key {
             return (
                 Found::Key(alone),

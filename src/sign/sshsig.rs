@@ -22,6 +22,8 @@ const COLUMNS: usize = 70;
 pub enum SigError {
     #[error("this is not a signature bgctl can read: {0}")]
     Malformed(String),
+    #[error("this is not a key bgctl can read: {0}")]
+    NoKey(String),
     #[error("{0}")]
     Unsupported(String),
     #[error("the signature was made for `{found}`, not for `{wanted}`")]

@@ -149,6 +149,56 @@ fn case_43e_keys_of_unknown_kinds_do_not_hide_the_known_one() {
 }
 
 #[test]
+fn what_is_named_is_opened_as_it_is_or_refused_before_anything_is_signed() {
+    let Some(dir) = Folder::new() else { return };
+    let Some(agent) = Agent::start(&dir) else { return };
+    dir.key("locked", "ed25519", "open sesame");
+    dir.key("plain", "ed25519", "");
+    dir.key("other", "ed25519", "");
+    dir.key("rsa", "rsa", "");
+    std::fs::copy(dir.path("other.pub"), dir.path("swapped.pub")).unwrap();
+    std::fs::copy(dir.path("plain"), dir.path("swapped")).unwrap();
+    dir.write("words", "no key at all");
+    dir.must(&["-q", "-t", "ecdsa", "-m", "PEM", "-N", "", "-f", &dir.text("pem")]);
+    let look = |word: &str| {
+        let socket = Some(agent.socket.clone());
+        let sources = Sources { flag: Some(word.into()), agent: socket, ..Sources::default() };
+        looks(&sources, &AllowedSigners::default()).swap_remove(0)
+    };
+    for (word, why) in [
+        (dir.text("rsa"), "`ssh-rsa` are not accepted"),
+        (dir.text("rsa.pub"), "`ssh-rsa` are not accepted"),
+        (dir.text("words"), "it is no private key"),
+        (dir.text("pem"), "ssh-keygen -p -f"),
+        (dir.text("gone"), "cannot read"),
+        (dir.text("swapped.pub"), "is another key"),
+        ("ssh-ed25519 AAAA".into(), "not a key bgctl can read"),
+        ("key::nonsense".into(), "not a key bgctl can read"),
+        ("agent:SHA256:x".into(), "does not hold SHA256:x; it has 0 usable keys"),
+    ] {
+        let found = look(&word);
+        assert!(matches!(&found.found, Found::Unusable(said) if said.contains(why)), "{word}: {found:?}");
+        assert!(choose(&[found]).is_err());
+    }
+    // Its own public part counts, whatever lies beside it.
+    let swapped = look(&dir.text("swapped"));
+    assert!(matches!(&swapped.found, Found::Key(key) if key.line().contains(&dir.public("plain").fingerprint())));
+    // A passphrase is asked for where no agent holds the key open.
+    let Found::Key(locked) = look(&dir.text("locked")).found else { panic!() };
+    assert!(matches!(locked.open(&|_| None), Err(SignError::Locked { .. })));
+    let (askpass, input) = (dir.write("askpass", "#!/bin/sh\necho 'open sesame'\n"), dir.text("locked"));
+    std::fs::set_permissions(&askpass, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    agent.add_with(
+        &["-q", &input],
+        &[("SSH_ASKPASS", &askpass.display().to_string()), ("SSH_ASKPASS_REQUIRE", "force")],
+    );
+    let open = look(&dir.text("locked"));
+    assert!(open.notes.iter().any(|note| note.contains("the agent holds it open")), "{open:?}");
+    let Found::Key(open) = open.found else { panic!() };
+    assert!(open.open(&|_| None).unwrap().sign(namespace::OPEN, b"x").is_ok());
+}
+
+#[test]
 fn the_agent_signs_with_the_only_key_that_is_believed_and_never_with_a_guess() {
     let Some(dir) = Folder::new() else { return };
     let Some(agent) = Agent::start(&dir) else { return };

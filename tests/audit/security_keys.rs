@@ -117,6 +117,51 @@ fn case_41_the_flags_of_a_security_key_are_judged_bit_by_bit() {
 }
 
 #[test]
+fn case_41c_security_keys_of_the_older_kind_are_judged_the_same() {
+    use p256::ecdsa::signature::Signer as _;
+    let dir = Folder::new();
+    let kind = b"sk-ecdsa-sha2-nistp256@openssh.com";
+    let key = p256::ecdsa::SigningKey::from_slice(&[3; 32]).unwrap();
+    let point = key.verifying_key().to_encoded_point(false);
+    let public = [&kind[..], b"nistp256", point.as_bytes(), b"ssh:"].map(string).concat();
+    let public = PublicKey::from_blob(&public).unwrap();
+    let text = trust::line(APPROVER, &public.line());
+    let signers = AllowedSigners::parse(&text).unwrap();
+    // SSH's numbers: no zeros in front, but one where the first bit is set.
+    let number = |bytes: &[u8]| {
+        let bare: Vec<u8> = bytes.iter().copied().skip_while(|b| *b == 0).collect();
+        string(&if bare[0] & 0x80 == 0 { bare } else { [&[0][..], &bare].concat() })
+    };
+    for (flags, touch) in [(0x00u8, None), (0x01, Some(Touch::Present)), (0x05, Some(Touch::Verified))] {
+        // Enough texts to meet numbers that begin with a set bit, and with zeros.
+        for n in 0..40 {
+            let request = format!("request {n}");
+            let digest = Sha256::digest(sshsig::signed_bytes(SPACE, request.as_bytes()));
+            let message = [&Sha256::digest(b"ssh:")[..], &[flags, 0, 0, 0, 9], &digest[..]].concat();
+            let made: p256::ecdsa::Signature = key.sign(&message);
+            let (r, s) = made.split_bytes();
+            let numbers = [number(&r), number(&s)].concat();
+            let raw = [string(kind), string(&numbers), vec![flags, 0, 0, 0, 9]].concat();
+            let sig = sshsig::armor(&public, SPACE, &raw);
+            let answer = signers.check(None, SPACE, request.as_bytes(), &sig, now());
+            match touch {
+                None => assert_eq!(answer, Err(TrustError::Signature(SigError::NoTouch))),
+                Some(touch) => {
+                    let signed = answer.unwrap();
+                    assert_eq!((signed.kind.as_str(), signed.touch), ("ecdsa-sk", Some(touch)));
+                    assert!(signers.check(None, SPACE, b"another", &sig, now()).is_err());
+                }
+            }
+            if let (Some(dir), Some(_), 0) = (&dir, touch, n) {
+                dir.write("allowed", &text);
+                let (ok, words) = dir.verify(APPROVER, SPACE, &request, &sig, &[]);
+                assert!(ok, "{words}");
+            }
+        }
+    }
+}
+
+#[test]
 fn case_41b_a_certificate_may_ask_for_more_than_a_touch_itself() {
     let Some(dir) = Folder::new() else { return };
     dir.key("ca", "ed25519", "");

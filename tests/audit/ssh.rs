@@ -125,9 +125,13 @@ impl Agent {
     }
 
     pub fn add(&self, args: &[&str]) {
-        let add = peer("ssh-add").unwrap();
-        let output =
-            Command::new(add).args(args).env("SSH_AUTH_SOCK", &self.socket).env_remove("DISPLAY").output().unwrap();
+        self.add_with(args, &[]);
+    }
+
+    pub fn add_with(&self, args: &[&str], env: &[(&str, &str)]) {
+        let mut add = Command::new(peer("ssh-add").unwrap());
+        add.args(args).env("SSH_AUTH_SOCK", &self.socket).env_remove("DISPLAY").envs(env.iter().copied());
+        let output = add.stdin(Stdio::null()).output().unwrap();
         assert!(output.status.success(), "{output:?}");
     }
 }
