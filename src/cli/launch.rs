@@ -11,14 +11,16 @@ use serde_json::json;
 use super::eyes::Eyes;
 use super::prepare::Surroundings;
 use super::ready::Ready;
+use super::witnesses::Witnesses;
 use super::{Context, Exit, trust, undo};
 use crate::diag::{Kind, Refusal};
 use crate::drive::{Broken, End, Run, Watch, drive};
+use crate::journal::ledger::What;
 use crate::journal::{
     Archive, DirStore, Entry, Holder, Journal, Lock, OpenError, Opening, Record, SealState, Store, Who,
 };
 use crate::people::{self, Ci, Inbox, Operator, Pager, People, Terminal};
-use crate::plan::{Plan, Split};
+use crate::plan::{Plan, Purpose, Split};
 use crate::report::{About, Chorus, Rest};
 use crate::routers::NativeWayBack;
 use crate::run::{Actor, Cause, Event, RunOutcome, Wish};
@@ -57,6 +59,7 @@ pub struct Open {
     past: Vec<Entry>,
     signer: Box<dyn Signer>,
     actor: Actor,
+    witnesses: Witnesses,
     _locks: Vec<Lock>,
 }
 
@@ -148,21 +151,24 @@ impl Launch<'_> {
         let archive = self.archive()?;
         let (signer, actor) = self.key(&archive)?;
         let (id, folder) = archive.reserve(self.cx.clock.now()).map_err(|e| self.unwritable(e, archive.root()))?;
+        let witnesses = Witnesses::new(self.cx, &archive);
         let opened = self.locks(&archive, &id, &actor).and_then(|locks| {
             std::fs::write(folder.join("plan.json"), self.plan.canonical() + "\n")
                 .map_err(|e| self.unwritable(e, &folder))?;
             let store: Box<dyn Store> = Box::new(DirStore::create(&folder).map_err(|e| self.unwritable(e, &folder))?);
-            let opening =
-                Opening { run: id.clone(), plan: &self.plan, who: self.who(&actor), bound: serde_json::Map::new() };
+            let bound = witnesses.bound().map_err(|e| self.unwritable(e, archive.root()))?;
+            let opening = Opening { run: id.clone(), plan: &self.plan, who: self.who(&actor), bound };
             let journal = Journal::create(store, opening, signer.as_ref(), self.cx.clock.clone());
-            Ok((journal.map_err(|e| self.open_failed(e, &folder))?, locks))
+            let mut journal = journal.map_err(|e| self.open_failed(e, &folder))?;
+            let past = witnesses.begin(What::Opened, &mut journal, self.plan.purpose == Purpose::Cutover);
+            Ok((journal, past.map_err(|e| self.unwritable(e, archive.root()))?, locks))
         });
-        let (journal, locks) = opened.inspect_err(|_| {
+        let (journal, past, locks) = opened.inspect_err(|_| {
             // Nothing was opened, so nothing is left behind; what cannot be removed is without a log and no run.
             let _ = std::fs::remove_dir_all(&folder);
         })?;
         trust_own_key(&archive, &actor, signer.as_ref());
-        Ok(Open { id, folder, journal, past: Vec::new(), signer, actor, _locks: locks })
+        Ok(Open { id, folder, journal, past, signer, actor, witnesses, _locks: locks })
     }
 
     /// Goes on with a run whose process has gone. The tail a crash tore off is cut; everything sealed counts.
@@ -173,6 +179,9 @@ impl Launch<'_> {
         let store: Box<dyn Store> = Box::new(DirStore::open(folder).map_err(|e| self.unwritable(e, folder))?);
         let resumed = Journal::resume(store, &self.who(&actor), signer.as_ref(), self.cx.clock.clone());
         let (mut journal, mut past) = resumed.map_err(|e| self.open_failed(e, folder))?;
+        let witnesses = Witnesses::new(self.cx, &archive);
+        let more = witnesses.begin(What::Resumed, &mut journal, false);
+        past.extend(more.map_err(|e| self.unwritable(e, folder))?);
         let ended = past.iter().any(|e| matches!(e.event(), Some(Event::Ended { .. } | Event::Refused { .. })));
         if !ended {
             let record = Record::from(&Event::Resumed { by: actor.clone() });
@@ -181,7 +190,7 @@ impl Launch<'_> {
         }
         trust_own_key(&archive, &actor, signer.as_ref());
         let (id, folder) = (id.to_string(), folder.to_path_buf());
-        Ok(Open { id, folder, journal, past, signer, actor, _locks: locks })
+        Ok(Open { id, folder, journal, past, signer, actor, witnesses, _locks: locks })
     }
 
     /// Drives an open run until it rests, closes its journal, and says the last word.
@@ -244,7 +253,7 @@ impl Launch<'_> {
         world: &World,
         people: &dyn People,
     ) -> Result<Exit, Refusal> {
-        let Open { id, folder, journal, signer, .. } = open;
+        let Open { id, folder, journal, signer, witnesses, .. } = open;
         let users = read_users(&self.plan, world).await;
         let end = match end {
             Ok(end) => end,
@@ -261,8 +270,9 @@ impl Launch<'_> {
             Ok(closed) => {
                 if let Some(why) = &closed.unsigned {
                     tail.push(format!("! the owner's key did not close the log: {why}"));
-                    tail.push(format!("  next: bgctl resume {id}        when the key is there again"));
+                    tail.push(format!("  next: bgctl audit sign {id}        when the key is there again"));
                 }
+                tail.extend(witnesses.end(closed));
             }
             Err(error) => tail.push(format!("! the log could not be closed: {error}")),
         }

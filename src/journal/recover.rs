@@ -49,7 +49,7 @@ pub fn read(bytes: &[u8]) -> Result<Sound, Fault> {
     })
 }
 
-fn scan(bytes: &[u8]) -> Result<(Scan<'static>, Vec<Entry>), Fault> {
+pub(super) fn scan(bytes: &[u8]) -> Result<(Scan<'static>, Vec<Entry>), Fault> {
     let mut scan = Scan::new(Seals::All, None);
     let (mut entries, mut group) = (Vec::new(), Vec::new());
     let mut lines = bytes.split_inclusive(|b| *b == b'\n').peekable();

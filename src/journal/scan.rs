@@ -91,10 +91,10 @@ pub struct Scan<'k> {
     head: Option<Head>,
     session: Option<Session>,
     unchecked: Option<Unchecked>,
-    last: Option<Timestamp>,
+    pub(super) last: Option<Timestamp>,
     /// Bytes of the line before.
     last_len: u64,
-    mono: u64,
+    pub(super) mono: u64,
     /// Records since the last seal, whether one of them notes a jump of the clock, and the one whose time went back.
     group: u64,
     jump_noted: bool,
@@ -437,7 +437,7 @@ impl<'k> Scan<'k> {
 }
 
 /// The signature holds, is in its one form, and is by this key.
-fn by(key: &PublicKey, space: &str, text: &str, sig: &str) -> Result<(), String> {
+pub(super) fn by(key: &PublicKey, space: &str, text: &str, sig: &str) -> Result<(), String> {
     let found = sshsig::verify(space, text.as_bytes(), sig).map_err(|e| e.to_string())?;
     if found != *key {
         return Err(format!("it was signed with {}, not with {}", found.fingerprint(), key.fingerprint()));

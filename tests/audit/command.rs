@@ -9,7 +9,7 @@ use bgctl::journal::Archive;
 use bgctl::sign::trust;
 
 /// Runs bgctl with a state folder of its own; exit code, stdout, stderr.
-fn bgctl(state: &Path, args: &[&str]) -> (i32, String, String) {
+pub fn bgctl(state: &Path, args: &[&str]) -> (i32, String, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_bgctl"))
         .args(args)
         .current_dir(state)

@@ -8,6 +8,7 @@ mod common;
 mod faults;
 mod interop;
 mod keys;
+mod ledger;
 mod policy;
 mod properties;
 mod rig;

@@ -2,7 +2,9 @@
 //!
 //! One file a verb: an `Args` and a `run`, and one line each in [`Verb`] and [`run`].
 
+mod ledger;
 mod show;
+mod sign;
 mod verify;
 
 use std::path::{Path, PathBuf};
@@ -22,12 +24,16 @@ pub struct Args {
 enum Verb {
     Verify(verify::Args),
     Show(show::Args),
+    Ledger(ledger::Args),
+    Sign(sign::Args),
 }
 
 pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     match &args.verb {
         Verb::Verify(args) => verify::run(args, cx),
         Verb::Show(args) => show::run(args, cx),
+        Verb::Ledger(args) => ledger::run(args, cx),
+        Verb::Sign(args) => sign::run(args, cx),
     }
 }
 

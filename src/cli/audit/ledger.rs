@@ -1,0 +1,128 @@
+//! `bgctl audit ledger`: is every run still here that was opened here, and is its log the one that was written?
+
+use serde_json::json;
+
+use super::super::trust::Believed;
+use super::super::{Context, Exit};
+use crate::diag::{Kind, Refusal};
+use crate::journal::Archive;
+use crate::journal::ledger::{self, Findings, Ledger, Line, Reading, Standing};
+use crate::report::{Mark, words};
+use crate::secret::visible;
+
+/// Is every run still here, and unchanged? Reads the ledger of runs and holds each log against it.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// Believe these files only (OpenSSH's allowed_signers format).
+    #[arg(long, value_name = "FILE")]
+    allowed_signers: Vec<std::path::PathBuf>,
+}
+
+pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
+    let archive = Archive::new(cx.state_dir()?);
+    let ledger = Ledger::in_folder(archive.root());
+    let place = ledger.path().display().to_string();
+    let bytes = match std::fs::read(ledger.path()) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => {
+            return Err(Refusal::new(Kind::Usage, "BG0611", "the ledger of runs cannot be read")
+                .place(place)
+                .cause(error.to_string()));
+        }
+    };
+    let believed = Believed::read(cx, &args.allowed_signers)?;
+    let reading = ledger::read(&bytes, &believed.trust(cx)?);
+    let found = ledger::check(&reading, &archive, &[]);
+    let worst = found.all.iter().map(|finding| finding.standing).max();
+    match cx.machine() {
+        true => machine(cx, &place, &reading, &found, worst),
+        false => show(cx, &place, &reading, &found, worst),
+    }
+    Ok(exit(worst))
+}
+
+fn exit(worst: Option<Standing>) -> Exit {
+    match worst {
+        None => Exit::Success,
+        Some(Standing::Broken) => Exit::AuditBroken,
+        Some(Standing::Truncated | Standing::Forked) => Exit::AuditTruncated,
+    }
+}
+
+fn word(worst: Option<Standing>) -> &'static str {
+    match worst {
+        None => "COMPLETE",
+        Some(Standing::Broken) => "BROKEN",
+        Some(Standing::Truncated) => "TRUNCATED",
+        Some(Standing::Forked) => "FORKED",
+    }
+}
+
+/// The last line of each run, in the order in which they were opened.
+fn runs(reading: &Reading) -> Vec<&Line> {
+    let mut last: Vec<&Line> = Vec::new();
+    for line in &reading.lines {
+        match last.iter_mut().find(|known| known.run() == line.run()) {
+            Some(known) => *known = line,
+            None => last.push(line),
+        }
+    }
+    last
+}
+
+fn show(cx: &Context, place: &str, reading: &Reading, found: &Findings, worst: Option<Standing>) {
+    let ink = cx.style.out;
+    let say = |mark: Mark, name: &str, text: &str| {
+        cx.raw_out(&format!("  {} {name:<11} {}", ink.mark(mark), ink.text(&visible(text))));
+    };
+    let runs = runs(reading);
+    cx.out(&format!("{place} · {} lines · {} runs", reading.lines.len(), runs.len()));
+    cx.raw_out("");
+    for line in &runs {
+        let (head, bad) = (&line.entry.head, found.all.iter().any(|f| f.what.contains(&format!("run {}", line.run()))));
+        let (mark, state) = match head.state {
+            _ if bad => (Mark::Failed, head.state.name()),
+            crate::journal::SealState::Open => (Mark::Warning, "open, never closed"),
+            state => (Mark::Done, state.name()),
+        };
+        let time = words::time_of_day(&line.entry.time);
+        say(mark, line.run(), &format!("{state}, {} records, {time} UTC, {} {}", head.lines, line.owner, line.key));
+    }
+    for finding in &found.all {
+        say(Mark::Failed, word(Some(finding.standing)), &finding.what);
+    }
+    for unchecked in &found.unchecked {
+        say(Mark::Plain, "unchecked", unchecked);
+    }
+    let sentence = match worst {
+        None if reading.lines.is_empty() => "No run was opened here since there is a ledger.",
+        None => "Every run that was opened here is here, and its log is the one that was written.",
+        Some(Standing::Broken) => "The ledger itself was changed; what follows the line named was not judged.",
+        Some(Standing::Truncated) => "Something that was written here is gone.",
+        Some(Standing::Forked) => "Something else stands where a log or a line of the ledger was.",
+    };
+    cx.raw_out("");
+    cx.raw_out(&format!("{}. {}", ink.bold(word(worst)), ink.text(sentence)));
+    if worst.is_none() && !reading.lines.is_empty() {
+        let end = "whoever cuts lines off its end and deletes those runs shows only against an anchor";
+        cx.raw_out(&ink.text(&format!("The ledger cannot prove its own end: {end}.")));
+    }
+}
+
+fn machine(cx: &Context, place: &str, reading: &Reading, found: &Findings, worst: Option<Standing>) {
+    let line = |line: &&Line| {
+        let head = &line.entry.head;
+        json!({
+            "run": line.run(), "event": line.entry.what.name(), "at": line.entry.time, "state": head.state.name(),
+            "records": head.lines, "bytes": head.bytes, "sha256": head.sha256, "owner": line.owner, "key": line.key,
+        })
+    };
+    let finding = |finding: &ledger::Finding| json!({ "verdict": word(Some(finding.standing)), "line": finding.line, "what": finding.what });
+    let tip = reading.tip();
+    cx.json(&json!({
+        "verdict": word(worst), "exit": exit(worst).code(), "ledger": place, "lines": tip.lines, "sha256": tip.sha256,
+        "runs": runs(reading).iter().map(line).collect::<Vec<_>>(),
+        "findings": found.all.iter().map(finding).collect::<Vec<_>>(), "unchecked": found.unchecked,
+    }));
+}
