@@ -41,6 +41,8 @@ fn plan(schema_safe: bool, at_most: u32, at_expiry: AtExpiry, resume: Resume) ->
         own_run: false,
         within_s: 600,
         at_expiry,
+        evidence: Default::default(),
+        covers_rollback: false,
     });
     forward[4].on_failure = OnFailure::Continue;
     Plan {
@@ -60,6 +62,7 @@ fn plan(schema_safe: bool, at_most: u32, at_expiry: AtExpiry, resume: Resume) ->
         policy: Policy { automatic_at_most: at_most, within_s: 86_400, schema_safe, schema_reason: None, page: vec![] },
         forward,
         rollback: vec![shift("back", 1000, 0), step("drain", "drain", Resume::Repeat, None)],
+        team: Default::default(),
         warnings: vec![],
     }
 }

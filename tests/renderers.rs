@@ -83,6 +83,8 @@ fn plan() -> Plan {
         own_run: false,
         within_s: 1800,
         at_expiry: AtExpiry::RollBack,
+        evidence: Default::default(),
+        covers_rollback: false,
     });
     Plan {
         bgctl_plan: 1,
@@ -104,6 +106,7 @@ fn plan() -> Plan {
             attempts: 2,
             ..step("back-to-blue", "shift", "shift web to BLUE 100 GREEN 0", Some((1000, 0)), 60)
         }],
+        team: Default::default(),
         warnings: vec![],
     }
 }

@@ -23,7 +23,13 @@ fn files(folder: &str) -> Vec<PathBuf> {
 /// Runs the command on one file, named as it is from the package's folder.
 fn checked(path: &Path, strict: bool) -> (u8, String) {
     let relative = path.strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap();
-    let args = check::Args { files: vec![relative.to_str().unwrap().into()], strict, vars: Vec::new(), swap: false };
+    let args = check::Args {
+        files: vec![relative.to_str().unwrap().into()],
+        strict,
+        vars: Vec::new(),
+        swap: false,
+        policy: None,
+    };
     let env =
         ["SLACK_SIGNING_SECERT", "SLACK_WEBHOOK_URL"].map(|name| (name.to_string(), "a-secret-value".to_string()));
     let env = BTreeMap::from(env);
@@ -79,7 +85,7 @@ fn compiled(text: &str, vars: &[(&str, &str)], swap: bool) -> Result<Plan, Vec<D
     let source = Source::new("runbook.yaml", text);
     let given = vars.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
     let runbook = language.parse(&source, &Inputs { given, ambient: BTreeMap::new() })?;
-    Ok(compile::compile(&source, &runbook, None, swap)?.plan)
+    Ok(compile::compile(&source, &runbook, None, None, swap)?.plan)
 }
 
 fn example(name: &str) -> String {
@@ -139,7 +145,7 @@ fn the_live_split_and_line_come_from_facts() {
     let runbook = Language::default().parse(&source, &Inputs::default()).unwrap_or_else(|e| panic!("{e:?}"));
     let live = ("alb public:443 rule 10".to_string(), Split { blue: 80, green: 20 });
     let facts = compile::Facts { routes: BTreeMap::from([("web".into(), live)]) };
-    let plan = compile::compile(&source, &runbook, Some(&facts), false).unwrap().plan;
+    let plan = compile::compile(&source, &runbook, None, Some(&facts), false).unwrap().plan;
     assert_eq!(plan.routes["web"].line, "alb public:443 rule 10");
     assert_eq!(compile::not_on_blue(&plan), Some(("web", Split { blue: 80, green: 20 })));
     let first = plan.forward.iter().find_map(|step| step.moves.as_ref()).unwrap();
@@ -186,7 +192,7 @@ fn the_lab_fills_the_quickstart() {
     let inputs = Inputs { given: BTreeMap::new(), ambient };
     let runbook = Language::default().parse(&source, &inputs).unwrap_or_else(|e| panic!("{e:?}"));
     assert!(runbook.refuse_missing(&source).is_none());
-    let plan = compile::compile(&source, &runbook, None, false).unwrap().plan;
+    let plan = compile::compile(&source, &runbook, None, None, false).unwrap().plan;
     assert_eq!(plan.routes["web"].config["rule"], rule);
     assert_eq!(plan.environment, "lab");
     let text = plan.canonical();
@@ -268,6 +274,7 @@ fn machines_get_json() {
         strict: false,
         vars: Vec::new(),
         swap: false,
+        policy: None,
     };
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let exit = check::run(&args, &mut out, &mut err, &BTreeMap::new(), false, true).unwrap();

@@ -61,6 +61,8 @@ fn plan() -> Plan {
         own_run: false,
         within_s: 1800,
         at_expiry: AtExpiry::RollBack,
+        evidence: Default::default(),
+        covers_rollback: false,
     });
     Plan {
         bgctl_plan: 1,
@@ -82,6 +84,7 @@ fn plan() -> Plan {
             step("back", "shift", Resume::Observe, Some((1000, 0))),
             step("drain", "wait", Resume::Repeat, None),
         ],
+        team: Default::default(),
         warnings: vec![],
     }
 }

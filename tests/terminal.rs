@@ -116,6 +116,8 @@ async fn approve(keyboard: Rc<Keyboard>, board: Board, clock: Rc<dyn Clock>, sec
         own_run,
         within_s: 60,
         at_expiry: AtExpiry::RollBack,
+        evidence: Default::default(),
+        covers_rollback: false,
     };
     let ask = Approve {
         step: StepRef { lane: Lane::Forward, index: 3 },

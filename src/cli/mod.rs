@@ -13,6 +13,7 @@ pub mod keys;
 mod launch;
 pub mod past;
 mod plan;
+mod policy;
 mod prepare;
 mod ready;
 mod resume;

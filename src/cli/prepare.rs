@@ -6,13 +6,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use super::{Context, Exit, check};
+use super::{Context, Exit, check, policy};
 use crate::arm;
 use crate::compile::{self, Compiled, Facts};
 use crate::diag::{Diagnostic, Kind, Refusal, Severity};
 use crate::journal::{Archive, Lock};
 use crate::lab::{Fault, Lab, Options};
 use crate::plan::{Color, Plan, PlannedRoute, Split};
+use crate::policy::PolicyFile;
 use crate::routers::{self, Access, AwsAccess, RouteView, TrafficRouter};
 use crate::runbook::{Inputs, Language, Source, sorted};
 use crate::secret::Secret;
@@ -32,6 +33,8 @@ pub struct FromArgs {
     /// Read the runbook with its two stacks exchanged, when green is what is live.
     #[arg(long)]
     pub swap: bool,
+    #[command(flatten)]
+    pub policy: policy::PolicyArgs,
     #[command(flatten)]
     pub lab: LabArgs,
 }
@@ -90,8 +93,12 @@ pub struct Prepared {
 pub async fn prepare(cx: &Context, args: &FromArgs, outside: &Surroundings) -> Result<Result<Prepared, Exit>, Refusal> {
     let path = args.file.to_string_lossy().into_owned();
     let source = Source::read(&path)?;
+    let policy = match policy::read(cx, &args.policy)? {
+        Ok(policy) => policy,
+        Err((source, found)) => return Ok(Err(mistaken(cx, &source, found, Exit::Invalid))),
+    };
     if source.text.trim_start().starts_with("{\"bgctl_plan\"") {
-        return saved(cx, &source, outside).await.map(Ok);
+        return saved(cx, &source, policy.as_ref(), outside).await.map(Ok);
     }
     let inputs = match &outside.lab {
         Some(lab) => Inputs { ambient: lab.variables(), ..check::inputs(&args.vars, &outside.env) },
@@ -101,7 +108,7 @@ pub async fn prepare(cx: &Context, args: &FromArgs, outside: &Surroundings) -> R
         Ok(runbook) => runbook,
         Err(found) => return Ok(Err(mistaken(cx, &source, found, Exit::Invalid))),
     };
-    let draft = match compile::compile(&source, &runbook, None, args.swap) {
+    let draft = match compile::compile(&source, &runbook, policy.as_ref(), None, args.swap) {
         Ok(Compiled { plan, .. }) => plan,
         Err(found) => return Ok(Err(mistaken(cx, &source, found, Exit::Invalid))),
     };
@@ -121,7 +128,7 @@ pub async fn prepare(cx: &Context, args: &FromArgs, outside: &Surroundings) -> R
         remarks.extend(reading.remarks.iter().map(|remark| format!("{name}: {remark}")));
         facts.routes.insert(name.clone(), (view.line(), reading.split));
     }
-    let plan = match compile::compile(&source, &runbook, Some(&facts), args.swap) {
+    let plan = match compile::compile(&source, &runbook, policy.as_ref(), Some(&facts), args.swap) {
         Ok(Compiled { plan, .. }) => plan,
         Err(found) => return Ok(Err(mistaken(cx, &source, found, Exit::Invalid))),
     };
@@ -132,12 +139,18 @@ pub async fn prepare(cx: &Context, args: &FromArgs, outside: &Surroundings) -> R
 }
 
 /// A saved plan holds only while the world is what it saw.
-async fn saved(cx: &Context, source: &Source, outside: &Surroundings) -> Result<Prepared, Refusal> {
+async fn saved(
+    cx: &Context,
+    source: &Source,
+    policy: Option<&PolicyFile>,
+    outside: &Surroundings,
+) -> Result<Prepared, Refusal> {
     let plan: Plan = serde_json::from_str(&source.text).map_err(|e| {
         Refusal::new(Kind::Invalid, "BG0108", format!("`{}` is not a plan this bgctl can read", source.path))
             .cause(e.to_string())
             .next("bgctl plan RUNBOOK --out FILE")
     })?;
+    policy::same(&plan, policy)?;
     let mut remarks = Vec::new();
     for (name, planned) in &plan.routes {
         let reading = view(planned, &outside.access)?.read().await.map_err(|e| arm::refused(&e, planned))?;

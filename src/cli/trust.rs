@@ -13,7 +13,7 @@ use crate::sign::hmac::SharedKey;
 use crate::sign::{AllowedSigners, SignError, Signer};
 
 /// Where a team keeps its allowed signers, in the repository.
-const TEAM: &str = ".bgctl/allowed_signers";
+pub const TEAM: &str = ".bgctl/allowed_signers";
 
 /// Allowed signers, and where each was found.
 #[derive(Default)]
@@ -78,15 +78,22 @@ impl Believed {
     }
 }
 
-/// Whose approvals count: the file named, the team's, or git's. This machine's own list gives nobody a say.
+/// The file that says whose approvals count: the one named, the team's, or git's. This machine's own list gives nobody a say.
+pub fn approvers_file(cx: &Context, named: Option<&PathBuf>) -> Option<(PathBuf, String)> {
+    let team = cx.cwd.join(TEAM);
+    match named {
+        Some(path) => Some((cx.cwd.join(path), path.display().to_string())),
+        None if team.is_file() => Some((team, TEAM.into())),
+        None => git(cx, "gpg.ssh.allowedSignersFile").map(|path| (cx.cwd.join(&path), path)),
+    }
+}
+
+/// Whose approvals count, read now.
 pub fn approvers(cx: &Context, named: Option<&PathBuf>) -> Result<AllowedSigners, Refusal> {
     let mut believed = Believed::default();
-    let team = cx.cwd.join(TEAM);
-    match (named, git(cx, "gpg.ssh.allowedSignersFile")) {
-        (Some(path), _) => believed.add(&cx.cwd.join(path), path.display().to_string(), true)?,
-        (None, _) if team.is_file() => believed.add(&team, TEAM.into(), true)?,
-        (None, Some(path)) => believed.add(&cx.cwd.join(&path), path, false)?,
-        (None, None) => {}
+    if let Some((path, name)) = approvers_file(cx, named) {
+        let must = named.is_some() || name == TEAM;
+        believed.add(&path, name, must)?;
     }
     Ok(believed.signers())
 }

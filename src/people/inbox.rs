@@ -194,6 +194,8 @@ mod tests {
             own_run,
             within_s: 60,
             at_expiry: AtExpiry::RollBack,
+            evidence: Default::default(),
+            covers_rollback: false,
         }
     }
 

@@ -103,6 +103,8 @@ pub fn plan() -> Plan {
         own_run: false,
         within_s: 1800,
         at_expiry: AtExpiry::RollBack,
+        evidence: Default::default(),
+        covers_rollback: false,
     });
     let route = PlannedRoute {
         router: "alb".into(),
@@ -129,6 +131,7 @@ pub fn plan() -> Plan {
         policy: Policy { automatic_at_most: 2, within_s: 86_400, schema_safe: true, schema_reason: None, page: vec![] },
         forward: vec![first, step("shift-100", Split::of_green(100), Split::ALL_GREEN)],
         rollback: vec![step("back", Split::ALL_GREEN, Split::ALL_BLUE)],
+        team: Default::default(),
         warnings: vec![],
     }
 }

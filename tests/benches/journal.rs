@@ -41,6 +41,7 @@ fn plan() -> Plan {
         policy: Policy { automatic_at_most: 2, within_s: 86_400, schema_safe: true, schema_reason: None, page: vec![] },
         forward: vec![],
         rollback: vec![],
+        team: Default::default(),
         warnings: vec![],
     }
 }
