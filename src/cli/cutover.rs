@@ -39,7 +39,8 @@ async fn cutover(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
         cx.err("Nothing was changed.");
         return Ok(Exit::Stopped);
     }
-    let launch = Launch { cx, outside: &outside, args: &args.launch, plan, command: "cutover" };
+    let launch =
+        Launch { cx, outside: &outside, args: &args.launch, policy: Some(&args.from.policy), plan, command: "cutover" };
     let ready = launch.ready()?;
     let open = launch.create()?;
     launch.drive(ready, open, None).await

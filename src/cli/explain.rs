@@ -48,6 +48,11 @@ const PAGES: &[Page] = &[
         about: "the signed log: what verify checks, and the same by hand",
         text: include_str!("../journal/audit.md"),
     },
+    Page {
+        name: "anchors",
+        about: "where heads of logs are kept, and what that proves",
+        text: include_str!("../anchors/anchors.md"),
+    },
     Page { name: "announce", about: "post a message to Slack", text: include_str!("../steps/announce.md") },
     Page { name: "bake", about: "watch users and judge the gates", text: include_str!("../steps/bake.md") },
     Page { name: "command", about: "run a program", text: include_str!("../steps/command.md") },

@@ -9,9 +9,10 @@ use async_trait::async_trait;
 use serde_json::json;
 
 use super::eyes::Eyes;
+use super::policy::PolicyArgs;
 use super::prepare::Surroundings;
 use super::ready::Ready;
-use super::witnesses::Witnesses;
+use super::witnesses::{Begun, Witnesses};
 use super::{Context, Exit, trust, undo};
 use crate::diag::{Kind, Refusal};
 use crate::drive::{Broken, End, Run, Watch, drive};
@@ -21,7 +22,7 @@ use crate::journal::{
 };
 use crate::people::{self, Ci, Inbox, Operator, Pager, People, Terminal};
 use crate::plan::{Plan, Purpose, Split};
-use crate::report::{About, Chorus, Rest};
+use crate::report::{About, Chorus, Reporter, Rest};
 use crate::routers::NativeWayBack;
 use crate::run::{Actor, Cause, Event, RunOutcome, Wish};
 use crate::sign::{self, PublicKey, Signer, file};
@@ -46,6 +47,8 @@ pub struct Launch<'a> {
     pub cx: &'a Context,
     pub outside: &'a Surroundings,
     pub args: &'a SigningArgs,
+    /// The policy that holds; none for a command that only ever goes back.
+    pub policy: Option<&'a PolicyArgs>,
     pub plan: Rc<Plan>,
     /// The command line's own word, for whoever meets the lock.
     pub command: &'static str,
@@ -95,6 +98,10 @@ impl Launch<'_> {
                 .next("bgctl keys        which key would sign, and why"),
             other => self.unwritable(other, place),
         }
+    }
+
+    fn witnesses(&self, archive: &Archive) -> Witnesses {
+        Witnesses::new(self.cx, archive, self.outside, self.policy)
     }
 
     fn locks(&self, archive: &Archive, run: &str, actor: &Actor) -> Result<Vec<Lock>, Refusal> {
@@ -151,7 +158,7 @@ impl Launch<'_> {
         let archive = self.archive()?;
         let (signer, actor) = self.key(&archive)?;
         let (id, folder) = archive.reserve(self.cx.clock.now()).map_err(|e| self.unwritable(e, archive.root()))?;
-        let witnesses = Witnesses::new(self.cx, &archive);
+        let witnesses = self.witnesses(&archive);
         let opened = self.locks(&archive, &id, &actor).and_then(|locks| {
             std::fs::write(folder.join("plan.json"), self.plan.canonical() + "\n")
                 .map_err(|e| self.unwritable(e, &folder))?;
@@ -160,15 +167,16 @@ impl Launch<'_> {
             let opening = Opening { run: id.clone(), plan: &self.plan, who: self.who(&actor), bound };
             let journal = Journal::create(store, opening, signer.as_ref(), self.cx.clock.clone());
             let mut journal = journal.map_err(|e| self.open_failed(e, &folder))?;
-            let past = witnesses.begin(What::Opened, &mut journal, self.plan.purpose == Purpose::Cutover);
-            Ok((journal, past.map_err(|e| self.unwritable(e, archive.root()))?, locks))
+            let entered = witnesses.enter(What::Opened, &mut journal, self.plan.purpose == Purpose::Cutover);
+            entered.map_err(|e| self.unwritable(e, archive.root()))?;
+            Ok((journal, locks))
         });
-        let (journal, past, locks) = opened.inspect_err(|_| {
+        let (journal, locks) = opened.inspect_err(|_| {
             // Nothing was opened, so nothing is left behind; what cannot be removed is without a log and no run.
             let _ = std::fs::remove_dir_all(&folder);
         })?;
         trust_own_key(&archive, &actor, signer.as_ref());
-        Ok(Open { id, folder, journal, past, signer, actor, witnesses, _locks: locks })
+        Ok(Open { id, folder, journal, past: Vec::new(), signer, actor, witnesses, _locks: locks })
     }
 
     /// Goes on with a run whose process has gone. The tail a crash tore off is cut; everything sealed counts.
@@ -179,9 +187,8 @@ impl Launch<'_> {
         let store: Box<dyn Store> = Box::new(DirStore::open(folder).map_err(|e| self.unwritable(e, folder))?);
         let resumed = Journal::resume(store, &self.who(&actor), signer.as_ref(), self.cx.clock.clone());
         let (mut journal, mut past) = resumed.map_err(|e| self.open_failed(e, folder))?;
-        let witnesses = Witnesses::new(self.cx, &archive);
-        let more = witnesses.begin(What::Resumed, &mut journal, false);
-        past.extend(more.map_err(|e| self.unwritable(e, folder))?);
+        let witnesses = self.witnesses(&archive);
+        witnesses.enter(What::Resumed, &mut journal, false).map_err(|e| self.unwritable(e, folder))?;
         let ended = past.iter().any(|e| matches!(e.event(), Some(Event::Ended { .. } | Event::Refused { .. })));
         if !ended {
             let record = Record::from(&Event::Resumed { by: actor.clone() });
@@ -201,6 +208,10 @@ impl Launch<'_> {
             let entries = crate::journal::Append::append(&mut open.journal, &[wish]);
             open.past.extend(entries.map_err(|e| self.unwritable(e, &open.folder))?);
         }
+        let fresh = open.facts().iter().all(|fact| matches!(fact, Event::Resumed { .. }));
+        let gate = fresh && self.plan.purpose == Purpose::Cutover;
+        let begun = open.witnesses.begin(&mut open.journal, &open.folder, gate).await;
+        let Begun { entries: witnessed, refusal } = begun.map_err(|e| self.unwritable(e, &open.folder))?;
         let watch = Gates { plan: self.plan.clone() };
         let eyes =
             Eyes::new(self.cx, About { run: open.id.clone(), plan: self.plan.clone(), by: open.actor.name.clone() });
@@ -231,9 +242,10 @@ impl Launch<'_> {
             request: &request,
             automatic_used,
         };
-        let facts = open.facts();
+        let facts: Vec<Event> = open.past.iter().chain(&witnessed).filter_map(Entry::event).collect();
         let mut chorus = eyes.chorus;
         open.past.iter().for_each(|entry| chorus.story.take(entry));
+        witnessed.iter().for_each(|entry| chorus.record(entry));
         let driving = drive(&run, &facts, &mut open.journal, &mut chorus);
         let end = match &eyes.live {
             Some(live) => {
@@ -242,6 +254,7 @@ impl Launch<'_> {
             None => driving.await,
         };
         drop(operator);
+        let end = end.map(|end| End { refusal: end.refusal.or(refusal), ..end });
         self.close(open, end, chorus, &world, people.as_ref()).await
     }
 
@@ -272,7 +285,7 @@ impl Launch<'_> {
                     tail.push(format!("! the owner's key did not close the log: {why}"));
                     tail.push(format!("  next: bgctl audit sign {id}        when the key is there again"));
                 }
-                tail.extend(witnesses.end(closed));
+                tail.extend(witnesses.end(closed, &id, &folder).await);
             }
             Err(error) => tail.push(format!("! the log could not be closed: {error}")),
         }

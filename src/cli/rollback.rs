@@ -66,8 +66,14 @@ async fn rollback(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
         return Ok(Exit::Stopped);
     }
     let by = Actor { name: operator(cx), via: "command".into() };
-    let launch =
-        |plan: Plan| Launch { cx, outside: &outside, args: &args.launch, plan: Rc::new(plan), command: "rollback" };
+    let launch = |plan: Plan| Launch {
+        cx,
+        outside: &outside,
+        args: &args.launch,
+        policy: None,
+        plan: Rc::new(plan),
+        command: "rollback",
+    };
     if ended {
         let plan = Plan { purpose: Purpose::RollbackOf(id), ..plan };
         let launch = launch(plan);

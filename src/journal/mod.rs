@@ -24,7 +24,7 @@ pub use archive::Archive;
 pub use countersign::{Countersigned, countersign};
 pub use fault::{Fault, What};
 pub use lock::{Holder, Lock};
-pub use note::{Note, SealState};
+pub use note::{Note, SealState, origin};
 pub use recover::{Sound, read};
 pub use rules::{Approved, Breach};
 pub use scan::Seals;

@@ -61,6 +61,8 @@ pub struct Report {
     pub steps_planned: usize,
     pub events: u64,
     pub outcome: Option<RunOutcome>,
+    /// What the last seal that holds says.
+    pub state: Option<SealState>,
     /// The type of the record a fault is about, as far as it can be read.
     pub about: Option<String>,
 }
@@ -165,6 +167,7 @@ pub fn verify(input: &mut dyn BufRead, trust: &Trust, seals: Seals) -> std::io::
         steps_planned: rules.plan().map_or(0, |p| p.forward.len() + p.rollback.len()),
         events: rules.events,
         outcome: rules.outcome,
+        state: scan.state,
         breaches: rules.breaches,
         about,
     })

@@ -1,5 +1,6 @@
 //! The journal against those who would like it to say something else: attacks, faults, approvals, and OpenSSH's own tools.
 
+mod anchors;
 mod approvals;
 mod attacks;
 mod command;

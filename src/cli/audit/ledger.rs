@@ -4,9 +4,11 @@ use serde_json::json;
 
 use super::super::trust::Believed;
 use super::super::{Context, Exit};
+use super::against::{Against, AnchorArgs, asked};
+use crate::anchors::Memory;
 use crate::diag::{Kind, Refusal};
 use crate::journal::Archive;
-use crate::journal::ledger::{self, Findings, Ledger, Line, Reading, Standing};
+use crate::journal::ledger::{self, Findings, Ledger, Line, Reading, Standing, Tip};
 use crate::report::{Mark, words};
 use crate::secret::visible;
 
@@ -16,6 +18,8 @@ pub struct Args {
     /// Believe these files only (OpenSSH's allowed_signers format).
     #[arg(long, value_name = "FILE")]
     allowed_signers: Vec<std::path::PathBuf>,
+    #[command(flatten)]
+    anchor: AnchorArgs,
 }
 
 pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
@@ -33,13 +37,38 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     };
     let believed = Believed::read(cx, &args.allowed_signers)?;
     let reading = ledger::read(&bytes, &believed.trust(cx)?);
-    let found = ledger::check(&reading, &archive, &[]);
+    let mut against = Against::default();
+    let seen = seen(cx, args, &place, &mut against)?;
+    let mut found = ledger::check(&reading, &archive, &seen);
+    found.unchecked.extend(against.said.iter().map(|said| format!("{} {}", said.place, said.text)));
     let worst = found.all.iter().map(|finding| finding.standing).max();
     match cx.machine() {
         true => machine(cx, &place, &reading, &found, worst),
         false => show(cx, &place, &reading, &found, worst),
     }
-    Ok(exit(worst))
+    if worst.is_none()
+        && let Err(error) = Memory::read(archive.root()).and_then(|mut m| m.remember_ledger(&place, &reading.tip()))
+    {
+        cx.err(&format!("! this verifier's own memory cannot be kept: {error}"));
+    }
+    match against.missed().filter(|_| worst.is_none()) {
+        Some(refusal) => Err(refusal),
+        None => Ok(exit(worst)),
+    }
+}
+
+/// Where others saw the ledger end: anchors, and this verifier's own memory.
+fn seen(cx: &Context, args: &Args, place: &str, against: &mut Against) -> Result<Vec<(String, Tip)>, Refusal> {
+    let mut tips = Vec::new();
+    let asked = asked(cx, &args.anchor, "bgctl/log/", None, against)?;
+    for (who, heads) in asked {
+        tips.extend(heads.into_iter().filter_map(|head| Some((who.clone(), head.ledger?))));
+    }
+    match Memory::read(&cx.state_dir()?) {
+        Ok(memory) => tips.extend(memory.ledger(place).map(|tip| ("this verifier".to_string(), tip))),
+        Err(error) => cx.err(&format!("! this verifier's own memory cannot be read: {error}")),
+    }
+    Ok(tips)
 }
 
 fn exit(worst: Option<Standing>) -> Exit {

@@ -2,6 +2,8 @@
 //!
 //! One file a verb: an `Args` and a `run`, and one line each in [`Verb`] and [`run`].
 
+mod against;
+mod anchor;
 mod ledger;
 mod show;
 mod sign;
@@ -25,6 +27,7 @@ enum Verb {
     Verify(verify::Args),
     Show(show::Args),
     Ledger(ledger::Args),
+    Anchor(anchor::Args),
     Sign(sign::Args),
 }
 
@@ -33,6 +36,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
         Verb::Verify(args) => verify::run(args, cx),
         Verb::Show(args) => show::run(args, cx),
         Verb::Ledger(args) => ledger::run(args, cx),
+        Verb::Anchor(args) => anchor::run(args, cx),
         Verb::Sign(args) => sign::run(args, cx),
     }
 }

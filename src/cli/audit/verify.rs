@@ -8,8 +8,10 @@ use serde_json::json;
 
 use super::super::trust::Believed;
 use super::super::{Context, Exit};
+use super::against::{Against, AnchorArgs, Said, against};
 use super::{locate, unreadable};
 use crate::diag::{Kind, Refusal};
+use crate::journal::ledger::Standing;
 use crate::journal::{self, Fault, Report, Seals, Verdict, What};
 use crate::report::{Mark, words};
 use crate::secret::visible;
@@ -25,6 +27,8 @@ pub struct Args {
     /// Check the last seal of each session only: it covers all before it.
     #[arg(long)]
     last_seal_only: bool,
+    #[command(flatten)]
+    anchor: AnchorArgs,
 }
 
 pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
@@ -34,28 +38,32 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     let seals = if args.last_seal_only { Seals::Last } else { Seals::All };
     let file = File::open(&log).map_err(|error| unreadable(&log, &error))?;
     let report = journal::verify(&mut BufReader::new(file), &trust, seals).map_err(|e| unreadable(&log, &e))?;
+    let against = against(cx, &args.anchor, &log, &report)?;
     if cx.machine() {
-        machine(cx, &log, &report)
+        machine(cx, &log, &report, &against)
     } else {
-        show_verdict(cx, &report, &believed)
+        show_verdict(cx, &report, &believed, &against)
     }
-    if let Some(refusal) = judgement(&log, &report, &believed).filter(|_| !cx.machine()) {
+    if let Some(refusal) = judgement(&log, &report, &believed, &against).filter(|_| !cx.machine()) {
         cx.refuse(&refusal);
     }
-    Ok(exit(&report.verdict))
+    Ok(exit(&report.verdict, &against))
 }
 
-fn exit(verdict: &Verdict) -> Exit {
+fn exit(verdict: &Verdict, against: &Against) -> Exit {
     match verdict {
-        Verdict::Complete => Exit::Success,
+        _ if against.worst().is_some() => Exit::AuditTruncated,
+        Verdict::Complete => against.missed().map_or(Exit::Success, |refusal| Exit::from(refusal.kind)),
         Verdict::Interrupted | Verdict::Ended | Verdict::Handover => Exit::AuditInterrupted,
         Verdict::Broken(_) | Verdict::Untrusted(_) => Exit::AuditBroken,
         Verdict::Policy => Exit::AuditPolicy,
     }
 }
 
-fn word(verdict: &Verdict) -> &'static str {
+fn word(verdict: &Verdict, against: &Against) -> &'static str {
     match verdict {
+        _ if against.worst() == Some(Standing::Truncated) => "TRUNCATED",
+        _ if against.worst() == Some(Standing::Forked) => "FORKED",
         Verdict::Complete => "COMPLETE",
         Verdict::Interrupted => "INTERRUPTED",
         Verdict::Ended => "ENDED",
@@ -66,7 +74,7 @@ fn word(verdict: &Verdict) -> &'static str {
     }
 }
 
-fn show_verdict(cx: &Context, report: &Report, believed: &Believed) {
+fn show_verdict(cx: &Context, report: &Report, believed: &Believed, against: &Against) {
     let ink = cx.style.out;
     let line = |mark: Mark, name: &str, text: &str| {
         cx.raw_out(&format!("  {} {name:<11} {}", ink.mark(mark), ink.text(text)));
@@ -115,13 +123,25 @@ fn show_verdict(cx: &Context, report: &Report, believed: &Believed) {
             report.steps_run, report.steps_planned, report.events
         );
         line(mark, "plan", &text);
-        line(Mark::Plain, "anchor", "none given: an owner's own rewriting of a whole log cannot be seen without one");
+        for said in &against.said {
+            line(said.mark, "anchor", &visible(&format!("{} {}", said.place, said.text)));
+        }
+        if against.said.is_empty() {
+            let line_of = "none given: an owner's own rewriting of a whole log cannot be seen without one";
+            line(Mark::Plain, "anchor", line_of);
+        }
     }
     for breach in &report.breaches {
         line(Mark::Failed, "rule", &format!("record {}: {}", breach.record, visible(&breach.what)));
     }
     let until = report.last.as_deref().map_or("its beginning", words::time_of_day);
     let sentence = match &report.verdict {
+        _ if against.worst() == Some(Standing::Truncated) => {
+            "What is here is sound, and its end was cut off: more of it was seen before.".into()
+        }
+        _ if against.worst() == Some(Standing::Forked) => {
+            "What is here is sound, and it is not the log that was seen before: there are two of this run.".into()
+        }
         Verdict::Complete => "Complete, unchanged, and closed by its owner.".into(),
         Verdict::Interrupted => {
             format!("Sound until {until}, and not closed by its owner: what came later may be missing.")
@@ -135,10 +155,10 @@ fn show_verdict(cx: &Context, report: &Report, believed: &Believed) {
         Verdict::Policy => "The bytes are sound; the rules of the run were not kept.".into(),
     };
     cx.raw_out("");
-    cx.raw_out(&format!("{}. {}", ink.bold(word(&report.verdict)), ink.text(&sentence)));
+    cx.raw_out(&format!("{}. {}", ink.bold(word(&report.verdict, against)), ink.text(&sentence)));
 }
 
-fn machine(cx: &Context, log: &Path, report: &Report) {
+fn machine(cx: &Context, log: &Path, report: &Report, against: &Against) {
     let fault = match &report.verdict {
         Verdict::Broken(fault) => json!({ "record": fault.record, "offset": fault.offset, "what": fault.to_string() }),
         Verdict::Untrusted(error) => json!({ "what": error.to_string() }),
@@ -149,22 +169,38 @@ fn machine(cx: &Context, log: &Path, report: &Report) {
         let key = a.signed.as_ref().map(|s| s.fingerprint.clone());
         json!({ "step": a.step, "principal": a.principal, "key": key })
     };
+    let said = |s: &Said| json!({ "place": s.place, "agrees": s.mark == Mark::Done, "line": s.text });
     let breach = |b: &journal::Breach| json!({ "record": b.record, "what": b.what });
     cx.json(&json!({
-        "verdict": word(&report.verdict), "exit": exit(&report.verdict).code(), "log": log, "run": report.run,
+        "verdict": word(&report.verdict, against), "exit": exit(&report.verdict, against).code(), "log": log, "run": report.run,
         "service": report.service, "environment": report.environment, "records": report.lines, "bytes": report.bytes,
         "outcome": report.outcome.map(crate::run::RunOutcome::name), "fault": fault,
         "owners": report.owners.iter().map(owner).collect::<Vec<_>>(),
         "approvals": report.approved.iter().map(approved).collect::<Vec<_>>(),
         "breaches": report.breaches.iter().map(breach).collect::<Vec<_>>(),
+        "anchors": against.said.iter().map(said).collect::<Vec<_>>(),
     }));
 }
 
 /// What is wrong, and what to do about it.
-fn judgement(log: &Path, report: &Report, believed: &Believed) -> Option<Refusal> {
+fn judgement(log: &Path, report: &Report, believed: &Believed, against: &Against) -> Option<Refusal> {
     let refuse = |code, headline: String| Refusal::new(Kind::Audit, code, headline).place(log.display().to_string());
+    if let Some(worst) = against.worst() {
+        let refusal = match worst {
+            Standing::Forked | Standing::Broken => {
+                refuse("BG0614", format!("there are two logs of run {}", report.run))
+            }
+            Standing::Truncated => refuse("BG0613", format!("the end of the log of run {} is gone", report.run)),
+        };
+        let said = against.said.iter().filter(|said| said.standing.is_some());
+        let refusal =
+            said.fold(refusal, |refusal, said| refusal.cause(visible(&format!("{} {}", said.place, said.text))));
+        return Some(
+            refusal.next("keep the file as it is, and compare it with other copies").next("bgctl audit ledger"),
+        );
+    }
     match &report.verdict {
-        Verdict::Complete => None,
+        Verdict::Complete => against.missed(),
         Verdict::Interrupted | Verdict::Ended | Verdict::Handover => {
             let headline = format!("run {} is not closed by its owner", report.run);
             Some(refuse("BG0609", headline).next(format!("bgctl resume {}", report.run)))
