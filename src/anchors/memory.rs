@@ -2,9 +2,9 @@
 //! cannot be taken back, at no cost to anybody.
 
 use std::collections::BTreeMap;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -74,6 +74,9 @@ impl Memory {
 
     fn write(&self) -> io::Result<()> {
         let text = serde_json::to_string_pretty(&self.seen).expect("BUG: heads are plain data") + "\n";
+        if let Some(folder) = self.path.parent() {
+            DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        }
         let new = self.path.with_extension("json.new");
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
         file.write_all(text.as_bytes()).and_then(|()| file.sync_all())?;

@@ -30,8 +30,10 @@ pub use memory::Memory;
 pub use place::parse;
 pub use receipts::{FOLDER, Receipt};
 
-/// How long one anchor may take.
+/// How long one anchor may take while nothing waits but a run that has not begun, or a person who asked for it.
 pub const PATIENCE: Duration = Duration::from_secs(15);
+/// How long it may take behind the end of a run: a CI job that is being cancelled is killed soon after.
+pub const PATIENCE_AT_END: Duration = Duration::from_secs(5);
 
 /// The doors to the outside that anchors need.
 pub struct Reach {
@@ -90,9 +92,15 @@ pub fn open(named: &policy::Anchor, reach: &Rc<Reach>) -> Box<dyn Anchor> {
 }
 
 /// Lets an anchor keep a head, and keeps the receipt beside the log.
-pub async fn keep(anchor: &dyn Anchor, head: &Head, receipts: &Path, clock: &dyn Clock) -> Result<Kept, AnchorError> {
+pub async fn keep(
+    anchor: &dyn Anchor,
+    head: &Head,
+    receipts: &Path,
+    clock: &dyn Clock,
+    patience: Duration,
+) -> Result<Kept, AnchorError> {
     receipts::folder(receipts)?;
-    let kept = within(clock, anchor.keep(head, receipts)).await?;
+    let kept = within(clock, patience, anchor.keep(head, receipts)).await?;
     let (kind, place) = (anchor.kind().to_string(), anchor.place());
     let receipt =
         Receipt { kind, place, receipt: kept.receipt.clone(), at: clock.now().to_string(), head: head.text() };
@@ -107,7 +115,7 @@ pub async fn heads(
     receipts: Option<&Path>,
     clock: &dyn Clock,
 ) -> Result<Vec<Head>, AnchorError> {
-    let mut found = within(clock, anchor.heads(origin, receipts)).await?;
+    let mut found = within(clock, PATIENCE, anchor.heads(origin, receipts)).await?;
     // Whatever a place gives back: of another log it says nothing here.
     found.retain(|head| is_of(head, origin));
     Ok(found)
@@ -118,9 +126,13 @@ fn is_of(head: &Head, origin: &str) -> bool {
     head.log.origin == origin || origin.ends_with('/') && head.log.origin.starts_with(origin)
 }
 
-async fn within<T>(clock: &dyn Clock, work: impl Future<Output = Result<T, AnchorError>>) -> Result<T, AnchorError> {
+async fn within<T>(
+    clock: &dyn Clock,
+    patience: Duration,
+    work: impl Future<Output = Result<T, AnchorError>>,
+) -> Result<T, AnchorError> {
     tokio::select! { biased;
         done = work => done,
-        () = clock.sleep(PATIENCE) => Err(AnchorError(format!("no answer within {} s", PATIENCE.as_secs()))),
+        () = clock.sleep(patience) => Err(AnchorError(format!("no answer within {} s", patience.as_secs()))),
     }
 }

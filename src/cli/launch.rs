@@ -12,7 +12,7 @@ use super::eyes::Eyes;
 use super::policy::PolicyArgs;
 use super::prepare::Surroundings;
 use super::ready::Ready;
-use super::witnesses::{Begun, Witnesses};
+use super::witnesses::{Anchored, Begun, Witnesses};
 use super::{Context, Exit, trust, undo};
 use crate::diag::{Kind, Refusal};
 use crate::drive::{Broken, End, Run, Watch, drive};
@@ -100,8 +100,8 @@ impl Launch<'_> {
         }
     }
 
-    fn witnesses(&self, archive: &Archive) -> Witnesses {
-        Witnesses::new(self.cx, archive, self.outside, self.policy)
+    fn anchored(&self) -> Anchored {
+        Anchored::new(self.cx, self.outside, self.policy)
     }
 
     fn locks(&self, archive: &Archive, run: &str, actor: &Actor) -> Result<Vec<Lock>, Refusal> {
@@ -158,7 +158,7 @@ impl Launch<'_> {
         let archive = self.archive()?;
         let (signer, actor) = self.key(&archive)?;
         let (id, folder) = archive.reserve(self.cx.clock.now()).map_err(|e| self.unwritable(e, archive.root()))?;
-        let witnesses = self.witnesses(&archive);
+        let witnesses = Witnesses::new(self.cx, &archive);
         let opened = self.locks(&archive, &id, &actor).and_then(|locks| {
             std::fs::write(folder.join("plan.json"), self.plan.canonical() + "\n")
                 .map_err(|e| self.unwritable(e, &folder))?;
@@ -187,7 +187,7 @@ impl Launch<'_> {
         let store: Box<dyn Store> = Box::new(DirStore::open(folder).map_err(|e| self.unwritable(e, folder))?);
         let resumed = Journal::resume(store, &self.who(&actor), signer.as_ref(), self.cx.clock.clone());
         let (mut journal, mut past) = resumed.map_err(|e| self.open_failed(e, folder))?;
-        let witnesses = self.witnesses(&archive);
+        let witnesses = Witnesses::new(self.cx, &archive);
         witnesses.enter(What::Resumed, &mut journal, false).map_err(|e| self.unwritable(e, folder))?;
         let ended = past.iter().any(|e| matches!(e.event(), Some(Event::Ended { .. } | Event::Refused { .. })));
         if !ended {
@@ -208,10 +208,14 @@ impl Launch<'_> {
             let entries = crate::journal::Append::append(&mut open.journal, &[wish]);
             open.past.extend(entries.map_err(|e| self.unwritable(e, &open.folder))?);
         }
+        // Only before anybody has moved: a way back waits for nobody.
         let fresh = open.facts().iter().all(|fact| matches!(fact, Event::Resumed { .. }));
-        let gate = fresh && self.plan.purpose == Purpose::Cutover;
-        let begun = open.witnesses.begin(&mut open.journal, &open.folder, gate).await;
-        let Begun { entries: witnessed, refusal } = begun.map_err(|e| self.unwritable(e, &open.folder))?;
+        let mut begun = Begun { entries: Vec::new(), refusal: None };
+        if fresh && self.plan.purpose == Purpose::Cutover {
+            let anchored = self.anchored();
+            let told = open.witnesses.begin(&anchored, &mut open.journal, &open.folder).await;
+            begun = told.map_err(|e| self.unwritable(e, &open.folder))?;
+        }
         let watch = Gates { plan: self.plan.clone() };
         let eyes =
             Eyes::new(self.cx, About { run: open.id.clone(), plan: self.plan.clone(), by: open.actor.name.clone() });
@@ -242,10 +246,10 @@ impl Launch<'_> {
             request: &request,
             automatic_used,
         };
-        let facts: Vec<Event> = open.past.iter().chain(&witnessed).filter_map(Entry::event).collect();
+        let facts: Vec<Event> = open.past.iter().chain(&begun.entries).filter_map(Entry::event).collect();
         let mut chorus = eyes.chorus;
         open.past.iter().for_each(|entry| chorus.story.take(entry));
-        witnessed.iter().for_each(|entry| chorus.record(entry));
+        begun.entries.iter().for_each(|entry| chorus.record(entry));
         let driving = drive(&run, &facts, &mut open.journal, &mut chorus);
         let end = match &eyes.live {
             Some(live) => {
@@ -254,7 +258,7 @@ impl Launch<'_> {
             None => driving.await,
         };
         drop(operator);
-        let end = end.map(|end| End { refusal: end.refusal.or(refusal), ..end });
+        let end = end.map(|end| End { refusal: end.refusal.or(begun.refusal), ..end });
         self.close(open, end, chorus, &world, people.as_ref()).await
     }
 
@@ -285,7 +289,7 @@ impl Launch<'_> {
                     tail.push(format!("! the owner's key did not close the log: {why}"));
                     tail.push(format!("  next: bgctl audit sign {id}        when the key is there again"));
                 }
-                tail.extend(witnesses.end(closed, &id, &folder).await);
+                tail.extend(witnesses.leave(closed));
             }
             Err(error) => tail.push(format!("! the log could not be closed: {error}")),
         }
@@ -311,6 +315,11 @@ impl Launch<'_> {
             tail,
         };
         chorus.close(&rest);
+        if let Ok(closed) = &closed {
+            // Behind the last words: whoever cancels a job does not wait for anchors.
+            let lines = witnesses.end(&self.anchored(), &closed.head, &id, &folder).await;
+            lines.iter().for_each(|line| self.cx.err(line));
+        }
         match end.refusal {
             Some(refusal) => Err(refusal),
             None => Ok(exit),

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::rc::Rc;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde_json::{Map, Value, json};
@@ -26,26 +27,30 @@ use crate::runbook;
 pub struct Witnesses {
     ledger: Ledger,
     clock: Rc<dyn Clock>,
+}
+
+/// The anchors of the policy.
+#[derive(Default)]
+pub struct Anchored {
     anchors: Vec<Box<dyn Anchor>>,
     required: usize,
-    /// Anchors that cannot even be asked, and why.
+    /// Those that cannot even be asked, and why.
     missing: Vec<(String, String)>,
 }
 
-/// What came of telling the anchors that a process has begun.
+/// What came of telling the anchors that a run was opened.
 pub struct Begun {
     pub entries: Vec<Entry>,
     /// Why nothing may move, if so.
     pub refusal: Option<Refusal>,
 }
 
-impl Witnesses {
-    /// The ledger here and the anchors of the policy, where there is one. A lab has none: nothing is at stake in it.
-    pub fn new(cx: &Context, archive: &Archive, outside: &Surroundings, policy: Option<&PolicyArgs>) -> Self {
-        let (ledger, clock) = (Ledger::in_folder(archive.root()), cx.clock.clone());
-        let mut witnesses = Witnesses { ledger, clock, anchors: Vec::new(), required: 0, missing: Vec::new() };
+impl Anchored {
+    /// Those of the policy, where there is one. A lab has none: nothing is at stake in it.
+    pub fn new(cx: &Context, outside: &Surroundings, policy: Option<&PolicyArgs>) -> Self {
+        let mut anchored = Anchored::default();
         if outside.lab.is_some() {
-            return witnesses;
+            return anchored;
         }
         let default = PolicyArgs::default();
         let args = policy.unwrap_or(&default);
@@ -53,14 +58,14 @@ impl Witnesses {
             Ok(Ok(Some(file))) => {
                 if let Some(named) = &file.policy.anchors {
                     let beside = args.place(cx).0.parent().unwrap_or(&cx.cwd).to_path_buf();
-                    witnesses.add(cx, outside, named, &beside);
+                    anchored.add(cx, outside, named, &beside);
                 }
             }
             Ok(Ok(None)) => {}
-            Ok(Err((source, _))) => witnesses.miss("the policy's anchors", &format!("`{}` is wrong", source.path)),
-            Err(refusal) => witnesses.miss("the policy's anchors", &refusal.headline),
+            Ok(Err((source, _))) => anchored.miss("the policy's anchors", &format!("`{}` is wrong", source.path)),
+            Err(refusal) => anchored.miss("the policy's anchors", &refusal.headline),
         }
-        witnesses
+        anchored
     }
 
     fn miss(&mut self, place: &str, why: &str) {
@@ -75,6 +80,32 @@ impl Witnesses {
                 Err(refusal) => self.miss(name(anchor), &refusal.headline),
             }
         }
+    }
+
+    async fn tell(
+        &self,
+        head: &Head,
+        folder: &Path,
+        clock: &dyn Clock,
+        patience: Duration,
+    ) -> Vec<Result<Kept, AnchorError>> {
+        let receipts = folder.join(FOLDER);
+        let all = self.anchors.iter();
+        join_all(all.map(|anchor| anchors::keep(anchor.as_ref(), head, &receipts, clock, patience))).await
+    }
+
+    fn too_few(&self, kept: usize, lost: &[(String, String)]) -> Refusal {
+        let headline = format!("{kept} of {} required anchors keep the head of this log", self.required);
+        let refusal = Refusal::new(Kind::Unreachable, "BG0612", headline)
+            .users("not moved: the anchors come before the first step. Nothing was changed.")
+            .next("mend what is named above, then the same command again");
+        lost.iter().fold(refusal, |refusal, (place, why)| refusal.cause(format!("{place}: {why}")))
+    }
+}
+
+impl Witnesses {
+    pub fn new(cx: &Context, archive: &Archive) -> Self {
+        Witnesses { ledger: Ledger::in_folder(archive.root()), clock: cx.clock.clone() }
     }
 
     /// What the owner binds beside the plan: where the ledger ends now, so that nobody can take lines from it later.
@@ -97,16 +128,21 @@ impl Witnesses {
         }
     }
 
-    /// Lets the anchors keep the head as it is now. `gate`: too few of them end the run before it moves anybody.
-    pub async fn begin(&self, journal: &mut Journal, folder: &Path, gate: bool) -> Result<Begun, JournalError> {
-        if self.anchors.is_empty() && self.missing.is_empty() {
+    /// Lets the anchors keep the head of a run that has moved nobody yet; too few of them end it there.
+    pub async fn begin(
+        &self,
+        anchored: &Anchored,
+        journal: &mut Journal,
+        folder: &Path,
+    ) -> Result<Begun, JournalError> {
+        if anchored.anchors.is_empty() && anchored.missing.is_empty() {
             return Ok(Begun { entries: Vec::new(), refusal: None });
         }
         let head = self.head(journal.head());
-        let told = self.tell(&head, folder).await;
-        let mut records = Vec::new();
-        let mut lost: Vec<(String, String)> = self.missing.clone();
-        for (anchor, kept) in self.anchors.iter().zip(told) {
+        let told = anchored.tell(&head, folder, self.clock.as_ref(), anchors::PATIENCE).await;
+        let (mut records, mut lost) = (Vec::new(), anchored.missing.clone());
+        let kept = told.iter().filter(|kept| kept.is_ok()).count();
+        for (anchor, kept) in anchored.anchors.iter().zip(told) {
             match kept {
                 Ok(Kept { receipt, line, warning }) => {
                     let (kind, place, head) = (anchor.kind().into(), anchor.place(), head.text());
@@ -117,33 +153,27 @@ impl Witnesses {
                 Err(AnchorError(why)) => lost.push((anchor.place(), why)),
             }
         }
-        let kept = self.anchors.len() + self.missing.len() - lost.len();
         for (sink, line) in &lost {
             records.push(Record::from(&Evidence::SinkDegraded { sink: sink.clone(), line: line.clone() }));
         }
-        let refusal = (gate && kept < self.required).then(|| self.too_few(kept, &lost));
+        let refusal = (kept < anchored.required).then(|| anchored.too_few(kept, &lost));
         records.extend(refusal.iter().map(|r| Record::from(&Event::Refused { why: r.headline.clone() })));
         Ok(Begun { entries: journal.append(&records)?, refusal })
     }
 
-    fn too_few(&self, kept: usize, lost: &[(String, String)]) -> Refusal {
-        let headline = format!("{kept} of {} required anchors keep the head of this log", self.required);
-        let refusal = Refusal::new(Kind::Unreachable, "BG0612", headline)
-            .users("not moved: the anchors come before the first step. Nothing was changed.")
-            .next("mend what is named above, then the same command again");
-        lost.iter().fold(refusal, |refusal, (place, why)| refusal.cause(format!("{place}: {why}")))
+    /// Writes into the ledger how the log ended; what a person has to know of it.
+    pub fn leave(&self, closed: &Closed) -> Option<String> {
+        let hand = Hand::Session(&closed.session);
+        let written = self.ledger.append(What::Closed, &closed.head, &hand, self.clock.as_ref());
+        written.err().map(|error| format!("! the ledger of runs does not have this end: {error}"))
     }
 
-    /// Writes how the log ended, in the ledger and at the anchors; the lines a person reads of it last.
-    pub async fn end(&self, closed: &Closed, id: &str, folder: &Path) -> Vec<String> {
-        let hand = Hand::Session(&closed.session);
-        let mut lines = Vec::new();
-        if let Err(error) = self.ledger.append(What::Closed, &closed.head, &hand, self.clock.as_ref()) {
-            lines.push(format!("! the ledger of runs does not have this end: {error}"));
-        }
-        let head = self.head(closed.head.clone());
-        let mut kept = Vec::new();
-        for (anchor, told) in self.anchors.iter().zip(self.tell(&head, folder).await) {
+    /// Lets the anchors keep the log's end. Nothing can be written into the log any more, so it is said, and kept beside it.
+    pub async fn end(&self, anchored: &Anchored, closed: &Note, id: &str, folder: &Path) -> Vec<String> {
+        let head = self.head(closed.clone());
+        let told = anchored.tell(&head, folder, self.clock.as_ref(), anchors::PATIENCE_AT_END).await;
+        let (mut kept, mut lines) = (Vec::new(), Vec::new());
+        for (anchor, told) in anchored.anchors.iter().zip(told) {
             match told {
                 Ok(_) => kept.push(anchor.place()),
                 Err(why) => lines.push(format!("! the end of this log is not kept at {}: {why}", anchor.place())),
@@ -153,7 +183,7 @@ impl Witnesses {
             lines.push(format!("  next: bgctl audit anchor {id} --to PLACE"));
         }
         if !kept.is_empty() {
-            lines.push(format!("  the end of this log is kept at {}", kept.join(", ")));
+            lines.push(format!("the end of this log is kept at {}", kept.join(", ")));
         }
         lines
     }
@@ -161,12 +191,6 @@ impl Witnesses {
     fn head(&self, log: Note) -> Head {
         // A ledger that cannot be read has been complained of already.
         Head { log, ledger: self.ledger.tip().ok().filter(|tip| *tip != Tip::nothing()) }
-    }
-
-    async fn tell(&self, head: &Head, folder: &Path) -> Vec<Result<Kept, AnchorError>> {
-        let receipts = folder.join(FOLDER);
-        join_all(self.anchors.iter().map(|anchor| anchors::keep(anchor.as_ref(), head, &receipts, self.clock.as_ref())))
-            .await
     }
 }
 

@@ -61,7 +61,7 @@ fn wait<T>(work: impl Future<Output = T>) -> T {
 }
 
 fn give(anchor: &dyn Anchor, head: &Head, receipts: &Path) -> Result<Kept, AnchorError> {
-    wait(anchors::keep(anchor, head, receipts, &SystemClock))
+    wait(anchors::keep(anchor, head, receipts, &SystemClock, anchors::PATIENCE))
 }
 
 fn ask(anchor: &dyn Anchor, receipts: Option<&Path>) -> Result<Vec<Head>, AnchorError> {
@@ -356,7 +356,7 @@ fn an_anchor_that_hangs_is_left_behind() {
     let (dir, clock) = (tempfile::tempdir().unwrap(), HandClock::new());
     let head = head_of(&complete(), SealState::Closed);
     let before = clock.elapsed();
-    let late = wait(anchors::keep(&Silent, &head, dir.path(), clock.as_ref())).unwrap_err();
+    let late = wait(anchors::keep(&Silent, &head, dir.path(), clock.as_ref(), anchors::PATIENCE)).unwrap_err();
     assert_eq!(
         (late.to_string().as_str(), clock.elapsed() - before),
         ("no answer within 15 s", Duration::from_secs(15))

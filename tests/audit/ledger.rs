@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::command::bgctl;
+use crate::common::peer;
 use crate::rig::*;
 use bgctl::journal::ledger::{self, Finding, Hand, LEDGER, Ledger, Standing, Tip, What};
 use bgctl::journal::{
@@ -235,6 +236,77 @@ fn what_a_crash_left_of_a_line_is_kept_and_cut() {
     let torn = fs::read_dir(dir.path()).unwrap().filter_map(Result::ok);
     let torn: Vec<_> = torn.filter(|e| e.file_name().to_string_lossy().starts_with("ledger-torn-")).collect();
     assert_eq!(fs::read(torn[0].path()).unwrap(), b"{\"v\":1,\"stat");
+}
+
+#[test]
+fn a_process_killed_before_its_line_is_no_lost_run_and_one_killed_later_is() {
+    let (dir, clock) = three();
+    let (archive, plan) = (Archive::new(dir.path()), plan());
+    let bound =
+        Map::from_iter([("ledger_sha256".to_string(), json!(Ledger::in_folder(dir.path()).tip().unwrap().sha256))]);
+    let opening = Opening { run: "20261121-0702-eee".into(), plan: &plan, who: who(), bound };
+    let store = DirStore::create(&archive.run("20261121-0702-eee")).unwrap();
+    let mut journal = Journal::create(Box::new(store), opening, &owner(), clock).unwrap();
+    let trust = Trust { signers: signers(), shared: None };
+    let reading = ledger::read(&fs::read(dir.path().join(LEDGER)).unwrap(), &trust);
+    let found_now = ledger::check(&reading, &archive, &[]);
+    assert_eq!(found_now.all, []);
+    assert!(found_now.unchecked[0].contains("ended before the ledger had a line of it"), "{:?}", found_now.unchecked);
+    journal.append(&[Record::from(&Event::Refused { why: "a test".into() })]).unwrap();
+    assert!(only(dir.path(), &[]).1.contains("the ledger has no line of it"));
+}
+
+#[test]
+fn runs_that_end_at_the_same_moment_wait_for_each_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = dir.path();
+    std::thread::scope(|scope| {
+        for n in 0..4 {
+            scope.spawn(move || {
+                let clock = HandClock::new();
+                for m in 0..5 {
+                    let journal = open(state, &format!("20261121-030{n}-aa{m}"), &owner(), &clock);
+                    finish(state, journal, Some(&owner()), &clock);
+                }
+            });
+        }
+    });
+    assert_eq!(found(state, &[]), []);
+    assert_eq!(Ledger::in_folder(state).tip().unwrap().lines, 40);
+}
+
+#[test]
+fn ssh_keygen_follows_a_line_of_the_ledger_to_its_owner() {
+    let Some(keygen) = peer("ssh-keygen") else { return };
+    let (dir, _) = three();
+    let line: Value = serde_json::from_slice(&ledger_lines(dir.path())[3]).unwrap();
+    let said = |name: &str| line[name].as_str().unwrap().to_string();
+    let put = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let statement: Value = serde_json::from_str(&said("statement")).unwrap();
+    let owners = put("owners", &bgctl::sign::trust::line(OWNER, &owner().public()));
+    let session = put("session", &format!("session {}\n", statement["session_key"].as_str().unwrap()));
+    let checks = [
+        (owners, OWNER, "bgctl-open-v1", said("statement"), said("statement_sig")),
+        (session, "session", "bgctl-ledger-v1", said("note"), said("sig")),
+    ];
+    for (allowed, who, space, text, sig) in checks {
+        let sig = put("sig", &sig);
+        for (text, good) in [(text.clone(), true), (text + " ", false)] {
+            let mut child = std::process::Command::new(&keygen)
+                .args(["-Y", "verify", "-f", &allowed, "-I", who, "-n", space, "-s", &sig])
+                .stdin(std::process::Stdio::piped())
+                .stdout(std::process::Stdio::null())
+                .stderr(std::process::Stdio::null())
+                .spawn()
+                .unwrap();
+            std::io::Write::write_all(&mut child.stdin.take().unwrap(), text.as_bytes()).unwrap();
+            assert_eq!(child.wait().unwrap().success(), good, "{space}");
+        }
+    }
 }
 
 #[test]

@@ -41,6 +41,8 @@ pub struct Said {
 #[derive(Clone, Debug, Default)]
 pub struct Against {
     pub said: Vec<Said>,
+    /// How many anchors the policy here wants.
+    required: usize,
 }
 
 impl Against {
@@ -75,6 +77,7 @@ fn places(cx: &Context, args: &AnchorArgs, against: &mut Against) -> Result<Vec<
     match policy::read(cx, &policy) {
         Ok(Ok(Some(file))) if places.is_empty() => {
             let beside = policy.place(cx).0.parent().unwrap_or(&cx.cwd).to_path_buf();
+            against.required = file.policy.anchors.as_ref().map_or(0, |anchors| anchors.required as usize);
             for anchor in file.policy.anchors.into_iter().flat_map(|anchors| anchors.to) {
                 match &anchor {
                     Anchor::Slack(slack) => {
@@ -122,6 +125,7 @@ pub fn against(cx: &Context, args: &AnchorArgs, log: &Path, report: &Report) -> 
     let now = head(cx, log, report)?;
     let receipts = log.with_file_name(FOLDER);
     let mut kept = asked(cx, args, &now.log.origin, Some(&receipts), &mut against)?;
+    let agreeing = kept.len();
     let memory = Memory::read(&cx.state_dir()?);
     if let Ok(memory) = &memory {
         let place = format!("{} (this verifier's own memory)", memory.path().display());
@@ -131,10 +135,16 @@ pub fn against(cx: &Context, args: &AnchorArgs, log: &Path, report: &Report) -> 
         let said = judge(log, report, place, &heads).map_err(|error| unreadable(log, &error))?;
         against.said.push(said);
     }
+    if agreeing < against.required && against.worst().is_none() {
+        let text = format!("the policy wants {} of them, and {agreeing} could be asked and agree", against.required);
+        against.said.push(Said { place: "policy:".into(), mark: Mark::Warning, text, standing: None, missed: false });
+    }
     match memory {
         Ok(mut memory) if against.worst().is_none() => {
             if let Err(error) = memory.remember_log(&now) {
-                against.unchecked(memory.path().display().to_string(), &format!("cannot be written: {error}"), false);
+                let (place, text) =
+                    (memory.path().display().to_string(), format!("cannot be kept for the next time: {error}"));
+                against.said.push(Said { place, mark: Mark::Warning, text, standing: None, missed: false });
             }
         }
         Ok(_) => {}

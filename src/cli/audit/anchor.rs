@@ -48,7 +48,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     let mut lost = Vec::new();
     for place in &places {
         let anchor = anchors::open(place, &witnesses::reach(cx, &cx.env, place, &cx.cwd)?);
-        let keeping = anchors::keep(anchor.as_ref(), &head, &receipts, cx.clock.as_ref());
+        let keeping = anchors::keep(anchor.as_ref(), &head, &receipts, cx.clock.as_ref(), anchors::PATIENCE);
         match cx.block_on(keeping)? {
             Ok(kept) => {
                 cx.out(&format!("{}: {} records, {}", anchor.place(), head.log.lines, kept.line));

@@ -106,7 +106,8 @@ fn show(cx: &Context, place: &str, reading: &Reading, found: &Findings, worst: O
         cx.raw_out(&format!("  {} {name:<11} {}", ink.mark(mark), ink.text(&visible(text))));
     };
     let runs = runs(reading);
-    cx.out(&format!("{place} · {} lines · {} runs", reading.lines.len(), runs.len()));
+    let counted = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+    cx.out(&format!("{place} · {} · {}", counted(reading.lines.len(), "line"), counted(runs.len(), "run")));
     cx.raw_out("");
     for line in &runs {
         let (head, bad) = (&line.entry.head, found.all.iter().any(|f| f.what.contains(&format!("run {}", line.run()))));

@@ -201,7 +201,14 @@ fn judgement(log: &Path, report: &Report, believed: &Believed, against: &Against
     }
     match &report.verdict {
         Verdict::Complete => against.missed(),
-        Verdict::Interrupted | Verdict::Ended | Verdict::Handover => {
+        Verdict::Ended => {
+            let headline = format!("run {} ended, and its owner has not signed that", report.run);
+            Some(
+                refuse("BG0609", headline)
+                    .next(format!("bgctl audit sign {}    with the key that opened it", report.run)),
+            )
+        }
+        Verdict::Interrupted | Verdict::Handover => {
             let headline = format!("run {} is not closed by its owner", report.run);
             Some(refuse("BG0609", headline).next(format!("bgctl resume {}", report.run)))
         }

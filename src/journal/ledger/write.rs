@@ -4,8 +4,10 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, OFlags};
+use rustix::io::Errno;
 use serde_json::{Map, Value, json};
 
 use super::super::JournalError;
@@ -18,6 +20,9 @@ use super::super::writer::stamp;
 use super::{Entry, LEDGER, Tip, What, digest};
 use crate::clock::Clock;
 use crate::sign::{Signer, namespace};
+
+/// How long the lock of another process is waited for; it holds it for one write.
+const WAIT: Duration = Duration::from_secs(2);
 
 /// Whose key signs a line.
 pub enum Hand<'a> {
@@ -65,8 +70,7 @@ impl Ledger {
             .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
             .open(&self.path)
             .map_err(|e| self.failed("open", &e))?;
-        // Runs of different services may end at the same moment; each waits for the other's one write.
-        rustix::fs::flock(&file, FlockOperation::LockExclusive).map_err(|e| self.failed("lock", &e.into()))?;
+        self.lock(&file, clock)?;
         let (tip, whole) = self.end(&mut file)?;
         let time = stamp(clock.now());
         self.cut(&mut file, whole, &time)?;
@@ -81,6 +85,23 @@ impl Ledger {
             File::open(folder).and_then(|dir| dir.sync_all()).map_err(|e| self.failed("sync", &e))?;
         }
         Ok(Tip { lines: entry.line + 1, sha256: digest(line.as_bytes()) })
+    }
+
+    /// Runs of different services may end at the same moment: each waits for the other's one write, and no longer, since
+    /// somebody may be on the way back.
+    fn lock(&self, file: &File, clock: &dyn Clock) -> Result<(), JournalError> {
+        let begun = clock.elapsed();
+        loop {
+            match rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Ok(()),
+                Err(Errno::WOULDBLOCK) if clock.elapsed().saturating_sub(begun) < WAIT => std::thread::yield_now(),
+                Err(Errno::WOULDBLOCK) => {
+                    let why = io::Error::other("another process has held it for two seconds");
+                    return Err(self.failed("lock", &why));
+                }
+                Err(error) => return Err(self.failed("lock", &error.into())),
+            }
+        }
     }
 
     fn line(&self, entry: &Entry, by: &Hand<'_>) -> Result<String, JournalError> {
