@@ -29,7 +29,7 @@ impl Head {
 
     /// Reads it back. What a git note or a chat message adds around it is the reader's to take away.
     pub fn parse(text: &str) -> Option<Head> {
-        let Some((log, last)) = text.strip_suffix('\n')?.rsplit_once('\n') else { return None };
+        let (log, last) = text.strip_suffix('\n')?.rsplit_once('\n')?;
         let Some(tip) = last.strip_prefix("ledger ") else {
             return Some(Head { log: Note::parse(text)?, ledger: None });
         };

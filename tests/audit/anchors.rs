@@ -317,7 +317,7 @@ fn an_authority_stamps_a_head_and_no_other_one() {
     let whole = head_of(&complete(), SealState::Closed);
     let taken = give(anchor.as_ref(), &whole, &receipts).unwrap();
     assert!(taken.line.starts_with("stamped ") && taken.line.contains(" GMT"), "{}", taken.line);
-    assert_eq!(ask(anchor.as_ref(), Some(&receipts)).unwrap(), [whole.clone()]);
+    assert_eq!(ask(anchor.as_ref(), Some(&receipts)).unwrap(), std::slice::from_ref(&whole));
     // By another authority, and of another head, it is none.
     let other = Authority::new();
     let ca = other.folder.path().join("ca.pem").display().to_string();

@@ -129,7 +129,7 @@ fn logged(
 ) -> io::Result<()> {
     let of_run = || reading.lines.iter().enumerate().filter(|(_, line)| line.run() == run);
     let heads: Vec<_> = of_run().map(|(_, line)| &line.entry.head).collect();
-    let last = of_run().last().map(|(n, line)| (Some(n as u64), line.entry.head.state.name()));
+    let last = of_run().next_back().map(|(n, line)| (Some(n as u64), line.entry.head.state.name()));
     let Some((n, state)) = last else { return Ok(()) };
     let mut log = match File::open(archive.run(run).join(LOG)) {
         Ok(file) => file,
