@@ -164,7 +164,9 @@ fn process(plan: &Plan, sim: &Rc<Sim>, journal: &mut SimJournal) -> Result<Resul
         control: sim,
         watch: &watch,
         keep: &|_, _| Ok(()),
-        request: &|at, expires| format!("{at:?} {expires}"),
+        request: &|at, expires, _| format!("{at:?} {expires}"),
+        deadlines: world.clock.as_ref(),
+        standing: sim,
         automatic_used: sim.scenario.automatic_used,
     };
     let clock = sim.clock.clone();
@@ -216,6 +218,12 @@ fn rollback_wish(at: u64) -> (Duration, Command) {
 const CASES: &[Case] = &[
     ("quiet night", RunOutcome::Completed, Scenario::default),
     ("bad green at 10 %", RunOutcome::RolledBack, || Scenario { green_errors: Some(s(100)), ..Scenario::default() }),
+    ("other rules before anybody moved", RunOutcome::Stopped, || Scenario {
+        other_rules: Some(s(0)),
+        ..Scenario::default()
+    }),
+    // Under rules nobody signed for nothing moves by itself, not even back: a person is paged.
+    ("other rules at 10 %", RunOutcome::Halted, || Scenario { other_rules: Some(s(100)), ..Scenario::default() }),
     ("bad green at 100 %", RunOutcome::RolledBack, || Scenario { green_errors: Some(s(500)), ..Scenario::default() }),
     ("reply of the first write lost", RunOutcome::Completed, || Scenario {
         writes: vec![Write::ReplyLost],

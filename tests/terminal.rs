@@ -102,7 +102,7 @@ async fn approve(keyboard: Rc<Keyboard>, board: Board, clock: Rc<dyn Clock>, sec
     let me = "engineer@example.com";
     let verify = |_: &bgctl::people::Signed<'_>| Err("no signatures in this test".to_string());
     let terminal = Terminal {
-        inbox: Inbox::new(folder.path().to_path_buf(), Rc::new(verify), me),
+        inbox: Inbox::new(folder.path().to_path_buf(), Rc::new(verify), Vec::new()),
         pager: Pager::new(&[], Secrets::default(), Rc::new(NoWeb), "test").unwrap(),
         actor: Actor { name: me.into(), via: "prompt".into() },
         keyboard: keyboard.clone(),
@@ -119,6 +119,7 @@ async fn approve(keyboard: Rc<Keyboard>, board: Board, clock: Rc<dyn Clock>, sec
         evidence: Default::default(),
         covers_rollback: false,
     };
+    let team = Default::default();
     let ask = Approve {
         step: StepRef { lane: Lane::Forward, index: 3 },
         id: "shift-50",
@@ -130,11 +131,14 @@ async fn approve(keyboard: Rc<Keyboard>, board: Board, clock: Rc<dyn Clock>, sec
         word: "50".into(),
         users: "BLUE 90 GREEN 10".into(),
         evidence: vec!["errors 0.14% (limit 0.50%)".into()],
-        by: &[],
+        grants: &[],
+        void: &[],
+        team: &team,
     };
     // The prompt first: who listens for commands would otherwise take what was typed before it opened.
     tokio::select! { biased;
         answer = terminal.approve(&ask) => match answer {
+            Answer::Given(Decision::Withdrawn { principal, .. }) => format!("taken back by {principal}"),
             Answer::Given(Decision::Granted(grant)) => format!("granted by {} {}", grant.principal, grant.evidence),
             Answer::Given(Decision::Denied(grant)) => format!("denied by {}", grant.principal),
             Answer::NobodyThere => "nobody there".into(),

@@ -12,8 +12,10 @@ use super::eyes::Eyes;
 use super::policy::PolicyArgs;
 use super::prepare::Surroundings;
 use super::ready::Ready;
+use super::standing::Standing;
 use super::witnesses::{Anchored, Begun, Witnesses};
-use super::{Context, Exit, trust, undo};
+use super::{Context, Exit, requests, trust, undo};
+use crate::clock::Ratchet;
 use crate::diag::{Kind, Refusal};
 use crate::drive::{Broken, End, Run, Watch, drive};
 use crate::journal::ledger::What;
@@ -40,6 +42,10 @@ pub struct SigningArgs {
     /// Whose signatures count (OpenSSH's format); `.bgctl/allowed_signers` otherwise.
     #[arg(long, value_name = "FILE")]
     pub allowed_signers: Option<PathBuf>,
+    /// Keys that no longer count: one public key or SHA256: fingerprint a line, or OpenSSH's binary list (KRL);
+    /// `revoked_keys` beside the allowed signers always counts.
+    #[arg(long, value_name = "FILE")]
+    pub revoked: Vec<PathBuf>,
 }
 
 /// What a process brings to a run.
@@ -63,10 +69,23 @@ pub struct Open {
     signer: Box<dyn Signer>,
     actor: Actor,
     witnesses: Witnesses,
+    standing: Standing,
+    /// Judges deadlines: never earlier than what the log says already.
+    deadlines: Rc<Ratchet>,
     _locks: Vec<Lock>,
 }
 
 impl Open {
+    /// Whoever runs this process, and the key they signed with.
+    pub fn runner(&self) -> (String, String) {
+        (self.actor.name.clone(), self.signer.fingerprint())
+    }
+
+    /// Whether this process has opened the run, and not gone on with it.
+    pub fn is_new(&self) -> bool {
+        self.past.is_empty()
+    }
+
     pub fn facts(&self) -> Vec<Event> {
         self.past.iter().filter_map(Entry::event).collect()
     }
@@ -77,7 +96,7 @@ impl Launch<'_> {
         Ok(Archive::new(self.cx.state_dir()?))
     }
 
-    fn users_as_planned(&self) -> String {
+    pub(super) fn users_as_planned(&self) -> String {
         let split = self.plan.routes.values().map(|r| format!("{} at {}", r.before, r.line)).collect::<Vec<_>>();
         format!("{}, read when the plan was made. Nothing was changed.", split.join("; "))
     }
@@ -128,9 +147,9 @@ impl Launch<'_> {
         // In the lab nothing is at stake, so a key of the lab's own will do.
         let signer: Box<dyn Signer> = match lab && flag.is_none() {
             true => Box::new(file::create_lab_key(&archive.root().join("lab")).map_err(|e| trust::refusal(&e))?),
-            false => trust::signer(self.cx, flag, self.plan.owners.first().map(String::as_str))?,
+            false => trust::signer(self.cx, flag, self.plan.owners.iter().map(String::as_str))?,
         };
-        let trusted = trust::approvers(self.cx, self.args.allowed_signers.as_ref())?;
+        let trusted = self.approvers()?.signers();
         let known = PublicKey::from_line(&signer.public())
             .ok()
             .and_then(|key| trusted.principals(&key).first().map(|name| name.to_string()));
@@ -157,13 +176,19 @@ impl Launch<'_> {
     pub fn create(&self) -> Result<Open, Refusal> {
         let archive = self.archive()?;
         let (signer, actor) = self.key(&archive)?;
+        self.permitted(signer.as_ref())?;
+        let standing = self.standing()?;
+        if let Some(policy) = self.policy_as_planned(&archive)? {
+            policy.remember()?;
+        }
         let (id, folder) = archive.reserve(self.cx.clock.now()).map_err(|e| self.unwritable(e, archive.root()))?;
         let witnesses = Witnesses::new(self.cx, &archive);
         let opened = self.locks(&archive, &id, &actor).and_then(|locks| {
             std::fs::write(folder.join("plan.json"), self.plan.canonical() + "\n")
                 .map_err(|e| self.unwritable(e, &folder))?;
             let store: Box<dyn Store> = Box::new(DirStore::create(&folder).map_err(|e| self.unwritable(e, &folder))?);
-            let bound = witnesses.bound().map_err(|e| self.unwritable(e, archive.root()))?;
+            let mut bound = standing.bound();
+            bound.extend(witnesses.bound().map_err(|e| self.unwritable(e, archive.root()))?);
             let opening = Opening { run: id.clone(), plan: &self.plan, who: self.who(&actor), bound };
             let journal = Journal::create(store, opening, signer.as_ref(), self.cx.clock.clone());
             let mut journal = journal.map_err(|e| self.open_failed(e, &folder))?;
@@ -176,16 +201,23 @@ impl Launch<'_> {
             let _ = std::fs::remove_dir_all(&folder);
         })?;
         trust_own_key(&archive, &actor, signer.as_ref());
-        Ok(Open { id, folder, journal, past: Vec::new(), signer, actor, witnesses, _locks: locks })
+        let deadlines = Rc::new(Ratchet::new(self.cx.clock.clone(), self.cx.clock.now()));
+        Ok(Open { id, folder, journal, past: Vec::new(), signer, actor, standing, deadlines, witnesses, _locks: locks })
     }
 
     /// Goes on with a run whose process has gone. The tail a crash tore off is cut; everything sealed counts.
     pub fn resume(&self, id: &str, folder: &Path) -> Result<Open, Refusal> {
         let archive = self.archive()?;
         let (signer, actor) = self.key(&archive)?;
+        if self.policy.is_some() {
+            self.permitted(signer.as_ref())?;
+            self.policy_as_planned(&archive)?;
+        }
+        let standing = self.standing()?;
         let locks = self.locks(&archive, id, &actor)?;
         let store: Box<dyn Store> = Box::new(DirStore::open(folder).map_err(|e| self.unwritable(e, folder))?);
-        let resumed = Journal::resume(store, &self.who(&actor), signer.as_ref(), self.cx.clock.clone());
+        let (who, clock) = (self.who(&actor), self.cx.clock.clone());
+        let resumed = Journal::resume_under(store, &who, standing.bound(), signer.as_ref(), clock);
         let (mut journal, mut past) = resumed.map_err(|e| self.open_failed(e, folder))?;
         let witnesses = Witnesses::new(self.cx, &archive);
         witnesses.enter(What::Resumed, &mut journal, false).map_err(|e| self.unwritable(e, folder))?;
@@ -197,7 +229,10 @@ impl Launch<'_> {
         }
         trust_own_key(&archive, &actor, signer.as_ref());
         let (id, folder) = (id.to_string(), folder.to_path_buf());
-        Ok(Open { id, folder, journal, past, signer, actor, witnesses, _locks: locks })
+        let newest = past.iter().filter_map(|entry| entry.ts.parse().ok()).max();
+        let now = self.cx.clock.now();
+        let deadlines = Rc::new(Ratchet::new(self.cx.clock.clone(), newest.unwrap_or(now).max(now)));
+        Ok(Open { id, folder, journal, past, signer, actor, standing, deadlines, witnesses, _locks: locks })
     }
 
     /// Drives an open run until it rests, closes its journal, and says the last word.
@@ -223,7 +258,7 @@ impl Launch<'_> {
         let operator = self.operator(&open, &eyes)?;
         let keep = |route: &str, way: &NativeWayBack| undo::keep(&open.folder, route, way);
         let nonce = people::request::nonce;
-        let request = |at, expires| {
+        let request = |at, expires, measured: &[String]| {
             let nonce = nonce().unwrap_or_else(|e| panic!("the system gives no random bytes: {e}"));
             let binding = people::request::Binding {
                 run: &open.id,
@@ -231,6 +266,7 @@ impl Launch<'_> {
                 trigger: self.cx.trigger(),
                 nonce: &nonce,
                 expires,
+                measured,
             };
             people::request::build(&self.plan, at, &binding)
         };
@@ -244,6 +280,8 @@ impl Launch<'_> {
             watch: &watch,
             keep: &keep,
             request: &request,
+            deadlines: open.deadlines.as_ref(),
+            standing: &open.standing,
             automatic_used,
         };
         let facts: Vec<Event> = open.past.iter().chain(&begun.entries).filter_map(Entry::event).collect();
@@ -351,11 +389,16 @@ impl Launch<'_> {
         let about = format!("{} {} run {}", plan.service, plan.environment, open.id);
         let pager = Pager::new(&plan.policy.page, world.secrets.clone(), world.web.clone(), about)
             .map_err(|e| Refusal::new(Kind::Invalid, "BG0109", "policy.page cannot be used").cause(e))?;
-        let signers = trust::approvers(self.cx, self.args.allowed_signers.as_ref())?;
+        let signers = self.approvers()?.signers().demanding(self.demands());
         let named = self.args.approvals.as_ref().map(|folder| self.cx.cwd.join(folder));
         let folder = named.unwrap_or_else(|| open.folder.join("approvals"));
-        let inbox = Inbox::new(folder, people::trusting(signers), open.actor.name.clone());
-        let clock = self.cx.clock.clone();
+        let mut barred = requests::barred(&open.past);
+        barred.extend(requests::runner(open, self.cx.trigger()));
+        let archive = self.archive()?;
+        let known = Rc::new(move || requests::known(&archive));
+        let inbox =
+            Inbox::new(folder, people::trusting(signers), barred).knowing(known).also(open.folder.join("approvals"));
+        let clock = open.deadlines.clone();
         let actor = open.actor.clone();
         Ok(match &eyes.keyboard {
             Some(keyboard) => Box::new(Terminal {

@@ -2,6 +2,9 @@
 //!
 //! One file a command: an `Args` struct and a `run` function, and one line each in [`Verb`] and [`Verb::run`].
 
+mod accepted;
+mod answer;
+mod approve;
 pub mod audit;
 pub mod check;
 mod context;
@@ -16,11 +19,15 @@ mod plan;
 mod policy;
 mod prepare;
 mod ready;
+mod reject;
+mod requests;
 mod resume;
 mod rollback;
+mod rules;
 mod runs;
 mod schema;
 mod show;
+mod standing;
 mod status;
 mod style;
 pub mod trust;
@@ -117,6 +124,8 @@ enum Verb {
     Cutover(cutover::Args),
     Resume(resume::Args),
     Rollback(rollback::Args),
+    Approve(approve::Args),
+    Reject(reject::Args),
     Status(status::Args),
     Show(show::Args),
     Runs(runs::Args),
@@ -146,6 +155,8 @@ impl Verb {
             Verb::Cutover(args) => cutover::run(args, cx),
             Verb::Resume(args) => resume::run(args, cx),
             Verb::Rollback(args) => rollback::run(args, cx),
+            Verb::Approve(args) => approve::run(args, cx),
+            Verb::Reject(args) => reject::run(args, cx),
             Verb::Explain(args) => explain::run(args, cx),
             Verb::Version(args) => version::run(args, cx),
         }
@@ -173,6 +184,9 @@ const WORDS: &[(&str, &str)] = &[
     ("run", "cutover"),
     ("continue", "resume"),
     ("abort", "rollback"),
+    ("deny", "reject"),
+    ("refuse", "reject"),
+    ("grant", "approve"),
     ("undo", "rollback"),
     ("revert", "rollback"),
     ("validate", "check"),

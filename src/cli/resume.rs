@@ -16,9 +16,9 @@ pub struct Args {
     /// The run, or the end of its name; the newest otherwise.
     pub run: Option<String>,
     #[command(flatten)]
-    pub policy: PolicyArgs,
-    #[command(flatten)]
     pub launch: launch::SigningArgs,
+    #[command(flatten)]
+    pub policy: PolicyArgs,
     #[command(flatten)]
     pub lab: LabArgs,
 }

@@ -2,6 +2,7 @@
 //!
 //! No record, no effect: whoever wants to change the world appends first, and stops when that fails.
 
+mod approval;
 mod archive;
 mod countersign;
 mod encode;

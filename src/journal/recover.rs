@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::fault::{Fault, What};
 use super::line::Line;
@@ -87,8 +87,19 @@ impl Journal {
     ///
     /// The log was changed, is closed, is being written by another process, or the owner's key does not sign.
     pub fn resume(
+        store: Box<dyn Store>,
+        who: &Who,
+        owner: &dyn Signer,
+        clock: Rc<dyn Clock>,
+    ) -> Result<(Journal, Vec<Entry>), OpenError> {
+        Journal::resume_under(store, who, Map::new(), owner, clock)
+    }
+
+    /// The same, with what else the resumer's statement binds: the rules as they are now.
+    pub fn resume_under(
         mut store: Box<dyn Store>,
         who: &Who,
+        bound: Map<String, Value>,
         owner: &dyn Signer,
         clock: Rc<dyn Clock>,
     ) -> Result<(Journal, Vec<Entry>), OpenError> {
@@ -106,6 +117,7 @@ impl Journal {
         let mut statement = statement("bgctl/resuming/v1", &head.run, &head.service, &head.environment);
         statement.insert("log_lines".into(), json!(sealed.lines));
         statement.insert("log_sha256".into(), json!(hex(&sealed.hash.clone().finalize())));
+        statement.extend(bound);
         let tail = &bytes[offset(&scan)..];
         let now = stamp(clock.now()).replace([':', '.'], "-");
         // Only after the owner has signed: a refused key leaves the log as it was found.

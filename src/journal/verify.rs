@@ -113,7 +113,6 @@ pub fn verify(input: &mut dyn BufRead, trust: &Trust, seals: Seals) -> std::io::
                 }
                 held.push(read);
                 if seal {
-                    rules.runners.extend(scan.owners.iter().map(|o| o.owner.clone()));
                     let head = scan.head().unwrap_or_else(|| panic!("BUG: a seal before the opening"));
                     held.drain(..).for_each(|line| rules.take(&line, head));
                 }
@@ -183,7 +182,8 @@ fn believe(signature: &OwnerSignature, trust: &Trust) -> Result<Owner, TrustErro
         }
         OwnerKey::Shared(id) if signature.checked => {
             let (principal, fingerprint) = (signature.owner.clone(), id.clone());
-            Ok(Owner { signed: Signed { principal, fingerprint, kind: "shared key".into() }, assurance })
+            let signed = Signed { principal, fingerprint, kind: "shared key".into(), touch: None, authority: None };
+            Ok(Owner { signed, assurance })
         }
         OwnerKey::Shared(id) => Err(TrustError::Unknown { fingerprint: id.clone() }),
     }

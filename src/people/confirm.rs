@@ -33,6 +33,23 @@ pub async fn environment(keyboard: &Rc<Keyboard>, board: &Board, clock: &dyn Clo
     settle(question, keyboard, board, clock).await
 }
 
+/// Has one word typed. `Given(false)`: Ctrl-C, or wrong three times.
+pub async fn word(keyboard: &Rc<Keyboard>, board: &Board, clock: &dyn Clock, ask: &str, word: &str) -> Answer<bool> {
+    let judge = |typed: &str| match typed {
+        typed if typed == word => Judged::Answer(true),
+        typed => Judged::Wrong(format!("`{typed}` is not `{word}`")),
+    };
+    let question = Question {
+        card: &|_| vec!["(Ctrl-C leaves everything as it is.)".to_string()],
+        ask: ask.into(),
+        judge: &judge,
+        keys: &|_| None,
+        until: until(clock),
+        tries: Some(3),
+    };
+    settle(question, keyboard, board, clock).await
+}
+
 /// Asks before a rollback; Enter alone asks again. `Given(false)` also for Ctrl-C.
 pub async fn rollback(keyboard: &Rc<Keyboard>, board: &Board, clock: &dyn Clock) -> Answer<bool> {
     let judge = |typed: &str| match typed {

@@ -17,7 +17,7 @@ use super::prompt::{Asked, Judged, Question};
 use super::tty::Keyboard;
 use super::{AfterInterrupt, Answer, Approve, Decision, People};
 use crate::clock::Clock;
-use crate::plan::AtExpiry;
+use crate::plan::{AtExpiry, EvidenceLevel};
 use crate::run::{Actor, Evidence, Grant};
 
 /// How long a question that is nobody's duty stays open.
@@ -36,8 +36,16 @@ pub struct Terminal {
 
 impl Terminal {
     fn may_approve(&self, ask: &Approve<'_>) -> bool {
-        let me = &self.actor.name;
-        ask.rule.own_run && ask.rule.members.contains(me) && !ask.by.contains(me)
+        // What is typed here is the runner's word and nobody's signature.
+        let typed = ask.rule.own_run && ask.rule.evidence == EvidenceLevel::Prompt;
+        let me = ask.team.person(&self.actor.name).filter(|me| typed && ask.team.is_human(me));
+        me.is_some_and(|me| ask.rule.members.iter().any(|member| member == me) && !self.gave(ask))
+    }
+
+    fn gave(&self, ask: &Approve<'_>) -> bool {
+        let me = ask.team.person(&self.actor.name);
+        let mine = |name: &str| name == self.actor.name || me.is_some() && ask.team.person(name) == me;
+        ask.by().into_iter().any(mine) || ask.void.iter().any(|name| mine(name))
     }
 
     /// Comes back when a signed answer lies in the inbox.
@@ -68,11 +76,13 @@ impl Terminal {
             lines.push(format!("  evidence   {}", ask.evidence.join(" · ")));
         }
         lines.push("  way back   armed: one call a route, r at any time".into());
-        let who = ask.rule.members.iter().filter(|m| !ask.by.contains(m)).cloned().collect::<Vec<_>>().join(", ");
-        let given = if ask.by.is_empty() { String::new() } else { format!("; given: {}", ask.by.join(", ")) };
+        let given: Vec<Option<&str>> = ask.by().into_iter().map(|name| ask.team.person(name)).collect();
+        let open = ask.rule.members.iter().filter(|member| !given.contains(&Some(member.as_str())));
+        let who = open.cloned().collect::<Vec<_>>().join(", ");
+        let given = if ask.grants.is_empty() { String::new() } else { format!("; given: {}", ask.by().join(", ")) };
         let own = if self.may_approve(ask) {
             ""
-        } else if ask.by.contains(&self.actor.name) {
+        } else if self.gave(ask) {
             "; you have approved"
         } else {
             "; you cannot approve it"
@@ -178,7 +188,7 @@ impl Terminal {
 #[async_trait(?Send)]
 impl People for Terminal {
     async fn approve(&self, ask: &Approve<'_>) -> Answer<Decision> {
-        if ask.by.is_empty() {
+        if ask.grants.is_empty() {
             match self.inbox.publish(ask) {
                 Ok(file) => {
                     self.board.say(&format!("  {} can be approved from anywhere, by signing its request:", ask.id));
@@ -197,6 +207,10 @@ impl People for Terminal {
             decision = self.signed(ask) => Answer::Given(decision),
             () = self.show_card(ask) => Answer::NobodyThere,
         }
+    }
+
+    async fn recheck(&self, ask: &Approve<'_>) -> Option<Decision> {
+        self.inbox.recheck(ask, self.clock.now())
     }
 
     async fn happened(&self, line: &str) -> Answer<(bool, Evidence)> {

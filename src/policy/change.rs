@@ -12,8 +12,8 @@ use serde::Deserialize;
 use super::types::{PersonKind, Policy};
 use crate::sign::{AllowedSigners, namespace};
 
-/// How the signatures of a policy are named, beside it: `policy.yaml.sig`, `policy.yaml.alice.sig`.
-pub const SIGNATURES: (&str, &str) = ("policy.yaml.", "sig");
+/// How the names of a policy's signatures end, beside it: `policy.yaml.sig`, `policy.yaml.alice.sig`.
+pub const SIGNATURES: &str = "sig";
 
 /// Who has to sign another policy.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]

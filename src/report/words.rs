@@ -48,6 +48,9 @@ fn event_sentence(event: &Event) -> Sentence {
         Event::Refused { why } => say(Mark::Failed, "preflight", why.clone()),
         Event::ApprovalRequested { id, request, expires, .. } => say(Mark::Working, id, wanted(request, *expires)),
         Event::ApprovalGranted { id, grant, .. } => say(Mark::Done, id, format!("approved by {}", granted(grant))),
+        Event::ApprovalWithdrawn { id, principal, why, .. } => {
+            say(Mark::Warning, id, format!("{principal}'s approval counts no more: {why}"))
+        }
         Event::ApprovalDenied { id, grant, .. } => say(Mark::Failed, id, format!("refused by {}", granted(grant))),
         Event::ApprovalExpired { id, why, .. } => say(Mark::Failed, id, format!("no approval: {why}")),
         Event::StepIntent { id, attempt: 1, line, .. } => detail(Mark::Working, id, line.clone()),

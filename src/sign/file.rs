@@ -6,11 +6,11 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use ssh_key::private::{Ed25519Keypair, KeypairData};
-use ssh_key::{HashAlg, LineEnding, PrivateKey};
+use ssh_key::{Algorithm, HashAlg, LineEnding, PrivateKey};
 use zeroize::Zeroizing;
 
 use super::session::SessionKey;
-use super::{Assurance, PublicKey, SigError, SignError, Signer};
+use super::{Assurance, PublicKey, SigError, SignError, Signer, security_key};
 use crate::secret::Secret;
 
 /// Asks for the passphrase of the named key. `None`: nobody is there.
@@ -27,6 +27,8 @@ pub struct FileKey {
 enum Inside {
     Ed25519(Box<SessionKey>),
     P256(Box<PrivateKey>),
+    /// The file is a handle; the key itself never leaves its device.
+    SecurityKey(PathBuf),
 }
 
 impl FileKey {
@@ -42,6 +44,10 @@ impl FileKey {
         let text = Zeroizing::new(fs::read_to_string(path).map_err(unreadable)?);
         let mut key = PrivateKey::from_openssh(&*text).map_err(|e| unusable(e.to_string()))?;
         if key.is_encrypted() {
+            if matches!(key.algorithm(), Algorithm::SkEd25519 | Algorithm::SkEcdsaSha2NistP256) {
+                // The program that signs with it would ask for the passphrase again, and at a terminal only.
+                return Err(unusable("it is the handle of a security key with a passphrase: `ssh-add` it".into()));
+            }
             let passphrase = ask(&name).ok_or_else(|| SignError::Locked { path: name.clone() })?;
             key = key.decrypt(passphrase.expose()).map_err(|_| SignError::WrongPassphrase { path: name.clone() })?;
         }
@@ -50,9 +56,11 @@ impl FileKey {
         let inside = match key.key_data() {
             KeypairData::Ed25519(pair) => Inside::Ed25519(Box::new(SessionKey::from_seed(pair.private.to_bytes()))),
             KeypairData::Ecdsa(_) => Inside::P256(Box::new(key)),
-            _ => return Err(unusable("a security key signs through ssh-agent: `ssh-add` it".into())),
+            KeypairData::SkEd25519(_) | KeypairData::SkEcdsaSha2NistP256(_) => Inside::SecurityKey(path.to_path_buf()),
+            _ => return Err(unusable("keys of its kind are not accepted".into())),
         };
-        Ok(FileKey { path: name, inside, public, assurance: Assurance::File })
+        let assurance = if public.is_security_key() { Assurance::SecurityKey } else { Assurance::File };
+        Ok(FileKey { path: name, inside, public, assurance })
     }
 
     pub fn public_key(&self) -> &PublicKey {
@@ -84,6 +92,10 @@ impl Signer for FileKey {
                 let unusable = |e: ssh_key::Error| SignError::Unusable { path: self.path.clone(), why: e.to_string() };
                 let signature = key.sign(namespace, HashAlg::Sha512, message).map_err(unusable)?;
                 signature.to_pem(LineEnding::LF).map_err(unusable)
+            }
+            Inside::SecurityKey(path) => {
+                let (program, patience) = (security_key::PROGRAM, security_key::PATIENCE);
+                security_key::sign(program, path, &self.public, namespace, message, patience)
             }
         }
     }
@@ -140,6 +152,13 @@ pub fn create_lab_key(dir: &Path) -> Result<FileKey, SignError> {
     }
     let key = FileKey::read(&path, &|_| None)?;
     Ok(FileKey { assurance: Assurance::Lab, ..key })
+}
+
+/// The certificate beside a key: `id_ed25519-cert.pub` for `id_ed25519`, where OpenSSH looks for it too.
+pub fn certificate_path(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_os_string();
+    name.push("-cert.pub");
+    PathBuf::from(name)
 }
 
 pub(super) fn public_path(path: &Path) -> PathBuf {

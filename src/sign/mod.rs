@@ -5,18 +5,30 @@
 //! signature's own format. Nothing here decides what a signature permits, and nothing here reads the environment.
 
 pub mod agent;
+pub mod certificate;
+pub mod certified;
 pub mod choice;
+mod entry;
 pub mod file;
+pub mod files;
 pub mod hmac;
+pub mod lint;
+mod pattern;
 pub mod public;
+pub mod revoked;
+mod search;
+mod security_key;
 pub mod session;
 pub mod sshsig;
 pub mod trust;
 mod wire;
 
-pub use public::PublicKey;
-pub use sshsig::SigError;
-pub use trust::{AllowedSigners, Signed, TrustError};
+pub use certificate::Certificate;
+pub use files::TrustFiles;
+pub use public::{PublicKey, Touch};
+pub use revoked::Revoked;
+pub use sshsig::{SigError, Signature};
+pub use trust::{AllowedSigners, Demands, Signed, TrustError};
 
 /// What a signature is for. It stands inside the signed bytes, so one made for a purpose is worth nothing for another.
 pub mod namespace {
@@ -60,6 +72,8 @@ pub trait Signer {
 pub enum Assurance {
     SshAgent,
     File,
+    /// A device that cannot be copied, and is touched for each signature.
+    SecurityKey,
     /// Made by the lab for itself: proves nothing about a person.
     Lab,
     /// Whoever can verify could have written it.
@@ -71,6 +85,7 @@ impl Assurance {
         match self {
             Assurance::SshAgent => "ssh-agent",
             Assurance::File => "file",
+            Assurance::SecurityKey => "security-key",
             Assurance::Lab => "lab",
             Assurance::SharedKey => "shared-key",
         }
@@ -96,6 +111,8 @@ pub enum SignError {
         "the ssh-agent refused to sign with {fingerprint}: the key may need a confirmation or a touch, or its time is over"
     )]
     Refused { fingerprint: String },
+    #[error("the security key of `{path}` did not sign: {why}")]
+    SecurityKey { path: String, why: String },
     #[error("`{path}` exists already; bgctl never overwrites a key")]
     Exists { path: String },
 }

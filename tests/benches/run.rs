@@ -98,7 +98,9 @@ fn signed(folder: &Path, plan: &Plan) -> (Duration, u64) {
         control: &sim,
         watch: &SimWatch(sim.clone()),
         keep: &|_, _| Ok(()),
-        request: &|_, _| String::new(),
+        request: &|_, _, _| String::new(),
+        deadlines: world.clock.as_ref(),
+        standing: &sim,
         automatic_used: 0,
     };
     let start = Instant::now();

@@ -2,6 +2,7 @@
 //! and looked at from outside. The lab stands in this process, so it goes on when a bgctl is killed, as a provider would.
 
 mod anchors;
+mod approvals;
 #[path = "../common/mod.rs"]
 mod common;
 mod contract;

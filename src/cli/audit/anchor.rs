@@ -34,7 +34,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
         );
     }
     let log = locate(cx, args.run.as_deref())?;
-    let trust = Believed::read(cx, &[])?.trust(cx)?;
+    let trust = Believed::read(cx, &[], &[])?.trust(cx)?;
     let file = File::open(&log).map_err(|error| unreadable(&log, &error))?;
     let report = journal::verify(&mut BufReader::new(file), &trust, Seals::Last).map_err(|e| unreadable(&log, &e))?;
     if let Verdict::Broken(fault) = &report.verdict {

@@ -18,6 +18,9 @@ pub struct Args {
     /// Believe these files only (OpenSSH's allowed_signers format).
     #[arg(long, value_name = "FILE")]
     allowed_signers: Vec<std::path::PathBuf>,
+    /// Believe none of these keys, nor what was signed with them (a list of keys or fingerprints, or a KRL).
+    #[arg(long, value_name = "FILE")]
+    revoked: Vec<std::path::PathBuf>,
     #[command(flatten)]
     anchor: AnchorArgs,
 }
@@ -35,7 +38,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
                 .cause(error.to_string()));
         }
     };
-    let believed = Believed::read(cx, &args.allowed_signers)?;
+    let believed = Believed::read(cx, &args.allowed_signers, &args.revoked)?;
     let reading = ledger::read(&bytes, &believed.trust(cx)?);
     let mut against = Against::default();
     let seen = seen(cx, args, &place, &mut against)?;
@@ -128,7 +131,7 @@ fn show(cx: &Context, place: &str, reading: &Reading, found: &Findings, worst: O
     let sentence = match worst {
         None if reading.lines.is_empty() => "No run was opened here since there is a ledger.",
         None => "Every run that was opened here is here, and its log is the one that was written.",
-        Some(Standing::Broken) => "The ledger itself was changed; what follows the line named was not judged.",
+        Some(Standing::Broken) => "A line of the ledger does not hold, or is signed by nobody who is believed here.",
         Some(Standing::Truncated) => "Something that was written here is gone.",
         Some(Standing::Forked) => "Something else stands where a log or a line of the ledger was.",
     };

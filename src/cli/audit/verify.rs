@@ -24,6 +24,10 @@ pub struct Args {
     /// Believe these files only (OpenSSH's allowed_signers format).
     #[arg(long, value_name = "FILE")]
     allowed_signers: Vec<PathBuf>,
+    /// Keys that no longer count: one public key or SHA256: fingerprint a line, or OpenSSH's binary list (KRL);
+    /// `revoked_keys` beside the allowed signers always counts.
+    #[arg(long, value_name = "FILE")]
+    revoked: Vec<PathBuf>,
     /// Check the last seal of each session only: it covers all before it.
     #[arg(long)]
     last_seal_only: bool,
@@ -33,7 +37,7 @@ pub struct Args {
 
 pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     let log = locate(cx, args.run.as_deref())?;
-    let believed = Believed::read(cx, &args.allowed_signers)?;
+    let believed = Believed::read(cx, &args.allowed_signers, &args.revoked)?;
     let trust = believed.trust(cx)?;
     let seals = if args.last_seal_only { Seals::Last } else { Seals::All };
     let file = File::open(&log).map_err(|error| unreadable(&log, &error))?;
@@ -94,7 +98,7 @@ fn show_verdict(cx: &Context, report: &Report, believed: &Believed, against: &Ag
         if report.owners[..n].iter().any(|before| before.signed == owner.signed) {
             continue;
         }
-        let place = believed.place(&owner.signed.fingerprint).unwrap_or("the shared key given");
+        let place = believed.place(owner.signed.listed()).unwrap_or("the shared key given");
         line(Mark::Done, "written by", &format!("{}   in {place}", owner.signed));
         match owner.assurance.as_str() {
             "shared-key" => line(Mark::Warning, "assurance", "anyone holding the shared key could have written this"),

@@ -50,6 +50,10 @@ pub fn check(reading: &Reading, archive: &Archive, seen: &[(String, Tip)]) -> Fi
             format!("line {line} of the ledger, at byte {offset}, does not hold: {why}"),
         );
     }
+    let mut said = BTreeSet::new();
+    for (line, why) in reading.untrusted.iter().filter(|(_, why)| said.insert(why)) {
+        add(Standing::Broken, Some(*line), format!("line {line} of the ledger is signed, and not believed: {why}"));
+    }
     order(reading, &mut add);
     let mut runs: Vec<&str> = reading.lines.iter().map(|line| line.run()).collect();
     runs.sort_unstable();

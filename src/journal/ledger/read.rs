@@ -44,6 +44,8 @@ pub struct Reading {
     pub lines: Vec<Line>,
     /// The first line that does not hold, from 0, where it begins, and why. What follows was not judged.
     pub fault: Option<(u64, u64, String)>,
+    /// Owners whose signature holds, and whom nobody here believes: each line, and why.
+    pub untrusted: Vec<(u64, String)>,
     /// What could not be checked.
     pub unchecked: Vec<String>,
 }
@@ -63,7 +65,7 @@ pub fn read(bytes: &[u8], trust: &Trust) -> Reading {
     let (mut offset, mut prev) = (0, NOTHING.to_string());
     for (n, bytes) in bytes.split_inclusive(|b| *b == b'\n').enumerate() {
         let n = n as u64;
-        match line(bytes, n, &prev, trust, &mut reading.unchecked) {
+        match line(bytes, n, &prev, trust, &mut reading) {
             Ok(line) => {
                 prev.clone_from(&line.sha256);
                 reading.lines.push(line);
@@ -78,7 +80,7 @@ pub fn read(bytes: &[u8], trust: &Trust) -> Reading {
     reading
 }
 
-fn line(bytes: &[u8], n: u64, prev: &str, trust: &Trust, unchecked: &mut Vec<String>) -> Result<Line, String> {
+fn line(bytes: &[u8], n: u64, prev: &str, trust: &Trust, reading: &mut Reading) -> Result<Line, String> {
     let body = bytes.strip_suffix(b"\n").ok_or("it has no line end: a crash, or a cut, left a part of a line")?;
     if bytes.len() > LONGEST {
         return Err(format!("it has {} bytes; {LONGEST} are allowed", bytes.len()));
@@ -102,8 +104,8 @@ fn line(bytes: &[u8], n: u64, prev: &str, trust: &Trust, unchecked: &mut Vec<Str
         return Err("it follows another line than the one before it: that one was changed, or lines are gone".into());
     }
     let (owner, key, bound) = match members.contains_key("statement") {
-        true => by_session(&members, note, &entry, trust, unchecked)?,
-        false => by_owner(&members, note, &entry, trust, unchecked)?,
+        true => by_session(&members, note, &entry, trust, reading)?,
+        false => by_owner(&members, note, &entry, trust, reading)?,
     };
     Ok(Line { entry, owner, key, bound, sha256: digest(bytes) })
 }
@@ -115,7 +117,7 @@ fn by_session(
     note: &str,
     entry: &Entry,
     trust: &Trust,
-    unchecked: &mut Vec<String>,
+    reading: &mut Reading,
 ) -> Result<Answers, String> {
     let text = word(members, "statement")?;
     let Ok(Value::Object(said)) = json::parse(text) else {
@@ -141,7 +143,7 @@ fn by_session(
     let (owner, key) = (word(&said, "owner")?, word(&said, "owner_key")?);
     let signed = Signed { owner, key, space: namespace::OPEN, text };
     let (sig, mac) = (members.get("statement_sig"), members.get("statement_mac"));
-    let key = signed.check(sig, mac, entry, trust, unchecked)?;
+    let key = signed.check(sig, mac, entry, trust, reading)?;
     let bound = said.get("ledger_sha256").and_then(Value::as_str).map(String::from);
     Ok((owner.into(), key, bound))
 }
@@ -151,14 +153,14 @@ fn by_owner(
     note: &str,
     entry: &Entry,
     trust: &Trust,
-    unchecked: &mut Vec<String>,
+    reading: &mut Reading,
 ) -> Result<Answers, String> {
     if entry.what != What::Signed {
         return Err(format!("`{}` is signed by a session, not by an owner", entry.what.name()));
     }
     let (owner, key) = (word(members, "owner")?, word(members, "owner_key")?);
     let signed = Signed { owner, key, space: namespace::LEDGER, text: note };
-    let key = signed.check(members.get("sig"), members.get("mac"), entry, trust, unchecked)?;
+    let key = signed.check(members.get("sig"), members.get("mac"), entry, trust, reading)?;
     Ok((owner.into(), key, None))
 }
 
@@ -178,22 +180,25 @@ impl Signed<'_> {
         mac: Option<&Value>,
         entry: &Entry,
         trust: &Trust,
-        unchecked: &mut Vec<String>,
+        reading: &mut Reading,
     ) -> Result<String, String> {
         let at = instant(&entry.time).ok_or("its time is none")?;
         if let Some(id) = self.key.strip_prefix("hmac-sha256 ") {
             let mac = mac.and_then(Value::as_str).ok_or("its signature is of another kind than its key")?;
             match trust.shared.as_ref().filter(|shared| shared.fingerprint() == id) {
                 Some(shared) => shared.check(self.space, self.text.as_bytes(), mac).map_err(|e| e.to_string())?,
-                None => unchecked.push(format!("line {}: the shared key {id} is not here", entry.line)),
+                None => reading.unchecked.push(format!("line {}: the shared key {id} is not here", entry.line)),
             }
             return Ok(id.into());
         }
         let key = PublicKey::from_line(self.key).map_err(|e| e.to_string())?;
         let sig = sig.and_then(Value::as_str).ok_or("its signature is of another kind than its key")?;
         by(&key, self.space, self.text, sig)?;
-        let signed = trust.signers.check_key(Some(self.owner), self.space, &key, at).map_err(|e| e.to_string())?;
-        Ok(signed.fingerprint)
+        // Whom to believe changes with time, the bytes do not: the reading goes on.
+        if let Err(error) = trust.signers.check_key(Some(self.owner), self.space, &key, at) {
+            reading.untrusted.push((entry.line, error.to_string()));
+        }
+        Ok(key.fingerprint())
     }
 }
 
