@@ -76,9 +76,12 @@ impl Ledger {
         self.cut(&mut file, whole, &time)?;
         let entry = Entry { line: tip.lines, prev: tip.sha256, time, what, head: head.clone() };
         let line = self.line(&entry, by)?;
-        let written = file.write(line.as_bytes()).map_err(|e| self.failed("write", &e))?;
-        if written != line.len() {
-            return Err(JournalError { what: format!("cannot write `{}`: the disk is full", self.path.display()) });
+        let written = file.write(line.as_bytes());
+        if written.as_ref().ok() != Some(&line.len()) {
+            // A part of a line would look like a crash. Where even that cannot be undone, the next append keeps it apart.
+            let _ = file.set_len(whole);
+            let why = written.err().unwrap_or_else(|| io::ErrorKind::StorageFull.into());
+            return Err(self.failed("write", &why));
         }
         file.sync_data().map_err(|e| self.failed("sync", &e))?;
         if new && let Some(folder) = self.path.parent() {
