@@ -96,7 +96,7 @@ impl Anchored {
 
     fn too_few(&self, kept: usize, lost: &[(String, String)]) -> Refusal {
         let headline = format!("{kept} of {} required anchors keep the head of this log", self.required);
-        let refusal = Refusal::new(Kind::Unreachable, "BG0612", headline)
+        let refusal = Refusal::new(Kind::Unreachable, "BG0621", headline)
             .users("not moved: the anchors come before the first step. Nothing was changed.")
             .next("mend what is named above, then the same command again");
         lost.iter().fold(refusal, |refusal, (place, why)| refusal.cause(format!("{place}: {why}")))

@@ -398,7 +398,7 @@ fn case_08_a_tail_cut_exactly_at_a_seal_is_truncated_against_an_anchor() {
         assert!(code == 43 && out.contains("INTERRUPTED. ") && out.contains("none given"), "without an anchor: {out}");
         keep(dir.path(), &cut);
         let (code, out, err) = bgctl(dir.path(), &VERIFY);
-        assert!(code == 44 && out.contains("TRUNCATED. ") && err.contains("BG0613"), "{out}{err}");
+        assert!(code == 44 && out.contains("TRUNCATED. ") && err.contains("BG0622"), "{out}{err}");
         assert!(out.contains(&format!("saw {} records, closed", all.len())), "{out}");
         let (_, out, _) = bgctl(dir.path(), &[&VERIFY[..], &["-o", "json"]].concat());
         let said: Value = serde_json::from_str(&out).unwrap();
@@ -448,7 +448,7 @@ fn an_anchor_that_is_gone_is_said_and_is_no_agreement() {
     let dir = state(&complete());
     let (code, out, err) = bgctl(dir.path(), &VERIFY);
     assert!(code == 69 && out.contains("could not check: it keeps nothing of this"), "{out}{err}");
-    assert!(out.contains("COMPLETE. ") && err.contains("BG0615"), "{out}{err}");
+    assert!(out.contains("COMPLETE. ") && err.contains("BG0624"), "{out}{err}");
     fs::remove_dir(dir.path().join("mnt")).unwrap();
     let (code, out, _) = bgctl(dir.path(), &VERIFY);
     assert!(code == 69 && out.contains("could not check: cannot read"), "{out}");

@@ -381,7 +381,7 @@ fn the_command_signs_an_ended_run_and_the_ledger_has_it() {
     let (code, out, err) = bgctl(state, &["audit", "ledger"]);
     assert!(code == 0 && out.contains("closed"), "{out}{err}");
     let (code, _, err) = bgctl(state, &["audit", "sign"]);
-    assert!(code == 64 && err.contains("BG0610"), "{err}");
+    assert!(code == 64 && err.contains("BG0619"), "{err}");
     let log = fs::read(Archive::new(state).run(RUN).join(LOG)).unwrap();
     let text = bgctl::sign::trust::line(OWNER, &key.public());
     let trust = Trust { signers: bgctl::sign::AllowedSigners::parse(&text).unwrap(), shared: None };

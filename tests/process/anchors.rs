@@ -26,7 +26,7 @@ fn a_cutover_waits_for_its_anchors_and_a_rollback_does_not() {
     desk.write(".bgctl/policy.yaml", POLICY);
 
     // Nothing of it is there: the run ends before it moved anybody, closed and in the ledger.
-    let words = ["BG0612", "0 of 2 required anchors", "file:", "No such file", "git:", "SLACK_ANCHOR_TOKEN"];
+    let words = ["BG0621", "0 of 2 required anchors", "file:", "No such file", "git:", "SLACK_ANCHOR_TOKEN"];
     desk.cutover().end(60).ends(69).says(&words);
     assert_eq!(world.seen(), [0]);
     desk.run(&["audit", "verify"]).ends(0).says(&["COMPLETE", "could not check", "the policy wants 2 of them, and 0"]);

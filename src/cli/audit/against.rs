@@ -59,7 +59,7 @@ impl Against {
     pub fn missed(&self) -> Option<Refusal> {
         let missed: Vec<&Said> = self.said.iter().filter(|said| said.missed).collect();
         let headline = format!("{} of the anchors named could not be asked", missed.len());
-        let refusal = Refusal::new(Kind::Unreachable, "BG0615", headline).next("bgctl explain anchors");
+        let refusal = Refusal::new(Kind::Unreachable, "BG0624", headline).next("bgctl explain anchors");
         let causes = missed.iter().map(|said| format!("{}: {}", said.place, said.text));
         (!missed.is_empty()).then(|| causes.fold(refusal, Refusal::cause))
     }

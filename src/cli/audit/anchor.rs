@@ -61,6 +61,6 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
         return Ok(Exit::Success);
     }
     let headline = format!("{} of {} places did not take the head", lost.len(), places.len());
-    let refusal = Refusal::new(Kind::Unreachable, "BG0612", headline).next("the same command again");
+    let refusal = Refusal::new(Kind::Unreachable, "BG0621", headline).next("the same command again");
     Err(lost.into_iter().fold(refusal, Refusal::cause))
 }

@@ -33,7 +33,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
         Err(error) => {
-            return Err(Refusal::new(Kind::Usage, "BG0611", "the ledger of runs cannot be read")
+            return Err(Refusal::new(Kind::Usage, "BG0620", "the ledger of runs cannot be read")
                 .place(place)
                 .cause(error.to_string()));
         }

@@ -43,9 +43,9 @@ fn refused(error: &OpenError, id: &str, place: &str) -> Refusal {
         OpenError::OtherKey { .. } => refuse(Kind::Denied, "BG0421", "this is not the key that opened the run")
             .next(format!("bgctl audit sign {id} --key KEY    with the key that opened it")),
         OpenError::Over { .. } => {
-            refuse(Kind::Usage, "BG0610", "there is nothing to sign").next(format!("bgctl audit verify {id}"))
+            refuse(Kind::Usage, "BG0619", "there is nothing to sign").next(format!("bgctl audit verify {id}"))
         }
-        OpenError::NotEnded { .. } => refuse(Kind::Usage, "BG0610", "there is nothing to sign yet")
+        OpenError::NotEnded { .. } => refuse(Kind::Usage, "BG0619", "there is nothing to sign yet")
             .next(format!("bgctl resume {id}    go on with it, and close it at its end")),
         OpenError::Broken { .. } => refuse(Kind::Audit, "BG0603", "a log that does not hold is not signed")
             .next(format!("bgctl audit verify {id}    which line, and what is still intact")),

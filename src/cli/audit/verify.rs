@@ -192,9 +192,9 @@ fn judgement(log: &Path, report: &Report, believed: &Believed, against: &Against
     if let Some(worst) = against.worst() {
         let refusal = match worst {
             Standing::Forked | Standing::Broken => {
-                refuse("BG0614", format!("there are two logs of run {}", report.run))
+                refuse("BG0623", format!("there are two logs of run {}", report.run))
             }
-            Standing::Truncated => refuse("BG0613", format!("the end of the log of run {} is gone", report.run)),
+            Standing::Truncated => refuse("BG0622", format!("the end of the log of run {} is gone", report.run)),
         };
         let said = against.said.iter().filter(|said| said.standing.is_some());
         let refusal =
