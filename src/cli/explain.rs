@@ -53,6 +53,11 @@ const PAGES: &[Page] = &[
         about: "where heads of logs are kept, and what that proves",
         text: include_str!("../anchors/anchors.md"),
     },
+    Page {
+        name: "keys",
+        about: "which key signs, whom to believe, certificates, security keys, revoked keys",
+        text: include_str!("../sign/keys.md"),
+    },
     Page { name: "announce", about: "post a message to Slack", text: include_str!("../steps/announce.md") },
     Page { name: "bake", about: "watch users and judge the gates", text: include_str!("../steps/bake.md") },
     Page { name: "command", about: "run a program", text: include_str!("../steps/command.md") },

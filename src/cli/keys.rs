@@ -17,6 +17,9 @@ use crate::sign::{file, lint, trust as signers};
 /// Show which key would sign and why, make one, or check a file of signers.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
+    /// As with `bgctl cutover --key`: a key file, a certificate, or `agent:SHA256:…`.
+    #[arg(long, value_name = "KEY", global = true)]
+    key: Option<String>,
     #[command(subcommand)]
     verb: Option<Verb>,
 }
@@ -46,15 +49,15 @@ enum Verb {
 
 pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     match &args.verb {
-        None | Some(Verb::List) => list(cx),
+        None | Some(Verb::List) => list(cx, args.key.as_deref()),
         Some(Verb::Create { out }) => create(cx, out.as_ref()),
-        Some(Verb::Whoami) => whoami(cx),
+        Some(Verb::Whoami) => whoami(cx, args.key.as_deref()),
         Some(Verb::Lint { files, strict }) => lint(cx, files, *strict),
     }
 }
 
-fn list(cx: &Context) -> Result<Exit, Refusal> {
-    let looks = trust::looks(cx, None, None)?;
+fn list(cx: &Context, key: Option<&str>) -> Result<Exit, Refusal> {
+    let looks = trust::looks(cx, key, None)?;
     let chosen = choice::choose(&looks);
     let mut taken = false;
     let mut rows: Vec<Value> = Vec::new();
@@ -152,8 +155,8 @@ fn create(cx: &Context, out: Option<&PathBuf>) -> Result<Exit, Refusal> {
     Ok(Exit::Success)
 }
 
-fn whoami(cx: &Context) -> Result<Exit, Refusal> {
-    let looks = trust::looks(cx, None, None)?;
+fn whoami(cx: &Context, key: Option<&str>) -> Result<Exit, Refusal> {
+    let looks = trust::looks(cx, key, None)?;
     let chosen = choice::choose(&looks)?;
     let believed = Believed::read(cx, &[], &[])?;
     let key = chosen.public().map_err(|error| trust::refusal(&error))?;

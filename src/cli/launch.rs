@@ -150,6 +150,7 @@ impl Launch<'_> {
             false => trust::signer(self.cx, flag, self.plan.owners.iter().map(String::as_str))?,
         };
         let trusted = self.approvers()?.signers();
+        trust::standing(self.cx, &trusted, signer.as_ref())?;
         let known = PublicKey::from_line(&signer.public())
             .ok()
             .and_then(|key| trusted.principals(&key).first().map(|name| name.to_string()));

@@ -12,7 +12,7 @@ use crate::secret::Secret;
 use crate::sign::choice::{self, Look, Sources};
 use crate::sign::files::{self, Unreadable};
 use crate::sign::hmac::SharedKey;
-use crate::sign::{AllowedSigners, Assurance, PublicKey, SignError, Signer, TrustFiles, namespace};
+use crate::sign::{AllowedSigners, Assurance, PublicKey, SignError, Signer, TrustError, TrustFiles, namespace};
 
 /// Where a team keeps its allowed signers, in the repository.
 pub const TEAM: &str = ".bgctl/allowed_signers";
@@ -160,6 +160,18 @@ pub fn signer<'a>(
     let key = choice::choose(&looks)?.open(&ask).map_err(|error| refusal(&error))?;
     let touched = PublicKey::from_line(&key.public()).is_ok_and(|key| key.is_security_key());
     Ok(if touched { Box::new(Touched { key, err: RefCell::new(cx.stderr()) }) } else { key })
+}
+
+/// A key that those who approve here know as given up opens no run, wherever it was found.
+pub fn standing(cx: &Context, signers: &AllowedSigners, signer: &dyn Signer) -> Result<(), Refusal> {
+    let Ok(key) = PublicKey::from_line(&signer.public()) else { return Ok(()) };
+    match signers.check_key(None, namespace::OPEN, &key, cx.clock.now()) {
+        Err(error @ (TrustError::Revoked { .. } | TrustError::RevocationUnknown { .. })) => {
+            let refusal = Refusal::new(Kind::Denied, "BG0423", "the signing key cannot be used");
+            Err(refusal.cause(error.to_string()).next("bgctl keys create        make a new one"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A security key whose owner is told to touch it: the device only blinks, and perhaps in a pocket.

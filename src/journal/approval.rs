@@ -84,8 +84,8 @@ impl Rules<'_> {
                     request.grants.retain(|given| given.principal != *principal);
                     request.void.push(principal.clone());
                 }
-                let id = &plan.step(*step).id;
-                self.approved.retain(|approved| approved.principal != *principal || approved.step != *id);
+                let id = plan.lane(step.lane).get(step.index).map(|step| step.id.as_str());
+                self.approved.retain(|approved| approved.principal != *principal || Some(approved.step.as_str()) != id);
             }
             Event::StepIntent { step, id, attempt, step_sha256, approvals, .. } => {
                 self.intent(plan, line, *step, id, *attempt, step_sha256, approvals);
@@ -150,7 +150,7 @@ impl Rules<'_> {
         let key = signed.as_ref().map(|signed| signed.fingerprint.clone()).or_else(|| grant.key.clone());
         let mut found = barred(plan, rule, who, key.as_deref(), &self.theirs);
         found.extend(too_weak(plan, rule, grant, signed.as_ref(), &self.theirs.runners));
-        if self.now() > expires + SLACK {
+        if self.now > expires + SLACK {
             found.push(format!("`{who}` approved after the request had expired"));
         }
         if let Some(request) = self.requests.get_mut(sha256) {
@@ -193,7 +193,7 @@ impl Rules<'_> {
         if step.id != id || step.sha256() != sha256 {
             self.breach(line, format!("`{id}` is not the step the plan has there"));
         }
-        let (now, trust) = (self.now(), self.trust);
+        let (now, trust) = (self.now, self.trust);
         let mut found = Vec::new();
         if self.other_policy && at.lane == Lane::Forward {
             found.push(format!("`{id}` was begun under another policy than the plan's"));

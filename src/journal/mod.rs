@@ -40,6 +40,9 @@ use serde_json::Value;
 use crate::run::{Event, Evidence};
 use crate::sign::SignError;
 
+/// The verifier made of standard tools: the second opinion, also for those who have no bgctl.
+pub const SCRIPT: &str = include_str!("verify.sh");
+
 /// A record to be written: its type and its data.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Record {

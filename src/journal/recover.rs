@@ -55,12 +55,10 @@ pub(super) fn scan(bytes: &[u8]) -> Result<(Scan<'static>, Vec<Entry>), Fault> {
     let mut lines = bytes.split_inclusive(|b| *b == b'\n').peekable();
     while let Some(line) = lines.next() {
         match scan.take(line, lines.peek().copied()) {
-            Ok(Line { seq, ts, kind, data, .. }) => {
-                if kind == "seal" {
-                    entries.append(&mut group);
-                } else {
-                    group.push(Entry { seq, ts, kind, data });
-                }
+            Ok(read) if read.kind == "seal" => entries.append(&mut group),
+            Ok(read) => {
+                let Line { seq, ts, kind, data, .. } = read.line();
+                group.push(Entry { seq, ts, kind, data });
             }
             // A crash leaves the beginning of one group, and a group ends with its seal: where a whole seal stands behind
             // the fault, somebody changed the log.

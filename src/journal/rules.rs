@@ -43,9 +43,8 @@ pub struct Rules<'t> {
     statements: Vec<(String, Option<String>)>,
     /// Somebody went on with the run under another policy than its plan's.
     pub(super) other_policy: bool,
-    /// The latest time the log has reached, in microseconds, and the process time at which: a clock that was set back makes
-    /// nothing earlier.
-    time: (i64, u64),
+    /// When the record at hand was written, in seconds since 1970, by the time that cannot be set back.
+    pub(super) now: i64,
     pub breaches: Vec<Breach>,
     pub approved: Vec<Approved>,
     pub steps_run: BTreeSet<(crate::plan::Lane, usize)>,
@@ -65,7 +64,7 @@ impl<'t> Rules<'t> {
             theirs: Theirs::default(),
             statements: Vec::new(),
             other_policy: false,
-            time: (i64::MIN, 0),
+            now: i64::MIN,
             breaches: Vec::new(),
             approved: Vec::new(),
             steps_run: BTreeSet::new(),
@@ -88,8 +87,8 @@ impl<'t> Rules<'t> {
     }
 
     /// Takes in a sealed record.
-    pub fn take(&mut self, line: &Line, head: &Head) {
-        self.pass(line);
+    pub fn take(&mut self, line: &Line, now: i64, head: &Head) {
+        self.now = now;
         match line.kind.as_str() {
             "run.opened" | "run.resumed" => self.opened(line),
             "plan.loaded" => self.load(line, head),
@@ -105,19 +104,6 @@ impl<'t> Rules<'t> {
             }
             _ => {}
         }
-    }
-
-    /// Time goes on at least as fast as the process counted, whatever the wall clock said.
-    fn pass(&mut self, line: &Line) {
-        let begins = matches!(line.kind.as_str(), "run.opened" | "run.resumed");
-        let (then, mono) = self.time;
-        let passed = if begins { 0 } else { i64::try_from(line.mono.saturating_sub(mono)).unwrap_or(i64::MAX) };
-        self.time = (line.time.as_microsecond().max(then.saturating_add(passed)), line.mono);
-    }
-
-    /// Seconds since 1970 by the clock that cannot be set back.
-    pub(super) fn now(&self) -> i64 {
-        self.time.0 / 1_000_000
     }
 
     /// Whose run it is, and under which rules they signed for it.

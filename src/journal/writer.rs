@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use super::line::{LONGEST, LONGEST_PLAN};
+use super::line::{LONGEST, LONGEST_GROUP, LONGEST_PLAN};
 use super::note::{Note, SealState, origin};
 use super::session::Session;
 use super::store::Store;
@@ -215,9 +215,12 @@ impl Journal {
         let mut group = String::new();
         let mut unsigned = None;
         let by_owner = match owner.filter(|_| state.by_owner()) {
-            Some(owner) => {
-                self.seal(&mut group, &reading, state, owner, namespace::CLOSE).map_err(|e| unsigned = Some(e))
+            // A certificate can end before its run does; a close that no verifier takes would be worse than none.
+            Some(owner) => match owner.over(reading.wall) {
+                None => self.seal(&mut group, &reading, state, owner, namespace::CLOSE),
+                Some(error) => Err(error),
             }
+            .map_err(|e| unsigned = Some(e)),
             None => Err(()),
         };
         let state = if by_owner.is_ok() { state } else { SealState::Ended };
@@ -349,6 +352,13 @@ impl Append for Journal {
         let mut entries = Vec::with_capacity(records.len());
         self.mono = reading.mono;
         for record in records {
+            // Readers hold a group until its seal, so they refuse one without end. A jump of the clock is noted at the end of
+            // the group whose times it explains, so that one stays whole.
+            if group.len() > LONGEST_GROUP / 4 && reading.jump.is_none() {
+                self.seal_by_session(&mut group, &reading, SealState::Open)?;
+                self.commit(&group)?;
+                group.clear();
+            }
             entries.push(self.record(&mut group, &reading, record)?);
         }
         if let Some(jump) = reading.jump {

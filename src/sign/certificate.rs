@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use super::public::PublicKey;
 use super::sshsig::SigError;
 use super::wire::{Reader, put};
+use crate::secret::visible;
 
 /// The type of a certificate that speaks for a person or a job, and not for a host.
 const USER: u32 = 1;
@@ -81,7 +82,7 @@ impl Certificate {
         }
         match self.critical.iter().find(|name| *name != VERIFY_REQUIRED) {
             // An option of that kind takes a right away, so who does not know how to keep it must not go on.
-            Some(name) => Err(format!("it has the critical option `{name}`, which bgctl cannot keep")),
+            Some(name) => Err(format!("it has the critical option `{}`, which bgctl cannot keep", visible(name))),
             None => Ok(()),
         }
     }

@@ -44,13 +44,19 @@ pub struct Unreadable {
 impl TrustFiles {
     /// Takes in an allowed-signers file, and the list of revoked keys beside it. Says whether the file is there.
     pub fn add_signers(&mut self, path: &Path, name: impl Into<String>, must: bool) -> Result<bool, Unreadable> {
-        let file = File::signers(path, name.into(), must)?;
+        let name = name.into();
+        // Named as its neighbour was, where that was named by its path.
+        let list = match path.ends_with(&name) {
+            true => Path::new(&name).with_file_name(REVOKED),
+            false => path.with_file_name(REVOKED),
+        };
+        let file = File::signers(path, name, must)?;
         let there = file.sha256.is_some();
         self.files.push(file);
         let beside = path.with_file_name(REVOKED);
         // Two allowed-signers files of one folder share its list.
         if !self.files.iter().any(|file| file.path == beside) {
-            self.add_revoked(&beside, beside.display().to_string(), false)?;
+            self.add_revoked(&beside, list.display().to_string(), false)?;
         }
         Ok(there)
     }

@@ -19,9 +19,12 @@ pub mod revoked;
 mod search;
 mod security_key;
 pub mod session;
+mod signed;
 pub mod sshsig;
 pub mod trust;
 mod wire;
+
+use jiff::Timestamp;
 
 pub use certificate::Certificate;
 pub use files::TrustFiles;
@@ -62,6 +65,13 @@ pub trait Signer {
     fn fingerprint(&self) -> String;
 
     fn assurance(&self) -> Assurance;
+
+    /// Why a signature made at this time would count for nobody: certificates end.
+    fn over(&self, time: Timestamp) -> Option<SignError> {
+        let key = PublicKey::from_line(&self.public()).ok()?;
+        let why = key.certificate()?.outside(time)?;
+        Some(SignError::Over { fingerprint: self.fingerprint(), why })
+    }
 
     /// Signs the bytes for a purpose: an armored SSHSIG, or `hmac-sha256:…` for a shared key.
     fn sign(&self, namespace: &str, message: &[u8]) -> Result<String, SignError>;
@@ -111,6 +121,8 @@ pub enum SignError {
         "the ssh-agent refused to sign with {fingerprint}: the key may need a confirmation or a touch, or its time is over"
     )]
     Refused { fingerprint: String },
+    #[error("the key {fingerprint} signs no more: {why}")]
+    Over { fingerprint: String, why: String },
     #[error("the security key of `{path}` did not sign: {why}")]
     SecurityKey { path: String, why: String },
     #[error("`{path}` exists already; bgctl never overwrites a key")]

@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 use super::certificate::{self, Certificate};
 use super::sshsig::SigError;
 use super::wire::{Reader, put};
+use crate::secret::visible;
 
 const ED25519: &str = "ssh-ed25519";
 const SK_ED25519: &str = "sk-ssh-ed25519@openssh.com";
@@ -64,7 +65,11 @@ impl PublicKey {
         };
         let key = PublicKey::from_blob(&decode(text)?)?;
         if key.kind() != kind {
-            return Err(SigError::Malformed(format!("the line says `{kind}`, the key says `{}`", key.kind())));
+            return Err(SigError::Malformed(format!(
+                "the line says `{}`, the key says `{}`",
+                visible(kind),
+                key.kind()
+            )));
         }
         Ok(key)
     }
@@ -132,7 +137,7 @@ impl PublicKey {
             SK_ED25519 => Inside::SkEd25519 { key: point(string()?)?, application: string()? },
             P256 => Inside::P256(p256_point(string()?, string()?)?),
             SK_P256 => Inside::SkP256 { key: p256_point(string()?, string()?)?, application: string()? },
-            other => return Err(SigError::Unsupported(format!("keys of kind `{other}` are not accepted"))),
+            other => return Err(SigError::Unsupported(format!("keys of kind `{}` are not accepted", visible(other)))),
         };
         if reader.is_empty() { Ok(inside) } else { Err(broken()) }
     }
@@ -144,7 +149,7 @@ impl PublicKey {
         let mut reader = Reader(signature);
         let kind = reader.text().ok_or_else(broken)?;
         if kind != key.kind() {
-            return Err(SigError::Malformed(format!("a `{kind}` signature by a `{}` key", key.kind())));
+            return Err(SigError::Malformed(format!("a `{}` signature by a `{}` key", visible(kind), key.kind())));
         }
         let raw = reader.string().ok_or_else(broken)?;
         let flags = match key.is_security_key() {

@@ -202,7 +202,10 @@ impl Search<'_> {
         };
         match fits[..] {
             [only] => {
-                let why = format!("the only one of {} there that is believed{whose}", counted(held));
+                let why = match held.len() {
+                    1 => format!("its only usable key, and it is believed{whose}"),
+                    n => format!("the only one of {n} usable keys there that is believed{whose}"),
+                };
                 (Found::Key(of_agent(socket, only)), vec![why])
             }
             [] if against.is_empty() => {

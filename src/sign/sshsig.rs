@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256, Sha512};
 
 use super::public::{PublicKey, Touch};
 use super::wire::{Reader, put};
+use crate::secret::visible;
 
 const MAGIC: &[u8] = b"SSHSIG";
 const BEGIN: &str = "-----BEGIN SSH SIGNATURE-----";
@@ -98,12 +99,13 @@ pub fn check(namespace: &str, message: &[u8], text: &str) -> Result<Signature, S
     let parts = parts(&blob)?;
     let key = PublicKey::from_blob(parts.key)?;
     if parts.namespace != namespace {
-        return Err(SigError::WrongNamespace { found: parts.namespace.into(), wanted: namespace.into() });
+        let found = visible(parts.namespace).into_owned();
+        return Err(SigError::WrongNamespace { found, wanted: namespace.into() });
     }
     let signed = match parts.hash {
         "sha512" => preimage(namespace, parts.hash, &Sha512::digest(message)),
         "sha256" => preimage(namespace, parts.hash, &Sha256::digest(message)),
-        other => return Err(SigError::Unsupported(format!("the hash `{other}` is not known"))),
+        other => return Err(SigError::Unsupported(format!("the hash `{}` is not known", visible(other)))),
     };
     let touch = key.verify(&signed, parts.signature)?;
     Ok(Signature { key, touch })

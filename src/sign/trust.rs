@@ -4,7 +4,6 @@
 //! Standing in the file means that a key belongs to a person and may sign for a purpose; it gives nobody a role. Lines are
 //! read in [`super::entry`], certificates in [`super::certificate`]; only here is it said that a signature counts.
 
-use std::fmt;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -16,7 +15,9 @@ use super::certificate::Certificate;
 use super::entry::{Entry, Parsed};
 use super::public::{PublicKey, Touch};
 use super::revoked::Revoked;
-use super::sshsig::{self, SigError, Signature};
+pub use super::signed::{Demands, Signed, TrustError};
+use super::sshsig::{self, Signature};
+use crate::secret::visible;
 
 /// Parsed `allowed_signers` files, and what takes rights away again.
 #[derive(Clone, Debug, Default)]
@@ -28,76 +29,12 @@ pub struct AllowedSigners {
     demands: Demands,
 }
 
-/// What a policy asks of every signature of a person.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Demands {
-    /// Only security keys count.
-    pub security_key: bool,
-    /// A security key has to know its holder, by PIN or fingerprint.
-    pub verified: bool,
-}
-
 /// A line that is no line of such a file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {why}")]
 pub struct BadLine {
     pub line: usize,
     pub why: String,
-}
-
-/// A signature that holds: who made it, and with which key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Signed {
-    pub principal: String,
-    /// `SHA256:…`
-    pub fingerprint: String,
-    /// `ed25519`, `ed25519-sk`, `ecdsa`, `ecdsa-sk`
-    pub kind: String,
-    /// How a security key was touched; nothing for other keys, and where no signature was asked about.
-    pub touch: Option<Touch>,
-    /// `SHA256:…` of the authority, where a certificate speaks for the key.
-    pub authority: Option<String>,
-}
-
-impl Signed {
-    /// How good the evidence is: `signed-hw` by a security key that a person touched, `signed` otherwise.
-    pub fn evidence(&self) -> &'static str {
-        if self.touch.is_some() { "signed-hw" } else { "signed" }
-    }
-
-    /// The fingerprint that stands in the file: the authority's, for a certificate.
-    pub fn listed(&self) -> &str {
-        self.authority.as_deref().unwrap_or(&self.fingerprint)
-    }
-}
-
-/// Why a signature does not count. Each says something else about what happened.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TrustError {
-    #[error(transparent)]
-    Signature(#[from] SigError),
-    #[error("the key {fingerprint} is in no allowed-signers file")]
-    Unknown { fingerprint: String },
-    #[error(
-        "the certificate of {fingerprint} is by {authority}, which is no `cert-authority` of an allowed-signers file"
-    )]
-    UnknownAuthority { fingerprint: String, authority: String },
-    #[error("the certificate of {fingerprint} does not count: {why}")]
-    Certificate { fingerprint: String, why: String },
-    #[error("the key {fingerprint} belongs to {found}, not to `{wanted}`")]
-    WrongPerson { fingerprint: String, found: String, wanted: String },
-    #[error("`{principal}` may not sign for `{namespace}` with {fingerprint}")]
-    NotForThis { principal: String, namespace: String, fingerprint: String },
-    #[error("the key {fingerprint} of `{principal}` was not valid then: {why}")]
-    Expired { principal: String, fingerprint: String, why: String },
-    #[error("the key {fingerprint}{of} is revoked ({place})")]
-    Revoked { fingerprint: String, of: String, place: String },
-    #[error("whether the key {fingerprint} is revoked cannot be known: {why}")]
-    RevocationUnknown { fingerprint: String, why: String },
-    #[error("`{principal}` signed with {fingerprint}, and only security keys count here")]
-    NoSecurityKey { principal: String, fingerprint: String },
-    #[error("the security key {fingerprint} of `{principal}` was touched, but asked for neither PIN nor fingerprint")]
-    NotVerified { principal: String, fingerprint: String },
 }
 
 impl AllowedSigners {
@@ -221,7 +158,7 @@ impl AllowedSigners {
         match self.revoked.find(key) {
             Ok(None) => {}
             Ok(Some(place)) => {
-                let of = self.principals(key).join(", ");
+                let of = visible(&self.principals(key).join(", ")).into_owned();
                 let of = if of.is_empty() { of } else { format!(" of `{of}`") };
                 return Err(TrustError::Revoked { fingerprint, of, place });
             }
@@ -294,7 +231,9 @@ impl AllowedSigners {
             Some(wanted) => *name == wanted,
             None => all.iter().any(|e| e.is_for(name)),
         }) else {
-            let found = if named.is_empty() { "nobody by name".into() } else { named.join(", ") };
+            // Names of a certificate are somebody else's text, and go to terminals from here.
+            let found =
+                if named.is_empty() { "nobody by name".into() } else { visible(&named.join(", ")).into_owned() };
             return Err(match principal {
                 Some(wanted) => TrustError::WrongPerson { fingerprint, found, wanted: wanted.into() },
                 None => TrustError::Certificate {
@@ -305,7 +244,7 @@ impl AllowedSigners {
         };
         let lines: Vec<&Entry> = all.into_iter().filter(|e| e.is_for(name)).collect();
         if lines.is_empty() {
-            let why = format!("it names `{name}`, whom its authority may not speak for here");
+            let why = format!("it names `{}`, whom its authority may not speak for here", visible(name));
             return Err(TrustError::Certificate { fingerprint, why });
         }
         Ok((name.clone(), lines))
@@ -343,23 +282,11 @@ pub fn remember(path: &Path, principal: &str, key: &PublicKey) -> io::Result<boo
     Ok(true)
 }
 
-impl fmt::Display for Signed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}   {} {}", self.principal, self.kind, self.fingerprint)?;
-        match self.touch {
-            Some(Touch::Present) => f.write_str(", touched")?,
-            Some(Touch::Verified) => f.write_str(", touched and verified")?,
-            None => {}
-        }
-        self.authority.iter().try_for_each(|authority| write!(f, ", certified by {authority}"))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::sign::session::SessionKey;
-    use crate::sign::{Signer as _, namespace};
+    use crate::sign::{SigError, Signer as _, namespace};
 
     fn at(text: &str) -> Timestamp {
         text.parse().unwrap()

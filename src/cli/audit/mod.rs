@@ -5,6 +5,7 @@
 mod against;
 mod anchor;
 mod ledger;
+mod script;
 mod show;
 mod sign;
 mod verify;
@@ -25,6 +26,7 @@ pub struct Args {
 #[derive(Clone, Debug, clap::Subcommand)]
 enum Verb {
     Verify(verify::Args),
+    VerifyScript(script::Args),
     Show(show::Args),
     Ledger(ledger::Args),
     Anchor(anchor::Args),
@@ -34,6 +36,7 @@ enum Verb {
 pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     match &args.verb {
         Verb::Verify(args) => verify::run(args, cx),
+        Verb::VerifyScript(args) => script::run(args, cx),
         Verb::Show(args) => show::run(args, cx),
         Verb::Ledger(args) => ledger::run(args, cx),
         Verb::Anchor(args) => anchor::run(args, cx),

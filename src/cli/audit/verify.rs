@@ -16,6 +16,9 @@ use crate::journal::{self, Fault, Report, Seals, Verdict, What};
 use crate::report::{Mark, words};
 use crate::secret::visible;
 
+/// Bytes read at once: a usual log is one read, and a large one is not a hundred thousand.
+const BUFFER: usize = 256 * 1024;
+
 /// Is the log unchanged, complete, and its owner's? Without a name: the newest run here.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
@@ -28,9 +31,9 @@ pub struct Args {
     /// `revoked_keys` beside the allowed signers always counts.
     #[arg(long, value_name = "FILE")]
     revoked: Vec<PathBuf>,
-    /// Check the last seal of each session only: it covers all before it.
+    /// Check the signature of every seal. Without it: of the last one of each session, which covers all before it.
     #[arg(long)]
-    last_seal_only: bool,
+    all_seals: bool,
     #[command(flatten)]
     anchor: AnchorArgs,
 }
@@ -39,9 +42,10 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     let log = locate(cx, args.run.as_deref())?;
     let believed = Believed::read(cx, &args.allowed_signers, &args.revoked)?;
     let trust = believed.trust(cx)?;
-    let seals = if args.last_seal_only { Seals::Last } else { Seals::All };
+    let seals = if args.all_seals { Seals::All } else { Seals::Last };
     let file = File::open(&log).map_err(|error| unreadable(&log, &error))?;
-    let report = journal::verify(&mut BufReader::new(file), &trust, seals).map_err(|e| unreadable(&log, &e))?;
+    let report = journal::verify(&mut BufReader::with_capacity(BUFFER, file), &trust, seals)
+        .map_err(|e| unreadable(&log, &e))?;
     let against = against(cx, &args.anchor, &log, &report)?;
     if cx.machine() {
         machine(cx, &log, &report, &against)
@@ -134,9 +138,13 @@ fn show_verdict(cx: &Context, report: &Report, believed: &Believed, against: &Ag
             let line_of = "none given: an owner's own rewriting of a whole log cannot be seen without one";
             line(Mark::Plain, "anchor", line_of);
         }
+        not_checked(report).iter().for_each(|what| line(Mark::Plain, "not checked", what));
     }
     for breach in &report.breaches {
         line(Mark::Failed, "rule", &format!("record {}: {}", breach.record, visible(&breach.what)));
+    }
+    if report.more_breaches > 0 {
+        line(Mark::Failed, "rule", &format!("and {} more", report.more_breaches));
     }
     let until = report.last.as_deref().map_or("its beginning", words::time_of_day);
     let sentence = match &report.verdict {
@@ -162,9 +170,24 @@ fn show_verdict(cx: &Context, report: &Report, believed: &Believed, against: &Ag
     cx.raw_out(&format!("{}. {}", ink.bold(word(&report.verdict, against)), ink.text(&sentence)));
 }
 
+/// What a reader might think was checked, and was not.
+fn not_checked(report: &Report) -> Vec<String> {
+    let mut all = Vec::new();
+    match report.seals_covered {
+        0 => {}
+        n => all.push(format!(
+            "{n} earlier seals, each by itself: the last one covers their lines (--all-seals checks them)"
+        )),
+    }
+    all.push("whether what was written is true: the provider's request ids are in the log for that".into());
+    all
+}
+
 fn machine(cx: &Context, log: &Path, report: &Report, against: &Against) {
     let fault = match &report.verdict {
-        Verdict::Broken(fault) => json!({ "record": fault.record, "offset": fault.offset, "what": fault.to_string() }),
+        Verdict::Broken(fault) => {
+            json!({ "record": fault.record, "line": fault.record + 1, "offset": fault.offset, "what": fault.to_string() })
+        }
         Verdict::Untrusted(error) => json!({ "what": error.to_string() }),
         _ => json!(null),
     };
@@ -181,7 +204,8 @@ fn machine(cx: &Context, log: &Path, report: &Report, against: &Against) {
         "outcome": report.outcome.map(crate::run::RunOutcome::name), "fault": fault,
         "owners": report.owners.iter().map(owner).collect::<Vec<_>>(),
         "approvals": report.approved.iter().map(approved).collect::<Vec<_>>(),
-        "breaches": report.breaches.iter().map(breach).collect::<Vec<_>>(),
+        "breaches": report.breaches.iter().map(breach).collect::<Vec<_>>(), "more_breaches": report.more_breaches,
+        "seals": report.seals, "seals_covered": report.seals_covered, "not_checked": not_checked(report),
         "anchors": against.said.iter().map(said).collect::<Vec<_>>(),
     }));
 }

@@ -8,6 +8,7 @@ use super::super::line::{LONGEST, instant};
 use super::super::scan::by;
 use super::super::verify::Trust;
 use super::{Entry, NOTHING, Tip, What, digest};
+use crate::sign::sshsig::Signature;
 use crate::sign::{PublicKey, Signer, namespace};
 
 /// The members a line may have: signed by a session, or by the owner themself; by a key, or with a shared one.
@@ -193,12 +194,13 @@ impl Signed<'_> {
         }
         let key = PublicKey::from_line(self.key).map_err(|e| e.to_string())?;
         let sig = sig.and_then(Value::as_str).ok_or("its signature is of another kind than its key")?;
-        by(&key, self.space, self.text, sig)?;
+        let touch = by(&key, self.space, self.text, sig)?;
         // Whom to believe changes with time, the bytes do not: the reading goes on.
-        if let Err(error) = trust.signers.check_key(Some(self.owner), self.space, &key, at) {
+        let (fingerprint, made) = (key.fingerprint(), Signature { key, touch });
+        if let Err(error) = trust.signers.check_signature(Some(self.owner), self.space, &made, at) {
             reading.untrusted.push((entry.line, error.to_string()));
         }
-        Ok(key.fingerprint())
+        Ok(fingerprint)
     }
 }
 
