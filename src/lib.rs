@@ -28,12 +28,14 @@
 //! - [`people`] are asked and called; nobody being there is an answer of its own.
 //! - [`journal`] is the audit log, the resume state and the source of every [`report`], signed through [`sign`]; [`export`] says it
 //!   in the words of other tools.
+//! - [`anchors`] keep heads of logs where their owner cannot change them.
 //! - [`sim`] is a world in virtual time for tests; [`lab`] one of real sockets on loopback for rehearsals.
 //! - [`cli`] is the only code that reads argv and the environment, exits, or owns stdout and stderr.
 //! - [`diag`], [`scalar`] and [`secret`] are words they all share: mistakes and refusals, values with units, values nobody prints.
 //!
 //! Who may import whom is a table in `tests/layers.rs`.
 
+pub mod anchors;
 pub mod arm;
 pub mod cli;
 pub mod clock;

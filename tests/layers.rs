@@ -23,6 +23,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("runbook", &["diag", "plan", "probes", "routers", "scalar", "secret", "steps"]),
     ("policy", &["diag", "plan", "runbook", "scalar", "sign"]),
     ("compile", &["diag", "plan", "policy", "probes", "routers", "runbook", "scalar", "steps"]),
+    ("anchors", &["clock", "journal", "plan", "policy", "probes", "secret", "world"]),
     ("arm", &["diag", "plan", "routers", "world"]),
     ("drive", &["arm", "clock", "diag", "journal", "people", "plan", "report", "run", "secret", "steps", "world"]),
     ("sim", &["clock", "drive", "journal", "people", "plan", "probes", "routers", "run", "secret", "world"]),
@@ -32,6 +33,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
+            "anchors",
             "arm",
             "clock",
             "compile",

@@ -54,6 +54,11 @@ const PAGES: &[Page] = &[
         text: include_str!("../journal/audit.md"),
     },
     Page {
+        name: "anchors",
+        about: "where heads of logs are kept, and what that proves",
+        text: include_str!("../anchors/anchors.md"),
+    },
+    Page {
         name: "keys",
         about: "which key signs, whom to believe, certificates, security keys, revoked keys",
         text: include_str!("../sign/keys.md"),

@@ -13,16 +13,18 @@ use super::policy::PolicyArgs;
 use super::prepare::Surroundings;
 use super::ready::Ready;
 use super::standing::Standing;
+use super::witnesses::{Anchored, Begun, Witnesses};
 use super::{Context, Exit, requests, trust, undo};
 use crate::clock::Ratchet;
 use crate::diag::{Kind, Refusal};
 use crate::drive::{Broken, End, Run, Watch, drive};
+use crate::journal::ledger::What;
 use crate::journal::{
     Archive, DirStore, Entry, Holder, Journal, Lock, OpenError, Opening, Record, SealState, Store, Who,
 };
 use crate::people::{self, Ci, Inbox, Operator, Pager, People, Terminal};
-use crate::plan::{Plan, Split};
-use crate::report::{About, Chorus, Rest};
+use crate::plan::{Plan, Purpose, Split};
+use crate::report::{About, Chorus, Reporter, Rest};
 use crate::routers::NativeWayBack;
 use crate::run::{Actor, Cause, Event, Evidence, RunOutcome, Wish};
 use crate::secret::{self, TagKey};
@@ -67,6 +69,7 @@ pub struct Open {
     past: Vec<Entry>,
     signer: Box<dyn Signer>,
     actor: Actor,
+    witnesses: Witnesses,
     standing: Standing,
     /// Judges deadlines: never earlier than what the log says already.
     deadlines: Rc<Ratchet>,
@@ -115,6 +118,10 @@ impl Launch<'_> {
                 .next("bgctl keys        which key would sign, and why"),
             other => self.unwritable(other, place),
         }
+    }
+
+    fn anchored(&self) -> Anchored {
+        Anchored::new(self.cx, self.outside, self.policy)
     }
 
     fn locks(&self, archive: &Archive, run: &str, actor: &Actor) -> Result<Vec<Lock>, Refusal> {
@@ -175,13 +182,19 @@ impl Launch<'_> {
             policy.remember()?;
         }
         let (id, folder) = archive.reserve(self.cx.clock.now()).map_err(|e| self.unwritable(e, archive.root()))?;
+        let witnesses = Witnesses::new(self.cx, &archive);
         let opened = self.locks(&archive, &id, &actor).and_then(|locks| {
             std::fs::write(folder.join("plan.json"), self.plan.canonical() + "\n")
                 .map_err(|e| self.unwritable(e, &folder))?;
             let store: Box<dyn Store> = Box::new(DirStore::create(&folder).map_err(|e| self.unwritable(e, &folder))?);
-            let opening = Opening { run: id.clone(), plan: &self.plan, who: self.who(&actor), bound: standing.bound() };
+            let mut bound = standing.bound();
+            bound.extend(witnesses.bound().map_err(|e| self.unwritable(e, archive.root()))?);
+            let opening = Opening { run: id.clone(), plan: &self.plan, who: self.who(&actor), bound };
             let journal = Journal::create(store, opening, signer.as_ref(), self.cx.clock.clone());
-            Ok((journal.map_err(|e| self.open_failed(e, &folder))?, locks))
+            let mut journal = journal.map_err(|e| self.open_failed(e, &folder))?;
+            let entered = witnesses.enter(What::Opened, &mut journal, self.plan.purpose == Purpose::Cutover);
+            entered.map_err(|e| self.unwritable(e, archive.root()))?;
+            Ok((journal, locks))
         });
         let (journal, locks) = opened.inspect_err(|_| {
             // Nothing was opened, so nothing is left behind; what cannot be removed is without a log and no run.
@@ -189,7 +202,7 @@ impl Launch<'_> {
         })?;
         trust_own_key(&archive, &actor, signer.as_ref());
         let deadlines = Rc::new(Ratchet::new(self.cx.clock.clone(), self.cx.clock.now()));
-        Ok(Open { id, folder, journal, past: Vec::new(), signer, actor, standing, deadlines, _locks: locks })
+        Ok(Open { id, folder, journal, past: Vec::new(), signer, actor, standing, deadlines, witnesses, _locks: locks })
     }
 
     /// Goes on with a run whose process has gone. The tail a crash tore off is cut; everything sealed counts.
@@ -206,6 +219,8 @@ impl Launch<'_> {
         let (who, clock) = (self.who(&actor), self.cx.clock.clone());
         let resumed = Journal::resume_under(store, &who, standing.bound(), signer.as_ref(), clock);
         let (mut journal, mut past) = resumed.map_err(|e| self.open_failed(e, folder))?;
+        let witnesses = Witnesses::new(self.cx, &archive);
+        witnesses.enter(What::Resumed, &mut journal, false).map_err(|e| self.unwritable(e, folder))?;
         let ended = past.iter().any(|e| matches!(e.event(), Some(Event::Ended { .. } | Event::Refused { .. })));
         if !ended {
             let record = Record::from(&Event::Resumed { by: actor.clone() });
@@ -217,7 +232,7 @@ impl Launch<'_> {
         let newest = past.iter().filter_map(|entry| entry.ts.parse().ok()).max();
         let now = self.cx.clock.now();
         let deadlines = Rc::new(Ratchet::new(self.cx.clock.clone(), newest.unwrap_or(now).max(now)));
-        Ok(Open { id, folder, journal, past, signer, actor, standing, deadlines, _locks: locks })
+        Ok(Open { id, folder, journal, past, signer, actor, standing, deadlines, witnesses, _locks: locks })
     }
 
     /// Writes down what was asked before there was a log, and what was answered.
@@ -239,6 +254,14 @@ impl Launch<'_> {
             let wish = Record::from(&Event::Interrupted { wish: Wish::RollBack, by, line });
             let entries = crate::journal::Append::append(&mut open.journal, &[wish]);
             open.past.extend(entries.map_err(|e| self.unwritable(e, &open.folder))?);
+        }
+        // Only before anybody has moved: a way back waits for nobody.
+        let fresh = open.facts().iter().all(|fact| matches!(fact, Event::Resumed { .. }));
+        let mut begun = Begun { entries: Vec::new(), refusal: None };
+        if fresh && self.plan.purpose == Purpose::Cutover {
+            let anchored = self.anchored();
+            let told = open.witnesses.begin(&anchored, &mut open.journal, &open.folder).await;
+            begun = told.map_err(|e| self.unwritable(e, &open.folder))?;
         }
         let watch = Gates { plan: self.plan.clone() };
         let eyes =
@@ -273,9 +296,10 @@ impl Launch<'_> {
             standing: &open.standing,
             automatic_used,
         };
-        let facts = open.facts();
+        let facts: Vec<Event> = open.past.iter().chain(&begun.entries).filter_map(Entry::event).collect();
         let mut chorus = eyes.chorus;
         open.past.iter().for_each(|entry| chorus.story.take(entry));
+        begun.entries.iter().for_each(|entry| chorus.record(entry));
         let driving = drive(&run, &facts, &mut open.journal, &mut chorus);
         let end = match &eyes.live {
             Some(live) => {
@@ -284,6 +308,7 @@ impl Launch<'_> {
             None => driving.await,
         };
         drop(operator);
+        let end = end.map(|end| End { refusal: end.refusal.or(begun.refusal), ..end });
         self.close(open, end, chorus, &world, people.as_ref()).await
     }
 
@@ -295,7 +320,7 @@ impl Launch<'_> {
         world: &World,
         people: &dyn People,
     ) -> Result<Exit, Refusal> {
-        let Open { id, folder, journal, signer, .. } = open;
+        let Open { id, folder, journal, signer, witnesses, .. } = open;
         let users = world.secrets.mask(&read_users(&self.plan, world).await);
         let end = match end {
             Ok(end) => end,
@@ -312,8 +337,9 @@ impl Launch<'_> {
             Ok(closed) => {
                 if let Some(why) = &closed.unsigned {
                     tail.push(format!("! the owner's key did not close the log: {why}"));
-                    tail.push(format!("  next: bgctl resume {id}        when the key is there again"));
+                    tail.push(format!("  next: bgctl audit sign {id}        when the key is there again"));
                 }
+                tail.extend(witnesses.leave(closed));
             }
             Err(error) => tail.push(format!("! the log could not be closed: {error}")),
         }
@@ -339,6 +365,11 @@ impl Launch<'_> {
             tail,
         };
         chorus.close(&rest);
+        if let Ok(closed) = &closed {
+            // Behind the last words: whoever cancels a job does not wait for anchors.
+            let lines = witnesses.end(&self.anchored(), &closed.head, &id, &folder).await;
+            lines.iter().for_each(|line| self.cx.err(line));
+        }
         match end.refusal {
             Some(refusal) => Err(refusal),
             None => Ok(exit),

@@ -33,6 +33,7 @@ mod style;
 pub mod trust;
 mod undo;
 mod version;
+mod witnesses;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;

@@ -59,7 +59,10 @@ fn sound(bytes: &[u8], (scan, entries): (Scan<'_>, Vec<Entry>)) -> Result<Sound,
     })
 }
 
-fn scan<'k>(bytes: &[u8], withheld: Option<&'k BTreeMap<u64, Withheld>>) -> Result<(Scan<'k>, Vec<Entry>), Fault> {
+pub(super) fn scan<'k>(
+    bytes: &[u8],
+    withheld: Option<&'k BTreeMap<u64, Withheld>>,
+) -> Result<(Scan<'k>, Vec<Entry>), Fault> {
     let mut scan = Scan::new(Seals::All, None);
     if let Some(withheld) = withheld {
         scan = scan.of_copy(withheld);

@@ -73,6 +73,8 @@ pub struct Report {
     pub steps_planned: usize,
     pub events: u64,
     pub outcome: Option<RunOutcome>,
+    /// What the last seal that holds says.
+    pub state: Option<SealState>,
     /// The type of the record a fault is about, as far as it can be read.
     pub about: Option<String>,
     /// Sound lines under a seal whose SHA-256 was computed anew: all of them, except in a copy.
@@ -326,6 +328,7 @@ impl<'t> Reading<'t> {
             steps_planned: rules.plan().map_or(0, |p| p.forward.len() + p.rollback.len()),
             events: rules.events,
             outcome: rules.outcome,
+            state: scan.state,
             about: self.about,
             recomputed: scan.recomputed(),
             withheld: None,

@@ -169,6 +169,16 @@ pub struct SlackAnchor {
     /// The bot's token, as a reference: `${env:SLACK_BOT_TOKEN}`.
     #[schemars(extend("format" = "secret"))]
     pub token: String,
+    /// The Slack Web API, for workspaces behind a gateway.
+    #[serde(default = "SlackAnchor::api")]
+    pub api: String,
+}
+
+impl SlackAnchor {
+    /// Slack's own.
+    pub fn api() -> String {
+        "https://slack.com/api".into()
+    }
 }
 
 /// A time stamp of an RFC 3161 authority.

@@ -121,6 +121,8 @@ fn evidence_sentence(evidence: &Evidence) -> Sentence {
             detail(Mark::Plain, "prompt", format!("{asked} {} answered `{answer}` {how}", by.name))
         }
         Evidence::CommandOutput { step, stream, text } => detail(Mark::Plain, step, format!("{stream}: {text}")),
+        Evidence::AnchorReceipt { kind, line, .. } => say(Mark::Done, "anchor", format!("{kind}: {line}")),
+        Evidence::SinkDegraded { sink, line } => say(Mark::Warning, "anchor", format!("{sink}: {line}")),
         Evidence::ClockAnomaly { line } => say(Mark::Warning, "clock", line.clone()),
         Evidence::Note { line } => say(Mark::Plain, "note", line.clone()),
     }

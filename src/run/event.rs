@@ -303,6 +303,12 @@ pub enum Evidence {
     /// Time jumped, or the machine slept.
     #[serde(rename = "clock.anomaly")]
     ClockAnomaly { line: String },
+    /// A place outside of the log took its head.
+    #[serde(rename = "anchor.receipt")]
+    AnchorReceipt { kind: String, place: String, head: String, receipt: String, line: String },
+    /// A place that should be told of the run could not be.
+    #[serde(rename = "sink.degraded")]
+    SinkDegraded { sink: String, line: String },
     #[serde(rename = "note")]
     Note { line: String },
 }

@@ -9,7 +9,7 @@ use bgctl::journal::Archive;
 use bgctl::sign::{Signer, trust};
 
 /// Runs bgctl with a state folder of its own; exit code, stdout, stderr.
-fn bgctl(state: &Path, args: &[&str]) -> (i32, String, String) {
+pub fn bgctl(state: &Path, args: &[&str]) -> (i32, String, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_bgctl"))
         .args(args)
         .current_dir(state)
@@ -21,10 +21,12 @@ fn bgctl(state: &Path, args: &[&str]) -> (i32, String, String) {
     (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
 }
 
-fn keep(state: &Path, log: &[u8]) {
+pub fn keep(state: &Path, log: &[u8]) {
     let folder = Archive::new(state).run(RUN);
     fs::create_dir_all(&folder).unwrap();
     fs::write(folder.join(bgctl::journal::LOG), log).unwrap();
+    // A verifier that has never seen this run.
+    let _ = fs::remove_file(state.join("heads.json"));
 }
 
 #[test]

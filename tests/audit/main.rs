@@ -1,6 +1,7 @@
 //! The journal against those who would like it to say something else: attacks, faults, approvals, and OpenSSH's own tools.
 
 mod agents;
+mod anchors;
 mod approvals;
 mod attacks;
 mod cases;
@@ -14,6 +15,7 @@ mod forge;
 mod fuzz;
 mod interop;
 mod keys;
+mod ledger;
 mod mutate;
 mod policy;
 mod properties;

@@ -2,11 +2,15 @@
 //!
 //! One file a verb: an `Args` and a `run`, and one line each in [`Verb`] and [`run`].
 
+mod against;
+mod anchor;
 mod export;
+mod ledger;
 mod policy;
 mod redact;
 mod script;
 mod show;
+mod sign;
 mod verify;
 mod withheld;
 
@@ -30,6 +34,9 @@ enum Verb {
     Show(show::Args),
     Export(export::Args),
     Redact(redact::Args),
+    Ledger(ledger::Args),
+    Anchor(anchor::Args),
+    Sign(sign::Args),
 }
 
 pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
@@ -39,6 +46,9 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
         Verb::Show(args) => show::run(args, cx),
         Verb::Export(args) => export::run(args, cx),
         Verb::Redact(args) => redact::run(args, cx),
+        Verb::Ledger(args) => ledger::run(args, cx),
+        Verb::Anchor(args) => anchor::run(args, cx),
+        Verb::Sign(args) => sign::run(args, cx),
     }
 }
 

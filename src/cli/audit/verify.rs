@@ -8,8 +8,10 @@ use serde_json::json;
 
 use super::super::trust::Believed;
 use super::super::{Context, Exit};
+use super::against::{Against, AnchorArgs, Said, against};
 use super::{locate, unreadable, withheld};
 use crate::diag::{Kind, Refusal};
+use crate::journal::ledger::Standing;
 use crate::journal::{self, Fault, Report, Seals, Verdict, What};
 use crate::report::{Mark, words};
 use crate::secret::visible;
@@ -35,6 +37,8 @@ pub struct Args {
     /// Check the signature of every seal. Without it: of the last one of each session, which covers all before it.
     #[arg(long)]
     all_seals: bool,
+    #[command(flatten)]
+    anchor: AnchorArgs,
 }
 
 pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
@@ -52,27 +56,38 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     if let Some(policy) = &args.policy {
         super::policy::judge(cx, &log, policy, &mut report)?;
     }
+    let against = against(cx, &args.anchor, &log, &report)?;
     if cx.machine() {
-        machine(cx, &log, &report)
+        machine(cx, &log, &report, &against)
     } else {
-        show_verdict(cx, &report, &believed)
+        show_verdict(cx, &report, &believed, &against)
     }
-    if let Some(refusal) = judgement(&log, &report, &believed).filter(|_| !cx.machine()) {
+    if let Some(refusal) = judgement(&log, &report, &believed, &against).filter(|_| !cx.machine()) {
         cx.refuse(&refusal);
     }
-    Ok(exit(&report.verdict))
+    Ok(exit(&report.verdict, &against))
 }
 
-fn exit(verdict: &Verdict) -> Exit {
+fn exit(verdict: &Verdict, against: &Against) -> Exit {
     match verdict {
-        Verdict::Complete => Exit::Success,
+        _ if against.worst().is_some() => Exit::AuditTruncated,
+        Verdict::Complete => against.missed().map_or(Exit::Success, |refusal| Exit::from(refusal.kind)),
         Verdict::Interrupted | Verdict::Ended | Verdict::Handover => Exit::AuditInterrupted,
         Verdict::Broken(_) | Verdict::Untrusted(_) => Exit::AuditBroken,
         Verdict::Policy => Exit::AuditPolicy,
     }
 }
 
-/// The verdict as it is always called.
+/// The verdict as it is always called, with what anchors say.
+fn called(verdict: &Verdict, against: &Against) -> &'static str {
+    match against.worst() {
+        Some(Standing::Truncated) => "TRUNCATED",
+        Some(Standing::Forked) => "FORKED",
+        _ => word(verdict),
+    }
+}
+
+/// The verdict over the log alone.
 pub(super) fn word(verdict: &Verdict) -> &'static str {
     match verdict {
         Verdict::Complete => "COMPLETE",
@@ -85,7 +100,7 @@ pub(super) fn word(verdict: &Verdict) -> &'static str {
     }
 }
 
-fn show_verdict(cx: &Context, report: &Report, believed: &Believed) {
+fn show_verdict(cx: &Context, report: &Report, believed: &Believed, against: &Against) {
     let ink = cx.style.out;
     let line = |mark: Mark, name: &str, text: &str| {
         cx.raw_out(&format!("  {} {name:<11} {}", ink.mark(mark), ink.text(text)));
@@ -134,7 +149,13 @@ fn show_verdict(cx: &Context, report: &Report, believed: &Believed) {
             report.steps_run, report.steps_planned, report.events
         );
         line(mark, "plan", &text);
-        line(Mark::Plain, "anchor", "none given: an owner's own rewriting of a whole log cannot be seen without one");
+        for said in &against.said {
+            line(said.mark, "anchor", &visible(&format!("{} {}", said.place, said.text)));
+        }
+        if against.said.is_empty() {
+            let line_of = "none given: an owner's own rewriting of a whole log cannot be seen without one";
+            line(Mark::Plain, "anchor", line_of);
+        }
         not_checked(report).iter().for_each(|what| line(Mark::Plain, "not checked", what));
     }
     for (mark, name, text) in withheld::lines(report).iter().filter(|_| !broken) {
@@ -148,6 +169,12 @@ fn show_verdict(cx: &Context, report: &Report, believed: &Believed) {
     }
     let until = report.last.as_deref().map_or("its beginning", words::time_of_day);
     let sentence = match &report.verdict {
+        _ if against.worst() == Some(Standing::Truncated) => {
+            "What is here is sound, and its end was cut off: more of it was seen before.".into()
+        }
+        _ if against.worst() == Some(Standing::Forked) => {
+            "What is here is sound, and it is not the log that was seen before: there are two of this run.".into()
+        }
         Verdict::Complete if report.withheld.is_some() => {
             "Closed by its owner; this copy is the one its owner published, and rests on their word where it says so."
                 .into()
@@ -165,9 +192,10 @@ fn show_verdict(cx: &Context, report: &Report, believed: &Believed) {
         Verdict::Policy => "The bytes are sound; the rules of the run were not kept.".into(),
     };
     cx.raw_out("");
+    let word = called(&report.verdict, against);
     let short = match &report.withheld {
-        Some(_) => format!("{}, {}", word(&report.verdict), withheld::counted(report)),
-        None => word(&report.verdict).to_string(),
+        Some(_) => format!("{word}, {}", withheld::counted(report)),
+        None => word.to_string(),
     };
     cx.raw_out(&format!("{}. {}", ink.bold(&short), ink.text(&sentence)));
 }
@@ -185,7 +213,7 @@ fn not_checked(report: &Report) -> Vec<String> {
     all
 }
 
-fn machine(cx: &Context, log: &Path, report: &Report) {
+fn machine(cx: &Context, log: &Path, report: &Report, against: &Against) {
     let fault = match &report.verdict {
         Verdict::Broken(fault) => {
             json!({ "record": fault.record, "line": fault.record + 1, "offset": fault.offset, "what": fault.to_string() })
@@ -198,9 +226,10 @@ fn machine(cx: &Context, log: &Path, report: &Report) {
         let key = a.signed.as_ref().map(|s| s.fingerprint.clone());
         json!({ "step": a.step, "principal": a.principal, "key": key })
     };
+    let said = |s: &Said| json!({ "place": s.place, "agrees": s.mark == Mark::Done, "line": s.text });
     let breach = |b: &journal::Breach| json!({ "record": b.record, "what": b.what });
     cx.json(&json!({
-        "verdict": word(&report.verdict), "exit": exit(&report.verdict).code(), "log": log, "run": report.run,
+        "verdict": called(&report.verdict, against), "exit": exit(&report.verdict, against).code(), "log": log, "run": report.run,
         "service": report.service, "environment": report.environment, "records": report.lines, "bytes": report.bytes,
         "outcome": report.outcome.map(crate::run::RunOutcome::name), "fault": fault,
         "owners": report.owners.iter().map(owner).collect::<Vec<_>>(),
@@ -208,15 +237,37 @@ fn machine(cx: &Context, log: &Path, report: &Report) {
         "breaches": report.breaches.iter().map(breach).collect::<Vec<_>>(), "more_breaches": report.more_breaches,
         "seals": report.seals, "seals_covered": report.seals_covered, "not_checked": not_checked(report),
         "withheld": withheld::json(report),
+        "anchors": against.said.iter().map(said).collect::<Vec<_>>(),
     }));
 }
 
 /// What is wrong, and what to do about it.
-fn judgement(log: &Path, report: &Report, believed: &Believed) -> Option<Refusal> {
+fn judgement(log: &Path, report: &Report, believed: &Believed, against: &Against) -> Option<Refusal> {
     let refuse = |code, headline: String| Refusal::new(Kind::Audit, code, headline).place(log.display().to_string());
+    if let Some(worst) = against.worst() {
+        let refusal = match worst {
+            Standing::Forked | Standing::Broken => {
+                refuse("BG0623", format!("there are two logs of run {}", report.run))
+            }
+            Standing::Truncated => refuse("BG0622", format!("the end of the log of run {} is gone", report.run)),
+        };
+        let said = against.said.iter().filter(|said| said.standing.is_some());
+        let refusal =
+            said.fold(refusal, |refusal, said| refusal.cause(visible(&format!("{} {}", said.place, said.text))));
+        return Some(
+            refusal.next("keep the file as it is, and compare it with other copies").next("bgctl audit ledger"),
+        );
+    }
     match &report.verdict {
-        Verdict::Complete => None,
-        Verdict::Interrupted | Verdict::Ended | Verdict::Handover => {
+        Verdict::Complete => against.missed(),
+        Verdict::Ended => {
+            let headline = format!("run {} ended, and its owner has not signed that", report.run);
+            Some(
+                refuse("BG0609", headline)
+                    .next(format!("bgctl audit sign {}    with the key that opened it", report.run)),
+            )
+        }
+        Verdict::Interrupted | Verdict::Handover => {
             let headline = format!("run {} is not closed by its owner", report.run);
             Some(refuse("BG0609", headline).next(format!("bgctl resume {}", report.run)))
         }

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
-pub use owner::{OwnerKey, OwnerSignature};
+pub use owner::{OwnerKey, OwnerSignature, by};
 use seal::Unchecked;
 use statement::Session;
 
@@ -60,10 +60,10 @@ pub struct Scan<'k> {
     head: Option<Head>,
     session: Option<Session>,
     unchecked: Option<Unchecked>,
-    last: Option<Timestamp>,
+    pub last: Option<Timestamp>,
     /// Bytes of the line before.
     last_len: u64,
-    mono: u64,
+    pub mono: u64,
     /// Records and bytes since the last seal, whether a record notes a jump of the clock, and the one whose time went back.
     group: u64,
     group_bytes: usize,

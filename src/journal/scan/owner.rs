@@ -71,7 +71,7 @@ impl Scan<'_> {
 }
 
 /// The signature holds, is in its one form, and is by this key.
-pub(super) fn by(key: &PublicKey, space: &str, text: &str, sig: &str) -> Result<Option<Touch>, String> {
+pub fn by(key: &PublicKey, space: &str, text: &str, sig: &str) -> Result<Option<Touch>, String> {
     let sshsig::Signature { key: found, touch } =
         sshsig::check(space, text.as_bytes(), sig).map_err(|e| e.to_string())?;
     if found != *key {
