@@ -69,12 +69,12 @@ impl Scan<'_> {
             Some(first) if first.plan_sha256 != head.plan_sha256 => return Err("it is for another plan".into()),
             _ => {}
         }
-        if resumes {
-            if said.get("log_lines").and_then(Value::as_u64) != Some(self.at)
-                || !self.is_prefix(word(&said, "log_sha256")?)
-            {
-                return Err("it goes on from another log than the one before it".into());
-            }
+        let goes_on = || {
+            let lines = said.get("log_lines").and_then(Value::as_u64) == Some(self.at);
+            Ok::<_, String>(lines && self.is_prefix(word(&said, "log_sha256")?))
+        };
+        if resumes && !goes_on()? {
+            return Err("it goes on from another log than the one before it".into());
         }
         let moment = |name: &str| instant(word(&said, name)?).ok_or_else(|| format!("`{name}` is no time"));
         let (not_before, not_after) = (moment("not_before")?, moment("not_after")?);
