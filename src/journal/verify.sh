@@ -227,21 +227,49 @@ def requested($l):
       | task("HASH"; [.n, "the request is for another step", ($said.step_sha256 // "-" | tostring), ($step | tojson | @base64)])
     end
   | if .requests[$d.request_sha256] then breach("the same request stands there twice") else . end
-  | .requests[$d.request_sha256] = { step: $d.step, text: $d.request, expires: $d.expires, keys: [], by: [], used: false }
+  | .requests[$d.request_sha256] = { step: $d.step, text: $d.request, expires: $d.expires, keys: [], by: [], void: [], used: false }
   | .asked["\($d.step)"] = $d.request_sha256;
+
+# Who signs under a name: the person of the plan's policy, or the name itself where there is no policy.
+def person($name):
+  .plan.team.persons as $all
+  | if $all == null then $name else [$all | to_entries[] | select(.value.principals | index([$name])) | .key][0] end;
+
+def is_bot($who): .plan.team.persons[$who // ""].kind == "bot";
+
+def runs_it($name; $who):
+  any(.runners[]; . == $name) or (. as $state | any(.runners[]; . as $runner | $state | person($runner) == $who));
+
+# The approval of a shift that agreed to the way back too, once that shift has begun.
+def covers($r; $at):
+  $at.lane == "rollback" and $r.step.lane == "forward" and $r.used and (planned($r.step).approval.covers_rollback == true);
+
+def withdrawn($l):
+  $l.data as $d | person($d.principal) as $who | .requests[$d.request_sha256] as $r
+  | if $r == null or $r.step != $d.step then breach("it takes back what is not in this log") else
+      .requests[$d.request_sha256].by -= [$who] | .requests[$d.request_sha256].void += [$who]
+      | if $d.grant then
+          if person($d.grant.principal) != $who then breach("somebody else took it back") else . end
+          | if $d.grant.sig then task("APPROVER"; [.n, $d.grant.principal, "bgctl-deny-v1", $l.ts, ($d.grant.key // "-"), ($r.text | @base64), ($d.grant.sig | @base64)])
+            else . end
+        else . end
+    end;
 
 def answered($l; $ns):
   $l.data as $d | $d.grant as $g | planned($d.step) as $step | .requests[$d.request_sha256 // ""] as $r
+  | person($g.principal) as $who
   | if $step.approval == null then breach("it answers for a step that asks for no approval")
     elif $r == null or $r.step != $d.step then breach("it answers a request that is not in this log")
     else
       if $ns == "bgctl-approve-v1" then
         if $g.key and ($r.keys | index([$g.key])) then breach("the key of \($g.principal) was counted before") else . end
         | if ($l.ts | us / 1000000 | floor) > $r.expires + 5 then breach("\($g.principal) approved after the request had expired") else . end
-        | if $step.approval.members | index([$g.principal]) | not then breach("\($g.principal) does not hold the role") else . end
-        | if ($step.approval.own_run | not) and (.runners | index([$g.principal])) then breach("\($g.principal) approved their own run") else . end
-        | if .asked["\($d.step)"] != $d.request_sha256 or ($r.by | index([$g.principal])) then breach("\($g.principal) was counted before, or for an old request") else . end
-        | .requests[$d.request_sha256].by += [$g.principal]
+        | if $who == null or ($step.approval.members | index([$who]) | not) then breach("\($g.principal) does not hold the role") else . end
+        | if is_bot($who) then breach("\($g.principal) is a bot") else . end
+        | if ($step.approval.own_run | not) and runs_it($g.principal; $who) then breach("\($g.principal) approved their own run") else . end
+        | if $g.evidence == "prompt" and (runs_it($g.principal; $who) | not) then breach("\($g.principal) typed at the terminal of somebody else") else . end
+        | if .asked["\($d.step)"] != $d.request_sha256 or ($r.by | index([$who])) or ($r.void | index([$who])) then breach("\($g.principal) was counted before, or for an old request") else . end
+        | .requests[$d.request_sha256].by += [$who]
       else .denied += [$d.request_sha256] | .failed = true end
       | if $g.key then .requests[$d.request_sha256].keys += [$g.key] else . end
       | if $g.sig then task("APPROVER"; [.n, $g.principal, $ns, $l.ts, ($g.key // "-"), ($r.text | @base64), ($g.sig | @base64)])
@@ -261,10 +289,12 @@ def intent($l):
       | if $d.step.index != .next[$d.step.lane] then breach("another step is next") else . end
       | .asked["\($d.step)"] as $asked
       | if $step.approval and ($d.step.lane == "forward" or (.by_hand | not))
+          and ([.requests[] as $r | select(covers($r; $d.step))] | length) == 0
           and (($asked == null) or (.requests[$asked].by | length) < $step.approval.quorum or (.denied | index([$asked])))
         then breach("\($d.id) is not approved") else . end
       | reduce $d.approvals[] as $used (.; .requests[$used] as $r
-          | if $r == null or $r.step != $d.step then breach("\($d.id) uses an approval of something else") else
+          | if $r and covers($r; $d.step) then .
+            elif $r == null or $r.step != $d.step then breach("\($d.id) uses an approval of something else") else
               if $d.attempt == 1 and ($r.used | not) and ($l.ts | us / 1000000 | floor) > $r.expires + 5
               then breach("the approval of \($d.id) had expired when it was used") else . end
               | .requests[$used].used = true
@@ -289,6 +319,7 @@ def fact($l):
     elif $t == "approval.requested" then requested($l)
     elif $t == "approval.granted" then answered($l; "bgctl-approve-v1")
     elif $t == "approval.denied" then answered($l; "bgctl-deny-v1")
+    elif $t == "approval.withdrawn" then withdrawn($l)
     elif $t == "step.intent" then intent($l)
     elif $t == "step.outcome" then
       if $l.data.outcome.is == "unknown" then . else closes($l; $l.data.outcome.is == "done"; $l.data.outcome.retry) end
