@@ -87,8 +87,8 @@ fn grant_of(who: &str, by: &SessionKey, text: &str) -> Grant {
     Grant { principal: who.into(), evidence: "signed".into(), key, sig, prompt: None }
 }
 
-/// A whole run of a plan, with these grants; nothing where it is good.
-fn under(plan: Plan, who: Who, grants: &[(&str, &SessionKey)]) -> Vec<String> {
+/// A whole run of a plan, with these grants.
+fn log(plan: Plan, who: Who, grants: &[(&str, &SessionKey)]) -> Vec<u8> {
     let mut rig = Rig::with(RUN, &owner(), plan, who);
     rig.arm();
     let (text, request_sha256) = rig.ask();
@@ -99,9 +99,43 @@ fn under(plan: Plan, who: Who, grants: &[(&str, &SessionKey)]) -> Vec<String> {
     rig.step(0, &[request_sha256]);
     rig.step(1, &[]);
     rig.end();
-    let report = report_by(&rig.close(), people());
+    rig.close()
+}
+
+/// What the verifier says to it; nothing where it is good.
+fn under(plan: Plan, who: Who, grants: &[(&str, &SessionKey)]) -> Vec<String> {
+    let report = report_by(&log(plan, who, grants), people());
     assert!(report.verdict == Verdict::Complete || !report.breaches.is_empty(), "{:?}", report.verdict);
     report.breaches.into_iter().map(|b| b.what).collect()
+}
+
+#[test]
+fn the_script_of_standard_tools_knows_people_too() {
+    for program in ["sh", "jq", "ssh-keygen", "sha256sum", "cmp"] {
+        if crate::common::peer(program).is_none() {
+            return;
+        }
+    }
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let path = |name: &str| dir.path().join(name);
+    std::fs::write(path("verify.sh"), bgctl::journal::SCRIPT).unwrap();
+    let keys = [(OWNER, owner()), (APPROVER, approver()), ("alice@laptop", key(3)), ("bob@example.com", key(4))];
+    let more = [("ci@example.com", key(5)), ("olga@home", key(6))];
+    let lines = keys.iter().chain(&more).map(|(who, key)| trust::line(who, &key.public()));
+    std::fs::write(path("allowed"), lines.collect::<String>()).unwrap();
+    let (one, other) = ((APPROVER, &keys[1].1), ("alice@laptop", &keys[2].1));
+    for (name, quorum, grants, code) in [
+        ("two people", 2, vec![one, ("bob@example.com", &keys[3].1)], 0),
+        ("two keys of one person", 2, vec![one, other], 46),
+        ("one of two", 2, vec![one], 46),
+        ("a bot", 1, vec![("ci@example.com", &more[0].1)], 46),
+        ("the runner under another name", 1, vec![("olga@home", &more[1].1)], 46),
+    ] {
+        std::fs::write(path("log"), log(plan_of_team(quorum), who(), &grants)).unwrap();
+        let mut script = std::process::Command::new("sh");
+        let output = script.args(["verify.sh", "log", "allowed"]).current_dir(dir.path()).output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{name}: {}", String::from_utf8_lossy(&output.stdout));
+    }
 }
 
 #[test]
