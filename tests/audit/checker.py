@@ -199,7 +199,7 @@ class Log:
 
     def rules(self):
         """Approvals, and that every effect is the one that was planned, once and in order."""
-        plan, requests, asked, upto, open_, over, failed = None, {}, {}, 0, None, False, False
+        plan, requests, asked, upto, open_, over, failed, moved = None, {}, {}, 0, None, False, False, False
         wrong = self.breaches.append
         runners = {owner for owner, _ in self.owners}
         for line in self.records:
@@ -270,11 +270,14 @@ class Log:
                 if open_ != at or not at:
                     wrong("outcome")
                 open_ = None
+                moved = moved or d["outcome"]["is"] == "done" and bool(step and step["moves"])
                 upto, failed = (upto + 1, failed) if d["outcome"]["is"] == "done" else (upto, True)
             elif kind == "run.ended":
                 done = upto == len(plan["forward"])
                 if over or open_ or (d["outcome"] == "completed") != done and (d["outcome"] == "completed" or not failed):
                     wrong("end")
+                if moved and d["outcome"] == "stopped":
+                    wrong("stopped")
                 over = True
         if self.state == "closed" and not over:
             wrong("closed early")

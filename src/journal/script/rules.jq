@@ -138,6 +138,7 @@ def closes($l; $done; $retry):
   $l.data.step as $at | planned($at) as $step
   | if .open != $at then breach("no attempt of this step is open") else . end
   | .open = null
+  | if $done and $step.moves or $l.data.outcome.moved then .moved = true else . end
   | if $done then .next[$at.lane] = $at.index + 1
     elif $retry and .attempt < ($step.attempts // 1) then .
     elif $step.on_failure == "continue" then .next[$at.lane] = $at.index + 1
@@ -164,6 +165,7 @@ def fact($l):
       if .over or .open != null and (.interrupted | not) then breach("the run had ended, or a step is not done") else . end
       | (.next.forward == (.plan.forward | length) and (.back_again | not)) as $done
       | if ($l.data.outcome == "completed") != $done and ($l.data.outcome == "completed" or (.failed | not) and (.by_hand | not))
+          or $l.data.outcome == "stopped" and .moved
         then breach("it does not end like that") else . end
       | .over = true
     elif $t == "run.refused" then .over = true
