@@ -1,4 +1,4 @@
-//! One process's part of a run: folder, lock, key and journal; then world, people and eyes around the driver.
+//! One process's part of a run once it is open: world, people and eyes around the driver, and its last word.
 //!
 //! `cutover`, `resume` and `rollback` all end here, so they cannot differ in what they write down or how they stop.
 
@@ -9,26 +9,21 @@ use async_trait::async_trait;
 use serde_json::json;
 
 use super::eyes::Eyes;
+use super::open::Open;
 use super::policy::PolicyArgs;
 use super::prepare::Surroundings;
 use super::ready::Ready;
-use super::standing::Standing;
-use super::witnesses::{Anchored, Begun, Witnesses};
-use super::{Context, Exit, requests, trust, undo};
-use crate::clock::Ratchet;
+use super::witnesses::{Anchored, Begun};
+use super::{Context, Exit, requests, undo};
 use crate::diag::{Kind, Refusal};
 use crate::drive::{Broken, End, Run, Watch, drive};
-use crate::journal::ledger::What;
-use crate::journal::{
-    Archive, DirStore, Entry, Holder, Journal, Lock, OpenError, Opening, Record, SealState, Store, Who,
-};
+use crate::journal::{Archive, Entry, Record, SealState};
 use crate::people::{self, Ci, Inbox, Operator, Pager, People, Terminal};
 use crate::plan::{Plan, Purpose, Split};
 use crate::report::{About, Chorus, Reporter, Rest};
 use crate::routers::NativeWayBack;
-use crate::run::{Actor, Cause, Event, Evidence, RunOutcome, Wish};
+use crate::run::{Actor, Cause, Event, RunOutcome, Wish};
 use crate::secret::{self, TagKey};
-use crate::sign::{self, PublicKey, Signer, file};
 use crate::world::{Scribe, World};
 
 /// Who signs, and whose approvals count.
@@ -61,39 +56,8 @@ pub struct Launch<'a> {
     pub command: &'static str,
 }
 
-/// A run with its journal open and its lock held.
-pub struct Open {
-    pub id: String,
-    pub folder: PathBuf,
-    journal: Journal,
-    past: Vec<Entry>,
-    signer: Box<dyn Signer>,
-    actor: Actor,
-    witnesses: Witnesses,
-    standing: Standing,
-    /// Judges deadlines: never earlier than what the log says already.
-    deadlines: Rc<Ratchet>,
-    _locks: Vec<Lock>,
-}
-
-impl Open {
-    /// Whoever runs this process, and the key they signed with.
-    pub fn runner(&self) -> (String, String) {
-        (self.actor.name.clone(), self.signer.fingerprint())
-    }
-
-    /// Whether this process has opened the run, and not gone on with it.
-    pub fn is_new(&self) -> bool {
-        self.past.is_empty()
-    }
-
-    pub fn facts(&self) -> Vec<Event> {
-        self.past.iter().filter_map(Entry::event).collect()
-    }
-}
-
 impl Launch<'_> {
-    fn archive(&self) -> Result<Archive, Refusal> {
+    pub(super) fn archive(&self) -> Result<Archive, Refusal> {
         Ok(Archive::new(self.cx.state_dir()?))
     }
 
@@ -102,7 +66,7 @@ impl Launch<'_> {
         format!("{}, read when the plan was made. Nothing was changed.", split.join("; "))
     }
 
-    fn unwritable(&self, cause: impl std::fmt::Display, place: &Path) -> Refusal {
+    pub(super) fn unwritable(&self, cause: impl std::fmt::Display, place: &Path) -> Refusal {
         Refusal::new(Kind::Environment, "BG0601", "the journal cannot be written, so nothing may move")
             .place(place.display().to_string())
             .cause(cause.to_string())
@@ -110,137 +74,13 @@ impl Launch<'_> {
             .next(format!("df -h {}        free space, or choose another place with --state-dir", place.display()))
     }
 
-    fn open_failed(&self, error: OpenError, place: &Path) -> Refusal {
-        match error {
-            OpenError::Sign(error) => Refusal::new(Kind::Denied, "BG0221", "the owner's key did not sign")
-                .cause(error.to_string())
-                .users(self.users_as_planned())
-                .next("bgctl keys        which key would sign, and why"),
-            other => self.unwritable(other, place),
-        }
-    }
-
     fn anchored(&self) -> Anchored {
         Anchored::new(self.cx, self.outside, self.policy)
-    }
-
-    fn locks(&self, archive: &Archive, run: &str, actor: &Actor) -> Result<Vec<Lock>, Refusal> {
-        let holder = Holder {
-            run: run.into(),
-            who: actor.name.clone(),
-            host: host(),
-            pid: std::process::id(),
-            command: format!("bgctl {}", self.command),
-            since: self.cx.clock.now().to_string(),
-        };
-        let plan = &self.plan;
-        let mut locks = vec![Lock::take(archive, &plan.environment, &plan.service, &holder)?];
-        // A place that two services share is moved by one of them at a time.
-        for planned in plan.routes.values() {
-            locks.push(Lock::take(archive, "route", &planned.line, &holder)?);
-        }
-        Ok(locks)
-    }
-
-    fn key(&self, archive: &Archive) -> Result<(Box<dyn Signer>, Actor), Refusal> {
-        let lab = self.outside.lab.is_some();
-        let flag = self.args.key.as_deref();
-        // In the lab nothing is at stake, so a key of the lab's own will do.
-        let signer: Box<dyn Signer> = match lab && flag.is_none() {
-            true => Box::new(file::create_lab_key(&archive.root().join("lab")).map_err(|e| trust::refusal(&e))?),
-            false => trust::signer(self.cx, flag, self.plan.owners.iter().map(String::as_str))?,
-        };
-        let trusted = self.approvers()?.signers();
-        trust::standing(self.cx, &trusted, signer.as_ref())?;
-        let known = PublicKey::from_line(&signer.public())
-            .ok()
-            .and_then(|key| trusted.principals(&key).first().map(|name| name.to_string()));
-        // A key that stands in no file speaks for the runbook's owner: the log says which key it was.
-        let name = known.or_else(|| self.plan.owners.first().cloned()).unwrap_or_else(|| "unknown".into());
-        Ok((signer, Actor { name, via: "command".into() }))
-    }
-
-    fn who(&self, actor: &Actor) -> Who {
-        let cx = self.cx;
-        let mut claims = json!({ "user": cx.var("USER"), "host": host(), "ci": cx.style.ci, "trigger": cx.trigger() });
-        cx.known.secrets().mask_value(&mut claims, &[]);
-        Who { owner: actor.name.clone(), mode: if cx.style.interactive { "interactive" } else { "ci" }.into(), claims }
     }
 
     /// Builds everything a run needs beside its journal. Nothing is asked of anybody yet.
     pub fn ready(&self) -> Result<Ready, Refusal> {
         Ready::new(self.cx, self.outside, &self.plan)
-    }
-
-    /// Opens a new run. Until this has succeeded nothing was written that anybody could take for a run.
-    pub fn create(&self) -> Result<Open, Refusal> {
-        let archive = self.archive()?;
-        let (signer, actor) = self.key(&archive)?;
-        self.permitted(signer.as_ref())?;
-        let standing = self.standing()?;
-        if let Some(policy) = self.policy_as_planned(&archive)? {
-            policy.remember()?;
-        }
-        let (id, folder) = archive.reserve(self.cx.clock.now()).map_err(|e| self.unwritable(e, archive.root()))?;
-        let witnesses = Witnesses::new(self.cx, &archive);
-        let opened = self.locks(&archive, &id, &actor).and_then(|locks| {
-            std::fs::write(folder.join("plan.json"), self.plan.canonical() + "\n")
-                .map_err(|e| self.unwritable(e, &folder))?;
-            let store: Box<dyn Store> = Box::new(DirStore::create(&folder).map_err(|e| self.unwritable(e, &folder))?);
-            let mut bound = standing.bound();
-            bound.extend(witnesses.bound().map_err(|e| self.unwritable(e, archive.root()))?);
-            let opening = Opening { run: id.clone(), plan: &self.plan, who: self.who(&actor), bound };
-            let journal = Journal::create(store, opening, signer.as_ref(), self.cx.clock.clone());
-            let mut journal = journal.map_err(|e| self.open_failed(e, &folder))?;
-            let entered = witnesses.enter(What::Opened, &mut journal, self.plan.purpose == Purpose::Cutover);
-            entered.map_err(|e| self.unwritable(e, archive.root()))?;
-            Ok((journal, locks))
-        });
-        let (journal, locks) = opened.inspect_err(|_| {
-            // Nothing was opened, so nothing is left behind; what cannot be removed is without a log and no run.
-            let _ = std::fs::remove_dir_all(&folder);
-        })?;
-        trust_own_key(&archive, &actor, signer.as_ref());
-        let deadlines = Rc::new(Ratchet::new(self.cx.clock.clone(), self.cx.clock.now()));
-        Ok(Open { id, folder, journal, past: Vec::new(), signer, actor, standing, deadlines, witnesses, _locks: locks })
-    }
-
-    /// Goes on with a run whose process has gone. The tail a crash tore off is cut; everything sealed counts.
-    pub fn resume(&self, id: &str, folder: &Path) -> Result<Open, Refusal> {
-        let archive = self.archive()?;
-        let (signer, actor) = self.key(&archive)?;
-        if self.policy.is_some() {
-            self.permitted(signer.as_ref())?;
-            self.policy_as_planned(&archive)?;
-        }
-        let standing = self.standing()?;
-        let locks = self.locks(&archive, id, &actor)?;
-        let store: Box<dyn Store> = Box::new(DirStore::open(folder).map_err(|e| self.unwritable(e, folder))?);
-        let (who, clock) = (self.who(&actor), self.cx.clock.clone());
-        let resumed = Journal::resume_under(store, &who, standing.bound(), signer.as_ref(), clock);
-        let (mut journal, mut past) = resumed.map_err(|e| self.open_failed(e, folder))?;
-        let witnesses = Witnesses::new(self.cx, &archive);
-        witnesses.enter(What::Resumed, &mut journal, false).map_err(|e| self.unwritable(e, folder))?;
-        let ended = past.iter().any(|e| matches!(e.event(), Some(Event::Ended { .. } | Event::Refused { .. })));
-        if !ended {
-            let record = Record::from(&Event::Resumed { by: actor.clone() });
-            let more = crate::journal::Append::append(&mut journal, &[record]);
-            past.extend(more.map_err(|e| self.unwritable(e, folder))?);
-        }
-        trust_own_key(&archive, &actor, signer.as_ref());
-        let (id, folder) = (id.to_string(), folder.to_path_buf());
-        let newest = past.iter().filter_map(|entry| entry.ts.parse().ok()).max();
-        let now = self.cx.clock.now();
-        let deadlines = Rc::new(Ratchet::new(self.cx.clock.clone(), newest.unwrap_or(now).max(now)));
-        Ok(Open { id, folder, journal, past, signer, actor, standing, deadlines, witnesses, _locks: locks })
-    }
-
-    /// Writes down what was asked before there was a log, and what was answered.
-    pub fn answered(&self, open: &mut Open, answer: &Evidence) -> Result<(), Refusal> {
-        let record = Record::from(answer);
-        let written = crate::journal::Append::append(&mut open.journal, &[record]);
-        open.past.extend(written.map_err(|e| self.unwritable(e, &open.folder))?);
-        Ok(())
     }
 
     /// Drives an open run until it rests, closes its journal, and says the last word.
@@ -472,17 +312,5 @@ fn line(plan: &Plan, split: Split) -> String {
     match split.only() {
         Some(stack) => format!("{split} (all on {stack} {})", plan.stack(stack).version),
         None => split.to_string(),
-    }
-}
-
-fn host() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
-}
-
-/// Runs opened on this machine can be verified on it without being told whom to trust.
-fn trust_own_key(archive: &Archive, actor: &Actor, signer: &dyn Signer) {
-    // A shared key is nobody's. Without this line `audit verify` asks for --allowed-signers; no run depends on it.
-    if let Ok(key) = PublicKey::from_line(&signer.public()) {
-        let _ = sign::trust::remember(&archive.allowed_signers(), &actor.name, &key);
     }
 }

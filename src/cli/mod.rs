@@ -14,6 +14,7 @@ mod explain;
 mod eyes;
 pub mod keys;
 mod launch;
+mod open;
 pub mod past;
 mod plan;
 mod policy;

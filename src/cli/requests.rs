@@ -1,6 +1,6 @@
 //! Requests for approval as the runs kept here hold them, and the people whose run it is.
 
-use super::launch::Open;
+use super::open::Open;
 use crate::journal::{Archive, Entry, read, read_log};
 use crate::people::{Barred, Part};
 use crate::run::Event;
