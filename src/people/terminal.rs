@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::board::Board;
-use super::inbox::{Found, Inbox, recipe};
+use super::inbox::{Found, Inbox, quoted, recipe};
 use super::pager::Pager;
 use super::prompt::{Asked, Judged, Question};
 use super::tty::Keyboard;
@@ -193,7 +193,8 @@ impl People for Terminal {
             match self.inbox.publish(ask) {
                 Ok(file) => {
                     self.board.say(&format!("  {} can be approved from anywhere, by signing its request:", ask.id));
-                    self.board.say(&format!("    {}", recipe(&file)));
+                    self.board.say(&format!("    bgctl approve {}", quoted(&file.display().to_string())));
+                    self.board.say(&format!("    {}        without bgctl", recipe(&file)));
                 }
                 Err(error) => self.board.say(&format!("! the request of {} cannot be written: {error}", ask.id)),
             }
