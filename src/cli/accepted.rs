@@ -4,6 +4,7 @@
 //! for; one that was replaced before does not come back by its old signatures.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -38,7 +39,8 @@ impl Accepted {
         let known = folder.join("policy.yaml");
         let text = match fs::read_to_string(&known) {
             Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            // A file where a folder should be means that nothing is below it; opening the journal says so.
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
                 return Ok(file.map(|file| Accepted { folder, file: file.clone(), replaces: None }));
             }
             Err(error) => return Err(unreadable(&known, error.to_string())),
@@ -46,7 +48,7 @@ impl Accepted {
         let old = PolicyFile::parse(Source::new(known.display().to_string(), text));
         let old = old.map_err(|_| unreadable(&known, "it is no policy this bgctl can read".into()))?;
         let refuse = |headline: &str| {
-            let refusal = Refusal::new(Kind::Denied, "BG0434", headline.to_string()).place(place.display().to_string());
+            let refusal = Refusal::new(Kind::Denied, "BG0444", headline.to_string()).place(place.display().to_string());
             refusal.users("not asked. Nothing was changed.")
         };
         let Some(file) = file else {
@@ -126,7 +128,7 @@ fn signatures(place: &Path) -> Vec<(String, String)> {
 }
 
 fn unreadable(place: &Path, cause: String) -> Refusal {
-    Refusal::new(Kind::Environment, "BG0434", "the policy known so far cannot be read, so a change cannot be judged")
+    Refusal::new(Kind::Environment, "BG0444", "the policy known so far cannot be read, so a change cannot be judged")
         .place(place.display().to_string())
         .cause(cause)
         .users("not asked. Nothing was changed.")

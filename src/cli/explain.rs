@@ -165,6 +165,13 @@ mod tests {
         assert!(missing.is_empty(), "add a section to src/cli/codes.md for {missing:?}");
     }
 
+    #[test]
+    fn a_code_means_one_thing() {
+        let codes: Vec<&str> = CODES.lines().filter_map(|line| line.strip_prefix("## BG")?.split(' ').next()).collect();
+        let once: std::collections::BTreeSet<&&str> = codes.iter().collect();
+        assert_eq!(once.len(), codes.len(), "{codes:?}");
+    }
+
     fn sources(folder: &Path, used: &mut std::collections::BTreeSet<String>) {
         for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
             let path = entry.path();

@@ -109,12 +109,13 @@ impl Launch<'_> {
         let (signer, actor) = self.key(&archive)?;
         self.permitted(signer.as_ref())?;
         let standing = self.standing()?;
-        if let Some(policy) = self.policy_as_planned(&archive)? {
-            policy.remember()?;
-        }
+        let policy = self.policy_as_planned(&archive)?;
         let (id, folder) = archive.reserve(self.cx.clock.now()).map_err(|e| self.unwritable(e, archive.root()))?;
         let witnesses = Witnesses::new(self.cx, &archive);
         let opened = self.locks(&archive, &id, &actor).and_then(|locks| {
+            if let Some(policy) = &policy {
+                policy.remember()?;
+            }
             std::fs::write(folder.join("plan.json"), self.plan.canonical() + "\n")
                 .map_err(|e| self.unwritable(e, &folder))?;
             let store: Box<dyn Store> = Box::new(DirStore::create(&folder).map_err(|e| self.unwritable(e, &folder))?);

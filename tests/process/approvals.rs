@@ -271,7 +271,7 @@ fn case_32c_whoever_started_the_job_is_known_and_cannot_approve() {
     let world = World::new(&[]);
     let mut team = Team::new(&world, &keygen);
     team.desk.env.insert("GITHUB_ACTOR".into(), "stranger-gh".into());
-    team.desk.cutover().end(60).ends(77).says(&["BG0432", "does not know who `stranger-gh` is", "ci"]);
+    team.desk.cutover().end(60).ends(77).says(&["BG0442", "does not know who `stranger-gh` is", "ci"]);
     assert!(team.desk.runs().is_empty());
     team.desk.env.insert("GITHUB_ACTOR".into(), "alice-gh".into());
     let known = POLICY.replace("[alice@example.com] }", "[alice@example.com], ci: [alice-gh] }");
@@ -318,7 +318,7 @@ fn case_47c_a_policy_that_changes_during_a_run_halts_it_and_the_way_back_stays_o
     assert_eq!(world.green(), 0);
 
     // A new run needs the signatures of those whom the old policy names.
-    team.desk.cutover().end(60).ends(77).says(&["BG0434", "asks for 2 of `security-owners`: nobody has"]);
+    team.desk.cutover().end(60).ends(77).says(&["BG0444", "asks for 2 of `security-owners`: nobody has"]);
     let text = std::fs::read_to_string(team.desk.path(".bgctl/policy.yaml")).unwrap();
     team.desk.write(".bgctl/policy.yaml.alice.sig", &team.alice.sign(&text, "bgctl-policy-v1"));
     team.desk.cutover().end(60).ends(77).says(&["alice have"]);
@@ -327,11 +327,11 @@ fn case_47c_a_policy_that_changes_during_a_run_halts_it_and_the_way_back_stays_o
     team.desk.cutover().end(60).ends(30);
     // The old one does not come back by itself, and none at all is no way around it.
     team.desk.write(".bgctl/policy.yaml", POLICY);
-    team.desk.cutover().end(60).ends(77).says(&["BG0434", "was replaced before"]);
+    team.desk.cutover().end(60).ends(77).says(&["BG0444", "was replaced before"]);
     std::fs::remove_file(team.desk.path(".bgctl/policy.yaml")).unwrap();
     let bare = quick().replace("stacks:\n", "roles:\n  release-managers: { members: [rm@example.com] }\nstacks:\n");
     team.desk.write("runbook.yaml", &bare);
-    team.desk.cutover().end(60).ends(77).says(&["BG0434", "the policy of this service is gone"]);
+    team.desk.cutover().end(60).ends(77).says(&["BG0444", "the policy of this service is gone"]);
 }
 
 #[test]

@@ -22,7 +22,7 @@ pub fn judge(cx: &Context, log: &Path, file: &Path, report: &mut Report) -> Resu
     let name = file.display().to_string();
     let wrong = |cause: String| {
         let refusal =
-            Refusal::new(Kind::Invalid, "BG0431", "the policy cannot be used").place(name.clone()).cause(cause);
+            Refusal::new(Kind::Invalid, "BG0445", "the policy cannot be used").place(name.clone()).cause(cause);
         refusal.next(format!("bgctl check {name}"))
     };
     let source = policy::source(&cx.cwd.join(file), name.clone(), true)?;
