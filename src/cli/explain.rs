@@ -51,6 +51,11 @@ const PAGES: &[Page] = &[
     Page { name: "announce", about: "post a message to Slack", text: include_str!("../steps/announce.md") },
     Page { name: "bake", about: "watch users and judge the gates", text: include_str!("../steps/bake.md") },
     Page { name: "command", about: "run a program", text: include_str!("../steps/command.md") },
+    Page {
+        name: "decide",
+        about: "HTTP request URLs or Socket Mode: how `bgctl decide` judges",
+        text: include_str!("decide/decide.md"),
+    },
     Page { name: "drain", about: "let work in flight end", text: include_str!("../steps/drain.md") },
     Page {
         name: "gates",

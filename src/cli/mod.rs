@@ -6,6 +6,7 @@ pub mod audit;
 pub mod check;
 mod context;
 mod cutover;
+pub mod decide;
 mod exit;
 mod explain;
 mod eyes;
@@ -51,6 +52,7 @@ Examples:
 const GROUPS: &str = "\
 Groups:
   Look     check  plan  status  show  runs  explain  schema
+  Design   decide
   Move     cutover  resume
   Go back  rollback
   Prove    audit  keys";
@@ -120,6 +122,7 @@ enum Verb {
     Runs(runs::Args),
     Audit(audit::Args),
     Keys(keys::Args),
+    Decide(decide::Args),
     Schema(schema::Args),
     /// Explain an error code or a topic.
     Explain(explain::Args),
@@ -139,6 +142,7 @@ impl Verb {
             Verb::Runs(args) => runs::run(args, cx),
             Verb::Show(args) => show::run(args, cx),
             Verb::Status(args) => status::run(args, cx),
+            Verb::Decide(args) => decide::run(args, cx),
             Verb::Schema(args) => piped(schema::run(args, &mut cx.stdout())),
             Verb::Plan(args) => plan::run(args, cx),
             Verb::Cutover(args) => cutover::run(args, cx),
