@@ -68,6 +68,11 @@ const PAGES: &[Page] = &[
         text: include_str!("../steps/shift.md"),
     },
     Page {
+        name: "slack_manifest",
+        about: "route: the request URLs of a Slack app, all at once",
+        text: include_str!("../routers/slack_manifest.md"),
+    },
+    Page {
         name: "smoke",
         about: "check one stack by content, as Slack would",
         text: include_str!("../steps/smoke.md"),

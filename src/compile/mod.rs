@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::diag::{Diagnostic, Mistake, Severity};
-use crate::plan::{Color, Lane, Plan, PlannedRoute, Policy, Purpose, SeenAt, Split, Stack};
+use crate::plan::{Color, Lane, Plan, PlannedRoute, PlannedStep, Policy, Purpose, SeenAt, Split, Stack};
 use crate::probes::gate;
 use crate::routers::Access;
 use crate::runbook::{Node, Runbook, SlackMode, Source, sorted};
@@ -109,6 +109,9 @@ pub fn compile(
     let (forward, ends) = walker.lane(Lane::Forward, &plan, None);
     let (rollback, _) = walker.lane(Lane::Rollback, &plan, Some(ends));
     found.extend(way_back::check(runbook, &forward, &rollback));
+    for (pointer, lane) in [("/steps", &forward), ("/rollback/steps", &rollback)] {
+        found.extend(untaken(runbook, &plan, lane, pointer));
+    }
     plan.forward = forward;
     plan.rollback = rollback;
     let found = sorted(found);
@@ -204,6 +207,30 @@ fn routes(
         planned.insert(name.clone(), PlannedRoute { router, config, line, seen_at, before, min_healthy });
     }
     planned
+}
+
+/// Splits that a route cannot have, whatever stands there: found before anything is asked.
+fn untaken(runbook: &Runbook, plan: &Plan, lane: &[PlannedStep], pointer: &str) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    for step in lane {
+        let Some(change) = &step.moves else { continue };
+        let Some(route) = plan.routes.get(&change.route) else { continue };
+        let kind = runbook.kinds.routers.iter().find(|kind| kind.name == route.router);
+        if route.config.to_string().contains("${") {
+            continue;
+        }
+        // Settings that are wrong have been named already.
+        let Some(Ok(view)) = kind.map(|kind| (kind.view)(&route.config, &Access::default())) else { continue };
+        let Err(why) = view.takes(change.after) else { continue };
+        let items = runbook.tree.nearest(pointer).items();
+        let node = items.iter().find(|node| node.get("id").and_then(Node::text) == Some(&step.id));
+        let settings = node.and_then(|node| node.get(&step.kind));
+        let value = settings.and_then(|s| s.get("green").or(s.get("blue")));
+        let span = value.map_or_else(|| place(&runbook.tree, pointer), |value| value.span.clone());
+        let headline = format!("route `{}` cannot be at {}", change.route, change.after);
+        found.push(Diagnostic::error("BG0126", headline).at(span, why));
+    }
+    found
 }
 
 /// The two sides of a route's settings change places.

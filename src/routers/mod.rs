@@ -8,6 +8,7 @@
 pub mod alb;
 #[cfg(feature = "aws")]
 mod aws;
+pub mod slack_manifest;
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -28,6 +29,11 @@ pub trait RouteView {
     /// The fewest healthy targets a side must have before users may be sent to it.
     fn min_healthy(&self) -> u32 {
         1
+    }
+
+    /// Says why this place cannot have a split, whatever stands there now. Asks nobody, so `check` can know.
+    fn takes(&self, _to: Split) -> Result<(), String> {
+        Ok(())
     }
 
     /// Reads the split as the provider holds it now.
@@ -188,4 +194,5 @@ pub struct Kind {
 pub const KINDS: &[Kind] = &[
     #[cfg(feature = "aws")]
     alb::KIND,
+    slack_manifest::KIND,
 ];

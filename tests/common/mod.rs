@@ -9,6 +9,7 @@ pub mod elbv2;
 #[cfg(feature = "aws")]
 pub mod moto;
 pub mod scripted;
+pub mod slack_app;
 
 use std::path::{Path, PathBuf};
 
