@@ -12,7 +12,9 @@ mod elb;
 mod elb_answers;
 mod elb_model;
 mod elb_rules;
+mod envelopes;
 mod fault;
+mod gateway;
 mod ledger;
 mod memory;
 mod meter;
@@ -29,6 +31,7 @@ mod signature;
 mod sigv4;
 mod slack;
 mod slack_api;
+mod sockets;
 mod stack;
 mod targets;
 mod time;
@@ -42,8 +45,11 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use tokio::sync::oneshot;
 
+pub use envelopes::{Doing, Sent};
 pub use fault::{Fault, UnknownFault};
+pub use gateway::Gateway;
 pub use ledger::Ledger;
+pub use sockets::{Delivery, Reason, Seen};
 
 use stack::Stack;
 
