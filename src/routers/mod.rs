@@ -8,6 +8,7 @@
 pub mod alb;
 #[cfg(feature = "aws")]
 mod aws;
+pub mod socket_mode;
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -17,7 +18,7 @@ use serde_json::Value;
 
 use crate::diag::Mistake;
 use crate::plan::{Color, Split};
-use crate::secret::Secret;
+use crate::secret::{Secret, Secrets};
 
 /// The reading side of a route. Plan, check and status hold only this, so they cannot move anybody.
 #[async_trait(?Send)]
@@ -30,6 +31,11 @@ pub trait RouteView {
         1
     }
 
+    /// Whether a change is one write. Where it is not, a split between the two ends is a change under way, and not drift.
+    fn one_write(&self) -> bool {
+        true
+    }
+
     /// Reads the split as the provider holds it now.
     async fn read(&self) -> Result<Reading, RouterError>;
 
@@ -38,6 +44,12 @@ pub trait RouteView {
 
     /// Names a controller that also writes this place and would undo us, if there is one.
     async fn controller(&self) -> Result<Option<String>, RouterError>;
+
+    /// What this kind of place asks for beyond health before the first move, each as a line for the record. `moves` are
+    /// the splits it will be set to, in order.
+    async fn preflight(&self, _moves: &[Split]) -> Result<Vec<String>, RouterError> {
+        Ok(Vec::new())
+    }
 
     /// Proves who we are to the provider and until when: `role bgctl-prod in 1234, session 58m left`.
     async fn identity(&self) -> Result<Identity, RouterError>;
@@ -133,6 +145,8 @@ pub enum Trouble {
     NoCredentials,
     Denied,
     Throttled,
+    /// Possible, but not at this moment.
+    NotNow,
     /// No answer, or one that cannot be understood.
     Unreachable,
 }
@@ -158,6 +172,8 @@ impl RouterError {
 #[derive(Clone, Debug, Default)]
 pub struct Access {
     pub aws: AwsAccess,
+    /// The values of the references in a route's settings.
+    pub secrets: Secrets,
 }
 
 /// What differs from how every AWS tool finds its endpoint and its credentials.
@@ -188,4 +204,5 @@ pub struct Kind {
 pub const KINDS: &[Kind] = &[
     #[cfg(feature = "aws")]
     alb::KIND,
+    socket_mode::KIND,
 ];
