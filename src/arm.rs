@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::diag::{Kind, Refusal};
-use crate::plan::{Color, Plan, PlannedRoute, Purpose};
+use crate::plan::{Color, Plan, PlannedRoute, Purpose, Split};
 use crate::probes::slack_handlers::Handlers;
 use crate::routers::{NativeWayBack, RouteView, RouterError, Trouble};
 use crate::world::World;
@@ -43,6 +43,15 @@ pub async fn arm(plan: &Plan, world: &World, keep: &Keep<'_>) -> Result<Vec<Valu
         }
         for stack in Color::BOTH {
             checks.push(healthy(name, planned, route, stack, &users).await?);
+        }
+        let moves = plan.forward.iter().chain(&plan.rollback).filter_map(|s| s.moves.as_ref());
+        let moves: Vec<Split> = moves.filter(|m| m.route == *name).map(|m| m.after).collect();
+        for line in route
+            .preflight(&moves)
+            .await
+            .map_err(|e| refused(&e, planned).users(format!("{users}. Nothing was changed.")))?
+        {
+            checks.push(json!({ "route": name, "line": format!("{name}: {line}") }));
         }
         let identity = route.identity().await.map_err(|e| refused(&e, planned))?;
         let longest: u64 = plan.forward.iter().chain(&plan.rollback).map(|s| s.expected_s).sum();
@@ -150,6 +159,7 @@ pub fn refused(error: &RouterError, planned: &PlannedRoute) -> Refusal {
         Trouble::Invalid => (Kind::Invalid, "BG0306"),
         Trouble::NoCredentials => (Kind::Denied, "BG0211"),
         Trouble::Denied => (Kind::Denied, "BG0213"),
+        Trouble::NotNow => (Kind::Later, "BG0308"),
         Trouble::Throttled | Trouble::Unreachable => (Kind::Unreachable, "BG0214"),
     };
     // What a provider says can fill a screen; the headline is what a person acts on.

@@ -11,7 +11,7 @@ use crate::arm;
 use crate::compile::{self, Compiled, Facts};
 use crate::diag::{Diagnostic, Kind, Refusal, Severity};
 use crate::journal::{Archive, Lock};
-use crate::lab::{Fault, Lab, Options};
+use crate::lab::{Fault, Lab, Mode, Options};
 use crate::plan::{Color, Plan, PlannedRoute, Split};
 use crate::routers::{self, Access, AwsAccess, RouteView, TrafficRouter};
 use crate::runbook::{Inputs, Language, Source, sorted};
@@ -56,7 +56,7 @@ pub struct Surroundings {
 
 impl Surroundings {
     /// The process's own, or a new lab that remembers itself in `memory`.
-    pub fn new(cx: &Context, args: &LabArgs, memory: Option<PathBuf>) -> Result<Self, Refusal> {
+    pub fn new(cx: &Context, args: &LabArgs, memory: Option<PathBuf>, mode: Mode) -> Result<Self, Refusal> {
         let mut env = cx.env.clone();
         if !args.lab {
             return Ok(Surroundings { env, access: Access::default(), lab: None });
@@ -64,7 +64,7 @@ impl Surroundings {
         let faults = args.faults.iter().map(|name| name.parse::<Fault>()).collect::<Result<Vec<_>, _>>();
         let faults =
             faults.map_err(|e| Refusal::new(Kind::Usage, "BG0001", e.to_string()).next("bgctl explain lab"))?;
-        let lab = Lab::start(Options { faults, memory, ..Options::default() })
+        let lab = Lab::start(Options { faults, memory, mode, ..Options::default() })
             .map_err(|e| Refusal::new(Kind::Environment, "BG0205", "the lab does not start").cause(format!("{e:#}")))?;
         env.extend(lab.environment());
         let key = |name: &str| env.get(name).cloned().unwrap_or_default();
@@ -73,8 +73,29 @@ impl Surroundings {
             keys: Some((key("AWS_ACCESS_KEY_ID"), Secret::new(key("AWS_SECRET_ACCESS_KEY")))),
             ..AwsAccess::default()
         };
-        Ok(Surroundings { env, access: Access { aws }, lab: Some(lab) })
+        Ok(Surroundings { env, access: Access { aws, ..Access::default() }, lab: Some(lab) })
     }
+}
+
+impl FromArgs {
+    /// The lab this file needs. A file that cannot be read needs none: its mistakes are shown when it is prepared.
+    pub fn lab_mode(&self) -> Mode {
+        let Ok(source) = Source::read(&self.file.to_string_lossy()) else { return Mode::Http };
+        if let Ok(plan) = serde_json::from_str::<Plan>(&source.text) {
+            return lab_mode(&plan);
+        }
+        let runbook = Language::default().parse(&source, &Inputs::default());
+        let sockets = runbook.is_ok_and(|r| r.document.routes.values().any(|route| route.router == SOCKETS));
+        if sockets { Mode::Sockets } else { Mode::Http }
+    }
+}
+
+/// The router whose lab has fleets and no load balancer.
+const SOCKETS: &str = routers::socket_mode::KIND.name;
+
+/// The lab a plan was made in.
+pub fn lab_mode(plan: &Plan) -> Mode {
+    if plan.routes.values().any(|route| route.router == SOCKETS) { Mode::Sockets } else { Mode::Http }
 }
 
 /// A plan that fits the live world.
@@ -116,7 +137,7 @@ pub async fn prepare(cx: &Context, args: &FromArgs, outside: &Surroundings) -> R
     let mut facts = Facts { routes: BTreeMap::new() };
     let mut remarks = Vec::new();
     for (name, planned) in &draft.routes {
-        let view = view(planned, &outside.access)?;
+        let view = view(planned, outside)?;
         let reading = view.read().await.map_err(|e| arm::refused(&e, planned))?;
         remarks.extend(reading.remarks.iter().map(|remark| format!("{name}: {remark}")));
         facts.routes.insert(name.clone(), (view.line(), reading.split));
@@ -140,7 +161,7 @@ async fn saved(cx: &Context, source: &Source, outside: &Surroundings) -> Result<
     })?;
     let mut remarks = Vec::new();
     for (name, planned) in &plan.routes {
-        let reading = view(planned, &outside.access)?.read().await.map_err(|e| arm::refused(&e, planned))?;
+        let reading = view(planned, outside)?.read().await.map_err(|e| arm::refused(&e, planned))?;
         if reading.split != planned.before {
             let users = format!("{}, read just now at {}", reading.split, planned.line);
             return Err(moved_by_a_run(cx, &plan).unwrap_or_else(|| arm::drift(&plan, planned, &users)));
@@ -205,13 +226,19 @@ fn wrong(planned: &PlannedRoute, mistakes: &[crate::diag::Mistake]) -> Refusal {
 }
 
 /// The reading side of a route: what plan and status may hold.
-pub fn view(planned: &PlannedRoute, access: &Access) -> Result<Rc<dyn RouteView>, Refusal> {
-    (kind(planned)?.view)(&planned.config, access).map_err(|mistakes| wrong(planned, &mistakes))
+pub fn view(planned: &PlannedRoute, outside: &Surroundings) -> Result<Rc<dyn RouteView>, Refusal> {
+    (kind(planned)?.view)(&planned.config, &access(planned, outside)?).map_err(|mistakes| wrong(planned, &mistakes))
 }
 
 /// A route that can be moved: only for a run.
-pub fn router(planned: &PlannedRoute, access: &Access) -> Result<Rc<dyn TrafficRouter>, Refusal> {
-    (kind(planned)?.open)(&planned.config, access).map_err(|mistakes| wrong(planned, &mistakes))
+pub fn router(planned: &PlannedRoute, outside: &Surroundings) -> Result<Rc<dyn TrafficRouter>, Refusal> {
+    (kind(planned)?.open)(&planned.config, &access(planned, outside)?).map_err(|mistakes| wrong(planned, &mistakes))
+}
+
+/// How providers are reached, with the values of the references in this route's settings.
+fn access(planned: &PlannedRoute, outside: &Surroundings) -> Result<Access, Refusal> {
+    let secrets = crate::runbook::resolve_plan(&planned.config.to_string(), &outside.env)?;
+    Ok(Access { secrets, ..outside.access.clone() })
 }
 
 /// Where a lab remembers itself; what an earlier one left there is forgotten.

@@ -41,7 +41,7 @@ fn world(cx: &Context, outside: &Surroundings, plan: &Plan) -> Result<World, Ref
         .map_err(|e| Refusal::new(Kind::Environment, "BG0206", "HTTP cannot be used").cause(format!("{e:#}")))?;
     let mut routes = BTreeMap::new();
     for (name, planned) in &plan.routes {
-        routes.insert(name.clone(), prepare::router(planned, &outside.access)?);
+        routes.insert(name.clone(), prepare::router(planned, outside)?);
     }
     let secrets = runbook::resolve_plan(&plan.canonical(), &outside.env)?;
     let processes = Rc::new(LiveProcesses::new(clock.clone()));

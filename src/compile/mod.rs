@@ -176,8 +176,8 @@ fn routes(
         let kind = kind.unwrap_or_else(|| panic!("BUG: `{}` is no row of the table of routers", route.router));
         let mut line = format!("{} route {name}", route.router);
         let mut min_healthy = 1;
-        // Settings that still hold a reference cannot be judged: they are when `plan` has its value.
-        if !config.to_string().contains("${") {
+        // Settings that still hold a variable cannot be judged: they are when `plan` has its value.
+        if !config.to_string().contains("${var.") {
             match (kind.view)(&config, &Access::default()) {
                 Ok(view) => (line, min_healthy) = (view.line(), view.min_healthy()),
                 Err(mistakes) => {

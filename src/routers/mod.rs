@@ -9,6 +9,7 @@ pub mod alb;
 #[cfg(feature = "aws")]
 mod aws;
 pub mod slack_manifest;
+pub mod socket_mode;
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -18,7 +19,7 @@ use serde_json::Value;
 
 use crate::diag::Mistake;
 use crate::plan::{Color, Split};
-use crate::secret::Secret;
+use crate::secret::{Secret, Secrets};
 
 /// The reading side of a route. Plan, check and status hold only this, so they cannot move anybody.
 #[async_trait(?Send)]
@@ -36,6 +37,11 @@ pub trait RouteView {
         Ok(())
     }
 
+    /// Whether a change is one write. Where it is not, a split between the two ends is a change under way, and not drift.
+    fn one_write(&self) -> bool {
+        true
+    }
+
     /// Reads the split as the provider holds it now.
     async fn read(&self) -> Result<Reading, RouterError>;
 
@@ -44,6 +50,12 @@ pub trait RouteView {
 
     /// Names a controller that also writes this place and would undo us, if there is one.
     async fn controller(&self) -> Result<Option<String>, RouterError>;
+
+    /// What this kind of place asks for beyond health before the first move, each as a line for the record. `moves` are
+    /// the splits it will be set to, in order.
+    async fn preflight(&self, _moves: &[Split]) -> Result<Vec<String>, RouterError> {
+        Ok(Vec::new())
+    }
 
     /// Proves who we are to the provider and until when: `role bgctl-prod in 1234, session 58m left`.
     async fn identity(&self) -> Result<Identity, RouterError>;
@@ -139,6 +151,8 @@ pub enum Trouble {
     NoCredentials,
     Denied,
     Throttled,
+    /// Possible, but not at this moment.
+    NotNow,
     /// No answer, or one that cannot be understood.
     Unreachable,
 }
@@ -164,6 +178,8 @@ impl RouterError {
 #[derive(Clone, Debug, Default)]
 pub struct Access {
     pub aws: AwsAccess,
+    /// The values of the references in a route's settings.
+    pub secrets: Secrets,
 }
 
 /// What differs from how every AWS tool finds its endpoint and its credentials.
@@ -195,4 +211,5 @@ pub const KINDS: &[Kind] = &[
     #[cfg(feature = "aws")]
     alb::KIND,
     slack_manifest::KIND,
+    socket_mode::KIND,
 ];
