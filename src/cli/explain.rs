@@ -52,6 +52,11 @@ const PAGES: &[Page] = &[
     Page { name: "bake", about: "watch users and judge the gates", text: include_str!("../steps/bake.md") },
     Page { name: "command", about: "run a program", text: include_str!("../steps/command.md") },
     Page {
+        name: "continuity",
+        about: "modals and buttons of one version, answered by the other",
+        text: include_str!("../steps/continuity.md"),
+    },
+    Page {
         name: "decide",
         about: "HTTP request URLs or Socket Mode: how `bgctl decide` judges",
         text: include_str!("decide/decide.md"),

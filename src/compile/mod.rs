@@ -3,6 +3,7 @@
 //! Nothing is asked of any system here: what is live comes in as [`Facts`]. The plan that comes out leaves no choice open
 //! that would change what happens, and says in `warnings` what it takes on the operator's word.
 
+mod continuity;
 mod lane;
 mod lines;
 mod people;
@@ -76,7 +77,7 @@ pub fn compile(
         green: stack(Color::Green),
         routes: routes(runbook, facts, swap, &mut found),
         gates: gates(runbook, &mut found),
-        slack: slack(runbook, &mut found),
+        slack: slack(runbook, swap, &mut found),
         policy,
         forward: Vec::new(),
         rollback: Vec::new(),
@@ -113,6 +114,7 @@ pub fn compile(
     for (pointer, lane) in [("/steps", &forward), ("/rollback/steps", &rollback)] {
         found.extend(untaken(runbook, &plan, lane, pointer));
     }
+    found.extend(continuity::check(runbook, &forward));
     plan.forward = forward;
     plan.rollback = rollback;
     let found = sorted(found);
@@ -265,7 +267,7 @@ fn gates(runbook: &Runbook, found: &mut Vec<Diagnostic>) -> BTreeMap<String, Val
     gates
 }
 
-fn slack(runbook: &Runbook, found: &mut Vec<Diagnostic>) -> Option<Value> {
+fn slack(runbook: &Runbook, swap: bool, found: &mut Vec<Diagnostic>) -> Option<Value> {
     let slack = runbook.document.slack.as_ref()?;
     let mut word = |pointer: &str, headline: &str, label: &str| {
         found.push(Diagnostic::warning("BG0123", headline).at(place(&runbook.tree, pointer), label));
@@ -310,11 +312,14 @@ fn slack(runbook: &Runbook, found: &mut Vec<Diagnostic>) -> Option<Value> {
         }
     }
     if let Some(dedup) = &slack.dedup {
-        settings["dedup"] =
-            json!({ "redis": dedup.redis, "key": dedup.key, "delayed_events": dedup.delayed_events });
+        settings["dedup"] = json!({ "redis": dedup.redis, "key": dedup.key, "delayed_events": dedup.delayed_events });
     }
     if let Some(handlers) = &slack.handlers {
         settings["handlers"] = json!(handlers);
+    }
+    if let Some(continuity) = &slack.continuity {
+        let continuity = if swap { continuity.clone().exchanged() } else { continuity.clone() };
+        settings["continuity"] = json!(continuity);
     }
     if let Some(acks) = slack.acks {
         settings["acks"] = json!(acks);

@@ -11,6 +11,7 @@ pub mod promql;
 pub mod redis;
 pub mod slack;
 pub mod slack_handlers;
+pub mod slack_views;
 
 use std::time::Duration;
 

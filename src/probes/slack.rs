@@ -129,7 +129,7 @@ impl From {
         }))
     }
 
-    fn payload(&self, mut payload: Value) -> Body {
+    pub(super) fn payload(&self, mut payload: Value) -> Body {
         payload["token"] = "x".into();
         payload["api_app_id"] = self.app.as_str().into();
         payload["team"] = json!({ "id": self.team, "domain": "bgctl" });

@@ -12,6 +12,7 @@ use super::page::Page;
 use crate::plan::{AtExpiry, OnFailure};
 use crate::probes::gate::Gate;
 use crate::scalar::{Duration, Percent};
+use crate::steps::continuity::Continuity;
 
 /// A cutover of one service in one environment: two stacks, the routes between them, the steps forward and the way back.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -172,6 +173,10 @@ pub struct Slack {
     /// Where each stack lists its listeners. With it nobody is moved to a green that lacks one of blue's.
     #[serde(default)]
     pub handlers: Option<Handlers>,
+    /// Modals and buttons of either version that the other one must accept. With it the rollback rule is checked before
+    /// anybody moves: blue must read what green wrote.
+    #[serde(default)]
+    pub continuity: Option<Continuity>,
     /// When the bots ack an event. Only an ack after the work lets Slack repeat what a dying stack had in hand.
     #[serde(default)]
     pub acks: Option<Acks>,

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::continuity::Continuity;
 use super::dedup::DedupPlace;
 use super::smoke::{Check, Finding, Public, ResponseUrl, Smoke};
 use crate::plan::{Color, Plan};
@@ -45,6 +46,8 @@ pub struct Suite {
     pub(super) dedup: Option<DedupPlace>,
     /// The runbook wants acks to come after the work.
     pub(super) acks_after_work: bool,
+    /// What both versions must accept of each other.
+    pub(super) continuity: Continuity,
 }
 
 impl Suite {
@@ -71,6 +74,7 @@ impl Suite {
             budget: smoke.budget,
             dedup: serde_json::from_value(slack["dedup"].clone()).ok(),
             acks_after_work: slack["acks"] == "after-work",
+            continuity: Continuity::of(plan),
         }
     }
 
@@ -114,7 +118,11 @@ impl Session<'_> {
             Check::UrlVerification => vec![self.url_verification("P1").await],
             Check::Button => self.button().await,
             Check::Modal => vec![self.modal("P6", self.suite.color).await],
-            Check::ModalFromBlue => vec![self.modal("modal-from-other", self.suite.color.other()).await],
+            Check::ModalFromBlue => self.modals_from(Color::Blue).await,
+            Check::ModalFromGreen => self.modals_from(Color::Green).await,
+            Check::StaleButton => self.stale_button().await,
+            Check::PrivateMetadata => self.private_metadata().await,
+            Check::HashConflict => self.hash_conflict().await,
             Check::ExactlyOnce => self.exactly_once().await,
             Check::SslCheck => vec![self.ssl_check().await],
             Check::SlashCommand => self.slash_command().await,
@@ -145,7 +153,10 @@ impl Session<'_> {
         self.spent.set(self.spent.get() + 1);
         let (spent, budget) = (self.spent.get(), self.suite.budget);
         match spent > budget {
-            true => Err(WebError { what: format!("not sent: the budget of {budget} requests is used up"), timed_out: false }),
+            true => Err(WebError {
+                what: format!("not sent: the budget of {budget} requests is used up"),
+                timed_out: false,
+            }),
             false => Ok(()),
         }
     }

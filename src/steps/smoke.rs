@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::checks::Suite;
+use super::continuity::Continuity;
 use super::exactly_once::PAIRS;
 use super::{Facts, GRACE, Kind, Mistake, Review, Step, settings};
 use crate::plan::{Color, Plan, Resume};
@@ -102,8 +103,16 @@ pub enum Check {
     Button,
     /// A modal with an invalid value is answered with its errors.
     Modal,
-    /// A modal opened on the other stack is answered by this one.
+    /// A modal opened on blue is answered by green.
     ModalFromBlue,
+    /// A modal opened on green is answered by blue, as after a way back.
+    ModalFromGreen,
+    /// A button in a message of the other version is acknowledged.
+    StaleButton,
+    /// A modal with more metadata than a version knows, or none, is answered.
+    PrivateMetadata,
+    /// A modal sent in again, or with an older hash, is answered by itself.
+    HashConflict,
     /// The same signed request, sent to both stacks, is handled by exactly one.
     ExactlyOnce,
     /// A delivery is claimed under a lease and then done, so that it is neither lost nor handled twice when a stack dies.
@@ -173,7 +182,11 @@ fn facts(config: &Value, plan: &Plan) -> Result<Facts, Vec<Mistake>> {
     }
     let named = |check| smoke.checks.contains(&check);
     if named(Check::Public) && smoke.public.is_none() {
-        review.wrong("/checks", "the check `public` needs to know the public address", Some("add `public: { url: … }`"));
+        review.wrong(
+            "/checks",
+            "the check `public` needs to know the public address",
+            Some("add `public: { url: … }`"),
+        );
     }
     if named(Check::ResponseUrl) && smoke.response_url.is_none() {
         let help = "add `response_url: { listen: \"0.0.0.0:8787\", url: \"http://…:8787\" }`";
@@ -183,7 +196,9 @@ fn facts(config: &Value, plan: &Plan) -> Result<Facts, Vec<Mistake>> {
         let help = "add `handlers: { path: /bgctl/handlers }` to the `slack` section";
         review.wrong("/checks", "the check `handlers` needs to know where a stack lists its listeners", Some(help));
     }
-    let requests: u32 = smoke.checks.iter().map(|check| check.requests()).sum::<u32>() + smoke.expect.len() as u32;
+    let continuity = Continuity::of(plan);
+    let requests = |check: &Check| check.requests() * (1 + continuity.samples(*check));
+    let requests: u32 = smoke.checks.iter().map(requests).sum::<u32>() + smoke.expect.len() as u32;
     if requests > smoke.budget {
         let message = format!("these checks send up to {requests} requests, the budget is {}", smoke.budget);
         review.wrong("/budget", message, Some("raise the budget, or make two steps of it"));
@@ -228,6 +243,10 @@ impl Check {
             Check::Button => "button",
             Check::Modal => "modal",
             Check::ModalFromBlue => "modal-from-blue",
+            Check::ModalFromGreen => "modal-from-green",
+            Check::StaleButton => "stale-button",
+            Check::PrivateMetadata => "private-metadata",
+            Check::HashConflict => "hash-conflict",
             Check::ExactlyOnce => "exactly-once",
             Check::SslCheck => "ssl-check",
             Check::Dedup => "dedup",
@@ -248,7 +267,11 @@ impl Check {
             Check::SlashCommand => &["P3", "P4"],
             Check::Button => &["P5"],
             Check::Modal => &["P6"],
-            Check::ModalFromBlue => &[],
+            Check::ModalFromBlue => &["C1"],
+            Check::ModalFromGreen => &["C2"],
+            Check::StaleButton => &["C3"],
+            Check::PrivateMetadata => &["C4"],
+            Check::HashConflict => &["C5"],
             Check::ExactlyOnce => &["D1", "D2", "D3"],
             Check::Dedup => &["D4", "D5", "D6", "D7", "D8", "D9", "D10"],
             Check::Handlers => &["H1"],
@@ -263,6 +286,8 @@ impl Check {
             Check::ExactlyOnce => 2 * PAIRS + 8,
             Check::Signature => 4,
             Check::Dedup => 10,
+            Check::StaleButton | Check::PrivateMetadata => 4,
+            Check::HashConflict => 3,
             Check::Replay | Check::Button | Check::Handlers => 2,
             _ => 1,
         }

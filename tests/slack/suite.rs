@@ -31,7 +31,7 @@ const ALL: [&str; 12] = [
     "handlers",
 ];
 
-fn world(store: &str) -> World {
+pub fn world(store: &str) -> World {
     let clock: Rc<dyn Clock> = Rc::new(SystemClock);
     let secrets = [
         ("${env:SLACK_SIGNING_SECRET}".to_string(), Secret::new(SECRET)),
@@ -47,7 +47,7 @@ fn world(store: &str) -> World {
     }
 }
 
-fn plan_of(blue: &Bot, green: &Bot) -> Plan {
+pub fn plan_of(blue: &Bot, green: &Bot) -> Plan {
     let mut plan = plan();
     (plan.blue.url, plan.green.url) = (blue.url.clone(), green.url.clone());
     (plan.blue.version, plan.green.version) = (blue.version.clone(), green.version.clone());
@@ -59,24 +59,24 @@ fn plan_of(blue: &Bot, green: &Bot) -> Plan {
     plan
 }
 
-struct Smoked {
-    outcome: Outcome,
-    checks: Vec<(String, Verdict, String)>,
+pub struct Smoked {
+    pub outcome: Outcome,
+    pub checks: Vec<(String, Verdict, String)>,
 }
 
 impl Smoked {
-    fn bad(&self) -> Vec<&str> {
+    pub fn bad(&self) -> Vec<&str> {
         self.checks.iter().filter(|c| c.1 != Verdict::Pass).map(|c| c.0.as_str()).collect()
     }
 
     /// What every finding of that name says.
-    fn says(&self, check: &str) -> String {
+    pub fn says(&self, check: &str) -> String {
         let lines: Vec<&str> = self.checks.iter().filter(|c| c.0 == check).map(|c| c.2.as_str()).collect();
         lines.join("; ")
     }
 }
 
-async fn smoke(plan: &Plan, store: &str, settings: Value) -> Smoked {
+pub async fn smoke(plan: &Plan, store: &str, settings: Value) -> Smoked {
     let (world, notes) = (world(store), Notebook::default());
     let outcome = built("smoke", settings, plan).execute(&world, &notes).await;
     Smoked { outcome, checks: notes.checks() }
