@@ -218,6 +218,35 @@ fn facts(config: &Value, plan: &Plan) -> Result<Facts, Vec<Mistake>> {
 }
 
 impl Check {
+    /// In the order in which they are best run: first what stops at the framework.
+    pub const ALL: [Check; 14] = [
+        Check::Version,
+        Check::Signature,
+        Check::Replay,
+        Check::UrlVerification,
+        Check::SslCheck,
+        Check::Handlers,
+        Check::SlashCommand,
+        Check::Button,
+        Check::Modal,
+        Check::ModalFromBlue,
+        Check::ExactlyOnce,
+        Check::Dedup,
+        Check::Public,
+        Check::ResponseUrl,
+    ];
+
+    /// Whether it needs nothing that this plan does not say.
+    pub fn runs_on(self, plan: &Plan) -> bool {
+        let said = |name: &str| plan.slack.as_ref().is_some_and(|slack| !slack[name].is_null());
+        match self {
+            Check::Public | Check::ResponseUrl => false,
+            Check::Handlers => said("handlers"),
+            Check::Dedup => said("dedup"),
+            check => !check.needs_slack() || plan.slack.is_some(),
+        }
+    }
+
     pub fn name(self) -> &'static str {
         match self {
             Check::Version => "version",
