@@ -82,6 +82,22 @@ pub struct ResponseUrl {
     pub url: Option<String>,
 }
 
+impl Smoke {
+    /// No check at all, only what it takes to send through the public address as often as it takes.
+    pub fn through(public: Public) -> Self {
+        Smoke {
+            stack: Color::Green,
+            checks: Vec::new(),
+            expect: Vec::new(),
+            version_path: version_path(),
+            within: within(),
+            public: Some(public),
+            response_url: None,
+            budget: u32::MAX,
+        }
+    }
+}
+
 /// The checks bgctl knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
