@@ -21,6 +21,7 @@ mod rollback;
 mod runs;
 mod schema;
 mod show;
+mod smoke;
 mod status;
 mod style;
 pub mod trust;
@@ -51,7 +52,7 @@ Examples:
 
 const GROUPS: &str = "\
 Groups:
-  Look     check  plan  status  show  runs  explain  schema
+  Look     check  plan  smoke  status  show  runs  explain  schema
   Design   decide
   Move     cutover  resume
   Go back  rollback
@@ -118,6 +119,7 @@ enum Verb {
     Resume(resume::Args),
     Rollback(rollback::Args),
     Status(status::Args),
+    Smoke(smoke::Args),
     Show(show::Args),
     Runs(runs::Args),
     Audit(audit::Args),
@@ -140,6 +142,7 @@ impl Verb {
                 piped(check::run(args, &mut cx.stdout(), &mut cx.stderr(), &cx.env, ink.color, cx.machine()))
             }
             Verb::Runs(args) => runs::run(args, cx),
+            Verb::Smoke(args) => smoke::run(args, cx),
             Verb::Show(args) => show::run(args, cx),
             Verb::Status(args) => status::run(args, cx),
             Verb::Decide(args) => decide::run(args, cx),
