@@ -193,7 +193,8 @@ fn routes(
             samples: seen.samples,
             tolerance: seen.tolerance.per_mille(),
         });
-        if seen_at.is_none() {
+        // Responses of sockets go to Slack alone: there the hellos are what is seen from outside.
+        if seen_at.is_none() && route.router != "socket_mode" {
             let span = node.entries().first().map_or(node.span.clone(), |entry| entry.key_span.clone());
             found.push(
                 Diagnostic::warning("BG0123", format!("route `{name}` has no `seen_at`"))
@@ -242,11 +243,12 @@ fn slack(runbook: &Runbook, found: &mut Vec<Diagnostic>) -> Option<Value> {
     let mut word = |pointer: &str, headline: &str, label: &str| {
         found.push(Diagnostic::warning("BG0123", headline).at(place(&runbook.tree, pointer), label));
     };
-    if slack.mode == SlackMode::Socket {
+    let handed_over = has_route(runbook, "socket_mode");
+    if slack.mode == SlackMode::Socket && !handed_over {
         word(
             "/slack/mode",
-            "Socket Mode is taken on your word",
-            "this version does not hand sockets over; both stacks get events while both are connected",
+            "no route hands the sockets over",
+            "add a `socket_mode` route: a fleet that is connected gets events, whatever the other routes say",
         );
     }
     if slack.dedup.is_some() {
@@ -270,6 +272,11 @@ fn slack(runbook: &Runbook, found: &mut Vec<Diagnostic>) -> Option<Value> {
         settings["dedup"] = json!({ "redis": dedup.redis, "key": dedup.key });
     }
     Some(settings)
+}
+
+/// Whether a route of this kind is there.
+fn has_route(runbook: &Runbook, router: &str) -> bool {
+    runbook.document.routes.values().any(|route| route.router == router)
 }
 
 /// What is common to rules of the run as a whole.
