@@ -22,7 +22,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("journal", &["clock", "diag", "plan", "run", "sign"]),
     ("runbook", &["diag", "plan", "probes", "routers", "scalar", "secret", "steps"]),
     ("compile", &["diag", "plan", "probes", "routers", "runbook", "scalar", "steps"]),
-    ("arm", &["diag", "plan", "routers", "world"]),
+    ("arm", &["diag", "plan", "probes", "routers", "world"]),
     ("drive", &["arm", "diag", "journal", "people", "plan", "report", "run", "steps", "world"]),
     ("sim", &["clock", "drive", "journal", "people", "plan", "probes", "routers", "run", "secret", "world"]),
     ("lab", &["plan"]),

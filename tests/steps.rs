@@ -9,6 +9,7 @@ use std::time::Duration;
 use bgctl::clock::{Clock, SystemClock};
 use bgctl::plan::Resume;
 use bgctl::probes::http::LiveWeb;
+use bgctl::probes::redis::LiveStore;
 use bgctl::probes::{Request, Response, Web, WebError};
 use bgctl::processes::LiveProcesses;
 use bgctl::run::{Cause, Evidence, Outcome, Verdict};
@@ -275,6 +276,7 @@ fn live_world(secret: &str) -> World {
     World {
         web: Rc::new(LiveWeb::new(clock.clone()).unwrap()),
         processes: Rc::new(LiveProcesses::new(clock.clone())),
+        store: Rc::new(LiveStore::default()),
         routes: Default::default(),
         secrets: Secrets::new(secrets.into()),
         clock,

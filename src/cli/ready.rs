@@ -13,6 +13,7 @@ use crate::drive::Steps;
 use crate::journal::{Archive, Entry, read, read_log};
 use crate::plan::Plan;
 use crate::probes::http::LiveWeb;
+use crate::probes::redis::LiveStore;
 use crate::processes::LiveProcesses;
 use crate::run::Event;
 use crate::runbook;
@@ -44,7 +45,7 @@ fn world(cx: &Context, outside: &Surroundings, plan: &Plan) -> Result<World, Ref
     }
     let secrets = runbook::resolve_plan(&plan.canonical(), &outside.env)?;
     let processes = Rc::new(LiveProcesses::new(clock.clone()));
-    Ok(World { clock, routes, web: Rc::new(web), processes, secrets })
+    Ok(World { clock, routes, web: Rc::new(web), processes, store: Rc::new(LiveStore::default()), secrets })
 }
 
 /// Automatic rollbacks of this service and environment inside the policy's window, over all runs kept here.

@@ -19,7 +19,8 @@ use crate::diag::{Diagnostic, Mistake, Severity};
 use crate::plan::{Color, Lane, Plan, PlannedRoute, Policy, Purpose, SeenAt, Split, Stack};
 use crate::probes::gate;
 use crate::routers::Access;
-use crate::runbook::{Node, Runbook, SlackMode, Source, sorted};
+use crate::runbook::{Acks, Node, Runbook, SlackMode, Source, sorted};
+use crate::steps::key_mistake;
 use lane::Walker;
 use lines::Lines;
 
@@ -251,12 +252,27 @@ fn slack(runbook: &Runbook, found: &mut Vec<Diagnostic>) -> Option<Value> {
             "add a `socket_mode` route: a fleet that is connected gets events, whatever the other routes say",
         );
     }
-    if slack.dedup.is_some() {
+    let looked_at = runbook.document.steps.iter().any(|step| {
+        let checks = step.config["checks"].as_array();
+        step.kind == "smoke" && checks.is_some_and(|checks| checks.iter().any(|check| check == "dedup"))
+    });
+    if slack.dedup.is_some() && !looked_at {
         word(
             "/slack/dedup/redis",
             "the shared store of handled events is taken on your word",
-            "this version does not look into it; the `exactly-once` check proves it from outside",
+            "add the check `dedup` to a `smoke` step: it reads owner, lease and time of a claim",
         );
+    }
+    if slack.acks == Some(Acks::BeforeWork) {
+        word(
+            "/slack/acks",
+            "a stack that is killed with work in hand loses what it has acked",
+            "drain before you stop it, or ack after the work (`processBeforeResponse`)",
+        );
+    }
+    if let Some(mistake) = slack.dedup.as_ref().and_then(|dedup| key_mistake(&dedup.key)) {
+        let help = "write `dedup:evt:{team_id}:{event_id}`";
+        found.push(Diagnostic::error("BG0118", mistake).at(place(&runbook.tree, "/slack/dedup/key"), help));
     }
     let mut settings = json!({
         "mode": slack.mode,
@@ -269,7 +285,13 @@ fn slack(runbook: &Runbook, found: &mut Vec<Diagnostic>) -> Option<Value> {
         }
     }
     if let Some(dedup) = &slack.dedup {
-        settings["dedup"] = json!({ "redis": dedup.redis, "key": dedup.key });
+        settings["dedup"] = json!({ "redis": dedup.redis, "key": dedup.key, "delayed_events": dedup.delayed_events });
+    }
+    if let Some(handlers) = &slack.handlers {
+        settings["handlers"] = json!(handlers);
+    }
+    if let Some(acks) = slack.acks {
+        settings["acks"] = json!(acks);
     }
     Some(settings)
 }

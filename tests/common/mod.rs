@@ -4,6 +4,7 @@
 //! and pass on a laptop, and fail in CI, so that a green run there means that everything ran.
 #![allow(dead_code, reason = "each test binary uses its part of this")]
 
+pub mod bots;
 #[cfg(feature = "aws")]
 pub mod elbv2;
 #[cfg(feature = "aws")]
