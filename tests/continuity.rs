@@ -17,7 +17,6 @@ use bgctl::probes::{Request, Response, WebError};
 use bgctl::run::{Outcome, Verdict};
 use bgctl::runbook::{Inputs, Language, Source};
 use bgctl::secret::{Secret, Secrets};
-use bgctl::world::World;
 use common::scripted::{Notebook, Stage, built, plan, response};
 use serde_json::{Value, json};
 

@@ -32,6 +32,11 @@ const PAGES: &[Page] = &[
         about: "who may approve, at the terminal and with a signed file",
         text: include_str!("../people/approvals.md"),
     },
+    Page {
+        name: "socket_mode",
+        about: "route: the sockets of a Slack app in Socket Mode",
+        text: include_str!("../routers/socket_mode.md"),
+    },
     Page { name: "lab", about: "the rehearsal stack of --lab, and its faults", text: include_str!("../lab/lab.md") },
     Page {
         name: "output",

@@ -199,7 +199,8 @@ fn routes(
             samples: seen.samples,
             tolerance: seen.tolerance.per_mille(),
         });
-        if seen_at.is_none() {
+        // Responses of sockets go to Slack alone: there the hellos are what is seen from outside.
+        if seen_at.is_none() && route.router != "socket_mode" {
             let span = node.entries().first().map_or(node.span.clone(), |entry| entry.key_span.clone());
             found.push(
                 Diagnostic::warning("BG0123", format!("route `{name}` has no `seen_at`"))
@@ -272,11 +273,12 @@ fn slack(runbook: &Runbook, swap: bool, found: &mut Vec<Diagnostic>) -> Option<V
     let mut word = |pointer: &str, headline: &str, label: &str| {
         found.push(Diagnostic::warning("BG0123", headline).at(place(&runbook.tree, pointer), label));
     };
-    if slack.mode == SlackMode::Socket {
+    let handed_over = has_route(runbook, "socket_mode");
+    if slack.mode == SlackMode::Socket && !handed_over {
         word(
             "/slack/mode",
-            "Socket Mode is taken on your word",
-            "this version does not hand sockets over; both stacks get events while both are connected",
+            "no route hands the sockets over",
+            "add a `socket_mode` route: a fleet that is connected gets events, whatever the other routes say",
         );
     }
     let looked_at = runbook.document.steps.iter().any(|step| {
@@ -325,6 +327,11 @@ fn slack(runbook: &Runbook, swap: bool, found: &mut Vec<Diagnostic>) -> Option<V
         settings["acks"] = json!(acks);
     }
     Some(settings)
+}
+
+/// Whether a route of this kind is there.
+fn has_route(runbook: &Runbook, router: &str) -> bool {
+    runbook.document.routes.values().any(|route| route.router == router)
 }
 
 /// What is common to rules of the run as a whole.

@@ -37,6 +37,8 @@ pub struct Bot {
     pub handled: Arc<AtomicU64>,
     /// Refuses everything, as a process that is gone does.
     pub down: AtomicBool,
+    /// It is to be killed over the next event it takes.
+    pub doomed: AtomicBool,
     /// Turns true when the process is killed: work in hand is never ended.
     pub killed: watch::Sender<bool>,
 }
@@ -64,6 +66,7 @@ impl Bot {
             in_flight: Arc::default(),
             handled: Arc::default(),
             down: AtomicBool::new(false),
+            doomed: AtomicBool::new(false),
             killed: watch::Sender::new(false),
         })
     }
@@ -81,6 +84,7 @@ impl Bot {
             in_flight: Arc::clone(&self.in_flight),
             handled: Arc::clone(&self.handled),
             down: AtomicBool::new(false),
+            doomed: AtomicBool::new(false),
             killed: watch::Sender::new(false),
         })
     }
@@ -129,6 +133,13 @@ impl Bot {
     pub fn kill(&self) {
         self.down.store(true, Ordering::Relaxed);
         self.killed.send_replace(true);
+    }
+
+    /// Waits for the next event and is killed over it.
+    pub async fn die_at_work(&self) {
+        self.doomed.store(true, Ordering::Relaxed);
+        // An error means that the bot itself is gone.
+        let _ = self.killed.subscribe().wait_for(|killed| *killed).await;
     }
 
     /// Counts as in flight until dropped.

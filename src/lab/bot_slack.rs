@@ -99,6 +99,9 @@ pub async fn handle(bot: &Arc<Bot>, payload: &Value) -> Handled {
     }
     let _work = bot.work();
     bot.book.taken(id);
+    if bot.doomed.load(Ordering::Relaxed) {
+        bot.kill();
+    }
     let mut killed = bot.killed.subscribe();
     tokio::select! {
         () = time::sleep(time::ms(bot.dice.between(20, 80))) => {}

@@ -68,12 +68,19 @@ pub async fn start(options: &Options) -> anyhow::Result<Arc<Stack>> {
             let bot = SocketBot::new(bot, &meter, &client, &format!("{slack_url}/api/"), APP_TOKEN, open);
             fleet.push(Arc::clone(&bot));
             let serving = door.serve(move |parts, body| Arc::clone(&bot).answer(parts, body));
-            if fleet.len() == 1 && faults.wanted(Fault::BlueKilled) {
-                let (bot, faults) = (Arc::clone(&fleet[0]), Arc::clone(&faults));
+            let one = fleet.len() == 1 && faults.wanted(Fault::BlueKilled);
+            let all = faults.wanted(if color == Color::Blue { Fault::BlueDown } else { Fault::GreenDown });
+            if one || all {
+                let (bot, faults) = (fleet.last().map(Arc::clone), Arc::clone(&faults));
+                let bot = bot.expect("BUG: it was put there above");
                 tokio::spawn(async move {
                     faults.first_user_on_green().await;
                     time::sleep(BEFORE_DOWN).await;
-                    bot.bot.kill();
+                    if all {
+                        bot.bot.kill()
+                    } else {
+                        bot.bot.die_at_work().await
+                    }
                     serving.abort();
                 });
             }

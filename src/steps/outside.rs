@@ -62,7 +62,8 @@ impl Session<'_> {
     pub(super) async fn handlers(&self) -> Finding {
         let (this, other) = (self.suite.color, self.suite.color.other());
         let read = async |color: Color| {
-            let url = super::address(&self.world.secrets.resolve(&self.suite.stack(color).0), &self.suite.handlers_path);
+            let url =
+                super::address(&self.world.secrets.resolve(&self.suite.stack(color).0), &self.suite.handlers_path);
             self.spend()?;
             let read = Handlers::read(&*self.world.web, &url, self.suite.within).await;
             read.map_err(|what| WebError { what: format!("{color}: {what}"), timed_out: false })

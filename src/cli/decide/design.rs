@@ -4,7 +4,7 @@
 use serde::Serialize;
 
 use super::answers::{Deployment, Framework, Front};
-use super::matrix::Mode;
+use super::matrix::{Mode, SOCKETS};
 use crate::routers::KINDS;
 
 /// A part of the design.
@@ -33,7 +33,8 @@ const PYTHON: &str = include_str!("transport.py");
 const JAVASCRIPT: &str = include_str!("transport.js");
 
 /// What `smoke` has to show before the first user reaches green.
-const CHECKS: &str = "version, signature, replay, slash-command, button, modal, modal-from-blue, exactly-once";
+const CHECKS: &str = "version, signature, replay, slash-command, button, modal, exactly-once, modal-from-blue, \
+                      modal-from-green, stale-button, private-metadata, hash-conflict";
 
 /// The design for a mode.
 pub fn design(of: &Deployment, mode: Mode) -> Design {
@@ -84,6 +85,23 @@ fn runbook(of: &Deployment, mode: Mode) -> Result<String, String> {
     // At least one and, where there are more, all but one may be gone before users are no longer sent there.
     let healthy = of.processes.saturating_sub(1).max(1).to_string();
     Ok(text.replace("@service@", &quoted(&of.service)).replace("@processes@", &healthy).replace("@checks@", CHECKS))
+}
+
+/// How many instances of a stack hold a socket: both stacks together have to fit into what Slack gives.
+fn sockets(of: &Deployment) -> u32 {
+    of.processes.clamp(1, SOCKETS / 2)
+}
+
+/// The variables that name the instances of both stacks.
+fn instances(of: &Deployment) -> String {
+    let one = |stack: &str, n: u32| format!("  {stack}_{n}_url:\n");
+    ["blue", "green"].iter().flat_map(|stack| (1..=sockets(of)).map(move |n| one(stack, n))).collect()
+}
+
+/// The same, as a list of YAML.
+fn urls(of: &Deployment, stack: &str) -> String {
+    let one = |n: u32| format!("\"${{var.{stack}_{n}_url}}\"");
+    (1..=sockets(of)).map(one).collect::<Vec<_>>().join(", ")
 }
 
 /// A name as YAML takes it, whatever is in it. In a comment quotes do no harm.
