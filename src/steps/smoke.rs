@@ -167,7 +167,7 @@ fn version_path() -> String {
 }
 
 fn budget() -> u32 {
-    120
+    160
 }
 
 fn listen() -> String {
@@ -250,7 +250,7 @@ fn facts(config: &Value, plan: &Plan) -> Result<Facts, Vec<Mistake>> {
 
 impl Check {
     /// In the order in which they are best run: first what stops at the framework.
-    pub const ALL: [Check; 14] = [
+    pub const ALL: [Check; 18] = [
         Check::Version,
         Check::Signature,
         Check::Replay,
@@ -261,6 +261,10 @@ impl Check {
         Check::Button,
         Check::Modal,
         Check::ModalFromBlue,
+        Check::ModalFromGreen,
+        Check::StaleButton,
+        Check::PrivateMetadata,
+        Check::HashConflict,
         Check::ExactlyOnce,
         Check::Dedup,
         Check::Public,

@@ -84,7 +84,14 @@ fn runbook(of: &Deployment, mode: Mode) -> Result<String, String> {
     }
     // At least one and, where there are more, all but one may be gone before users are no longer sent there.
     let healthy = of.processes.saturating_sub(1).max(1).to_string();
-    Ok(text.replace("@service@", &quoted(&of.service)).replace("@processes@", &healthy).replace("@checks@", CHECKS))
+    Ok(text
+        .replace("@service@", &quoted(&of.service))
+        .replace("@processes@", &healthy)
+        .replace("@floor@", if sockets(of) == 1 { "1" } else { "2" })
+        .replace("@instances@", &instances(of))
+        .replace("@blue@", &urls(of, "blue"))
+        .replace("@green@", &urls(of, "green"))
+        .replace("@checks@", CHECKS))
 }
 
 /// How many instances of a stack hold a socket: both stacks together have to fit into what Slack gives.
