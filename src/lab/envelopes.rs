@@ -35,6 +35,8 @@ pub struct Sent {
     pub doing: Doing,
     pub deliveries: u32,
     pub acked: bool,
+    /// A socket ended with it in hand, at least once.
+    pub cut_off: bool,
     /// Slack is through with it.
     pub settled: bool,
 }
@@ -72,7 +74,7 @@ impl Envelopes {
             }
             let place = {
                 let mut sent = locked(&self.sent);
-                sent.push(Sent { id, doing, deliveries: 0, acked: false, settled: false });
+                sent.push(Sent { id, doing, deliveries: 0, acked: false, cut_off: false, settled: false });
                 sent.len() - 1
             };
             tokio::spawn(Arc::clone(&self).carry(place));
@@ -104,7 +106,9 @@ impl Envelopes {
 
     async fn once(&self, place: usize, envelope: Value) -> bool {
         locked(&self.sent)[place].deliveries += 1;
-        matches!(self.sockets.deliver(envelope, PATIENCE).await, Delivery::Acked(_))
+        let delivery = self.sockets.deliver(envelope, PATIENCE).await;
+        locked(&self.sent)[place].cut_off |= delivery == Delivery::CutOff;
+        matches!(delivery, Delivery::Acked(_))
     }
 
     /// Whether nothing is under way.

@@ -114,6 +114,7 @@ impl Gateway {
 
     /// Starts sending this many events, commands and clicks a second.
     pub fn send(&self, per_second: u32) {
+        self.inside.envelopes.quiet.store(false, Ordering::Relaxed);
         self.inside.runtime.spawn(Arc::clone(&self.inside.envelopes).send_all(per_second));
     }
 

@@ -15,9 +15,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
 use tokio_tungstenite::tungstenite::http::StatusCode;
-use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::{locked, time};
 
@@ -55,8 +55,10 @@ impl Reason {
 pub enum Delivery {
     /// Acked on the socket it was sent on, with this payload.
     Acked(Value),
-    /// Not acked in time, or its socket is gone.
+    /// Not acked in time.
     Unacked,
+    /// Its socket ended while the ack was owed.
+    CutOff,
     /// There was no socket to send it on.
     NoSocket,
 }
@@ -195,7 +197,8 @@ impl Sockets {
         locked(&self.table).waiting.remove(&id);
         match answer {
             Some(Ok(payload)) => Delivery::Acked(payload),
-            _ => Delivery::Unacked,
+            Some(Err(_)) => Delivery::CutOff,
+            None => Delivery::Unacked,
         }
     }
 
@@ -242,10 +245,10 @@ impl Sockets {
                         self.acked(socket, text.as_str());
                         Ok(())
                     }
-                    // The library has answered a close already; no further envelope may be handed to this socket.
+                    // No further envelope may be handed to this socket. The answer is sent by reading on.
                     Some(Ok(Message::Close(_))) => {
                         self.gone(socket);
-                        return part(stream).await;
+                        return ended(stream).await;
                     }
                     Some(Ok(_)) => Ok(()),
                     Some(Err(_)) | None => return,
@@ -299,6 +302,8 @@ impl Sockets {
     fn gone(&self, socket: u64) {
         let mut table = locked(&self.table);
         if table.open.remove(&socket).is_some() {
+            // Whoever waits for an ack on it learns so by the end of its channel.
+            table.waiting.retain(|_, waiting| waiting.socket != socket);
             let open = table.open.len();
             table.fewest = table.fewest.min(open);
             table.note(Seen::Closed { socket, open });
@@ -319,14 +324,16 @@ impl Table {
     }
 }
 
-/// The closing handshake; what arrives during it is not read as an ack any more.
+/// The closing handshake from our side.
 async fn part(mut stream: WebSocketStream<TcpStream>) {
-    let farewell = async {
-        match stream.close(None).await {
-            Ok(()) | Err(Error::ConnectionClosed) => while let Some(Ok(_)) = stream.next().await {},
-            Err(_) => {}
-        }
-    };
+    if stream.close(None).await.is_ok() {
+        ended(stream).await;
+    }
+}
+
+/// Reads a closing socket to its end; what arrives during that is no ack any more.
+async fn ended(mut stream: WebSocketStream<TcpStream>) {
+    let farewell = async { while let Some(Ok(_)) = stream.next().await {} };
     let _ = time::within(FAREWELL, farewell).await;
 }
 

@@ -130,8 +130,10 @@ impl Shift {
     /// this step makes itself.
     fn under_way(&self, route: &dyn TrafficRouter, now: Split) -> bool {
         let share = |split: Split| split.share(Color::Green);
-        let (before, after, now) = (share(self.change.before), share(self.change.after), share(now));
-        !route.one_write() && (before.min(after)..=before.max(after)).contains(&now)
+        let (before, after) = (share(self.change.before), share(self.change.after));
+        // With nobody on either side no other hand is at work: it is what is left when the gaining side breaks down.
+        let nobody = now == Split { blue: 0, green: 0 };
+        !route.one_write() && (nobody || (before.min(after)..=before.max(after)).contains(&share(now)))
     }
 
     async fn read(&self, route: &dyn TrafficRouter, world: &World, scribe: &dyn Scribe) -> Result<Split, RouterError> {

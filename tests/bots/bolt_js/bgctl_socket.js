@@ -14,10 +14,9 @@ const sleep = (ms) => new Promise((after) => setTimeout(after, ms));
 class Socket {
   // `open: false` for a candidate: it takes no events before bgctl says so. `token`: what bgctl has to show.
   constructor(app, receiver, contract, { open = true, token } = {}) {
-    Object.assign(this, { client: receiver.client, contract, token, open: false, connected: 0, following: false });
-    Object.assign(this, { unacked: 0, inflight: 0, hello: {}, helloAt: null, reason: null });
+    Object.assign(this, { client: receiver.client, contract, token, open: false, following: false });
+    Object.assign(this, { unacked: 0, inflight: 0, hello: {}, helloAt: null, helloOn: null, reason: null });
     this.client.on('ws_message', (data) => this.heard(String(data)));
-    this.client.on('close', () => { this.connected = 0; });
     // Counted from the moment an envelope is there: a middleware is only reached later.
     const process = app.processEvent.bind(app);
     app.processEvent = async (event) => {
@@ -38,11 +37,17 @@ class Socket {
   heard(text) {
     const message = JSON.parse(text);
     if (message.type === 'hello') {
-      Object.assign(this, { hello: message, helloAt: Date.now() / 1000, connected: 1, reason: null });
+      Object.assign(this, { hello: message, helloAt: Date.now() / 1000, helloOn: this.client.websocket, reason: null });
     } else if (message.type === 'disconnect') {
       // The client closes this socket at once and opens the next one five seconds later.
-      Object.assign(this, { connected: 0, reason: message.reason });
+      this.reason = message.reason;
     }
+  }
+
+  // Whether the socket there is now has had its hello. The client's own events tell of sockets long gone, too.
+  get connected() {
+    const socket = this.client.websocket;
+    return socket && socket === this.helloOn && socket.isActive() ? 1 : 0;
   }
 
   told(open) {
@@ -64,7 +69,6 @@ class Socket {
           // An ack that is owed can only be given on this socket.
           for (let waited = 0; this.unacked > 0 && waited < 3000; waited += 5) await sleep(5);
           if (!this.open) await this.client.disconnect();
-          this.connected = 0;
         }
       } catch (error) {
         console.error(`no socket yet: ${error}`);

@@ -29,11 +29,20 @@ def leave(session):
 
 
 class Client(SocketModeClient):
+    """Opens the next socket first, as Bolt does, and leaves the last one when no ack is owed on it."""
+    owed = staticmethod(lambda: 0)
+
     def connect(self):
         last = self.current_session
         if last is not None:
-            last.close = lambda: leave(last)
+            last.close = lambda: self.leave(last)
         super().connect()
+
+    def leave(self, session):
+        deadline = time.time() + 3
+        while session.sock is not None and self.owed() and time.time() < deadline:
+            time.sleep(0.005)
+        leave(session)
 
 
 class Socket(SocketModeHandler):
@@ -44,6 +53,7 @@ class Socket(SocketModeHandler):
         super().__init__(app, app_token)
         self.client.close()
         self.client = Client(app_token=app_token, logger=app.logger, web_client=web_client or app.client)
+        self.client.owed = lambda: self.unacked
         self.client.socket_mode_request_listeners.append(self.handle)
         self.client.on_message_listeners.append(self.heard)
         self.contract, self.token, self.open = contract, token, False
@@ -86,11 +96,7 @@ class Socket(SocketModeHandler):
                     self.app.logger.warning("no socket yet: %s", error)
                     time.sleep(1)
             if not self.open and self.client.is_connected():
-                # An ack that is owed can only be given on this socket.
-                deadline = time.time() + 3
-                while self.unacked and time.time() < deadline:
-                    time.sleep(0.005)
-                leave(self.client.current_session)
+                self.client.leave(self.client.current_session)
 
     def report(self):
         connected = self.client.is_connected() and self.hello_on == self.client.session_id()
