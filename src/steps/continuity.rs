@@ -44,12 +44,21 @@ pub struct Modal {
     /// Its `private_metadata` as each version writes it; empty where it writes none.
     pub private_metadata: Sides,
     /// What is sent in: block, action, value. Both versions have to refuse it, so that nothing is done.
-    pub values: BTreeMap<String, BTreeMap<String, Value>>,
+    #[schemars(schema_with = "values")]
+    pub values: Values,
     /// The block that the refusal has to be at.
     pub refused_at: String,
     /// Words in the refusal that mean that the version cannot read what the other wrote.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unreadable: Option<String>,
+}
+
+/// A text, or the whole state of an input as Slack sends it.
+fn values(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    let value = json!({ "anyOf": [{ "type": "string" }, { "type": "object" }] });
+    schemars::json_schema!({
+        "type": "object", "additionalProperties": { "type": "object", "additionalProperties": value },
+    })
 }
 
 /// A button of the app, as each version posts it.
@@ -319,11 +328,10 @@ impl Session<'_> {
     }
 
     async fn submit(&self, sent: &Sent<'_>) -> Answer {
-        let values: &Values = &sent.modal.values;
         let submission = Submission {
             callback_id: &sent.modal.callback_id,
             private_metadata: sent.metadata,
-            values,
+            values: &sent.modal.values,
             view: sent.view,
             hash: sent.hash,
         };
