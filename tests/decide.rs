@@ -2,9 +2,17 @@
 
 mod common;
 
+use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::rc::Rc;
+use std::time::Duration;
 
+use bgctl::clock::{Clock, SystemClock};
+use bgctl::probes::http::LiveWeb;
+use bgctl::probes::{Web, slack};
+use bgctl::secret::Secret;
+use common::bots::{Bolt, SECRET, Started, environment, interpreter};
 use serde_json::Value;
 
 /// A context that speaks for neither mode by a wall.
@@ -251,17 +259,91 @@ fn the_document_holds_every_part() {
     }
 }
 
-/// The transports are files that their languages take.
-#[test]
-fn transports_are_programs() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cli/decide");
-    let checks: [(&str, &[&str]); 2] = [
-        ("python3", &["-c", "import ast, sys; ast.parse(open(sys.argv[1]).read())", "transport.py"]),
-        ("node", &["--check", "transport.js"]),
-    ];
-    for (program, words) in checks {
-        let Some(program) = common::peer(program) else { continue };
-        let answer = Command::new(program).args(words).current_dir(&folder).output().unwrap();
-        assert!(answer.status.success(), "{}", stderr(&answer));
+/// The transports are programs: the HTTP one answers Slack, and either can be made.
+#[tokio::test]
+async fn transports_carry_real_bolt_apps() {
+    let python = "import os; from transport import build, transport\n\
+        from slack_bolt.authorization import AuthorizeResult\n\
+        def register(app): app.command('/x')(lambda ack: ack('done'))\n\
+        app = build(register, authorize=lambda **_: AuthorizeResult(enterprise_id=None, team_id='T1', bot_token='xoxb-x'))\n\
+        assert hasattr(transport(), 'serve')\n\
+        if os.environ['SLACK_TRANSPORT'] == 'http': transport().serve(app)";
+    let javascript = "const { build } = require('./transport.js');\n\
+        const authorize = async () => ({ botToken: 'xoxb-x', botId: 'B', botUserId: 'U' });\n\
+        const app = build((app) => app.command('/x', async ({ ack }) => ack('done')), { authorize, token: undefined });\n\
+        if (process.env.SLACK_TRANSPORT === 'http') app.start({ port: Number(process.env.PORT), host: '127.0.0.1' });";
+    for (bolt, flag, program) in [(Bolt::Python, "-c", python), (Bolt::JavaScript, "-e", javascript)] {
+        let Some(interpreter) = interpreter(bolt) else { continue };
+        let command = |transport: &str, port: u16| {
+            let mut command = Command::new(&interpreter);
+            command.args([flag, program]).current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cli/decide"));
+            environment(&mut command, bolt);
+            command.env("SLACK_TRANSPORT", transport).env("PORT", port.to_string());
+            command.env("SLACK_SIGNING_SECRET", SECRET).env("SLACK_APP_TOKEN", "xapp-1-x");
+            command
+        };
+        let made = command("socket", 0).output().unwrap();
+        assert!(made.status.success(), "{bolt:?}: {}", stderr(&made));
+        let port = common::free_port();
+        let folder = tempfile::tempdir().unwrap();
+        let _running = Started::new(command("http", port), port, &folder.path().join("log"));
+        let from = slack::From { team: "T1".into(), channel: "C1".into(), app: "A1".into() };
+        let clock: Rc<dyn Clock> = Rc::new(SystemClock);
+        let web = LiveWeb::new(clock.clone()).unwrap();
+        let url = format!("http://127.0.0.1:{port}/slack/events");
+        for (secret, status) in [(SECRET, 200), ("another secret", 401)] {
+            let body = from.url_verification("nonce-of-this-test");
+            let within = Duration::from_secs(5);
+            let request = slack::signed(&url, &body, &Secret::new(secret), clock.now().as_second(), within);
+            let answer = web.exchange(request).await.unwrap();
+            assert_eq!(
+                (answer.status, answer.text().contains("nonce-of-this-test")),
+                (status, status == 200),
+                "{bolt:?}"
+            );
+        }
     }
+}
+
+/// At a terminal the questions are asked, in the words of the flags, and only those that are open.
+#[test]
+fn at_a_terminal_it_asks_for_what_is_open() {
+    let Some(script) = common::peer("script") else { return };
+    let bench = Bench::new();
+    let open =
+        PLAIN.replace("latency: interactive\n", "").replace("processes: 3\n", "").replace("autoscaling: false\n", "");
+    std::fs::write(bench.folder.path().join("context.yaml"), open).unwrap();
+    let line = format!("{} decide --context context.yaml", env!("CARGO_BIN_EXE_bgctl"));
+    let mut command = Command::new(script);
+    command.args(["-qec", &line, "/dev/null"]).current_dir(bench.folder.path()).env("TERM", "xterm");
+    for name in ["CI", "GITHUB_ACTIONS", "GITLAB_CI", "BUILD_NUMBER", "RUN_ID", "BGCTL_NO_INPUT"] {
+        command.env_remove(name);
+    }
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut out = child.stdout.take().unwrap();
+    let mut keys = child.stdin.take().unwrap();
+    let mut shown = String::new();
+    let mut until = |words: &str| {
+        let mut piece = [0; 4096];
+        while !shown.contains(words) {
+            let n = out.read(&mut piece).unwrap();
+            assert!(n > 0, "`{words}` never came: {shown}");
+            shown += &String::from_utf8_lossy(&piece[..n]);
+        }
+        std::mem::take(&mut shown)
+    };
+    until("How many processes");
+    keys.write_all(b"20\r").unwrap();
+    until("Does their number follow the load?");
+    keys.write_all(b"n").unwrap();
+    let choices = until("interactive");
+    assert!(choices.contains("Who waits for its answers?") && choices.contains("background"), "{choices}");
+    keys.write_all(b"\x1b[B\r").unwrap();
+    let document = until("## First runbook");
+    assert!(document.contains("20 processes a stack"), "{document}");
+    assert!(document.contains("Recommended"), "{document}");
+    drop(keys);
+    let mut rest = Vec::new();
+    out.read_to_end(&mut rest).unwrap();
+    assert!(child.wait().unwrap().success());
 }

@@ -351,6 +351,12 @@ fn a_whole_cutover_and_the_way_back_through_the_rate_limit() {
     assert!(code == 0 && shown.contains("(429)"), "the plan announces it: {shown}");
     assert_eq!(rig.slack.calls("apps.manifest.update"), 0);
 
+    // A rehearsal never reaches Slack.
+    let asked = rig.slack.with(|s| s.log.len());
+    let (code, shown) = bgctl(folder, &["cutover", "runbook.yaml", "--lab", "--confirm", "staging"]);
+    assert!(code == 65 && shown.contains("a rehearsal may not"), "{shown}");
+    assert_eq!(rig.slack.with(|s| s.log.len()), asked);
+
     // Green is not well: nobody moves.
     rig.slack.with(|s| s.unwell.push("green".into()));
     let (code, shown) = bgctl(folder, &["cutover", "runbook.yaml", "--confirm", "staging"]);

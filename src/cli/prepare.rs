@@ -90,6 +90,20 @@ impl FromArgs {
     }
 }
 
+/// A rehearsal reaches nothing but the lab, and the lab has no app whose request URLs could be moved.
+fn outside_the_lab(plan: &Plan, outside: &Surroundings) -> Option<Refusal> {
+    let real = plan.routes.values().find(|route| route.router == routers::slack_manifest::KIND.name)?;
+    outside.lab.as_ref()?;
+    Some(
+        Refusal::new(Kind::Invalid, "BG0306", "the lab has no Slack app whose request URLs could be moved")
+            .place(real.line.clone())
+            .cause("this route leads to Slack itself, and a rehearsal may not")
+            .users("not asked; nothing was changed")
+            .next("rehearse with an app of its own for staging, without --lab")
+            .next("bgctl cutover runbooks/quickstart.yaml --lab    the same with a load balancer"),
+    )
+}
+
 /// The router whose lab has fleets and no load balancer.
 const SOCKETS: &str = routers::socket_mode::KIND.name;
 
@@ -118,6 +132,9 @@ pub async fn prepare(cx: &Context, args: &FromArgs, outside: &Surroundings) -> R
         Ok(drafted) => drafted,
         Err(exit) => return Ok(Err(exit)),
     };
+    if let Some(refusal) = outside_the_lab(&draft, outside) {
+        return Err(refusal);
+    }
     let mut facts = Facts { routes: BTreeMap::new() };
     let mut remarks = Vec::new();
     for (name, planned) in &draft.routes {
@@ -181,6 +198,9 @@ fn drafted(
 /// A saved plan holds only while the world is what it saw.
 async fn saved(cx: &Context, source: &Source, outside: &Surroundings) -> Result<Prepared, Refusal> {
     let plan = read_plan(source)?;
+    if let Some(refusal) = outside_the_lab(&plan, outside) {
+        return Err(refusal);
+    }
     let mut remarks = Vec::new();
     for (name, planned) in &plan.routes {
         let reading = view(planned, outside)?.read().await.map_err(|e| arm::refused(&e, planned))?;

@@ -33,7 +33,7 @@ class Socket:
 
 
 def build(register: Callable[[App], None], **settings) -> App:
-    """Claims come before the ack in either transport, so a process that dies loses nothing."""
+    """The ack comes after the listener in either transport: what a dying process had in hand is sent again."""
     app = App(
         token=os.environ.get("SLACK_BOT_TOKEN"),
         signing_secret=os.environ.get("SLACK_SIGNING_SECRET"),
