@@ -9,6 +9,7 @@ use std::process::{Command, Output, Stdio};
 use std::rc::Rc;
 use std::time::Duration;
 
+use bgctl::clock::{Clock, SystemClock};
 use bgctl::plan::{Color, Split};
 use bgctl::routers::{Access, NativeWayBack, RouterError, TrafficRouter, Trouble, slack_manifest};
 use common::slack_app::{APP, SlackApp, manifest, now};
@@ -192,6 +193,24 @@ async fn two_runs_with_one_file_spend_one_refresh_token() {
     let (one, other) = tokio::join!(one.read(), other.read());
     assert!(one.is_ok() && other.is_ok(), "{one:?} {other:?}");
     assert_eq!(rig.slack.calls("tooling.tokens.rotate"), 1);
+}
+
+/// Whoever asks may lose patience while the pair is being exchanged, as `bgctl status` does after 5 s. The old pair is void by
+/// then, so the new one has to be on the disk.
+#[tokio::test]
+async fn an_exchange_is_not_cut_short_by_whoever_asked() {
+    let rig = Rig::new();
+    rig.slack.with(|s| (s.expired = true, s.slow_exchange = Duration::from_millis(400)).1);
+    let router = rig.router();
+    let impatient = SystemClock;
+    tokio::select! { biased;
+        () = impatient.sleep(Duration::from_millis(100)) => {}
+        _ = router.read() => {}
+    }
+    drop(router);
+    assert_eq!(rig.slack.calls("tooling.tokens.rotate"), 1);
+    assert_eq!(rig.written()["refresh_token"], rig.slack.tokens()["refresh_token"]);
+    assert!(rig.router().read().await.is_ok());
 }
 
 #[tokio::test]

@@ -33,6 +33,8 @@ pub struct State {
     /// Changes something else with each update.
     pub meddles: bool,
     pub unwell: Vec<String>,
+    /// How long the answer to an exchange of tokens is under way, after it has been done.
+    pub slow_exchange: Duration,
 }
 
 /// A running server.
@@ -56,6 +58,11 @@ fn instant() -> Instant {
     Instant::now()
 }
 
+#[expect(clippy::disallowed_methods, reason = "an answer that is under way for a while")]
+fn wait(time: Duration) {
+    std::thread::sleep(time);
+}
+
 impl SlackApp {
     /// Starts it, on a thread of its own.
     pub fn start() -> SlackApp {
@@ -75,6 +82,7 @@ impl SlackApp {
             breaks: false,
             meddles: false,
             unwell: Vec::new(),
+            slow_exchange: Duration::ZERO,
         };
         let state = Arc::new(Mutex::new(state));
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
@@ -209,6 +217,7 @@ impl State {
             let n = self.log.iter().filter(|(name, _)| name == method).count() + 2;
             (self.token, self.refresh) = (format!("xoxe.xoxp-1-pair-{n}"), format!("xoxe-1-pair-{n}"));
             (self.expires, self.expired) = (now() + 12 * 3600, false);
+            wait(self.slow_exchange);
             return Ok(json!({
                 "token": self.token, "refresh_token": self.refresh, "team_id": "T1", "user_id": "U1",
                 "iat": now(), "exp": self.expires,

@@ -23,8 +23,9 @@ use super::{
 use crate::clock::{Clock, SystemClock};
 use crate::diag::Mistake;
 use crate::plan::{Color, Split};
+use crate::secret::Secret;
 
-use api::{Api, Failure};
+use api::{Answer, Api, Failure};
 use settings::Settings;
 use tokens::{Place, Tokens};
 use urls::{RequestUrl, all_to, differences, request_urls, split};
@@ -77,7 +78,7 @@ impl SlackManifest {
     }
 
     /// Exchanges the pair for a new one and writes it back, unless another process has just done so.
-    async fn rotate(&self, api: &Api, old: &Tokens) -> Result<Tokens, RouterError> {
+    async fn rotate(&self, old: &Tokens) -> Result<Tokens, RouterError> {
         let place = Place::prepare(&self.settings.tokens).await?;
         let written = Tokens::read(&self.settings.tokens)?;
         if written.token.expose() != old.token.expose() {
@@ -89,7 +90,7 @@ impl SlackManifest {
             return Err(RouterError::new(Trouble::NoCredentials, what)
                 .cure("make a new pair of configuration tokens at https://api.slack.com/apps"));
         };
-        let answer = api.call("tooling.tokens.rotate", None, &[("refresh_token", refresh.expose())]).await;
+        let answer = exchange(&self.settings.api, refresh)?;
         let fields = answer.result.map_err(|e| e.error("tooling.tokens.rotate", "the configuration tokens", false))?;
         let fresh = Tokens::of(fields).ok_or_else(|| {
             RouterError::new(Trouble::Unreachable, "`tooling.tokens.rotate` answers without a configuration token")
@@ -117,14 +118,14 @@ impl SlackManifest {
         let api = self.api()?;
         let mut tokens = self.tokens()?;
         if tokens.left().is_some_and(|left| left.is_zero()) {
-            tokens = self.rotate(&api, &tokens).await?;
+            tokens = self.rotate(&tokens).await?;
         }
         let answer = api.call(method, Some(&tokens.token), form).await;
         let expired = matches!(&answer.result, Err(Failure::Refused(code, _)) if code == "token_expired");
         if !expired {
             return Ok((answer.call, answer.result));
         }
-        let tokens = self.rotate(&api, &tokens).await?;
+        let tokens = self.rotate(&tokens).await?;
         let answer = api.call(method, Some(&tokens.token), form).await;
         Ok((answer.call, answer.result))
     }
@@ -231,7 +232,7 @@ impl RouteView for SlackManifest {
     async fn identity(&self) -> Result<Identity, RouterError> {
         let mut tokens = self.tokens()?;
         if tokens.refresh.is_some() && tokens.left().is_some_and(|left| left < ENOUGH) {
-            tokens = self.rotate(&self.api()?, &tokens).await?;
+            tokens = self.rotate(&tokens).await?;
         }
         let manifest = self.export().await?;
         for color in Color::BOTH {
@@ -311,6 +312,21 @@ impl TrafficRouter for SlackManifest {
     fn settle(&self) -> Duration {
         SETTLE
     }
+}
+
+/// Gives a refresh token away for a new pair.
+///
+/// Not a future, on purpose: the old pair is void as soon as Slack has the request, and a future that is dropped then would
+/// lose the new one. A caller who loses patience waits until it is written down.
+fn exchange(base: &str, refresh: &Secret) -> Result<Answer, RouterError> {
+    let call = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|e| RouterError::new(Trouble::Unreachable, format!("no resources: {e}")))?;
+        let api = Api::new(base)?;
+        Ok(runtime.block_on(api.call("tooling.tokens.rotate", None, &[("refresh_token", refresh.expose())])))
+    };
+    // A thread of its own, since this one is in a runtime already.
+    std::thread::scope(|scope| scope.spawn(call).join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
 }
 
 /// A word for a shell.
