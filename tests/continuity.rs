@@ -104,6 +104,15 @@ fn the_rollback_rule_is_checked_before_anybody_moves() {
         "smoke: { stack: green, checks: [modal-from-blue] }\n  - id: smoke-blue\n    smoke: { stack: blue, checks: [modal-from-green] }",
     );
     compiled(&two, false).expect("both directions are checked");
+    // Over sockets nothing can be sent from outside: said, not demanded.
+    let sockets =
+        RUNBOOK.replace("  signing_secret:", "  mode: socket\n  signing_secret:").replace(", modal-from-green]", "]");
+    let plan = compiled(&sockets, false).expect("taken on their word");
+    assert!(
+        plan.warnings.iter().any(|w| w.contains("Socket Mode cannot be asked from outside")),
+        "{:?}",
+        plan.warnings
+    );
     // Nothing declared, nothing demanded.
     let start = RUNBOOK.find("  continuity:").unwrap();
     let end = RUNBOOK.find("schema:\n").unwrap();
@@ -305,4 +314,47 @@ fn each_kind_of_broken_bot_is_said_in_its_own_words() {
     });
     assert_eq!(names(&slow), ["C3"]);
     assert!(slow[0].1.contains("after 2400 ms"), "{slow:#?}");
+}
+
+/// The whole program in the lab, whose blue cannot read what green wrote: nobody moves.
+#[cfg(feature = "aws")]
+#[test]
+fn a_cutover_whose_users_could_not_come_back_stops_before_anybody_moves() {
+    let folder = tempfile::tempdir().unwrap();
+    let quickstart = concat!(env!("CARGO_MANIFEST_DIR"), "/runbooks/quickstart.yaml");
+    let declared = r#"  events_path: /slack/events
+  continuity:
+    modals:
+      - callback_id: deploy_modal
+        private_metadata: { blue: '{"schema":1}', green: '{"schema":2}' }
+        values: { reason: { txt: x } }
+        refused_at: reason
+        unreadable: newer version
+"#;
+    let text = std::fs::read_to_string(quickstart).unwrap();
+    let text = text.replace("  events_path: /slack/events\n", declared);
+    let runbook = folder.path().join("runbook.yaml");
+    let bgctl = |words: &[&str]| {
+        let answer = std::process::Command::new(env!("CARGO_BIN_EXE_bgctl"))
+            .args(words)
+            .current_dir(folder.path())
+            .env_clear()
+            .envs([("HOME", folder.path().as_os_str()), ("BGCTL_STATE_DIR", folder.path().join("state").as_os_str())])
+            .stdin(std::process::Stdio::null())
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&answer.stdout).into_owned() + &String::from_utf8_lossy(&answer.stderr);
+        (answer.status.code().unwrap_or(-1), text)
+    };
+    assert_eq!(bgctl(&["keys", "create"]).0, 0);
+    std::fs::write(&runbook, &text).unwrap();
+    let (code, shown) = bgctl(&["check", "runbook.yaml"]);
+    assert!(code == 65 && shown.contains("BG0127") && shown.contains("`shift-10`"), "{shown}");
+    std::fs::write(&runbook, text.replace("slash-command]", "slash-command, modal-from-blue, modal-from-green]"))
+        .unwrap();
+    let (code, shown) = bgctl(&["cutover", "runbook.yaml", "--lab", "--confirm", "lab"]);
+    assert_eq!(code, 11, "{shown}");
+    assert!(shown.contains("blue must read what green wrote"), "{shown}");
+    let (_, shown) = bgctl(&["status", "--offline"]);
+    assert!(shown.contains("BLUE 100 GREEN 0"), "{shown}");
 }

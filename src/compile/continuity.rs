@@ -3,7 +3,7 @@
 use super::{key, place, placed};
 use crate::diag::Diagnostic;
 use crate::plan::{Color, OnFailure, PlannedStep};
-use crate::runbook::Runbook;
+use crate::runbook::{Runbook, SlackMode};
 
 /// Both directions, of which the second is the way back's.
 const WANTED: [&str; 2] = ["modal-from-blue", "modal-from-green"];
@@ -21,6 +21,11 @@ pub fn check(runbook: &Runbook, forward: &[PlannedStep]) -> Vec<Diagnostic> {
         let headline = format!("`{}` is really pressed, on your word that it does no harm", button.action_id);
         let at = place(tree, &format!("/slack/continuity/buttons/{n}/harmless_because"));
         found.push(Diagnostic::warning("BG0123", headline).at(at, "the reason stands in the plan"));
+    }
+    if runbook.document.slack.as_ref().is_some_and(|slack| slack.mode == SlackMode::Socket) {
+        let headline = "what people have open is taken on your word: Socket Mode cannot be asked from outside";
+        found.push(Diagnostic::warning("BG0123", headline).at(whole, "try it on a copy of the app that takes HTTP"));
+        return found;
     }
     let moves = |step: &PlannedStep| step.moves.as_ref().is_some_and(|m| m.after.weight(Color::Green) > 0);
     // A step with mistakes of its own is not in the lane: nothing can be said about what is missing then.
