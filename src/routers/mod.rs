@@ -31,9 +31,10 @@ pub trait RouteView {
         1
     }
 
-    /// Whether a change is one write. Where it is not, a split between the two ends is a change under way, and not drift.
-    fn one_write(&self) -> bool {
-        true
+    /// Whether the split changes by itself: an instance that held a part of it dies, or a change of several writes was cut
+    /// off. Then another split found in the course of a run is set right, and not taken for somebody else's doing.
+    fn changes_by_itself(&self) -> bool {
+        false
     }
 
     /// Reads the split as the provider holds it now.

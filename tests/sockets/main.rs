@@ -6,3 +6,4 @@ mod common;
 
 mod fleets;
 mod gateway;
+mod router;

@@ -115,8 +115,8 @@ impl RouteView for SocketMode {
         self.settings.floor
     }
 
-    fn one_write(&self) -> bool {
-        false
+    fn changes_by_itself(&self) -> bool {
+        true
     }
 
     async fn read(&self) -> Result<Reading, RouterError> {
