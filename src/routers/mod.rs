@@ -52,6 +52,11 @@ pub trait RouteView {
         Ok(Vec::new())
     }
 
+    /// Looks at the place while users are split and somebody waits, for what no gate would see.
+    async fn watch(&self) -> Watched {
+        Watched::default()
+    }
+
     /// Proves who we are to the provider and until when: `role bgctl-prod in 1234, session 58m left`.
     async fn identity(&self) -> Result<Identity, RouterError>;
 
@@ -82,6 +87,15 @@ pub struct Reading {
     pub exact: Value,
     /// Facts a person should know before moving: `group stickiness 300s: sticky users stay on their side`.
     pub remarks: Vec<String>,
+}
+
+/// What a look at a place found in the course of a wait.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Watched {
+    /// Why users cannot stay as they are, if they cannot.
+    pub trouble: Option<String>,
+    /// What is worth a line in the log: once, however often it is found.
+    pub notes: Vec<String>,
 }
 
 /// Target health of one side.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::gates::{self, NamedGate, OpenGate, POLL, SILENT};
+use super::watch::Places;
 use super::{Facts, GRACE, Kind, Mistake, Review, Step, settings};
 use crate::plan::{Plan, PlannedStep, Resume};
 use crate::probes::gate::OnUnknown;
@@ -162,11 +163,15 @@ impl Step for Watching {
         let since = world.clock.now();
         let mut begun = world.clock.elapsed();
         let (mut ended, mut next_poll, mut silent) = (0, window.min(POLL), 0);
+        let mut places = Places::default();
         // The bake may take one more of its own length when nothing can be judged, and no longer.
         while ended < 2 * windows {
             let window_end = window * (ended + 1);
             let until = window_end.min(next_poll);
             self.wait(world, scribe, &mut begun, until, &courses).await;
+            if let Some(line) = places.look(&self.id, world, scribe).await {
+                return Outcome::failed(Cause::Destination, line);
+            }
             let whole = until == window_end;
             next_poll = until + window.min(POLL);
             ended += u32::from(whole);

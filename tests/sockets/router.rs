@@ -318,3 +318,24 @@ async fn the_way_back_without_bgctl_opens_blue_before_it_closes_green() {
     assert!(said.iter().position(|line| line.starts_with("quiesce green")).unwrap() > last, "{said:?}");
     assert_eq!(rig.router().read().await.unwrap().split, Split::ALL_BLUE);
 }
+
+#[tokio::test]
+async fn a_wait_sees_what_no_gate_sees() {
+    let rig = Rig::start(3, 1).await;
+    assert_eq!(rig.router().watch().await.trouble, None);
+    rig.blue[0].set("disconnects", json!({ "warning": 2 }));
+    let watched = rig.router().watch().await;
+    assert_eq!(watched.trouble, None);
+    assert!(watched.notes[0].ends_with("`warning` 2 times"), "{:?}", watched.notes);
+    rig.blue[0].set("connected", json!(0));
+    rig.blue[0].set("disconnect", json!("link_disabled"));
+    assert!(rig.router().watch().await.trouble.unwrap().contains("Socket Mode was switched off"));
+    rig.blue[0].set("disconnect", json!(null));
+    for stub in &rig.blue[..2] {
+        stub.set("open", json!(false));
+        stub.set("connected", json!(0));
+    }
+    assert_eq!(rig.router().watch().await.trouble.unwrap(), "only 1 sockets are open, 2 needed");
+    rig.blue[1].set("broken", json!(true));
+    assert_eq!(rig.router().watch().await.trouble, None, "not known is not too few");
+}

@@ -15,7 +15,7 @@ class Socket {
   // `open: false` for a candidate: it takes no events before bgctl says so. `token`: what bgctl has to show.
   constructor(app, receiver, contract, { open = true, token } = {}) {
     Object.assign(this, { client: receiver.client, contract, token, open: false, following: false });
-    Object.assign(this, { unacked: 0, inflight: 0, hello: {}, helloAt: null, helloOn: null, reason: null });
+    Object.assign(this, { unacked: 0, inflight: 0, hello: {}, helloAt: null, helloOn: null, reason: null, reasons: {} });
     this.client.on('ws_message', (data) => this.heard(String(data)));
     // Counted from the moment an envelope is there: a middleware is only reached later.
     const process = app.processEvent.bind(app);
@@ -41,6 +41,7 @@ class Socket {
     } else if (message.type === 'disconnect') {
       // The client closes this socket at once and opens the next one five seconds later.
       this.reason = message.reason;
+      this.reasons[message.reason] = (this.reasons[message.reason] ?? 0) + 1;
     }
   }
 
@@ -84,6 +85,7 @@ class Socket {
     return {
       open: this.open, connected: this.connected, num_connections, last_hello: this.helloAt,
       approximate_connection_time: debug_info?.approximate_connection_time, inflight: this.inflight, disconnect: this.reason,
+      disconnects: this.reasons,
     };
   }
 

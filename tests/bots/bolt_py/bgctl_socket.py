@@ -59,6 +59,7 @@ class Socket(SocketModeHandler):
         self.contract, self.token, self.open = contract, token, False
         self.lock, self.wishes = threading.Lock(), threading.Lock()
         self.unacked, self.hello, self.hello_at, self.hello_on, self.reason = 0, {}, None, None, None
+        self.reasons = {}
         if open:
             self.told(True)
 
@@ -69,6 +70,7 @@ class Socket(SocketModeHandler):
             self.hello, self.hello_at, self.hello_on, self.reason = message, time.time(), self.client.session_id(), None
         elif message.get("type") == "disconnect":
             self.reason = message.get("reason")
+            self.reasons[self.reason] = self.reasons.get(self.reason, 0) + 1
         elif "envelope_id" in message:
             with self.lock:
                 self.unacked += 1
@@ -105,6 +107,7 @@ class Socket(SocketModeHandler):
             "open": self.open, "connected": int(connected), "num_connections": self.hello.get("num_connections"),
             "last_hello": self.hello_at, "approximate_connection_time": about.get("approximate_connection_time"),
             "inflight": self.unacked + self.contract.inflight, "disconnect": self.reason,
+            "disconnects": self.reasons,
         }
 
     def wsgi(self):
