@@ -233,9 +233,9 @@ WAIT-3rollback:
             wrong.join("\n"),
             self.logs()
         );
-        // Each of the nine sockets that end can leave one behind, on a machine where everything takes its time.
+        // What Slack has sent but a closing client has not read yet is left behind: seldom one, on a busy machine.
         let unanswered: Vec<_> = sent.iter().filter(|thing| !thing.acked).collect();
-        assert!(unanswered.len() <= 4, "{unanswered:#?}\n{}", self.logs());
+        assert!(unanswered.len() <= 2, "{unanswered:?}\n{:?}\n{}", self.gateway.seen(), self.logs());
         by
     }
 }
