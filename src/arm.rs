@@ -90,12 +90,15 @@ async fn listeners(plan: &Plan, world: &World) -> Result<Option<Value>, Refusal>
     let lacking = lists[0].lacking(&lists[1], &retired);
     if lacking.is_empty() {
         let count = lists[0].count();
-        return Ok(Some(json!({ "listeners": count, "line": format!("all {count} listeners of BLUE are on GREEN too") })));
+        return Ok(Some(
+            json!({ "listeners": count, "line": format!("all {count} listeners of BLUE are on GREEN too") }),
+        ));
     }
-    let refusal = Refusal::new(Kind::Stopped, "BG0308", format!("GREEN lacks what BLUE handles: {}", lacking.join(", ")))
-        .cause(format!("users who need {} would get no answer from {}", lacking[0], plan.green.version))
-        .users(users)
-        .next("add the listener to green, then the same command again");
+    let refusal =
+        Refusal::new(Kind::Stopped, "BG0308", format!("GREEN lacks what BLUE handles: {}", lacking.join(", ")))
+            .cause(format!("users who need {} would get no answer from {}", lacking[0], plan.green.version))
+            .users(users)
+            .next("add the listener to green, then the same command again");
     Err(refusal.next(format!("or, if that is meant: `slack.handlers.retired: [\"{}\"]`", lacking.join("\", \""))))
 }
 

@@ -283,8 +283,7 @@ fn slack(runbook: &Runbook, found: &mut Vec<Diagnostic>) -> Option<Value> {
         }
     }
     if let Some(dedup) = &slack.dedup {
-        settings["dedup"] =
-            json!({ "redis": dedup.redis, "key": dedup.key, "delayed_events": dedup.delayed_events });
+        settings["dedup"] = json!({ "redis": dedup.redis, "key": dedup.key, "delayed_events": dedup.delayed_events });
     }
     if let Some(handlers) = &slack.handlers {
         settings["handlers"] = json!(handlers);

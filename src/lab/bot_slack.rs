@@ -71,8 +71,10 @@ async fn event(bot: &Arc<Bot>, payload: &Value, retry: u32, through_balancer: bo
     bot.book.taken(id);
     let (bot, id) = (Arc::clone(bot), id.to_string());
     let work = bot.work();
+    // The reserved event of smoke tests says how long its work takes.
+    let takes = payload["event"]["hold_ms"].as_u64().map_or_else(|| bot.dice.between(20, 80), |hold| hold.min(2_000));
     tokio::spawn(async move {
-        time::sleep(time::ms(bot.dice.between(20, 80))).await;
+        time::sleep(time::ms(takes)).await;
         bot.book.effect(&id, bot.color);
         bot.store.done(&key);
         bot.handled.fetch_add(1, Ordering::Relaxed);

@@ -62,9 +62,8 @@ impl LiveStore {
             return Ok(connection.clone());
         }
         let client = redis::Client::open(url).map_err(|e| plain(&e))?;
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(WITHIN))
-            .set_response_timeout(Some(WITHIN));
+        let config =
+            AsyncConnectionConfig::new().set_connection_timeout(Some(WITHIN)).set_response_timeout(Some(WITHIN));
         let connection = client.get_multiplexed_async_connection_with_config(&config).await.map_err(|e| plain(&e))?;
         self.0.borrow_mut().insert(url.into(), connection.clone());
         Ok(connection)
@@ -105,8 +104,7 @@ impl Store for LiveStore {
             some.iter().for_each(|key| {
                 all.cmd("LRANGE").arg(key).arg(0).arg(9);
             });
-            let answer: Vec<Vec<String>> =
-                all.query_async(&mut connection).await.map_err(|e| self.lost(url, &e))?;
+            let answer: Vec<Vec<String>> = all.query_async(&mut connection).await.map_err(|e| self.lost(url, &e))?;
             lists.extend(answer);
         }
         Ok(lists)

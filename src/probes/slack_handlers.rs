@@ -85,7 +85,9 @@ mod tests {
 
     #[test]
     fn a_list_of_nothing_is_no_list() {
-        for value in [json!({}), json!([]), json!({ "commands": [] }), json!({ "commands": [1] }), json!({ "ok": true })] {
+        for value in
+            [json!({}), json!([]), json!({ "commands": [] }), json!({ "commands": [1] }), json!({ "ok": true })]
+        {
             assert_eq!(Handlers::parse(&value), None, "{value}");
         }
     }

@@ -77,7 +77,11 @@ fn facts(config: &Value, plan: &Plan) -> Result<Facts, Vec<Mistake>> {
     review.between("/windows", windows, 1, 1000);
     review.between("/fail", fail, 1, windows.max(1));
     review.facts(|| Facts {
-        line: format!("bake {} in {windows} windows, failed at {fail} bad ones: {}{with}", bake.time, bake.gates.join(", ")),
+        line: format!(
+            "bake {} in {windows} windows, failed at {fail} bad ones: {}{with}",
+            bake.time,
+            bake.gates.join(", ")
+        ),
         resume: Resume::Repeat,
         attempts: 1,
         timeout_s: 2 * bake.time.whole_seconds() + 2 * GRACE + settle,

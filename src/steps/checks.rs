@@ -150,7 +150,10 @@ impl Session<'_> {
         self.spent.set(self.spent.get() + 1);
         let (spent, budget) = (self.spent.get(), self.suite.budget);
         match spent > budget {
-            true => Err(WebError { what: format!("not sent: the budget of {budget} requests is used up"), timed_out: false }),
+            true => Err(WebError {
+                what: format!("not sent: the budget of {budget} requests is used up"),
+                timed_out: false,
+            }),
             false => Ok(()),
         }
     }

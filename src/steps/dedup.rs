@@ -181,7 +181,8 @@ impl Session<'_> {
                 Finding::new("D9", false, ms, line)
             }
             Ok(server) if server.role != "master" => {
-                let line = format!("this is a copy of the store (`role:{}`): a claim there may come too late", server.role);
+                let line =
+                    format!("this is a copy of the store (`role:{}`): a claim there may come too late", server.role);
                 Finding::new("D9", false, ms, line)
             }
             Ok(_) => Finding::new("D9", true, ms, "the store evicts nothing and is the primary"),
@@ -227,7 +228,9 @@ fn completed(first: Color, seen: &Seen) -> (bool, String) {
             ),
         ),
         (_, Some(done)) => (true, format!("done, as `{}`", short(&done.value))),
-        (_, None) => (false, format!("nothing is left of the event after the work of {first}: a retry is handled again")),
+        (_, None) => {
+            (false, format!("nothing is left of the event after the work of {first}: a retry is handled again"))
+        }
     }
 }
 

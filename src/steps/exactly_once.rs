@@ -71,4 +71,3 @@ impl Session<'_> {
         Finding::new(check, pass, ms, line)
     }
 }
-

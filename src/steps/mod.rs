@@ -23,11 +23,11 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 pub use crate::diag::Mistake;
-pub use dedup::key_mistake;
-pub use smoke::Check;
 use crate::plan::{Plan, PlannedStep, Resume};
 use crate::run::{Found, Outcome};
 use crate::world::{Scribe, World};
+pub use dedup::key_mistake;
+pub use smoke::Check;
 
 /// Something a run can do.
 #[async_trait(?Send)]

@@ -189,7 +189,11 @@ fn facts(config: &Value, plan: &Plan) -> Result<Facts, Vec<Mistake>> {
     }
     let named = |check| smoke.checks.contains(&check);
     if named(Check::Public) && smoke.public.is_none() {
-        review.wrong("/checks", "the check `public` needs to know the public address", Some("add `public: { url: … }`"));
+        review.wrong(
+            "/checks",
+            "the check `public` needs to know the public address",
+            Some("add `public: { url: … }`"),
+        );
     }
     if named(Check::ResponseUrl) && smoke.response_url.is_none() {
         let help = "add `response_url: { listen: \"0.0.0.0:8787\", url: \"http://…:8787\" }`";

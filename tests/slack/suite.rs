@@ -148,9 +148,16 @@ async fn every_mutant_is_noticed(blue: Bolt, green: Bolt) {
         let smoked = smoke(&plan, &store, json!({ "stack": "green", "checks": checks })).await;
         let bad = smoked.bad();
         let missed: Vec<_> = wanted.iter().filter(|check| !bad.contains(check)).collect();
-        assert!(missed.is_empty(), "{name}: missed {missed:?} of {bad:?}\n{:#?}\n{}", smoked.checks, green.process.log());
+        assert!(
+            missed.is_empty(),
+            "{name}: missed {missed:?} of {bad:?}\n{:#?}\n{}",
+            smoked.checks,
+            green.process.log()
+        );
         match *name {
-            "claim without completion" => assert!(smoked.says("D6").contains("at most once only"), "{:?}", smoked.checks),
+            "claim without completion" => {
+                assert!(smoked.says("D6").contains("at most once only"), "{:?}", smoked.checks)
+            }
             "missing listener" => assert!(smoked.says("H1").contains("event app_mention"), "{:?}", smoked.checks),
             "slow ack" => assert!(!bad.contains(&"P3"), "late is not wrong: {bad:?}"),
             _ => {}
