@@ -32,7 +32,7 @@ const ALL: [&str; 12] = [
     "handlers",
 ];
 
-fn world(store: &str) -> World {
+pub fn world(store: &str) -> World {
     let clock: Rc<dyn Clock> = Rc::new(SystemClock);
     let secrets = [
         ("${env:SLACK_SIGNING_SECRET}".to_string(), Secret::new(SECRET)),
@@ -48,7 +48,7 @@ fn world(store: &str) -> World {
     }
 }
 
-fn plan_of(blue: &Bot, green: &Bot) -> Plan {
+pub fn plan_of(blue: &Bot, green: &Bot) -> Plan {
     let mut plan = plan();
     (plan.blue.url, plan.green.url) = (blue.url.clone(), green.url.clone());
     (plan.blue.version, plan.green.version) = (blue.version.clone(), green.version.clone());
