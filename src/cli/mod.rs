@@ -20,6 +20,7 @@ mod rollback;
 mod runs;
 mod schema;
 mod show;
+mod smoke;
 mod status;
 mod style;
 pub mod trust;
@@ -50,7 +51,7 @@ Examples:
 
 const GROUPS: &str = "\
 Groups:
-  Look     check  plan  status  show  runs  explain  schema
+  Look     check  plan  smoke  status  show  runs  explain  schema
   Move     cutover  resume
   Go back  rollback
   Prove    audit  keys";
@@ -116,6 +117,7 @@ enum Verb {
     Resume(resume::Args),
     Rollback(rollback::Args),
     Status(status::Args),
+    Smoke(smoke::Args),
     Show(show::Args),
     Runs(runs::Args),
     Audit(audit::Args),
@@ -137,6 +139,7 @@ impl Verb {
                 piped(check::run(args, &mut cx.stdout(), &mut cx.stderr(), &cx.env, ink.color, cx.machine()))
             }
             Verb::Runs(args) => runs::run(args, cx),
+            Verb::Smoke(args) => smoke::run(args, cx),
             Verb::Show(args) => show::run(args, cx),
             Verb::Status(args) => status::run(args, cx),
             Verb::Schema(args) => piped(schema::run(args, &mut cx.stdout())),

@@ -14,7 +14,7 @@ use crate::journal::{Archive, Lock};
 use crate::lab::{Fault, Lab, Mode, Options};
 use crate::plan::{Color, Plan, PlannedRoute, Split};
 use crate::routers::{self, Access, AwsAccess, RouteView, TrafficRouter};
-use crate::runbook::{Inputs, Language, Source, sorted};
+use crate::runbook::{Inputs, Language, Runbook, Source, sorted};
 use crate::secret::Secret;
 
 /// The memory of the newest lab, below the state folder.
@@ -111,29 +111,13 @@ pub struct Prepared {
 pub async fn prepare(cx: &Context, args: &FromArgs, outside: &Surroundings) -> Result<Result<Prepared, Exit>, Refusal> {
     let path = args.file.to_string_lossy().into_owned();
     let source = Source::read(&path)?;
-    if source.text.trim_start().starts_with("{\"bgctl_plan\"") {
+    if is_plan(&source) {
         return saved(cx, &source, outside).await.map(Ok);
     }
-    let inputs = match &outside.lab {
-        Some(lab) => Inputs { ambient: lab.variables(), ..check::inputs(&args.vars, &outside.env) },
-        None => check::inputs(&args.vars, &outside.env),
+    let (runbook, draft) = match drafted(cx, args, outside, &source)? {
+        Ok(drafted) => drafted,
+        Err(exit) => return Ok(Err(exit)),
     };
-    let runbook = match Language::default().parse(&source, &inputs) {
-        Ok(runbook) => runbook,
-        Err(found) => return Ok(Err(mistaken(cx, &source, found, Exit::Invalid))),
-    };
-    let draft = match compile::compile(&source, &runbook, None, args.swap) {
-        Ok(Compiled { plan, .. }) => plan,
-        Err(found) => return Ok(Err(mistaken(cx, &source, found, Exit::Invalid))),
-    };
-    if let Some(refusal) = runbook.refuse_missing(&source) {
-        return Err(refusal);
-    }
-    let mut missing = runbook.unset(&outside.env);
-    if !missing.is_empty() {
-        missing.iter_mut().for_each(|d| d.severity = Severity::Error);
-        return Ok(Err(mistaken(cx, &source, missing, Exit::Environment)));
-    }
     let mut facts = Facts { routes: BTreeMap::new() };
     let mut remarks = Vec::new();
     for (name, planned) in &draft.routes {
@@ -152,13 +136,51 @@ pub async fn prepare(cx: &Context, args: &FromArgs, outside: &Surroundings) -> R
     Ok(Ok(Prepared { plan: Rc::new(plan), remarks, saved: false }))
 }
 
+/// The plan as far as no system has to be asked for it: all users are taken to be on blue.
+pub fn draft(cx: &Context, args: &FromArgs, outside: &Surroundings) -> Result<Result<Plan, Exit>, Refusal> {
+    let source = Source::read(&args.file.to_string_lossy())?;
+    match is_plan(&source) {
+        true => read_plan(&source).map(Ok),
+        false => Ok(drafted(cx, args, outside, &source)?.map(|(_, plan)| plan)),
+    }
+}
+
+fn is_plan(source: &Source) -> bool {
+    source.text.trim_start().starts_with("{\"bgctl_plan\"")
+}
+
+fn drafted(
+    cx: &Context,
+    args: &FromArgs,
+    outside: &Surroundings,
+    source: &Source,
+) -> Result<Result<(Runbook, Plan), Exit>, Refusal> {
+    let inputs = match &outside.lab {
+        Some(lab) => Inputs { ambient: lab.variables(), ..check::inputs(&args.vars, &outside.env) },
+        None => check::inputs(&args.vars, &outside.env),
+    };
+    let runbook = match Language::default().parse(source, &inputs) {
+        Ok(runbook) => runbook,
+        Err(found) => return Ok(Err(mistaken(cx, source, found, Exit::Invalid))),
+    };
+    let draft = match compile::compile(source, &runbook, None, args.swap) {
+        Ok(Compiled { plan, .. }) => plan,
+        Err(found) => return Ok(Err(mistaken(cx, source, found, Exit::Invalid))),
+    };
+    if let Some(refusal) = runbook.refuse_missing(source) {
+        return Err(refusal);
+    }
+    let mut missing = runbook.unset(&outside.env);
+    if !missing.is_empty() {
+        missing.iter_mut().for_each(|d| d.severity = Severity::Error);
+        return Ok(Err(mistaken(cx, source, missing, Exit::Environment)));
+    }
+    Ok(Ok((runbook, draft)))
+}
+
 /// A saved plan holds only while the world is what it saw.
 async fn saved(cx: &Context, source: &Source, outside: &Surroundings) -> Result<Prepared, Refusal> {
-    let plan: Plan = serde_json::from_str(&source.text).map_err(|e| {
-        Refusal::new(Kind::Invalid, "BG0108", format!("`{}` is not a plan this bgctl can read", source.path))
-            .cause(e.to_string())
-            .next("bgctl plan RUNBOOK --out FILE")
-    })?;
+    let plan = read_plan(source)?;
     let mut remarks = Vec::new();
     for (name, planned) in &plan.routes {
         let reading = view(planned, outside)?.read().await.map_err(|e| arm::refused(&e, planned))?;
@@ -169,6 +191,14 @@ async fn saved(cx: &Context, source: &Source, outside: &Surroundings) -> Result<
         remarks.extend(reading.remarks.iter().map(|remark| format!("{name}: {remark}")));
     }
     Ok(Prepared { plan: Rc::new(plan), remarks, saved: true })
+}
+
+fn read_plan(source: &Source) -> Result<Plan, Refusal> {
+    serde_json::from_str(&source.text).map_err(|e| {
+        Refusal::new(Kind::Invalid, "BG0108", format!("`{}` is not a plan this bgctl can read", source.path))
+            .cause(e.to_string())
+            .next("bgctl plan RUNBOOK --out FILE")
+    })
 }
 
 /// Users are where a run that is being driven now has sent them: that run is the reason, and not drift.

@@ -131,6 +131,11 @@ impl Session<'_> {
         format!("bgctl.{}.{}.{}", self.world.clock.now().as_second(), self.seed, self.count.get())
     }
 
+    /// The id of an event nobody has seen before, in the shape of Slack's own.
+    pub(super) fn event_id(&self) -> String {
+        format!("EvBGCTL{}", self.nonce().trim_start_matches("bgctl").replace('.', ""))
+    }
+
     pub(super) fn now(&self) -> i64 {
         self.world.clock.now().as_second()
     }

@@ -13,7 +13,7 @@ use super::smoke::Finding;
 use crate::plan::Color;
 use crate::probes::redis::Held;
 use crate::probes::slack::{self, Body};
-use crate::probes::{Request, Response, WebError};
+use crate::probes::{Response, WebError};
 use crate::run::Verdict;
 use crate::scalar::spoken;
 
@@ -93,7 +93,7 @@ impl Session<'_> {
 
     /// Gives one event to both stacks and looks on.
     async fn watched(&self, first: Color, second: Color) -> Result<Seen, WebError> {
-        let event = format!("EvBGCTL{}", self.nonce().replace('.', "").trim_start_matches("bgctl"));
+        let event = self.event_id();
         let body = self.suite.from.event(&event, self.now(), WORK.as_millis() as u64);
         let timestamp = self.now();
         let request = |color, body: &Body| self.signed(color, body, timestamp);
@@ -109,13 +109,9 @@ impl Session<'_> {
         let rest = if acked.time < WORK { WORK } else { Duration::ZERO };
         self.world.clock.sleep(rest + BEGUN).await;
         let done = self.held(&event).await;
-        let afterwards = self.second_time(again(2)).await?;
+        let afterwards = self.send(again(2)).await?;
         let handled = self.noted(&event).await?;
         Ok(Seen { first, second, acked, meanwhile: meanwhile?, afterwards, claim: claim?, done: done?, handled })
-    }
-
-    async fn second_time(&self, request: Request) -> Result<Response, WebError> {
-        self.send(request).await
     }
 
     async fn held(&self, event: &str) -> Result<Option<Held>, WebError> {

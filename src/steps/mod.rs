@@ -11,6 +11,7 @@ mod dedup;
 mod drain;
 mod exactly_once;
 mod gates;
+mod ledger;
 mod outside;
 mod shift;
 mod smoke;

@@ -82,6 +82,22 @@ pub struct ResponseUrl {
     pub url: Option<String>,
 }
 
+impl Smoke {
+    /// No check at all, only what it takes to send through the public address as often as it takes.
+    pub fn through(public: Public) -> Self {
+        Smoke {
+            stack: Color::Green,
+            checks: Vec::new(),
+            expect: Vec::new(),
+            version_path: version_path(),
+            within: within(),
+            public: Some(public),
+            response_url: None,
+            budget: u32::MAX,
+        }
+    }
+}
+
 /// The checks bgctl knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -222,6 +238,35 @@ fn facts(config: &Value, plan: &Plan) -> Result<Facts, Vec<Mistake>> {
 }
 
 impl Check {
+    /// In the order in which they are best run: first what stops at the framework.
+    pub const ALL: [Check; 14] = [
+        Check::Version,
+        Check::Signature,
+        Check::Replay,
+        Check::UrlVerification,
+        Check::SslCheck,
+        Check::Handlers,
+        Check::SlashCommand,
+        Check::Button,
+        Check::Modal,
+        Check::ModalFromBlue,
+        Check::ExactlyOnce,
+        Check::Dedup,
+        Check::Public,
+        Check::ResponseUrl,
+    ];
+
+    /// Whether it needs nothing that this plan does not say.
+    pub fn runs_on(self, plan: &Plan) -> bool {
+        let said = |name: &str| plan.slack.as_ref().is_some_and(|slack| !slack[name].is_null());
+        match self {
+            Check::Public | Check::ResponseUrl => false,
+            Check::Handlers => said("handlers"),
+            Check::Dedup => said("dedup"),
+            check => !check.needs_slack() || plan.slack.is_some(),
+        }
+    }
+
     pub fn name(self) -> &'static str {
         match self {
             Check::Version => "version",

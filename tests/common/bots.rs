@@ -5,6 +5,7 @@
 //! keep the port, and the next test would talk to the bot of the last one. For the same reason a port that answers before
 //! a program was started is refused.
 
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -145,7 +146,7 @@ impl Bot {
             None => Command::new(&argv[0]),
             Some(time) => {
                 let mut command = Command::new(peer("faketime")?);
-                command.args(["-f", time]).arg(&argv[0]).env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+                command.args(["-f", time]).arg(&argv[0]);
                 command
             }
         };
@@ -157,8 +158,29 @@ impl Bot {
         let process = Started::new(command, port, &dir.path().join("bot.log"));
         let address = SocketAddr::from(([127, 0, 0, 1], port));
         let url = format!("http://{address}");
+        // A master takes connections before its worker can answer.
+        for _ in 0..400 {
+            if get(address, "/healthz/ready").starts_with("HTTP/1.1 200") {
+                break;
+            }
+            pause(50);
+        }
         Some(Bot { process, url, address, color, version: version.into(), _dir: dir })
     }
+}
+
+/// The answer to a GET, with its head; nothing where there is none.
+pub fn get(address: SocketAddr, path: &str) -> String {
+    let mut answer = String::new();
+    if let Ok(mut stream) = TcpStream::connect_timeout(&address, Duration::from_secs(1)) {
+        let _ = stream.set_read_timeout(Some(Duration::from_secs(3)));
+        let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+        if stream.write_all(request.as_bytes()).is_ok() {
+            // A connection that breaks has said what it had to say.
+            let _ = stream.read_to_string(&mut answer);
+        }
+    }
+    answer
 }
 
 /// The folder of a bot's sources.

@@ -3,4 +3,20 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod contract;
 mod suite;
+
+use tokio::sync::RwLock;
+
+/// Whoever judges users under load has the machine alone; the others share it.
+static MACHINE: RwLock<()> = RwLock::const_new(());
+
+#[cfg(feature = "aws")]
+mod cutover;
+#[cfg(feature = "aws")]
+mod sender;
+
+#[cfg(feature = "aws")]
+#[path = "../process/rig.rs"]
+#[allow(dead_code, reason = "its other parts are for the tests it was made for")]
+mod rig;
