@@ -55,6 +55,22 @@ const PAGES: &[Page] = &[
     },
     Page { name: "announce", about: "post a message to Slack", text: include_str!("../steps/announce.md") },
     Page { name: "bake", about: "watch users and judge the gates", text: include_str!("../steps/bake.md") },
+    Page {
+        name: "bot-contract",
+        about: "what a Slack bot has to answer, with files to copy for Bolt (Python, JavaScript)",
+        text: concat!(
+            include_str!("../steps/bot-contract.md"),
+            "\n## bgctl_contract.py (Bolt for Python)\n\n```python\n",
+            include_str!("../../tests/bots/bolt_py/bgctl_contract.py"),
+            "```\n\n## bgctl_dedup.py\n\n```python\n",
+            include_str!("../../tests/bots/bolt_py/bgctl_dedup.py"),
+            "```\n\n## bgctl_contract.js (Bolt for JavaScript)\n\n```js\n",
+            include_str!("../../tests/bots/bolt_js/bgctl_contract.js"),
+            "```\n\n## bgctl_dedup.js\n\n```js\n",
+            include_str!("../../tests/bots/bolt_js/bgctl_dedup.js"),
+            "```\n"
+        ),
+    },
     Page { name: "command", about: "run a program", text: include_str!("../steps/command.md") },
     Page {
         name: "continuity",

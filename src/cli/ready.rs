@@ -52,7 +52,14 @@ pub fn world_without_routes(cx: &Context, outside: &Surroundings, plan: &Plan) -
         .map_err(|e| Refusal::new(Kind::Environment, "BG0206", "HTTP cannot be used").cause(format!("{e:#}")))?;
     let secrets = runbook::resolve_plan(&plan.canonical(), &outside.env)?;
     let processes = Rc::new(LiveProcesses::new(clock.clone()));
-    Ok(World { clock, routes: BTreeMap::new(), web: Rc::new(web), processes, store: Rc::new(LiveStore::default()), secrets })
+    Ok(World {
+        clock,
+        routes: BTreeMap::new(),
+        web: Rc::new(web),
+        processes,
+        store: Rc::new(LiveStore::default()),
+        secrets,
+    })
 }
 
 /// Automatic rollbacks of this service and environment inside the policy's window, over all runs kept here.

@@ -118,7 +118,12 @@ fn settings(plan: &Plan, args: &Args) -> Value {
         checks = Check::ALL.iter().filter(|check| check.runs_on(plan)).map(|check| json!(check)).collect();
     }
     let mut seen = Vec::new();
-    checks.retain(|check| !seen.contains(check) && { seen.push(check.clone()); true });
+    checks.retain(|check| {
+        !seen.contains(check) && {
+            seen.push(check.clone());
+            true
+        }
+    });
     config["checks"] = checks.into();
     config["expect"] = pages.into();
     config

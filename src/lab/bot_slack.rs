@@ -102,9 +102,11 @@ pub async fn handle(bot: &Arc<Bot>, payload: &Value) -> Handled {
     if bot.doomed.load(Ordering::Relaxed) {
         bot.kill();
     }
+    // The reserved event of smoke tests says how long its work takes.
+    let takes = payload["event"]["hold_ms"].as_u64().map_or_else(|| bot.dice.between(20, 80), |hold| hold.min(2_000));
     let mut killed = bot.killed.subscribe();
     tokio::select! {
-        () = time::sleep(time::ms(bot.dice.between(20, 80))) => {}
+        () = working(bot, &key, takes) => {}
         _ = killed.wait_for(|killed| *killed) => {
             bot.book.dropped(id);
             return Handled::Killed;
@@ -114,6 +116,16 @@ pub async fn handle(bot: &Arc<Bot>, payload: &Value) -> Handled {
     bot.store.done(&key);
     bot.handled.fetch_add(1, Ordering::Relaxed);
     Handled::Yes
+}
+
+/// Works for so long, and holds the claim meanwhile: only a bot that has died lets it go.
+async fn working(bot: &Bot, key: &str, mut left_ms: u64) {
+    while left_ms > 0 {
+        let slice = left_ms.min(100);
+        time::sleep(time::ms(slice)).await;
+        bot.store.renew(key);
+        left_ms -= slice;
+    }
 }
 
 /// What the faults do to a request of a user. A failing delivery fails before anything is claimed, and not beyond the

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::{locked, time};
 
-/// How long a claim keeps others away. Longer than any work here, shorter than the minute until Slack's second retry, which
+/// How long a claim keeps others away after its last renewal. Shorter than the minute until Slack's second retry, which
 /// is 0.6 s on the lab's clock: were it longer, the last retry would find a dead bot's claim still alive.
 const LEASE: Duration = Duration::from_millis(400);
 /// How long a key is remembered as done: many times what Slack's last retry needs on the lab's clock.
@@ -77,6 +77,13 @@ impl Store {
                 entries.insert(key.to_string(), entry);
                 Claim::Taken
             }
+        }
+    }
+
+    /// Whoever is at it still is.
+    pub fn renew(&self, key: &str) {
+        if let Some(Entry::Claimed(since)) = locked(&self.entries).get_mut(key) {
+            *since = time::now();
         }
     }
 

@@ -3,6 +3,7 @@
 //!
 //! It renews its socket as a good client does: the next one is open before the last is closed.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -49,6 +50,7 @@ struct News {
     hello: Option<Value>,
     at_ms: i64,
     disconnect: Option<String>,
+    disconnects: BTreeMap<String, u64>,
 }
 
 impl SocketBot {
@@ -102,6 +104,7 @@ impl SocketBot {
             "approximate_connection_time": hello["debug_info"]["approximate_connection_time"],
             "inflight": self.bot.in_flight.load(Ordering::Relaxed),
             "disconnect": news.disconnect,
+            "disconnects": news.disconnects,
         })
     }
 
@@ -161,7 +164,11 @@ impl SocketBot {
                                 said_hello.store(true, Ordering::Relaxed);
                             }
                             Some("disconnect") => {
-                                locked(&self.news).disconnect = value["reason"].as_str().map(String::from);
+                                let reason = value["reason"].as_str().unwrap_or("no reason").to_string();
+                                let mut news = locked(&self.news);
+                                *news.disconnects.entry(reason.clone()).or_default() += 1;
+                                news.disconnect = Some(reason);
+                                drop(news);
                                 ending.send_replace(true);
                             }
                             _ => {
@@ -200,7 +207,10 @@ impl SocketBot {
     }
 
     fn hello(&self, hello: Value) -> u64 {
-        *locked(&self.news) = News { hello: Some(hello), at_ms: time::wall_ms(), disconnect: None };
+        {
+            let mut news = locked(&self.news);
+            (news.hello, news.at_ms, news.disconnect) = (Some(hello), time::wall_ms(), None);
+        }
         self.connected.fetch_add(1, Ordering::Relaxed);
         self.hellos.fetch_add(1, Ordering::Relaxed) + 1
     }

@@ -90,7 +90,8 @@ impl Side {
         for (number, (bot, door)) in self.instances.into_iter().enumerate() {
             let answering = Arc::clone(&bot);
             let serving: JoinHandle<()> = door.serve(move |parts, body| Arc::clone(&answering).answer(parts, body));
-            if !all && !(one && number == last) {
+            let ends = all || one && number == last;
+            if !ends {
                 continue;
             }
             let faults = Arc::clone(faults);

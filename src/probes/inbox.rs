@@ -2,7 +2,6 @@
 //! posts of at most 64 KiB, and is gone when the value is.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use axum::Router;
@@ -55,8 +54,7 @@ impl Inbox for HttpInbox {
         self.address
     }
 
-    async fn next(&self, within: Duration) -> Option<(String, Vec<u8>)> {
-        let mut posts = self.posts.lock().await;
-        tokio::time::timeout(within, posts.recv()).await.ok().flatten()
+    async fn next(&self) -> Option<(String, Vec<u8>)> {
+        self.posts.lock().await.recv().await
     }
 }

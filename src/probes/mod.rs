@@ -35,8 +35,8 @@ pub trait Inbox {
     /// The address it took, `127.0.0.1:40123`.
     fn address(&self) -> std::net::SocketAddr;
 
-    /// The next post: its path and its body. None when none came in time.
-    async fn next(&self, within: Duration) -> Option<(String, Vec<u8>)>;
+    /// The next post: its path and its body. Waits for as long as the caller does.
+    async fn next(&self) -> Option<(String, Vec<u8>)>;
 }
 
 #[derive(Clone, Debug, Default)]

@@ -37,9 +37,10 @@ pub trait RouteView {
         Ok(())
     }
 
-    /// Whether a change is one write. Where it is not, a split between the two ends is a change under way, and not drift.
-    fn one_write(&self) -> bool {
-        true
+    /// Whether the split changes by itself: an instance that held a part of it dies, or a change of several writes was cut
+    /// off. Then another split found in the course of a run is set right, and not taken for somebody else's doing.
+    fn changes_by_itself(&self) -> bool {
+        false
     }
 
     /// Reads the split as the provider holds it now.
@@ -55,6 +56,11 @@ pub trait RouteView {
     /// the splits it will be set to, in order.
     async fn preflight(&self, _moves: &[Split]) -> Result<Vec<String>, RouterError> {
         Ok(Vec::new())
+    }
+
+    /// Looks at the place while users are split and somebody waits, for what no gate would see.
+    async fn watch(&self) -> Watched {
+        Watched::default()
     }
 
     /// Proves who we are to the provider and until when: `role bgctl-prod in 1234, session 58m left`.
@@ -87,6 +93,15 @@ pub struct Reading {
     pub exact: Value,
     /// Facts a person should know before moving: `group stickiness 300s: sticky users stay on their side`.
     pub remarks: Vec<String>,
+}
+
+/// What a look at a place found in the course of a wait.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Watched {
+    /// Why users cannot stay as they are, if they cannot.
+    pub trouble: Option<String>,
+    /// What is worth a line in the log: once, however often it is found.
+    pub notes: Vec<String>,
 }
 
 /// Target health of one side.

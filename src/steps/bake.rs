@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::checks::Suite;
 use super::gates::{self, NamedGate, OpenGate, POLL, SILENT};
 use super::ledger::{self, Ledger, SETTLE, Sending};
+use super::watch::Places;
 use super::{Facts, GRACE, Kind, Mistake, Review, Step, settings};
 use crate::plan::{Plan, PlannedStep, Resume};
 use crate::probes::gate::OnUnknown;
@@ -77,7 +78,11 @@ fn facts(config: &Value, plan: &Plan) -> Result<Facts, Vec<Mistake>> {
     review.between("/windows", windows, 1, 1000);
     review.between("/fail", fail, 1, windows.max(1));
     review.facts(|| Facts {
-        line: format!("bake {} in {windows} windows, failed at {fail} bad ones: {}{with}", bake.time, bake.gates.join(", ")),
+        line: format!(
+            "bake {} in {windows} windows, failed at {fail} bad ones: {}{with}",
+            bake.time,
+            bake.gates.join(", ")
+        ),
         resume: Resume::Repeat,
         attempts: 1,
         timeout_s: 2 * bake.time.whole_seconds() + 2 * GRACE + settle,
@@ -211,11 +216,15 @@ impl Watching {
         let since = world.clock.now();
         let mut begun = world.clock.elapsed();
         let (mut ended, mut next_poll, mut silent) = (0, window.min(POLL), 0);
+        let mut places = Places::default();
         // The bake may take one more of its own length when nothing can be judged, and no longer.
         while ended < 2 * windows {
             let window_end = window * (ended + 1);
             let until = window_end.min(next_poll);
             self.wait(world, scribe, &mut begun, until, &courses).await;
+            if let Some(line) = places.look(&self.id, world, scribe).await {
+                return Outcome::failed(Cause::Destination, line);
+            }
             let whole = until == window_end;
             next_poll = until + window.min(POLL);
             ended += u32::from(whole);

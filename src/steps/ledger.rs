@@ -47,7 +47,8 @@ impl Ledger {
     pub fn review(&self, review: &mut Review, plan: &Plan) {
         review.between("/ledger/per_second", self.per_second, 1, 20);
         if plan.slack.as_ref().is_none_or(|slack| slack["dedup"]["redis"].is_null()) {
-            let help = "add `slack.dedup: { redis: …, key: … }`; `bgctl explain bot-contract` shows what the bots note there";
+            let help =
+                "add `slack.dedup: { redis: …, key: … }`; `bgctl explain bot-contract` shows what the bots note there";
             review.wrong("/ledger", "without the shared store nobody can say who handled an event", Some(help));
         }
     }

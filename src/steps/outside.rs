@@ -46,7 +46,10 @@ impl Session<'_> {
         if let Err(why) = self.pong(&answer, &nonce, self.suite.color) {
             return Finding::new("R2", false, answer.time.as_millis() as u64, format!("`/bgctl-smoke`: {why}"));
         }
-        let posted = inbox.next(self.suite.within).await;
+        let posted = tokio::select! {
+            posted = inbox.next() => posted,
+            () = self.world.clock.sleep(self.suite.within) => None,
+        };
         let ms = self.world.clock.elapsed().saturating_sub(begun).as_millis() as u64;
         let (pass, line) = match posted {
             None => (false, format!("nothing was posted to the `response_url` within {}", spoken(self.suite.within))),

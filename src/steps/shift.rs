@@ -96,7 +96,7 @@ impl Shift {
             Err(error) => return failure(&error),
         };
         if before != self.change.after {
-            if before != self.change.before && !self.back && !self.under_way(route, before) {
+            if before != self.change.before && !self.back && !route.changes_by_itself() {
                 return Outcome::failed(
                     Cause::Drift,
                     format!("{} reads {before}, the plan expected {}", self.planned.line, self.change.before),
@@ -124,16 +124,6 @@ impl Shift {
                 Outcome::Failed { line, cause: Cause::Destination, moved: true, retry: false, facts: Value::Null }
             }
         }
-    }
-
-    /// A change that takes several writes was cut off between them: going on is safe, since every split on the way is one
-    /// this step makes itself.
-    fn under_way(&self, route: &dyn TrafficRouter, now: Split) -> bool {
-        let share = |split: Split| split.share(Color::Green);
-        let (before, after) = (share(self.change.before), share(self.change.after));
-        // With nobody on either side no other hand is at work: it is what is left when the gaining side breaks down.
-        let nobody = now == Split { blue: 0, green: 0 };
-        !route.one_write() && (nobody || (before.min(after)..=before.max(after)).contains(&share(now)))
     }
 
     async fn read(&self, route: &dyn TrafficRouter, world: &World, scribe: &dyn Scribe) -> Result<Split, RouterError> {
@@ -323,7 +313,7 @@ impl Step for Shift {
                 Ok(line) => (Found::InPlace, line),
                 Err(Doubt::NotInPlace(line) | Doubt::NotSeen(line) | Doubt::Unwell(line)) => (Found::CannotSee, line),
             },
-            Ok(split) if split == self.change.before || self.back || self.under_way(route, split) => {
+            Ok(split) if split == self.change.before || self.back || route.changes_by_itself() => {
                 (Found::NotInPlace, format!("{} still reads {split}", self.planned.line))
             }
             Ok(split) => (Found::Other, format!("{} reads {split}, neither before nor after", self.planned.line)),

@@ -12,7 +12,7 @@ use bgctl::probes::redis::{LiveStore, Store};
 
 use super::MACHINE;
 use super::common::bots::{Bolt, Bot, Redis, SECRET};
-use super::common::moto::Api;
+use super::common::moto::{self, Api};
 use super::rig::{Desk, Done};
 use super::sender::Sender;
 
@@ -101,7 +101,8 @@ impl Place {
         desk.env.extend([("SLACK_SIGNING_SECRET".to_string(), SECRET.to_string()), ("REDIS_URL".into(), store)]);
         let mut variables = lab.variables();
         for (color, bot) in [("blue", &blue), ("green", &green)] {
-            targets(&desk, &variables[&format!("{color}_target_group")], &variables[&format!("{color}_url")], bot).await;
+            targets(&desk, &variables[&format!("{color}_target_group")], &variables[&format!("{color}_url")], bot)
+                .await;
             variables.insert(format!("{color}_url"), bot.url.clone());
         }
         desk.env.extend(variables.into_iter().map(|(name, value)| (format!("BGCTL_VAR_{name}"), value)));
@@ -165,6 +166,13 @@ async fn targets(desk: &Desk, group: &str, own: &str, bot: &Bot) {
         }
     }
     assert!(health.contains(own.rsplit(':').next().unwrap()), "{own} was a target: {health}");
+    for _ in 0..200 {
+        if api.query("elasticloadbalancing", &form).await.contains("<State>healthy</State>") {
+            return;
+        }
+        moto::pause().await;
+    }
+    panic!("{} does not become healthy", bot.url);
 }
 
 fn ended(done: Done, code: i32) -> Done {
@@ -176,11 +184,16 @@ fn ended(done: Done, code: i32) -> Done {
 async fn a_whole_cutover_of_real_bots_loses_nothing_and_handles_nothing_twice() {
     let _alone = MACHINE.write().await;
     let Some(place) = Place::new(&[], &[]).await else { return };
+    // The same checks on their own: no run is opened by them.
+    let alone = ended(place.desk.run(&["smoke", "runbook.yaml"]), 0);
+    assert!(alone.out.contains("checks of GREEN passed") && alone.out.contains("D10"), "{}", alone.out);
+    assert!(place.desk.runs().is_empty(), "a smoke test is no run");
     let sender = place.sender();
     let done = place.desk.cutover().end(90);
     let count = sender.finish();
     let done = ended(done, 0);
-    let handled = place.handled(&count.events.lock().unwrap()).await;
+    let events = count.events.lock().unwrap().clone();
+    let handled = place.handled(&events).await;
     assert!(handled.sent > 400, "{handled:?}");
     assert!(handled.lost.is_empty() && handled.twice.is_empty(), "{handled:?}");
     assert!(handled.blue > 50 && handled.green > 50, "{handled:?}");
@@ -206,7 +219,8 @@ async fn blue_killed_in_the_middle_loses_nothing_when_claims_are_leased() {
     let done = running.end(90);
     let count = sender.finish();
     ended(done, 0);
-    let handled = place.handled(&count.events.lock().unwrap()).await;
+    let events = count.events.lock().unwrap().clone();
+    let handled = place.handled(&events).await;
     assert!(count.retries.load(Ordering::Relaxed) > 10, "blue had nothing in hand");
     assert!(handled.lost.is_empty() && handled.twice.is_empty(), "{handled:?}");
     assert!(handled.blue > 50 && handled.green > 50, "{handled:?}");
@@ -229,5 +243,7 @@ async fn a_green_that_lacks_a_listener_is_refused_with_its_name() {
     let done = ended(place.desk.cutover().end(60), 11);
     let wanted = "GREEN lacks what BLUE handles: command /standup, event app_mention";
     assert!(done.err.contains("BG0308") && done.err.contains(wanted), "{}", done.err);
+    let alone = ended(place.desk.run(&["smoke", "runbook.yaml", "--check", "H1"]), 1);
+    assert!(alone.out.contains("event app_mention"), "{}", alone.out);
     assert!(place.desk.records().iter().all(|record| record["type"] != "provider.called"), "nobody was moved");
 }

@@ -4,6 +4,7 @@
 mod common;
 
 mod continuity;
+mod contract;
 mod suite;
 
 use tokio::sync::RwLock;

@@ -48,7 +48,8 @@ impl Instance {
         environment(&mut command, bolt);
         command.current_dir(sources(bolt)).env("PORT", port.to_string()).env("REDIS_URL", redis.url(0));
         command.env("SLACK_API", gateway.api()).env("SLACK_APP_TOKEN", APP_TOKEN).env("BGCTL_BOT_TOKEN", BOT_TOKEN);
-        command.env("COLOR", color).env("VERSION", version);
+        // A claim has to end before Slack's last retry, which is 3.7 s after the first attempt on the gateway's clock.
+        command.env("COLOR", color).env("VERSION", version).env("LEASE_MS", "400").env("EVENT_WORK_S", "0.03");
         command.env("SOCKET", if color == "blue" { "open" } else { "closed" });
         let process = Started::new(command, port, &folder.join(format!("{color}-{port}.log")));
         Some(Instance { url: format!("http://127.0.0.1:{port}"), process })
@@ -224,8 +225,6 @@ WAIT-3rollback:
             }
         }
         let retried = sent.iter().filter(|thing| thing.deliveries > 1).count();
-        let unanswered = sent.iter().filter(|thing| !thing.acked).count();
-        assert!(unanswered <= 3, "{unanswered} unanswered");
         assert!(
             wrong.is_empty(),
             "{} of {}, {retried} sent again:\n{}\n{}",
@@ -234,6 +233,9 @@ WAIT-3rollback:
             wrong.join("\n"),
             self.logs()
         );
+        // What Slack has sent but a closing client has not read yet is left behind: seldom one, on a busy machine.
+        let unanswered: Vec<_> = sent.iter().filter(|thing| !thing.acked).collect();
+        assert!(unanswered.len() <= 2, "{unanswered:?}\n{:?}\n{}", self.gateway.seen(), self.logs());
         by
     }
 }
@@ -267,6 +269,23 @@ fn a_fleet_in_python_hands_over_to_one_in_javascript_and_gets_everything_back() 
     assert!(blue > 20, "blue {blue}");
     let report: Value = serde_json::from_str(&report(&rig.green[0].url)).expect("a report");
     assert_eq!((&report["open"], &report["connected"], &report["inflight"]), (&json!(false), &json!(0), &json!(0)));
+}
+
+/// An instance that dies with work in hand leaves it to Slack's retry, because its bot acks when the work is done and its
+/// claims end by themselves.
+#[test]
+fn an_instance_that_is_killed_at_work_loses_nothing() {
+    let Some(mut rig) = Rig::start(Bolt::Python, Bolt::Python) else { return };
+    std::fs::write(rig.folder.path().join("runbook.yaml"), rig.runbook("")).expect("a runbook");
+    rig.gateway.send(RATE);
+    let run = rig.start_bgctl(&["cutover", "runbook.yaml", "--confirm", "staging"]);
+    rig.until("both fleets hold three", 30, || rig.gateway.open().len() == 6);
+    pause(2_000);
+    rig.blue[2].process.kill();
+    let said = rig.ended(run, 0);
+    assert!(said.contains("COMPLETED"), "{said}");
+    let sent = rig.gateway.finish(Duration::from_secs(15));
+    rig.continuous(&sent);
 }
 
 fn report(url: &str) -> String {

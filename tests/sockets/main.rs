@@ -6,3 +6,5 @@ mod common;
 
 mod fleets;
 mod gateway;
+mod lab;
+mod router;

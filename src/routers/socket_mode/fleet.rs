@@ -3,6 +3,7 @@
 //! An instance that refuses connections is gone and holds nothing. One that does not answer in time may still hold its
 //! socket, so then the split is not known.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -42,6 +43,9 @@ pub struct Report {
     /// The reason of the newest `disconnect`, if it came after the newest hello.
     #[serde(default)]
     pub disconnect: Option<String>,
+    /// How often Slack has given each reason since the instance was started.
+    #[serde(default)]
+    pub disconnects: BTreeMap<String, u64>,
 }
 
 /// One instance, and what it said.

@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 
 use super::{
     Access, Call, Health, Identity, Kind, NativeWayBack, Reading, RouteView, RouterError, TrafficRouter, Trouble,
+    Watched,
 };
 use crate::clock::{Clock, SystemClock};
 use crate::diag::Mistake;
@@ -115,8 +116,8 @@ impl RouteView for SocketMode {
         self.settings.floor
     }
 
-    fn one_write(&self) -> bool {
-        false
+    fn changes_by_itself(&self) -> bool {
+        true
     }
 
     async fn read(&self) -> Result<Reading, RouterError> {
@@ -160,6 +161,28 @@ impl RouteView for SocketMode {
 
     async fn identity(&self) -> Result<Identity, RouterError> {
         self.app_token().await
+    }
+
+    /// A client may renew its socket meanwhile; what stays wrong longer than that is trouble.
+    async fn watch(&self) -> Watched {
+        let Ok(first) = self.fleets().await else { return Watched::default() };
+        let told = |i: &Instance, reason: &str, n: u64| format!("Slack has told {} `{reason}` {n} times", i.url);
+        let counts = first.0.iter().filter_map(|i| Some((i, &i.report()?.disconnects)));
+        let notes = counts.flat_map(|(i, all)| all.iter().map(move |(reason, n)| told(i, reason, *n))).collect();
+        let fleets = match first.all_holding() < self.settings.floor {
+            true => self.settled().await.unwrap_or(first),
+            false => first,
+        };
+        let holding = fleets.all_holding();
+        let fatal = fleets.0.iter().find_map(|i| {
+            let report = i.report().filter(|report| report.open && report.connected == 0)?;
+            let (_, words) = handover::FATAL.iter().find(|(name, _)| report.disconnect.as_deref() == Some(*name))?;
+            Some(format!("{} has no socket: {words}", i.url))
+        });
+        // An instance that does not answer may still hold one: not known is not too few.
+        let few = (holding < self.settings.floor && fleets.unknown().is_none())
+            .then(|| format!("only {holding} sockets are open, {} needed", self.settings.floor));
+        Watched { trouble: fatal.or(few), notes }
     }
 
     async fn preflight(&self, moves: &[Split]) -> Result<Vec<String>, RouterError> {

@@ -15,7 +15,7 @@ class Socket {
   // `open: false` for a candidate: it takes no events before bgctl says so. `token`: what bgctl has to show.
   constructor(app, receiver, contract, { open = true, token } = {}) {
     Object.assign(this, { client: receiver.client, contract, token, open: false, following: false });
-    Object.assign(this, { unacked: 0, inflight: 0, hello: {}, helloAt: null, helloOn: null, reason: null });
+    Object.assign(this, { unacked: 0, inflight: 0, hello: {}, helloAt: null, helloOn: null, reason: null, reasons: {} });
     this.client.on('ws_message', (data) => this.heard(String(data)));
     // Counted from the moment an envelope is there: a middleware is only reached later.
     const process = app.processEvent.bind(app);
@@ -38,10 +38,22 @@ class Socket {
     const message = JSON.parse(text);
     if (message.type === 'hello') {
       Object.assign(this, { hello: message, helloAt: Date.now() / 1000, helloOn: this.client.websocket, reason: null });
+      this.leavePolitely(this.client.websocket);
     } else if (message.type === 'disconnect') {
-      // The client closes this socket at once and opens the next one five seconds later.
+      // The client closes this socket and opens the next one five seconds later.
       this.reason = message.reason;
+      this.reasons[message.reason] = (this.reasons[message.reason] ?? 0) + 1;
     }
+  }
+
+  // The client closes a socket the moment Slack says that it will end, whatever it has in hand. An ack that is owed can only
+  // be given on the same socket.
+  leavePolitely(socket) {
+    const disconnect = socket.disconnect.bind(socket);
+    socket.disconnect = async () => {
+      for (let waited = 0; socket.isActive() && this.unacked > 0 && waited < 3000; waited += 5) await sleep(5);
+      disconnect();
+    };
   }
 
   // Whether the socket there is now has had its hello. The client's own events tell of sockets long gone, too.
@@ -66,9 +78,7 @@ class Socket {
         if (held) {
           if (!this.connected) await this.client.start();
         } else {
-          // An ack that is owed can only be given on this socket.
-          for (let waited = 0; this.unacked > 0 && waited < 3000; waited += 5) await sleep(5);
-          if (!this.open) await this.client.disconnect();
+          await this.client.disconnect();
         }
       } catch (error) {
         console.error(`no socket yet: ${error}`);
@@ -84,6 +94,7 @@ class Socket {
     return {
       open: this.open, connected: this.connected, num_connections, last_hello: this.helloAt,
       approximate_connection_time: debug_info?.approximate_connection_time, inflight: this.inflight, disconnect: this.reason,
+      disconnects: this.reasons,
     };
   }
 

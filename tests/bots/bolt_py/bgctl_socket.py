@@ -30,7 +30,21 @@ def leave(session):
 
 class Client(SocketModeClient):
     """Opens the next socket first, as Bolt does, and leaves the last one when no ack is owed on it."""
-    owed = staticmethod(lambda: 0)
+    owed, renewing = staticmethod(lambda: 0), False
+
+    def connect_to_new_endpoint(self, force=False):
+        """Slack is about to end the socket. Bolt would hold up everything it still sends there until the next one is open."""
+        if force and not self.renewing:
+            self.renewing = True
+            threading.Thread(target=self.renew, daemon=True).start()
+        elif not force:
+            super().connect_to_new_endpoint()
+
+    def renew(self):
+        try:
+            super().connect_to_new_endpoint(force=True)
+        finally:
+            self.renewing = False
 
     def connect(self):
         last = self.current_session
@@ -59,6 +73,7 @@ class Socket(SocketModeHandler):
         self.contract, self.token, self.open = contract, token, False
         self.lock, self.wishes = threading.Lock(), threading.Lock()
         self.unacked, self.hello, self.hello_at, self.hello_on, self.reason = 0, {}, None, None, None
+        self.reasons = {}
         if open:
             self.told(True)
 
@@ -69,6 +84,7 @@ class Socket(SocketModeHandler):
             self.hello, self.hello_at, self.hello_on, self.reason = message, time.time(), self.client.session_id(), None
         elif message.get("type") == "disconnect":
             self.reason = message.get("reason")
+            self.reasons[self.reason] = self.reasons.get(self.reason, 0) + 1
         elif "envelope_id" in message:
             with self.lock:
                 self.unacked += 1
@@ -91,7 +107,7 @@ class Socket(SocketModeHandler):
             self.client.default_auto_reconnect_enabled = self.client.auto_reconnect_enabled = self.open
             while self.open and not self.client.is_connected():
                 try:
-                    self.client.connect_to_new_endpoint(force=True)
+                    self.client.renew()
                 except Exception as error:
                     self.app.logger.warning("no socket yet: %s", error)
                     time.sleep(1)
@@ -105,6 +121,7 @@ class Socket(SocketModeHandler):
             "open": self.open, "connected": int(connected), "num_connections": self.hello.get("num_connections"),
             "last_hello": self.hello_at, "approximate_connection_time": about.get("approximate_connection_time"),
             "inflight": self.unacked + self.contract.inflight, "disconnect": self.reason,
+            "disconnects": self.reasons,
         }
 
     def wsgi(self):
