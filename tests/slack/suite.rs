@@ -159,6 +159,9 @@ async fn every_mutant_is_noticed(blue: Bolt, green: Bolt) {
                 assert!(smoked.says("D6").contains("at most once only"), "{:?}", smoked.checks)
             }
             "missing listener" => assert!(smoked.says("H1").contains("event app_mention"), "{:?}", smoked.checks),
+            "wrong secret" => assert!(smoked.says("P1").contains("another signing secret"), "{:?}", smoked.checks),
+            "verification off" => assert!(smoked.says("N3").contains("not verified"), "{:?}", smoked.checks),
+            "missing command" => assert!(smoked.says("P3").contains("no listener"), "{:?}", smoked.checks),
             "slow ack" => assert!(!bad.contains(&"P3"), "late is not wrong: {bad:?}"),
             _ => {}
         }
