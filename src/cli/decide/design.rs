@@ -33,8 +33,8 @@ const PYTHON: &str = include_str!("transport.py");
 const JAVASCRIPT: &str = include_str!("transport.js");
 
 /// What `smoke` has to show before the first user reaches green.
-const CHECKS: &str = "version, signature, replay, slash-command, button, modal, exactly-once, modal-from-blue, \
-                      modal-from-green, stale-button, private-metadata, hash-conflict";
+const CHECKS: &str = "version, signature, replay, slash-command, button, modal, exactly-once, dedup, handlers, \
+                      modal-from-blue, modal-from-green, stale-button, private-metadata, hash-conflict";
 
 /// The design for a mode.
 pub fn design(of: &Deployment, mode: Mode) -> Design {
@@ -82,8 +82,9 @@ fn runbook(of: &Deployment, mode: Mode) -> Result<String, String> {
     if !KINDS.iter().any(|kind| kind.name == router) {
         return Err(format!("this bgctl was built without the router `{router}`: build it with `--features full`"));
     }
-    // At least one and, where there are more, all but one may be gone before users are no longer sent there.
-    let healthy = of.processes.saturating_sub(1).max(1).to_string();
+    // A quarter may be gone before users are no longer sent there, and one where there are few.
+    let spare = (of.processes / 4).max(1);
+    let healthy = of.processes.saturating_sub(spare).max(1).to_string();
     Ok(text
         .replace("@service@", &quoted(&of.service))
         .replace("@processes@", &healthy)
