@@ -7,9 +7,13 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::diag::{Kind, Refusal};
-use crate::plan::{Color, Plan, PlannedRoute, Purpose};
+use crate::plan::{Color, Plan, PlannedRoute, Purpose, Split};
+use crate::probes::slack_handlers::Handlers;
 use crate::routers::{NativeWayBack, RouteView, RouterError, Trouble};
 use crate::world::World;
+
+/// The longest a stack may take to list its listeners.
+const LISTENERS_WITHIN: Duration = Duration::from_secs(5);
 
 /// Stores the way back of a route where a person finds it without us.
 pub type Keep<'a> = dyn Fn(&str, &NativeWayBack) -> std::io::Result<()> + 'a;
@@ -17,6 +21,9 @@ pub type Keep<'a> = dyn Fn(&str, &NativeWayBack) -> std::io::Result<()> + 'a;
 /// Checks everything that can be checked without moving anybody. The answer goes into the record `rollback.armed`.
 pub async fn arm(plan: &Plan, world: &World, keep: &Keep<'_>) -> Result<Vec<Value>, Refusal> {
     let mut checks = Vec::new();
+    if plan.purpose == Purpose::Cutover {
+        checks.extend(listeners(plan, world).await?);
+    }
     for (name, planned) in &plan.routes {
         let route = world.route(name);
         let reading = route.read().await.map_err(|e| refused(&e, planned))?;
@@ -36,6 +43,15 @@ pub async fn arm(plan: &Plan, world: &World, keep: &Keep<'_>) -> Result<Vec<Valu
         }
         for stack in Color::BOTH {
             checks.push(healthy(name, planned, route, stack, &users).await?);
+        }
+        let moves = plan.forward.iter().chain(&plan.rollback).filter_map(|s| s.moves.as_ref());
+        let moves: Vec<Split> = moves.filter(|m| m.route == *name).map(|m| m.after).collect();
+        for line in route
+            .preflight(&moves)
+            .await
+            .map_err(|e| refused(&e, planned).users(format!("{users}. Nothing was changed.")))?
+        {
+            checks.push(json!({ "route": name, "line": format!("{name}: {line}") }));
         }
         let identity = route.identity().await.map_err(|e| refused(&e, planned))?;
         let longest: u64 = plan.forward.iter().chain(&plan.rollback).map(|s| s.expected_s).sum();
@@ -62,6 +78,37 @@ pub async fn arm(plan: &Plan, world: &World, keep: &Keep<'_>) -> Result<Vec<Valu
         }));
     }
     Ok(checks)
+}
+
+/// Nobody is moved to a green that lacks a listener of blue's: users would be the first to know.
+async fn listeners(plan: &Plan, world: &World) -> Result<Option<Value>, Refusal> {
+    let settings = plan.slack.as_ref().map_or(&Value::Null, |slack| &slack["handlers"]);
+    let Some(path) = settings["path"].as_str() else { return Ok(None) };
+    let retired: Vec<String> = serde_json::from_value(settings["retired"].clone()).unwrap_or_default();
+    let users = "where they were, on blue. Nothing was changed.";
+    let mut lists = Vec::new();
+    for stack in Color::BOTH {
+        let url = world.secrets.resolve(plan.stack(stack).url.trim_end_matches('/')) + path;
+        lists.push(Handlers::read(&*world.web, &url, LISTENERS_WITHIN).await.map_err(|what| {
+            Refusal::new(Kind::Stopped, "BG0309", format!("what {stack} handles cannot be read"))
+                .cause(world.secrets.mask(&what))
+                .users(users)
+                .next("bgctl explain bot-contract        the list a bot has to give")
+        })?);
+    }
+    let lacking = lists[0].lacking(&lists[1], &retired);
+    if lacking.is_empty() {
+        let count = lists[0].count();
+        return Ok(Some(
+            json!({ "listeners": count, "line": format!("all {count} listeners of BLUE are on GREEN too") }),
+        ));
+    }
+    let refusal =
+        Refusal::new(Kind::Stopped, "BG0308", format!("GREEN lacks what BLUE handles: {}", lacking.join(", ")))
+            .cause(format!("users who need {} would get no answer from {}", lacking[0], plan.green.version))
+            .users(users)
+            .next("add the listener to green, then the same command again");
+    Err(refusal.next(format!("or, if that is meant: `slack.handlers.retired: [\"{}\"]`", lacking.join("\", \""))))
 }
 
 async fn healthy(
@@ -115,6 +162,7 @@ pub fn refused(error: &RouterError, planned: &PlannedRoute) -> Refusal {
         Trouble::Invalid => (Kind::Invalid, "BG0306"),
         Trouble::NoCredentials => (Kind::Denied, "BG0211"),
         Trouble::Denied => (Kind::Denied, "BG0213"),
+        Trouble::NotNow => (Kind::Later, "BG0310"),
         Trouble::Throttled | Trouble::Unreachable => (Kind::Unreachable, "BG0214"),
     };
     // What a provider says can fill a screen; the headline is what a person acts on.

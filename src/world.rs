@@ -12,6 +12,7 @@ use async_trait::async_trait;
 
 use crate::clock::Clock;
 use crate::probes::Web;
+use crate::probes::redis::Store;
 use crate::routers::TrafficRouter;
 use crate::run::Evidence;
 use crate::secret::Secrets;
@@ -22,6 +23,8 @@ pub struct World {
     pub routes: BTreeMap<String, Rc<dyn TrafficRouter>>,
     pub web: Rc<dyn Web>,
     pub processes: Rc<dyn Processes>,
+    /// The store of handled deliveries that both stacks share.
+    pub store: Rc<dyn Store>,
     pub secrets: Secrets,
 }
 

@@ -515,3 +515,130 @@ mod real {
             .await;
     }
 }
+
+/// The ledger of a bake: events go in through the public address, and the store says who handled each.
+mod ledger {
+    use std::cell::RefCell;
+    use std::collections::BTreeMap;
+
+    use async_trait::async_trait;
+    use bgctl::probes::redis::{Held, Server, Store};
+
+    use super::*;
+
+    /// Lists by key, as the bots would have written them.
+    #[derive(Default)]
+    struct Handled(RefCell<BTreeMap<String, Vec<String>>>, bool);
+
+    #[async_trait(?Send)]
+    impl Store for Handled {
+        async fn held(&self, _: &str, _: &str) -> Result<Option<Held>, String> {
+            panic!("the ledger looks into no claim")
+        }
+
+        async fn lists(&self, url: &str, keys: &[String]) -> Result<Vec<Vec<String>>, String> {
+            assert_eq!(url, "correct-horse", "the reference is resolved");
+            if self.1 {
+                return Err("Redis gives no answer: correct-horse refused".into());
+            }
+            Ok(keys.iter().map(|key| self.0.borrow().get(key).cloned().unwrap_or_default()).collect())
+        }
+
+        async fn server(&self, _: &str) -> Result<Server, String> {
+            panic!("the ledger asks for no server")
+        }
+    }
+
+    /// Bakes with a ledger. `bots` says what becomes of the nth delivery of an event: its answer and who noted it.
+    fn baked(
+        bots: impl Fn(usize, usize) -> (u16, &'static [&'static str]) + 'static,
+        mute: bool,
+    ) -> (Outcome, Stage, Vec<usize>) {
+        let store = Rc::new(Handled(RefCell::default(), mute));
+        let notes = Rc::clone(&store);
+        let seen: Rc<RefCell<Vec<(String, usize)>>> = Rc::default();
+        let of_web = Rc::clone(&seen);
+        let mut stage = Stage::new(move |request, now| {
+            if !request.url.ends_with("/slack/events") {
+                return HEALTHY.answer(request, now);
+            }
+            assert_eq!(request.url, "https://bot.test/slack/events");
+            assert!(request.fresh, "the load balancer chooses for each");
+            let event: Value = serde_json::from_slice(&request.body).unwrap();
+            assert_eq!(event["event"]["type"], "bgctl_smoke");
+            let id = event["event_id"].as_str().unwrap().to_string();
+            let mut seen = of_web.borrow_mut();
+            let at = seen.iter().position(|(known, _)| *known == id).unwrap_or_else(|| {
+                seen.push((id.clone(), 0));
+                seen.len() - 1
+            });
+            let number = request.headers.iter().find(|(name, _)| name == "x-slack-retry-num").map(|(_, n)| n.clone());
+            assert_eq!(number.unwrap_or("0".into()), seen[at].1.to_string(), "Slack's own numbers");
+            seen[at].1 += 1;
+            let (status, by) = bots(at, seen[at].1);
+            let mut lists = notes.0.borrow_mut();
+            lists.entry(format!("bgctl:handled:{id}")).or_default().extend(by.iter().map(|name| name.to_string()));
+            response(status, "")
+        });
+        stage.world.store = store;
+        let mut plan = plan();
+        let slack = plan.slack.as_mut().unwrap();
+        slack["dedup"] = json!({ "redis": "${env:PASSWORD}", "key": "dedup:evt:{team_id}:{event_id}" });
+        let settings = json!({
+            "for": "2m", "windows": 2, "gates": ["depth"], "ledger": { "url": "https://bot.test/", "per_second": 2 },
+        });
+        let outcome = stage.run_in("bake", settings, &plan);
+        let deliveries = seen.borrow().iter().map(|(_, n)| *n).collect();
+        (outcome, stage, deliveries)
+    }
+
+    fn line(stage: &Stage) -> (Verdict, String) {
+        let all = stage.notes.checks();
+        let ledger: Vec<_> = all.into_iter().filter(|(check, ..)| check == "ledger").collect();
+        assert_eq!(ledger.len(), 1, "{ledger:?}");
+        (ledger[0].1, ledger[0].2.clone())
+    }
+
+    #[test]
+    fn every_event_handled_once_passes_and_is_counted_by_stack() {
+        let (outcome, stage, deliveries) = baked(|n, _| (200, if n % 4 == 0 { &["green"] } else { &["blue"] }), false);
+        assert!(matches!(outcome, Outcome::Done { .. }), "{outcome:?}");
+        let (verdict, said) = line(&stage);
+        let sent = deliveries.len();
+        assert!((235..=245).contains(&sent), "two a second for two minutes: {sent}");
+        assert_eq!(verdict, Verdict::Pass);
+        assert!(said.contains(&format!("{sent} events = handled once {sent} · lost 0 · twice 0")), "{said}");
+        assert!(outcome.line().contains("lost 0 · twice 0") && outcome.line().contains("every gate passed"));
+    }
+
+    #[test]
+    fn a_failed_delivery_is_repeated_as_slack_does_and_only_then_lost() {
+        // The third comes through at its second retry, the fifth never.
+        let bots = |n, times| match (n, times) {
+            (2, 1 | 2) | (4, _) => (503, &[][..]),
+            _ => (200, &["blue"][..]),
+        };
+        let (outcome, stage, deliveries) = baked(bots, false);
+        assert_eq!((deliveries[2], deliveries[4]), (3, 4));
+        let said = failed(&outcome, Cause::Gate);
+        assert!(said.contains("lost 1 · twice 0") && said.contains("lost first: EvBGCTL"), "{said}");
+        assert_eq!(line(&stage).0, Verdict::Fail);
+    }
+
+    #[test]
+    fn an_event_handled_twice_or_acked_and_never_handled_fails_the_bake() {
+        let (outcome, ..) = baked(|n, _| (200, if n == 7 { &["blue", "green"] } else { &["green"] }), false);
+        let said = failed(&outcome, Cause::Gate);
+        assert!(said.contains("lost 0 · twice 1") && said.contains("by blue and green"), "{said}");
+        let (outcome, ..) = baked(|n, _| (200, if n == 7 { &[] } else { &["green"] }), false);
+        assert!(failed(&outcome, Cause::Gate).contains("lost 1 · twice 0"));
+    }
+
+    #[test]
+    fn a_store_that_cannot_be_read_is_no_pass_and_its_secret_stays_one() {
+        let (outcome, stage, _) = baked(|_, _| (200, &["blue"]), true);
+        let said = failed(&outcome, Cause::NoVerdict);
+        assert!(said.contains("cannot be counted") && !said.contains("correct-horse"), "{said}");
+        assert_eq!(line(&stage).0, Verdict::Unknown);
+    }
+}

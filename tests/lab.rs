@@ -26,7 +26,8 @@ struct Rig {
 }
 
 fn rig_with(faults: &[Fault], events_per_second: u32) -> Rig {
-    let lab = Lab::start(Options { faults: faults.to_vec(), events_per_second, seed: 7, memory: None }).unwrap();
+    let lab =
+        Lab::start(Options { faults: faults.to_vec(), events_per_second, seed: 7, ..Options::default() }).unwrap();
     let environment: HashMap<_, _> = lab.environment().into_iter().collect();
     let config = elb::Config::builder()
         .behavior_version(BehaviorVersion::latest())

@@ -24,7 +24,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("policy", &["diag", "plan", "runbook", "scalar", "sign"]),
     ("compile", &["diag", "plan", "policy", "probes", "routers", "runbook", "scalar", "steps"]),
     ("anchors", &["clock", "journal", "plan", "policy", "probes", "secret", "world"]),
-    ("arm", &["diag", "plan", "routers", "world"]),
+    ("arm", &["diag", "plan", "probes", "routers", "world"]),
     ("drive", &["arm", "clock", "diag", "journal", "people", "plan", "report", "run", "secret", "steps", "world"]),
     ("sim", &["clock", "drive", "journal", "people", "plan", "probes", "routers", "run", "secret", "world"]),
     ("export", &["journal", "report", "run"]),

@@ -120,7 +120,14 @@ fn a_plan_walks_the_splits_and_says_where_each_step_stands() {
     assert!(plan.policy.schema_safe);
     let approval = plan.forward.iter().find_map(|step| step.approval.as_ref()).unwrap();
     assert_eq!((approval.quorum, approval.within_s, approval.members.len()), (1, 1800, 2));
-    assert!(plan.warnings.iter().any(|w| w.contains("shared store")), "{:?}", plan.warnings);
+    let on_the_word = |text: &str| {
+        let plan = compiled(text, &[], false).unwrap();
+        plan.warnings.iter().any(|w| w.contains("shared store"))
+    };
+    assert!(!on_the_word(&text), "the check `dedup` looks into it");
+    assert!(on_the_word(&text.replace("exactly-once, dedup]", "exactly-once]")));
+    let keys = |key: &str| compiled(&text.replace("dedup:evt:{team_id}:{event_id}", key), &[], false).is_ok();
+    assert!(keys("seen:{event_id}") && !keys("seen:{envelope_id}") && !keys("{event_id}:{colour}"));
     assert_eq!(compiled(&text, &[], false).unwrap().canonical(), plan.canonical(), "the same file gives the same plan");
 }
 

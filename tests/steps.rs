@@ -9,6 +9,7 @@ use std::time::Duration;
 use bgctl::clock::{Clock, SystemClock};
 use bgctl::plan::Resume;
 use bgctl::probes::http::LiveWeb;
+use bgctl::probes::redis::LiveStore;
 use bgctl::probes::{Request, Response, Web, WebError};
 use bgctl::processes::LiveProcesses;
 use bgctl::run::{Cause, Evidence, Outcome, Verdict};
@@ -55,7 +56,7 @@ fn mistakes_in_settings_are_named_with_their_place() {
             "/expect/0/header",
             "name: value",
         ),
-        ("drain", json!({ "stack": "blue" }), "", "missing field `within`"),
+        ("drain", json!({ "stack": "blue" }), "", "needs `within` or `longest_job`"),
         ("drain", json!({ "stack": "blue", "within": "1m", "until": "tired" }), "/until", "not a condition"),
         ("drain", json!({ "stack": "blue", "within": "5" }), "", "is not a duration"),
         ("bake", json!({ "for": "5m", "gates": [] }), "/gates", "watches nothing"),
@@ -150,6 +151,29 @@ fn drained_is_zero_seen_twice() {
         assert!(is_done(&gauge(numbers).run("drain", drain("continue"))));
         assert_eq!(cause(&gauge(numbers).run("drain", drain("roll-back"))), Some(Cause::Timeout));
     }
+}
+
+/// Several processes share the work, and a bot without a gauge gets the time its longest work takes.
+#[test]
+fn a_drain_adds_up_instances_and_waits_for_the_longest_job() {
+    let stage = Stage::new(|r, at| {
+        let busy = r.url.starts_with("http://two.test") && at < Duration::from_secs(3);
+        response(200, json!({ "inflight": if busy { 2 } else { 0 } }).to_string())
+    });
+    let instances = ["http://one.test", "http://two.test/"];
+    let outcome = stage.run("drain", json!({ "stack": "blue", "instances": instances, "within": "30s" }));
+    assert!(is_done(&outcome), "{outcome:?}");
+    assert!(stage.clock.time() >= Duration::from_secs(4), "{:?}", stage.clock.time());
+    let stage = Stage::new(|r, _| panic!("{} was asked", r.url));
+    let outcome = stage.run("drain", json!({ "stack": "blue", "longest_job": "90s" }));
+    assert!(is_done(&outcome) && outcome.line().contains("had 1m 30s"), "{outcome:?}");
+    assert_eq!(stage.clock.time(), Duration::from_secs(90));
+    match &stage.notes.evidence.borrow()[..] {
+        [Evidence::DrainMeasured { in_flight: None, after_ms: 90_000, .. }] => {}
+        other => panic!("{other:?}"),
+    }
+    let both = json!({ "stack": "blue", "longest_job": "90s", "within": "1m" });
+    assert!((kind("drain").facts)(&both, &plan()).is_err());
 }
 
 #[test]
@@ -275,6 +299,7 @@ fn live_world(secret: &str) -> World {
     World {
         web: Rc::new(LiveWeb::new(clock.clone()).unwrap()),
         processes: Rc::new(LiveProcesses::new(clock.clone())),
+        store: Rc::new(LiveStore::default()),
         routes: Default::default(),
         secrets: Secrets::new(secrets.into()),
         clock,
@@ -487,10 +512,10 @@ async fn the_suite_against_the_bots_of_the_lab() {
     };
     let (outcome, _, notes) = run(&plan, secret).await;
     assert!(is_done(&outcome), "{outcome:?} {:#?}", notes.checks());
-    assert_eq!(notes.checks().len(), 17, "{:#?}", notes.checks());
+    assert_eq!(notes.checks().len(), 18, "{:#?}", notes.checks());
     let (_, bad, _) = run(&plan, "another secret").await;
-    assert_eq!(bad, ["P1", "P1", "P3", "P5", "P6", "modal-from-other", "D1", "D2", "D3"]);
+    assert_eq!(bad, ["P1", "P1", "P3", "P4", "P5", "P6", "C1", "D1", "D2", "D3"]);
     plan.green.version = "v9".into();
     let (_, bad, _) = run(&plan, secret).await;
-    assert_eq!(bad, ["V1", "P3", "D2", "D3"]);
+    assert_eq!(bad, ["V1", "P3", "P4", "D2", "D3"]);
 }

@@ -28,7 +28,7 @@ async fn cutover(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
         true => Some(prepare::new_memory(&cx.state_dir()?)?),
         false => None,
     };
-    let outside = Surroundings::new(cx, &args.from.lab, memory)?;
+    let outside = Surroundings::new(cx, &args.from.lab, memory, args.from.lab_mode())?;
     let Prepared { plan, remarks, .. } = match prepare(cx, &args.from, &outside).await? {
         Ok(prepared) => prepared,
         Err(exit) => return Ok(exit),

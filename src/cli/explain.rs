@@ -37,6 +37,11 @@ const PAGES: &[Page] = &[
         about: "who is who, who may approve, and how that is changed",
         text: include_str!("../policy/policy.md"),
     },
+    Page {
+        name: "socket_mode",
+        about: "route: the sockets of a Slack app in Socket Mode",
+        text: include_str!("../routers/socket_mode.md"),
+    },
     Page { name: "lab", about: "the rehearsal stack of --lab, and its faults", text: include_str!("../lab/lab.md") },
     Page {
         name: "output",
@@ -65,7 +70,33 @@ const PAGES: &[Page] = &[
     },
     Page { name: "announce", about: "post a message to Slack", text: include_str!("../steps/announce.md") },
     Page { name: "bake", about: "watch users and judge the gates", text: include_str!("../steps/bake.md") },
+    Page {
+        name: "bot-contract",
+        about: "what a Slack bot has to answer, with files to copy for Bolt (Python, JavaScript)",
+        text: concat!(
+            include_str!("../steps/bot-contract.md"),
+            "\n## bgctl_contract.py (Bolt for Python)\n\n```python\n",
+            include_str!("../../tests/bots/bolt_py/bgctl_contract.py"),
+            "```\n\n## bgctl_dedup.py\n\n```python\n",
+            include_str!("../../tests/bots/bolt_py/bgctl_dedup.py"),
+            "```\n\n## bgctl_contract.js (Bolt for JavaScript)\n\n```js\n",
+            include_str!("../../tests/bots/bolt_js/bgctl_contract.js"),
+            "```\n\n## bgctl_dedup.js\n\n```js\n",
+            include_str!("../../tests/bots/bolt_js/bgctl_dedup.js"),
+            "```\n"
+        ),
+    },
     Page { name: "command", about: "run a program", text: include_str!("../steps/command.md") },
+    Page {
+        name: "continuity",
+        about: "modals and buttons of one version, answered by the other",
+        text: include_str!("../steps/continuity.md"),
+    },
+    Page {
+        name: "decide",
+        about: "HTTP request URLs or Socket Mode: how `bgctl decide` judges",
+        text: include_str!("decide/decide.md"),
+    },
     Page { name: "drain", about: "let work in flight end", text: include_str!("../steps/drain.md") },
     Page {
         name: "gates",
@@ -76,6 +107,11 @@ const PAGES: &[Page] = &[
         name: "shift",
         about: "change the share of users, with three witnesses",
         text: include_str!("../steps/shift.md"),
+    },
+    Page {
+        name: "slack_manifest",
+        about: "route: the request URLs of a Slack app, all at once",
+        text: include_str!("../routers/slack_manifest.md"),
     },
     Page {
         name: "smoke",

@@ -9,6 +9,7 @@ pub mod audit;
 pub mod check;
 mod context;
 mod cutover;
+pub mod decide;
 mod exit;
 mod explain;
 mod eyes;
@@ -28,6 +29,7 @@ mod rules;
 mod runs;
 mod schema;
 mod show;
+mod smoke;
 mod standing;
 mod status;
 mod style;
@@ -61,7 +63,8 @@ Examples:
 
 const GROUPS: &str = "\
 Groups:
-  Look     check  plan  status  show  runs  explain  schema
+  Look     check  plan  smoke  status  show  runs  explain  schema
+  Design   decide
   Move     cutover  resume
   Go back  rollback
   Prove    audit  keys";
@@ -129,10 +132,12 @@ enum Verb {
     Approve(approve::Args),
     Reject(reject::Args),
     Status(status::Args),
+    Smoke(smoke::Args),
     Show(show::Args),
     Runs(runs::Args),
     Audit(audit::Args),
     Keys(keys::Args),
+    Decide(decide::Args),
     Schema(schema::Args),
     /// Explain an error code or a topic.
     Explain(explain::Args),
@@ -151,8 +156,10 @@ impl Verb {
                 piped(check::run(args, out, err, &cx.env, &cx.known, ink.color, cx.machine()))
             }
             Verb::Runs(args) => runs::run(args, cx),
+            Verb::Smoke(args) => smoke::run(args, cx),
             Verb::Show(args) => show::run(args, cx),
             Verb::Status(args) => status::run(args, cx),
+            Verb::Decide(args) => decide::run(args, cx),
             Verb::Schema(args) => piped(schema::run(args, &mut cx.stdout())),
             Verb::Plan(args) => plan::run(args, cx),
             Verb::Cutover(args) => cutover::run(args, cx),

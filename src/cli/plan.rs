@@ -29,7 +29,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
 }
 
 async fn plan(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
-    let outside = Surroundings::new(cx, &args.from.lab, None)?;
+    let outside = Surroundings::new(cx, &args.from.lab, None, args.from.lab_mode())?;
     let Prepared { plan, remarks, saved } = match prepare(cx, &args.from, &outside).await? {
         Ok(prepared) => prepared,
         Err(exit) => return Ok(exit),

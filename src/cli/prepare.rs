@@ -11,11 +11,11 @@ use crate::arm;
 use crate::compile::{self, Compiled, Facts};
 use crate::diag::{Diagnostic, Kind, Refusal, Severity};
 use crate::journal::{Archive, Lock};
-use crate::lab::{Fault, Lab, Options};
+use crate::lab::{Fault, Lab, Mode, Options};
 use crate::plan::{Color, Plan, PlannedRoute, Split};
 use crate::policy::PolicyFile;
 use crate::routers::{self, Access, AwsAccess, RouteView, TrafficRouter};
-use crate::runbook::{Inputs, Language, Source, sorted};
+use crate::runbook::{Inputs, Language, Runbook, Source, sorted};
 use crate::secret::Secret;
 
 /// The memory of the newest lab, below the state folder.
@@ -59,7 +59,7 @@ pub struct Surroundings {
 
 impl Surroundings {
     /// The process's own, or a new lab that remembers itself in `memory`.
-    pub fn new(cx: &Context, args: &LabArgs, memory: Option<PathBuf>) -> Result<Self, Refusal> {
+    pub fn new(cx: &Context, args: &LabArgs, memory: Option<PathBuf>, mode: Mode) -> Result<Self, Refusal> {
         let mut env = cx.env.clone();
         if !args.lab {
             return Ok(Surroundings { env, access: Access::default(), lab: None });
@@ -67,7 +67,7 @@ impl Surroundings {
         let faults = args.faults.iter().map(|name| name.parse::<Fault>()).collect::<Result<Vec<_>, _>>();
         let faults =
             faults.map_err(|e| Refusal::new(Kind::Usage, "BG0001", e.to_string()).next("bgctl explain lab"))?;
-        let lab = Lab::start(Options { faults, memory, ..Options::default() })
+        let lab = Lab::start(Options { faults, memory, mode, ..Options::default() })
             .map_err(|e| Refusal::new(Kind::Environment, "BG0205", "the lab does not start").cause(format!("{e:#}")))?;
         env.extend(lab.environment());
         let key = |name: &str| env.get(name).cloned().unwrap_or_default();
@@ -76,8 +76,43 @@ impl Surroundings {
             keys: Some((key("AWS_ACCESS_KEY_ID"), Secret::new(key("AWS_SECRET_ACCESS_KEY")))),
             ..AwsAccess::default()
         };
-        Ok(Surroundings { env, access: Access { aws }, lab: Some(lab) })
+        Ok(Surroundings { env, access: Access { aws, ..Access::default() }, lab: Some(lab) })
     }
+}
+
+impl FromArgs {
+    /// The lab this file needs. A file that cannot be read needs none: its mistakes are shown when it is prepared.
+    pub fn lab_mode(&self) -> Mode {
+        let Ok(source) = Source::read(&self.file.to_string_lossy()) else { return Mode::Http };
+        if let Ok(plan) = serde_json::from_str::<Plan>(&source.text) {
+            return lab_mode(&plan);
+        }
+        let runbook = Language::default().parse(&source, &Inputs::default());
+        let sockets = runbook.is_ok_and(|r| r.document.routes.values().any(|route| route.router == SOCKETS));
+        if sockets { Mode::Sockets } else { Mode::Http }
+    }
+}
+
+/// A rehearsal reaches nothing but the lab, and the lab has no app whose request URLs could be moved.
+fn outside_the_lab(plan: &Plan, outside: &Surroundings) -> Option<Refusal> {
+    let real = plan.routes.values().find(|route| route.router == routers::slack_manifest::KIND.name)?;
+    outside.lab.as_ref()?;
+    Some(
+        Refusal::new(Kind::Invalid, "BG0306", "the lab has no Slack app whose request URLs could be moved")
+            .place(real.line.clone())
+            .cause("this route leads to Slack itself, and a rehearsal may not")
+            .users("not asked; nothing was changed")
+            .next("rehearse with an app of its own for staging, without --lab")
+            .next("bgctl cutover runbooks/quickstart.yaml --lab    the same with a load balancer"),
+    )
+}
+
+/// The router whose lab has fleets and no load balancer.
+const SOCKETS: &str = routers::socket_mode::KIND.name;
+
+/// The lab a plan was made in.
+pub fn lab_mode(plan: &Plan) -> Mode {
+    if plan.routes.values().any(|route| route.router == SOCKETS) { Mode::Sockets } else { Mode::Http }
 }
 
 /// A plan that fits the live world.
@@ -98,33 +133,20 @@ pub async fn prepare(cx: &Context, args: &FromArgs, outside: &Surroundings) -> R
         Ok(policy) => policy,
         Err((source, found)) => return Ok(Err(mistaken(cx, &source, found, Exit::Invalid))),
     };
-    if source.text.trim_start().starts_with("{\"bgctl_plan\"") {
+    if is_plan(&source) {
         return saved(cx, &source, policy.as_ref(), outside).await.map(Ok);
     }
-    let inputs = match &outside.lab {
-        Some(lab) => Inputs { ambient: lab.variables(), ..check::inputs(&args.vars, &outside.env) },
-        None => check::inputs(&args.vars, &outside.env),
+    let (runbook, draft) = match drafted(cx, args, outside, &source, policy.as_ref())? {
+        Ok(drafted) => drafted,
+        Err(exit) => return Ok(Err(exit)),
     };
-    let runbook = match Language::default().parse(&source, &inputs) {
-        Ok(runbook) => runbook,
-        Err(found) => return Ok(Err(mistaken(cx, &source, found, Exit::Invalid))),
-    };
-    let draft = match compile::compile(&source, &runbook, policy.as_ref(), None, args.swap) {
-        Ok(Compiled { plan, .. }) => plan,
-        Err(found) => return Ok(Err(mistaken(cx, &source, found, Exit::Invalid))),
-    };
-    if let Some(refusal) = runbook.refuse_missing(&source) {
+    if let Some(refusal) = outside_the_lab(&draft, outside) {
         return Err(refusal);
-    }
-    let mut missing = runbook.unset(&outside.env);
-    if !missing.is_empty() {
-        missing.iter_mut().for_each(|d| d.severity = Severity::Error);
-        return Ok(Err(mistaken(cx, &source, missing, Exit::Environment)));
     }
     let mut facts = Facts { routes: BTreeMap::new() };
     let mut remarks = Vec::new();
     for (name, planned) in &draft.routes {
-        let view = view(planned, &outside.access)?;
+        let view = view(planned, outside)?;
         let reading = view.read().await.map_err(|e| arm::refused(&e, planned))?;
         remarks.extend(reading.remarks.iter().map(|remark| format!("{name}: {remark}")));
         facts.routes.insert(name.clone(), (view.line(), reading.split));
@@ -139,6 +161,54 @@ pub async fn prepare(cx: &Context, args: &FromArgs, outside: &Surroundings) -> R
     Ok(Ok(Prepared { plan: Rc::new(plan), remarks, saved: false }))
 }
 
+/// The plan as far as no system has to be asked for it: all users are taken to be on blue.
+pub fn draft(cx: &Context, args: &FromArgs, outside: &Surroundings) -> Result<Result<Plan, Exit>, Refusal> {
+    let source = Source::read(&args.file.to_string_lossy())?;
+    cx.known.of_references(&source.text, &outside.env);
+    if is_plan(&source) {
+        return read_plan(&source).map(Ok);
+    }
+    let policy = match policy::read(cx, &args.policy)? {
+        Ok(policy) => policy,
+        Err((source, found)) => return Ok(Err(mistaken(cx, &source, found, Exit::Invalid))),
+    };
+    Ok(drafted(cx, args, outside, &source, policy.as_ref())?.map(|(_, plan)| plan))
+}
+
+fn is_plan(source: &Source) -> bool {
+    source.text.trim_start().starts_with("{\"bgctl_plan\"")
+}
+
+fn drafted(
+    cx: &Context,
+    args: &FromArgs,
+    outside: &Surroundings,
+    source: &Source,
+    policy: Option<&PolicyFile>,
+) -> Result<Result<(Runbook, Plan), Exit>, Refusal> {
+    let inputs = match &outside.lab {
+        Some(lab) => Inputs { ambient: lab.variables(), ..check::inputs(&args.vars, &outside.env) },
+        None => check::inputs(&args.vars, &outside.env),
+    };
+    let runbook = match Language::default().parse(source, &inputs) {
+        Ok(runbook) => runbook,
+        Err(found) => return Ok(Err(mistaken(cx, source, found, Exit::Invalid))),
+    };
+    let draft = match compile::compile(source, &runbook, policy, None, args.swap) {
+        Ok(Compiled { plan, .. }) => plan,
+        Err(found) => return Ok(Err(mistaken(cx, source, found, Exit::Invalid))),
+    };
+    if let Some(refusal) = runbook.refuse_missing(source) {
+        return Err(refusal);
+    }
+    let mut missing = runbook.unset(&outside.env);
+    if !missing.is_empty() {
+        missing.iter_mut().for_each(|d| d.severity = Severity::Error);
+        return Ok(Err(mistaken(cx, source, missing, Exit::Environment)));
+    }
+    Ok(Ok((runbook, draft)))
+}
+
 /// A saved plan holds only while the world is what it saw.
 async fn saved(
     cx: &Context,
@@ -146,15 +216,14 @@ async fn saved(
     policy: Option<&PolicyFile>,
     outside: &Surroundings,
 ) -> Result<Prepared, Refusal> {
-    let plan: Plan = serde_json::from_str(&source.text).map_err(|e| {
-        Refusal::new(Kind::Invalid, "BG0108", format!("`{}` is not a plan this bgctl can read", source.path))
-            .cause(e.to_string())
-            .next("bgctl plan RUNBOOK --out FILE")
-    })?;
+    let plan = read_plan(source)?;
     policy::same(&plan, policy)?;
+    if let Some(refusal) = outside_the_lab(&plan, outside) {
+        return Err(refusal);
+    }
     let mut remarks = Vec::new();
     for (name, planned) in &plan.routes {
-        let reading = view(planned, &outside.access)?.read().await.map_err(|e| arm::refused(&e, planned))?;
+        let reading = view(planned, outside)?.read().await.map_err(|e| arm::refused(&e, planned))?;
         if reading.split != planned.before {
             let users = format!("{}, read just now at {}", reading.split, planned.line);
             return Err(moved_by_a_run(cx, &plan).unwrap_or_else(|| arm::drift(&plan, planned, &users)));
@@ -162,6 +231,14 @@ async fn saved(
         remarks.extend(reading.remarks.iter().map(|remark| format!("{name}: {remark}")));
     }
     Ok(Prepared { plan: Rc::new(plan), remarks, saved: true })
+}
+
+fn read_plan(source: &Source) -> Result<Plan, Refusal> {
+    serde_json::from_str(&source.text).map_err(|e| {
+        Refusal::new(Kind::Invalid, "BG0108", format!("`{}` is not a plan this bgctl can read", source.path))
+            .cause(e.to_string())
+            .next("bgctl plan RUNBOOK --out FILE")
+    })
 }
 
 /// Users are where a run that is being driven now has sent them: that run is the reason, and not drift.
@@ -219,13 +296,19 @@ fn wrong(planned: &PlannedRoute, mistakes: &[crate::diag::Mistake]) -> Refusal {
 }
 
 /// The reading side of a route: what plan and status may hold.
-pub fn view(planned: &PlannedRoute, access: &Access) -> Result<Rc<dyn RouteView>, Refusal> {
-    (kind(planned)?.view)(&planned.config, access).map_err(|mistakes| wrong(planned, &mistakes))
+pub fn view(planned: &PlannedRoute, outside: &Surroundings) -> Result<Rc<dyn RouteView>, Refusal> {
+    (kind(planned)?.view)(&planned.config, &access(planned, outside)?).map_err(|mistakes| wrong(planned, &mistakes))
 }
 
 /// A route that can be moved: only for a run.
-pub fn router(planned: &PlannedRoute, access: &Access) -> Result<Rc<dyn TrafficRouter>, Refusal> {
-    (kind(planned)?.open)(&planned.config, access).map_err(|mistakes| wrong(planned, &mistakes))
+pub fn router(planned: &PlannedRoute, outside: &Surroundings) -> Result<Rc<dyn TrafficRouter>, Refusal> {
+    (kind(planned)?.open)(&planned.config, &access(planned, outside)?).map_err(|mistakes| wrong(planned, &mistakes))
+}
+
+/// How providers are reached, with the values of the references in this route's settings.
+fn access(planned: &PlannedRoute, outside: &Surroundings) -> Result<Access, Refusal> {
+    let secrets = crate::runbook::resolve_plan(&planned.config.to_string(), &outside.env)?;
+    Ok(Access { secrets, ..outside.access.clone() })
 }
 
 /// Where a lab remembers itself; what an earlier one left there is forgotten.

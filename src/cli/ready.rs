@@ -13,7 +13,9 @@ use crate::drive::Steps;
 use crate::journal::{Archive, Entry, read, read_log};
 use crate::plan::Plan;
 use crate::probes::http::LiveWeb;
+use crate::probes::redis::LiveStore;
 use crate::processes::LiveProcesses;
+use crate::routers::TrafficRouter;
 use crate::run::Event;
 use crate::runbook;
 use crate::world::World;
@@ -34,14 +36,20 @@ impl Ready {
     }
 }
 
+/// The world of a run.
 fn world(cx: &Context, outside: &Surroundings, plan: &Plan) -> Result<World, Refusal> {
+    let mut routes: BTreeMap<String, Rc<dyn TrafficRouter>> = BTreeMap::new();
+    for (name, planned) in &plan.routes {
+        routes.insert(name.clone(), prepare::router(planned, outside)?);
+    }
+    Ok(World { routes, ..world_without_routes(cx, outside, plan)? })
+}
+
+/// A world in which nobody can be moved.
+pub fn world_without_routes(cx: &Context, outside: &Surroundings, plan: &Plan) -> Result<World, Refusal> {
     let clock = cx.clock.clone();
     let web = LiveWeb::new(clock.clone())
         .map_err(|e| Refusal::new(Kind::Environment, "BG0206", "HTTP cannot be used").cause(format!("{e:#}")))?;
-    let mut routes = BTreeMap::new();
-    for (name, planned) in &plan.routes {
-        routes.insert(name.clone(), prepare::router(planned, &outside.access)?);
-    }
     let text = plan.canonical();
     let secrets = runbook::resolve_plan(&text, &outside.env)?;
     cx.known.of_environment(&outside.env);
@@ -61,7 +69,14 @@ fn world(cx: &Context, outside: &Surroundings, plan: &Plan) -> Result<World, Ref
         .next("or, where the value is no secret, give it as a variable: `${var.name}` with --var or BGCTL_VAR_name"));
     }
     let processes = Rc::new(LiveProcesses::new(clock.clone()));
-    Ok(World { clock, routes, web: Rc::new(web), processes, secrets })
+    Ok(World {
+        clock,
+        routes: BTreeMap::new(),
+        web: Rc::new(web),
+        processes,
+        store: Rc::new(LiveStore::default()),
+        secrets,
+    })
 }
 
 /// Automatic rollbacks of this service and environment inside the policy's window, over all runs kept here.

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use super::launch::{self, Launch};
 use super::policy::PolicyArgs;
-use super::prepare::{LAB_MEMORY, LabArgs, Surroundings};
+use super::prepare::{self, LAB_MEMORY, LabArgs, Surroundings};
 use super::{Context, Exit};
 use crate::diag::{Kind, Refusal};
 use crate::journal::{Archive, Entry, SealState, Sound, read, read_log};
@@ -74,5 +74,5 @@ pub fn sound(folder: &std::path::Path) -> Result<Sound, Refusal> {
 pub fn outside(cx: &Context, lab: &LabArgs, sound: &Sound, archive: &Archive) -> Result<Surroundings, Refusal> {
     let was_lab = sound.environment == "lab" && archive.root().join(LAB_MEMORY).is_file();
     let lab = LabArgs { lab: lab.lab || was_lab, faults: lab.faults.clone() };
-    Surroundings::new(cx, &lab, lab.lab.then(|| archive.root().join(LAB_MEMORY)))
+    Surroundings::new(cx, &lab, lab.lab.then(|| archive.root().join(LAB_MEMORY)), prepare::lab_mode(&sound.plan))
 }

@@ -109,7 +109,7 @@ async fn show(cx: &Context, plan: &Plan, outside: &Surroundings) -> Result<Optio
     let mut only = Some(Color::Blue);
     cx.err(&format!("{} · {} · back to BLUE {}", plan.service, plan.environment, plan.blue.version));
     for planned in plan.routes.values() {
-        let view = prepare::view(planned, &outside.access)?;
+        let view = prepare::view(planned, outside)?;
         let reading = view.read().await.map_err(|e| arm::refused(&e, planned))?;
         let health = match view.health(Color::Blue).await {
             Ok(health) => format!("BLUE {}/{} healthy", health.healthy, health.total),

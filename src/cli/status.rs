@@ -60,7 +60,7 @@ async fn look(past: &Past, cx: &Context, offline: bool) -> BTreeMap<String, Live
             Live::NotAsked("the lab is gone with its process")
         } else {
             tokio::select! { biased;
-                live = read(route) => live,
+                live = read(route, cx) => live,
                 () = cx.clock.sleep(PATIENCE) => Live::Unknown(format!("no answer in {}s", PATIENCE.as_secs())),
             }
         };
@@ -69,11 +69,15 @@ async fn look(past: &Past, cx: &Context, offline: bool) -> BTreeMap<String, Live
     found
 }
 
-async fn read(route: &PlannedRoute) -> Live {
+async fn read(route: &PlannedRoute, cx: &Context) -> Live {
     let Some(kind) = KINDS.iter().find(|kind| kind.name == route.router) else {
         return Live::Unknown(format!("this build has no router `{}`", route.router));
     };
-    match (kind.view)(&route.config, &Access::default()) {
+    let secrets = match crate::runbook::resolve_plan(&route.config.to_string(), &cx.env) {
+        Ok(secrets) => secrets,
+        Err(refusal) => return Live::Unknown(refusal.headline),
+    };
+    match (kind.view)(&route.config, &Access { secrets, ..Access::default() }) {
         Ok(view) => match view.read().await {
             Ok(reading) => Live::Read(reading.split),
             Err(error) => Live::Unknown(match &error.cure {

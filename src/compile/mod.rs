@@ -3,6 +3,7 @@
 //! Nothing is asked of any system here: what is live comes in as [`Facts`]. The plan that comes out leaves no choice open
 //! that would change what happens, and says in `warnings` what it takes on the operator's word.
 
+mod continuity;
 mod lane;
 mod lines;
 mod people;
@@ -16,11 +17,12 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::diag::{Diagnostic, Mistake, Severity};
-use crate::plan::{Color, Lane, Plan, PlannedRoute, Policy, Purpose, SeenAt, Split, Stack};
+use crate::plan::{Color, Lane, Plan, PlannedRoute, PlannedStep, Policy, Purpose, SeenAt, Split, Stack};
 use crate::policy::PolicyFile;
 use crate::probes::gate;
 use crate::routers::Access;
-use crate::runbook::{Node, Runbook, SlackMode, Source, sorted};
+use crate::runbook::{Acks, Node, Runbook, SlackMode, Source, sorted};
+use crate::steps::key_mistake;
 use lane::Walker;
 use lines::Lines;
 
@@ -78,7 +80,7 @@ pub fn compile(
         green: stack(Color::Green),
         routes: routes(runbook, facts, swap, &mut found),
         gates: gates(runbook, &mut found),
-        slack: slack(runbook, &mut found),
+        slack: slack(runbook, swap, &mut found),
         policy,
         forward: Vec::new(),
         rollback: Vec::new(),
@@ -113,6 +115,10 @@ pub fn compile(
     let (forward, ends) = walker.lane(Lane::Forward, &plan, None);
     let (rollback, _) = walker.lane(Lane::Rollback, &plan, Some(ends));
     found.extend(way_back::check(runbook, &forward, &rollback));
+    for (pointer, lane) in [("/steps", &forward), ("/rollback/steps", &rollback)] {
+        found.extend(untaken(runbook, &plan, lane, pointer));
+    }
+    found.extend(continuity::check(runbook, &forward));
     plan.forward = forward;
     plan.rollback = rollback;
     let found = sorted(found);
@@ -176,8 +182,8 @@ fn routes(
         let kind = kind.unwrap_or_else(|| panic!("BUG: `{}` is no row of the table of routers", route.router));
         let mut line = format!("{} route {name}", route.router);
         let mut min_healthy = 1;
-        // Settings that still hold a reference cannot be judged: they are when `plan` has its value.
-        if !config.to_string().contains("${") {
+        // Settings that still hold a variable cannot be judged: they are when `plan` has its value.
+        if !config.to_string().contains("${var.") {
             match (kind.view)(&config, &Access::default()) {
                 Ok(view) => (line, min_healthy) = (view.line(), view.min_healthy()),
                 Err(mistakes) => {
@@ -197,7 +203,8 @@ fn routes(
             samples: seen.samples,
             tolerance: seen.tolerance.per_mille(),
         });
-        if seen_at.is_none() {
+        // Responses of sockets go to Slack alone: there the hellos are what is seen from outside.
+        if seen_at.is_none() && route.router != "socket_mode" {
             let span = node.entries().first().map_or(node.span.clone(), |entry| entry.key_span.clone());
             found.push(
                 Diagnostic::warning("BG0123", format!("route `{name}` has no `seen_at`"))
@@ -208,6 +215,30 @@ fn routes(
         planned.insert(name.clone(), PlannedRoute { router, config, line, seen_at, before, min_healthy });
     }
     planned
+}
+
+/// Splits that a route cannot have, whatever stands there: found before anything is asked.
+fn untaken(runbook: &Runbook, plan: &Plan, lane: &[PlannedStep], pointer: &str) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    for step in lane {
+        let Some(change) = &step.moves else { continue };
+        let Some(route) = plan.routes.get(&change.route) else { continue };
+        let kind = runbook.kinds.routers.iter().find(|kind| kind.name == route.router);
+        if route.config.to_string().contains("${") {
+            continue;
+        }
+        // Settings that are wrong have been named already.
+        let Some(Ok(view)) = kind.map(|kind| (kind.view)(&route.config, &Access::default())) else { continue };
+        let Err(why) = view.takes(change.after) else { continue };
+        let items = runbook.tree.nearest(pointer).items();
+        let node = items.iter().find(|node| node.get("id").and_then(Node::text) == Some(&step.id));
+        let settings = node.and_then(|node| node.get(&step.kind));
+        let value = settings.and_then(|s| s.get("green").or(s.get("blue")));
+        let span = value.map_or_else(|| place(&runbook.tree, pointer), |value| value.span.clone());
+        let headline = format!("route `{}` cannot be at {}", change.route, change.after);
+        found.push(Diagnostic::error("BG0126", headline).at(span, why));
+    }
+    found
 }
 
 /// The two sides of a route's settings change places.
@@ -241,24 +272,40 @@ fn gates(runbook: &Runbook, found: &mut Vec<Diagnostic>) -> BTreeMap<String, Val
     gates
 }
 
-fn slack(runbook: &Runbook, found: &mut Vec<Diagnostic>) -> Option<Value> {
+fn slack(runbook: &Runbook, swap: bool, found: &mut Vec<Diagnostic>) -> Option<Value> {
     let slack = runbook.document.slack.as_ref()?;
     let mut word = |pointer: &str, headline: &str, label: &str| {
         found.push(Diagnostic::warning("BG0123", headline).at(place(&runbook.tree, pointer), label));
     };
-    if slack.mode == SlackMode::Socket {
+    let handed_over = has_route(runbook, "socket_mode");
+    if slack.mode == SlackMode::Socket && !handed_over {
         word(
             "/slack/mode",
-            "Socket Mode is taken on your word",
-            "this version does not hand sockets over; both stacks get events while both are connected",
+            "no route hands the sockets over",
+            "add a `socket_mode` route: a fleet that is connected gets events, whatever the other routes say",
         );
     }
-    if slack.dedup.is_some() {
+    let looked_at = runbook.document.steps.iter().any(|step| {
+        let checks = step.config["checks"].as_array();
+        step.kind == "smoke" && checks.is_some_and(|checks| checks.iter().any(|check| check == "dedup"))
+    });
+    if slack.dedup.is_some() && !looked_at {
         word(
             "/slack/dedup/redis",
             "the shared store of handled events is taken on your word",
-            "this version does not look into it; the `exactly-once` check proves it from outside",
+            "add the check `dedup` to a `smoke` step: it reads owner, lease and time of a claim",
         );
+    }
+    if slack.acks == Some(Acks::BeforeWork) {
+        word(
+            "/slack/acks",
+            "a stack that is killed with work in hand loses what it has acked",
+            "drain before you stop it, or ack after the work (`processBeforeResponse`)",
+        );
+    }
+    if let Some(mistake) = slack.dedup.as_ref().and_then(|dedup| key_mistake(&dedup.key)) {
+        let help = "write `dedup:evt:{team_id}:{event_id}`";
+        found.push(Diagnostic::error("BG0118", mistake).at(place(&runbook.tree, "/slack/dedup/key"), help));
     }
     let mut settings = json!({
         "mode": slack.mode,
@@ -271,9 +318,24 @@ fn slack(runbook: &Runbook, found: &mut Vec<Diagnostic>) -> Option<Value> {
         }
     }
     if let Some(dedup) = &slack.dedup {
-        settings["dedup"] = json!({ "redis": dedup.redis, "key": dedup.key });
+        settings["dedup"] = json!({ "redis": dedup.redis, "key": dedup.key, "delayed_events": dedup.delayed_events });
+    }
+    if let Some(handlers) = &slack.handlers {
+        settings["handlers"] = json!(handlers);
+    }
+    if let Some(continuity) = &slack.continuity {
+        let continuity = if swap { continuity.clone().exchanged() } else { continuity.clone() };
+        settings["continuity"] = json!(continuity);
+    }
+    if let Some(acks) = slack.acks {
+        settings["acks"] = json!(acks);
     }
     Some(settings)
+}
+
+/// Whether a route of this kind is there.
+fn has_route(runbook: &Runbook, router: &str) -> bool {
+    runbook.document.routes.values().any(|route| route.router == router)
 }
 
 /// What is common to rules of the run as a whole.

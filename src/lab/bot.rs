@@ -9,6 +9,7 @@ use axum::http::HeaderValue;
 use axum::http::request::Parts;
 use axum::response::Response;
 use serde_json::json;
+use tokio::sync::watch;
 
 use super::dedup::Store;
 use super::dice::Dice;
@@ -21,7 +22,7 @@ use crate::plan::Color;
 pub const BLUE_VERSION: &str = "v1.4.1";
 pub const GREEN_VERSION: &str = "v1.4.2";
 
-/// All instances of one colour.
+/// One instance. Those behind one load balancer share their gauges, as behind one address they could not be told apart.
 pub struct Bot {
     pub color: Color,
     pub version: &'static str,
@@ -32,10 +33,14 @@ pub struct Bot {
     pub faults: Arc<Faults>,
     pub dice: Arc<Dice>,
     /// Requests and event work that have not ended.
-    pub in_flight: AtomicU64,
-    pub handled: AtomicU64,
+    pub in_flight: Arc<AtomicU64>,
+    pub handled: Arc<AtomicU64>,
     /// Refuses everything, as a process that is gone does.
     pub down: AtomicBool,
+    /// It is to be killed over the next event it takes.
+    pub doomed: AtomicBool,
+    /// Turns true when the process is killed: work in hand is never ended.
+    pub killed: watch::Sender<bool>,
 }
 
 impl Bot {
@@ -58,9 +63,29 @@ impl Bot {
             book: Arc::clone(book),
             faults: Arc::clone(faults),
             dice: Arc::clone(dice),
-            in_flight: AtomicU64::new(0),
-            handled: AtomicU64::new(0),
+            in_flight: Arc::default(),
+            handled: Arc::default(),
             down: AtomicBool::new(false),
+            doomed: AtomicBool::new(false),
+            killed: watch::Sender::new(false),
+        })
+    }
+
+    /// A further instance with the same gauges.
+    pub fn twin(&self) -> Arc<Bot> {
+        Arc::new(Bot {
+            color: self.color,
+            version: self.version,
+            secret: self.secret.clone(),
+            store: Arc::clone(&self.store),
+            book: Arc::clone(&self.book),
+            faults: Arc::clone(&self.faults),
+            dice: Arc::clone(&self.dice),
+            in_flight: Arc::clone(&self.in_flight),
+            handled: Arc::clone(&self.handled),
+            down: AtomicBool::new(false),
+            doomed: AtomicBool::new(false),
+            killed: watch::Sender::new(false),
         })
     }
 
@@ -75,11 +100,15 @@ impl Bot {
             ("GET", "/bgctl/inflight") => {
                 json_answer(200, &json!({ "inflight": self.in_flight.load(Ordering::Relaxed) }))
             }
-            ("GET", "/bgctl/handlers") => json_answer(
-                200,
-                &json!({ "commands": ["/standup", "/bgctl-smoke"], "actions": ["approve", "bgctl_smoke"],
-                         "views": ["deploy_modal", "bgctl_smoke"], "events": ["app_mention", "bgctl_smoke"] }),
-            ),
+            ("GET", "/bgctl/handlers") => {
+                let views: &[&str] = if self.lacks("deploy_modal") { &[] } else { &["deploy_modal"] };
+                let views: Vec<&str> = views.iter().chain(&["bgctl_smoke"]).copied().collect();
+                json_answer(
+                    200,
+                    &json!({ "commands": ["/standup", "/bgctl-smoke"], "actions": ["approve", "bgctl_smoke"],
+                             "views": views, "events": ["app_mention", "bgctl_smoke"] }),
+                )
+            }
             ("GET", "/metrics") => server::answer(200, "text/plain; version=0.0.4", self.metrics()),
             ("POST", "/slack/events") => {
                 let work = self.work();
@@ -93,6 +122,24 @@ impl Bot {
         headers.insert("x-bot-version", HeaderValue::from_static(self.version));
         headers.insert("x-bot-color", HeaderValue::from_static(self.color.name()));
         response
+    }
+
+    /// Whether this build has lost the listener of that name.
+    pub fn lacks(&self, listener: &str) -> bool {
+        listener == "deploy_modal" && self.color == Color::Green && self.faults.wanted(Fault::GreenLacksHandler)
+    }
+
+    /// Ends as a killed process does: nothing in hand is finished, nothing more is answered.
+    pub fn kill(&self) {
+        self.down.store(true, Ordering::Relaxed);
+        self.killed.send_replace(true);
+    }
+
+    /// Waits for the next event and is killed over it.
+    pub async fn die_at_work(&self) {
+        self.doomed.store(true, Ordering::Relaxed);
+        // An error means that the bot itself is gone.
+        let _ = self.killed.subscribe().wait_for(|killed| *killed).await;
     }
 
     /// Counts as in flight until dropped.

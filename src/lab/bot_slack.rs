@@ -1,7 +1,8 @@
 //! The Slack side of a bot: signature first, then events with exactly-once work, commands, buttons and modals.
 //!
-//! It behaves as real Bolt apps were recorded to: an event is acked before its work is done, `ssl_check` needs no
-//! signature, an unknown command is a 404, and the bytes of the body are what is signed.
+//! It behaves as Bolt apps with `process_before_response` were recorded to: an event is acked when its work is done, so that
+//! a bot that dies leaves it to Slack's retry; `ssl_check` needs no signature, an unknown command is a 404, and the bytes of
+//! the body are what is signed.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -35,6 +36,9 @@ pub async fn answer(bot: &Arc<Bot>, parts: &Parts, body: &[u8]) -> Response {
     if !signature::verify(&bot.secret, time::wall_ms() / 1000, timestamp, signed, body) {
         return json_answer(401, &json!({ "error": "invalid request" }));
     }
+    if bot.color == Color::Green && bot.faults.bites(Fault::GreenSlowAck) {
+        time::sleep(time::ms(2_500)).await;
+    }
     let through_balancer = parts.headers.contains_key("x-forwarded-for");
     if form {
         return interaction(bot, &fields, through_balancer).await;
@@ -53,45 +57,92 @@ pub async fn answer(bot: &Arc<Bot>, parts: &Parts, body: &[u8]) -> Response {
     }
 }
 
-/// Takes an event if nobody has, acks, and does the work after that.
 async fn event(bot: &Arc<Bot>, payload: &Value, retry: u32, through_balancer: bool) -> Response {
-    let (Some(team), Some(id)) = (payload["team_id"].as_str(), payload["event_id"].as_str()) else {
-        return json_answer(400, &json!({ "error": "no team_id or event_id" }));
-    };
-    if through_balancer && let Some(failure) = trouble(bot, id, retry).await {
+    if through_balancer
+        && let Some(id) = payload["event_id"].as_str()
+        && let Some(failure) = trouble(bot, id, retry).await
+    {
         return failure;
     }
+    match handle(bot, payload).await {
+        Handled::Yes => ack(),
+        // Not an ack: were the other bot to die now, Slack's retry would be the only delivery left.
+        Handled::Busy => json_answer(503, &json!({ "error": "somebody is at it" })),
+        Handled::No => json_answer(400, &json!({ "error": "no team_id or event_id" })),
+        Handled::Killed => server::cut(),
+    }
+}
+
+/// What became of an event in a bot's hands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handled {
+    /// Here, or by somebody before.
+    Yes,
+    /// Somebody else is at it now.
+    Busy,
+    /// It is no event.
+    No,
+    /// The bot died over it.
+    Killed,
+}
+
+/// Takes an event if nobody has, and does its work to the end.
+pub async fn handle(bot: &Arc<Bot>, payload: &Value) -> Handled {
+    let (Some(team), Some(id)) = (payload["team_id"].as_str(), payload["event_id"].as_str()) else {
+        return Handled::No;
+    };
     let key = format!("evt:{team}:{id}");
     match bot.store.claim(&key) {
-        Claim::Done => return ack(),
-        // Not an ack: were the other bot to die now, Slack's retry would be the only delivery left.
-        Claim::Busy => return json_answer(503, &json!({ "error": "somebody is at it" })),
+        Claim::Done => return Handled::Yes,
+        Claim::Busy => return Handled::Busy,
         Claim::Taken => {}
     }
+    let _work = bot.work();
     bot.book.taken(id);
-    let (bot, id) = (Arc::clone(bot), id.to_string());
-    let work = bot.work();
-    tokio::spawn(async move {
-        time::sleep(time::ms(bot.dice.between(20, 80))).await;
-        bot.book.effect(&id, bot.color);
-        bot.store.done(&key);
-        bot.handled.fetch_add(1, Ordering::Relaxed);
-        drop(work);
-    });
-    ack()
+    if bot.doomed.load(Ordering::Relaxed) {
+        bot.kill();
+    }
+    // The reserved event of smoke tests says how long its work takes.
+    let takes = payload["event"]["hold_ms"].as_u64().map_or_else(|| bot.dice.between(20, 80), |hold| hold.min(2_000));
+    let mut killed = bot.killed.subscribe();
+    tokio::select! {
+        () = working(bot, &key, takes) => {}
+        _ = killed.wait_for(|killed| *killed) => {
+            bot.book.dropped(id);
+            return Handled::Killed;
+        }
+    }
+    bot.book.effect(id, bot.color);
+    bot.store.done(&key);
+    bot.handled.fetch_add(1, Ordering::Relaxed);
+    Handled::Yes
+}
+
+/// Works for so long, and holds the claim meanwhile: only a bot that has died lets it go.
+async fn working(bot: &Bot, key: &str, mut left_ms: u64) {
+    while left_ms > 0 {
+        let slice = left_ms.min(100);
+        time::sleep(time::ms(slice)).await;
+        bot.store.renew(key);
+        left_ms -= slice;
+    }
 }
 
 /// What the faults do to a request of a user. A failing delivery fails before anything is claimed, and not beyond the
 /// first retry: the fault is to show what errors cost, not how far Slack's patience goes.
 async fn trouble(bot: &Bot, name: &str, retry: u32) -> Option<Response> {
+    fails(bot, name, retry).await.then(|| json_answer(500, &json!({ "error": "internal error" })))
+}
+
+/// Takes its time if the faults say so, and says whether to fail.
+pub async fn fails(bot: &Bot, name: &str, retry: u32) -> bool {
     if bot.color != Color::Green {
-        return None;
+        return false;
     }
     if bot.faults.bites(Fault::GreenSlow) {
         time::sleep(time::ms(bot.dice.between(900, 1_500))).await;
     }
-    let fails = bot.faults.bites(Fault::GreenErrors) && retry < 2 && dice::falls(&format!("{name}/{retry}"), 30);
-    fails.then(|| json_answer(500, &json!({ "error": "internal error" })))
+    bot.faults.bites(Fault::GreenErrors) && retry < 2 && dice::falls(&format!("{name}/{retry}"), 30)
 }
 
 async fn interaction(bot: &Arc<Bot>, fields: &Node, through_balancer: bool) -> Response {
@@ -105,7 +156,9 @@ async fn interaction(bot: &Arc<Bot>, fields: &Node, through_balancer: bool) -> R
             _ => unhandled(),
         },
         Some("view_submission") => match payload["view"]["callback_id"].as_str() {
-            Some("bgctl_smoke" | "deploy_modal") => submission(bot, &payload["view"]),
+            Some(callback @ ("bgctl_smoke" | "deploy_modal")) if !bot.lacks(callback) => {
+                submission(bot, &payload["view"])
+            }
             _ => unhandled(),
         },
         Some("view_closed") => ack(),

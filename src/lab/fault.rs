@@ -14,7 +14,13 @@ pub enum Fault {
     GreenDown,
     GreenOldBuild,
     GreenWrongSecret,
+    GreenSlowAck,
+    GreenLacksHandler,
     BlueDown,
+    BlueKilled,
+    NoDedup,
+    ClaimOnlyDedup,
+    SocketRefresh,
     ApiThrottles,
     ApiLostReply,
     ApiDenied,
@@ -24,13 +30,31 @@ pub enum Fault {
 
 impl Fault {
     /// Every fault, with its name and what it does.
-    pub const ALL: [(Fault, &'static str, &'static str); 11] = [
+    pub const ALL: [(Fault, &'static str, &'static str); 17] = [
         (Fault::GreenErrors, "green-errors", "green answers 500 to 30 % of its Slack traffic once users reach it"),
         (Fault::GreenSlow, "green-slow", "green takes 0.9 to 1.5 s to ack once users reach it"),
         (Fault::GreenDown, "green-down", "green stops answering 2 s after the first users reach it"),
         (Fault::GreenOldBuild, "green-old-build", "green runs v1.4.1 under green's name"),
         (Fault::GreenWrongSecret, "green-wrong-secret", "green holds another Slack signing secret"),
+        (Fault::GreenSlowAck, "green-slow-ack", "green takes 2.5 s to ack everything, from the start"),
+        (Fault::GreenLacksHandler, "green-lacks-handler", "green has no listener for the view `deploy_modal`"),
         (Fault::BlueDown, "blue-down", "blue stops answering 2 s after the first users reach green"),
+        (
+            Fault::BlueKilled,
+            "blue-killed",
+            "an instance of blue is killed with work in hand 2 s after the first users reach green",
+        ),
+        (Fault::NoDedup, "no-dedup", "the bots do not remember what they have handled"),
+        (
+            Fault::ClaimOnlyDedup,
+            "claim-only-dedup",
+            "the bots claim an event for good before its work: at most once, and lost if the bot dies",
+        ),
+        (
+            Fault::SocketRefresh,
+            "socket-refresh",
+            "Slack renews every socket, one each 0.3 s, once users have reached green",
+        ),
         (
             Fault::ApiThrottles,
             "api-throttles",
@@ -54,7 +78,13 @@ impl Fault {
     fn waits_for_users(self) -> bool {
         matches!(
             self,
-            Fault::GreenErrors | Fault::GreenSlow | Fault::GreenDown | Fault::BlueDown | Fault::PrometheusSilent
+            Fault::GreenErrors
+                | Fault::GreenSlow
+                | Fault::GreenDown
+                | Fault::BlueDown
+                | Fault::BlueKilled
+                | Fault::SocketRefresh
+                | Fault::PrometheusSilent
         )
     }
 }

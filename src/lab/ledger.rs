@@ -90,6 +90,13 @@ impl Book {
         locked(&self.0).events.entry(id.to_string()).or_default().working += 1;
     }
 
+    /// A bot died over an event: its work will not be done there.
+    pub fn dropped(&self, id: &str) {
+        let mut pages = locked(&self.0);
+        let event = pages.events.entry(id.to_string()).or_default();
+        event.working = event.working.saturating_sub(1);
+    }
+
     /// A bot has done the work of an event.
     pub fn effect(&self, id: &str, color: Color) {
         let mut pages = locked(&self.0);

@@ -9,12 +9,15 @@ use serde::{Deserialize, Serialize};
 use super::elb_rules::Forward;
 use super::locked;
 
-/// The ports in the order they were opened, and the weights of the rule that is served.
+/// The ports in the order they were opened, and where users go: the weights of the rule that is served, or who holds sockets.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct World {
     ports: Vec<u16>,
     weights: Vec<(String, u32)>,
     sticky_s: Option<u32>,
+    /// Which instances of a Socket Mode app hold a socket, blue's first.
+    #[serde(default)]
+    sockets: Vec<bool>,
 }
 
 /// The file, and what is in it. Without a file nothing is remembered.
@@ -51,13 +54,30 @@ impl Memory {
         (!world.weights.is_empty()).then(|| Forward { groups: world.weights.clone(), sticky_s: world.sticky_s })
     }
 
+    /// Which instances held a socket before.
+    pub fn sockets(&self) -> Option<Vec<bool>> {
+        let world = locked(&self.world);
+        (!world.sockets.is_empty()).then(|| world.sockets.clone())
+    }
+
+    /// Keeps which instances hold a socket.
+    pub fn keep_sockets(&self, sockets: &[bool]) {
+        let mut world = locked(&self.world);
+        world.sockets = sockets.to_vec();
+        self.write(&world);
+    }
+
     /// Keeps the weights, from the moment the API has taken them.
     pub fn keep(&self, forward: &Forward) {
-        let Some(file) = &self.file else { return };
         let mut world = locked(&self.world);
         world.weights = forward.groups.clone();
         world.sticky_s = forward.sticky_s;
-        let text = serde_json::to_string(&*world).expect("BUG: a lab's memory is plain data");
+        self.write(&world);
+    }
+
+    fn write(&self, world: &World) {
+        let Some(file) = &self.file else { return };
+        let text = serde_json::to_string(world).expect("BUG: a lab's memory is plain data");
         let draft = file.with_extension("tmp");
         // A lab that cannot remember is a lab all the same: only a killed run could tell.
         let _ = file.parent().map_or(Ok(()), std::fs::create_dir_all);

@@ -12,7 +12,10 @@ mod elb;
 mod elb_answers;
 mod elb_model;
 mod elb_rules;
+mod envelopes;
 mod fault;
+mod fleets;
+mod gateway;
 mod ledger;
 mod memory;
 mod meter;
@@ -29,6 +32,8 @@ mod signature;
 mod sigv4;
 mod slack;
 mod slack_api;
+mod socket_bot;
+mod sockets;
 mod stack;
 mod targets;
 mod time;
@@ -42,8 +47,11 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use tokio::sync::oneshot;
 
+pub use envelopes::{Doing, Sent};
 pub use fault::{Fault, UnknownFault};
+pub use gateway::Gateway;
 pub use ledger::Ledger;
+pub use sockets::{Delivery, Reason, Seen};
 
 use stack::Stack;
 
@@ -57,11 +65,22 @@ pub struct Options {
     pub seed: u64,
     /// Where the lab remembers its ports and weights. A file that is there already is gone on from.
     pub memory: Option<PathBuf>,
+    pub mode: Mode,
+}
+
+/// How the lab's Slack app gets its events.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// Slack posts them to the load balancer.
+    #[default]
+    Http,
+    /// Two fleets fetch them over WebSockets.
+    Sockets,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { faults: Vec::new(), events_per_second: 50, seed: 1, memory: None }
+        Options { faults: Vec::new(), events_per_second: 50, seed: 1, memory: None, mode: Mode::Http }
     }
 }
 
@@ -94,7 +113,10 @@ impl Lab {
                 Err(error) => return drop(ready.send(Err(anyhow!(error).context("no threads for the lab")))),
             };
             runtime.block_on(async move {
-                let started = Stack::start(&options).await;
+                let started = match options.mode {
+                    Mode::Http => Stack::start(&options).await,
+                    Mode::Sockets => fleets::start(&options).await,
+                };
                 let serves = started.is_ok();
                 if ready.send(started).is_ok() && serves {
                     // An error means that the lab was dropped, which is the same wish.

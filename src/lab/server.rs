@@ -37,6 +37,11 @@ impl Door {
         format!("http://{}", self.address)
     }
 
+    /// The listener itself, for what is not HTTP alone.
+    pub fn listener(self) -> TcpListener {
+        self.listener
+    }
+
     /// Serves until the task is aborted. Connections that are open then stay open: the handler has to cut them.
     pub fn serve<H, F>(self, handler: H) -> JoinHandle<()>
     where

@@ -15,9 +15,10 @@ use super::ledger::Book;
 use super::{signature, time};
 
 /// How long an app has to answer.
-const PATIENCE: Duration = Duration::from_secs(3);
+pub const PATIENCE: Duration = Duration::from_secs(3);
 /// The wait before each retry: near-immediate, one minute, five minutes.
-const RETRIES: [Duration; 3] = [Duration::from_millis(50), Duration::from_millis(600), Duration::from_millis(3_000)];
+pub const RETRIES: [Duration; 3] =
+    [Duration::from_millis(50), Duration::from_millis(600), Duration::from_millis(3_000)];
 /// One in so many ticks is a user typing a slash command; Slack does not repeat those.
 const COMMAND_EVERY: u64 = 20;
 

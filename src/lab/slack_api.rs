@@ -8,16 +8,26 @@ use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::bot::json_answer;
+use super::dice::Dice;
+use super::sockets::Sockets;
 use super::{locked, server, time};
 
-/// Where messages arrive.
+/// Where messages arrive, and where an app with Socket Mode asks for sockets.
 #[derive(Debug, Default)]
-pub struct SlackApi(Mutex<Vec<Value>>);
+pub struct SlackApi {
+    messages: Mutex<Vec<Value>>,
+    sockets: Option<(Arc<Sockets>, Arc<Dice>)>,
+}
 
 impl SlackApi {
+    /// The API of an app that has Socket Mode switched on.
+    pub fn with_sockets(sockets: Arc<Sockets>, dice: Arc<Dice>) -> SlackApi {
+        SlackApi { sockets: Some((sockets, dice)), ..SlackApi::default() }
+    }
+
     /// The messages so far, as they came.
     pub fn messages(&self) -> Vec<Value> {
-        locked(&self.0).clone()
+        locked(&self.messages).clone()
     }
 
     /// Answers one request. Web API failures are a 200 with `ok: false`, webhook failures are statuses, as at Slack.
@@ -27,7 +37,7 @@ impl SlackApi {
         if path.starts_with("/services/") {
             return match message {
                 Some(message) if message["text"].is_string() || message["blocks"].is_array() => {
-                    locked(&self.0).push(message);
+                    locked(&self.messages).push(message);
                     server::answer(200, "text/html", "ok")
                 }
                 Some(_) => server::answer(400, "text/html", "no_text"),
@@ -38,18 +48,23 @@ impl SlackApi {
             return server::answer(404, "text/plain", "not found");
         };
         let token = server::header(&parts, "authorization").unwrap_or_default();
+        if let Some(token) = token.strip_prefix("Bearer xapp-") {
+            return self.app_level(method, token);
+        }
         if !token.starts_with("Bearer xox") {
             return json_answer(200, &json!({ "ok": false, "error": "not_authed" }));
         }
         match (method, message) {
-            ("auth.test", _) => {
-                json_answer(200, &json!({ "ok": true, "team_id": "T0LAB", "user_id": "U0BOT", "bot_id": "B0BOT" }))
-            }
+            ("auth.test", _) => json_answer(
+                200,
+                &json!({ "ok": true, "url": "https://lab.slack.com/", "team": "lab", "team_id": "T0LAB", "user": "bot",
+                         "user_id": "U0BOT", "bot_id": "B0BOT", "is_enterprise_install": false }),
+            ),
             ("chat.postMessage", Some(message)) if message["channel"].is_string() => {
                 let now = time::wall_ms();
                 let ts = format!("{}.{:06}", now / 1000, now % 1000 * 1000);
                 let answer = json!({ "ok": true, "channel": message["channel"], "ts": ts });
-                locked(&self.0).push(message);
+                locked(&self.messages).push(message);
                 json_answer(200, &answer)
             }
             ("chat.postMessage", Some(_)) => json_answer(200, &json!({ "ok": false, "error": "channel_not_found" })),
@@ -57,4 +72,27 @@ impl SlackApi {
             _ => json_answer(200, &json!({ "ok": false, "error": "unknown_method" })),
         }
     }
+
+    /// The methods of an app-level token. Its scopes stand in a header, as at Slack; a token of the lab names them behind
+    /// its number: `xapp-1-lab` has `connections:write` alone, `xapp-1-lab-wide` one more.
+    fn app_level(&self, method: &str, token: &str) -> Response {
+        let answer = match (method, &self.sockets) {
+            _ if token.ends_with("revoked") => json!({ "ok": false, "error": "token_revoked" }),
+            ("apps.connections.open", Some((sockets, dice))) => {
+                json!({ "ok": true, "url": sockets.url(dice.uuid()) })
+            }
+            ("apps.connections.open", None) => json!({ "ok": false, "error": "socket_mode_not_enabled" }),
+            ("auth.test", _) => json!({ "ok": true, "app_name": "lab", "app_id": "A0LAB" }),
+            _ => json!({ "ok": false, "error": "not_allowed_token_type" }),
+        };
+        let mut response = json_answer(200, &answer);
+        let scopes =
+            if token.ends_with("wide") { "connections:write,authorizations:read" } else { "connections:write" };
+        response.headers_mut().insert("x-oauth-scopes", http_header(scopes));
+        response
+    }
+}
+
+fn http_header(value: &'static str) -> axum::http::HeaderValue {
+    axum::http::HeaderValue::from_static(value)
 }

@@ -11,10 +11,11 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use super::bot::Bot;
-use super::dedup::Store;
+use super::dedup::{Store, Way};
 use super::dice::Dice;
 use super::elb::{ACCESS_KEY, Elb};
 use super::elb_model::Model;
+use super::envelopes::Envelopes;
 use super::fault::{Fault, Faults};
 use super::ledger::Book;
 use super::memory::Memory;
@@ -30,7 +31,7 @@ use crate::plan::Color;
 /// Instances of each colour.
 const INSTANCES: usize = 2;
 /// From the first user on green to the end of the side that is to fail.
-const BEFORE_DOWN: Duration = Duration::from_secs(2);
+pub const BEFORE_DOWN: Duration = Duration::from_secs(2);
 
 /// Everything that runs.
 pub struct Stack {
@@ -40,42 +41,69 @@ pub struct Stack {
     pub slack_url: String,
     pub api: Arc<SlackApi>,
     pub book: Arc<Book>,
-    slack: Arc<Slack>,
+    pub source: Source,
 }
 
-/// One colour: its bot, and the ports it is served on.
+/// Where events come from.
+pub enum Source {
+    Http(Arc<Slack>),
+    Sockets(Arc<Envelopes>),
+}
+
+/// The store both bots share, right or wrong as the faults say.
+pub fn store(faults: &Faults) -> Store {
+    Store::new(match () {
+        () if faults.wanted(Fault::NoDedup) => Way::Off,
+        () if faults.wanted(Fault::ClaimOnlyDedup) => Way::ClaimOnly,
+        () => Way::ClaimThenDone,
+    })
+}
+
+/// One colour: its instances, each with the port it is served on.
 struct Side {
-    bot: Arc<Bot>,
-    doors: Vec<Door>,
+    instances: Vec<(Arc<Bot>, Door)>,
 }
 
 impl Side {
     async fn open(bot: Arc<Bot>, memory: &Memory) -> anyhow::Result<Side> {
-        let mut doors = Vec::new();
-        for _ in 0..INSTANCES {
-            doors.push(Door::open(memory).await.context("no free port for a bot")?);
+        let mut instances = vec![(Arc::clone(&bot), Door::open(memory).await.context("no free port for a bot")?)];
+        while instances.len() < INSTANCES {
+            instances.push((bot.twin(), Door::open(memory).await.context("no free port for a bot")?));
         }
-        Ok(Side { bot, doors })
+        Ok(Side { instances })
     }
 
     fn addresses(&self) -> Vec<std::net::SocketAddr> {
-        self.doors.iter().map(|door| door.address).collect()
+        self.instances.iter().map(|(_, door)| door.address).collect()
     }
 
-    /// Serves; ends two seconds after the first user on green if the fault says so. Work that was acked ends all the same.
-    fn serve(self, fault: Fault, faults: &Arc<Faults>) {
-        let serving = self.doors.into_iter().map(|door| {
-            let bot = Arc::clone(&self.bot);
-            door.serve(move |parts, body| Arc::clone(&bot).answer(parts, body))
-        });
-        let serving: Vec<JoinHandle<()>> = serving.collect();
-        if faults.wanted(fault) {
-            let (bot, faults) = (self.bot, Arc::clone(faults));
+    fn url(&self) -> String {
+        self.instances[0].1.url()
+    }
+
+    /// Serves; two seconds after the first user on green all instances end if `down` says so, and the last one is killed
+    /// if `killed` does. Work of an instance that ends is done all the same, work of one that is killed is not.
+    fn serve(self, down: Fault, killed: Option<Fault>, faults: &Arc<Faults>) {
+        let all = faults.wanted(down);
+        let one = killed.is_some_and(|fault| faults.wanted(fault));
+        let last = self.instances.len() - 1;
+        for (number, (bot, door)) in self.instances.into_iter().enumerate() {
+            let answering = Arc::clone(&bot);
+            let serving: JoinHandle<()> = door.serve(move |parts, body| Arc::clone(&answering).answer(parts, body));
+            let ends = all || one && number == last;
+            if !ends {
+                continue;
+            }
+            let faults = Arc::clone(faults);
             tokio::spawn(async move {
                 faults.first_user_on_green().await;
                 time::sleep(BEFORE_DOWN).await;
-                bot.down.store(true, Ordering::Relaxed);
-                serving.iter().for_each(JoinHandle::abort);
+                if all {
+                    bot.down.store(true, Ordering::Relaxed)
+                } else {
+                    bot.kill()
+                }
+                serving.abort();
             });
         }
     }
@@ -85,7 +113,7 @@ impl Stack {
     pub async fn start(options: &Options) -> anyhow::Result<Arc<Stack>> {
         let dice = Arc::new(Dice::new(options.seed));
         let faults = Arc::new(Faults::new(options.faults.clone()));
-        let (book, store) = (Arc::new(Book::default()), Arc::new(Store::default()));
+        let (book, store) = (Arc::new(Book::default()), Arc::new(store(&faults)));
         let secret = dice.uuid().replace('-', "");
         let client = Client::builder()
             .no_proxy()
@@ -117,8 +145,8 @@ impl Stack {
             ("blue_target_group", blue_group),
             ("green_target_group", green_group),
             ("public_url", proxy_door.url()),
-            ("blue_url", blue.doors[0].url()),
-            ("green_url", green.doors[0].url()),
+            ("blue_url", blue.url()),
+            ("green_url", green.url()),
             ("prometheus_url", prometheus_door.url()),
         ];
         let access_secret = dice.uuid();
@@ -132,8 +160,8 @@ impl Stack {
         ];
         let (public_url, slack_url) = (proxy_door.url(), slack_door.url());
 
-        blue.serve(Fault::BlueDown, &faults);
-        green.serve(Fault::GreenDown, &faults);
+        blue.serve(Fault::BlueDown, Some(Fault::BlueKilled), &faults);
+        green.serve(Fault::GreenDown, None, &faults);
         let elb = Elb::new(model, &access_secret, Arc::clone(&faults), Arc::clone(&dice), memory);
         let (meter, prometheus) = (Arc::new(Meter::default()), Arc::new(Prometheus::default()));
         let proxy = Arc::new(Proxy {
@@ -175,13 +203,16 @@ impl Stack {
             slack_url,
             api,
             book,
-            slack,
+            source: Source::Http(slack),
         }))
     }
 
     /// Ends the sending and returns when nothing is under way, or when `limit` has passed.
     pub async fn fall_quiet(&self, limit: Duration) {
-        self.slack.quiet.store(true, Ordering::Relaxed);
+        match &self.source {
+            Source::Http(slack) => slack.quiet.store(true, Ordering::Relaxed),
+            Source::Sockets(envelopes) => envelopes.quiet.store(true, Ordering::Relaxed),
+        }
         let _ = time::within(limit, async {
             // The sender may have one more event in hand when it is told.
             time::sleep(time::ms(100)).await;

@@ -9,7 +9,8 @@ use anyhow::{Context, Result};
 use async_trait::async_trait;
 use reqwest::{Client, Method, Url, redirect};
 
-use super::{Request, Response, Web, WebError};
+use super::inbox::HttpInbox;
+use super::{Inbox, Request, Response, Web, WebError};
 use crate::clock::Clock;
 use crate::scalar::spoken;
 
@@ -99,6 +100,13 @@ impl Web for LiveWeb {
             };
             WebError { what, timed_out: e.is_timeout() }
         })
+    }
+
+    async fn listen(&self, address: &str) -> Result<Box<dyn Inbox>, WebError> {
+        match HttpInbox::open(address).await {
+            Ok(inbox) => Ok(Box::new(inbox)),
+            Err(e) => Err(WebError { what: format!("{address} cannot be listened at: {e}"), timed_out: false }),
+        }
     }
 }
 

@@ -5,9 +5,13 @@
 
 pub mod gate;
 pub mod http;
+pub mod inbox;
 pub mod prometheus;
 pub mod promql;
+pub mod redis;
 pub mod slack;
+pub mod slack_handlers;
+pub mod slack_views;
 
 use std::time::Duration;
 
@@ -18,6 +22,21 @@ use async_trait::async_trait;
 pub trait Web {
     /// Sends one request and reads the whole answer (at most 4 MiB). Redirects are not followed, nothing is retried.
     async fn exchange(&self, request: Request) -> Result<Response, WebError>;
+
+    /// Opens an address of ours that takes what others post, for as long as the inbox is held.
+    async fn listen(&self, _address: &str) -> Result<Box<dyn Inbox>, WebError> {
+        Err(WebError { what: "nobody can be listened to in this world".into(), timed_out: false })
+    }
+}
+
+/// What others post to us.
+#[async_trait(?Send)]
+pub trait Inbox {
+    /// The address it took, `127.0.0.1:40123`.
+    fn address(&self) -> std::net::SocketAddr;
+
+    /// The next post: its path and its body. Waits for as long as the caller does.
+    async fn next(&self) -> Option<(String, Vec<u8>)>;
 }
 
 #[derive(Clone, Debug, Default)]

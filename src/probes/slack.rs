@@ -54,9 +54,30 @@ impl From {
         Body { kind: JSON, bytes: body.to_string().into_bytes() }
     }
 
-    /// `/bgctl-smoke`, with a text the answer has to repeat and a trigger that may be handled once.
-    pub fn slash_command(&self, text: &str, trigger: &str) -> Body {
-        let fields = [
+    /// Slack's occasional look at the certificate of a command's URL. It is not signed and reaches no handler.
+    pub fn ssl_check() -> Body {
+        Body { kind: FORM, bytes: url_form(&[("ssl_check", "1"), ("token", "x")]).into_bytes() }
+    }
+
+    /// An event of the reserved type `bgctl_smoke`, whose work takes `hold_ms`.
+    pub fn event(&self, id: &str, seconds: i64, hold_ms: u64) -> Body {
+        let body = json!({
+            "token": "x",
+            "type": "event_callback",
+            "team_id": self.team,
+            "api_app_id": self.app,
+            "event_id": id,
+            "event_time": seconds,
+            "authorizations": [{ "team_id": self.team, "user_id": "UBGCTL", "is_bot": true, "is_enterprise_install": false }],
+            "event": { "type": "bgctl_smoke", "user": "UBGCTL", "channel": self.channel, "ts": id, "hold_ms": hold_ms },
+        });
+        Body { kind: JSON, bytes: body.to_string().into_bytes() }
+    }
+
+    /// `/bgctl-smoke`, with a text the answer has to repeat and a trigger that may be handled once. A `response_url` is
+    /// an address of ours: the bot posts to whatever stands there.
+    pub fn slash_command(&self, text: &str, trigger: &str, response_url: Option<&str>) -> Body {
+        let mut fields = vec![
             ("token", "x"),
             ("team_id", &self.team),
             ("team_domain", "bgctl"),
@@ -70,6 +91,7 @@ impl From {
             ("is_enterprise_install", "false"),
             ("trigger_id", trigger),
         ];
+        fields.extend(response_url.map(|url| ("response_url", url)));
         Body { kind: FORM, bytes: url_form(&fields).into_bytes() }
     }
 
@@ -107,7 +129,7 @@ impl From {
         }))
     }
 
-    fn payload(&self, mut payload: Value) -> Body {
+    pub(super) fn payload(&self, mut payload: Value) -> Body {
         payload["token"] = "x".into();
         payload["api_app_id"] = self.app.as_str().into();
         payload["team"] = json!({ "id": self.team, "domain": "bgctl" });
@@ -122,6 +144,14 @@ pub fn signed(url: &str, body: &Body, secret: &Secret, timestamp: i64, timeout: 
     let mut request = unsigned(url, body, timeout);
     request.headers.push(("x-slack-request-timestamp".into(), timestamp.to_string()));
     request.headers.push(("x-slack-signature".into(), signature(secret, timestamp, &body.bytes)));
+    request
+}
+
+/// The same bytes again, as Slack repeats them.
+pub fn retried(request: &Request, number: u32, reason: &str) -> Request {
+    let mut request = request.clone();
+    request.headers.push(("x-slack-retry-num".into(), number.to_string()));
+    request.headers.push(("x-slack-retry-reason".into(), reason.into()));
     request
 }
 
@@ -161,7 +191,7 @@ mod tests {
     #[test]
     fn bodies_carry_their_mark_inside() {
         let from = From { team: "T1".into(), channel: "C1".into(), app: "A1".into() };
-        let command = String::from_utf8(from.slash_command("n 1", "bgctl.1").bytes).unwrap();
+        let command = String::from_utf8(from.slash_command("n 1", "bgctl.1", None).bytes).unwrap();
         assert!(command.contains("command=%2Fbgctl-smoke&text=n+1&"), "{command}");
         let modal = String::from_utf8(from.modal("bgctl.1", "blue").bytes).unwrap();
         assert!(modal.starts_with("payload=%7B%22type%22%3A%22view_submission%22"), "{modal}");

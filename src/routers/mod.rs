@@ -8,6 +8,8 @@
 pub mod alb;
 #[cfg(feature = "aws")]
 mod aws;
+pub mod slack_manifest;
+pub mod socket_mode;
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -17,7 +19,7 @@ use serde_json::Value;
 
 use crate::diag::Mistake;
 use crate::plan::{Color, Split};
-use crate::secret::Secret;
+use crate::secret::{Secret, Secrets};
 
 /// The reading side of a route. Plan, check and status hold only this, so they cannot move anybody.
 #[async_trait(?Send)]
@@ -30,6 +32,17 @@ pub trait RouteView {
         1
     }
 
+    /// Says why this place cannot have a split, whatever stands there now. Asks nobody, so `check` can know.
+    fn takes(&self, _to: Split) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// Whether the split changes by itself: an instance that held a part of it dies, or a change of several writes was cut
+    /// off. Then another split found in the course of a run is set right, and not taken for somebody else's doing.
+    fn changes_by_itself(&self) -> bool {
+        false
+    }
+
     /// Reads the split as the provider holds it now.
     async fn read(&self) -> Result<Reading, RouterError>;
 
@@ -38,6 +51,17 @@ pub trait RouteView {
 
     /// Names a controller that also writes this place and would undo us, if there is one.
     async fn controller(&self) -> Result<Option<String>, RouterError>;
+
+    /// What this kind of place asks for beyond health before the first move, each as a line for the record. `moves` are
+    /// the splits it will be set to, in order.
+    async fn preflight(&self, _moves: &[Split]) -> Result<Vec<String>, RouterError> {
+        Ok(Vec::new())
+    }
+
+    /// Looks at the place while users are split and somebody waits, for what no gate would see.
+    async fn watch(&self) -> Watched {
+        Watched::default()
+    }
 
     /// Proves who we are to the provider and until when: `role bgctl-prod in 1234, session 58m left`.
     async fn identity(&self) -> Result<Identity, RouterError>;
@@ -69,6 +93,15 @@ pub struct Reading {
     pub exact: Value,
     /// Facts a person should know before moving: `group stickiness 300s: sticky users stay on their side`.
     pub remarks: Vec<String>,
+}
+
+/// What a look at a place found in the course of a wait.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Watched {
+    /// Why users cannot stay as they are, if they cannot.
+    pub trouble: Option<String>,
+    /// What is worth a line in the log: once, however often it is found.
+    pub notes: Vec<String>,
 }
 
 /// Target health of one side.
@@ -133,6 +166,8 @@ pub enum Trouble {
     NoCredentials,
     Denied,
     Throttled,
+    /// Possible, but not at this moment.
+    NotNow,
     /// No answer, or one that cannot be understood.
     Unreachable,
 }
@@ -158,6 +193,8 @@ impl RouterError {
 #[derive(Clone, Debug, Default)]
 pub struct Access {
     pub aws: AwsAccess,
+    /// The values of the references in a route's settings.
+    pub secrets: Secrets,
 }
 
 /// What differs from how every AWS tool finds its endpoint and its credentials.
@@ -188,4 +225,6 @@ pub struct Kind {
 pub const KINDS: &[Kind] = &[
     #[cfg(feature = "aws")]
     alb::KIND,
+    slack_manifest::KIND,
+    socket_mode::KIND,
 ];

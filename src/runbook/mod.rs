@@ -29,7 +29,7 @@ pub use references::{resolve, resolve_plan};
 pub use schema::Kinds;
 pub use source::Source;
 pub use tree::Node;
-pub use types::{Approval, Change, Covers, Document, GreenWrites, Role, Route, SlackMode, Step};
+pub use types::{Acks, Approval, Change, Covers, Document, GreenWrites, Role, Route, SlackMode, Step};
 pub use variables::{Inputs, Reference};
 
 use page::Page;

@@ -12,6 +12,7 @@ use super::page::Page;
 use crate::plan::{AtExpiry, OnFailure};
 use crate::probes::gate::Gate;
 use crate::scalar::{Duration, Percent};
+use crate::steps::continuity::Continuity;
 
 /// A cutover of one service in one environment: two stacks, the routes between them, the steps forward and the way back.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -169,6 +170,43 @@ pub struct Slack {
     /// Where both stacks remember which events they have handled.
     #[serde(default)]
     pub dedup: Option<Dedup>,
+    /// Where each stack lists its listeners. With it nobody is moved to a green that lacks one of blue's.
+    #[serde(default)]
+    pub handlers: Option<Handlers>,
+    /// Modals and buttons of either version that the other one must accept. With it the rollback rule is checked before
+    /// anybody moves: blue must read what green wrote.
+    #[serde(default)]
+    pub continuity: Option<Continuity>,
+    /// When the bots ack an event. Only an ack after the work lets Slack repeat what a dying stack had in hand.
+    #[serde(default)]
+    pub acks: Option<Acks>,
+}
+
+/// Where each stack lists its listeners.
+#[derive(Clone, Debug, Deserialize, serde::Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Handlers {
+    /// The path; `/bgctl/handlers` when left out.
+    #[serde(default = "handlers_path")]
+    #[schemars(extend("format" = "path"))]
+    pub path: String,
+    /// Listeners that green drops on purpose, as `command /old`.
+    #[serde(default)]
+    pub retired: Vec<String>,
+}
+
+fn handlers_path() -> String {
+    "/bgctl/handlers".into()
+}
+
+/// When the bots ack an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, serde::Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Acks {
+    /// When its work is done (`processBeforeResponse`).
+    AfterWork,
+    /// At once. A stack that is killed with work in hand loses it.
+    BeforeWork,
 }
 
 fn events_path() -> String {
@@ -193,8 +231,11 @@ pub struct Dedup {
     /// The store, as a reference: `${env:REDIS_URL}`.
     #[schemars(extend("format" = "secret"))]
     pub redis: String,
-    /// How a key is made: `slack:event:{event_id}`.
+    /// How the key of an event is made: `dedup:evt:{team_id}:{event_id}`.
     pub key: String,
+    /// Whether the app's Delayed Events are on: Slack then repeats for a day.
+    #[serde(default)]
+    pub delayed_events: bool,
 }
 
 /// What the release does to the data.

@@ -143,6 +143,7 @@ impl Sim {
             routes,
             web: Rc::new(web::SimWeb { sim: self.clone() }),
             processes: Rc::new(SimProcesses { sim: self.clone() }),
+            store: Rc::new(crate::probes::redis::NoStore),
             secrets: Secrets::default(),
         }
     }

@@ -1,6 +1,7 @@
 //! `bake`: watch users on the split they are on, and judge the gates window by window.
 #![doc = include_str!("bake.md")]
 
+use std::cell::Cell;
 use std::time::Duration as Time;
 
 use async_trait::async_trait;
@@ -8,7 +9,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::checks::Suite;
 use super::gates::{self, NamedGate, OpenGate, POLL, SILENT};
+use super::ledger::{self, Ledger, SETTLE, Sending};
+use super::watch::Places;
 use super::{Facts, GRACE, Kind, Mistake, Review, Step, settings};
 use crate::plan::{Plan, PlannedStep, Resume};
 use crate::probes::gate::OnUnknown;
@@ -40,6 +44,9 @@ pub struct Bake {
     pub fail: Option<u32>,
     /// Names of gates of this runbook.
     pub gates: Vec<String>,
+    /// Synthetic events through the public address, each accounted for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ledger: Option<Ledger>,
 }
 
 fn facts(config: &Value, plan: &Plan) -> Result<Facts, Vec<Mistake>> {
@@ -62,14 +69,23 @@ fn facts(config: &Value, plan: &Plan) -> Result<Facts, Vec<Mistake>> {
             review.wrong("/for", message, Some("bake longer, or shorten the range in the gate's query"));
         }
     }
+    if let Some(ledger) = &bake.ledger {
+        ledger.review(&mut review, plan);
+    }
+    let settle = bake.ledger.as_ref().map_or(0, |_| SETTLE.as_secs());
+    let with = bake.ledger.as_ref().map_or(String::new(), |l| format!(", and a ledger of {} events/s", l.per_second));
     let (windows, fail) = (bake.windows(), bake.fail());
     review.between("/windows", windows, 1, 1000);
     review.between("/fail", fail, 1, windows.max(1));
     review.facts(|| Facts {
-        line: format!("bake {} in {windows} windows, failed at {fail} bad ones: {}", bake.time, bake.gates.join(", ")),
+        line: format!(
+            "bake {} in {windows} windows, failed at {fail} bad ones: {}{with}",
+            bake.time,
+            bake.gates.join(", ")
+        ),
         resume: Resume::Repeat,
         attempts: 1,
-        timeout_s: 2 * bake.time.whole_seconds() + 2 * GRACE,
+        timeout_s: 2 * bake.time.whole_seconds() + 2 * GRACE + settle,
         expected_s: bake.time.whole_seconds(),
         moves: None,
     })
@@ -93,6 +109,8 @@ struct Watching {
     id: String,
     bake: Bake,
     gates: Vec<NamedGate>,
+    /// What the ledger is sent with.
+    suite: Option<Suite>,
 }
 
 /// One gate in the course of a bake.
@@ -106,7 +124,8 @@ impl Watching {
     fn new(step: &PlannedStep, plan: &Plan) -> anyhow::Result<Self> {
         let bake = Bake::deserialize(&step.config)?;
         let gates = gates::named(plan, bake.gates.iter())?;
-        Ok(Watching { id: step.id.clone(), bake, gates })
+        let suite = bake.ledger.as_ref().map(|ledger| ledger.suite(plan));
+        Ok(Watching { id: step.id.clone(), bake, gates, suite })
     }
 
     /// Waits until `until` on the elapsed clock, with a live line each second. Time the machine slept is no bake time: it
@@ -137,6 +156,41 @@ impl Watching {
 #[async_trait(?Send)]
 impl Step for Watching {
     async fn execute(&self, world: &World, scribe: &dyn Scribe) -> Outcome {
+        let (Some(ledger), Some(suite)) = (&self.bake.ledger, &self.suite) else {
+            return self.watch(world, scribe).await;
+        };
+        let begun = world.clock.elapsed();
+        let (sending, stop) = (Sending::new(ledger, suite, world), Cell::new(false));
+        let watched = {
+            let watch = std::pin::pin!(self.watch(world, scribe));
+            let mut send = std::pin::pin!(sending.send(&stop));
+            let watched = tokio::select! {
+                watched = watch => watched,
+                () = &mut send => panic!("BUG: the ledger ended before its bake"),
+            };
+            // Users who are hurt do not wait for the count.
+            if !matches!(watched, Outcome::Done { .. }) {
+                return watched;
+            }
+            stop.set(true);
+            send.await;
+            watched
+        };
+        match ledger::close(&sending, &self.id, scribe, begun).await {
+            Ok(tally) if tally.is_clean() => match watched {
+                Outcome::Done { line, facts } => Outcome::Done { line: format!("{line}; {}", tally.line()), facts },
+                other => other,
+            },
+            Ok(tally) => Outcome::failed(Cause::Gate, tally.line()),
+            Err(why) => Outcome::failed(Cause::NoVerdict, format!("the ledger cannot be counted: {why}"))
+                .with(json!({ "unknown": "roll-back" })),
+        }
+    }
+}
+
+impl Watching {
+    /// The gates, until the time is up or one of them fails.
+    async fn watch(&self, world: &World, scribe: &dyn Scribe) -> Outcome {
         let (windows, fail) = (self.bake.windows(), self.bake.fail());
         let window = self.bake.time.time / windows;
         let mut courses = Vec::new();
@@ -162,11 +216,15 @@ impl Step for Watching {
         let since = world.clock.now();
         let mut begun = world.clock.elapsed();
         let (mut ended, mut next_poll, mut silent) = (0, window.min(POLL), 0);
+        let mut places = Places::default();
         // The bake may take one more of its own length when nothing can be judged, and no longer.
         while ended < 2 * windows {
             let window_end = window * (ended + 1);
             let until = window_end.min(next_poll);
             self.wait(world, scribe, &mut begun, until, &courses).await;
+            if let Some(line) = places.look(&self.id, world, scribe).await {
+                return Outcome::failed(Cause::Destination, line);
+            }
             let whole = until == window_end;
             next_poll = until + window.min(POLL);
             ended += u32::from(whole);

@@ -6,10 +6,11 @@
 use std::cell::Cell;
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use serde_json::Value;
 
-use super::smoke::{Check, Finding, Smoke};
+use super::continuity::Continuity;
+use super::dedup::DedupPlace;
+use super::smoke::{Check, Finding, Public, ResponseUrl, Smoke};
 use crate::plan::{Color, Plan};
 use crate::probes::prometheus::http_date;
 use crate::probes::slack::{self, Body, From};
@@ -24,19 +25,29 @@ const BAR: Duration = Duration::from_secs(2);
 const SKEW: i64 = 30;
 /// How old a replayed request is.
 const OLD: i64 = 600;
-/// So many pairs race for the same event.
-const PAIRS: u32 = 40;
 
 /// What the checks need to know, from the plan.
 pub struct Suite {
-    color: Color,
+    pub(super) color: Color,
     /// URL and version of blue and green.
     stacks: [(String, String); 2],
     version_path: String,
-    events_path: String,
+    pub(super) events_path: String,
     secret: String,
-    from: From,
-    within: Duration,
+    pub(super) from: From,
+    pub(super) within: Duration,
+    pub(super) public: Option<Public>,
+    pub(super) response_url: Option<ResponseUrl>,
+    pub(super) handlers_path: String,
+    /// Listeners that are meant to be gone.
+    pub(super) retired: Vec<String>,
+    budget: u32,
+    /// How deliveries are told apart, from the runbook's `slack.dedup`.
+    pub(super) dedup: Option<DedupPlace>,
+    /// The runbook wants acks to come after the work.
+    pub(super) acks_after_work: bool,
+    /// What both versions must accept of each other.
+    pub(super) continuity: Continuity,
 }
 
 impl Suite {
@@ -56,6 +67,14 @@ impl Suite {
                 app: text("app_id", "ABGCTL"),
             },
             within: smoke.within.time,
+            public: smoke.public.clone(),
+            response_url: smoke.response_url.clone(),
+            handlers_path: slack["handlers"]["path"].as_str().unwrap_or("/bgctl/handlers").into(),
+            retired: serde_json::from_value(slack["handlers"]["retired"].clone()).unwrap_or_default(),
+            budget: smoke.budget,
+            dedup: serde_json::from_value(slack["dedup"].clone()).ok(),
+            acks_after_work: slack["acks"] == "after-work",
+            continuity: Continuity::of(plan),
         }
     }
 
@@ -64,7 +83,7 @@ impl Suite {
         &self.stack(self.color).0
     }
 
-    fn stack(&self, color: Color) -> &(String, String) {
+    pub(super) fn stack(&self, color: Color) -> &(String, String) {
         &self.stacks[usize::from(color == Color::Green)]
     }
 
@@ -74,20 +93,21 @@ impl Suite {
         // Without randomness a nonce is still unique by its moment; it need not be secret.
         let _ = getrandom::fill(&mut seed);
         let seed: String = seed.iter().map(|b| format!("{b:02x}")).collect();
-        Session { suite: self, world, secret, seed, count: Cell::new(0) }
+        Session { suite: self, world, secret, seed, count: Cell::new(0), spent: Cell::new(0) }
     }
 }
 
 /// One pass through the checks.
 pub struct Session<'a> {
-    suite: &'a Suite,
-    world: &'a World,
-    secret: Secret,
+    pub(super) suite: &'a Suite,
+    pub(super) world: &'a World,
+    pub(super) secret: Secret,
     seed: String,
     count: Cell<u32>,
+    spent: Cell<u32>,
 }
 
-type Answer = Result<Response, WebError>;
+pub(super) type Answer = Result<Response, WebError>;
 
 impl Session<'_> {
     pub async fn run(&self, check: Check) -> Vec<Finding> {
@@ -96,33 +116,61 @@ impl Session<'_> {
             Check::Signature => self.signatures().await,
             Check::Replay => self.replay().await,
             Check::UrlVerification => vec![self.url_verification("P1").await],
-            Check::SlashCommand => vec![self.slash_command().await],
             Check::Button => self.button().await,
             Check::Modal => vec![self.modal("P6", self.suite.color).await],
-            Check::ModalFromBlue => vec![self.modal("modal-from-other", self.suite.color.other()).await],
+            Check::ModalFromBlue => self.modals_from(Color::Blue).await,
+            Check::ModalFromGreen => self.modals_from(Color::Green).await,
+            Check::StaleButton => self.stale_button().await,
+            Check::PrivateMetadata => self.private_metadata().await,
+            Check::HashConflict => self.hash_conflict().await,
             Check::ExactlyOnce => self.exactly_once().await,
+            Check::SslCheck => vec![self.ssl_check().await],
+            Check::SlashCommand => self.slash_command().await,
+            Check::Dedup => self.dedup().await,
+            Check::Handlers => vec![self.handlers().await],
+            Check::Public => vec![self.public().await],
+            Check::ResponseUrl => vec![self.response_url().await],
         }
     }
 
     /// A value nobody has seen before.
-    fn nonce(&self) -> String {
+    pub(super) fn nonce(&self) -> String {
         self.count.set(self.count.get() + 1);
         format!("bgctl.{}.{}.{}", self.world.clock.now().as_second(), self.seed, self.count.get())
     }
 
-    fn now(&self) -> i64 {
+    /// The id of an event nobody has seen before, in the shape of Slack's own.
+    pub(super) fn event_id(&self) -> String {
+        format!("EvBGCTL{}", self.nonce().trim_start_matches("bgctl").replace('.', ""))
+    }
+
+    pub(super) fn now(&self) -> i64 {
         self.world.clock.now().as_second()
     }
 
-    async fn send(&self, request: Request) -> Answer {
+    pub(super) async fn send(&self, request: Request) -> Answer {
+        self.spend()?;
         self.world.web.exchange(request).await
+    }
+
+    /// One request less: a test in production never sends more than it was allowed to.
+    pub(super) fn spend(&self) -> Result<(), WebError> {
+        self.spent.set(self.spent.get() + 1);
+        let (spent, budget) = (self.spent.get(), self.suite.budget);
+        match spent > budget {
+            true => Err(WebError {
+                what: format!("not sent: the budget of {budget} requests is used up"),
+                timed_out: false,
+            }),
+            false => Ok(()),
+        }
     }
 
     fn events(&self, color: Color) -> String {
         super::address(&self.world.secrets.resolve(&self.suite.stack(color).0), &self.suite.events_path)
     }
 
-    fn signed(&self, color: Color, body: &Body, timestamp: i64) -> Request {
+    pub(super) fn signed(&self, color: Color, body: &Body, timestamp: i64) -> Request {
         slack::signed(&self.events(color), body, &self.secret, timestamp, self.suite.within)
     }
 
@@ -208,24 +256,26 @@ impl Session<'_> {
         in_time(check, answer.status == 200 && echoed, &answer, what)
     }
 
-    /// P3 and P4: the handler answers with nonce, colour and version, in time.
-    async fn slash_command(&self) -> Finding {
-        let nonce = self.nonce();
-        let body = self.suite.from.slash_command(&nonce, &nonce);
+    /// P3 and P4: the handler answers with nonce, colour and version, and in time.
+    async fn slash_command(&self) -> Vec<Finding> {
+        let (nonce, body) = self.command();
         let answer = match self.send(self.signed(self.suite.color, &body, self.now())).await {
             Ok(answer) => answer,
-            Err(e) => return silent("P3", &e),
+            Err(e) => return vec![silent("P3", &e)],
         };
-        match self.pong(&answer, &nonce, self.suite.color) {
-            Ok(()) => in_time("P3", true, &answer, "`/bgctl-smoke` answered with nonce, colour and version"),
-            Err(why) => in_time("P3", false, &answer, &format!("`/bgctl-smoke`: {why}")),
-        }
+        let ms = answer.time.as_millis() as u64;
+        let (pass, line) = match self.pong(&answer, &nonce, self.suite.color) {
+            Ok(()) => (true, "`/bgctl-smoke` answered with nonce, colour and version".to_string()),
+            Err(why) => (false, format!("`/bgctl-smoke`: {why}")),
+        };
+        let what = if pass { "`/bgctl-smoke` answered" } else { "no right answer of `/bgctl-smoke`" };
+        vec![Finding::new("P3", pass, ms, line), in_time("P4", pass, &answer, what)]
     }
 
     /// Whether this is the one right answer of `/bgctl-smoke`.
-    fn pong(&self, answer: &Response, nonce: &str, color: Color) -> Result<(), String> {
+    pub(super) fn pong(&self, answer: &Response, nonce: &str, color: Color) -> Result<(), String> {
         if answer.status != 200 {
-            return Err(format!("status {}", answer.status));
+            return Err(format!("status {}{}", answer.status, reason(answer)));
         }
         let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
         let pong: Value = serde_json::from_str(body["text"].as_str().unwrap_or_default()).unwrap_or_default();
@@ -275,67 +325,31 @@ impl Session<'_> {
         in_time(check, pass, &answer, &format!("a modal opened on {opened}: {what}"))
     }
 
-    /// D1, D2 and D3. One direction alone proves nothing: a stack that never answers passes it.
-    async fn exactly_once(&self) -> Vec<Finding> {
-        let (this, other) = (self.suite.color, self.suite.color.other());
-        let mut findings = vec![self.pair("D1", other, this).await, self.pair("D2", this, other).await];
-        let races = join_all((0..PAIRS).map(|_| async {
-            let (nonce, body) = self.command();
-            let timestamp = self.now();
-            let (one, two) = tokio::join!(
-                self.send(self.signed(other, &body, timestamp)),
-                self.send(self.signed(this, &body, timestamp))
-            );
-            let answered = |answer: &Answer, color| answer.as_ref().is_ok_and(|a| self.pong(a, &nonce, color).is_ok());
-            u32::from(answered(&one, other)) + u32::from(answered(&two, this))
-        }));
-        let begun = self.world.clock.elapsed();
-        let answers = races.await;
-        let ms = self.world.clock.elapsed().saturating_sub(begun).as_millis() as u64;
-        let count = |n: u32| answers.iter().filter(|a| **a == n).count();
-        let (never, once, twice) = (count(0), count(1), count(2));
-        let line = format!("{PAIRS} pairs at once: {once} handled once, {twice} twice, {never} never");
-        findings.push(Finding::new("D3", once == answers.len(), ms, line));
-        findings
-    }
-
-    fn command(&self) -> (String, Body) {
-        let nonce = self.nonce();
-        let body = self.suite.from.slash_command(&nonce, &nonce);
-        (nonce, body)
-    }
-
-    /// The same bytes to one stack, then to the other: the first handles them, the second only says that it has them.
-    async fn pair(&self, check: &str, first: Color, second: Color) -> Finding {
-        let (nonce, body) = self.command();
-        let timestamp = self.now();
-        let (one, two) = match (
-            self.send(self.signed(first, &body, timestamp)).await,
-            self.send(self.signed(second, &body, timestamp)).await,
-        ) {
-            (Ok(one), Ok(two)) => (one, two),
-            (Err(e), _) | (_, Err(e)) => return silent(check, &e),
-        };
-        let ms = (one.time + two.time).as_millis() as u64;
-        let (first_name, second_name) = (first.name(), second.name());
-        if let Err(why) = self.pong(&one, &nonce, first) {
-            return Finding::new(check, false, ms, format!("{first_name}, asked first, did not handle it: {why}"));
+    /// P2: answered without a signature and by the framework itself.
+    async fn ssl_check(&self) -> Finding {
+        let request = slack::unsigned(&self.events(self.suite.color), &From::ssl_check(), self.suite.within);
+        match self.send(request).await {
+            Ok(answer) => {
+                let pass = answer.status == 200;
+                in_time("P2", pass, &answer, if pass { "`ssl_check` answered" } else { "`ssl_check` not answered" })
+            }
+            Err(e) => silent("P2", &e),
         }
-        let (pass, line) = match (two.status, two.body.is_empty()) {
-            (200, true) => (true, format!("{first_name} handled it, {second_name} did not repeat it")),
-            (200, false) => (false, format!("{first_name} and {second_name} both handled the same request")),
-            (status, _) => (false, format!("{second_name} answers {status} to a request {first_name} has handled")),
-        };
-        Finding::new(check, pass, ms, line)
+    }
+
+    pub(super) fn command(&self) -> (String, Body) {
+        let nonce = self.nonce();
+        let body = self.suite.from.slash_command(&nonce, &nonce, None);
+        (nonce, body)
     }
 }
 
-fn silent(check: &str, error: &WebError) -> Finding {
+pub(super) fn silent(check: &str, error: &WebError) -> Finding {
     Finding { silent: true, ..Finding::new(check, false, 0, error.what.clone()) }
 }
 
 /// The verdict on an answer that also has to come in time.
-fn in_time(check: &str, pass: bool, answer: &Response, what: &str) -> Finding {
+pub(super) fn in_time(check: &str, pass: bool, answer: &Response, what: &str) -> Finding {
     let ms = answer.time.as_millis() as u64;
     if pass && answer.time > BAR {
         let bar = BAR.as_millis();
@@ -346,8 +360,22 @@ fn in_time(check: &str, pass: bool, answer: &Response, what: &str) -> Finding {
             format!("{what}, but after {ms} ms; {bar} ms is the bar, 3000 ms Slack's end"),
         );
     }
-    let status = if pass { String::new() } else { format!(" (status {})", answer.status) };
+    let status = if pass { String::new() } else { format!(" (status {}{})", answer.status, reason(answer)) };
     Finding::new(check, pass, ms, format!("{what}{status}, in {ms} ms"))
+}
+
+/// What an answer that is not the wanted one most likely means, as both Bolt frameworks were seen to answer.
+fn reason(answer: &Response) -> &'static str {
+    match answer.status {
+        200 => ": a yes without the content, as from a static page or a workspace the app is not installed in",
+        401 | 403 => ": it refuses what is signed right: another signing secret there, or its clock is off (K1)",
+        404 if answer.time > BAR => ": no listener acked it within 3 s",
+        404 => ": no listener for it, or another path than `events_path`",
+        429 => ": it is being limited",
+        503 => ": it is busy, or claimed by the other stack",
+        500..=599 => ": its handler failed",
+        _ => "",
+    }
 }
 
 /// Passes when the request was refused, and quietly: a crash is no refusal, and an answer with the nonce is a handler's.
@@ -358,6 +386,11 @@ fn refused(check: &str, what: &str, answer: &Answer, nonce: &str) -> Finding {
     };
     let ms = answer.time.as_millis() as u64;
     let pass = matches!(answer.status, 400 | 401 | 403) && !answer.text().contains(nonce);
-    let word = if pass { "refused" } else { "not refused" };
-    Finding::new(check, pass, ms, format!("a request {what} is {word} (status {})", answer.status))
+    let (word, why) = match answer.status {
+        _ if pass => ("refused", ""),
+        200..=299 => ("not refused", ": signatures are not verified, or not this part of them"),
+        500..=599 => ("not refused", ": its verification crashes"),
+        _ => ("not refused", ""),
+    };
+    Finding::new(check, pass, ms, format!("a request {what} is {word} (status {}{why})", answer.status))
 }

@@ -21,7 +21,11 @@ pub const KIND: Kind = Kind {
     facts: plan,
     build: |step, plan| {
         let drain = Drain::deserialize(&step.config)?;
-        Ok(Box::new(Draining { id: step.id.clone(), url: plan.stack(drain.stack).url.clone(), drain }))
+        let urls = match drain.instances.is_empty() {
+            true => vec![plan.stack(drain.stack).url.clone()],
+            false => drain.instances.clone(),
+        };
+        Ok(Box::new(Draining { id: step.id.clone(), urls, drain }))
     },
 };
 
@@ -37,8 +41,16 @@ pub struct Drain {
     /// The path on that stack that tells its work in flight, as `{"inflight": 0}`.
     #[serde(default = "gauge")]
     pub gauge: String,
-    /// The longest to wait.
-    pub within: Duration,
+    /// The address of each process of that stack, where a request to the stack's own reaches only one of several. Their
+    /// work is added up.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub instances: Vec<String>,
+    /// For a bot without a gauge: how long its longest piece of work can take. That long is waited, and nothing is asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub longest_job: Option<Duration>,
+    /// The longest to wait for a gauge.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within: Option<Duration>,
     /// What happens when the time is up and work remains.
     #[serde(default)]
     pub at_timeout: AtTimeout,
@@ -73,18 +85,44 @@ fn plan(config: &Value, _: &Plan) -> Result<Facts, Vec<Mistake>> {
         review.wrong("/until", format!("`{}` is not a condition of a drain", drain.until), Some(help));
     }
     review.path("/gauge", &drain.gauge);
-    review.longer_than_zero("/within", &drain.within);
+    for (n, url) in drain.instances.iter().enumerate() {
+        if !url.starts_with("http") && !url.contains("${") {
+            let help = "write it as `http://10.0.0.7:8080`";
+            review.wrong(&format!("/instances/{n}"), format!("`{url}` is no address of a process"), Some(help));
+        }
+    }
+    let longest = match (&drain.within, &drain.longest_job) {
+        (Some(within), None) => within,
+        (None, Some(longest)) => longest,
+        (None, None) => {
+            let help = "add `within: 2m` for a bot with a gauge, or `longest_job: 90s` for one without";
+            review.wrong("", "a drain needs `within` or `longest_job`", Some(help));
+            return Err(review.0);
+        }
+        (Some(_), Some(_)) => {
+            let help = "`within` waits for the gauge; `longest_job` is for a bot without one";
+            review.wrong("/longest_job", "a drain has either `within` or `longest_job`", Some(help));
+            return Err(review.0);
+        }
+    };
+    review.longer_than_zero(if drain.within.is_some() { "/within" } else { "/longest_job" }, longest);
     let then = match drain.at_timeout {
         AtTimeout::Ask => "ask",
         AtTimeout::Continue => "go on",
         AtTimeout::RollBack => "roll back",
     };
     review.facts(|| Facts {
-        line: format!("drain {} until no work is in flight, at most {}, then {then}", drain.stack, drain.within),
-        resume: if drain.at_timeout == AtTimeout::Ask { Resume::AskHuman } else { Resume::Repeat },
+        line: match &drain.longest_job {
+            None => format!("drain {} until no work is in flight, at most {longest}, then {then}", drain.stack),
+            Some(_) => format!("drain {}: wait {longest}, as long as its longest work takes", drain.stack),
+        },
+        resume: match drain.at_timeout {
+            AtTimeout::Ask if drain.longest_job.is_none() => Resume::AskHuman,
+            _ => Resume::Repeat,
+        },
         attempts: 1,
-        timeout_s: drain.within.whole_seconds() + GRACE,
-        expected_s: drain.within.whole_seconds().min(10),
+        timeout_s: longest.whole_seconds() + GRACE,
+        expected_s: if drain.longest_job.is_some() { longest.whole_seconds() } else { longest.whole_seconds().min(10) },
         moves: None,
     })
 }
@@ -97,14 +135,18 @@ const ZEROS: u32 = 2;
 
 struct Draining {
     id: String,
-    url: String,
+    urls: Vec<String>,
     drain: Drain,
 }
 
 #[async_trait(?Send)]
 impl Step for Draining {
     async fn execute(&self, world: &World, scribe: &dyn Scribe) -> Outcome {
+        if let Some(longest) = &self.drain.longest_job {
+            return self.wait(world, scribe, longest).await;
+        }
         let begun = world.clock.elapsed();
+        let within = self.drain.within.as_ref().map_or(Time::ZERO, |within| within.time);
         let passed = || world.clock.elapsed().saturating_sub(begun);
         let stack = self.drain.stack;
         let (mut zeros, mut last) = (0, Err("not read yet".to_string()));
@@ -121,13 +163,13 @@ impl Step for Draining {
                 return Outcome::done(format!("{stack} has no work in flight, after {}", spoken(took)))
                     .with(facts(took, "0"));
             }
-            let left = self.drain.within.time.saturating_sub(passed());
+            let left = within.saturating_sub(passed());
             if left.is_zero() {
                 return self.time_is_up(scribe, &last, passed());
             }
             scribe.progress(Progress {
                 done: passed().as_secs(),
-                of: self.drain.within.whole_seconds(),
+                of: within.as_secs(),
                 line: last.as_ref().map_or_else(Clone::clone, |n| format!("{n} in flight on {stack}")),
             });
             world.clock.sleep(EVERY.min(left)).await;
@@ -136,9 +178,34 @@ impl Step for Draining {
 }
 
 impl Draining {
-    /// The work in flight, or why it is not known.
+    /// A bot without a gauge: its longest work has had the time it takes.
+    async fn wait(&self, world: &World, scribe: &dyn Scribe, longest: &Duration) -> Outcome {
+        let (begun, stack) = (world.clock.elapsed(), self.drain.stack);
+        loop {
+            let passed = world.clock.elapsed().saturating_sub(begun);
+            let left = longest.time.saturating_sub(passed);
+            if left.is_zero() {
+                self.measured(scribe, None, passed);
+                let line = format!("{stack} had {} for work in flight, as long as its longest takes", spoken(passed));
+                return Outcome::done(line).with(facts(passed, "not asked"));
+            }
+            let line = format!("{} left for work on {stack}", spoken(left));
+            scribe.progress(Progress { done: passed.as_secs(), of: longest.whole_seconds(), line });
+            world.clock.sleep(EVERY.min(left)).await;
+        }
+    }
+
+    /// The work in flight on all of them, or why it is not known.
     async fn in_flight(&self, world: &World) -> Result<u64, String> {
-        let url = super::address(&world.secrets.resolve(&self.url), &self.drain.gauge);
+        let mut sum = 0;
+        for url in &self.urls {
+            sum += self.of_one(world, url).await?;
+        }
+        Ok(sum)
+    }
+
+    async fn of_one(&self, world: &World, url: &str) -> Result<u64, String> {
+        let url = super::address(&world.secrets.resolve(url), &self.drain.gauge);
         let answer = world.web.exchange(Request::get(url, TIMEOUT)).await.map_err(|e| world.secrets.mask(&e.what))?;
         let gauge = &self.drain.gauge;
         if answer.status != 200 {
@@ -159,7 +226,7 @@ impl Draining {
 
     fn time_is_up(&self, scribe: &dyn Scribe, last: &Result<u64, String>, took: Time) -> Outcome {
         self.measured(scribe, last.as_ref().ok().copied(), took);
-        let (stack, within) = (self.drain.stack, &self.drain.within);
+        let (stack, within) = (self.drain.stack, spoken(took));
         let residue = match last {
             Ok(0) => "0 seen only once".into(),
             Ok(n) => format!("{n} still in flight"),

@@ -7,8 +7,13 @@ mod announce;
 mod bake;
 mod checks;
 mod command;
+pub mod continuity;
+mod dedup;
 mod drain;
+mod exactly_once;
 mod gates;
+mod ledger;
+mod outside;
 mod shift;
 mod smoke;
 mod warm;
@@ -22,6 +27,8 @@ pub use crate::diag::Mistake;
 use crate::plan::{Plan, PlannedStep, Resume};
 use crate::run::{Found, Outcome};
 use crate::world::{Scribe, World};
+pub use dedup::key_mistake;
+pub use smoke::Check;
 
 /// Something a run can do.
 #[async_trait(?Send)]

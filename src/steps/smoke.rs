@@ -1,12 +1,16 @@
 //! `smoke`: synthetic checks straight against one stack. A status of 200 proves nothing: every check looks at content.
 #![doc = include_str!("smoke.md")]
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::checks::Suite;
+use super::continuity::Continuity;
+use super::exactly_once::PAIRS;
 use super::{Facts, GRACE, Kind, Mistake, Review, Step, settings};
 use crate::plan::{Color, Plan, Resume};
 use crate::probes::Request;
@@ -43,6 +47,56 @@ pub struct Smoke {
     /// The longest one check may take; Slack itself waits 3 s.
     #[serde(default = "within")]
     pub within: Duration,
+    /// The public address, for the `public` check.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub public: Option<Public>,
+    /// An address of bgctl's own that bots can post to, for the `response-url` check.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub response_url: Option<ResponseUrl>,
+    /// The most requests this test may send.
+    #[serde(default = "budget")]
+    pub budget: u32,
+}
+
+/// The public address, and what makes the load balancer choose the stack under test.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Public {
+    /// Where Slack itself would post: `https://bot.example.com`.
+    #[schemars(extend("format" = "http-url"))]
+    pub url: String,
+    /// Headers that a rule of the load balancer sends to this stack.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+}
+
+/// Where bgctl listens, and how bots reach it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ResponseUrl {
+    /// Address and port to listen at: `0.0.0.0:8787`. Port 0 takes a free one.
+    #[serde(default = "listen")]
+    pub listen: String,
+    /// The same place as bots see it: `http://runner.internal:8787`. Left out, the address itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "http-url"))]
+    pub url: Option<String>,
+}
+
+impl Smoke {
+    /// No check at all, only what it takes to send through the public address as often as it takes.
+    pub fn through(public: Public) -> Self {
+        Smoke {
+            stack: Color::Green,
+            checks: Vec::new(),
+            expect: Vec::new(),
+            version_path: version_path(),
+            within: within(),
+            public: Some(public),
+            response_url: None,
+            budget: u32::MAX,
+        }
+    }
 }
 
 /// The checks bgctl knows.
@@ -57,16 +111,34 @@ pub enum Check {
     Replay,
     /// Slack's `url_verification` is answered with the challenge.
     UrlVerification,
+    /// Slack's `ssl_check` is answered.
+    SslCheck,
     /// `/bgctl-smoke` is answered with nonce, colour and version, within 2 s.
     SlashCommand,
     /// A button press is acknowledged empty, within 2 s.
     Button,
     /// A modal with an invalid value is answered with its errors.
     Modal,
-    /// A modal opened on the other stack is answered by this one.
+    /// A modal opened on blue is answered by green.
     ModalFromBlue,
+    /// A modal opened on green is answered by blue, as after a way back.
+    ModalFromGreen,
+    /// A button in a message of the other version is acknowledged.
+    StaleButton,
+    /// A modal with more metadata than a version knows, or none, is answered.
+    PrivateMetadata,
+    /// A modal sent in again, or with an older hash, is answered by itself.
+    HashConflict,
     /// The same signed request, sent to both stacks, is handled by exactly one.
     ExactlyOnce,
+    /// A delivery is claimed under a lease and then done, so that it is neither lost nor handled twice when a stack dies.
+    Dedup,
+    /// Every listener of the other stack is there too.
+    Handlers,
+    /// `/bgctl-smoke` through the public address: nothing on the way changes the bytes that were signed.
+    Public,
+    /// A `response_url` is posted to, and with the right content.
+    ResponseUrl,
 }
 
 /// A page and what it must show.
@@ -94,6 +166,14 @@ fn version_path() -> String {
     "/version".into()
 }
 
+fn budget() -> u32 {
+    160
+}
+
+fn listen() -> String {
+    "127.0.0.1:0".into()
+}
+
 fn within() -> Duration {
     Duration::seconds(5)
 }
@@ -115,6 +195,29 @@ fn facts(config: &Value, plan: &Plan) -> Result<Facts, Vec<Mistake>> {
             "these checks sign requests as Slack does, and the runbook has no `slack` section",
             Some(help),
         );
+    }
+    let named = |check| smoke.checks.contains(&check);
+    if named(Check::Public) && smoke.public.is_none() {
+        review.wrong(
+            "/checks",
+            "the check `public` needs to know the public address",
+            Some("add `public: { url: … }`"),
+        );
+    }
+    if named(Check::ResponseUrl) && smoke.response_url.is_none() {
+        let help = "add `response_url: { listen: \"0.0.0.0:8787\", url: \"http://…:8787\" }`";
+        review.wrong("/checks", "the check `response-url` needs an address that bots can post to", Some(help));
+    }
+    if named(Check::Handlers) && plan.slack.as_ref().is_some_and(|slack| slack["handlers"].is_null()) {
+        let help = "add `handlers: { path: /bgctl/handlers }` to the `slack` section";
+        review.wrong("/checks", "the check `handlers` needs to know where a stack lists its listeners", Some(help));
+    }
+    let continuity = Continuity::of(plan);
+    let requests = |check: &Check| check.requests() * (1 + continuity.samples(*check));
+    let requests: u32 = smoke.checks.iter().map(requests).sum::<u32>() + smoke.expect.len() as u32;
+    if requests > smoke.budget {
+        let message = format!("these checks send up to {requests} requests, the budget is {}", smoke.budget);
+        review.wrong("/budget", message, Some("raise the budget, or make two steps of it"));
     }
     review.path("/version_path", &smoke.version_path);
     review.longer_than_zero("/within", &smoke.within);
@@ -146,6 +249,39 @@ fn facts(config: &Value, plan: &Plan) -> Result<Facts, Vec<Mistake>> {
 }
 
 impl Check {
+    /// In the order in which they are best run: first what stops at the framework.
+    pub const ALL: [Check; 18] = [
+        Check::Version,
+        Check::Signature,
+        Check::Replay,
+        Check::UrlVerification,
+        Check::SslCheck,
+        Check::Handlers,
+        Check::SlashCommand,
+        Check::Button,
+        Check::Modal,
+        Check::ModalFromBlue,
+        Check::ModalFromGreen,
+        Check::StaleButton,
+        Check::PrivateMetadata,
+        Check::HashConflict,
+        Check::ExactlyOnce,
+        Check::Dedup,
+        Check::Public,
+        Check::ResponseUrl,
+    ];
+
+    /// Whether it needs nothing that this plan does not say.
+    pub fn runs_on(self, plan: &Plan) -> bool {
+        let said = |name: &str| plan.slack.as_ref().is_some_and(|slack| !slack[name].is_null());
+        match self {
+            Check::Public | Check::ResponseUrl => false,
+            Check::Handlers => said("handlers"),
+            Check::Dedup => said("dedup"),
+            check => !check.needs_slack() || plan.slack.is_some(),
+        }
+    }
+
     pub fn name(self) -> &'static str {
         match self {
             Check::Version => "version",
@@ -156,7 +292,53 @@ impl Check {
             Check::Button => "button",
             Check::Modal => "modal",
             Check::ModalFromBlue => "modal-from-blue",
+            Check::ModalFromGreen => "modal-from-green",
+            Check::StaleButton => "stale-button",
+            Check::PrivateMetadata => "private-metadata",
+            Check::HashConflict => "hash-conflict",
             Check::ExactlyOnce => "exactly-once",
+            Check::SslCheck => "ssl-check",
+            Check::Dedup => "dedup",
+            Check::Handlers => "handlers",
+            Check::Public => "public",
+            Check::ResponseUrl => "response-url",
+        }
+    }
+
+    /// The names of the suite that its findings have.
+    pub fn ids(self) -> &'static [&'static str] {
+        match self {
+            Check::Version => &["V1", "K1"],
+            Check::Signature => &["P1", "N1", "N3", "N4"],
+            Check::Replay => &["N2", "A1"],
+            Check::UrlVerification => &["P1"],
+            Check::SslCheck => &["P2"],
+            Check::SlashCommand => &["P3", "P4"],
+            Check::Button => &["P5"],
+            Check::Modal => &["P6"],
+            Check::ModalFromBlue => &["C1"],
+            Check::ModalFromGreen => &["C2"],
+            Check::StaleButton => &["C3"],
+            Check::PrivateMetadata => &["C4"],
+            Check::HashConflict => &["C5"],
+            Check::ExactlyOnce => &["D1", "D2", "D3"],
+            Check::Dedup => &["D4", "D5", "D6", "D7", "D8", "D9", "D10"],
+            Check::Handlers => &["H1"],
+            Check::Public => &["R1"],
+            Check::ResponseUrl => &["R2"],
+        }
+    }
+
+    /// The most requests it sends.
+    fn requests(self) -> u32 {
+        match self {
+            Check::ExactlyOnce => 2 * PAIRS + 8,
+            Check::Signature => 4,
+            Check::Dedup => 10,
+            Check::StaleButton | Check::PrivateMetadata => 4,
+            Check::HashConflict => 3,
+            Check::Replay | Check::Button | Check::Handlers => 2,
+            _ => 1,
         }
     }
 

@@ -93,7 +93,7 @@ impl Endpoint {
 
     pub fn access(&self) -> Access {
         let keys = Some(("AKIAEXAMPLE".to_string(), Secret::new("secret")));
-        Access { aws: AwsAccess { endpoint: Some(self.url.clone()), profile: None, keys } }
+        Access { aws: AwsAccess { endpoint: Some(self.url.clone()), profile: None, keys }, ..Access::default() }
     }
 
     async fn serve(&self, mut stream: TcpStream) {

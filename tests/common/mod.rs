@@ -4,11 +4,13 @@
 //! and pass on a laptop, and fail in CI, so that a green run there means that everything ran.
 #![allow(dead_code, reason = "each test binary uses its part of this")]
 
+pub mod bots;
 #[cfg(feature = "aws")]
 pub mod elbv2;
 #[cfg(feature = "aws")]
 pub mod moto;
 pub mod scripted;
+pub mod slack_app;
 
 use std::path::{Path, PathBuf};
 

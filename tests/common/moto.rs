@@ -76,7 +76,7 @@ impl Api {
 
     pub fn access_with(&self, id: &str, secret: &str) -> Access {
         let keys = Some((id.to_string(), Secret::new(secret)));
-        Access { aws: AwsAccess { endpoint: Some(self.url.clone()), profile: None, keys } }
+        Access { aws: AwsAccess { endpoint: Some(self.url.clone()), profile: None, keys }, ..Access::default() }
     }
 
     /// One call of the query protocol, signed here and by no SDK; returns the XML.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bgctl::clock::Clock;
 use bgctl::plan::Plan;
+use bgctl::probes::redis::NoStore;
 use bgctl::probes::{Request, Response, Web, WebError};
 use bgctl::run::{Evidence, Outcome, Verdict};
 use bgctl::secret::{Secret, Secrets};
@@ -133,6 +134,7 @@ impl Stage {
             routes: BTreeMap::new(),
             web: web.clone(),
             processes: processes.clone(),
+            store: Rc::new(NoStore),
             secrets: Secrets::new(secrets),
         };
         Stage { clock, web, processes, world, notes: Notebook::default() }

@@ -1,0 +1,24 @@
+// The transport behind one interface: handlers are registered once and do not know how their events arrive.
+const { App, HTTPReceiver, SocketModeReceiver } = require('@slack/bolt');
+
+// Each gives a receiver: that is all Bolt needs to know.
+const transports = {
+  http: () => new HTTPReceiver({
+    signingSecret: process.env.SLACK_SIGNING_SECRET,
+    endpoints: '/slack/events',
+    // The 200 comes after claim and work, so a process that dies loses nothing.
+    processBeforeResponse: true,
+  }),
+  socket: () => new SocketModeReceiver({ appToken: process.env.SLACK_APP_TOKEN }),
+};
+
+// The only place that knows both: SLACK_TRANSPORT=http or socket, and nothing else.
+function build(register, settings = {}) {
+  const name = process.env.SLACK_TRANSPORT;
+  if (!transports[name]) throw new Error(`SLACK_TRANSPORT is ${name}, not http or socket`);
+  const app = new App({ token: process.env.SLACK_BOT_TOKEN, receiver: transports[name](), ...settings });
+  register(app);
+  return app;
+}
+
+module.exports = { build };

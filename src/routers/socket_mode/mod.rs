@@ -1,0 +1,269 @@
+//! Router `socket_mode`: which fleet holds the WebSockets of a Slack app in Socket Mode.
+//!
+//! It tells instances to hold a socket or to give it up, and reads what they say about themselves. It never opens a socket:
+//! Slack would hand it real events, which nobody would answer.
+#![doc = include_str!("../socket_mode.md")]
+
+mod fleet;
+mod handover;
+mod settings;
+mod slack;
+mod way_back;
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde_json::{Value, json};
+
+use super::{
+    Access, Call, Health, Identity, Kind, NativeWayBack, Reading, RouteView, RouterError, TrafficRouter, Trouble,
+    Watched,
+};
+use crate::clock::{Clock, SystemClock};
+use crate::diag::Mistake;
+use crate::plan::{Color, Split};
+use crate::scalar::spoken;
+use crate::secret::Secret;
+use fleet::{Fleets, Instance, Said};
+use settings::Settings;
+
+/// The most sockets Slack keeps open for one app.
+pub const MOST: usize = 10;
+
+/// The row of [`super::KINDS`].
+pub const KIND: Kind = Kind {
+    name: "socket_mode",
+    schema: |generator| generator.subschema_for::<Settings>(),
+    view: |value, access| Ok(Rc::new(SocketMode::new(value, access)?)),
+    open: |value, access| Ok(Rc::new(SocketMode::new(value, access)?)),
+};
+
+/// The sockets of one app.
+pub struct SocketMode {
+    settings: Settings,
+    app_token: Secret,
+    token: Option<Secret>,
+    client: reqwest::Client,
+    outside: reqwest::Client,
+}
+
+impl SocketMode {
+    /// Checks the settings; asks nobody.
+    pub fn new(value: &Value, access: &Access) -> Result<Self, Vec<Mistake>> {
+        let settings = Settings::read(value)?;
+        let secret = |text: &str| Secret::new(access.secrets.resolve(text));
+        let client = |proxies: bool| {
+            let builder = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
+            // An instance is asked itself; a proxy could only answer in its place.
+            let builder = if proxies { builder } else { builder.no_proxy() };
+            builder.build().map_err(|e| vec![Mistake { at: String::new(), message: e.to_string(), help: None }])
+        };
+        Ok(SocketMode {
+            app_token: secret(&settings.app_token),
+            token: settings.token.as_deref().map(secret),
+            client: client(false)?,
+            outside: client(!settings.api.contains("//127.") && !settings.api.contains("//localhost"))?,
+            settings,
+        })
+    }
+
+    fn remarks(&self, fleets: &Fleets) -> Vec<String> {
+        let mut remarks =
+            vec![format!("{} sockets BLUE, {} GREEN", fleets.holding(Color::Blue), fleets.holding(Color::Green))];
+        for instance in &fleets.0 {
+            match &instance.said {
+                Said::Report(Report { disconnect: Some(reason), .. }) => {
+                    remarks.push(format!("{}: Slack has said `{reason}` to it since its last hello", instance.url));
+                }
+                Said::Gone(why) => remarks.push(format!("{}: {why}", instance.url)),
+                _ => {}
+            }
+        }
+        remarks.extend(strangers(fleets).map(|n| {
+            format!(
+                "the newest hello counted {n} more sockets than the fleets hold: somebody else may be getting events"
+            )
+        }));
+        remarks
+    }
+}
+
+use fleet::Report;
+
+/// Sockets of the app that neither fleet holds, as the newest hello counted them. A client that renewed its socket may hold
+/// two at that moment, so this is a hint.
+fn strangers(fleets: &Fleets) -> Option<u32> {
+    let reports = || fleets.0.iter().filter_map(Instance::report);
+    let newest = reports().filter(|r| r.connected > 0).max_by(|a, b| {
+        let at = |r: &Report| r.last_hello.unwrap_or(0.0);
+        at(a).total_cmp(&at(b))
+    })?;
+    let known = reports().map(|r| r.connected).sum::<u32>();
+    newest.num_connections?.checked_sub(known).filter(|n| *n > 0)
+}
+
+#[async_trait(?Send)]
+impl RouteView for SocketMode {
+    fn line(&self) -> String {
+        // The same line with the stacks exchanged, since it is the same app.
+        let mut fleets = [self.settings.blue.line(), self.settings.green.line()];
+        fleets.sort();
+        format!("socket_mode of {}", fleets.join(" / "))
+    }
+
+    fn min_healthy(&self) -> u32 {
+        self.settings.floor
+    }
+
+    fn changes_by_itself(&self) -> bool {
+        true
+    }
+
+    async fn read(&self) -> Result<Reading, RouterError> {
+        let fleets = self.settled().await?;
+        if let Some(error) = fleets.unknown() {
+            return Err(error);
+        }
+        let holders = |stack| fleets.of(stack).filter(|i| i.holds()).map(|i| i.url.clone()).collect::<Vec<_>>();
+        let exact = json!({ "blue": holders(Color::Blue), "green": holders(Color::Green) });
+        Ok(Reading { split: fleets.split(), exact, remarks: self.remarks(&fleets) })
+    }
+
+    async fn health(&self, stack: Color) -> Result<Health, RouterError> {
+        let fleets = self.settled().await?;
+        let mut health = Health::default();
+        for instance in fleets.of(stack) {
+            health.total += 1;
+            let ailment = match &instance.said {
+                Said::Gone(why) | Said::Unknown(why) => Some(why.clone()),
+                Said::Report(report) => {
+                    let reason = report.disconnect.as_deref().unwrap_or_default();
+                    let fatal = handover::FATAL.iter().find(|(name, _)| *name == reason);
+                    match fatal {
+                        Some((_, words)) => Some(words.to_string()),
+                        None if instance.renewing() => Some("it is to hold a socket and has none".into()),
+                        None => None,
+                    }
+                }
+            };
+            match ailment {
+                None => health.healthy += 1,
+                Some(words) => health.ailing.push(format!("{}: {words}", instance.url)),
+            }
+        }
+        Ok(health)
+    }
+
+    async fn controller(&self) -> Result<Option<String>, RouterError> {
+        Ok(None)
+    }
+
+    async fn identity(&self) -> Result<Identity, RouterError> {
+        self.app_token().await
+    }
+
+    /// A client may renew its socket meanwhile; what stays wrong longer than that is trouble.
+    async fn watch(&self) -> Watched {
+        let Ok(first) = self.fleets().await else { return Watched::default() };
+        let told = |i: &Instance, reason: &str, n: u64| format!("Slack has told {} `{reason}` {n} times", i.url);
+        let counts = first.0.iter().filter_map(|i| Some((i, &i.report()?.disconnects)));
+        let notes = counts.flat_map(|(i, all)| all.iter().map(move |(reason, n)| told(i, reason, *n))).collect();
+        let fleets = match first.all_holding() < self.settings.floor {
+            true => self.settled().await.unwrap_or(first),
+            false => first,
+        };
+        let holding = fleets.all_holding();
+        let fatal = fleets.0.iter().find_map(|i| {
+            let report = i.report().filter(|report| report.open && report.connected == 0)?;
+            let (_, words) = handover::FATAL.iter().find(|(name, _)| report.disconnect.as_deref() == Some(*name))?;
+            Some(format!("{} has no socket: {words}", i.url))
+        });
+        // An instance that does not answer may still hold one: not known is not too few.
+        let few = (holding < self.settings.floor && fleets.unknown().is_none())
+            .then(|| format!("only {holding} sockets are open, {} needed", self.settings.floor));
+        Watched { trouble: fatal.or(few), notes }
+    }
+
+    async fn preflight(&self, moves: &[Split]) -> Result<Vec<String>, RouterError> {
+        let fleets = self.settled().await?;
+        if let Some(error) = fleets.unknown() {
+            return Err(error);
+        }
+        let count = |stack| fleets.of(stack).count() as u32;
+        let (blue, green, floor) = (count(Color::Blue), count(Color::Green), self.settings.floor);
+        let others = strangers(&fleets).unwrap_or(0);
+        if (blue + green + others) as usize > MOST {
+            let strangers = if others > 0 { format!(" and {others} held by nobody of these") } else { String::new() };
+            let what = format!("{blue} BLUE and {green} GREEN instances{strangers} are more than {MOST} sockets");
+            return Err(RouterError::new(Trouble::Invalid, what)
+                .cure("take instances out of both fleets until 10 sockets are enough"));
+        }
+        for to in moves {
+            if handover::target(*to, blue, green, floor).is_none() {
+                let what =
+                    format!("{blue} BLUE and {green} GREEN instances cannot split {to} with {floor} sockets or more");
+                let cure = format!("green can have {}", handover::shares(blue, green, floor));
+                return Err(RouterError::new(Trouble::Invalid, what).cure(cure));
+            }
+        }
+        for instance in &fleets.0 {
+            let reason = instance.report().and_then(|r| r.disconnect.as_deref()).unwrap_or_default();
+            if let Some((_, words)) = handover::FATAL.iter().find(|(name, _)| *name == reason) {
+                return Err(RouterError::new(Trouble::Invalid, format!("{}: {words}", instance.url)));
+            }
+        }
+        let renewals = self.renewals(&fleets)?;
+        let mut lines = vec![format!("{blue} + {green} instances of at most {MOST} sockets, floor {floor}"), renewals];
+        if (blue + green) as usize == MOST {
+            lines.push("no room for a client that opens its next socket before it closes the last".into());
+        }
+        Ok(lines)
+    }
+
+    fn native_way_back(&self, route: &str, _: &Reading) -> NativeWayBack {
+        way_back::way_back(route, &self.settings)
+    }
+}
+
+impl SocketMode {
+    /// Refuses a start while Slack is about to renew a socket, and says when the next renewal is due.
+    fn renewals(&self, fleets: &Fleets) -> Result<String, RouterError> {
+        let now = SystemClock.now().as_millisecond() as f64 / 1000.0;
+        let mut due: Vec<(f64, &Instance)> =
+            fleets.0.iter().filter_map(|i| Some((i.renewal_in(now)?, i))).filter(|(left, _)| *left > 0.0).collect();
+        due.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let Some((left, instance)) = due.first() else {
+            return Ok("no instance says when its socket is renewed".into());
+        };
+        let soon = spoken(Duration::from_secs_f64(left.round()));
+        if *left < self.settings.renewal.time.as_secs_f64() {
+            // The last of those that are close together, so that the advice is right the first time.
+            let window = self.settings.renewal.time.as_secs_f64();
+            let last = due.iter().map(|(left, _)| *left).take_while(|left| *left < window).last().unwrap_or(*left);
+            let what = format!("Slack renews the socket of {} in {soon}", instance.url);
+            return Err(RouterError::new(Trouble::NotNow, what).cure(format!(
+                "wait {} until the sockets are renewed",
+                spoken(Duration::from_secs_f64(last.ceil() + 1.0))
+            )));
+        }
+        Ok(format!("the next socket is renewed in {soon}"))
+    }
+}
+
+#[async_trait(?Send)]
+impl TrafficRouter for SocketMode {
+    async fn set(&self, from: Split, to: Split) -> Result<Vec<Call>, RouterError> {
+        if to == (Split { blue: 0, green: 0 }) {
+            return Err(RouterError::new(
+                Trouble::Invalid,
+                "nobody would hold a socket, so Slack would drop every event",
+            ));
+        }
+        self.hand_over(from, to).await
+    }
+
+    fn settle(&self) -> Duration {
+        handover::SETTLE
+    }
+}

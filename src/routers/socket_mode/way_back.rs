@@ -1,0 +1,50 @@
+//! The way back without bgctl: a shell script that asks blue to hold sockets, waits until it does, and then takes green's.
+
+use super::settings::{Instances, Settings};
+use crate::routers::NativeWayBack;
+
+/// The script and the command that runs it. Instances behind a name are looked up when it runs.
+pub fn way_back(route: &str, settings: &Settings) -> NativeWayBack {
+    let name = format!("{route}-sockets.sh");
+    let script = format!(
+        r#"#!/bin/sh
+# Sockets back to BLUE: first blue holds its own, then green gives up each of its own. Needs curl.
+# Where the instances ask for a token: BGCTL_BOT_TOKEN=… sh {name}
+set -eu
+blue() {{ {blue}; }}
+green() {{ {green}; }}
+tell() {{ curl -fsS -m 5 ${{BGCTL_BOT_TOKEN:+-H "authorization: Bearer $BGCTL_BOT_TOKEN"}} "$@"; }}
+holds() {{ tell "$1/bgctl/socket" | grep -Eq '"connected": *[1-9]'; }}
+for bot in $(blue); do tell -X POST "$bot/bgctl/connect" >/dev/null || echo "no answer: $bot" >&2; done
+held=0 tries=0
+while [ "$held" -lt {floor} ]; do
+  held=0
+  for bot in $(blue); do if holds "$bot"; then held=$((held + 1)); fi; done
+  tries=$((tries + 1))
+  if [ "$held" -lt {floor} ] && [ "$tries" -gt 60 ]; then echo "BLUE holds $held sockets, {floor} needed; GREEN keeps its own" >&2; exit 1; fi
+  [ "$held" -ge {floor} ] || sleep 1
+done
+for bot in $(green); do tell -X POST "$bot/bgctl/quiesce" >/dev/null || echo "no answer: $bot" >&2; done
+"#,
+        blue = listed(&settings.blue),
+        green = listed(&settings.green),
+        floor = settings.floor,
+    );
+    NativeWayBack { command: format!("sh {name}"), files: vec![(name, script)] }
+}
+
+/// A shell command that prints the addresses.
+fn listed(instances: &Instances) -> String {
+    let quoted = |text: &str| format!("'{}'", text.replace('\'', r"'\''"));
+    match instances {
+        Instances::Listed(urls) => {
+            let urls: Vec<String> = urls.iter().map(|url| quoted(url.trim_end_matches('/'))).collect();
+            format!("printf '%s\\n' {}", urls.join(" "))
+        }
+        Instances::Named(name) => {
+            let rest = name.lookup.trim_start_matches("http://").trim_end_matches('/');
+            let (host, port) = rest.split_once(':').unwrap_or((rest, "80"));
+            format!("getent ahostsv4 {} | awk '{{ print \"http://\" $1 \":{port}\" }}' | sort -u", quoted(host))
+        }
+    }
+}

@@ -1,0 +1,119 @@
+// What bgctl asks of a Bolt for JavaScript bot. Copy this file beside your bot; it needs nothing but Bolt.
+//
+//   const contract = new Contract('green', 'v1.4.2', { dedup: new Dedup(redis, 'green') });
+//   const app = new App({ signingSecret, token, processBeforeResponse: true, customRoutes: contract.routes() });
+//   contract.watch(app);                            // before the first listener
+//   contract.measure(await app.start(port));
+
+// Listeners by the method that adds them.
+const KINDS = { command: 'commands', action: 'actions', view: 'views', event: 'events', message: 'messages',
+  shortcut: 'shortcuts', options: 'options', function: 'functions' };
+const BUCKETS = [0.05, 0.1, 0.25, 0.5, 1, 2, 3];
+
+class Contract {
+  // `ready` says whether this process can serve: ask `auth.test` and your stores in it.
+  constructor(color, version, { dedup, ready = async () => true } = {}) {
+    Object.assign(this, { color, version, dedup, ready, handlers: {}, inflight: 0 });
+    Object.assign(this, { retries: 0, exchanged: 0, requests: 0, seconds: 0, buckets: BUCKETS.map(() => 0) });
+  }
+
+  // From here on every listener is in the list, its work is counted, and its end is `done`.
+  watch(app) {
+    app.use(async ({ next }) => {
+      this.inflight += 1;
+      try {
+        await next();
+      } catch (error) {
+        // Somebody else used this trigger_id: the surest sign of a delivery handled twice.
+        if (String(error?.data?.error ?? error).includes('exchanged_trigger_id')) this.exchanged += 1;
+        throw error;
+      } finally {
+        this.inflight -= 1;
+      }
+    });
+    if (this.dedup) app.use((args) => this.dedup.middleware(args));
+    for (const [method, kind] of Object.entries(KINDS)) {
+      if (typeof app[method] !== 'function') continue;
+      const register = app[method].bind(app);
+      app[method] = (constraint, ...listeners) => {
+        const closed = method === 'view' && constraint?.type === 'view_closed';
+        const list = closed ? 'closed_views' : kind;
+        this.handlers[list] = [...new Set([...(this.handlers[list] ?? []), name(constraint)])].sort();
+        return register(constraint, ...listeners);
+      };
+    }
+    this.smoke(app);
+  }
+
+  // Reserved names that are never registered in the Slack app, so no user can trigger them.
+  smoke(app) {
+    app.command('/bgctl-smoke', async ({ ack, command, respond }) => {
+      const text = JSON.stringify({ pong: command.text, color: this.color, version: this.version });
+      await ack({ response_type: 'ephemeral', text });
+      if (command.response_url) await respond(text);
+    });
+    app.action('bgctl_smoke', async ({ ack }) => ack());
+    app.view('bgctl_smoke', async ({ ack }) => ack({ response_action: 'errors', errors: { value: 'invalid' } }));
+    app.event('bgctl_smoke', async ({ event, body, context }) => {
+      context.handled = body.event_id;
+      await new Promise((after) => setTimeout(after, Math.min(event.hold_ms ?? 0, 2000)));
+    });
+  }
+
+  // The bot's own routes, for `customRoutes`.
+  routes() {
+    const route = (path, answer, type = 'application/json') => ({
+      path,
+      method: 'GET',
+      handler: async (_, res) => {
+        const body = await answer();
+        const head = { 'content-type': type, 'x-bot-version': this.version, 'x-bot-color': this.color };
+        res.writeHead(body.ok === false ? 503 : 200, head);
+        res.end(typeof body === 'string' ? body : JSON.stringify(body));
+      },
+    });
+    return [
+      route('/version', () => ({ version: this.version, color: this.color })),
+      route('/healthz/ready', async () => ({ ok: Boolean(await this.ready().catch(() => false)) })),
+      route('/bgctl/inflight', () => ({ inflight: this.inflight })),
+      route('/bgctl/handlers', () => this.handlers),
+      route('/metrics', () => this.metrics(), 'text/plain; version=0.0.4'),
+    ];
+  }
+
+  // Counts Slack's requests at the server that `app.start` gives.
+  measure(server, path = '/slack/events') {
+    server.on('request', (req, res) => {
+      if (!req.url.startsWith(path)) return;
+      const begun = performance.now();
+      res.on('finish', () => {
+        const took = (performance.now() - begun) / 1000;
+        this.requests += 1;
+        this.seconds += took;
+        if (req.headers['x-slack-retry-num']) this.retries += 1;
+        BUCKETS.forEach((bound, n) => { if (took <= bound) this.buckets[n] += 1; });
+      });
+    });
+  }
+
+  // Retries, exchanged triggers and the time to ack: the earliest signs that users are hurt.
+  metrics() {
+    const color = `color="${this.color}"`;
+    const lines = [`slack_retries_total{${color}} ${this.retries}`, `slack_exchanged_trigger_id_total{${color}} ${this.exchanged}`];
+    BUCKETS.forEach((bound, n) => lines.push(`slack_ack_seconds_bucket{${color},le="${bound}"} ${this.buckets[n]}`));
+    lines.push(`slack_ack_seconds_bucket{${color},le="+Inf"} ${this.requests}`);
+    lines.push(`slack_ack_seconds_count{${color}} ${this.requests}`, `slack_ack_seconds_sum{${color}} ${this.seconds}`);
+    return `${lines.join('\n')}\n`;
+  }
+}
+
+// What a listener is for: a text, a pattern as /pattern/, or the id among several constraints.
+function name(constraint) {
+  if (constraint instanceof RegExp) return `/${constraint.source}/`;
+  if (typeof constraint !== 'object' || constraint === null) return String(constraint ?? '');
+  const ids = ['action_id', 'callback_id', 'command', 'type', 'subtype'];
+  const id = ids.find((key) => constraint[key]);
+  return id ? name(constraint[id]) : JSON.stringify(constraint);
+}
+
+module.exports = { Contract };

@@ -1,0 +1,341 @@
+//! The router against instances of our own making: in which order it asks, what it waits for, and what it refuses.
+
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{Method, StatusCode, Uri};
+use bgctl::lab::Gateway;
+use bgctl::plan::{Color, Split};
+use bgctl::routers::{Access, RouterError, TrafficRouter, Trouble, socket_mode};
+use serde_json::{Value, json};
+
+/// Everything instances were told, in the order in which they were.
+type Book = Arc<Mutex<Vec<String>>>;
+
+/// An instance that does as it is told; `script` says what differs.
+#[derive(Clone)]
+struct Stub {
+    name: String,
+    book: Book,
+    state: Arc<Mutex<Value>>,
+}
+
+impl Stub {
+    async fn start(name: &str, open: bool, book: &Book) -> (Stub, String) {
+        let state = json!({
+            "open": open, "connected": u32::from(open), "num_connections": 1, "last_hello": now(),
+            "approximate_connection_time": 18_060, "inflight": 0, "disconnect": null,
+        });
+        let stub = Stub { name: name.into(), book: book.clone(), state: Arc::new(Mutex::new(state)) };
+        let app = Router::new().fallback(answer).with_state(stub.clone());
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        (stub, url)
+    }
+
+    fn set(&self, name: &str, value: Value) {
+        self.state.lock().unwrap()[name] = value;
+    }
+}
+
+async fn answer(State(stub): State<Stub>, method: Method, uri: Uri) -> (StatusCode, String) {
+    let mut state = stub.state.lock().unwrap();
+    if state["broken"] == true {
+        return (StatusCode::INTERNAL_SERVER_ERROR, "no".into());
+    }
+    let note = |words: &str| stub.book.lock().unwrap().push(format!("{words} {}", stub.name));
+    match (method.as_str(), uri.path()) {
+        ("POST", "/bgctl/connect") => {
+            note("connect");
+            state["open"] = json!(true);
+            // `refused` is a reason that Slack gives in place of a hello.
+            match state["refused"].as_str() {
+                Some(reason) => state["disconnect"] = json!(reason),
+                None => state["late"] = json!(2),
+            }
+        }
+        ("POST", "/bgctl/quiesce") => {
+            note("quiesce");
+            state["open"] = json!(false);
+            state["connected"] = json!(0);
+            state["inflight"] = json!(3);
+        }
+        // The hello comes after some looks, and work ends piece by piece.
+        _ => match state["late"].as_u64() {
+            Some(1) => {
+                note("hello");
+                state["connected"] = json!(1);
+                state["late"] = json!(0);
+            }
+            Some(looks) if looks > 1 => state["late"] = json!(looks - 1),
+            _ => {
+                let left = state["inflight"].as_u64().unwrap_or(0);
+                if left == 1 {
+                    note("at rest");
+                }
+                state["inflight"] = json!(left.saturating_sub(1));
+            }
+        },
+    }
+    (StatusCode::OK, state.to_string())
+}
+
+fn now() -> f64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64()
+}
+
+/// So many instances a side, blue's with a socket.
+struct Rig {
+    book: Book,
+    blue: Vec<Stub>,
+    green: Vec<Stub>,
+    config: Value,
+}
+
+impl Rig {
+    async fn start(blue: usize, green: usize) -> Rig {
+        let book = Book::default();
+        let (mut stubs, mut urls) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
+        for (side, count) in [blue, green].into_iter().enumerate() {
+            for n in 1..=count {
+                let name = format!("{}-{n}", ["blue", "green"][side]);
+                let (stub, url) = Stub::start(&name, side == 0, &book).await;
+                stubs[side].push(stub);
+                urls[side].push(url);
+            }
+        }
+        let config = json!({ "blue": urls[0], "green": urls[1], "app_token": "xapp-1-lab", "floor": 2 });
+        let [blue, green] = stubs;
+        Rig { book, blue, green, config }
+    }
+
+    fn router(&self) -> Rc<dyn TrafficRouter> {
+        (socket_mode::KIND.open)(&self.config, &Access::default()).expect("good settings")
+    }
+
+    fn said(&self) -> Vec<String> {
+        self.book.lock().unwrap().clone()
+    }
+
+    async fn refused(&self, moves: &[u32]) -> RouterError {
+        let moves: Vec<Split> = moves.iter().map(|green| Split::of_green(*green)).collect();
+        self.router().preflight(&moves).await.expect_err("it is refused")
+    }
+}
+
+#[tokio::test]
+async fn the_gaining_side_has_every_hello_before_the_other_gives_up_one_after_another() {
+    let rig = Rig::start(3, 3).await;
+    let router = rig.router();
+    assert_eq!(router.read().await.unwrap().split, Split::ALL_BLUE);
+    let calls = router.set(Split::ALL_BLUE, Split::ALL_GREEN).await.unwrap();
+    assert_eq!(calls.len(), 6);
+    let said = rig.said();
+    let at = |words: &str| said.iter().position(|line| line == words).unwrap_or_else(|| panic!("{words}: {said:?}"));
+    let quiesced: Vec<usize> = (1..=3).map(|n| at(&format!("quiesce blue-{n}"))).collect();
+    let first = *quiesced.iter().min().unwrap();
+    for n in 1..=3 {
+        assert!(at(&format!("hello green-{n}")) < first, "{said:?}");
+    }
+    // Between two of blue's there is always one that has come to rest.
+    let mut in_hand = 0;
+    for line in said.iter().filter(|line| line.contains("blue")) {
+        in_hand += match line.split(' ').next() {
+            Some("quiesce") => 1,
+            _ => -1,
+        };
+        assert!((0..=1).contains(&in_hand), "{said:?}");
+    }
+    assert_eq!(router.read().await.unwrap().split, Split::ALL_GREEN);
+    assert_eq!(router.set(Split::ALL_GREEN, Split::ALL_GREEN).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn the_socket_that_slack_renews_first_is_given_up_first() {
+    let rig = Rig::start(3, 3).await;
+    rig.blue[1].set("last_hello", json!(now() - 9_000.0));
+    rig.router().set(Split::ALL_BLUE, Split::of_green(600)).await.unwrap();
+    let said = rig.said();
+    assert_eq!(
+        said.iter().filter(|line| line.starts_with("quiesce")).collect::<Vec<_>>(),
+        ["quiesce blue-2"],
+        "{said:?}"
+    );
+    assert_eq!(rig.router().read().await.unwrap().split, Split::of_green(600));
+}
+
+#[tokio::test]
+async fn nobody_gives_up_a_socket_when_the_other_side_gets_none() {
+    let rig = Rig::start(3, 3).await;
+    rig.green[2].set("refused", json!("too_many_websockets"));
+    let error = rig.router().set(Split::ALL_BLUE, Split::ALL_GREEN).await.unwrap_err();
+    assert!(error.moved && error.what.contains("more than 10 are open"), "{error:?}");
+    assert_eq!(error.calls.len(), 3);
+    assert!(!rig.said().iter().any(|line| line.starts_with("quiesce")), "{:?}", rig.said());
+    // The way back from there takes green's sockets away again, and blue's stay.
+    let rig_back = rig.router();
+    rig.green[2].set("open", json!(false));
+    let now = rig_back.read().await.unwrap().split;
+    rig_back.set(now, Split::ALL_BLUE).await.unwrap();
+    assert_eq!(rig_back.read().await.unwrap().split, Split::ALL_BLUE);
+}
+
+#[tokio::test]
+async fn a_dead_instance_holds_nothing_and_a_silent_one_is_unknown() {
+    let mut rig = Rig::start(3, 3).await;
+    rig.config["blue"][2] = json!(format!("http://127.0.0.1:{}", crate::common::free_port()));
+    let reading = rig.router().read().await.unwrap();
+    assert_eq!(reading.split, Split::ALL_BLUE);
+    assert!(reading.remarks.iter().any(|line| line.contains("nobody listens there")), "{:?}", reading.remarks);
+    let health = rig.router().health(Color::Blue).await.unwrap();
+    assert_eq!((health.healthy, health.total), (2, 3));
+    rig.router().set(Split::ALL_BLUE, Split::ALL_GREEN).await.unwrap();
+    rig.router().set(Split::ALL_GREEN, Split::ALL_BLUE).await.unwrap();
+
+    rig.blue[0].set("broken", json!(true));
+    let error = rig.router().read().await.unwrap_err();
+    assert_eq!(error.kind, Trouble::Unreachable);
+    assert!(error.what.contains("does not say whether it holds a socket"), "{error}");
+    let before = rig.said().len();
+    rig.router().set(Split::ALL_BLUE, Split::ALL_GREEN).await.unwrap_err();
+    assert_eq!(rig.said().len(), before, "nothing is sent into the unknown");
+}
+
+#[tokio::test]
+async fn written_is_only_over_what_was_expected() {
+    let rig = Rig::start(3, 3).await;
+    let error = rig.router().set(Split::of_green(500), Split::ALL_GREEN).await.unwrap_err();
+    assert_eq!((error.kind, error.moved), (Trouble::Drift { found: Split::ALL_BLUE }, false));
+    let error = rig.router().set(Split::ALL_BLUE, Split { blue: 0, green: 0 }).await.unwrap_err();
+    assert_eq!(error.kind, Trouble::Invalid);
+    let error = rig.router().set(Split::ALL_BLUE, Split::of_green(100)).await.unwrap_err();
+    assert_eq!(error.kind, Trouble::Invalid);
+    assert!(error.cure.unwrap().contains("25%, 33.3%"));
+    assert_eq!(rig.said(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn what_does_not_fit_is_refused_before_anybody_moves() {
+    let rig = Rig::start(3, 3).await;
+    let lines = rig.router().preflight(&[Split::of_green(250), Split::ALL_GREEN]).await.unwrap();
+    assert!(lines[0].contains("3 + 3 instances") && lines[1].contains("renewed in 5h"), "{lines:?}");
+    assert_eq!(rig.refused(&[100]).await.kind, Trouble::Invalid);
+
+    rig.blue[1].set("last_hello", json!(now() - 18_060.0 + 120.0));
+    let error = rig.refused(&[1000]).await;
+    assert_eq!(error.kind, Trouble::NotNow);
+    assert!(
+        error.what.contains("renews the socket of") && error.cure.as_ref().unwrap().starts_with("wait "),
+        "{error:?}"
+    );
+    rig.blue[1].set("last_hello", json!(now()));
+
+    rig.blue[2].set("last_hello", json!(now() + 1.0));
+    rig.blue[2].set("num_connections", json!(8));
+    let error = rig.refused(&[1000]).await;
+    assert!(error.what.contains("5 held by nobody of these are more than 10"), "{error}");
+    rig.blue[2].set("num_connections", json!(3));
+
+    rig.blue[0].set("disconnect", json!("link_disabled"));
+    assert!(rig.refused(&[1000]).await.what.contains("Socket Mode was switched off"));
+    rig.blue[0].set("disconnect", json!("warning"));
+    rig.router().preflight(&[Split::ALL_GREEN]).await.unwrap();
+
+    rig.green[0].set("broken", json!(true));
+    assert_eq!(rig.refused(&[1000]).await.kind, Trouble::Unreachable);
+    assert_eq!(rig.said(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn the_app_token_may_open_sockets_and_nothing_else() {
+    let gateway = Gateway::start(9).unwrap();
+    let mut rig = Rig::start(1, 1).await;
+    rig.config["api"] = json!(gateway.api());
+    let line = rig.router().identity().await.unwrap().line;
+    assert_eq!(line, "app token of A0LAB, connections:write alone");
+    assert!(gateway.seen().is_empty(), "no socket is opened to find out");
+    for (token, kind, words) in [
+        ("xapp-1-lab-wide", Trouble::Denied, "can do more than open sockets: authorizations:read"),
+        ("xapp-1-lab-revoked", Trouble::NoCredentials, "token_revoked"),
+    ] {
+        rig.config["app_token"] = json!(token);
+        let error = rig.router().identity().await.unwrap_err();
+        assert_eq!(error.kind, kind);
+        assert!(error.what.contains(words), "{error}");
+    }
+}
+
+#[test]
+fn settings_that_cannot_work_are_named_at_their_place() {
+    let good = json!({ "blue": ["http://a"], "green": ["http://b"], "app_token": "${env:SLACK_APP_TOKEN}" });
+    type Change = fn(&mut Value);
+    let table: &[(Change, &str, &str)] = &[
+        (|v| v["floor"] = json!(10), "/floor", "cannot be the floor"),
+        (|v| v["green"] = json!([]), "/green", "at least one instance"),
+        (|v| v["green"] = json!(["http://a/"]), "/green", "listed twice"),
+        (|v| v["green"] = json!(["bot:8080"]), "/green", "not an address"),
+        (|v| v["green"] = json!({ "lookup": "https://bot" }), "/green", "takes an `http://`"),
+        (|v| v["app_token"] = json!("a-token"), "/app_token", "no app-level token"),
+        (
+            |v| v["green"] = json!((0..10).map(|n| format!("http://g{n}")).collect::<Vec<_>>()),
+            "/green",
+            "11 instances are more than 10",
+        ),
+        (|v| v["flor"] = json!(1), "", "unknown field `flor`"),
+    ];
+    let open = |value: &Value| (socket_mode::KIND.view)(value, &Access::default()).map(|_| ());
+    open(&good).unwrap();
+    for (change, at, words) in table {
+        let mut value = good.clone();
+        change(&mut value);
+        let mistakes = open(&value).unwrap_err();
+        assert!(mistakes.iter().any(|m| m.at == *at && m.message.contains(words)), "{words}: {mistakes:?}");
+    }
+}
+
+/// The way back of the run's folder, walked by a shell.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_way_back_without_bgctl_opens_blue_before_it_closes_green() {
+    let Some(_) = crate::common::peer("curl") else { return };
+    let rig = Rig::start(2, 2).await;
+    let armed = rig.router().read().await.unwrap();
+    let way = rig.router().native_way_back("sockets", &armed);
+    rig.router().set(Split::ALL_BLUE, Split::ALL_GREEN).await.unwrap();
+    rig.book.lock().unwrap().clear();
+    let folder = tempfile::tempdir().unwrap();
+    for (name, content) in &way.files {
+        std::fs::write(folder.path().join(name), content).unwrap();
+    }
+    let (command, at) = (way.command.clone(), folder.path().to_path_buf());
+    let walk = move || std::process::Command::new("sh").args(["-c", &command]).current_dir(at).output().unwrap();
+    let output = tokio::task::spawn_blocking(walk).await.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let said = rig.said();
+    let last = said.iter().rposition(|line| line.starts_with("hello blue")).unwrap();
+    assert!(said.iter().position(|line| line.starts_with("quiesce green")).unwrap() > last, "{said:?}");
+    assert_eq!(rig.router().read().await.unwrap().split, Split::ALL_BLUE);
+}
+
+#[tokio::test]
+async fn a_wait_sees_what_no_gate_sees() {
+    let rig = Rig::start(3, 1).await;
+    assert_eq!(rig.router().watch().await.trouble, None);
+    rig.blue[0].set("disconnects", json!({ "warning": 2 }));
+    let watched = rig.router().watch().await;
+    assert_eq!(watched.trouble, None);
+    assert!(watched.notes[0].ends_with("`warning` 2 times"), "{:?}", watched.notes);
+    rig.blue[0].set("connected", json!(0));
+    rig.blue[0].set("disconnect", json!("link_disabled"));
+    assert!(rig.router().watch().await.trouble.unwrap().contains("Socket Mode was switched off"));
+    rig.blue[0].set("disconnect", json!(null));
+    for stub in &rig.blue[..2] {
+        stub.set("open", json!(false));
+        stub.set("connected", json!(0));
+    }
+    assert_eq!(rig.router().watch().await.trouble.unwrap(), "only 1 sockets are open, 2 needed");
+    rig.blue[1].set("broken", json!(true));
+    assert_eq!(rig.router().watch().await.trouble, None, "not known is not too few");
+}
