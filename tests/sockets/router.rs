@@ -277,6 +277,7 @@ fn settings_that_cannot_work_are_named_at_their_place() {
         (|v| v["green"] = json!([]), "/green", "at least one instance"),
         (|v| v["green"] = json!(["http://a/"]), "/green", "listed twice"),
         (|v| v["green"] = json!(["bot:8080"]), "/green", "not an address"),
+        (|v| v["green"] = json!(["http://me:pass@bot"]), "/green", "holds no credentials"),
         (|v| v["green"] = json!({ "lookup": "https://bot" }), "/green", "takes an `http://`"),
         (|v| v["app_token"] = json!("a-token"), "/app_token", "no app-level token"),
         (
