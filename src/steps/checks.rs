@@ -267,7 +267,7 @@ impl Session<'_> {
     /// Whether this is the one right answer of `/bgctl-smoke`.
     pub(super) fn pong(&self, answer: &Response, nonce: &str, color: Color) -> Result<(), String> {
         if answer.status != 200 {
-            return Err(format!("status {}", answer.status));
+            return Err(format!("status {}{}", answer.status, reason(answer)));
         }
         let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
         let pong: Value = serde_json::from_str(body["text"].as_str().unwrap_or_default()).unwrap_or_default();
@@ -352,8 +352,22 @@ pub(super) fn in_time(check: &str, pass: bool, answer: &Response, what: &str) ->
             format!("{what}, but after {ms} ms; {bar} ms is the bar, 3000 ms Slack's end"),
         );
     }
-    let status = if pass { String::new() } else { format!(" (status {})", answer.status) };
+    let status = if pass { String::new() } else { format!(" (status {}{})", answer.status, reason(answer)) };
     Finding::new(check, pass, ms, format!("{what}{status}, in {ms} ms"))
+}
+
+/// What an answer that is not the wanted one most likely means, as both Bolt frameworks were seen to answer.
+fn reason(answer: &Response) -> &'static str {
+    match answer.status {
+        200 => ": a yes without the content, as from a static page or a workspace the app is not installed in",
+        401 | 403 => ": it refuses what is signed right: another signing secret there, or its clock is off (K1)",
+        404 if answer.time > BAR => ": no listener acked it within 3 s",
+        404 => ": no listener for it, or another path than `events_path`",
+        429 => ": it is being limited",
+        503 => ": it is busy, or claimed by the other stack",
+        500..=599 => ": its handler failed",
+        _ => "",
+    }
 }
 
 /// Passes when the request was refused, and quietly: a crash is no refusal, and an answer with the nonce is a handler's.
@@ -364,6 +378,11 @@ fn refused(check: &str, what: &str, answer: &Answer, nonce: &str) -> Finding {
     };
     let ms = answer.time.as_millis() as u64;
     let pass = matches!(answer.status, 400 | 401 | 403) && !answer.text().contains(nonce);
-    let word = if pass { "refused" } else { "not refused" };
-    Finding::new(check, pass, ms, format!("a request {what} is {word} (status {})", answer.status))
+    let (word, why) = match answer.status {
+        _ if pass => ("refused", ""),
+        200..=299 => ("not refused", ": signatures are not verified, or not this part of them"),
+        500..=599 => ("not refused", ": its verification crashes"),
+        _ => ("not refused", ""),
+    };
+    Finding::new(check, pass, ms, format!("a request {what} is {word} (status {}{why})", answer.status))
 }

@@ -59,14 +59,13 @@ impl Session<'_> {
             Err(e) => return silent(check, &e),
         };
         let ms = (one.time + two.time).as_millis() as u64;
-        let (first_name, second_name) = (first.name(), second.name());
         if let Err(why) = self.pong(&one, &nonce, first) {
-            return Finding::new(check, false, ms, format!("{first_name}, asked first, did not handle it: {why}"));
+            return Finding::new(check, false, ms, format!("{first}, asked first, did not handle it: {why}"));
         }
         let (pass, line) = match (two.status, two.body.is_empty()) {
-            (200, true) => (true, format!("{first_name} handled it, {second_name} did not repeat it")),
-            (200, false) => (false, format!("{first_name} and {second_name} both handled the same request")),
-            (status, _) => (false, format!("{second_name} answers {status} to a request {first_name} has handled")),
+            (200, true) => (true, format!("{first} handled it, {second} did not repeat it")),
+            (200, false) => (false, format!("{first} and {second} both handled the same request")),
+            (status, _) => (false, format!("{second} answers {status} to a request {first} has handled")),
         };
         Finding::new(check, pass, ms, line)
     }

@@ -14,7 +14,7 @@ use super::MACHINE;
 use super::common::bots::{Bolt, Bot, Redis, SECRET};
 use super::common::moto::{self, Api};
 use super::rig::{Desk, Done};
-use super::sender::Sender;
+use super::sender::{Count, Sender};
 
 const RUNBOOK: &str = r#"bgctl: 1
 service: bot
@@ -75,7 +75,7 @@ rollback:
       drain: { stack: green, within: 5s, at_timeout: continue }
 "#;
 
-/// Blue in Python, green in JavaScript, one store, one load balancer, and somebody who runs bgctl.
+/// Blue and green in different languages, one store, one load balancer, and somebody who runs bgctl.
 struct Place {
     blue: Bot,
     #[expect(dead_code, reason = "it runs for as long as this value lives")]
@@ -87,14 +87,15 @@ struct Place {
 
 impl Place {
     /// None where a program is missing.
-    async fn new(both: &[(&str, &str)], of_green: &[(&str, &str)]) -> Option<Place> {
+    async fn new(blue: Bolt, both: &[(&str, &str)], of_green: &[(&str, &str)]) -> Option<Place> {
+        let green = if blue == Bolt::Python { Bolt::JavaScript } else { Bolt::Python };
         let redis = Redis::start(&[])?;
         let store = redis.url(0);
         let mut knobs = vec![("LEASE_MS", "1600"), ("EVENT_WORK_S", "0.03")];
         knobs.extend(both);
-        let blue = Bot::start(Bolt::Python, Color::Blue, "v1", &store, &knobs)?;
+        let blue = Bot::start(blue, Color::Blue, "v1", &store, &knobs)?;
         knobs.extend(of_green);
-        let green = Bot::start(Bolt::JavaScript, Color::Green, "v2", &store, &knobs)?;
+        let green = Bot::start(green, Color::Green, "v2", &store, &knobs)?;
         let lab = Lab::start(Options { events_per_second: 1, ..Options::default() }).expect("the lab starts");
         let mut desk = Desk::new();
         desk.env.extend(lab.environment());
@@ -175,6 +176,23 @@ async fn targets(desk: &Desk, group: &str, own: &str, bot: &Bot) {
     panic!("{} does not become healthy", bot.url);
 }
 
+/// What was measured, beside the test's name.
+fn say(count: &Count, handled: &Handled) {
+    let line = format!(
+        "real bots: {} events = handled once {} · lost {} · twice {} (by BLUE {}, by GREEN {}, {} retries), {} modals\n",
+        handled.sent,
+        handled.blue + handled.green,
+        handled.lost.len(),
+        handled.twice.len(),
+        handled.blue,
+        handled.green,
+        count.retries.load(Ordering::Relaxed),
+        count.modals.load(Ordering::Relaxed),
+    );
+    // Nobody to tell when stderr is closed.
+    let _ = std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes());
+}
+
 fn ended(done: Done, code: i32) -> Done {
     assert_eq!(done.code, code, "{}\n{}", done.out, done.err);
     done
@@ -183,7 +201,7 @@ fn ended(done: Done, code: i32) -> Done {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_whole_cutover_of_real_bots_loses_nothing_and_handles_nothing_twice() {
     let _alone = MACHINE.write().await;
-    let Some(place) = Place::new(&[], &[]).await else { return };
+    let Some(place) = Place::new(Bolt::Python, &[], &[]).await else { return };
     // The same checks on their own: no run is opened by them.
     let alone = ended(place.desk.run(&["smoke", "runbook.yaml"]), 0);
     assert!(alone.out.contains("checks of GREEN passed") && alone.out.contains("D10"), "{}", alone.out);
@@ -197,6 +215,7 @@ async fn a_whole_cutover_of_real_bots_loses_nothing_and_handles_nothing_twice() 
     assert!(handled.sent > 400, "{handled:?}");
     assert!(handled.lost.is_empty() && handled.twice.is_empty(), "{handled:?}");
     assert!(handled.blue > 50 && handled.green > 50, "{handled:?}");
+    say(&count, &handled);
     assert_eq!(count.given_up.load(Ordering::Relaxed), 0);
     assert!(count.modals.load(Ordering::Relaxed) > 100);
     assert_eq!(*count.unanswered.lock().unwrap(), [""; 0], "every open modal is answered");
@@ -209,18 +228,23 @@ async fn a_whole_cutover_of_real_bots_loses_nothing_and_handles_nothing_twice() 
 #[tokio::test(flavor = "multi_thread")]
 async fn blue_killed_in_the_middle_loses_nothing_when_claims_are_leased() {
     let _alone = MACHINE.write().await;
-    let Some(mut place) = Place::new(&[("EVENT_WORK_S", "0.2")], &[]).await else { return };
+    let Some(mut place) = Place::new(Bolt::JavaScript, &[("EVENT_WORK_S", "0.2")], &[]).await else { return };
     // The ledger would say what is lost with blue before Slack's retries have brought it back.
     place.desk.write("runbook.yaml", &RUNBOOK.replace(", ledger: { url: \"${var.public_url}\", per_second: 5 }", ""));
     let sender = place.sender();
-    let running = place.desk.cutover();
-    place.desk.wait_for("step.intent", "bake-50");
+    let mut running = place.desk.cutover();
+    let baking = |record: &serde_json::Value| record["type"] == "step.intent" && record["data"]["id"] == "bake-50";
+    while !place.desk.records().iter().any(baking) {
+        assert!(running.alive(), "{}", running.end(1).err);
+        moto::pause().await;
+    }
     place.blue.process.kill();
     let done = running.end(90);
     let count = sender.finish();
     ended(done, 0);
     let events = count.events.lock().unwrap().clone();
     let handled = place.handled(&events).await;
+    say(&count, &handled);
     assert!(count.retries.load(Ordering::Relaxed) > 10, "blue had nothing in hand");
     assert!(handled.lost.is_empty() && handled.twice.is_empty(), "{handled:?}");
     assert!(handled.blue > 50 && handled.green > 50, "{handled:?}");
@@ -230,7 +254,7 @@ async fn blue_killed_in_the_middle_loses_nothing_when_claims_are_leased() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dedup_that_is_at_most_once_is_refused_by_name() {
     let _alone = MACHINE.write().await;
-    let Some(place) = Place::new(&[("DEDUP", "setnx")], &[]).await else { return };
+    let Some(place) = Place::new(Bolt::JavaScript, &[("DEDUP", "setnx")], &[]).await else { return };
     let done = ended(place.desk.cutover().end(60), 11);
     assert!(done.err.contains("at most once only"), "{}", done.err);
     assert!(place.desk.records().iter().all(|record| record["type"] != "provider.called"), "nobody was moved");
@@ -239,7 +263,9 @@ async fn a_dedup_that_is_at_most_once_is_refused_by_name() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_green_that_lacks_a_listener_is_refused_with_its_name() {
     let _alone = MACHINE.write().await;
-    let Some(place) = Place::new(&[], &[("WITHOUT", "event app_mention,command /standup")]).await else { return };
+    let Some(place) = Place::new(Bolt::Python, &[], &[("WITHOUT", "event app_mention,command /standup")]).await else {
+        return;
+    };
     let done = ended(place.desk.cutover().end(60), 11);
     let wanted = "GREEN lacks what BLUE handles: command /standup, event app_mention";
     assert!(done.err.contains("BG0308") && done.err.contains(wanted), "{}", done.err);
