@@ -71,7 +71,7 @@ fn compiled(text: &str, swap: bool) -> Result<Plan, Vec<String>> {
         errors.map(|d| format!("{} {} · {}", d.code, d.headline, d.label)).collect::<Vec<_>>()
     };
     let runbook = Language::default().parse(&source, &Inputs::default()).map_err(words)?;
-    compile::compile(&source, &runbook, None, swap).map(|compiled| compiled.plan).map_err(words)
+    compile::compile(&source, &runbook, None, None, swap).map(|compiled| compiled.plan).map_err(words)
 }
 
 #[test]
