@@ -232,8 +232,12 @@ async fn blue_killed_in_the_middle_loses_nothing_when_claims_are_leased() {
     // The ledger would say what is lost with blue before Slack's retries have brought it back.
     place.desk.write("runbook.yaml", &RUNBOOK.replace(", ledger: { url: \"${var.public_url}\", per_second: 5 }", ""));
     let sender = place.sender();
-    let running = place.desk.cutover();
-    place.desk.wait_for("step.intent", "bake-50");
+    let mut running = place.desk.cutover();
+    let baking = |record: &serde_json::Value| record["type"] == "step.intent" && record["data"]["id"] == "bake-50";
+    while !place.desk.records().iter().any(baking) {
+        assert!(running.alive(), "{}", running.end(1).err);
+        moto::pause().await;
+    }
     place.blue.process.kill();
     let done = running.end(90);
     let count = sender.finish();
