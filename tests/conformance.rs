@@ -4,6 +4,8 @@
 #![cfg(feature = "aws")]
 
 mod common;
+#[path = "sockets/stub.rs"]
+mod stub;
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -21,6 +23,21 @@ use serde_json::{Value, json};
 #[async_trait(?Send)]
 trait Place {
     fn router(&self) -> Rc<dyn TrafficRouter>;
+
+    /// Shares of green in thousandths, up to all of it, that this place can have.
+    fn shares(&self) -> [u32; 4] {
+        [100, 5, 500, 1000]
+    }
+
+    /// A share that somebody else sets.
+    fn elsewhere(&self) -> u32 {
+        700
+    }
+
+    /// One change is one call, and the provider names each.
+    fn one_call(&self) -> bool {
+        true
+    }
 
     /// The weights as somebody else reads them, blue first.
     async fn witness(&self) -> (u32, u32);
@@ -80,12 +97,16 @@ async fn suite(place: &dyn Place) {
     assert!(way.files.iter().all(|(name, _)| name.starts_with("web")), "{way:?}");
 
     // It sets absolute weights, in steps up and down, one right after the other, and everybody sees the same.
-    for (from, to) in [(0, 100), (100, 5), (5, 500), (500, 1000)] {
+    let mut from = 0;
+    for to in place.shares() {
         let calls = router.set(split(from), split(to)).await.expect("it sets");
-        assert_eq!(calls.len(), 1, "one write is one call: {calls:?}");
-        assert_eq!(calls[0].code, "ok");
-        assert!(calls[0].request_id.is_some(), "{calls:?}");
+        assert!(!calls.is_empty() && calls.iter().all(|call| call.code == "ok"), "{calls:?}");
+        if place.one_call() {
+            assert_eq!(calls.len(), 1, "one write is one call: {calls:?}");
+            assert!(calls[0].request_id.is_some(), "{calls:?}");
+        }
         assert_eq!(router.read().await.expect("it reads").split, split(to), "a router sees its own writes");
+        from = to;
     }
     witnessed(place, Split::ALL_GREEN).await;
 
@@ -99,16 +120,17 @@ async fn suite(place: &dyn Place) {
     witnessed(place, Split::ALL_GREEN).await;
 
     // A foreign change is seen, and not written over.
-    place.meddle(30, 70);
-    reads(router, split(700)).await;
+    let elsewhere = split(place.elsewhere());
+    place.meddle(elsewhere.blue, elsewhere.green);
+    reads(router, elsewhere).await;
     let error = router.set(split(1000), split(0)).await.expect_err("somebody else moved it");
-    assert_eq!(error.kind, Trouble::Drift { found: split(700) });
-    witnessed(place, split(700)).await;
+    assert_eq!(error.kind, Trouble::Drift { found: elsewhere });
+    witnessed(place, elsewhere).await;
 
     // Nobody is sent nowhere.
-    let error = router.set(split(700), Split { blue: 0, green: 0 }).await.expect_err("0/0 is refused");
+    let error = router.set(elsewhere, Split { blue: 0, green: 0 }).await.expect_err("0/0 is refused");
     assert_eq!((error.kind, error.moved), (Trouble::Invalid, false));
-    witnessed(place, split(700)).await;
+    witnessed(place, elsewhere).await;
 
     // Everything else at the place is as before.
     assert_eq!(place.everything_else(), untouched);
@@ -269,4 +291,90 @@ async fn alb_rule_in_the_lab() {
     let (rule, blue, green) = (of("rule_arn"), of("blue_target_group"), of("green_target_group"));
     let balancer = Balancer { load_balancer: String::new(), listener: String::new(), rule, blue, green };
     suite(&AwsCli { api: &api, balancer, default: false }).await;
+}
+
+/// Three instances a side that do as they are told.
+struct Fleets {
+    slack: bgctl::lab::Gateway,
+    sides: [Vec<stub::Stub>; 2],
+}
+
+impl Fleets {
+    fn holding(&self) -> [usize; 2] {
+        [0, 1].map(|side: usize| self.sides[side].iter().filter(|stub| stub.holds()).count())
+    }
+}
+
+#[async_trait(?Send)]
+impl Place for Fleets {
+    fn router(&self) -> Rc<dyn TrafficRouter> {
+        let urls = |side: usize| self.sides[side].iter().map(|stub| stub.url.clone()).collect::<Vec<_>>();
+        let settings = json!({ "blue": urls(0), "green": urls(1), "app_token": "xapp-1-lab", "api": self.slack.api(), "floor": 2 });
+        let access = bgctl::routers::Access::default();
+        (bgctl::routers::socket_mode::KIND.open)(&settings, &access).expect("good settings")
+    }
+
+    fn shares(&self) -> [u32; 4] {
+        [500, 250, 600, 1000]
+    }
+
+    fn elsewhere(&self) -> u32 {
+        750
+    }
+
+    fn one_call(&self) -> bool {
+        false
+    }
+
+    async fn witness(&self) -> (u32, u32) {
+        let [blue, green] = self.holding();
+        // Rounded as a runbook's share is.
+        let split = Split::of_green(((green * 1000 + (blue + green) / 2) / (blue + green).max(1)) as u32);
+        (split.blue, split.green)
+    }
+
+    /// Sockets are all there is.
+    fn everything_else(&self) -> Value {
+        Value::Null
+    }
+
+    fn meddle(&self, blue: u32, green: u32) {
+        let share = |b: usize, g: usize| (g * 1000 / (b + g)) as u32 == green * 1000 / (blue + green);
+        let all = (0..=3).flat_map(|b| (0..=3).map(move |g| (b, g))).filter(|(b, g)| b + g > 0);
+        let (b, g) = all.filter(|(b, g)| share(*b, *g)).max().expect("a split of three and three");
+        for (stubs, count) in self.sides.iter().zip([b, g]) {
+            for (n, stub) in stubs.iter().enumerate() {
+                stub.set("open", json!(n < count));
+                stub.set("connected", json!(u32::from(n < count)));
+            }
+        }
+    }
+
+    fn empty_green(&self) {
+        self.sides[1].iter().for_each(stub::Stub::end);
+    }
+
+    fn walk_back(&self, way: &NativeWayBack) {
+        let folder = tempfile::tempdir().expect("a folder");
+        for (name, content) in &way.files {
+            std::fs::write(folder.path().join(name), content).expect("the file is written");
+        }
+        let output =
+            Command::new("sh").args(["-c", &way.command]).current_dir(folder.path()).output().expect("a shell");
+        assert!(output.status.success(), "{}: {}", way.command, String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn socket_mode_of_two_fleets() {
+    let Some(_) = common::peer("curl") else { return };
+    let book = stub::Book::default();
+    let mut sides = [Vec::new(), Vec::new()];
+    for (side, name) in ["blue", "green"].into_iter().enumerate() {
+        for n in 1..=3 {
+            sides[side].push(stub::Stub::start(&format!("{name}-{n}"), side == 0, &book).await);
+        }
+    }
+    let slack = bgctl::lab::Gateway::start(3).expect("Slack's API");
+    suite(&Fleets { slack, sides }).await;
 }

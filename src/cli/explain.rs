@@ -68,6 +68,10 @@ const PAGES: &[Page] = &[
             include_str!("../../tests/bots/bolt_js/bgctl_contract.js"),
             "```\n\n## bgctl_dedup.js\n\n```js\n",
             include_str!("../../tests/bots/bolt_js/bgctl_dedup.js"),
+            "```\n\n## bgctl_socket.py (Socket Mode)\n\n```python\n",
+            include_str!("../../tests/bots/bolt_py/bgctl_socket.py"),
+            "```\n\n## bgctl_socket.js (Socket Mode)\n\n```js\n",
+            include_str!("../../tests/bots/bolt_js/bgctl_socket.js"),
             "```\n"
         ),
     },

@@ -8,3 +8,4 @@ mod fleets;
 mod gateway;
 mod lab;
 mod router;
+mod stub;

@@ -1,91 +1,13 @@
 //! The router against instances of our own making: in which order it asks, what it waits for, and what it refuses.
 
 use std::rc::Rc;
-use std::sync::{Arc, Mutex};
 
-use axum::Router;
-use axum::extract::State;
-use axum::http::{Method, StatusCode, Uri};
 use bgctl::lab::Gateway;
 use bgctl::plan::{Color, Split};
 use bgctl::routers::{Access, RouterError, TrafficRouter, Trouble, socket_mode};
 use serde_json::{Value, json};
 
-/// Everything instances were told, in the order in which they were.
-type Book = Arc<Mutex<Vec<String>>>;
-
-/// An instance that does as it is told; `script` says what differs.
-#[derive(Clone)]
-struct Stub {
-    name: String,
-    book: Book,
-    state: Arc<Mutex<Value>>,
-}
-
-impl Stub {
-    async fn start(name: &str, open: bool, book: &Book) -> (Stub, String) {
-        let state = json!({
-            "open": open, "connected": u32::from(open), "num_connections": 1, "last_hello": now(),
-            "approximate_connection_time": 18_060, "inflight": 0, "disconnect": null,
-        });
-        let stub = Stub { name: name.into(), book: book.clone(), state: Arc::new(Mutex::new(state)) };
-        let app = Router::new().fallback(answer).with_state(stub.clone());
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(async move { axum::serve(listener, app).await });
-        (stub, url)
-    }
-
-    fn set(&self, name: &str, value: Value) {
-        self.state.lock().unwrap()[name] = value;
-    }
-}
-
-async fn answer(State(stub): State<Stub>, method: Method, uri: Uri) -> (StatusCode, String) {
-    let mut state = stub.state.lock().unwrap();
-    if state["broken"] == true {
-        return (StatusCode::INTERNAL_SERVER_ERROR, "no".into());
-    }
-    let note = |words: &str| stub.book.lock().unwrap().push(format!("{words} {}", stub.name));
-    match (method.as_str(), uri.path()) {
-        ("POST", "/bgctl/connect") => {
-            note("connect");
-            state["open"] = json!(true);
-            // `refused` is a reason that Slack gives in place of a hello.
-            match state["refused"].as_str() {
-                Some(reason) => state["disconnect"] = json!(reason),
-                None => state["late"] = json!(2),
-            }
-        }
-        ("POST", "/bgctl/quiesce") => {
-            note("quiesce");
-            state["open"] = json!(false);
-            state["connected"] = json!(0);
-            state["inflight"] = json!(3);
-        }
-        // The hello comes after some looks, and work ends piece by piece.
-        _ => match state["late"].as_u64() {
-            Some(1) => {
-                note("hello");
-                state["connected"] = json!(1);
-                state["late"] = json!(0);
-            }
-            Some(looks) if looks > 1 => state["late"] = json!(looks - 1),
-            _ => {
-                let left = state["inflight"].as_u64().unwrap_or(0);
-                if left == 1 {
-                    note("at rest");
-                }
-                state["inflight"] = json!(left.saturating_sub(1));
-            }
-        },
-    }
-    (StatusCode::OK, state.to_string())
-}
-
-fn now() -> f64 {
-    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64()
-}
+use crate::stub::{Book, Stub, now};
 
 /// So many instances a side, blue's with a socket.
 struct Rig {
@@ -102,9 +24,9 @@ impl Rig {
         for (side, count) in [blue, green].into_iter().enumerate() {
             for n in 1..=count {
                 let name = format!("{}-{n}", ["blue", "green"][side]);
-                let (stub, url) = Stub::start(&name, side == 0, &book).await;
+                let stub = Stub::start(&name, side == 0, &book).await;
+                urls[side].push(stub.url.clone());
                 stubs[side].push(stub);
-                urls[side].push(url);
             }
         }
         let config = json!({ "blue": urls[0], "green": urls[1], "app_token": "xapp-1-lab", "floor": 2 });
@@ -277,6 +199,7 @@ fn settings_that_cannot_work_are_named_at_their_place() {
         (|v| v["green"] = json!([]), "/green", "at least one instance"),
         (|v| v["green"] = json!(["http://a/"]), "/green", "listed twice"),
         (|v| v["green"] = json!(["bot:8080"]), "/green", "not an address"),
+        (|v| v["green"] = json!(["http://me:pass@bot"]), "/green", "holds no credentials"),
         (|v| v["green"] = json!({ "lookup": "https://bot" }), "/green", "takes an `http://`"),
         (|v| v["app_token"] = json!("a-token"), "/app_token", "no app-level token"),
         (

@@ -83,7 +83,7 @@ impl SocketMode {
             let floor = self.settings.floor;
             let what =
                 format!("{blue} BLUE and {green} GREEN instances cannot split {to} with {floor} sockets or more");
-            let cure = format!("green can have {}", shares(blue, green, floor));
+            let cure = format!("shift to a share that green can have: {}", shares(blue, green, floor));
             return Err(RouterError::new(Trouble::Invalid, what).cure(cure));
         };
         if found != from && found != to {

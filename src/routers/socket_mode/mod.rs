@@ -203,7 +203,7 @@ impl RouteView for SocketMode {
             if handover::target(*to, blue, green, floor).is_none() {
                 let what =
                     format!("{blue} BLUE and {green} GREEN instances cannot split {to} with {floor} sockets or more");
-                let cure = format!("green can have {}", handover::shares(blue, green, floor));
+                let cure = format!("shift to a share that green can have: {}", handover::shares(blue, green, floor));
                 return Err(RouterError::new(Trouble::Invalid, what).cure(cure));
             }
         }

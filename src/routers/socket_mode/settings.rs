@@ -102,6 +102,10 @@ impl Settings {
                             let help = "write `http://host:port`";
                             mistakes.push(wrong(at, format!("`{url}` is not an address"), Some(help.into())));
                         }
+                        if url.split('/').nth(2).is_some_and(|host| host.contains('@')) {
+                            let help = "addresses stand in records: name a secret under `token` instead";
+                            mistakes.push(wrong(at, "an address holds no credentials", Some(help.into())));
+                        }
                         let url = url.trim_end_matches('/').to_string();
                         if let Some((_, first)) = listed.iter().find(|(_, known)| *known == url) {
                             mistakes.push(wrong(at, format!("`{first}` is listed twice"), None));
