@@ -405,3 +405,19 @@ fn a_whole_cutover_and_the_way_back_through_the_rate_limit() {
         assert!(!text.contains("xoxe"), "{}", path.display());
     }
 }
+
+/// The answer to the update is lost: it is not sent again, the manifest is read instead, and the run goes on.
+#[test]
+fn a_cutover_goes_on_after_a_lost_answer() {
+    let rig = Rig::new();
+    let folder = rig.folder.path();
+    std::fs::write(folder.join("runbook.yaml"), runbook(&rig, "100%")).unwrap();
+    assert_eq!(bgctl(folder, &["keys", "create"]).0, 0);
+    rig.slack.with(|s| s.lose_reply = true);
+    let (code, shown) = bgctl(folder, &["cutover", "runbook.yaml", "--confirm", "staging"]);
+    assert_eq!(code, 0, "{shown}");
+    assert_eq!(rig.live(), rig.green());
+    assert_eq!(rig.slack.calls("apps.manifest.update"), 1);
+    let (code, shown) = bgctl(folder, &["audit", "verify"]);
+    assert_eq!(code, 0, "{shown}");
+}

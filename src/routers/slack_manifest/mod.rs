@@ -42,8 +42,8 @@ pub const KIND: Kind = Kind {
 const SETTLE: Duration = Duration::from_secs(10);
 /// The longest a pause that Slack asks for is waited out; a longer one is reported.
 const LONGEST_PAUSE: Duration = Duration::from_secs(120);
-/// A token with less than this left is rotated when a run is armed: a way back may be hours away.
-const ENOUGH: Duration = Duration::from_secs(6 * 3600);
+/// A token with less than this left is rotated when a run is armed: a way back may be hours away, and 12 h is all there is.
+const ENOUGH: Duration = Duration::from_secs(11 * 3600);
 
 /// The request URLs of one app.
 pub struct SlackManifest {
