@@ -3,10 +3,12 @@
 //! Nothing else in the crate calls `Instant::now`, `SystemTime::now` or `tokio::time::sleep` (clippy refuses it), so a
 //! run can be played in virtual time and a test never sleeps.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 /// Wall clock, elapsed time and waiting.
 #[async_trait(?Send)]
@@ -19,6 +21,46 @@ pub trait Clock {
 
     /// Waits. Cancelled by dropping the future.
     async fn sleep(&self, time: Duration);
+}
+
+/// A clock whose time never goes back: the wall clock, or what must have passed since it was last right, whichever is later.
+/// Deadlines of approvals are judged by it, so setting the clock back revives nothing, and setting it forward lets nothing
+/// live longer.
+pub struct Ratchet {
+    inner: Rc<dyn Clock>,
+    /// The latest time known, and the elapsed time at which it was.
+    anchor: Cell<(Timestamp, Duration)>,
+}
+
+impl Ratchet {
+    /// Never earlier than `floor`: the newest time in the run's own log.
+    pub fn new(inner: Rc<dyn Clock>, floor: Timestamp) -> Self {
+        let anchor = Cell::new((floor, inner.elapsed()));
+        Ratchet { inner, anchor }
+    }
+}
+
+#[async_trait(?Send)]
+impl Clock for Ratchet {
+    fn now(&self) -> Timestamp {
+        let (wall, elapsed) = (self.inner.now(), self.inner.elapsed());
+        let (then, at) = self.anchor.get();
+        let passed = SignedDuration::try_from(elapsed.saturating_sub(at)).unwrap_or(SignedDuration::MAX);
+        let expected = then.saturating_add(passed).unwrap_or(then);
+        if wall > expected {
+            // From here on time goes on from the later one; otherwise a clock that was ahead for a moment would stand still.
+            self.anchor.set((wall, elapsed));
+        }
+        wall.max(expected)
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.inner.elapsed()
+    }
+
+    async fn sleep(&self, time: Duration) {
+        self.inner.sleep(time).await;
+    }
 }
 
 /// The machine's own clocks: `CLOCK_REALTIME`, `CLOCK_BOOTTIME`, and tokio's timer.

@@ -24,24 +24,30 @@
 //!   preflight.
 //! - [`steps`] act through a [`world`]: [`routers`] read and set splits, [`probes`] measure, [`processes`] run programs,
 //!   [`clock`] is the only time there is. A new router, probe or step is one file and two lines.
+//! - [`policy`] says who is which person, who may approve what and how runs are signed; `compile` puts it into the plan.
 //! - [`people`] are asked and called; nobody being there is an answer of its own.
-//! - [`journal`] is the audit log, the resume state and the source of every [`report`], signed through [`sign`].
+//! - [`journal`] is the audit log, the resume state and the source of every [`report`], signed through [`sign`]; [`export`] says it
+//!   in the words of other tools.
+//! - [`anchors`] keep heads of logs where their owner cannot change them.
 //! - [`sim`] is a world in virtual time for tests; [`lab`] one of real sockets on loopback for rehearsals.
 //! - [`cli`] is the only code that reads argv and the environment, exits, or owns stdout and stderr.
 //! - [`diag`], [`scalar`] and [`secret`] are words they all share: mistakes and refusals, values with units, values nobody prints.
 //!
 //! Who may import whom is a table in `tests/layers.rs`.
 
+pub mod anchors;
 pub mod arm;
 pub mod cli;
 pub mod clock;
 pub mod compile;
 pub mod diag;
 pub mod drive;
+pub mod export;
 pub mod journal;
 pub mod lab;
 pub mod people;
 pub mod plan;
+pub mod policy;
 pub mod probes;
 pub mod processes;
 pub mod report;

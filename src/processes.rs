@@ -1,7 +1,7 @@
 //! Live child processes: each in a process group of its own, so that nothing it started outlives it.
 //!
 //! At the deadline, and when the future is dropped (Ctrl-C, a lost lease), the whole group is asked to end and then made to.
-//! What the lines mean is not looked at here.
+//! What the output means is not looked at here.
 
 use std::io;
 use std::os::unix::process::ExitStatusExt;
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use rustix::process::{Pid, Signal, kill_process_group};
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
+use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Child;
 
 use crate::clock::Clock;
@@ -19,8 +19,8 @@ use crate::world::{Command, Exit, Processes, Stream};
 
 /// How long a group has between SIGTERM and SIGKILL.
 const MERCY: Duration = Duration::from_secs(5);
-/// A line longer than this is handed on in pieces.
-const LINE: u64 = 8 * 1024;
+/// The most that is read from a pipe at once.
+const PIECE: usize = 8 * 1024;
 
 /// Programs as the machine runs them.
 pub struct LiveProcesses {
@@ -57,7 +57,7 @@ impl Drop for Group {
 
 #[async_trait(?Send)]
 impl Processes for LiveProcesses {
-    async fn run(&self, command: &Command, line: &mut dyn for<'a> FnMut(Stream, &'a str)) -> io::Result<Exit> {
+    async fn run(&self, command: &Command, output: &mut dyn for<'a> FnMut(Stream, &'a [u8])) -> io::Result<Exit> {
         let [program, arguments @ ..] = command.argv.as_slice() else {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "there is no program to run"));
         };
@@ -71,7 +71,7 @@ impl Processes for LiveProcesses {
         let id = running.child.id().and_then(|id| Pid::from_raw(id as i32));
         let mut group = Group { id: id.expect("BUG: a child that just began has an id"), over: false };
         let ended = tokio::select! { biased;
-            status = running.follow(line) => Some(status?),
+            status = running.follow(output) => Some(status?),
             () = self.clock.sleep(command.timeout) => None,
         };
         let exit = match ended {
@@ -82,7 +82,7 @@ impl Processes for LiveProcesses {
             None => {
                 group.signal(Signal::TERM);
                 tokio::select! { biased;
-                    _ = running.follow(line) => {}
+                    _ = running.follow(output) => {}
                     () = self.clock.sleep(MERCY) => {}
                 }
                 Exit::TimedOut
@@ -99,46 +99,46 @@ impl Processes for LiveProcesses {
 /// A child and its pipes.
 struct Running {
     child: Child,
-    pipes: [Option<Lines>; 2],
+    pipes: [Option<Pipe>; 2],
 }
 
 impl Running {
     fn new(mut child: Child) -> Self {
-        let out = child.stdout.take().map(|o| Lines::new(Box::new(o)));
-        let err = child.stderr.take().map(|e| Lines::new(Box::new(e)));
+        let out = child.stdout.take().map(|o| Pipe::new(Box::new(o)));
+        let err = child.stderr.take().map(|e| Pipe::new(Box::new(e)));
         Running { child, pipes: [out, err] }
     }
 
     /// Hands on output until the child ends, and what is left in the pipes then. It does not wait for the pipes to close:
     /// a grandchild that holds them open would keep it for ever.
-    async fn follow<F: FnMut(Stream, &str) + ?Sized>(&mut self, line: &mut F) -> io::Result<ExitStatus> {
+    async fn follow<F: FnMut(Stream, &[u8]) + ?Sized>(&mut self, output: &mut F) -> io::Result<ExitStatus> {
         let [out, err] = &mut self.pipes;
         let status = loop {
             tokio::select! { biased;
-                text = next(out) => match text {
-                    Some(text) => line(Stream::Stdout, &text),
+                piece = next(out) => match piece {
+                    Some(piece) => output(Stream::Stdout, &piece),
                     None => *out = None,
                 },
-                text = next(err) => match text {
-                    Some(text) => line(Stream::Stderr, &text),
+                piece = next(err) => match piece {
+                    Some(piece) => output(Stream::Stderr, &piece),
                     None => *err = None,
                 },
                 status = self.child.wait() => break status?,
             }
         };
-        for (stream, lines) in [(Stream::Stdout, out), (Stream::Stderr, err)] {
-            let Some(lines) = lines else { continue };
-            while let Some(text) = at_once(lines.next()).await.flatten() {
-                line(stream, &text);
+        for (stream, pipe) in [(Stream::Stdout, out), (Stream::Stderr, err)] {
+            let Some(pipe) = pipe else { continue };
+            while let Some(piece) = at_once(pipe.next()).await.flatten() {
+                output(stream, &piece);
             }
         }
         Ok(status)
     }
 }
 
-async fn next(lines: &mut Option<Lines>) -> Option<String> {
-    match lines {
-        Some(lines) => lines.next().await,
+async fn next(pipe: &mut Option<Pipe>) -> Option<Vec<u8>> {
+    match pipe {
+        Some(pipe) => pipe.next().await,
         None => std::future::pending().await,
     }
 }
@@ -151,26 +151,22 @@ async fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
     }
 }
 
-/// Lines of one pipe; bytes that are no UTF-8 are shown as such.
-struct Lines {
-    pipe: BufReader<Box<dyn AsyncRead + Unpin>>,
-    part: Vec<u8>,
+/// One pipe of a child.
+struct Pipe {
+    pipe: Box<dyn AsyncRead + Unpin>,
 }
 
-impl Lines {
+impl Pipe {
     fn new(pipe: Box<dyn AsyncRead + Unpin>) -> Self {
-        Lines { pipe: BufReader::new(pipe), part: Vec::new() }
+        Pipe { pipe }
     }
 
-    /// The next line without its end; None when the pipe is closed. What was read so far survives being dropped.
-    async fn next(&mut self) -> Option<String> {
-        let room = LINE - self.part.len() as u64;
-        let read = (&mut self.pipe).take(room).read_until(b'\n', &mut self.part).await;
-        if read.is_err() || self.part.is_empty() {
-            return None;
-        }
-        let text = String::from_utf8_lossy(&self.part).trim_end_matches(['\n', '\r']).to_string();
-        self.part.clear();
-        Some(text)
+    /// The next piece; None when the pipe is closed. Nothing is lost when this is dropped: a read either took bytes, and then
+    /// it is ready at once, or it took none.
+    async fn next(&mut self) -> Option<Vec<u8>> {
+        let mut piece = vec![0; PIECE];
+        let read = self.pipe.read(&mut piece).await.ok().filter(|read| *read > 0)?;
+        piece.truncate(read);
+        Some(piece)
     }
 }

@@ -41,9 +41,9 @@ impl World {
 /// Child processes.
 #[async_trait(?Send)]
 pub trait Processes {
-    /// Runs a program to its end or to the deadline, then ends its whole process group. `line` sees each line of its
-    /// output as it comes, already split; the caller masks it.
-    async fn run(&self, command: &Command, line: &mut dyn for<'a> FnMut(Stream, &'a str)) -> std::io::Result<Exit>;
+    /// Runs a program to its end or to the deadline, then ends its whole process group. `output` sees what it prints in the
+    /// pieces in which it comes: a secret can lie across two of them, so the caller masks before it looks for lines.
+    async fn run(&self, command: &Command, output: &mut dyn for<'a> FnMut(Stream, &'a [u8])) -> std::io::Result<Exit>;
 }
 
 /// A program to run, without a shell.

@@ -41,6 +41,8 @@ fn plan(schema_safe: bool, at_most: u32, at_expiry: AtExpiry, resume: Resume) ->
         own_run: false,
         within_s: 600,
         at_expiry,
+        evidence: Default::default(),
+        covers_rollback: false,
     });
     forward[4].on_failure = OnFailure::Continue;
     Plan {
@@ -60,6 +62,7 @@ fn plan(schema_safe: bool, at_most: u32, at_expiry: AtExpiry, resume: Resume) ->
         policy: Policy { automatic_at_most: at_most, within_s: 86_400, schema_safe, schema_reason: None, page: vec![] },
         forward,
         rollback: vec![shift("back", 1000, 0), step("drain", "drain", Resume::Repeat, None)],
+        team: Default::default(),
         warnings: vec![],
     }
 }
@@ -90,11 +93,20 @@ fn answer(plan: &Plan, s: &State, next: Next, dice: u8) -> Vec<Event> {
             expires: 0,
         }],
         Next::Await(step) => {
-            let n = s.approvals[&step].by.len();
+            let asked = &s.approvals[&step];
+            let n = asked.grants.len() + asked.void.len();
             let grant =
                 |name: String| Grant { principal: name, evidence: "prompt".into(), key: None, sig: None, prompt: None };
             let request_sha256 = "00".to_string();
             vec![match dice % 5 {
+                1 if dice > 128 && !asked.grants.is_empty() => Event::ApprovalWithdrawn {
+                    step,
+                    id: id(step),
+                    request_sha256,
+                    principal: asked.grants[0].principal.clone(),
+                    why: "taken back".into(),
+                    grant: None,
+                },
                 0 | 1 => Event::ApprovalGranted { step, id: id(step), request_sha256, grant: grant(format!("rm-{n}")) },
                 2 => Event::ApprovalDenied { step, id: id(step), request_sha256, grant: grant("rm-no".into()) },
                 3 => Event::ApprovalExpired { step, id: id(step), why: "late".into() },
@@ -224,11 +236,20 @@ proptest! {
                 _ => {}
             }
         }
-        // The gated step begins only with both approvals.
-        for (n, e) in log.iter().enumerate() {
-            if matches!(e, Event::StepIntent { id, .. } if id == "shift-100") {
-                let granted = log[..n].iter().filter(|e| matches!(e, Event::ApprovalGranted { id, .. } if id == "shift-100")).count();
-                prop_assert!(granted >= 2, "moved with {granted} of 2 approvals");
+        // The gated step begins only with both approvals of its newest request, and after a hold asks for new ones.
+        let (mut granted, mut held) = (0, false);
+        for e in &log {
+            match e {
+                Event::ApprovalRequested { id, .. } if id == "shift-100" => (granted, held) = (0, false),
+                Event::ApprovalGranted { id, .. } if id == "shift-100" => granted += 1,
+                Event::ApprovalWithdrawn { id, .. } if id == "shift-100" => granted -= 1,
+                Event::StepIntent { id, .. } if id == "shift-100" => {
+                    prop_assert!(granted >= 2 && !held, "moved with {granted} of 2 approvals, held before: {held}");
+                }
+                Event::Held { .. } => held = log.iter().take_while(|other| !std::ptr::eq(*other, e)).any(|e| {
+                    matches!(e, Event::StepIntent { id, .. } if id == "shift-100")
+                }),
+                _ => {}
             }
         }
     }

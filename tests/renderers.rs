@@ -83,6 +83,8 @@ fn plan() -> Plan {
         own_run: false,
         within_s: 1800,
         at_expiry: AtExpiry::RollBack,
+        evidence: Default::default(),
+        covers_rollback: false,
     });
     Plan {
         bgctl_plan: 1,
@@ -104,6 +106,7 @@ fn plan() -> Plan {
             attempts: 2,
             ..step("back-to-blue", "shift", "shift web to BLUE 100 GREEN 0", Some((1000, 0)), 60)
         }],
+        team: Default::default(),
         warnings: vec![],
     }
 }
@@ -625,8 +628,15 @@ fn approval_requests_are_canonical_and_bind_what_they_are_about() {
     }
     use bgctl::people::request::{Binding, build};
     let plan = plan();
-    let binding =
-        Binding { run: "k7f", requested_by: "me", trigger: Some("ci"), nonce: "00ff", expires: 1_795_218_000 };
+    let measured = ["errors 0.14% (limit 0.50%)".to_string()];
+    let binding = Binding {
+        run: "k7f",
+        requested_by: "me",
+        trigger: Some("ci"),
+        nonce: "00ff",
+        expires: 1_795_218_000,
+        measured: &measured,
+    };
     let text = build(&plan, at(Lane::Forward, 3), &binding);
     let value: Value = serde_json::from_str(&text).unwrap();
     assert!(sorted(&value), "{text}");

@@ -8,6 +8,7 @@ use bgctl::compile;
 use bgctl::diag::{Diagnostic, Kind};
 use bgctl::plan::{Plan, Split};
 use bgctl::runbook::{Inputs, Language, Source};
+use bgctl::secret::Known;
 
 fn files(folder: &str) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
@@ -23,12 +24,18 @@ fn files(folder: &str) -> Vec<PathBuf> {
 /// Runs the command on one file, named as it is from the package's folder.
 fn checked(path: &Path, strict: bool) -> (u8, String) {
     let relative = path.strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap();
-    let args = check::Args { files: vec![relative.to_str().unwrap().into()], strict, vars: Vec::new(), swap: false };
+    let args = check::Args {
+        files: vec![relative.to_str().unwrap().into()],
+        strict,
+        vars: Vec::new(),
+        swap: false,
+        policy: None,
+    };
     let env =
         ["SLACK_SIGNING_SECERT", "SLACK_WEBHOOK_URL"].map(|name| (name.to_string(), "a-secret-value".to_string()));
     let env = BTreeMap::from(env);
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    let exit = check::run(&args, &mut out, &mut err, &env, false, false).unwrap();
+    let exit = check::run(&args, &mut out, &mut err, &env, &Known::default(), false, false).unwrap();
     (exit.code(), String::from_utf8(out).unwrap() + &String::from_utf8(err).unwrap())
 }
 
@@ -79,7 +86,7 @@ fn compiled(text: &str, vars: &[(&str, &str)], swap: bool) -> Result<Plan, Vec<D
     let source = Source::new("runbook.yaml", text);
     let given = vars.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
     let runbook = language.parse(&source, &Inputs { given, ambient: BTreeMap::new() })?;
-    Ok(compile::compile(&source, &runbook, None, swap)?.plan)
+    Ok(compile::compile(&source, &runbook, None, None, swap)?.plan)
 }
 
 fn example(name: &str) -> String {
@@ -146,7 +153,7 @@ fn the_live_split_and_line_come_from_facts() {
     let runbook = Language::default().parse(&source, &Inputs::default()).unwrap_or_else(|e| panic!("{e:?}"));
     let live = ("alb public:443 rule 10".to_string(), Split { blue: 80, green: 20 });
     let facts = compile::Facts { routes: BTreeMap::from([("web".into(), live)]) };
-    let plan = compile::compile(&source, &runbook, Some(&facts), false).unwrap().plan;
+    let plan = compile::compile(&source, &runbook, None, Some(&facts), false).unwrap().plan;
     assert_eq!(plan.routes["web"].line, "alb public:443 rule 10");
     assert_eq!(compile::not_on_blue(&plan), Some(("web", Split { blue: 80, green: 20 })));
     let first = plan.forward.iter().find_map(|step| step.moves.as_ref()).unwrap();
@@ -193,7 +200,7 @@ fn the_lab_fills_the_quickstart() {
     let inputs = Inputs { given: BTreeMap::new(), ambient };
     let runbook = Language::default().parse(&source, &inputs).unwrap_or_else(|e| panic!("{e:?}"));
     assert!(runbook.refuse_missing(&source).is_none());
-    let plan = compile::compile(&source, &runbook, None, false).unwrap().plan;
+    let plan = compile::compile(&source, &runbook, None, None, false).unwrap().plan;
     assert_eq!(plan.routes["web"].config["rule"], rule);
     assert_eq!(plan.environment, "lab");
     let text = plan.canonical();
@@ -275,9 +282,10 @@ fn machines_get_json() {
         strict: false,
         vars: Vec::new(),
         swap: false,
+        policy: None,
     };
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    let exit = check::run(&args, &mut out, &mut err, &BTreeMap::new(), false, true).unwrap();
+    let exit = check::run(&args, &mut out, &mut err, &BTreeMap::new(), &Known::default(), false, true).unwrap();
     let report: serde_json::Value = serde_json::from_slice(&out).unwrap();
     assert_eq!((exit.code(), err.len()), (65, 0));
     assert_eq!(report["ok"], false);
@@ -294,4 +302,92 @@ fn strict_makes_warnings_count() {
     let (code, shown) = checked(&path, true);
     assert_eq!(code, 65, "{shown}");
     assert!(shown.contains("--strict"), "{shown}");
+}
+
+/// A runbook under a policy: the headlines of what is wrong, or its plan.
+fn under(policy: &str, text: &str) -> Result<Plan, Vec<String>> {
+    let policy = bgctl::policy::PolicyFile::parse(Source::new("policy.yaml", policy)).expect("a good policy");
+    let source = Source::new("runbook.yaml", text);
+    let runbook = Language::default().parse(&source, &Inputs::default()).expect("a runbook");
+    let compiled = compile::compile(&source, &runbook, Some(&policy), None, false);
+    compiled.map(|compiled| compiled.plan).map_err(|found| {
+        let errors = found.into_iter().filter(|d| d.severity == bgctl::diag::Severity::Error);
+        errors.map(|d| format!("{} {}", d.code, d.headline)).collect()
+    })
+}
+
+#[test]
+fn a_runbook_under_a_policy_may_only_ask_for_more() {
+    const POLICY: &str = "bgctl_policy: 1
+persons:
+  platform: { principals: [platform@example.com] }
+  one: { principals: [rm-one@example.com, rm-one@laptop] }
+  two: { principals: [rm-two@example.com] }
+  three: { principals: [rm-three@example.com] }
+roles:
+  release-managers: { members: [one, two, three], quorum: 2, within: 45m, evidence: signed-hw }
+change: { role: release-managers }
+";
+    let text = example("slackbot-alb.yaml");
+    let role = "  release-managers: { members: [rm-one@example.com, rm-two@example.com], quorum: 1 }\n";
+    let with = |written: &str| text.replace(role, written);
+    let rule = |plan: Plan| plan.forward.into_iter().find_map(|step| step.approval).expect("an approval");
+
+    // Without a role of its own: the policy's, as persons.
+    let bare = with("").replace("roles:\n", "");
+    let plan = under(POLICY, &bare).unwrap();
+    assert_eq!(plan.team.persons.len(), 4);
+    assert_eq!(plan.team.person("rm-one@laptop"), Some("one"));
+    assert_eq!((plan.team.person("stranger@example.com"), plan.team.person("one")), (None, None));
+    let resolved = rule(plan);
+    assert_eq!(resolved.members, ["one", "two", "three"]);
+    assert_eq!((resolved.quorum, resolved.evidence.name(), resolved.within_s), (2, "signed-hw", 1800));
+
+    // Fewer people to choose from, and all of them: stricter.
+    let fewer = with("  release-managers: { members: [rm-one@example.com, rm-two@example.com], quorum: 2 }\n");
+    assert_eq!(rule(under(POLICY, &fewer).unwrap()).members, ["one", "two"]);
+    // Less than the policy asks for, each named.
+    assert_eq!(
+        under(POLICY, &text).unwrap_err(),
+        ["BG0134 role `release-managers` asks for 1 people, the policy for 2"]
+    );
+    let laxer = with(
+        "  release-managers: { members: [rm-one@example.com, rm-two@example.com, eve@example.com], quorum: 2, own_run: true }\n  friends: { members: [eve@example.com] }\n",
+    );
+    assert_eq!(
+        under(POLICY, &laxer).unwrap_err(),
+        [
+            "BG0134 `eve@example.com` does not hold the role `release-managers` in the policy",
+            "BG0134 role `release-managers` lets the runner approve, the policy does not",
+            "BG0134 the policy has no role `friends`",
+        ]
+    );
+    let slow = bare.replace("within: 30m, at_expiry", "within: 50m, at_expiry");
+    assert_eq!(
+        under(POLICY, &slow).unwrap_err(),
+        ["BG0134 the policy lets an approval of `release-managers` wait for at most 45m"]
+    );
+    let stranger = bare.replace("owners: [platform@example.com]", "owners: [nobody@example.com]");
+    assert_eq!(under(POLICY, &stranger).unwrap_err(), ["BG0134 owner `nobody@example.com` is no person of the policy"]);
+    let unknown = bare.replace("role: release-managers", "role: release-manager");
+    assert_eq!(under(POLICY, &unknown).unwrap_err(), ["BG0109 there is no role `release-manager`"]);
+
+    // The way back agreed to inside the shift stands in the plan, so in what is signed.
+    let covering = bare.replace("at_expiry: roll-back }", "covers: rollback }");
+    let plan = under(POLICY, &covering).unwrap();
+    let at = plan.forward.iter().position(|step| step.approval.is_some()).unwrap();
+    let at = bgctl::plan::StepRef { lane: bgctl::plan::Lane::Forward, index: at };
+    assert!(plan.step(at).approval.as_ref().unwrap().covers_rollback);
+    let binding = bgctl::people::request::Binding {
+        run: "run",
+        requested_by: "me",
+        trigger: None,
+        nonce: "00",
+        expires: 1,
+        measured: &[],
+    };
+    let request = bgctl::people::request::build(&plan, at, &binding);
+    assert!(request.contains(&plan.rollback[0].sha256()), "{request}");
+    let shown = bgctl::people::shown::Shown::read(&request).unwrap().lines("2026-11-21T00:00:00Z".parse().unwrap());
+    assert!(shown.iter().any(|line| line.contains("also agrees to the way back")), "{shown:#?}");
 }

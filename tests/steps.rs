@@ -310,16 +310,19 @@ mod processes {
     use super::*;
 
     async fn run(argv: &[&str], timeout: Duration) -> (Exit, Vec<(Stream, String)>) {
+        let mut printed = [Vec::new(), Vec::new()];
         let command = Command {
             argv: argv.iter().map(|s| s.to_string()).collect(),
             env: [("GREETING".to_string(), "hello".to_string())].into(),
             directory: Some("/".into()),
             timeout,
         };
-        let mut lines = Vec::new();
         let processes = LiveProcesses::new(Rc::new(SystemClock));
-        let exit = processes.run(&command, &mut |stream, line| lines.push((stream, line.to_string()))).await.unwrap();
-        (exit, lines)
+        let mut keep = |stream, piece: &[u8]| printed[usize::from(stream == Stream::Stderr)].extend_from_slice(piece);
+        let exit = processes.run(&command, &mut keep).await.unwrap();
+        let [out, err] = printed.map(|bytes| String::from_utf8(bytes).unwrap());
+        let of = |stream, text: &str| text.lines().map(|line| (stream, line.to_string())).collect::<Vec<_>>();
+        (exit, [of(Stream::Stdout, &out), of(Stream::Stderr, &err)].concat())
     }
 
     /// Whether a process is still there and no zombie.
@@ -340,8 +343,7 @@ mod processes {
     #[tokio::test]
     async fn output_and_status_come_through() {
         let script = "echo $GREETING; pwd; echo trouble >&2; printf 'no end'; exit 4";
-        let (exit, mut lines) = run(&["/bin/sh", "-c", script], Duration::from_secs(10)).await;
-        lines.sort_by_key(|(stream, _)| *stream == Stream::Stderr);
+        let (exit, lines) = run(&["/bin/sh", "-c", script], Duration::from_secs(10)).await;
         let text: Vec<&str> = lines.iter().map(|(_, line)| line.as_str()).collect();
         assert_eq!((exit, text), (Exit::Status(4), vec!["hello", "/", "no end", "trouble"]));
         let missing = Command {
@@ -367,7 +369,8 @@ mod processes {
     /// Dropping the future (Ctrl-C) ends the tree too.
     #[tokio::test]
     async fn a_whole_tree_is_killed_when_dropped() {
-        let pids = RefCell::new(Vec::new());
+        let printed = RefCell::new(Vec::new());
+        let pids = || String::from_utf8(printed.borrow().clone()).unwrap();
         let command = Command {
             argv: ["/bin/sh", "-c", "sleep 600 & echo $!; echo $$; wait"].map(String::from).into(),
             env: Default::default(),
@@ -375,16 +378,16 @@ mod processes {
             timeout: Duration::from_secs(600),
         };
         let processes = LiveProcesses::new(Rc::new(SystemClock));
-        let mut line = |_: Stream, text: &str| pids.borrow_mut().push(text.to_string());
+        let mut keep = |_: Stream, piece: &[u8]| printed.borrow_mut().extend_from_slice(piece);
         tokio::select! {
-            _ = processes.run(&command, &mut line) => panic!("it ended by itself"),
+            _ = processes.run(&command, &mut keep) => panic!("it ended by itself"),
             () = async {
-                while { pids.borrow().len() } < 2 {
+                while pids().matches('\n').count() < 2 {
                     SystemClock.sleep(Duration::from_millis(10)).await
                 }
             } => {}
         }
-        for pid in &pids.into_inner() {
+        for pid in pids().lines() {
             gone(pid).await;
         }
     }

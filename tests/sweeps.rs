@@ -61,6 +61,8 @@ fn plan() -> Plan {
         own_run: false,
         within_s: 1800,
         at_expiry: AtExpiry::RollBack,
+        evidence: Default::default(),
+        covers_rollback: false,
     });
     Plan {
         bgctl_plan: 1,
@@ -82,6 +84,7 @@ fn plan() -> Plan {
             step("back", "shift", Resume::Observe, Some((1000, 0))),
             step("drain", "wait", Resume::Repeat, None),
         ],
+        team: Default::default(),
         warnings: vec![],
     }
 }
@@ -161,7 +164,9 @@ fn process(plan: &Plan, sim: &Rc<Sim>, journal: &mut SimJournal) -> Result<Resul
         control: sim,
         watch: &watch,
         keep: &|_, _| Ok(()),
-        request: &|at, expires| format!("{at:?} {expires}"),
+        request: &|at, expires, _| format!("{at:?} {expires}"),
+        deadlines: world.clock.as_ref(),
+        standing: sim,
         automatic_used: sim.scenario.automatic_used,
     };
     let clock = sim.clock.clone();
@@ -213,6 +218,12 @@ fn rollback_wish(at: u64) -> (Duration, Command) {
 const CASES: &[Case] = &[
     ("quiet night", RunOutcome::Completed, Scenario::default),
     ("bad green at 10 %", RunOutcome::RolledBack, || Scenario { green_errors: Some(s(100)), ..Scenario::default() }),
+    ("other rules before anybody moved", RunOutcome::Stopped, || Scenario {
+        other_rules: Some(s(0)),
+        ..Scenario::default()
+    }),
+    // Under rules nobody signed for nothing moves by itself, not even back: a person is paged.
+    ("other rules at 10 %", RunOutcome::Halted, || Scenario { other_rules: Some(s(100)), ..Scenario::default() }),
     ("bad green at 100 %", RunOutcome::RolledBack, || Scenario { green_errors: Some(s(500)), ..Scenario::default() }),
     ("reply of the first write lost", RunOutcome::Completed, || Scenario {
         writes: vec![Write::ReplyLost],

@@ -14,7 +14,7 @@ use bgctl::people::{
 };
 use bgctl::plan::{ApprovalRule, AtExpiry, Lane, StepRef};
 use bgctl::probes::{Request, Response, Web, WebError};
-use bgctl::run::Actor;
+use bgctl::run::{Actor, Evidence};
 use bgctl::secret::Secrets;
 
 mod common;
@@ -40,6 +40,16 @@ fn say(line: &str) {
     let _ = std::io::stderr().write_all(format!("\r\n{line}\r\n").as_bytes());
 }
 
+/// The answer, and that what is written down of it is what was shown and typed.
+fn told(answer: &Answer<confirm::Answered>) -> String {
+    let Answer::Given(given) = answer else { return "nobody there".into() };
+    let Evidence::PromptAnswered { text, choices, answer, by, .. } = &given.evidence else { panic!("no prompt") };
+    assert!(text.starts_with("This moves live users.") && text.ends_with("environment:"), "{text}");
+    assert_eq!((choices.as_slice(), by.name.as_str()), (&["production".to_string()][..], "engineer"));
+    assert_eq!(answer == "production", given.yes, "{answer}");
+    format!("Given({})", given.yes)
+}
+
 /// Not a test of its own: what the others run on a pseudo-terminal.
 #[test]
 fn the_part_on_the_terminal() {
@@ -52,8 +62,9 @@ fn the_part_on_the_terminal() {
         match part.as_str() {
             "confirm" => {
                 say("READY");
-                let answer = confirm::environment(&keyboard, &board, &*clock, "production").await;
-                say(&format!("RESULT {answer:?}"));
+                let by = Actor { name: "engineer".into(), via: "prompt".into() };
+                let answer = confirm::environment(&keyboard, &board, &*clock, "production", &by).await;
+                say(&format!("RESULT {}", told(&answer)));
             }
             "late" => {
                 // Typed before there is a prompt.
@@ -102,7 +113,7 @@ async fn approve(keyboard: Rc<Keyboard>, board: Board, clock: Rc<dyn Clock>, sec
     let me = "engineer@example.com";
     let verify = |_: &bgctl::people::Signed<'_>| Err("no signatures in this test".to_string());
     let terminal = Terminal {
-        inbox: Inbox::new(folder.path().to_path_buf(), Rc::new(verify), me),
+        inbox: Inbox::new(folder.path().to_path_buf(), Rc::new(verify), Vec::new()),
         pager: Pager::new(&[], Secrets::default(), Rc::new(NoWeb), "test").unwrap(),
         actor: Actor { name: me.into(), via: "prompt".into() },
         keyboard: keyboard.clone(),
@@ -116,7 +127,10 @@ async fn approve(keyboard: Rc<Keyboard>, board: Board, clock: Rc<dyn Clock>, sec
         own_run,
         within_s: 60,
         at_expiry: AtExpiry::RollBack,
+        evidence: Default::default(),
+        covers_rollback: false,
     };
+    let team = Default::default();
     let ask = Approve {
         step: StepRef { lane: Lane::Forward, index: 3 },
         id: "shift-50",
@@ -128,11 +142,14 @@ async fn approve(keyboard: Rc<Keyboard>, board: Board, clock: Rc<dyn Clock>, sec
         word: "50".into(),
         users: "BLUE 90 GREEN 10".into(),
         evidence: vec!["errors 0.14% (limit 0.50%)".into()],
-        by: &[],
+        grants: &[],
+        void: &[],
+        team: &team,
     };
     // The prompt first: who listens for commands would otherwise take what was typed before it opened.
     tokio::select! { biased;
         answer = terminal.approve(&ask) => match answer {
+            Answer::Given(Decision::Withdrawn { principal, .. }) => format!("taken back by {principal}"),
             Answer::Given(Decision::Granted(grant)) => format!("granted by {} {}", grant.principal, grant.evidence),
             Answer::Given(Decision::Denied(grant)) => format!("denied by {}", grant.principal),
             Answer::NobodyThere => "nobody there".into(),

@@ -2,16 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::Exit;
+use super::{Exit, policy};
 use crate::compile::{self, Compiled};
 use crate::diag::{Diagnostic, Refusal, Severity};
 use crate::plan::{Lane, Plan};
+use crate::policy::{Policy, PolicyFile, is_policy};
 use crate::runbook::{Inputs, Language, Runbook, Source, sorted};
 use crate::scalar::spoken;
+use crate::secret::{Known, starred};
 
 /// At most this many mistakes of one file are drawn.
 const SHOWN: usize = 20;
@@ -31,6 +34,9 @@ pub struct Args {
     /// Read the files with the two stacks exchanged.
     #[arg(long)]
     pub swap: bool,
+    /// The team's policy; `.bgctl/policy.yaml` otherwise, where there is one.
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
 }
 
 /// `name=value`, as `--var` takes it.
@@ -52,7 +58,13 @@ pub fn inputs(vars: &[(String, String)], env: &BTreeMap<String, String>) -> Inpu
 struct Checked {
     source: Source,
     found: Vec<Diagnostic>,
-    good: Option<(Runbook, Plan)>,
+    good: Option<Good>,
+}
+
+/// A file without errors.
+enum Good {
+    Runbook(Box<Runbook>, Box<Plan>),
+    Policy(Box<Policy>),
 }
 
 pub fn run(
@@ -60,6 +72,7 @@ pub fn run(
     out: &mut dyn Write,
     err: &mut dyn Write,
     env: &BTreeMap<String, String>,
+    known: &Known,
     color: bool,
     json: bool,
 ) -> std::io::Result<Exit> {
@@ -67,6 +80,35 @@ pub fn run(
     let inputs = inputs(&args.vars, env);
     let mut exit = Exit::Success;
     let mut report = Vec::new();
+    let place = args.policy.clone().unwrap_or_else(|| policy::TEAM.into());
+    let held = match policy::source(&place, place.display().to_string(), args.policy.is_some()) {
+        Ok(held) => held,
+        Err(refusal) => {
+            match json {
+                true => writeln!(
+                    out,
+                    "{}",
+                    json!({ "ok": false, "files": [unread(&place.display().to_string(), &refusal)] })
+                )?,
+                false => write!(err, "{refusal}")?,
+            }
+            return Ok(Exit::Invalid);
+        }
+    };
+    let held = held.map(|source| PolicyFile::parse(source.clone()).map_err(|found| (source, found))).transpose();
+    // A policy that is wrong is shown once, and runbooks are judged as if there were none.
+    let (held, wrong) = match held {
+        Ok(held) => (held, None),
+        Err(wrong) => (None, Some(wrong)),
+    };
+    if let Some((source, found)) = wrong.filter(|(source, _)| !args.files.contains(&source.path)) {
+        exit = Exit::Invalid;
+        let checked = Checked { source, found, good: None };
+        match json {
+            true => report.push(machine(&checked, true)),
+            false => text(&checked, true, out, err, color)?,
+        }
+    }
     for path in &args.files {
         let source = match Source::read(path) {
             Ok(source) => source,
@@ -79,7 +121,11 @@ pub fn run(
                 continue;
             }
         };
-        let checked = check(&language, source, &inputs, args.swap, env);
+        known.of_references(&source.text, env);
+        let checked = match is_policy(&source.text) {
+            true => check_policy(source),
+            false => check(&language, source, &inputs, held.as_ref(), args.swap, env),
+        };
         let bad = checked.found.iter().any(|d| d.severity == Severity::Error || args.strict);
         if bad {
             exit = Exit::Invalid;
@@ -95,17 +141,34 @@ pub fn run(
     Ok(exit)
 }
 
-fn check(language: &Language, source: Source, inputs: &Inputs, swap: bool, env: &BTreeMap<String, String>) -> Checked {
+fn check_policy(source: Source) -> Checked {
+    match PolicyFile::parse(source.clone()) {
+        Err(found) => Checked { source, found, good: None },
+        Ok(file) => Checked { source, found: file.warnings, good: Some(Good::Policy(Box::new(file.policy))) },
+    }
+}
+
+fn check(
+    language: &Language,
+    source: Source,
+    inputs: &Inputs,
+    policy: Option<&PolicyFile>,
+    swap: bool,
+    env: &BTreeMap<String, String>,
+) -> Checked {
     match language.parse(&source, inputs) {
         Err(found) => Checked { source, found, good: None },
-        Ok(runbook) => match compile::compile(&source, &runbook, None, swap) {
+        Ok(runbook) => match compile::compile(&source, &runbook, policy, None, swap) {
             Err(mut found) => {
                 found.extend(runbook.unset(env));
                 Checked { source, found: sorted(found), good: None }
             }
             Ok(Compiled { plan, mut warnings }) => {
                 warnings.extend(runbook.unset(env));
-                Checked { source, found: sorted(warnings), good: Some((runbook, plan)) }
+                {
+                    let good = Good::Runbook(Box::new(runbook), Box::new(plan));
+                    Checked { source, found: sorted(warnings), good: Some(good) }
+                }
             }
         },
     }
@@ -127,13 +190,30 @@ fn text(checked: &Checked, bad: bool, out: &mut dyn Write, err: &mut dyn Write, 
         let code = shown.first().map_or("BG0101", |d| d.code);
         return writeln!(err, "next: fix, then bgctl check {path}        more: bgctl explain {code}");
     }
-    let Some((runbook, plan)) = &checked.good else { return Ok(()) };
-    writeln!(out, "{path} · {} · {} · {}", plan.service, plan.environment, counted(plan.forward.len(), "step"))?;
-    writeln!(out)?;
-    for (name, line) in summary(runbook, plan) {
-        writeln!(out, "  ✓ {name:<12} {line}")?;
-    }
-    writeln!(out, "  – {:<12} not asked: `bgctl plan` reads what is live", "live")?;
+    let Some(good) = &checked.good else { return Ok(()) };
+    let next = match good {
+        Good::Runbook(runbook, plan) => {
+            let steps = counted(plan.forward.len(), "step");
+            writeln!(out, "{path} · {} · {} · {steps}\n", plan.service, plan.environment)?;
+            for (name, line) in summary(runbook, plan) {
+                writeln!(out, "  ✓ {name:<12} {line}")?;
+            }
+            writeln!(out, "  – {:<12} not asked: `bgctl plan` reads what is live", "live")?;
+            match plan.environment.as_str() {
+                "lab" => format!("bgctl cutover {path} --lab"),
+                _ => format!("bgctl plan {path}"),
+            }
+        }
+        Good::Policy(policy) => {
+            let (persons, roles) = (counted(policy.persons.len(), "person"), counted(policy.roles.len(), "role"));
+            writeln!(out, "{path} · policy · {persons} · {roles}\n")?;
+            for (name, role) in &policy.roles {
+                let (quorum, of) = (role.quorum, role.members.join(", "));
+                writeln!(out, "  ✓ {name:<12} {quorum} of {of}, {} or better", role.evidence.name())?;
+            }
+            "bgctl check RUNBOOK        its roles, under this policy".into()
+        }
+    };
     if !warnings.is_empty() {
         writeln!(out)?;
         for warning in &warnings {
@@ -149,16 +229,19 @@ fn text(checked: &Checked, bad: bool, out: &mut dyn Write, err: &mut dyn Write, 
         0 => writeln!(out, "ready · nothing was asked of any system, nothing changed")?,
         n => writeln!(out, "ready with {} · nothing was asked of any system, nothing changed", counted(n, "warning"))?,
     }
-    match plan.environment.as_str() {
-        "lab" => writeln!(out, "next: bgctl cutover {path} --lab"),
-        _ => writeln!(out, "next: bgctl plan {path}"),
-    }
+    writeln!(out, "next: {next}")
 }
 
 /// Every mistake with its source line and caret.
 pub(super) fn draw(source: &Source, found: &[&Diagnostic], err: &mut dyn Write, color: bool) -> std::io::Result<()> {
+    // A mistake beside a token, or the token itself, must not carry it into a log; the carets stay where they are.
+    let mut text = starred(&source.text);
+    for span in found.iter().filter(|d| d.code == "BG0117").filter_map(|d| d.span.clone()) {
+        let stars = "*".repeat(span.len());
+        text.replace_range(span, &stars);
+    }
     for diagnostic in found.iter().take(SHOWN) {
-        writeln!(err, "{}", diagnostic.render(&source.path, &source.text, color))?;
+        writeln!(err, "{}", diagnostic.render(&source.path, &text, color))?;
     }
     match found.len() {
         n if n > SHOWN => writeln!(err, "and {} more", n - SHOWN),

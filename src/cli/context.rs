@@ -11,6 +11,7 @@ use super::Global;
 use super::style::{Output, Style, Terminals, Wanted};
 use crate::clock::{Clock, SystemClock};
 use crate::diag::{Kind, Refusal};
+use crate::secret::Known;
 
 /// The surroundings of a command.
 pub struct Context {
@@ -22,6 +23,8 @@ pub struct Context {
     pub quiet: bool,
     pub verbose: u8,
     pub clock: Rc<dyn Clock>,
+    /// What no stream of this process may show.
+    pub known: Known,
     state_dir: Option<PathBuf>,
     out: RefCell<Box<dyn Write>>,
     err: RefCell<Box<dyn Write>>,
@@ -29,7 +32,7 @@ pub struct Context {
 
 impl Context {
     /// The process's own surroundings; changes into `--chdir`.
-    pub(super) fn of_process(global: &Global, env: BTreeMap<String, String>) -> Result<Self, Refusal> {
+    pub(super) fn of_process(global: &Global, env: BTreeMap<String, String>, known: Known) -> Result<Self, Refusal> {
         if let Some(folder) = &global.chdir {
             std::env::set_current_dir(folder).map_err(|e| {
                 Refusal::new(Kind::Usage, "BG0202", format!("cannot change to `{}`", folder.display()))
@@ -59,8 +62,9 @@ impl Context {
             verbose: global.verbose,
             clock: Rc::new(SystemClock),
             state_dir: global.state_dir.clone(),
-            out: RefCell::new(Box::new(std::io::stdout())),
-            err: RefCell::new(Box::new(std::io::stderr())),
+            out: RefCell::new(Box::new(known.masked(std::io::stdout()))),
+            err: RefCell::new(Box::new(known.masked(std::io::stderr()))),
+            known,
         })
     }
 
@@ -103,12 +107,12 @@ impl Context {
 
     /// A second handle of stdout, for a reporter.
     pub fn stdout(&self) -> Box<dyn Write + Send> {
-        Box::new(std::io::stdout())
+        Box::new(self.known.masked(std::io::stdout()))
     }
 
     /// A second handle of stderr, for a reporter.
     pub fn stderr(&self) -> Box<dyn Write + Send> {
-        Box::new(std::io::stderr())
+        Box::new(self.known.masked(std::io::stderr()))
     }
 
     /// The width of the terminal behind stderr, asked anew each time; 80 where there is none.
@@ -143,6 +147,11 @@ impl Context {
         }
     }
 
+    /// Who sits at this terminal, as the system calls them; proven by nothing.
+    pub fn operator(&self) -> &str {
+        self.var("USER").unwrap_or("unknown")
+    }
+
     /// Who started the CI job this runs in, as the CI system says.
     pub fn trigger(&self) -> Option<&str> {
         ["GITHUB_TRIGGERING_ACTOR", "GITHUB_ACTOR", "GITLAB_USER_LOGIN", "BUILDKITE_BUILD_CREATOR", "BUILD_USER_ID"]
@@ -158,8 +167,26 @@ impl Context {
         Ok(runtime.block_on(work))
     }
 
+    /// A refusal without secrets: causes quote servers, programs and files.
+    fn masked(&self, refusal: &Refusal) -> Refusal {
+        let secrets = self.known.secrets();
+        // On one line each: what stands in a cause must not look like a line of ours.
+        let text = |text: &String| secrets.mask(text).replace('\n', "\\n");
+        let texts = |texts: &[String]| texts.iter().map(text).collect();
+        Refusal {
+            kind: refusal.kind,
+            code: refusal.code,
+            headline: text(&refusal.headline),
+            place: texts(&refusal.place),
+            cause: texts(&refusal.cause),
+            users: refusal.users.as_ref().map(text),
+            next: texts(&refusal.next),
+        }
+    }
+
     /// Shows a refusal: on stdout as JSON where that was asked for, on stderr otherwise.
     pub fn refuse(&self, refusal: &Refusal) {
+        let refusal = &self.masked(refusal);
         if self.machine() {
             let error = super::refusal_json(refusal);
             match self.output {

@@ -5,6 +5,7 @@ use super::prepare::{self, Prepared, Surroundings, prepare};
 use super::{Context, Exit, eyes, plan};
 use crate::diag::{Kind, Refusal};
 use crate::people::{Answer, Board, confirm};
+use crate::run::{Actor, Evidence};
 
 /// Move users from blue to green, step by step.
 #[derive(Clone, Debug, clap::Args)]
@@ -35,22 +36,24 @@ async fn cutover(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     if !cx.quiet && !cx.machine() && cx.style.interactive {
         plan::lines(&plan, &remarks, cx.columns()).iter().for_each(|line| cx.err(line));
     }
-    if !confirmed(args, cx, &plan.environment).await? {
+    let Some(answered) = confirmed(args, cx, &plan.environment).await? else {
         cx.err("Nothing was changed.");
         return Ok(Exit::Stopped);
-    }
-    let launch = Launch { cx, outside: &outside, args: &args.launch, plan, command: "cutover" };
+    };
+    let launch =
+        Launch { cx, outside: &outside, args: &args.launch, policy: Some(&args.from.policy), plan, command: "cutover" };
     let ready = launch.ready()?;
-    let open = launch.create()?;
+    let mut open = launch.create()?;
+    launch.answered(&mut open, &answered)?;
     launch.drive(ready, open, None).await
 }
 
-/// Moving users forward is typed: here, or on the command line.
-async fn confirmed(args: &Args, cx: &Context, environment: &str) -> Result<bool, Refusal> {
+/// Moving users forward is typed: here, or on the command line. What was asked and answered stands in the log.
+async fn confirmed(args: &Args, cx: &Context, environment: &str) -> Result<Option<Evidence>, Refusal> {
     let nothing = "not asked again. Nothing was changed.";
     if let Some(given) = &args.confirm {
         if given == environment {
-            return Ok(true);
+            return Ok(Some(confirm::environment_by_flag(environment, cx.operator())));
         }
         return Err(Refusal::new(
             Kind::Usage,
@@ -73,8 +76,9 @@ async fn confirmed(args: &Args, cx: &Context, environment: &str) -> Result<bool,
         .next(format!("the same command with --confirm {environment}")));
     };
     let board = Board::on(cx.stderr());
-    match confirm::environment(&keyboard, &board, cx.clock.as_ref(), environment).await {
-        Answer::Given(yes) => Ok(yes),
-        Answer::NobodyThere => Ok(false),
+    let by = Actor { name: cx.operator().into(), via: "prompt".into() };
+    match confirm::environment(&keyboard, &board, cx.clock.as_ref(), environment, &by).await {
+        Answer::Given(answered) => Ok(answered.yes.then_some(answered.evidence)),
+        Answer::NobodyThere => Ok(None),
     }
 }

@@ -32,6 +32,11 @@ const PAGES: &[Page] = &[
         about: "who may approve, at the terminal and with a signed file",
         text: include_str!("../people/approvals.md"),
     },
+    Page {
+        name: "policy",
+        about: "who is who, who may approve, and how that is changed",
+        text: include_str!("../policy/policy.md"),
+    },
     Page { name: "lab", about: "the rehearsal stack of --lab, and its faults", text: include_str!("../lab/lab.md") },
     Page {
         name: "output",
@@ -47,6 +52,16 @@ const PAGES: &[Page] = &[
         name: "audit",
         about: "the signed log: what verify checks, and the same by hand",
         text: include_str!("../journal/audit.md"),
+    },
+    Page {
+        name: "anchors",
+        about: "where heads of logs are kept, and what that proves",
+        text: include_str!("../anchors/anchors.md"),
+    },
+    Page {
+        name: "keys",
+        about: "which key signs, whom to believe, certificates, security keys, revoked keys",
+        text: include_str!("../sign/keys.md"),
     },
     Page { name: "announce", about: "post a message to Slack", text: include_str!("../steps/announce.md") },
     Page { name: "bake", about: "watch users and judge the gates", text: include_str!("../steps/bake.md") },
@@ -164,6 +179,13 @@ mod tests {
         assert!(used.len() > 5, "the sources were not found");
         let missing: Vec<&String> = used.iter().filter(|c| code(c).is_none()).collect();
         assert!(missing.is_empty(), "add a section to src/cli/codes.md for {missing:?}");
+    }
+
+    #[test]
+    fn a_code_means_one_thing() {
+        let codes: Vec<&str> = CODES.lines().filter_map(|line| line.strip_prefix("## BG")?.split(' ').next()).collect();
+        let once: std::collections::BTreeSet<&&str> = codes.iter().collect();
+        assert_eq!(once.len(), codes.len(), "{codes:?}");
     }
 
     fn sources(folder: &Path, used: &mut std::collections::BTreeSet<String>) {

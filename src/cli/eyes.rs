@@ -25,7 +25,13 @@ impl Eyes {
             live = Some(view.clone());
             voices.push(Box::new(view.clone()));
             let say = view.clone();
-            Board::new(move |lines| view.panel(lines), move |line| say.say(line))
+            // The panel is laid out in columns, where a secret could be cut in two before the stream's own mask sees it.
+            let (asked, said) = (cx.known.clone(), cx.known.clone());
+            let panel = move |lines: &[String]| {
+                let secrets = asked.secrets();
+                view.panel(&lines.iter().map(|line| secrets.mask_known(line)).collect::<Vec<_>>());
+            };
+            Board::new(panel, move |line| say.say(&said.mask(line)))
         } else {
             let with = if keyboard.is_some() { "somebody at the keyboard" } else { "no input" };
             let plain = Plain::new(cx.stderr(), about.clone(), err, cx.style.provider, cx.clock.clone(), with);

@@ -1,19 +1,25 @@
-//! `bgctl keys`: which key would sign here, and a new one for who has none.
+//! `bgctl keys`: which key would sign here and why, a new one for who has none, and what is unwise in a file of signers.
 
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
+use super::check::{counted, file_json};
 use super::trust::{self, Believed};
 use super::{Context, Exit};
-use crate::diag::Refusal;
+use crate::diag::{Kind, Refusal, Severity};
 use crate::report::Mark;
+use crate::runbook::Source;
+use crate::secret::visible;
 use crate::sign::choice::{self, Found};
-use crate::sign::{file, trust as signers};
+use crate::sign::{file, lint, trust as signers};
 
-/// Show which key would sign, or make one.
+/// Show which key would sign and why, make one, or check a file of signers.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
+    /// As with `bgctl cutover --key`: a key file, a certificate, or `agent:SHA256:…`.
+    #[arg(long, value_name = "KEY", global = true)]
+    key: Option<String>,
     #[command(subcommand)]
     verb: Option<Verb>,
 }
@@ -30,21 +36,34 @@ enum Verb {
     },
     /// The key that would sign, and the name it stands for.
     Whoami,
+    /// What is unwise in an allowed-signers file: names for many, no purpose, one key for two people, lines that are over.
+    Lint {
+        /// Files; without one, `.bgctl/allowed_signers`.
+        #[arg(value_name = "FILE")]
+        files: Vec<String>,
+        /// Warnings count as mistakes.
+        #[arg(long)]
+        strict: bool,
+    },
 }
 
 pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     match &args.verb {
-        None | Some(Verb::List) => list(cx),
+        None | Some(Verb::List) => list(cx, args.key.as_deref()),
         Some(Verb::Create { out }) => create(cx, out.as_ref()),
-        Some(Verb::Whoami) => whoami(cx),
+        Some(Verb::Whoami) => whoami(cx, args.key.as_deref()),
+        Some(Verb::Lint { files, strict }) => lint(cx, files, *strict),
     }
 }
 
-fn list(cx: &Context) -> Result<Exit, Refusal> {
-    let looks = trust::looks(cx, None, None)?;
+fn list(cx: &Context, key: Option<&str>) -> Result<Exit, Refusal> {
+    let looks = trust::looks(cx, key, None)?;
     let chosen = choice::choose(&looks);
     let mut taken = false;
     let mut rows: Vec<Value> = Vec::new();
+    if !cx.machine() {
+        cx.out("looked for in this order; the first key there is signs");
+    }
     for look in &looks {
         let (mark, text) = match &look.found {
             Found::Key(key) if !taken && chosen.as_ref().is_ok_and(|c| *c == key) => {
@@ -53,19 +72,65 @@ fn list(cx: &Context) -> Result<Exit, Refusal> {
             }
             Found::Key(key) => (Mark::Later, key.line()),
             Found::Nothing(why) => (Mark::Plain, why.clone()),
-            Found::Unusable(why) => (Mark::Failed, why.clone()),
+            Found::Unusable(why) => (Mark::Failed, visible(why).into_owned()),
         };
         if cx.machine() {
-            rows.push(json!({ "place": look.place, "signs": mark == Mark::Done, "line": text }));
-        } else {
-            let ink = cx.style.out;
-            cx.raw_out(&format!("  {} {:<21} {}", ink.mark(mark), look.place, ink.text(&text)));
+            let signs = mark == Mark::Done;
+            rows.push(json!({ "place": look.place, "signs": signs, "line": text, "notes": look.notes }));
+            continue;
+        }
+        let ink = cx.style.out;
+        cx.raw_out(&format!("  {} {:<21} {}", ink.mark(mark), look.place, ink.text(&text)));
+        for note in &look.notes {
+            cx.raw_out(&format!("    {:<21} {}", "", ink.text(note)));
         }
     }
     if cx.machine() {
         cx.json(&json!({ "looked_at": rows }));
     }
     chosen.map(|_| Exit::Success)
+}
+
+fn lint(cx: &Context, files: &[String], strict: bool) -> Result<Exit, Refusal> {
+    let team = [trust::TEAM.to_string()];
+    let files = if files.is_empty() { &team[..] } else { files };
+    let (mut exit, mut report) = (Exit::Success, Vec::new());
+    for path in files {
+        let text = std::fs::read_to_string(cx.cwd.join(path)).map_err(|error| {
+            Refusal::new(Kind::Invalid, "BG0424", "the allowed-signers file cannot be read")
+                .place(path.clone())
+                .cause(error.to_string())
+                .next("bgctl keys lint FILE")
+        })?;
+        let found = lint::lint(&text, cx.clock.now());
+        let bad = found.iter().any(|d| d.severity == Severity::Error || strict);
+        if bad {
+            exit = Exit::Invalid;
+        }
+        let source = Source { path: path.clone(), text };
+        if cx.machine() {
+            report.push(file_json(&source, &found, bad));
+            continue;
+        }
+        for diagnostic in &found {
+            cx.raw_err(&diagnostic.render(&source.path, &source.text, cx.style.err.color));
+        }
+        match (&found[..], bad) {
+            ([], _) => cx.out(&format!("{path}: nothing to say")),
+            (found, bad) => {
+                let word = if bad { "mend it" } else { "it works as it is" };
+                cx.err(&format!(
+                    "{} in {path}: {word}        more: bgctl explain {}",
+                    counted(found.len(), "finding"),
+                    found[0].code
+                ));
+            }
+        }
+    }
+    if cx.machine() {
+        cx.json(&json!({ "ok": exit == Exit::Success, "files": report }));
+    }
+    Ok(exit)
 }
 
 fn create(cx: &Context, out: Option<&PathBuf>) -> Result<Exit, Refusal> {
@@ -90,14 +155,15 @@ fn create(cx: &Context, out: Option<&PathBuf>) -> Result<Exit, Refusal> {
     Ok(Exit::Success)
 }
 
-fn whoami(cx: &Context) -> Result<Exit, Refusal> {
-    let looks = trust::looks(cx, None, None)?;
+fn whoami(cx: &Context, key: Option<&str>) -> Result<Exit, Refusal> {
+    let looks = trust::looks(cx, key, None)?;
     let chosen = choice::choose(&looks)?;
-    let believed = Believed::read(cx, &[])?;
+    let believed = Believed::read(cx, &[], &[])?;
     let key = chosen.public().map_err(|error| trust::refusal(&error))?;
     let signers = believed.signers();
     let names = key.as_ref().map_or(Vec::new(), |key| signers.principals(key));
-    let place = key.as_ref().and_then(|key| believed.place(&key.fingerprint()));
+    let listed = key.as_ref().map(|key| key.certificate().map_or_else(|| key.fingerprint(), |c| c.authority()));
+    let place = listed.as_deref().and_then(|listed| believed.place(listed));
     if cx.machine() {
         cx.json(&json!({ "key": chosen.line(), "principals": names, "found_in": place }));
         return Ok(Exit::Success);

@@ -1,4 +1,4 @@
-//! One process's part of a run: folder, lock, key and journal; then world, people and eyes around the driver.
+//! One process's part of a run once it is open: world, people and eyes around the driver, and its last word.
 //!
 //! `cutover`, `resume` and `rollback` all end here, so they cannot differ in what they write down or how they stop.
 
@@ -9,20 +9,21 @@ use async_trait::async_trait;
 use serde_json::json;
 
 use super::eyes::Eyes;
+use super::open::Open;
+use super::policy::PolicyArgs;
 use super::prepare::Surroundings;
 use super::ready::Ready;
-use super::{Context, Exit, trust, undo};
+use super::witnesses::{Anchored, Begun};
+use super::{Context, Exit, requests, undo};
 use crate::diag::{Kind, Refusal};
 use crate::drive::{Broken, End, Run, Watch, drive};
-use crate::journal::{
-    Archive, DirStore, Entry, Holder, Journal, Lock, OpenError, Opening, Record, SealState, Store, Who,
-};
+use crate::journal::{Archive, Entry, Record, SealState};
 use crate::people::{self, Ci, Inbox, Operator, Pager, People, Terminal};
-use crate::plan::{Plan, Split};
-use crate::report::{About, Chorus, Rest};
+use crate::plan::{Plan, Purpose, Split};
+use crate::report::{About, Chorus, Reporter, Rest};
 use crate::routers::NativeWayBack;
 use crate::run::{Actor, Cause, Event, RunOutcome, Wish};
-use crate::sign::{self, PublicKey, Signer, file};
+use crate::secret::{self, TagKey};
 use crate::world::{Scribe, World};
 
 /// Who signs, and whose approvals count.
@@ -37,6 +38,10 @@ pub struct SigningArgs {
     /// Whose signatures count (OpenSSH's format); `.bgctl/allowed_signers` otherwise.
     #[arg(long, value_name = "FILE")]
     pub allowed_signers: Option<PathBuf>,
+    /// Keys that no longer count: one public key or SHA256: fingerprint a line, or OpenSSH's binary list (KRL);
+    /// `revoked_keys` beside the allowed signers always counts.
+    #[arg(long, value_name = "FILE")]
+    pub revoked: Vec<PathBuf>,
 }
 
 /// What a process brings to a run.
@@ -44,39 +49,24 @@ pub struct Launch<'a> {
     pub cx: &'a Context,
     pub outside: &'a Surroundings,
     pub args: &'a SigningArgs,
+    /// The policy that holds; none for a command that only ever goes back.
+    pub policy: Option<&'a PolicyArgs>,
     pub plan: Rc<Plan>,
     /// The command line's own word, for whoever meets the lock.
     pub command: &'static str,
 }
 
-/// A run with its journal open and its lock held.
-pub struct Open {
-    pub id: String,
-    pub folder: PathBuf,
-    journal: Journal,
-    past: Vec<Entry>,
-    signer: Box<dyn Signer>,
-    actor: Actor,
-    _locks: Vec<Lock>,
-}
-
-impl Open {
-    pub fn facts(&self) -> Vec<Event> {
-        self.past.iter().filter_map(Entry::event).collect()
-    }
-}
-
 impl Launch<'_> {
-    fn archive(&self) -> Result<Archive, Refusal> {
+    pub(super) fn archive(&self) -> Result<Archive, Refusal> {
         Ok(Archive::new(self.cx.state_dir()?))
     }
 
-    fn users_as_planned(&self) -> String {
+    pub(super) fn users_as_planned(&self) -> String {
         let split = self.plan.routes.values().map(|r| format!("{} at {}", r.before, r.line)).collect::<Vec<_>>();
         format!("{}, read when the plan was made. Nothing was changed.", split.join("; "))
     }
 
-    fn unwritable(&self, cause: impl std::fmt::Display, place: &Path) -> Refusal {
+    pub(super) fn unwritable(&self, cause: impl std::fmt::Display, place: &Path) -> Refusal {
         Refusal::new(Kind::Environment, "BG0601", "the journal cannot be written, so nothing may move")
             .place(place.display().to_string())
             .cause(cause.to_string())
@@ -84,58 +74,8 @@ impl Launch<'_> {
             .next(format!("df -h {}        free space, or choose another place with --state-dir", place.display()))
     }
 
-    fn open_failed(&self, error: OpenError, place: &Path) -> Refusal {
-        match error {
-            OpenError::Sign(error) => Refusal::new(Kind::Denied, "BG0221", "the owner's key did not sign")
-                .cause(error.to_string())
-                .users(self.users_as_planned())
-                .next("bgctl keys        which key would sign, and why"),
-            other => self.unwritable(other, place),
-        }
-    }
-
-    fn locks(&self, archive: &Archive, run: &str, actor: &Actor) -> Result<Vec<Lock>, Refusal> {
-        let holder = Holder {
-            run: run.into(),
-            who: actor.name.clone(),
-            host: host(),
-            pid: std::process::id(),
-            command: format!("bgctl {}", self.command),
-            since: self.cx.clock.now().to_string(),
-        };
-        let plan = &self.plan;
-        let mut locks = vec![Lock::take(archive, &plan.environment, &plan.service, &holder)?];
-        // A place that two services share is moved by one of them at a time.
-        for planned in plan.routes.values() {
-            locks.push(Lock::take(archive, "route", &planned.line, &holder)?);
-        }
-        Ok(locks)
-    }
-
-    fn key(&self, archive: &Archive) -> Result<(Box<dyn Signer>, Actor), Refusal> {
-        let lab = self.outside.lab.is_some();
-        let flag = self.args.key.as_deref();
-        // In the lab nothing is at stake, so a key of the lab's own will do.
-        let signer: Box<dyn Signer> = match lab && flag.is_none() {
-            true => Box::new(file::create_lab_key(&archive.root().join("lab")).map_err(|e| trust::refusal(&e))?),
-            false => trust::signer(self.cx, flag, self.plan.owners.first().map(String::as_str))?,
-        };
-        let trusted = trust::approvers(self.cx, self.args.allowed_signers.as_ref())?;
-        let known = PublicKey::from_line(&signer.public())
-            .ok()
-            .and_then(|key| trusted.principals(&key).first().map(|name| name.to_string()));
-        // A key that stands in no file speaks for the runbook's owner: the log says which key it was.
-        let name = known.or_else(|| self.plan.owners.first().cloned()).unwrap_or_else(|| "unknown".into());
-        Ok((signer, Actor { name, via: "command".into() }))
-    }
-
-    fn who(&self, actor: &Actor) -> Who {
-        let cx = self.cx;
-        Who {
-            owner: actor.name.clone(),
-            mode: if cx.style.interactive { "interactive" } else { "ci" }.into(),
-            claims: json!({ "user": cx.var("USER"), "host": host(), "ci": cx.style.ci, "trigger": cx.trigger() }),
-        }
+    fn anchored(&self) -> Anchored {
+        Anchored::new(self.cx, self.outside, self.policy)
     }
 
     /// Builds everything a run needs beside its journal. Nothing is asked of anybody yet.
@@ -143,54 +83,25 @@ impl Launch<'_> {
         Ready::new(self.cx, self.outside, &self.plan)
     }
 
-    /// Opens a new run. Until this has succeeded nothing was written that anybody could take for a run.
-    pub fn create(&self) -> Result<Open, Refusal> {
-        let archive = self.archive()?;
-        let (signer, actor) = self.key(&archive)?;
-        let (id, folder) = archive.reserve(self.cx.clock.now()).map_err(|e| self.unwritable(e, archive.root()))?;
-        let opened = self.locks(&archive, &id, &actor).and_then(|locks| {
-            std::fs::write(folder.join("plan.json"), self.plan.canonical() + "\n")
-                .map_err(|e| self.unwritable(e, &folder))?;
-            let store: Box<dyn Store> = Box::new(DirStore::create(&folder).map_err(|e| self.unwritable(e, &folder))?);
-            let opening =
-                Opening { run: id.clone(), plan: &self.plan, who: self.who(&actor), bound: serde_json::Map::new() };
-            let journal = Journal::create(store, opening, signer.as_ref(), self.cx.clock.clone());
-            Ok((journal.map_err(|e| self.open_failed(e, &folder))?, locks))
-        });
-        let (journal, locks) = opened.inspect_err(|_| {
-            // Nothing was opened, so nothing is left behind; what cannot be removed is without a log and no run.
-            let _ = std::fs::remove_dir_all(&folder);
-        })?;
-        trust_own_key(&archive, &actor, signer.as_ref());
-        Ok(Open { id, folder, journal, past: Vec::new(), signer, actor, _locks: locks })
-    }
-
-    /// Goes on with a run whose process has gone. The tail a crash tore off is cut; everything sealed counts.
-    pub fn resume(&self, id: &str, folder: &Path) -> Result<Open, Refusal> {
-        let archive = self.archive()?;
-        let (signer, actor) = self.key(&archive)?;
-        let locks = self.locks(&archive, id, &actor)?;
-        let store: Box<dyn Store> = Box::new(DirStore::open(folder).map_err(|e| self.unwritable(e, folder))?);
-        let resumed = Journal::resume(store, &self.who(&actor), signer.as_ref(), self.cx.clock.clone());
-        let (mut journal, mut past) = resumed.map_err(|e| self.open_failed(e, folder))?;
-        let ended = past.iter().any(|e| matches!(e.event(), Some(Event::Ended { .. } | Event::Refused { .. })));
-        if !ended {
-            let record = Record::from(&Event::Resumed { by: actor.clone() });
-            let more = crate::journal::Append::append(&mut journal, &[record]);
-            past.extend(more.map_err(|e| self.unwritable(e, folder))?);
-        }
-        trust_own_key(&archive, &actor, signer.as_ref());
-        let (id, folder) = (id.to_string(), folder.to_path_buf());
-        Ok(Open { id, folder, journal, past, signer, actor, _locks: locks })
-    }
-
     /// Drives an open run until it rests, closes its journal, and says the last word.
     pub async fn drive(&self, ready: Ready, mut open: Open, wish: Option<(Actor, String)>) -> Result<Exit, Refusal> {
-        let Ready { world, steps, automatic_used } = ready;
+        let Ready { mut world, steps, automatic_used } = ready;
+        let root = self.archive()?.root().join("keys").join("redaction");
+        let root = secret::root(&root).map_err(|e| self.unwritable(e, &root))?;
+        world.secrets = world.secrets.tagged(TagKey::of_run(&root, &self.plan.service, &open.id));
         if let Some((by, line)) = wish {
+            let line = world.secrets.mask(&line);
             let wish = Record::from(&Event::Interrupted { wish: Wish::RollBack, by, line });
             let entries = crate::journal::Append::append(&mut open.journal, &[wish]);
             open.past.extend(entries.map_err(|e| self.unwritable(e, &open.folder))?);
+        }
+        // Only before anybody has moved: a way back waits for nobody.
+        let fresh = open.facts().iter().all(|fact| matches!(fact, Event::Resumed { .. }));
+        let mut begun = Begun { entries: Vec::new(), refusal: None };
+        if fresh && self.plan.purpose == Purpose::Cutover {
+            let anchored = self.anchored();
+            let told = open.witnesses.begin(&anchored, &mut open.journal, &open.folder).await;
+            begun = told.map_err(|e| self.unwritable(e, &open.folder))?;
         }
         let watch = Gates { plan: self.plan.clone() };
         let eyes =
@@ -199,7 +110,7 @@ impl Launch<'_> {
         let operator = self.operator(&open, &eyes)?;
         let keep = |route: &str, way: &NativeWayBack| undo::keep(&open.folder, route, way);
         let nonce = people::request::nonce;
-        let request = |at, expires| {
+        let request = |at, expires, measured: &[String]| {
             let nonce = nonce().unwrap_or_else(|e| panic!("the system gives no random bytes: {e}"));
             let binding = people::request::Binding {
                 run: &open.id,
@@ -207,6 +118,7 @@ impl Launch<'_> {
                 trigger: self.cx.trigger(),
                 nonce: &nonce,
                 expires,
+                measured,
             };
             people::request::build(&self.plan, at, &binding)
         };
@@ -220,11 +132,14 @@ impl Launch<'_> {
             watch: &watch,
             keep: &keep,
             request: &request,
+            deadlines: open.deadlines.as_ref(),
+            standing: &open.standing,
             automatic_used,
         };
-        let facts = open.facts();
+        let facts: Vec<Event> = open.past.iter().chain(&begun.entries).filter_map(Entry::event).collect();
         let mut chorus = eyes.chorus;
         open.past.iter().for_each(|entry| chorus.story.take(entry));
+        begun.entries.iter().for_each(|entry| chorus.record(entry));
         let driving = drive(&run, &facts, &mut open.journal, &mut chorus);
         let end = match &eyes.live {
             Some(live) => {
@@ -233,6 +148,7 @@ impl Launch<'_> {
             None => driving.await,
         };
         drop(operator);
+        let end = end.map(|end| End { refusal: end.refusal.or(begun.refusal), ..end });
         self.close(open, end, chorus, &world, people.as_ref()).await
     }
 
@@ -244,8 +160,8 @@ impl Launch<'_> {
         world: &World,
         people: &dyn People,
     ) -> Result<Exit, Refusal> {
-        let Open { id, folder, journal, signer, .. } = open;
-        let users = read_users(&self.plan, world).await;
+        let Open { id, folder, journal, signer, witnesses, .. } = open;
+        let users = world.secrets.mask(&read_users(&self.plan, world).await);
         let end = match end {
             Ok(end) => end,
             Err(broken) => return Err(self.broken(&broken, &users, &folder, people).await),
@@ -261,8 +177,9 @@ impl Launch<'_> {
             Ok(closed) => {
                 if let Some(why) = &closed.unsigned {
                     tail.push(format!("! the owner's key did not close the log: {why}"));
-                    tail.push(format!("  next: bgctl resume {id}        when the key is there again"));
+                    tail.push(format!("  next: bgctl audit sign {id}        when the key is there again"));
                 }
+                tail.extend(witnesses.leave(closed));
             }
             Err(error) => tail.push(format!("! the log could not be closed: {error}")),
         }
@@ -288,6 +205,11 @@ impl Launch<'_> {
             tail,
         };
         chorus.close(&rest);
+        if let Ok(closed) = &closed {
+            // Behind the last words: whoever cancels a job does not wait for anchors.
+            let lines = witnesses.end(&self.anchored(), &closed.head, &id, &folder).await;
+            lines.iter().for_each(|line| self.cx.err(line));
+        }
         match end.refusal {
             Some(refusal) => Err(refusal),
             None => Ok(exit),
@@ -319,11 +241,16 @@ impl Launch<'_> {
         let about = format!("{} {} run {}", plan.service, plan.environment, open.id);
         let pager = Pager::new(&plan.policy.page, world.secrets.clone(), world.web.clone(), about)
             .map_err(|e| Refusal::new(Kind::Invalid, "BG0109", "policy.page cannot be used").cause(e))?;
-        let signers = trust::approvers(self.cx, self.args.allowed_signers.as_ref())?;
+        let signers = self.approvers()?.signers().demanding(self.demands());
         let named = self.args.approvals.as_ref().map(|folder| self.cx.cwd.join(folder));
         let folder = named.unwrap_or_else(|| open.folder.join("approvals"));
-        let inbox = Inbox::new(folder, people::trusting(signers), open.actor.name.clone());
-        let clock = self.cx.clock.clone();
+        let mut barred = requests::barred(&open.past);
+        barred.extend(requests::runner(open, self.cx.trigger()));
+        let archive = self.archive()?;
+        let known = Rc::new(move || requests::known(&archive));
+        let inbox =
+            Inbox::new(folder, people::trusting(signers), barred).knowing(known).also(open.folder.join("approvals"));
+        let clock = open.deadlines.clone();
         let actor = open.actor.clone();
         Ok(match &eyes.keyboard {
             Some(keyboard) => Box::new(Terminal {
@@ -385,17 +312,5 @@ fn line(plan: &Plan, split: Split) -> String {
     match split.only() {
         Some(stack) => format!("{split} (all on {stack} {})", plan.stack(stack).version),
         None => split.to_string(),
-    }
-}
-
-fn host() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
-}
-
-/// Runs opened on this machine can be verified on it without being told whom to trust.
-fn trust_own_key(archive: &Archive, actor: &Actor, signer: &dyn Signer) {
-    // A shared key is nobody's. Without this line `audit verify` asks for --allowed-signers; no run depends on it.
-    if let Ok(key) = PublicKey::from_line(&signer.public()) {
-        let _ = sign::trust::remember(&archive.allowed_signers(), &actor.name, &key);
     }
 }

@@ -2,6 +2,9 @@
 //!
 //! One file a command: an `Args` struct and a `run` function, and one line each in [`Verb`] and [`Verb::run`].
 
+mod accepted;
+mod answer;
+mod approve;
 pub mod audit;
 pub mod check;
 mod context;
@@ -11,21 +14,28 @@ mod explain;
 mod eyes;
 pub mod keys;
 mod launch;
+mod open;
 pub mod past;
 mod plan;
+mod policy;
 mod prepare;
 mod ready;
+mod reject;
+mod requests;
 mod resume;
 mod rollback;
+mod rules;
 mod runs;
 mod schema;
 mod show;
 mod smoke;
+mod standing;
 mod status;
 mod style;
 pub mod trust;
 mod undo;
 mod version;
+mod witnesses;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -42,6 +52,7 @@ pub use exit::Exit;
 pub use style::{Output, Style, When};
 
 use crate::diag::Refusal;
+use crate::secret::{Known, visible};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -116,6 +127,8 @@ enum Verb {
     Cutover(cutover::Args),
     Resume(resume::Args),
     Rollback(rollback::Args),
+    Approve(approve::Args),
+    Reject(reject::Args),
     Status(status::Args),
     Smoke(smoke::Args),
     Show(show::Args),
@@ -136,7 +149,8 @@ impl Verb {
             Verb::Keys(args) => keys::run(args, cx),
             Verb::Check(args) => {
                 let ink = cx.style.err;
-                piped(check::run(args, &mut cx.stdout(), &mut cx.stderr(), &cx.env, ink.color, cx.machine()))
+                let (out, err) = (&mut cx.stdout(), &mut cx.stderr());
+                piped(check::run(args, out, err, &cx.env, &cx.known, ink.color, cx.machine()))
             }
             Verb::Runs(args) => runs::run(args, cx),
             Verb::Smoke(args) => smoke::run(args, cx),
@@ -147,6 +161,8 @@ impl Verb {
             Verb::Cutover(args) => cutover::run(args, cx),
             Verb::Resume(args) => resume::run(args, cx),
             Verb::Rollback(args) => rollback::run(args, cx),
+            Verb::Approve(args) => approve::run(args, cx),
+            Verb::Reject(args) => reject::run(args, cx),
             Verb::Explain(args) => explain::run(args, cx),
             Verb::Version(args) => version::run(args, cx),
         }
@@ -174,6 +190,9 @@ const WORDS: &[(&str, &str)] = &[
     ("run", "cutover"),
     ("continue", "resume"),
     ("abort", "rollback"),
+    ("deny", "reject"),
+    ("refuse", "reject"),
+    ("grant", "approve"),
     ("undo", "rollback"),
     ("revert", "rollback"),
     ("validate", "check"),
@@ -192,12 +211,8 @@ const WORDS: &[(&str, &str)] = &[
 /// The whole process: reads argv and environment, runs the command, and turns its end into an exit code.
 #[expect(clippy::disallowed_methods, reason = "argv and environment are read here and nowhere else")]
 pub fn main() -> ExitCode {
-    std::panic::set_hook(Box::new(|panic| {
-        // First the terminal, then the words.
-        crate::people::tty::restore();
-        let message = bug(&panic.to_string());
-        let _ = std::io::Write::write_all(&mut std::io::stderr(), message.to_string().as_bytes());
-    }));
+    let known = Known::default();
+    say_panics(&known);
     let env: BTreeMap<String, String> =
         std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect();
     let argv: Vec<OsString> = std::env::args_os().collect();
@@ -210,18 +225,30 @@ pub fn main() -> ExitCode {
         let _ = std::io::Write::write_all(&mut std::io::stdout(), version.as_bytes());
         return ExitCode::SUCCESS;
     }
-    let exit = std::panic::catch_unwind(AssertUnwindSafe(|| run(&argv, env))).unwrap_or(Exit::Bug);
+    let exit = std::panic::catch_unwind(AssertUnwindSafe(|| run(&argv, env, known))).unwrap_or(Exit::Bug);
     crate::people::tty::restore();
     ExitCode::from(exit.code())
 }
 
-fn run(argv: &[OsString], env: BTreeMap<String, String>) -> Exit {
+/// From here on a crash says what a person needs, and nothing that is secret: a panic's message can hold any value.
+pub fn say_panics(known: &Known) {
+    let known = known.clone();
+    std::panic::set_hook(Box::new(move |panic| {
+        // First the terminal, then the words.
+        crate::people::tty::restore();
+        let message = bug(&visible(&known.mask(&panic.to_string())));
+        let _ = std::io::Write::write_all(&mut std::io::stderr(), message.to_string().as_bytes());
+    }));
+}
+
+fn run(argv: &[OsString], env: BTreeMap<String, String>, known: Known) -> Exit {
+    known.of_environment(&env);
     let cli = match parse(argv) {
         Ok(cli) => cli,
         Err(error) => return usage(&error, argv, &env),
     };
     let machine = machine(argv, &env);
-    let cx = match Context::of_process(&cli.global, env) {
+    let cx = match Context::of_process(&cli.global, env, known) {
         Ok(cx) => cx,
         Err(refusal) => {
             refuse_early(&refusal, machine);

@@ -6,13 +6,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use super::{Context, Exit, check};
+use super::{Context, Exit, check, policy};
 use crate::arm;
 use crate::compile::{self, Compiled, Facts};
 use crate::diag::{Diagnostic, Kind, Refusal, Severity};
 use crate::journal::{Archive, Lock};
 use crate::lab::{Fault, Lab, Options};
 use crate::plan::{Color, Plan, PlannedRoute, Split};
+use crate::policy::PolicyFile;
 use crate::routers::{self, Access, AwsAccess, RouteView, TrafficRouter};
 use crate::runbook::{Inputs, Language, Runbook, Source, sorted};
 use crate::secret::Secret;
@@ -32,6 +33,8 @@ pub struct FromArgs {
     /// Read the runbook with its two stacks exchanged, when green is what is live.
     #[arg(long)]
     pub swap: bool,
+    #[command(flatten)]
+    pub policy: policy::PolicyArgs,
     #[command(flatten)]
     pub lab: LabArgs,
 }
@@ -90,10 +93,15 @@ pub struct Prepared {
 pub async fn prepare(cx: &Context, args: &FromArgs, outside: &Surroundings) -> Result<Result<Prepared, Exit>, Refusal> {
     let path = args.file.to_string_lossy().into_owned();
     let source = Source::read(&path)?;
+    cx.known.of_references(&source.text, &outside.env);
+    let policy = match policy::read(cx, &args.policy)? {
+        Ok(policy) => policy,
+        Err((source, found)) => return Ok(Err(mistaken(cx, &source, found, Exit::Invalid))),
+    };
     if is_plan(&source) {
-        return saved(cx, &source, outside).await.map(Ok);
+        return saved(cx, &source, policy.as_ref(), outside).await.map(Ok);
     }
-    let (runbook, draft) = match drafted(cx, args, outside, &source)? {
+    let (runbook, draft) = match drafted(cx, args, outside, &source, policy.as_ref())? {
         Ok(drafted) => drafted,
         Err(exit) => return Ok(Err(exit)),
     };
@@ -105,7 +113,7 @@ pub async fn prepare(cx: &Context, args: &FromArgs, outside: &Surroundings) -> R
         remarks.extend(reading.remarks.iter().map(|remark| format!("{name}: {remark}")));
         facts.routes.insert(name.clone(), (view.line(), reading.split));
     }
-    let plan = match compile::compile(&source, &runbook, Some(&facts), args.swap) {
+    let plan = match compile::compile(&source, &runbook, policy.as_ref(), Some(&facts), args.swap) {
         Ok(Compiled { plan, .. }) => plan,
         Err(found) => return Ok(Err(mistaken(cx, &source, found, Exit::Invalid))),
     };
@@ -118,9 +126,14 @@ pub async fn prepare(cx: &Context, args: &FromArgs, outside: &Surroundings) -> R
 /// The plan as far as no system has to be asked for it: all users are taken to be on blue.
 pub fn draft(cx: &Context, args: &FromArgs, outside: &Surroundings) -> Result<Result<Plan, Exit>, Refusal> {
     let source = Source::read(&args.file.to_string_lossy())?;
+    cx.known.of_references(&source.text, &outside.env);
+    let policy = match policy::read(cx, &args.policy)? {
+        Ok(policy) => policy,
+        Err((source, found)) => return Ok(Err(mistaken(cx, &source, found, Exit::Invalid))),
+    };
     match is_plan(&source) {
         true => read_plan(&source).map(Ok),
-        false => Ok(drafted(cx, args, outside, &source)?.map(|(_, plan)| plan)),
+        false => Ok(drafted(cx, args, outside, &source, policy.as_ref())?.map(|(_, plan)| plan)),
     }
 }
 
@@ -133,6 +146,7 @@ fn drafted(
     args: &FromArgs,
     outside: &Surroundings,
     source: &Source,
+    policy: Option<&PolicyFile>,
 ) -> Result<Result<(Runbook, Plan), Exit>, Refusal> {
     let inputs = match &outside.lab {
         Some(lab) => Inputs { ambient: lab.variables(), ..check::inputs(&args.vars, &outside.env) },
@@ -142,7 +156,7 @@ fn drafted(
         Ok(runbook) => runbook,
         Err(found) => return Ok(Err(mistaken(cx, source, found, Exit::Invalid))),
     };
-    let draft = match compile::compile(source, &runbook, None, args.swap) {
+    let draft = match compile::compile(source, &runbook, policy, None, args.swap) {
         Ok(Compiled { plan, .. }) => plan,
         Err(found) => return Ok(Err(mistaken(cx, source, found, Exit::Invalid))),
     };
@@ -158,8 +172,14 @@ fn drafted(
 }
 
 /// A saved plan holds only while the world is what it saw.
-async fn saved(cx: &Context, source: &Source, outside: &Surroundings) -> Result<Prepared, Refusal> {
+async fn saved(
+    cx: &Context,
+    source: &Source,
+    policy: Option<&PolicyFile>,
+    outside: &Surroundings,
+) -> Result<Prepared, Refusal> {
     let plan = read_plan(source)?;
+    policy::same(&plan, policy)?;
     let mut remarks = Vec::new();
     for (name, planned) in &plan.routes {
         let reading = view(planned, &outside.access)?.read().await.map_err(|e| arm::refused(&e, planned))?;

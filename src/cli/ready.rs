@@ -50,7 +50,24 @@ pub fn world_without_routes(cx: &Context, outside: &Surroundings, plan: &Plan) -
     let clock = cx.clock.clone();
     let web = LiveWeb::new(clock.clone())
         .map_err(|e| Refusal::new(Kind::Environment, "BG0206", "HTTP cannot be used").cause(format!("{e:#}")))?;
-    let secrets = runbook::resolve_plan(&plan.canonical(), &outside.env)?;
+    let text = plan.canonical();
+    let secrets = runbook::resolve_plan(&text, &outside.env)?;
+    cx.known.of_environment(&outside.env);
+    cx.known.add(&secrets);
+    // Everything this process knows is masked, also what programs inherit without the runbook naming it.
+    let secrets = secrets.with(&cx.known.secrets());
+    if let [name, ..] = secrets.clear_in(&text)[..] {
+        return Err(Refusal::new(
+            Kind::Invalid,
+            "BG0208",
+            format!("the value of `{name}` stands in the runbook in clear"),
+        )
+        .place(plan.runbook.clone())
+        .cause("the plan is written into the signed log, and nothing can be taken out of that again")
+        .users("not asked. Nothing was changed.")
+        .next(format!("write `{name}` wherever the value stands"))
+        .next("or, where the value is no secret, give it as a variable: `${var.name}` with --var or BGCTL_VAR_name"));
+    }
     let processes = Rc::new(LiveProcesses::new(clock.clone()));
     Ok(World {
         clock,

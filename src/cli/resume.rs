@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::launch::{self, Launch};
+use super::policy::PolicyArgs;
 use super::prepare::{LAB_MEMORY, LabArgs, Surroundings};
 use super::{Context, Exit};
 use crate::diag::{Kind, Refusal};
@@ -16,6 +17,8 @@ pub struct Args {
     pub run: Option<String>,
     #[command(flatten)]
     pub launch: launch::SigningArgs,
+    #[command(flatten)]
+    pub policy: PolicyArgs,
     #[command(flatten)]
     pub lab: LabArgs,
 }
@@ -35,7 +38,8 @@ async fn resume(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     }
     let outside = outside(cx, &args.lab, &sound, &archive)?;
     let plan = Rc::new(sound.plan);
-    let launch = Launch { cx, outside: &outside, args: &args.launch, plan, command: "resume" };
+    let launch =
+        Launch { cx, outside: &outside, args: &args.launch, policy: Some(&args.policy), plan, command: "resume" };
     let ready = launch.ready()?;
     let open = launch.resume(&id, &folder)?;
     launch.drive(ready, open, None).await

@@ -15,7 +15,7 @@ use crate::diag::{Kind, Refusal};
 use crate::journal::Archive;
 use crate::people::{Answer, Board, confirm, wish_is_open, wish_rollback};
 use crate::plan::{Color, Plan, Purpose, Split};
-use crate::run::{Actor, Doing, Event, RunOutcome, replay};
+use crate::run::{Actor, Doing, Event, Evidence, RunOutcome, replay};
 
 /// Send everybody back to blue: one call for each route.
 #[derive(Clone, Debug, clap::Args)]
@@ -61,24 +61,38 @@ async fn rollback(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
         cx.err("NO CHANGES. All users are on BLUE already.");
         return Ok(Exit::Success);
     }
-    if !args.yes && !agreed(cx).await? {
+    let answered = match args.yes {
+        true => Some(confirm::rollback_by_flag(cx.operator())),
+        false => agreed(cx).await?,
+    };
+    let Some(answered) = answered else {
         cx.err("Nothing was changed.");
         return Ok(Exit::Stopped);
-    }
-    let by = Actor { name: operator(cx), via: "command".into() };
-    let launch =
-        |plan: Plan| Launch { cx, outside: &outside, args: &args.launch, plan: Rc::new(plan), command: "rollback" };
+    };
+    let by = Actor { name: cx.operator().into(), via: "command".into() };
+    let launch = |plan: Plan| Launch {
+        cx,
+        outside: &outside,
+        args: &args.launch,
+        policy: None,
+        plan: Rc::new(plan),
+        command: "rollback",
+    };
     if ended {
         let plan = Plan { purpose: Purpose::RollbackOf(id), ..plan };
         let launch = launch(plan);
         let ready = launch.ready()?;
-        let open = launch.create()?;
+        let mut open = launch.create()?;
+        launch.answered(&mut open, &answered)?;
         return Ok(back_home(launch.drive(ready, open, None).await?));
     }
     let launch = launch(plan);
     let ready = launch.ready()?;
     match launch.resume(&id, &folder) {
-        Ok(open) => Ok(back_home(launch.drive(ready, open, Some((by, args.reason.clone()))).await?)),
+        Ok(mut open) => {
+            launch.answered(&mut open, &answered)?;
+            Ok(back_home(launch.drive(ready, open, Some((by, args.reason.clone()))).await?))
+        }
         // Somebody drives this run: that process goes back, and we look on.
         Err(refusal) if refusal.kind == Kind::Later => ask_the_holder(cx, &folder, &by, &args.reason).await,
         Err(refusal) => Err(refusal),
@@ -114,7 +128,8 @@ async fn show(cx: &Context, plan: &Plan, outside: &Surroundings) -> Result<Optio
     Ok(only)
 }
 
-async fn agreed(cx: &Context) -> Result<bool, Refusal> {
+/// The answer, where it was yes.
+async fn agreed(cx: &Context) -> Result<Option<Evidence>, Refusal> {
     let keyboard = if cx.style.interactive { eyes::keyboard() } else { None };
     let Some(keyboard) = keyboard else {
         return Err(Refusal::new(Kind::Usage, "BG0403", "nobody can be asked here whether to roll back")
@@ -122,11 +137,11 @@ async fn agreed(cx: &Context) -> Result<bool, Refusal> {
             .next("the same command with --yes"));
     };
     let board = Board::on(cx.stderr());
-    Ok(confirm::rollback(&keyboard, &board, cx.clock.as_ref()).await == Answer::Given(true))
-}
-
-fn operator(cx: &Context) -> String {
-    cx.var("USER").unwrap_or("unknown").to_string()
+    let by = Actor { name: cx.operator().into(), via: "prompt".into() };
+    Ok(match confirm::rollback(&keyboard, &board, cx.clock.as_ref(), &by).await {
+        Answer::Given(answered) => answered.yes.then_some(answered.evidence),
+        Answer::NobodyThere => None,
+    })
 }
 
 /// Leaves the wish where the driving process looks, and waits until that run has ended.

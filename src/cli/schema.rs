@@ -1,16 +1,33 @@
-//! `bgctl schema`: the JSON Schema of runbooks, for editors.
+//! `bgctl schema`: the JSON Schema of runbooks, or of the policy, for editors.
 
 use std::io::Write;
 
 use super::Exit;
+use crate::policy;
 use crate::runbook::Language;
 
 /// Print the JSON Schema of runbooks. Editors that know YAML check and complete with it.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// Which file's.
+    #[arg(value_enum, default_value_t = Of::Runbook)]
+    pub of: Of,
+}
 
-pub fn run(_: &Args, out: &mut dyn Write) -> std::io::Result<Exit> {
-    serde_json::to_writer_pretty(&mut *out, &Language::default().schema)?;
+/// The files that have a schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Of {
+    Runbook,
+    /// `.bgctl/policy.yaml`.
+    Policy,
+}
+
+pub fn run(args: &Args, out: &mut dyn Write) -> std::io::Result<Exit> {
+    let schema = match args.of {
+        Of::Runbook => Language::default().schema,
+        Of::Policy => policy::schema(),
+    };
+    serde_json::to_writer_pretty(&mut *out, &schema)?;
     writeln!(out)?;
     Ok(Exit::Success)
 }

@@ -1,6 +1,7 @@
 //! Whom this machine believes, and which key would sign here: files, variables and git's settings, read once and handed on.
 
-use std::io::ErrorKind;
+use std::cell::RefCell;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -9,63 +10,48 @@ use crate::diag::{Kind, Refusal};
 use crate::journal::{Archive, Trust};
 use crate::secret::Secret;
 use crate::sign::choice::{self, Look, Sources};
+use crate::sign::files::{self, Unreadable};
 use crate::sign::hmac::SharedKey;
-use crate::sign::{AllowedSigners, SignError, Signer};
+use crate::sign::{AllowedSigners, Assurance, PublicKey, SignError, Signer, TrustError, TrustFiles, namespace};
 
 /// Where a team keeps its allowed signers, in the repository.
-const TEAM: &str = ".bgctl/allowed_signers";
+pub const TEAM: &str = ".bgctl/allowed_signers";
 
-/// Allowed signers, and where each was found.
+/// Whom the verifier believes: the files that were read.
 #[derive(Default)]
 pub struct Believed {
-    places: Vec<(String, AllowedSigners)>,
+    files: TrustFiles,
 }
 
 impl Believed {
-    /// The files named, or the team's and this machine's.
-    pub fn read(cx: &Context, named: &[PathBuf]) -> Result<Self, Refusal> {
-        let mut believed = Believed::default();
+    /// The files named, or the team's and this machine's; and the keys that were given up.
+    pub fn read(cx: &Context, named: &[PathBuf], revoked: &[PathBuf]) -> Result<Self, Refusal> {
+        let mut files = TrustFiles::default();
         for path in named {
-            believed.add(&cx.cwd.join(path), path.display().to_string(), true)?;
+            files.add_signers(&cx.cwd.join(path), path.display().to_string(), true).map_err(unreadable)?;
         }
         if named.is_empty() {
-            believed.add(&cx.cwd.join(TEAM), TEAM.into(), false)?;
+            files.add_signers(&cx.cwd.join(TEAM), TEAM, false).map_err(unreadable)?;
             let own = Archive::new(cx.state_dir()?).allowed_signers();
-            believed.add(&own, format!("{} (this machine's own list)", own.display()), false)?;
+            let name = format!("{} (this machine's own list)", own.display());
+            files.add_signers(&own, name, false).map_err(unreadable)?;
         }
-        Ok(believed)
-    }
-
-    fn add(&mut self, path: &Path, name: String, must: bool) -> Result<(), Refusal> {
-        let refuse = |headline: String, why: String| {
-            Err(Refusal::new(Kind::Invalid, "BG0424", headline).place(path.display().to_string()).cause(why))
-        };
-        match std::fs::read_to_string(path) {
-            Ok(text) => match AllowedSigners::parse(&text) {
-                Ok(signers) => self.places.push((name, signers)),
-                Err(bad) => return refuse("the allowed-signers file cannot be read".into(), bad.to_string()),
-            },
-            // A file where a folder should be means that the one below is not there either.
-            Err(error) if must || !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-                return refuse("the allowed-signers file cannot be read".into(), error.to_string());
-            }
-            Err(_) => {}
-        }
-        Ok(())
+        add_revoked(cx, &mut files, revoked)?;
+        Ok(Believed { files })
     }
 
     pub fn signers(&self) -> AllowedSigners {
-        self.places.iter().fold(AllowedSigners::default(), |all, (_, signers)| all.join(signers.clone()))
+        self.files.signers()
     }
 
     /// The file a key was found in.
     pub fn place(&self, fingerprint: &str) -> Option<&str> {
-        self.places.iter().find(|(_, signers)| signers.knows(fingerprint)).map(|(place, _)| place.as_str())
+        self.files.place(fingerprint)
     }
 
     /// The files that were read.
     pub fn names(&self) -> Vec<&str> {
-        self.places.iter().map(|(place, _)| place.as_str()).collect()
+        self.files.names()
     }
 
     /// For the verifier: these signers, and the shared key where one is set.
@@ -78,30 +64,71 @@ impl Believed {
     }
 }
 
-/// Whose approvals count: the file named, the team's, or git's. This machine's own list gives nobody a say.
-pub fn approvers(cx: &Context, named: Option<&PathBuf>) -> Result<AllowedSigners, Refusal> {
-    let mut believed = Believed::default();
+/// Whose approvals count, and which keys were given up: the files named, the team's, or git's. This machine's own list
+/// gives nobody a say.
+pub fn approvers(cx: &Context, named: Option<&PathBuf>, revoked: &[PathBuf]) -> Result<TrustFiles, Refusal> {
+    let mut files = TrustFiles::default();
     let team = cx.cwd.join(TEAM);
     match (named, git(cx, "gpg.ssh.allowedSignersFile")) {
-        (Some(path), _) => believed.add(&cx.cwd.join(path), path.display().to_string(), true)?,
-        (None, _) if team.is_file() => believed.add(&team, TEAM.into(), true)?,
-        (None, Some(path)) => believed.add(&cx.cwd.join(&path), path, false)?,
-        (None, None) => {}
+        (Some(path), _) => {
+            files.add_signers(&cx.cwd.join(path), path.display().to_string(), true).map_err(unreadable)?;
+        }
+        (None, Some(path)) if !team.is_file() => {
+            files.add_signers(&at_home(cx, &path), path, false).map_err(unreadable)?;
+            if let Some(path) = git(cx, "gpg.ssh.revocationFile") {
+                files.add_revoked(&at_home(cx, &path), path, true).map_err(unreadable)?;
+            }
+        }
+        (None, _) => {
+            files.add_signers(&team, TEAM, false).map_err(unreadable)?;
+        }
     }
-    Ok(believed.signers())
+    add_revoked(cx, &mut files, revoked)?;
+    Ok(files)
+}
+
+fn add_revoked(cx: &Context, files: &mut TrustFiles, named: &[PathBuf]) -> Result<(), Refusal> {
+    for path in named {
+        files.add_revoked(&cx.cwd.join(path), path.display().to_string(), true).map_err(unreadable)?;
+    }
+    Ok(())
+}
+
+/// A path of git's settings, where `~/` stands for the home folder.
+fn at_home(cx: &Context, path: &str) -> PathBuf {
+    match (path.strip_prefix("~/"), cx.var("HOME")) {
+        (Some(rest), Some(home)) => Path::new(home).join(rest),
+        _ => cx.cwd.join(path),
+    }
+}
+
+fn unreadable(error: Unreadable) -> Refusal {
+    let list = if error.path.ends_with(files::REVOKED) { "list of revoked keys" } else { "allowed-signers file" };
+    Refusal::new(Kind::Invalid, "BG0424", format!("the {list} cannot be read")).place(error.path).cause(error.why)
 }
 
 /// The places a signing key is looked for, with the values they have here.
-pub fn sources(cx: &Context, flag: Option<&str>, principal: Option<&str>) -> Result<Sources, Refusal> {
+fn sources<'a>(
+    cx: &Context,
+    flag: Option<&str>,
+    principals: impl IntoIterator<Item = &'a str>,
+) -> Result<Sources, Refusal> {
+    let (key, unset) = match git_key(cx) {
+        Ok(key) => (Some(key), String::new()),
+        Err(why) => (None, why),
+    };
     Ok(Sources {
         flag: flag.map(String::from),
         variable: cx.var("BGCTL_SIGNING_KEY").map(String::from),
         shared: cx.var("BGCTL_HMAC_KEY_FILE").map(|path| cx.cwd.join(path)),
-        git: (git(cx, "gpg.format").as_deref() == Some("ssh")).then(|| git(cx, "user.signingkey")).flatten(),
+        git: key,
+        git_unset: unset,
         own: own_key(cx)?,
         agent: cx.var("SSH_AUTH_SOCK").map(PathBuf::from),
         home: cx.var("HOME").map(PathBuf::from),
-        principal: principal.map(String::from),
+        principals: principals.into_iter().map(String::from).collect(),
+        namespace: namespace::OPEN.into(),
+        now: cx.clock.now(),
     })
 }
 
@@ -110,19 +137,71 @@ pub fn own_key(cx: &Context) -> Result<PathBuf, Refusal> {
     Ok(cx.state_dir()?.join("keys").join("id_ed25519"))
 }
 
-/// Looks at every place.
-pub fn looks(cx: &Context, flag: Option<&str>, principal: Option<&str>) -> Result<Vec<Look>, Refusal> {
-    Ok(choice::looks(&sources(cx, flag, principal)?, &Believed::read(cx, &[])?.signers()))
+/// Looks at every place. `principals` are those who may sign, where that is known.
+pub fn looks<'a>(
+    cx: &Context,
+    flag: Option<&str>,
+    principals: impl IntoIterator<Item = &'a str>,
+) -> Result<Vec<Look>, Refusal> {
+    Ok(choice::looks(&sources(cx, flag, principals)?, &Believed::read(cx, &[], &[])?.signers()))
 }
 
 /// The key that signs here, opened. A passphrase is asked for where somebody can be asked.
-pub fn signer(cx: &Context, flag: Option<&str>, principal: Option<&str>) -> Result<Box<dyn Signer>, Refusal> {
-    let looks = looks(cx, flag, principal)?;
+pub fn signer<'a>(
+    cx: &Context,
+    flag: Option<&str>,
+    principals: impl IntoIterator<Item = &'a str>,
+) -> Result<Box<dyn Signer>, Refusal> {
+    let looks = looks(cx, flag, principals)?;
     let ask = |name: &str| {
         let prompt = dialoguer::Password::new().with_prompt(format!("passphrase of {name}"));
         cx.style.interactive.then(|| prompt.interact().ok()).flatten().map(Secret::new)
     };
-    choice::choose(&looks)?.open(&ask).map_err(|error| refusal(&error))
+    let key = choice::choose(&looks)?.open(&ask).map_err(|error| refusal(&error))?;
+    let touched = PublicKey::from_line(&key.public()).is_ok_and(|key| key.is_security_key());
+    Ok(if touched { Box::new(Touched { key, err: RefCell::new(cx.stderr()) }) } else { key })
+}
+
+/// A key that those who approve here know as given up opens no run, wherever it was found.
+pub fn standing(cx: &Context, signers: &AllowedSigners, signer: &dyn Signer) -> Result<(), Refusal> {
+    let Ok(key) = PublicKey::from_line(&signer.public()) else { return Ok(()) };
+    match signers.check_key(None, namespace::OPEN, &key, cx.clock.now()) {
+        Err(error @ (TrustError::Revoked { .. } | TrustError::RevocationUnknown { .. })) => {
+            let refusal = Refusal::new(Kind::Denied, "BG0423", "the signing key cannot be used");
+            Err(refusal.cause(error.to_string()).next("bgctl keys create        make a new one"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A security key whose owner is told to touch it: the device only blinks, and perhaps in a pocket.
+struct Touched {
+    key: Box<dyn Signer>,
+    err: RefCell<Box<dyn Write + Send>>,
+}
+
+impl Signer for Touched {
+    fn name(&self) -> String {
+        self.key.name()
+    }
+
+    fn public(&self) -> String {
+        self.key.public()
+    }
+
+    fn fingerprint(&self) -> String {
+        self.key.fingerprint()
+    }
+
+    fn assurance(&self) -> Assurance {
+        self.key.assurance()
+    }
+
+    fn sign(&self, namespace: &str, message: &[u8]) -> Result<String, SignError> {
+        // Nobody may be reading; the key is asked all the same.
+        let _ = writeln!(self.err.borrow_mut(), "touch your security key {} ({namespace})", self.key.fingerprint());
+        self.key.sign(namespace, message)
+    }
 }
 
 /// A key that cannot be used, in five parts.
@@ -132,9 +211,26 @@ pub fn refusal(error: &SignError) -> Refusal {
         SignError::Exposed { path, .. } => refusal.next(format!("chmod 600 {path}")),
         SignError::Locked { path } => refusal.next(format!("ssh-add {path}    the agent keeps it open")),
         SignError::Exists { .. } => refusal.next("bgctl keys create --out another/path"),
+        SignError::SecurityKey { .. } => {
+            refusal.next("bgctl keys    which key would sign; then touch it when it blinks")
+        }
         SignError::Refused { .. } | SignError::Agent { .. } => refusal.next("ssh-add -l    which keys the agent holds"),
         _ => refusal.next("bgctl keys    which key would sign, and why"),
     }
+}
+
+/// The SSH key git signs commits with, or why there is none.
+fn git_key(cx: &Context) -> Result<String, String> {
+    match git(cx, "gpg.format").as_deref() {
+        Some("ssh") => {}
+        Some(other) => return Err(format!("git signs with `{other}` here (gpg.format), not with SSH keys")),
+        None => return Err("git has no gpg.format = ssh here".into()),
+    }
+    git(cx, "user.signingkey").ok_or_else(|| match git(cx, "gpg.ssh.defaultKeyCommand") {
+        // That takes whichever key a command prints first, and bgctl signs with no key that nobody named.
+        Some(_) => "not set; gpg.ssh.defaultKeyCommand is not followed".into(),
+        None => "not set".into(),
+    })
 }
 
 fn git(cx: &Context, setting: &str) -> Option<String> {

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::lines::Lines;
-use super::{MOST_SECONDS, key, people, placed};
+use super::people::Roles;
+use super::{MOST_SECONDS, key, placed};
 use crate::diag::Diagnostic;
 use crate::plan::{Color, Lane, Move, Plan, PlannedStep, Split};
 use crate::runbook::{Node, Runbook, Source, Step};
@@ -14,6 +15,7 @@ pub struct Walker<'a> {
     pub source: &'a Source,
     pub lines: &'a Lines,
     pub runbook: &'a Runbook,
+    pub roles: &'a Roles,
     pub found: &'a mut Vec<Diagnostic>,
 }
 
@@ -37,8 +39,8 @@ impl Walker<'_> {
         for (n, (step, node)) in steps.iter().zip(nodes.items()).enumerate() {
             let Some(facts) = self.facts(step, node, plan) else { continue };
             let approval = match (&step.approval, lane, n) {
-                (Some(approval), _, _) => people::rule(approval, document, node, self.found),
-                (None, Lane::Rollback, 0) => people::rollback_rule(document),
+                (Some(approval), _, _) => self.roles.rule(approval, node, self.found),
+                (None, Lane::Rollback, 0) => self.roles.rollback_rule(document, &self.runbook.tree, self.found),
                 (None, _, _) => None,
             };
             let timeout_s = self.timeout(step, node, &facts);

@@ -17,6 +17,7 @@ use sha2::{Digest, Sha256};
 
 use crate::diag::{Diagnostic, Mistake, Severity};
 use crate::plan::{Color, Lane, Plan, PlannedRoute, Policy, Purpose, SeenAt, Split, Stack};
+use crate::policy::PolicyFile;
 use crate::probes::gate;
 use crate::routers::Access;
 use crate::runbook::{Acks, Node, Runbook, SlackMode, Source, sorted};
@@ -42,19 +43,21 @@ pub struct Compiled {
 pub const MOST_SECONDS: u64 = 12 * 3600;
 
 /// Compiles both lanes. Without facts all users are taken to be on blue. `swap` reads the file with the two stacks, and
-/// the two sides of every route, exchanged.
+/// the two sides of every route, exchanged. With a policy the people and roles are the policy's.
 pub fn compile(
     source: &Source,
     runbook: &Runbook,
+    policy: Option<&PolicyFile>,
     facts: Option<&Facts>,
     swap: bool,
 ) -> Result<Compiled, Vec<Diagnostic>> {
     let mut found = runbook.found.clone();
     let lines = Lines::new(&source.text);
     let document = &runbook.document;
+    let team = people::team(policy);
+    let roles = people::check(document, &runbook.tree, policy, &mut found);
     let (policy, words) = schema::policy(document, &runbook.tree);
     found.extend(words);
-    found.extend(people::check(document, &runbook.tree));
     let stack = |color: Color| {
         let written = if swap { color.other() } else { color };
         let section = match written {
@@ -80,6 +83,7 @@ pub fn compile(
         policy,
         forward: Vec::new(),
         rollback: Vec::new(),
+        team,
         warnings: Vec::new(),
     };
     if plan.blue.url == plan.green.url && !plan.blue.url.contains("${") {
@@ -106,7 +110,7 @@ pub fn compile(
         let span = key(&runbook.tree, "routes");
         found.push(Diagnostic::error("BG0103", "there is no route, so nobody could be moved").at(span, "add a route"));
     }
-    let mut walker = Walker { source, lines: &lines, runbook, found: &mut found };
+    let mut walker = Walker { source, lines: &lines, runbook, roles: &roles, found: &mut found };
     let (forward, ends) = walker.lane(Lane::Forward, &plan, None);
     let (rollback, _) = walker.lane(Lane::Rollback, &plan, Some(ends));
     found.extend(way_back::check(runbook, &forward, &rollback));

@@ -1,55 +1,180 @@
 //! Owners, roles and approvals: whether those who have to agree can.
+//!
+//! With a policy its roles are the ones that count. A runbook may name a role again only to ask for more: what it asks for
+//! less of is a mistake, not a choice.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
 
 use super::{MOST_SECONDS, key, place};
 use crate::diag::Diagnostic;
-use crate::plan::ApprovalRule;
-use crate::plan::AtExpiry;
-use crate::runbook::{Approval, Document, Node, Role};
+use crate::plan::{ApprovalRule, AtExpiry, EvidenceLevel, PersonKind, Team};
+use crate::policy::{PolicyFile, SecurityKey, SharedKey};
+use crate::runbook::{Approval, Covers, Document, Node, Role, meant};
 
 /// How long an automatic rollback waits for the role the runbook wants to ask.
 const ROLLBACK_WITHIN_S: u64 = 600;
 
+/// The people of a plan.
+pub fn team(policy: Option<&PolicyFile>) -> Team {
+    policy.map_or_else(Team::default, |file| Team {
+        policy_sha256: file.sha256.clone(),
+        persons: file.policy.persons.clone(),
+        shared_key_refused: file.policy.signing.shared_key == SharedKey::Refused,
+        security_key_required: file.policy.signing.security_key == SecurityKey::Required,
+        verify_required: file.policy.signing.verify_required,
+    })
+}
+
+/// A role as it holds for this runbook.
+#[derive(Clone, Debug)]
+pub struct Resolved {
+    members: Vec<String>,
+    quorum: u32,
+    own_run: bool,
+    evidence: EvidenceLevel,
+    /// The longest the policy lets an approval wait.
+    within_s: Option<u64>,
+}
+
+/// The roles of a runbook, each as it holds.
+#[derive(Debug, Default)]
+pub struct Roles {
+    roles: BTreeMap<String, Resolved>,
+    /// All names there are, good or not, for the sentence about one there is not.
+    names: Vec<String>,
+}
+
 /// Owners and roles by themselves.
-pub fn check(document: &Document, tree: &Node) -> Vec<Diagnostic> {
-    let mut found = Vec::new();
+pub fn check(document: &Document, tree: &Node, policy: Option<&PolicyFile>, found: &mut Vec<Diagnostic>) -> Roles {
+    let team = team(policy);
     if document.owners.is_empty() {
         found.push(
             Diagnostic::error("BG0115", "nobody owns this cutover")
                 .at(key(tree, "owners"), "name who answers for it: one of their keys signs the run"),
         );
     }
-    for (n, _) in document.owners.iter().enumerate().filter(|(_, owner)| owner.trim().is_empty()) {
-        found.push(
-            Diagnostic::error("BG0115", "an owner without a name")
-                .at(place(tree, &format!("/owners/{n}")), "write an address, as the allowed signers file has it"),
-        );
+    for (n, owner) in document.owners.iter().enumerate() {
+        let at = place(tree, &format!("/owners/{n}"));
+        if owner.trim().is_empty() {
+            let wrong = Diagnostic::error("BG0115", "an owner without a name");
+            found.push(wrong.at(at, "write an address, as the allowed signers file has it"));
+        } else if team.person(owner).is_none() && !owner.contains("${") {
+            // Whoever approves could be the very person that runs it, under another name.
+            let wrong = Diagnostic::error("BG0134", format!("owner `{owner}` is no person of the policy"));
+            found.push(wrong.at(at, "add this name to the `principals` of whose it is"));
+        }
+    }
+    let mut roles = Roles::default();
+    roles.names.extend(document.roles.keys().cloned());
+    if let Some(file) = policy {
+        roles.names.extend(file.policy.roles.keys().filter(|name| !document.roles.contains_key(*name)).cloned());
+        for (name, role) in &file.policy.roles {
+            let resolved = Resolved {
+                members: role.members.clone(),
+                quorum: role.quorum,
+                own_run: role.own_run,
+                evidence: role.evidence,
+                within_s: role.within.as_ref().map(crate::scalar::Duration::whole_seconds),
+            };
+            roles.roles.insert(name.clone(), resolved);
+        }
     }
     for (name, role) in &document.roles {
         let Some(entry) = tree.get("roles").and_then(|roles| roles.entry(name)) else { continue };
-        let mut wrong = |pointer: &str, headline: String, label: &str| {
+        let wrong = |pointer: &str, code: &'static str, headline: String, label: &str| {
             let at = entry.node.nearest(pointer);
             let span = if std::ptr::eq(at, &entry.node) { entry.key_span.clone() } else { at.span.clone() };
-            found.push(Diagnostic::error("BG0115", headline).at(span, label));
+            Diagnostic::error(code, headline).at(span, label)
         };
-        let members = role.members.len();
-        if members == 0 {
-            wrong("/members", format!("role `{name}` has no members"), "name at least one person");
-            continue;
-        }
-        for (n, member) in role.members.iter().enumerate() {
-            if role.members[..n].contains(member) {
-                wrong(&format!("/members/{n}"), format!("`{member}` is in role `{name}` twice"), "people count once");
+        let resolved = match (policy, roles.roles.get(name)) {
+            (None, _) => own(name, role, &document.owners, &wrong, found),
+            (Some(_), Some(of_policy)) => stricter(name, role, of_policy, &team, &wrong, found),
+            (Some(_), None) => {
+                let headline = format!("the policy has no role `{name}`");
+                found.push(wrong("", "BG0134", headline, "with a policy a runbook makes no roles of its own"));
+                None
             }
-        }
-        if role.quorum as usize > members {
-            let headline = format!("role `{name}` wants {} people to agree and has {members}", role.quorum);
-            wrong("/quorum", headline, "no approval could ever be complete");
-        } else if !can_answer(role, &document.owners) {
-            let headline = format!("nobody of role `{name}` could approve a run of its own owner");
-            wrong("/members", headline, "add somebody who is not an owner, or say `own_run: true`");
+        };
+        match resolved {
+            Some(resolved) => drop(roles.roles.insert(name.clone(), resolved)),
+            None => drop(roles.roles.remove(name)),
         }
     }
-    found
+    roles
+}
+
+type Wrong<'a> = dyn Fn(&str, &'static str, String, &str) -> Diagnostic + 'a;
+
+/// A role without a policy: what the runbook says.
+fn own(name: &str, role: &Role, owners: &[String], wrong: &Wrong<'_>, found: &mut Vec<Diagnostic>) -> Option<Resolved> {
+    let members = role.members.len();
+    if members == 0 {
+        let headline = format!("role `{name}` has no members");
+        found.push(wrong("/members", "BG0115", headline, "name at least one person"));
+        return None;
+    }
+    for (n, member) in role.members.iter().enumerate() {
+        if role.members[..n].contains(member) {
+            let headline = format!("`{member}` is in role `{name}` twice");
+            found.push(wrong(&format!("/members/{n}"), "BG0115", headline, "people count once"));
+        }
+    }
+    if role.quorum as usize > members {
+        let headline = format!("role `{name}` wants {} people to agree and has {members}", role.quorum);
+        found.push(wrong("/quorum", "BG0115", headline, "no approval could ever be complete"));
+    } else if !can_answer(role, owners) {
+        let headline = format!("nobody of role `{name}` could approve a run of its own owner");
+        found.push(wrong("/members", "BG0115", headline, "add somebody who is not an owner, or say `own_run: true`"));
+    }
+    Some(Resolved {
+        members: role.members.clone(),
+        quorum: role.quorum,
+        own_run: role.own_run,
+        evidence: EvidenceLevel::Prompt,
+        within_s: None,
+    })
+}
+
+/// A role of the policy that the runbook names again: the stricter of both, and a mistake wherever the runbook is laxer.
+fn stricter(
+    name: &str,
+    role: &Role,
+    policy: &Resolved,
+    team: &Team,
+    wrong: &Wrong<'_>,
+    found: &mut Vec<Diagnostic>,
+) -> Option<Resolved> {
+    let mut members = Vec::new();
+    for (n, member) in role.members.iter().enumerate() {
+        let person = team.person(member).unwrap_or(member);
+        if !policy.members.iter().any(|known| known == person) {
+            let headline = format!("`{member}` does not hold the role `{name}` in the policy");
+            let label = "a runbook may leave people out, and add none";
+            found.push(wrong(&format!("/members/{n}"), "BG0134", headline, label));
+        } else if !members.iter().any(|known| known == person) {
+            members.push(person.to_string());
+        }
+    }
+    if role.quorum < policy.quorum {
+        let headline = format!("role `{name}` asks for {} people, the policy for {}", role.quorum, policy.quorum);
+        found.push(wrong("/quorum", "BG0134", headline, "leave the role out here, or ask for more people"));
+    }
+    if role.own_run && !policy.own_run {
+        let headline = format!("role `{name}` lets the runner approve, the policy does not");
+        found.push(wrong("/own_run", "BG0134", headline, "a runbook may only be stricter"));
+    }
+    let people = members.iter().filter(|m| team.persons.get(*m).is_some_and(|p| p.kind == PersonKind::Human)).count();
+    if (role.quorum as usize) > people {
+        let headline = format!("role `{name}` wants {} people to agree and has {people}", role.quorum);
+        found.push(wrong("/members", "BG0115", headline, "no approval could ever be complete"));
+    }
+    Some(Resolved {
+        members,
+        quorum: role.quorum.max(policy.quorum),
+        own_run: role.own_run && policy.own_run,
+        ..policy.clone()
+    })
 }
 
 /// With `own_run: false` whoever runs the cutover cannot approve it, and that is one of the owners.
@@ -58,37 +183,62 @@ fn can_answer(role: &Role, owners: &[String]) -> bool {
     role.own_run || !all_owners || role.members.len() > role.quorum as usize
 }
 
-/// The rule of a step's approval; none when its role does not exist, which `names` has said.
-pub fn rule(
-    approval: &Approval,
-    document: &Document,
-    node: &Node,
-    found: &mut Vec<Diagnostic>,
-) -> Option<ApprovalRule> {
-    let within_s = approval.within.whole_seconds();
-    let place = || node.nearest("/approval/within").span.clone();
-    if within_s == 0 {
-        found
-            .push(Diagnostic::error("BG0113", "an approval within no time cannot be given").at(place(), "write `30m`"));
-    } else if within_s > MOST_SECONDS {
-        found.push(Diagnostic::error("BG0113", "an approval may be waited for at most 12h").at(place(), "shorten it"));
+impl Roles {
+    /// The rule of a step's approval; none when its role does not exist or is wrong itself.
+    pub fn rule(&self, approval: &Approval, node: &Node, found: &mut Vec<Diagnostic>) -> Option<ApprovalRule> {
+        let within_s = approval.within.whole_seconds();
+        let at = || node.nearest("/approval/within").span.clone();
+        if within_s == 0 {
+            let wrong = Diagnostic::error("BG0113", "an approval within no time cannot be given");
+            found.push(wrong.at(at(), "write `30m`"));
+        } else if within_s > MOST_SECONDS {
+            let wrong = Diagnostic::error("BG0113", "an approval may be waited for at most 12h");
+            found.push(wrong.at(at(), "shorten it"));
+        }
+        let role = self.known(&approval.role, node.nearest("/approval/role").span.clone(), found)?;
+        if let Some(most) = role.within_s.filter(|most| within_s > *most) {
+            let most = crate::scalar::Duration::seconds(most);
+            let headline = format!("the policy lets an approval of `{}` wait for at most {most}", approval.role);
+            found.push(Diagnostic::error("BG0134", headline).at(at(), "shorten it"));
+        }
+        let covers_rollback = approval.covers == Some(Covers::Rollback);
+        Some(ApprovalRule { covers_rollback, ..rule(&approval.role, role, within_s, approval.at_expiry) })
     }
-    of_role(&approval.role, within_s, approval.at_expiry, document)
+
+    /// The rule an automatic rollback asks by.
+    pub fn rollback_rule(&self, document: &Document, tree: &Node, found: &mut Vec<Diagnostic>) -> Option<ApprovalRule> {
+        let name = &document.rollback.approval;
+        if name == "none" {
+            return None;
+        }
+        let role = self.known(name, place(tree, "/rollback/approval"), found)?;
+        let within_s = role.within_s.map_or(ROLLBACK_WITHIN_S, |most| most.min(ROLLBACK_WITHIN_S));
+        Some(rule(name, role, within_s, AtExpiry::Halt))
+    }
+
+    fn known(&self, name: &str, at: Range<usize>, found: &mut Vec<Diagnostic>) -> Option<&Resolved> {
+        let role = self.roles.get(name);
+        // A role that is wrong itself was named at its own place.
+        if role.is_none() && !self.names.iter().any(|known| known == name) {
+            let label = match self.names.as_slice() {
+                [] => "the runbook has no `roles`".into(),
+                names => meant(name, names.iter().map(String::as_str)),
+            };
+            found.push(Diagnostic::error("BG0109", format!("there is no role `{name}`")).at(at, label));
+        }
+        role
+    }
 }
 
-/// The rule an automatic rollback asks by.
-pub fn rollback_rule(document: &Document) -> Option<ApprovalRule> {
-    of_role(&document.rollback.approval, ROLLBACK_WITHIN_S, AtExpiry::Halt, document)
-}
-
-fn of_role(name: &str, within_s: u64, at_expiry: AtExpiry, document: &Document) -> Option<ApprovalRule> {
-    let role = document.roles.get(name)?;
-    Some(ApprovalRule {
+fn rule(name: &str, role: &Resolved, within_s: u64, at_expiry: AtExpiry) -> ApprovalRule {
+    ApprovalRule {
         role: name.into(),
         members: role.members.clone(),
         quorum: role.quorum,
         own_run: role.own_run,
         within_s,
         at_expiry,
-    })
+        evidence: role.evidence,
+        covers_rollback: false,
+    }
 }

@@ -4,6 +4,7 @@
 //! run does: that is `run::decide`. An intent is durable before its effect begins, and an outcome before the next thing
 //! is decided; when the journal cannot be written the loop ends at once.
 
+mod approvals;
 mod desk;
 mod steps;
 
@@ -12,16 +13,19 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::arm::{Keep, arm};
+use crate::clock::Clock;
 use crate::diag::Refusal;
 use crate::journal::{Append, JournalError, Record};
-use crate::people::{AfterInterrupt, Answer, Approve, Command, Control, Decision, People};
+use crate::people::{AfterInterrupt, Answer, Command, Control, People};
 use crate::plan::{Lane, Plan, StepRef};
 use crate::report::Reporter;
 use crate::run::{
-    Actor, Cause, Event, Evidence, Found, Illegal, Next, Outcome, RunOutcome, State, Wish, decide, evolve, replay,
+    Actor, Cause, Doing, Event, Evidence, Found, Illegal, Next, Outcome, RunOutcome, State, Wish, decide, evolve,
+    replay,
 };
 use crate::world::{Scribe, World};
 
+pub use self::approvals::word;
 pub use self::steps::Steps;
 use desk::Desk;
 
@@ -35,6 +39,12 @@ pub trait Watch {
     async fn breach(&self, world: &World, scribe: &dyn Scribe) -> (Cause, String);
 }
 
+/// The rules a run was opened under.
+pub trait Standing {
+    /// Asked at each step boundary forward: how the policy or the trusted keys differ from what the owner signed for, if so.
+    fn changed(&self) -> Option<String>;
+}
+
 /// Everything a run needs.
 pub struct Run<'a> {
     pub id: &'a str,
@@ -45,8 +55,11 @@ pub struct Run<'a> {
     pub control: &'a dyn Control,
     pub watch: &'a dyn Watch,
     pub keep: &'a Keep<'a>,
-    /// The exact text of an approval request for a step, from the moment it is asked and when it expires (Unix seconds).
-    pub request: &'a dyn Fn(StepRef, i64) -> String,
+    /// The exact text of an approval request for a step, from when it expires (Unix seconds) and what was measured so far.
+    pub request: &'a dyn Fn(StepRef, i64, &[String]) -> String,
+    /// Deadlines are judged by this clock, which cannot be set back.
+    pub deadlines: &'a dyn Clock,
+    pub standing: &'a dyn Standing,
     /// Automatic rollbacks of this service inside the policy's window so far.
     pub automatic_used: u32,
 }
@@ -76,7 +89,7 @@ pub async fn drive(
     journal: &mut dyn Append,
     reporter: &mut dyn Reporter,
 ) -> Result<End, Broken> {
-    let desk = Desk::new(journal, reporter);
+    let desk = Desk::new(&run.world.secrets, journal, reporter);
     let mut driver = Driver { run, desk: &desk, state: replay(run.plan, facts)?, refusal: None };
     let outcome = driver.go().await?;
     Ok(End { outcome, refusal: driver.refusal, state: driver.state })
@@ -92,7 +105,12 @@ struct Driver<'a> {
 impl Driver<'_> {
     async fn go(&mut self) -> Result<RunOutcome, Broken> {
         loop {
-            let event = match decide(self.run.plan, &self.state) {
+            let next = decide(self.run.plan, &self.state);
+            if let Some(breach) = self.under_other_rules(&next) {
+                self.take_in(&breach)?;
+                continue;
+            }
+            let event = match next {
                 Next::Stop(outcome) => return Ok(outcome),
                 Next::Note(event) => event,
                 Next::Arm => self.arm().await,
@@ -128,8 +146,17 @@ impl Driver<'_> {
         }
     }
 
+    /// Nothing is asked for or begun forward under other rules than the owner signed for. Going back is not asked.
+    fn under_other_rules(&self, next: &Next) -> Option<Event> {
+        let boundary = matches!(next, Next::Request(_) | Next::Await(_) | Next::Attempt(..));
+        let ready = matches!(self.state.doing, Doing::Ready { .. }) && self.state.lane == Lane::Forward;
+        let line = self.run.standing.changed().filter(|_| boundary && ready)?;
+        Some(Event::WaitBreached { step: self.state.at(), cause: Cause::Rules, line })
+    }
+
     /// Writes the fact, and only then believes it.
     fn take_in(&mut self, event: &Event) -> Result<(), Broken> {
+        let event = &self.desk.masked(event);
         let next = evolve(self.run.plan, &self.state, event)?;
         self.desk.write(&[Record::from(event)])?;
         self.state = next;
@@ -141,7 +168,7 @@ impl Driver<'_> {
     }
 
     fn looked_in_vain(&self) -> bool {
-        matches!(self.state.doing, crate::run::Doing::Uncertain { looks, .. } if looks > 0)
+        matches!(self.state.doing, Doing::Uncertain { looks, .. } if looks > 0)
     }
 
     /// Where the users are, read now; the sentence every question and page carries.
@@ -153,7 +180,8 @@ impl Driver<'_> {
                 Err(error) => format!("unknown at {} ({error})", planned.line),
             });
         }
-        lines.join("; ")
+        // Questions and pages leave the process without passing a record.
+        self.desk.clean(&lines.join("; "))
     }
 
     async fn arm(&mut self) -> Event {
@@ -175,91 +203,20 @@ impl Driver<'_> {
         }
     }
 
-    fn request(&self, at: StepRef) -> Event {
-        let step = self.run.plan.step(at);
-        let within = step.approval.as_ref().map_or(0, |rule| rule.within_s);
-        // Asked for ahead, an approval waits for the steps before it too.
-        let ahead =
-            if self.state.approvals_ahead { self.run.plan.forward.iter().map(|s| s.timeout_s).sum() } else { 0 };
-        let expires = self.run.world.clock.now().as_second() + i64::try_from(within + ahead).unwrap_or(i64::MAX / 2);
-        let request = (self.run.request)(at, expires);
-        let request_sha256 = crate::plan::sha256(request.as_bytes());
-        Event::ApprovalRequested { step: at, id: step.id.clone(), request, request_sha256, expires }
-    }
-
-    /// Waits for one answer. `None`: nobody is there, and since all users are on one stack the run may simply wait.
-    async fn approval(&mut self, at: StepRef) -> Option<Event> {
-        let step = self.run.plan.step(at);
-        let (Some(rule), Some(asked)) = (&step.approval, self.state.approvals.get(&at)) else {
-            panic!("BUG: waiting for an approval nobody asked for")
-        };
-        let id = step.id.clone();
-        let users = self.users().await;
-        let ask = Approve {
-            step: at,
-            id: &id,
-            line: &step.line,
-            rule,
-            request: &asked.request,
-            request_sha256: &asked.request_sha256,
-            expires: asked.expires,
-            word: word(self.run.plan, at),
-            users,
-            evidence: self.desk.gates.borrow().values().cloned().collect(),
-            by: &asked.by,
-        };
-        let left = asked.expires - self.run.world.clock.now().as_second();
-        let expired = |why: &str| Event::ApprovalExpired { step: at, id: id.clone(), why: why.into() };
-        if left <= 0 {
-            return Some(expired("its time is over"));
-        }
-        let forward = at.lane == Lane::Forward;
-        let command = async {
-            match self.run.control.next().await {
-                _ if !forward => std::future::pending().await,
-                command => command,
-            }
-        };
-        let watch = async {
-            if self.state.moved && forward {
-                self.run.watch.breach(self.run.world, self.desk).await
-            } else {
-                std::future::pending().await
-            }
-        };
-        let answer = tokio::select! { biased;
-            command = command => return Some(self.interrupted(command)),
-            (cause, line) = watch => return Some(Event::WaitBreached { step: self.state.at(), cause, line }),
-            () = self.run.world.clock.sleep(Duration::from_secs(left.unsigned_abs())) => return Some(expired("nobody answered in time")),
-            answer = self.run.people.approve(&ask) => answer,
-        };
-        let request_sha256 = asked.request_sha256.clone();
-        Some(match answer {
-            Answer::Given(Decision::Granted(grant)) => Event::ApprovalGranted { step: at, id, request_sha256, grant },
-            Answer::Given(Decision::Denied(grant)) => Event::ApprovalDenied { step: at, id, request_sha256, grant },
-            Answer::NobodyThere if self.state.moved => expired("nobody is there to ask"),
-            Answer::NobodyThere => return None,
-        })
-    }
-
     /// One attempt: intent, effect, outcome. `None`: the operator left at once.
     async fn attempt(&mut self, at: StepRef, attempt: u32) -> Result<Option<Event>, Broken> {
         let planned = self.run.plan.step(at);
-        let approval = self.state.approvals.get(&at);
-        if let Some(approval) = approval
-            && attempt == 1
-            && self.run.world.clock.now().as_second() > approval.expires
-        {
-            let why = "it was granted, but its time is over before it could be used".into();
-            return Ok(Some(Event::ApprovalExpired { step: at, id: planned.id.clone(), why }));
+        if let Some(event) = self.unusable(at).await {
+            return Ok(Some(event));
         }
+        let approvals = self.used_by(at);
         self.take_in(&Event::StepIntent {
             step: at,
             id: planned.id.clone(),
             attempt,
             line: planned.line.clone(),
             step_sha256: planned.sha256(),
-            approvals: self.state.approvals.get(&at).map(|a| a.request_sha256.clone()).into_iter().collect(),
+            approvals,
         })?;
         let id = planned.id.clone();
         let ended = |outcome| Event::StepOutcome { step: at, id: id.clone(), outcome };
@@ -369,18 +326,6 @@ impl Driver<'_> {
         self.desk.write(&[Record::from(&Evidence::Note { line: "left at once, at the operator's wish".into() })])?;
         let split = self.state.may_have_moved(self.run.plan);
         Ok(if split { RunOutcome::Holding } else { RunOutcome::Stopped })
-    }
-}
-
-/// What has to be typed to agree to a step: green's percentage, or the step's name.
-pub fn word(plan: &Plan, at: StepRef) -> String {
-    let step = plan.step(at);
-    match &step.moves {
-        Some(change) => {
-            let share = change.after.share(crate::plan::Color::Green) * 100.0;
-            if share.fract() == 0.0 { format!("{share:.0}") } else { format!("{share:.1}") }
-        }
-        None => step.id.clone(),
     }
 }
 

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use super::json::{MOST, hidden};
+use crate::sign::hmac;
 
 /// Nesting below what readers accept, with room for the line around it.
 const DEPTH: usize = 60;
@@ -101,6 +102,22 @@ pub fn put_text(out: &mut String, text: &str) {
         }
     }
     out.push('"');
+}
+
+/// The text of one line: its number, run, time and `mono`, its type, the digest of the line before it, and its data.
+pub fn put_line(out: &mut String, (seq, run, ts, mono): (u64, &str, &str, u64), kind: &str, prev: &str, data: &Value) {
+    let _ = write!(out, "{{\"v\":1,\"seq\":{seq},\"run\":");
+    put_text(out, run);
+    let _ = write!(out, ",\"ts\":\"{ts}\",\"mono\":{mono},\"type\":");
+    put_text(out, kind);
+    let _ = write!(out, ",\"prev\":\"{prev}\",\"data\":");
+    put(out, data);
+    out.push_str("}\n");
+}
+
+/// Where a signature stands in a record: `mac` for one of a shared key.
+pub fn signature_member(signature: &str) -> &'static str {
+    if signature.starts_with(hmac::PREFIX) { "mac" } else { "sig" }
 }
 
 #[cfg(test)]

@@ -36,6 +36,8 @@ pub enum What {
     Unsealed { bytes: u64 },
     /// There is nothing.
     Empty,
+    /// The owner's statement about what this copy withholds does not hold.
+    Redaction(String),
 }
 
 /// The headline, without a full stop.
@@ -55,6 +57,7 @@ impl fmt::Display for Fault {
             What::Time(why) => write!(f, "the time of record {record} cannot be right: {why}"),
             What::Unsealed { bytes } => write!(f, "the last {bytes} bytes are covered by no seal"),
             What::Empty => write!(f, "the log is empty"),
+            What::Redaction(why) => write!(f, "the owner's word on what this copy withholds does not hold: {why}"),
         }
     }
 }

@@ -1,13 +1,15 @@
 //! One line of a journal as it is read: which members, in which order, of which types. Only grammar; nothing about what
 //! may follow what.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use serde_json::Value;
 
 use super::json;
 
 /// The format. Everything another number stands for is unknown here.
-pub const VERSION: i64 = 1;
+const VERSION: &str = "1";
 /// Bytes a line may have, its line end included.
 pub const LONGEST: usize = 64 * 1024;
 /// Bytes the one line may have that carries the plan.
@@ -56,9 +58,114 @@ pub const KINDS: &[&str] = &[
     "wait.breached",
 ];
 
+/// Bytes that may stand between two seals: what a reader has to keep before it may believe any of it.
+pub const LONGEST_GROUP: usize = 16 * 1024 * 1024;
+
+/// Types of which a log has many and that only people read: nothing is decided by what they say.
+pub const EVIDENCE: &[&str] = &[
+    "check.done",
+    "clock.anomaly",
+    "command.output",
+    "drain.measured",
+    "gate.evaluated",
+    "note",
+    "provider.called",
+    "seal",
+    "traffic.health",
+    "traffic.read",
+    "traffic.seen",
+];
+
 const MEMBERS: [&str; 8] = ["v", "seq", "run", "ts", "mono", "type", "prev", "data"];
 
-/// A line, read.
+/// A line, checked, and still the bytes it is: nothing is copied out of it that is not asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Raw<'b> {
+    pub seq: u64,
+    pub run: Cow<'b, str>,
+    pub ts: &'b str,
+    /// `ts` as a time.
+    pub time: Timestamp,
+    /// Microseconds since the process opened the log.
+    pub mono: u64,
+    pub kind: &'static str,
+    pub prev: &'b str,
+    /// The object, as it is spelled.
+    pub data: &'b str,
+}
+
+impl<'b> Raw<'b> {
+    /// Reads the bytes of one line, its line end included.
+    pub fn parse(bytes: &'b [u8]) -> Result<Raw<'b>, String> {
+        let Some(body) = bytes.strip_suffix(b"\n") else { return Err("it has no line end".into()) };
+        let text = std::str::from_utf8(body).map_err(|e| format!("byte {} of it is not UTF-8", e.valid_up_to()))?;
+        let [v, seq, run, ts, mono, kind, prev, data] = members(text)?;
+        if v != VERSION {
+            return Err(format!("version {v} is not known"));
+        }
+        let word = |name: &str, raw: &'b str| json::text(raw).ok_or_else(|| format!("`{name}` is not a text"));
+        let (run, ts, kind, prev) = (word("run", run)?, word("ts", ts)?, word("type", kind)?, word("prev", prev)?);
+        let number = |name: &str, raw| json::number(raw).ok_or_else(|| format!("`{name}` is not a number from 0 up"));
+        let (seq, mono) = (number("seq", seq)?, number("mono", mono)?);
+        // Neither a time nor a digest needs an escape, so what is right is always borrowed.
+        let Some((ts, time)) = borrowed(&ts).and_then(|ts| Some((ts, instant(ts)?))) else {
+            return Err("`ts` is not a UTC time with six decimals".into());
+        };
+        let Ok(at) = KINDS.binary_search(&&*kind) else { return Err(format!("the type `{kind}` is not known")) };
+        let kind = KINDS[at];
+        let Some(prev) = borrowed(&prev).filter(|prev| is_digest(prev)) else {
+            return Err("`prev` is not 64 hex digits".into());
+        };
+        if !data.starts_with('{') {
+            return Err("`data` is not an object".into());
+        }
+        let longest = if kind == "plan.loaded" { LONGEST_PLAN } else { LONGEST };
+        if bytes.len() > longest {
+            return Err(format!("it has {} bytes; {longest} are allowed", bytes.len()));
+        }
+        Ok(Raw { seq, run, ts, time, mono, kind, prev, data })
+    }
+
+    /// What the line says, as values.
+    pub fn data(&self) -> Value {
+        serde_json::from_str(self.data).expect("BUG: a checked line is JSON")
+    }
+
+    pub fn line(&self) -> Line {
+        let (run, ts, kind) = (self.run.to_string(), self.ts.to_string(), self.kind.to_string());
+        Line { seq: self.seq, run, ts, time: self.time, mono: self.mono, kind, data: self.data() }
+    }
+}
+
+fn borrowed<'b>(text: &Cow<'b, str>) -> Option<&'b str> {
+    match text {
+        Cow::Borrowed(text) => Some(text),
+        Cow::Owned(_) => None,
+    }
+}
+
+/// The values of the eight members, as they are spelled.
+fn members(text: &str) -> Result<[&str; 8], String> {
+    let misspelled = |e: json::Misspelled| format!("{}, at byte {} of it", e.why, e.at);
+    // What is not this object may still be JSON; the words for the one and the other differ.
+    let other = || match json::check(text) {
+        Err(error) => misspelled(error),
+        Ok(()) if !text.starts_with('{') => "it is not an object".into(),
+        Ok(()) => format!("its members are not {} in this order", MEMBERS.join(" ")),
+    };
+    let mut reader = json::Reader::new(text);
+    let mut values = [""; 8];
+    for (n, (name, value)) in MEMBERS.iter().zip(&mut values).enumerate() {
+        let opens = reader.exactly(if n == 0 { "{\"" } else { ",\"" });
+        if !(opens && reader.exactly(name) && reader.exactly("\":")) {
+            return Err(other());
+        }
+        *value = reader.value(1).map_err(misspelled)?;
+    }
+    if reader.exactly("}") && reader.is_done() { Ok(values) } else { Err(other()) }
+}
+
+/// A line, read, with what it says as values.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Line {
     pub seq: u64,
@@ -69,46 +176,7 @@ pub struct Line {
     /// Microseconds since the process opened the log.
     pub mono: u64,
     pub kind: String,
-    pub prev: String,
     pub data: Value,
-}
-
-impl Line {
-    /// Reads the bytes of one line, its line end included.
-    pub fn parse(bytes: &[u8]) -> Result<Line, String> {
-        let Some(body) = bytes.strip_suffix(b"\n") else { return Err("it has no line end".into()) };
-        let text = std::str::from_utf8(body).map_err(|e| format!("byte {} of it is not UTF-8", e.valid_up_to()))?;
-        let value = json::parse(text).map_err(|e| format!("{}, at byte {} of it", e.why, e.at))?;
-        let Value::Object(mut map) = value else { return Err("it is not an object".into()) };
-        if !map.keys().map(String::as_str).eq(MEMBERS) {
-            return Err(format!("its members are not {} in this order", MEMBERS.join(" ")));
-        }
-        if map["v"] != VERSION {
-            return Err(format!("version {} is not known", map["v"]));
-        }
-        let mut text = |name: &str| match map[name].take() {
-            Value::String(text) => Ok(text),
-            _ => Err(format!("`{name}` is not a text")),
-        };
-        let (run, ts, kind, prev) = (text("run")?, text("ts")?, text("type")?, text("prev")?);
-        let number = |name: &str| map[name].as_u64().ok_or_else(|| format!("`{name}` is not a number from 0 up"));
-        let (seq, mono) = (number("seq")?, number("mono")?);
-        let time = instant(&ts).ok_or("`ts` is not a UTC time with six decimals")?;
-        if KINDS.binary_search(&kind.as_str()).is_err() {
-            return Err(format!("the type `{kind}` is not known"));
-        }
-        if !is_digest(&prev) {
-            return Err("`prev` is not 64 hex digits".into());
-        }
-        if !map["data"].is_object() {
-            return Err("`data` is not an object".into());
-        }
-        let longest = if kind == "plan.loaded" { LONGEST_PLAN } else { LONGEST };
-        if bytes.len() > longest {
-            return Err(format!("it has {} bytes; {longest} are allowed", bytes.len()));
-        }
-        Ok(Line { seq, run, ts, time, mono, kind, prev, data: map["data"].take() })
-    }
 }
 
 /// Reads `2026-11-20T23:40:07.152367Z` and nothing that looks otherwise.
@@ -138,6 +206,11 @@ mod tests {
             assert!(KINDS.contains(&name), "`{name}` is written by the run but is no type of the journal");
         }
         assert!(KINDS.is_sorted());
+        assert!(EVIDENCE.iter().all(|kind| KINDS.contains(kind)));
+        let script = crate::journal::SCRIPT;
+        let known = script.split("def kinds: [").nth(1).and_then(|rest| rest.split(']').next()).unwrap();
+        let known: Vec<&str> = known.split(',').map(|kind| kind.trim().trim_matches('"')).collect();
+        assert_eq!(known, KINDS, "the script of standard tools knows the same types");
     }
 
     #[test]
@@ -146,7 +219,7 @@ mod tests {
         let good = format!(
             "{{\"v\":1,\"seq\":0,\"run\":\"r\",\"ts\":\"2026-11-20T23:40:07.152367Z\",\"mono\":5,\"type\":\"note\",\"prev\":\"{zeros}\",\"data\":{{}}}}\n"
         );
-        assert_eq!(Line::parse(good.as_bytes()).unwrap().mono, 5);
+        assert_eq!(Raw::parse(good.as_bytes()).unwrap().mono, 5);
         for (from, to) in [
             ("\"v\":1", "\"v\":2"),
             ("\"seq\":0", "\"seq\":-1"),
@@ -164,7 +237,7 @@ mod tests {
         ] {
             let bad = good.replacen(from, to, 1);
             assert_ne!(bad, good);
-            assert!(Line::parse(bad.as_bytes()).is_err(), "{from} -> {to}");
+            assert!(Raw::parse(bad.as_bytes()).is_err(), "{from} -> {to}");
         }
     }
 }

@@ -2,27 +2,41 @@
 //!
 //! No record, no effect: whoever wants to change the world appends first, and stops when that fails.
 
+mod approval;
 mod archive;
+mod countersign;
 mod encode;
 mod fault;
+pub mod heads;
 mod json;
+pub mod ledger;
 mod line;
 mod lock;
 mod note;
 mod recover;
+mod redact;
 mod rules;
 mod scan;
+mod script;
+mod session;
 mod store;
 mod verify;
 mod writer;
 
 pub use archive::Archive;
+pub use countersign::{Countersigned, countersign};
 pub use fault::{Fault, What};
+pub use line::EVIDENCE;
 pub use lock::{Holder, Lock};
-pub use note::SealState;
-pub use recover::{Sound, read};
+pub use note::{Note, SealState, origin};
+pub use recover::{Sound, read, read_copy};
+pub use redact::{
+    BESIDE, COMPARED, Copy, CopyError, Publishing, Redaction, Withheld, Withholding, can_be_withheld, copy, verify_copy,
+};
 pub use rules::{Approved, Breach};
 pub use scan::Seals;
+pub use script::SCRIPT;
+pub use session::Session;
 pub use store::{DirStore, Fault as StoreFault, LOG, MemoryStore, Store, read_log};
 pub use verify::{Owner, Report, Trust, Verdict, verify};
 pub use writer::{Closed, Journal, Opening, SESSION, Who};
@@ -107,6 +121,12 @@ pub enum OpenError {
     Broken { place: String, fault: Fault },
     #[error("run `{run}` is closed; a closed run is over")]
     Over { run: String },
+    #[error(
+        "run `{run}` did not end in order, so there is nothing to sign: it is resumed, or taken up by another owner"
+    )]
+    NotEnded { run: String },
+    #[error("run `{run}` was opened with {wanted}, and only that key closes it; this one is {found}")]
+    OtherKey { run: String, wanted: String, found: String },
     #[error("`{0}` cannot name a service or a run: it is empty or has blanks, control characters or a `/`")]
     Name(String),
 }

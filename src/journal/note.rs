@@ -85,7 +85,7 @@ impl Note {
     }
 }
 
-fn number(text: &str) -> Option<u64> {
+pub(super) fn number(text: &str) -> Option<u64> {
     let plain = text == "0" || (!text.starts_with('0') && text.bytes().all(|b| b.is_ascii_digit()));
     plain.then(|| text.parse().ok()).flatten()
 }

@@ -7,14 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+use super::approval::{Request, Theirs};
 use super::line::Line;
 use super::scan::Head;
-use crate::plan::{self, ApprovalRule, Plan, StepRef};
-use crate::run::{Event, Grant, RunOutcome, State, evolve};
-use crate::sign::{AllowedSigners, Signed, namespace};
-
-/// Seconds between the reading that a deadline was judged by and the one in the record.
-const SLACK: i64 = 5;
+use crate::plan::{self, Plan};
+use crate::run::{Event, RunOutcome, State, evolve};
+use crate::sign::{AllowedSigners, PublicKey, Signed};
 
 /// A rule that was not kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,25 +30,21 @@ pub struct Approved {
     pub signed: Option<Signed>,
 }
 
-struct Request {
-    step: StepRef,
-    text: String,
-    expires: i64,
-    /// Keys that granted already.
-    keys: BTreeSet<String>,
-    used_by: Option<StepRef>,
-}
-
 /// The judgement so far.
 pub struct Rules<'t> {
-    trust: &'t AllowedSigners,
+    pub(super) trust: &'t AllowedSigners,
     plan: Option<Plan>,
-    plan_sha256: String,
-    run: String,
-    state: Option<State>,
-    requests: BTreeMap<String, Request>,
-    /// Owners and resumers: they may not approve their own run unless the plan says so.
-    pub runners: BTreeSet<String>,
+    pub(super) plan_sha256: String,
+    pub(super) run: String,
+    pub(super) state: Option<State>,
+    pub(super) requests: BTreeMap<String, Request>,
+    pub(super) theirs: Theirs,
+    /// The owner key of the newest statement, as written, and the policy it names.
+    statement: Option<(String, Option<String>)>,
+    /// Somebody went on with the run under another policy than its plan's.
+    pub(super) other_policy: bool,
+    /// When the record at hand was written, in seconds since 1970, by the time that cannot be set back.
+    pub(super) now: i64,
     pub breaches: Vec<Breach>,
     pub approved: Vec<Approved>,
     pub steps_run: BTreeSet<(crate::plan::Lane, usize)>,
@@ -67,7 +61,10 @@ impl<'t> Rules<'t> {
             run: String::new(),
             state: Some(State::default()),
             requests: BTreeMap::new(),
-            runners: BTreeSet::new(),
+            theirs: Theirs::default(),
+            statement: None,
+            other_policy: false,
+            now: i64::MIN,
             breaches: Vec::new(),
             approved: Vec::new(),
             steps_run: BTreeSet::new(),
@@ -85,13 +82,15 @@ impl<'t> Rules<'t> {
         self.state.as_ref()
     }
 
-    fn breach(&mut self, line: &Line, what: impl Into<String>) {
+    pub(super) fn breach(&mut self, line: &Line, what: impl Into<String>) {
         self.breaches.push(Breach { record: line.seq, what: what.into() });
     }
 
     /// Takes in a sealed record.
-    pub fn take(&mut self, line: &Line, head: &Head) {
+    pub fn take(&mut self, line: &Line, now: i64, head: &Head) {
+        self.now = now;
         match line.kind.as_str() {
+            "run.opened" | "run.resumed" => self.opened(line),
             "plan.loaded" => self.load(line, head),
             kind if is_event(kind) => {
                 let fact = serde_json::json!({ "type": line.kind, "data": line.data });
@@ -107,6 +106,35 @@ impl<'t> Rules<'t> {
         }
     }
 
+    /// Whose run it is, and under which rules they signed for it.
+    fn opened(&mut self, line: &Line) {
+        let text = line.data["statement"].as_str().unwrap_or_default();
+        let said: Value = serde_json::from_str(text).unwrap_or_default();
+        let word = |name: &str| said[name].as_str().map(String::from);
+        self.theirs.runners.extend(word("owner"));
+        let key = word("owner_key").unwrap_or_default();
+        self.theirs.keys.extend(PublicKey::from_line(&key).ok().map(|key| key.fingerprint()));
+        self.theirs.starters.extend(line.data["claims"]["trigger"].as_str().map(String::from));
+        self.statement = Some((key, word("policy_sha256")));
+        // The first statement comes before the plan.
+        if let Some(plan) = self.plan.take() {
+            self.signed_as_asked(&plan, line);
+            self.plan = Some(plan);
+        }
+    }
+
+    /// The newest statement against what the plan's policy asks of it.
+    fn signed_as_asked(&mut self, plan: &Plan, line: &Line) {
+        let Some((key, policy)) = self.statement.clone() else { return };
+        let team = &plan.team;
+        if team.shared_key_refused && key.starts_with("hmac-sha256") {
+            self.breach(line, "the run is sealed with a shared key, and its policy refuses those");
+        } else if team.security_key_required && !key.starts_with("sk-") {
+            self.breach(line, "the run is not signed with a security key, and its policy wants one");
+        }
+        self.other_policy = policy.unwrap_or_default() != team.policy_sha256;
+    }
+
     fn load(&mut self, line: &Line, head: &Head) {
         let (text, said) = (line.data["text"].as_str().unwrap_or_default(), line.data["sha256"].as_str());
         let sha256 = plan::sha256(text.as_bytes());
@@ -117,11 +145,12 @@ impl<'t> Rules<'t> {
         (self.plan_sha256, self.run) = (sha256, head.run.clone());
         match serde_json::from_str::<Plan>(text) {
             Ok(plan) => {
-                for owner in self.runners.clone() {
+                for owner in self.theirs.runners.clone() {
                     if !plan.owners.contains(&owner) && plan.rollback_owner != owner {
                         self.breach(line, format!("`{owner}` opened the run and is none of the plan's owners"));
                     }
                 }
+                self.signed_as_asked(&plan, line);
                 self.plan = Some(plan);
             }
             Err(error) => self.breach(line, format!("the plan cannot be read by this version: {error}")),
@@ -145,136 +174,12 @@ impl<'t> Rules<'t> {
         }
         self.plan = Some(plan);
     }
-
-    fn approvals(&mut self, plan: &Plan, line: &Line, event: &Event) {
-        match event {
-            Event::ApprovalRequested { step, request, request_sha256, expires, .. } => {
-                if plan::sha256(request.as_bytes()) != *request_sha256 {
-                    self.breach(line, "the digest of the approval request is not that of its text");
-                }
-                for why in unbound(plan, &self.run, &self.plan_sha256, *step, request, *expires) {
-                    self.breach(line, why);
-                }
-                let asked = Request {
-                    step: *step,
-                    text: request.clone(),
-                    expires: *expires,
-                    keys: BTreeSet::new(),
-                    used_by: None,
-                };
-                if self.requests.insert(request_sha256.clone(), asked).is_some() {
-                    self.breach(line, "the same approval request was written twice");
-                }
-            }
-            Event::ApprovalGranted { step, request_sha256, grant, .. } => {
-                self.grant(plan, line, *step, request_sha256, grant, namespace::APPROVE);
-            }
-            Event::ApprovalDenied { step, request_sha256, grant, .. } => {
-                self.grant(plan, line, *step, request_sha256, grant, namespace::DENY);
-            }
-            Event::StepIntent { step, id, attempt, step_sha256, approvals, .. } => {
-                self.intent(plan, line, *step, id, *attempt, step_sha256, approvals);
-            }
-            _ => {}
-        }
-    }
-
-    fn grant(&mut self, plan: &Plan, line: &Line, step: StepRef, sha256: &str, grant: &Grant, space: &str) {
-        let Some(rule) = plan.lane(step.lane).get(step.index).and_then(|s| s.approval.as_ref()) else {
-            return self.breach(line, "it answers for a step that asks for no approval");
-        };
-        let who = &grant.principal;
-        let Some(request) = self.requests.get_mut(sha256).filter(|r| r.step == step) else {
-            return self.breach(line, format!("`{who}` answers a request that is not in this log"));
-        };
-        let (text, expires) = (request.text.clone(), request.expires);
-        let again = grant.key.as_ref().is_some_and(|key| !request.keys.insert(key.clone()));
-        if space == namespace::APPROVE {
-            if again {
-                self.breach(line, format!("the key of `{who}` was counted before"));
-            }
-            if line.time.as_second() > expires + SLACK {
-                self.breach(line, format!("`{who}` approved after the request had expired"));
-            }
-            if let Some(why) = barred(rule, who, &self.runners) {
-                self.breach(line, why);
-            }
-        }
-        let signed = match (&grant.sig, grant.evidence.as_str()) {
-            (Some(sig), _) => match self.trust.check(Some(who), space, text.as_bytes(), sig, line.time) {
-                Ok(signed) if grant.key.as_ref().is_none_or(|key| *key == signed.fingerprint) => Some(signed),
-                Ok(signed) => {
-                    return self
-                        .breach(line, format!("the key of `{who}` is {}, not the one named", signed.fingerprint));
-                }
-                Err(error) => return self.breach(line, format!("the signature of `{who}` does not count: {error}")),
-            },
-            (None, "prompt") => None,
-            (None, other) => return self.breach(line, format!("`{who}` approved by `{other}` without a signature")),
-        };
-        if space == namespace::APPROVE {
-            let step = plan.step(step).id.clone();
-            self.approved.push(Approved { step, principal: who.clone(), signed });
-        }
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "the members of the record")]
-    fn intent(&mut self, plan: &Plan, line: &Line, at: StepRef, id: &str, attempt: u32, sha256: &str, uses: &[String]) {
-        let Some(step) = plan.lane(at.lane).get(at.index) else {
-            return self.breach(line, format!("`{id}` is no step of the plan"));
-        };
-        self.steps_run.insert((at.lane, at.index));
-        if step.id != id || step.sha256() != sha256 {
-            self.breach(line, format!("`{id}` is not the step the plan has there"));
-        }
-        let mut found = Vec::new();
-        for used in uses {
-            match self.requests.get_mut(used) {
-                Some(request) if request.step == at => {
-                    if attempt == 1 && request.used_by.is_none() && line.time.as_second() > request.expires + SLACK {
-                        found.push(format!("the approval of `{id}` had expired when it was used"));
-                    }
-                    if request.used_by.is_some_and(|before| before != at) {
-                        found.push(format!("the approval of `{id}` was used before"));
-                    }
-                    request.used_by = Some(at);
-                }
-                _ => found.push(format!("`{id}` uses an approval of something else")),
-            }
-        }
-        found.into_iter().for_each(|what| self.breach(line, what));
-    }
-}
-
-/// Why somebody may not approve, if so.
-fn barred(rule: &ApprovalRule, who: &str, runners: &BTreeSet<String>) -> Option<String> {
-    if !rule.members.iter().any(|member| member == who) {
-        return Some(format!("`{who}` does not hold the role `{}`", rule.role));
-    }
-    (!rule.own_run && runners.contains(who)).then(|| format!("`{who}` approved their own run"))
-}
-
-/// What of a request is bound to something else than it was used for.
-fn unbound(plan: &Plan, run: &str, plan_sha256: &str, at: StepRef, request: &str, expires: i64) -> Vec<String> {
-    let Some(step) = plan.lane(at.lane).get(at.index) else { return vec!["it asks for no step of the plan".into()] };
-    let Ok(said) = serde_json::from_str::<Value>(request) else { return vec!["the request is no JSON text".into()] };
-    let wanted: [(&str, Value); 4] = [
-        ("run", run.into()),
-        ("plan_sha256", plan_sha256.into()),
-        ("step_sha256", step.sha256().into()),
-        ("expires", expires.into()),
-    ];
-    wanted
-        .iter()
-        .filter(|(name, value)| said[*name] != *value)
-        .map(|(name, _)| format!("the request's `{name}` is another"))
-        .collect()
 }
 
 /// Whether a type of record is one the run machine reads.
 fn is_event(kind: &str) -> bool {
     kind.starts_with("step.")
-        || kind.starts_with("approval.") && kind != "approval.withdrawn"
+        || kind.starts_with("approval.")
         || kind.starts_with("rollback.")
         || matches!(
             kind,

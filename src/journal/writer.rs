@@ -1,6 +1,5 @@
 //! The writing end: groups of records, each closed by a seal, each one write and one sync.
 
-use std::fmt::Write as _;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -8,15 +7,16 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use super::line::{LONGEST, LONGEST_PLAN};
+use super::line::{LONGEST, LONGEST_GROUP, LONGEST_PLAN};
 use super::note::{Note, SealState, origin};
+use super::session::Session;
 use super::store::Store;
 use super::{Append, Entry, JournalError, OpenError, Record, encode};
 use crate::clock::Clock;
 use crate::plan::Plan;
 use crate::run::Evidence;
 use crate::sign::session::SessionKey;
-use crate::sign::{SignError, Signer, hmac, namespace};
+use crate::sign::{SignError, Signer, namespace};
 
 /// How long a session key may seal after the owner named it.
 pub const SESSION: SignedDuration = SignedDuration::from_hours(12);
@@ -49,17 +49,20 @@ pub struct Closed {
     pub state: SealState,
     /// Why the owner's key did not sign, where it should have.
     pub unsigned: Option<SignError>,
-    /// SHA-256 of the whole file, its length and its lines: what an anchor would keep.
+    /// SHA-256 of the whole file and its length.
     pub sha256: String,
     pub bytes: u64,
-    pub lines: u64,
+    /// The whole file, as the ledger and the anchors keep it.
+    pub head: Note,
+    /// Signs the run's last line in the ledger.
+    pub session: Rc<Session>,
 }
 
 /// A journal that is being written.
 pub struct Journal {
     store: Box<dyn Store>,
     clock: Rc<dyn Clock>,
-    session: SessionKey,
+    session: Rc<Session>,
     run: String,
     origin: String,
     seq: u64,
@@ -122,7 +125,7 @@ impl Journal {
         owner: &dyn Signer,
         clock: Rc<dyn Clock>,
     ) -> Result<(Journal, Vec<Entry>), OpenError> {
-        let session = SessionKey::generate()?;
+        let key = SessionKey::generate()?;
         let not_before = microseconds(clock.now());
         let not_after = not_before + SESSION;
         let Beginning { kind, mut statement, plan_sha256, who } = beginning;
@@ -138,7 +141,7 @@ impl Journal {
             ("plan_sha256", plan_sha256),
             ("owner", who.owner.clone()),
             ("owner_key", owner.public()),
-            ("session_key", session.public()),
+            ("session_key", key.public()),
             ("not_before", stamp(not_before)),
             ("not_after", stamp(not_after)),
             ("mode", who.mode.clone()),
@@ -152,9 +155,10 @@ impl Journal {
         // Before anything is written: a key that is refused here leaves no half-opened run behind.
         let signature = owner.sign(namespace::OPEN, text.as_bytes())?;
         let mut data = Map::new();
-        data.insert("statement".into(), Value::String(text));
+        data.insert("statement".into(), Value::String(text.clone()));
         data.insert("ns".into(), json!(namespace::OPEN));
-        data.insert(signature_member(&signature).into(), Value::String(signature));
+        data.insert(encode::signature_member(&signature).into(), Value::String(signature.clone()));
+        let session = Rc::new(Session::new(key, text, signature));
         data.insert("claims".into(), who.claims.clone());
         let more = more(&mut *store)?;
         let opened = (microseconds(clock.now()), clock.elapsed());
@@ -192,6 +196,16 @@ impl Journal {
         self.store.place()
     }
 
+    /// The session that writes it.
+    pub fn session(&self) -> Rc<Session> {
+        self.session.clone()
+    }
+
+    /// All that was written so far, its last seal included.
+    pub fn head(&self) -> Note {
+        self.note(stamp(self.last.0), SealState::Open)
+    }
+
     /// Ends the journal in this process. Where the state needs the owner's key and that is not there or refuses, the session
     /// key writes `ended` instead: all of it is kept, and it can be signed or resumed later.
     pub fn close(mut self, state: SealState, owner: Option<&dyn Signer>) -> Result<Closed, JournalError> {
@@ -201,9 +215,12 @@ impl Journal {
         let mut group = String::new();
         let mut unsigned = None;
         let by_owner = match owner.filter(|_| state.by_owner()) {
-            Some(owner) => {
-                self.seal(&mut group, &reading, state, owner, namespace::CLOSE).map_err(|e| unsigned = Some(e))
+            // A certificate can end before its run does; a close that no verifier takes would be worse than none.
+            Some(owner) => match owner.over(reading.wall) {
+                None => self.seal(&mut group, &reading, state, owner, namespace::CLOSE),
+                Some(error) => Err(error),
             }
+            .map_err(|e| unsigned = Some(e)),
             None => Err(()),
         };
         let state = if by_owner.is_ok() { state } else { SealState::Ended };
@@ -212,8 +229,8 @@ impl Journal {
             self.seal_by_session(&mut group, &reading, state)?;
         }
         self.commit(&group)?;
-        let sha256 = hex(&self.hash.clone().finalize());
-        Ok(Closed { state, unsigned, sha256, bytes: self.bytes, lines: self.seq })
+        let head = self.note(reading.ts, state);
+        Ok(Closed { state, unsigned, sha256: head.sha256.clone(), bytes: self.bytes, head, session: self.session })
     }
 
     fn read_clock(&mut self) -> Result<Reading, JournalError> {
@@ -243,13 +260,7 @@ impl Journal {
     /// Adds one line to the group and takes it into the chain.
     fn line(&mut self, group: &mut String, reading: &Reading, mono: u64, kind: &str, data: &Value) -> usize {
         let start = group.len();
-        let _ = write!(group, "{{\"v\":1,\"seq\":{},\"run\":", self.seq);
-        encode::put_text(group, &self.run);
-        let _ = write!(group, ",\"ts\":\"{}\",\"mono\":{mono},\"type\":", reading.ts);
-        encode::put_text(group, kind);
-        let _ = write!(group, ",\"prev\":\"{}\",\"data\":", self.prev);
-        encode::put(group, data);
-        group.push_str("}\n");
+        encode::put_line(group, (self.seq, &self.run, &reading.ts, mono), kind, &self.prev, data);
         group.len() - start
     }
 
@@ -286,7 +297,7 @@ impl Journal {
     }
 
     fn seal_by_session(&mut self, group: &mut String, reading: &Reading, state: SealState) -> Result<(), JournalError> {
-        let note = self.note(reading, state);
+        let note = self.note(reading.ts.clone(), state).text();
         match self.session.sign(namespace::SEAL, note.as_bytes()) {
             Ok(signature) => {
                 self.put_seal(group, reading, note, namespace::SEAL, signature);
@@ -304,23 +315,22 @@ impl Journal {
         by: &dyn Signer,
         purpose: &str,
     ) -> Result<(), SignError> {
-        let note = self.note(reading, state);
+        let note = self.note(reading.ts.clone(), state).text();
         let signature = by.sign(purpose, note.as_bytes())?;
         self.put_seal(group, reading, note, purpose, signature);
         Ok(())
     }
 
-    fn note(&self, reading: &Reading, state: SealState) -> String {
+    fn note(&self, time: String, state: SealState) -> Note {
         let sha256 = hex(&self.hash.clone().finalize());
-        let (origin, time) = (self.origin.clone(), reading.ts.clone());
-        Note { origin, lines: self.seq, bytes: self.bytes, sha256, time, state }.text()
+        Note { origin: self.origin.clone(), lines: self.seq, bytes: self.bytes, sha256, time, state }
     }
 
     fn put_seal(&mut self, group: &mut String, reading: &Reading, note: String, purpose: &str, signature: String) {
         let mut data = Map::new();
         data.insert("note".into(), Value::String(note));
         data.insert("ns".into(), json!(purpose));
-        data.insert(signature_member(&signature).into(), Value::String(signature));
+        data.insert(encode::signature_member(&signature).into(), Value::String(signature));
         let start = group.len();
         // A seal repeats the `mono` of the line before it: everything else in its line is bound by note or chain.
         self.line(group, reading, self.mono, "seal", &Value::Object(data));
@@ -342,6 +352,13 @@ impl Append for Journal {
         let mut entries = Vec::with_capacity(records.len());
         self.mono = reading.mono;
         for record in records {
+            // Readers hold a group until its seal, so they refuse one without end. A jump of the clock is noted at the end of
+            // the group whose times it explains, so that one stays whole.
+            if group.len() > LONGEST_GROUP / 4 && reading.jump.is_none() {
+                self.seal_by_session(&mut group, &reading, SealState::Open)?;
+                self.commit(&group)?;
+                group.clear();
+            }
             entries.push(self.record(&mut group, &reading, record)?);
         }
         if let Some(jump) = reading.jump {
@@ -366,10 +383,6 @@ pub(super) struct Beginning<'a> {
 pub(super) fn statement(kind: &str, run: &str, service: &str, environment: &str) -> Map<String, Value> {
     let named = [("_type", kind), ("run", run), ("service", service), ("environment", environment)];
     named.into_iter().map(|(name, value)| (name.to_string(), json!(value))).collect()
-}
-
-fn signature_member(signature: &str) -> &'static str {
-    if signature.starts_with(hmac::PREFIX) { "mac" } else { "sig" }
 }
 
 pub(super) fn hex(bytes: &[u8]) -> String {

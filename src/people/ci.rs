@@ -27,7 +27,7 @@ pub struct Ci {
 impl Ci {
     /// What to do about an approval that is missing, as lines for people.
     pub fn missing(&self, ask: &Approve<'_>, why: &[String]) -> Vec<String> {
-        let have = if ask.by.is_empty() { String::new() } else { format!("; given by {}", ask.by.join(", ")) };
+        let have = if ask.grants.is_empty() { String::new() } else { format!("; given by {}", ask.by().join(", ")) };
         let mut lines = vec![format!(
             "approval of {} is missing: {} of {} ({}){have}",
             ask.id,
@@ -59,6 +59,10 @@ impl People for Ci {
         };
         self.missing(ask, &why).iter().for_each(|line| self.board.say(line));
         Answer::NobodyThere
+    }
+
+    async fn recheck(&self, ask: &Approve<'_>) -> Option<Decision> {
+        self.inbox.recheck(ask, self.clock.now())
     }
 
     async fn happened(&self, _line: &str) -> Answer<(bool, Evidence)> {

@@ -1,12 +1,18 @@
 //! Signed approvals in a folder: the exact request goes in, signatures come back beside it. An approver needs nothing but
 //! `ssh-keygen`; how the files travel needs no trust.
+//!
+//! What counts is judged here for the run; the verifier judges it again from the log alone, with code of its own.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use jiff::Timestamp;
 
+use super::difference;
 use super::{Approve, Decision};
+use crate::plan::EvidenceLevel;
 use crate::run::Grant;
 use crate::sign::AllowedSigners;
 
@@ -32,17 +38,58 @@ pub struct Signer {
     pub principal: String,
     /// `SHA256:…`.
     pub key: String,
+    /// How well it is proven: with a key, or with a key in hardware that was touched.
+    pub evidence: EvidenceLevel,
 }
 
 /// Checks a signature against the allowed signers; the error says in words why it does not count.
 pub type Verify = dyn Fn(&Signed<'_>) -> Result<Signer, String>;
 
+/// Requests that are known here beside the one asked, each with the name of where it is from.
+pub type Known = dyn Fn() -> Vec<(String, String)>;
+
 /// The check against a team's allowed signers.
 pub fn trusting(signers: AllowedSigners) -> Rc<Verify> {
     Rc::new(move |signed| {
         let found = signers.check(None, signed.namespace, signed.message, signed.signature, signed.at);
-        found.map(|by| Signer { principal: by.principal, key: by.fingerprint }).map_err(|error| error.to_string())
+        found.map(Signer::from).map_err(|error| error.to_string())
     })
+}
+
+impl From<crate::sign::Signed> for Signer {
+    fn from(by: crate::sign::Signed) -> Self {
+        let evidence = EvidenceLevel::named(by.evidence()).unwrap_or(EvidenceLevel::Signed);
+        Signer { principal: by.principal, key: by.fingerprint, evidence }
+    }
+}
+
+/// Somebody who may not approve this run, because it is theirs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Barred {
+    /// A principal, or a name at the CI system.
+    pub name: String,
+    /// The key they signed the run with, where they did.
+    pub key: Option<String>,
+    pub part: Part,
+}
+
+/// What somebody has to do with a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    Runs,
+    Resumed,
+    /// Started the CI job: the name is one of the CI system's.
+    Started,
+}
+
+impl Part {
+    fn words(self) -> &'static str {
+        match self {
+            Part::Runs => "runs this cutover",
+            Part::Resumed => "has resumed this cutover",
+            Part::Started => "started the job of this cutover",
+        }
+    }
 }
 
 /// What lies in the folder for a request.
@@ -57,14 +104,28 @@ pub enum Found {
 #[derive(Clone)]
 pub struct Inbox {
     folder: PathBuf,
+    /// Another folder that is looked into: the run's own, where `bgctl approve RUN` leaves signatures.
+    also: Option<PathBuf>,
     verify: Rc<Verify>,
-    /// Who runs the cutover, and so may not approve it unless the rule says so.
-    runner: String,
+    known: Rc<Known>,
+    barred: Vec<Barred>,
+    /// What signatures that do not fit turned out to be made for: looking through all runs once is enough.
+    explained: Rc<RefCell<BTreeMap<String, Option<String>>>>,
 }
 
 impl Inbox {
-    pub fn new(folder: PathBuf, verify: Rc<Verify>, runner: impl Into<String>) -> Self {
-        Inbox { folder, verify, runner: runner.into() }
+    pub fn new(folder: PathBuf, verify: Rc<Verify>, barred: Vec<Barred>) -> Self {
+        Inbox { folder, also: None, verify, known: Rc::new(Vec::new), barred, explained: Rc::default() }
+    }
+
+    /// With requests of other runs at hand, it can be said what a signature that does not fit was made for.
+    pub fn knowing(self, known: Rc<Known>) -> Self {
+        Inbox { known, ..self }
+    }
+
+    /// Looks into the run's own folder too.
+    pub fn also(self, folder: PathBuf) -> Self {
+        Inbox { also: Some(folder).filter(|folder| *folder != self.folder), ..self }
     }
 
     pub fn folder(&self) -> &Path {
@@ -76,72 +137,157 @@ impl Inbox {
         self.folder.join(format!("{}.request.json", safe(id)))
     }
 
-    /// Writes the exact bytes to be signed.
+    /// Writes the exact bytes to be signed. Another text that lay there is kept under another name: what somebody may have
+    /// signed can then still be named.
     pub fn publish(&self, ask: &Approve<'_>) -> std::io::Result<PathBuf> {
         std::fs::create_dir_all(&self.folder)?;
         let file = self.request_file(ask.id);
-        if std::fs::read(&file).ok().as_deref() != Some(ask.request.as_bytes()) {
-            std::fs::write(&file, ask.request)?;
+        let there = std::fs::read(&file).ok();
+        if there.as_deref() == Some(ask.request.as_bytes()) {
+            return Ok(file);
         }
+        if let Some(other) = there {
+            let digest = crate::plan::sha256(&other);
+            std::fs::write(self.folder.join(format!("{}.other-{}.json", safe(ask.id), &digest[..8])), other)?;
+        }
+        // Whole or not at all: somebody else may be reading it.
+        let draft = self.folder.join(format!(".{}.{}", safe(ask.id), std::process::id()));
+        std::fs::write(&draft, ask.request)?;
+        std::fs::rename(&draft, &file)?;
         Ok(file)
     }
 
-    /// Looks for one more approval, or a refusal. A refusal counts before any approval.
+    /// Looks for one more approval, a refusal, or an approval taken back. A refusal counts before any approval.
     pub fn look(&self, ask: &Approve<'_>, now: Timestamp) -> Found {
-        let files = self.signatures(ask.id);
-        let mut remarks = Vec::new();
-        let mut used = Vec::new();
-        let mut grants = Vec::new();
-        for file in &files {
+        let (mut refused, mut granted, mut remarks) = (None, None, Vec::new());
+        for file in self.signatures(ask.id) {
             let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let Ok(signature) = std::fs::read_to_string(file) else {
+            let Ok(signature) = std::fs::read_to_string(&file) else {
                 remarks.push(format!("{name} cannot be read"));
                 continue;
             };
-            let check = |namespace| {
-                let signed = Signed { namespace, message: ask.request.as_bytes(), signature: &signature, at: now };
-                (self.verify)(&signed)
-            };
-            let (signer, denied) = match (check(APPROVE), check(DENY)) {
-                (Ok(signer), _) => (signer, false),
-                (_, Ok(signer)) => (signer, true),
-                (Err(why), _) => {
-                    remarks.push(format!("{name}: {why}"));
-                    continue;
-                }
-            };
-            if !ask.rule.members.contains(&signer.principal) {
-                remarks.push(format!("{name}: {} does not hold the role {}", signer.principal, ask.rule.role));
-            } else if signer.principal == self.runner && !ask.rule.own_run && !denied {
-                remarks.push(format!("{name}: {} runs this cutover and cannot approve it", signer.principal));
-            } else if ask.by.contains(&signer.principal) {
-                used.push(signer.key);
-            } else {
-                grants.push((signer, signature, denied, name));
+            match self.judge(ask, &signature, now) {
+                Ok(None) => {}
+                Ok(Some(decision @ Decision::Granted(_))) => granted = granted.or(Some(decision)),
+                Ok(Some(decision)) => refused = refused.or(Some(decision)),
+                Err(why) => remarks.push(format!("{name}: {why}")),
             }
         }
-        if let Some((signer, signature, _, _)) = grants.iter().find(|(_, _, denied, _)| *denied) {
-            return Found::Decision(Decision::Denied(grant(signer, signature)));
-        }
-        // One key in two people's names is one approval.
-        match grants.iter().find(|(signer, ..)| !used.contains(&signer.key)) {
-            Some((signer, signature, ..)) => Found::Decision(Decision::Granted(grant(signer, signature))),
-            None => {
-                let twice =
-                    grants.iter().map(|(signer, _, _, name)| format!("{name}: key {} counted already", signer.key));
-                remarks.extend(twice);
-                Found::Nothing(remarks)
+        refused.or(granted).map_or(Found::Nothing(remarks), Found::Decision)
+    }
+
+    /// What a signature means for a request: an agreement, a refusal, an agreement taken back, nothing new (`None`), or
+    /// nothing, and why.
+    pub fn judge(&self, ask: &Approve<'_>, signature: &str, now: Timestamp) -> Result<Option<Decision>, String> {
+        let check = |namespace, message: &str| {
+            (self.verify)(&Signed { namespace, message: message.as_bytes(), signature, at: now })
+        };
+        let (signer, denied) = match (check(APPROVE, ask.request), check(DENY, ask.request)) {
+            (Ok(signer), _) => (signer, false),
+            (_, Ok(signer)) => (signer, true),
+            (Err(why), _) => {
+                let mut explained = self.explained.borrow_mut();
+                let words = explained.entry(format!("{}{signature}", ask.request_sha256)).or_insert_with(|| {
+                    let mut others = self.others(ask).into_iter();
+                    let made_for = others.find(|(_, text)| check(APPROVE, text).or_else(|_| check(DENY, text)).is_ok());
+                    made_for.map(|(at, text)| difference::words(&at, &text, ask.request))
+                });
+                return Err(words.clone().unwrap_or(why));
             }
+        };
+        let who = &signer.principal;
+        let Some(person) = ask.team.person(who) else {
+            return Err(format!("{who} is no person of the policy, so holds no role"));
+        };
+        if !ask.rule.members.iter().any(|member| member == person) {
+            return Err(format!("{who} does not hold the role {}", ask.rule.role));
         }
+        if !ask.team.is_human(person) {
+            return Err(format!("{who} is a bot, and bots do not agree to anything"));
+        }
+        let given = ask.grants.iter().find(|grant| ask.team.person(&grant.principal) == Some(person));
+        let grant = grant(&signer, signature);
+        if denied {
+            return Ok(Some(match given {
+                Some(given) => Decision::Withdrawn {
+                    principal: given.principal.clone(),
+                    why: "taken back before it was used".into(),
+                    grant: Some(grant),
+                },
+                None if ask.void.iter().any(|void| ask.team.person(void) == Some(person)) => return Ok(None),
+                None => Decision::Denied(grant),
+            }));
+        }
+        if given.is_some() {
+            return Ok(None);
+        }
+        if let Some(barred) = self.barred(ask, &signer, person) {
+            return Err(format!("{who} {} and cannot approve it", barred.part.words()));
+        }
+        if now.as_second() > ask.expires {
+            let expired = Timestamp::from_second(ask.expires).map_or(String::new(), |t| format!(" at {t}"));
+            return Err(format!("the request expired{expired}, before {who}'s approval came"));
+        }
+        if signer.evidence < ask.rule.evidence {
+            let (is, least) = (signer.evidence.name(), ask.rule.evidence.name());
+            return Err(format!("{who} approved by `{is}`, and the role {} takes `{least}` or better", ask.rule.role));
+        }
+        if ask.void.iter().any(|void| ask.team.person(void) == Some(person)) {
+            return Err(format!("{who} took the approval back, and it counts no more for this request"));
+        }
+        if ask.grants.iter().any(|given| given.key.as_ref() == Some(&signer.key)) {
+            return Err(format!("key {} counted already", signer.key));
+        }
+        Ok(Some(Decision::Granted(grant)))
+    }
+
+    /// Before an approval is used: whether one that counted counts no more, because it was taken back or its key is not
+    /// valid any longer.
+    pub fn recheck(&self, ask: &Approve<'_>, now: Timestamp) -> Option<Decision> {
+        if let Found::Decision(decision @ (Decision::Withdrawn { .. } | Decision::Denied(_))) = self.look(ask, now) {
+            return Some(decision);
+        }
+        ask.grants.iter().find_map(|given| {
+            let signature = given.sig.as_deref()?;
+            let message = ask.request.as_bytes();
+            let why = (self.verify)(&Signed { namespace: APPROVE, message, signature, at: now }).err()?;
+            Some(Decision::Withdrawn { principal: given.principal.clone(), why, grant: None })
+        })
+    }
+
+    /// Whose run it is cannot also be who agrees to it, under whatever name or key.
+    fn barred(&self, ask: &Approve<'_>, signer: &Signer, person: &str) -> Option<&Barred> {
+        self.barred.iter().filter(|_| !ask.rule.own_run).find(|barred| {
+            let same = match barred.part {
+                Part::Started => ask.team.starter(&barred.name) == Some(person),
+                Part::Runs | Part::Resumed => ask.team.person(&barred.name) == Some(person),
+            };
+            same || barred.name == signer.principal || barred.key.as_ref() == Some(&signer.key)
+        })
+    }
+
+    /// Texts that a signature may have been made over instead: whatever lies in the folder, and the requests of other runs.
+    fn others(&self, ask: &Approve<'_>) -> Vec<(String, String)> {
+        let files = std::fs::read_dir(&self.folder).into_iter().flatten().flatten().map(|entry| entry.path());
+        let mut texts: Vec<(String, String)> = files
+            .filter(|path| path.extension().is_some_and(|end| end == "json"))
+            .filter_map(|path| {
+                let name = path.file_name()?.to_string_lossy().into_owned();
+                Some((name, std::fs::read_to_string(&path).ok().filter(|text| text.len() < 65_536)?))
+            })
+            .collect();
+        texts.sort();
+        texts.extend((self.known)());
+        texts.retain(|(_, text)| text != ask.request);
+        texts
     }
 
     /// `<id>.request.json.sig`, and for more than one person `<id>.request.json.<anything>.sig`, in order of name.
     fn signatures(&self, id: &str) -> Vec<PathBuf> {
         let prefix = format!("{}.request.json.", safe(id));
-        let mut files: Vec<PathBuf> = std::fs::read_dir(&self.folder)
-            .into_iter()
-            .flatten()
-            .flatten()
+        let folders = std::iter::once(&self.folder).chain(&self.also);
+        let mut files: Vec<PathBuf> = folders
+            .flat_map(|folder| std::fs::read_dir(folder).into_iter().flatten().flatten())
             .map(|entry| entry.path())
             .filter(|path| {
                 let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -156,7 +302,7 @@ impl Inbox {
 fn grant(signer: &Signer, signature: &str) -> Grant {
     Grant {
         principal: signer.principal.clone(),
-        evidence: "signed".into(),
+        evidence: signer.evidence.name().into(),
         key: Some(signer.key.clone()),
         sig: Some(signature.to_string()),
         prompt: None,
@@ -175,7 +321,7 @@ pub fn quoted(path: &str) -> String {
 }
 
 /// A step's id as part of a file name.
-fn safe(id: &str) -> String {
+pub fn safe(id: &str) -> String {
     let name: String =
         id.chars().map(|c| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '_' }).collect();
     name.trim_start_matches('.').to_string()
@@ -184,7 +330,7 @@ fn safe(id: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{ApprovalRule, AtExpiry, Lane, StepRef};
+    use crate::plan::{ApprovalRule, AtExpiry, Lane, StepRef, Team};
 
     fn rule(quorum: u32, own_run: bool) -> ApprovalRule {
         ApprovalRule {
@@ -194,10 +340,14 @@ mod tests {
             own_run,
             within_s: 60,
             at_expiry: AtExpiry::RollBack,
+            evidence: Default::default(),
+            covers_rollback: false,
         }
     }
 
-    fn ask<'a>(rule: &'a ApprovalRule, by: &'a [String]) -> Approve<'a> {
+    static TEAM: std::sync::LazyLock<Team> = std::sync::LazyLock::new(Team::default);
+
+    fn ask<'a>(rule: &'a ApprovalRule, grants: &'a [Grant]) -> Approve<'a> {
         Approve {
             step: StepRef { lane: Lane::Forward, index: 0 },
             id: "shift-100",
@@ -205,11 +355,13 @@ mod tests {
             rule,
             request: r#"{"step":"shift-100"}"#,
             request_sha256: "",
-            expires: 0,
+            expires: i64::MAX,
             word: "100".into(),
             users: String::new(),
             evidence: Vec::new(),
-            by,
+            grants,
+            void: &[],
+            team: &TEAM,
         }
     }
 
@@ -237,7 +389,8 @@ mod tests {
                 text += &format!("{principal} {public}");
             }
             let verify = trusting(AllowedSigners::parse(&text).unwrap());
-            Inbox::new(self.0.path().to_path_buf(), verify, "me@example.com")
+            let me = Barred { name: "me@example.com".into(), key: None, part: Part::Runs };
+            Inbox::new(self.0.path().to_path_buf(), verify, vec![me])
         }
     }
 
@@ -249,6 +402,7 @@ mod tests {
         match found {
             Found::Decision(Decision::Granted(grant)) => format!("granted {}", grant.principal),
             Found::Decision(Decision::Denied(grant)) => format!("denied {}", grant.principal),
+            Found::Decision(Decision::Withdrawn { principal, why, .. }) => format!("withdrawn {principal} {why}"),
             Found::Nothing(remarks) => remarks.join(" / "),
         }
     }
@@ -268,9 +422,11 @@ mod tests {
         assert_eq!(inbox.look(&ask(&one_of, &[]), now()), Found::Nothing(vec![]));
 
         desk.sign("one", APPROVE, sig);
-        assert_eq!(who(&inbox.look(&ask(&one_of, &[]), now())), "granted one@example.com");
+        let given = inbox.look(&ask(&one_of, &[]), now());
+        assert_eq!(who(&given), "granted one@example.com");
         // The same person a second time is nobody; another one is.
-        let by = ["one@example.com".to_string()];
+        let Found::Decision(Decision::Granted(one)) = given else { panic!("{given:?}") };
+        let by = [one];
         assert_eq!(inbox.look(&ask(&two_of, &by), now()), Found::Nothing(vec![]));
         desk.sign("two", APPROVE, "shift-100.request.json.two.sig");
         assert_eq!(who(&inbox.look(&ask(&two_of, &by), now())), "granted two@example.com");
@@ -278,6 +434,8 @@ mod tests {
         let shared = desk.trust(&[("one@example.com", "one"), ("two@example.com", "one")]);
         std::fs::remove_file(desk.0.path().join("shift-100.request.json.two.sig")).unwrap();
         assert_eq!(shared.look(&ask(&two_of, &by), now()), Found::Nothing(vec![]));
+        let first = Grant { principal: "two@example.com".into(), ..by[0].clone() };
+        assert!(who(&shared.look(&ask(&two_of, &[first]), now())).contains("counted already"));
 
         // A refusal closes the request, also beside an approval.
         desk.sign("two", DENY, "shift-100.request.json.two.sig");
@@ -303,7 +461,7 @@ mod tests {
     #[test]
     fn a_step_cannot_lead_out_of_the_folder() {
         let verify: Rc<Verify> = Rc::new(|_| Err("no".into()));
-        let inbox = Inbox::new("/in".into(), verify, "me");
+        let inbox = Inbox::new("/in".into(), verify, Vec::new());
         for id in ["../x", "/etc/passwd", "..", ".hidden", "a b'c"] {
             assert_eq!(inbox.request_file(id).parent(), Some(Path::new("/in")), "{id}");
         }

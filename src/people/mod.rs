@@ -6,25 +6,29 @@ mod board;
 mod ci;
 pub mod confirm;
 mod control;
+mod difference;
 mod inbox;
 mod operator;
 mod pager;
 mod prompt;
 pub mod request;
+pub mod shown;
 mod terminal;
 pub mod tty;
 
 pub use board::Board;
 pub use ci::Ci;
 pub use control::{Command, Control};
-pub use inbox::{APPROVE, DENY, Found, Inbox, Signed, Signer, Verify, recipe, trusting};
+pub use inbox::{
+    APPROVE, Barred, DENY, Found, Inbox, Known, Part, Signed, Signer, Verify, quoted, recipe, safe, trusting,
+};
 pub use operator::{Operator, wish_is_open, wish_rollback};
 pub use pager::Pager;
 pub use terminal::Terminal;
 
 use async_trait::async_trait;
 
-use crate::plan::{ApprovalRule, StepRef};
+use crate::plan::{ApprovalRule, StepRef, Team};
 use crate::run::{Actor, Evidence, Grant};
 
 /// Somebody, or something that carries questions to somebody.
@@ -32,6 +36,9 @@ use crate::run::{Actor, Evidence, Grant};
 pub trait People {
     /// Waits for one more approval (or a refusal) of a request. Cancelled by dropping: the question is taken back.
     async fn approve(&self, ask: &Approve<'_>) -> Answer<Decision>;
+
+    /// Directly before an approval is used: whether it was taken back meanwhile, or is void because its key is.
+    async fn recheck(&self, ask: &Approve<'_>) -> Option<Decision>;
 
     /// Did this step, which leaves no trace, happen?
     async fn happened(&self, line: &str) -> Answer<(bool, Evidence)>;
@@ -68,7 +75,18 @@ pub struct Approve<'a> {
     pub users: String,
     pub evidence: Vec<String>,
     /// Who has granted already.
-    pub by: &'a [String],
+    pub grants: &'a [Grant],
+    /// Who took theirs back.
+    pub void: &'a [String],
+    /// Who is which person.
+    pub team: &'a Team,
+}
+
+impl Approve<'_> {
+    /// The names of those who have granted already.
+    pub fn by(&self) -> Vec<&str> {
+        self.grants.iter().map(|grant| grant.principal.as_str()).collect()
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -81,6 +99,12 @@ pub enum Answer<T> {
 pub enum Decision {
     Granted(Grant),
     Denied(Grant),
+    /// An agreement that counts no more: taken back (with the signature), or void because its key is.
+    Withdrawn {
+        principal: String,
+        why: String,
+        grant: Option<Grant>,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -91,7 +91,8 @@ impl Pager {
                 })
             }
             Ok(response) => {
-                let said: String = response.text().trim().chars().take(120).collect();
+                // Masked before it is cut: half of a secret is found by nobody.
+                let said: String = self.secrets.mask(response.text().trim()).chars().take(120).collect();
                 Err(format!("{name} answered {} {said}", response.status))
             }
             Err(error) => Err(format!("{name}: {error}")),

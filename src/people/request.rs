@@ -1,13 +1,14 @@
 //! The exact text of an approval request: what is signed is what is kept, so there is no second form of it to differ.
 //!
 //! One line of JSON in the canonical form of RFC 8785 as far as it is used: keys in ASCII and sorted, whole numbers, no
-//! blanks. It binds run, plan, step, split and expiry.
+//! blanks. It binds run, plan, step, split and expiry, and carries what an approver has to see: what was measured and what
+//! follows, so that nothing shown to them stands outside of what they sign.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::plan::{Plan, Split, StepRef};
+use crate::plan::{Plan, PlannedStep, Split, StepRef};
 
 /// What a request binds beside plan and step.
 #[derive(Clone, Debug)]
@@ -21,6 +22,8 @@ pub struct Binding<'a> {
     pub nonce: &'a str,
     /// Unix seconds.
     pub expires: i64,
+    /// What was measured by then, in words.
+    pub measured: &'a [String],
 }
 
 /// The bytes to sign for a step of a plan.
@@ -41,8 +44,16 @@ pub fn build(plan: &Plan, at: StepRef, binding: &Binding<'_>) -> String {
         ("summary", json!(step.line)),
     ]);
     if let Some(rule) = &step.approval {
+        request.insert("at_expiry", json!(rule.at_expiry));
+        request.insert("evidence", json!(rule.evidence));
         request.insert("quorum", json!(rule.quorum));
         request.insert("role", json!(rule.role));
+        if rule.covers_rollback {
+            request.insert("covers", json!({ "rollback": way_back(plan) }));
+        }
+    }
+    if !binding.measured.is_empty() {
+        request.insert("measured", json!(binding.measured));
     }
     if let Some(trigger) = binding.trigger {
         request.insert("trigger", json!(trigger));
@@ -57,6 +68,12 @@ pub fn build(plan: &Plan, at: StepRef, binding: &Binding<'_>) -> String {
         request.insert("params", json!(params));
     }
     serde_json::to_string(&request).expect("BUG: a request is plain data")
+}
+
+/// The steps of the way back as an approval that covers it names them: each by name and digest.
+pub fn way_back(plan: &Plan) -> Value {
+    let step = |step: &PlannedStep| json!({ "step": step.id, "step_sha256": step.sha256(), "summary": step.line });
+    plan.rollback.iter().map(step).collect()
 }
 
 /// 32 random bytes in hex.

@@ -11,13 +11,13 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::board::Board;
-use super::inbox::{Found, Inbox, recipe};
+use super::inbox::{Found, Inbox, quoted, recipe};
 use super::pager::Pager;
 use super::prompt::{Asked, Judged, Question};
 use super::tty::Keyboard;
 use super::{AfterInterrupt, Answer, Approve, Decision, People};
 use crate::clock::Clock;
-use crate::plan::AtExpiry;
+use crate::plan::{AtExpiry, EvidenceLevel};
 use crate::run::{Actor, Evidence, Grant};
 
 /// How long a question that is nobody's duty stays open.
@@ -36,8 +36,16 @@ pub struct Terminal {
 
 impl Terminal {
     fn may_approve(&self, ask: &Approve<'_>) -> bool {
-        let me = &self.actor.name;
-        ask.rule.own_run && ask.rule.members.contains(me) && !ask.by.contains(me)
+        // What is typed here is the runner's word and nobody's signature.
+        let typed = ask.rule.own_run && ask.rule.evidence == EvidenceLevel::Prompt;
+        let me = ask.team.person(&self.actor.name).filter(|me| typed && ask.team.is_human(me));
+        me.is_some_and(|me| ask.rule.members.iter().any(|member| member == me) && !self.gave(ask))
+    }
+
+    fn gave(&self, ask: &Approve<'_>) -> bool {
+        let me = ask.team.person(&self.actor.name);
+        let mine = |name: &str| name == self.actor.name || me.is_some() && ask.team.person(name) == me;
+        ask.by().into_iter().any(mine) || ask.void.iter().any(|name| mine(name))
     }
 
     /// Comes back when a signed answer lies in the inbox.
@@ -68,11 +76,13 @@ impl Terminal {
             lines.push(format!("  evidence   {}", ask.evidence.join(" · ")));
         }
         lines.push("  way back   armed: one call a route, r at any time".into());
-        let who = ask.rule.members.iter().filter(|m| !ask.by.contains(m)).cloned().collect::<Vec<_>>().join(", ");
-        let given = if ask.by.is_empty() { String::new() } else { format!("; given: {}", ask.by.join(", ")) };
+        let given: Vec<Option<&str>> = ask.by().into_iter().map(|name| ask.team.person(name)).collect();
+        let open = ask.rule.members.iter().filter(|member| !given.contains(&Some(member.as_str())));
+        let who = open.cloned().collect::<Vec<_>>().join(", ");
+        let given = if ask.grants.is_empty() { String::new() } else { format!("; given: {}", ask.by().join(", ")) };
         let own = if self.may_approve(ask) {
             ""
-        } else if ask.by.contains(&self.actor.name) {
+        } else if self.gave(ask) {
             "; you have approved"
         } else {
             "; you cannot approve it"
@@ -110,9 +120,10 @@ impl Terminal {
         };
         match question.put(&self.keyboard, &self.board, &*self.clock).await {
             Asked::Answered { value, typed, seconds } => {
-                let shown: Vec<String> = self.card(ask, None);
+                let mut shown: Vec<String> = self.card(ask, None);
+                shown.push(question.ask.clone());
                 let prompt = json!({
-                    "text": shown.join("\n"), "request_sha256": ask.request_sha256, "typed": typed, "seconds": seconds,
+                    "text": shown.join("\n"), "choices": [ask.word, "x"], "request_sha256": ask.request_sha256, "typed": typed, "seconds": seconds,
                 });
                 let grant = Grant {
                     principal: self.actor.name.clone(),
@@ -162,7 +173,7 @@ impl Terminal {
                 self.keyboard.interrupts.set(0);
                 let answer = find(typed.trim()).map_or(typed.clone(), |(_, word, _)| word.to_string());
                 let evidence = Evidence::PromptAnswered {
-                    text: format!("{} {ask}", card.join(" ")),
+                    text: format!("{}\n{ask}", card.join("\n")),
                     choices: choices.iter().map(|(_, word, _)| word.to_string()).collect(),
                     answer,
                     seconds,
@@ -178,11 +189,12 @@ impl Terminal {
 #[async_trait(?Send)]
 impl People for Terminal {
     async fn approve(&self, ask: &Approve<'_>) -> Answer<Decision> {
-        if ask.by.is_empty() {
+        if ask.grants.is_empty() {
             match self.inbox.publish(ask) {
                 Ok(file) => {
                     self.board.say(&format!("  {} can be approved from anywhere, by signing its request:", ask.id));
-                    self.board.say(&format!("    {}", recipe(&file)));
+                    self.board.say(&format!("    bgctl approve {}", quoted(&file.display().to_string())));
+                    self.board.say(&format!("    {}        without bgctl", recipe(&file)));
                 }
                 Err(error) => self.board.say(&format!("! the request of {} cannot be written: {error}", ask.id)),
             }
@@ -197,6 +209,10 @@ impl People for Terminal {
             decision = self.signed(ask) => Answer::Given(decision),
             () = self.show_card(ask) => Answer::NobodyThere,
         }
+    }
+
+    async fn recheck(&self, ask: &Approve<'_>) -> Option<Decision> {
+        self.inbox.recheck(ask, self.clock.now())
     }
 
     async fn happened(&self, line: &str) -> Answer<(bool, Evidence)> {

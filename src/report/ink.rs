@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use anstyle::{AnsiColor, Style};
 
 use crate::plan::Color;
+use crate::secret::hidden;
 
 /// What kind of line it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,7 +100,7 @@ impl Ink {
         for c in sentence.chars() {
             match c {
                 '\t' => plain.push(' '),
-                c if c.is_control() => write!(plain, "{}", c.escape_default()).expect("BUG: a String takes everything"),
+                c if hidden(c) => write!(plain, "{}", c.escape_default()).expect("BUG: a String takes everything"),
                 c if !self.ascii || c.is_ascii() => plain.push(c),
                 '·' | '–' | '—' => plain.push('-'),
                 '→' => plain.push_str("->"),

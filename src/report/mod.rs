@@ -10,6 +10,7 @@ mod live;
 mod plain;
 mod region;
 mod story;
+mod timeline;
 pub mod words;
 
 pub use closing::{Closing, Rest, close};
@@ -18,6 +19,7 @@ pub use jsonl::Jsonl;
 pub use live::{Live, Width};
 pub use plain::{Plain, Provider};
 pub use story::{About, Current, GateRow, Seen, Story};
+pub use timeline::{Moment, Who, timeline};
 
 use crate::journal::Entry;
 use crate::world::Progress;

@@ -134,6 +134,8 @@ impl Story {
                 self.current = Some(Current { at: *step, id: id.clone(), line, since: at, waiting: true });
             }
             Event::ApprovalGranted { .. } => self.current = None,
+            // The request is open again; how it ends tells the rest.
+            Event::ApprovalWithdrawn { .. } => {}
             Event::ApprovalDenied { id, grant, .. } => {
                 self.current = None;
                 self.wrong(&format!("{id} was refused by {}", grant.principal));

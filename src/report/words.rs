@@ -48,6 +48,9 @@ fn event_sentence(event: &Event) -> Sentence {
         Event::Refused { why } => say(Mark::Failed, "preflight", why.clone()),
         Event::ApprovalRequested { id, request, expires, .. } => say(Mark::Working, id, wanted(request, *expires)),
         Event::ApprovalGranted { id, grant, .. } => say(Mark::Done, id, format!("approved by {}", granted(grant))),
+        Event::ApprovalWithdrawn { id, principal, why, .. } => {
+            say(Mark::Warning, id, format!("{principal}'s approval counts no more: {why}"))
+        }
         Event::ApprovalDenied { id, grant, .. } => say(Mark::Failed, id, format!("refused by {}", granted(grant))),
         Event::ApprovalExpired { id, why, .. } => say(Mark::Failed, id, format!("no approval: {why}")),
         Event::StepIntent { id, attempt: 1, line, .. } => detail(Mark::Working, id, line.clone()),
@@ -109,9 +112,17 @@ fn evidence_sentence(evidence: &Evidence) -> Sentence {
             detail(Mark::Done, step, format!("{left} in flight on {stack} after {after_ms}ms"))
         }
         Evidence::PromptAnswered { text, answer, seconds, by, .. } => {
-            detail(Mark::Plain, "prompt", format!("{text} {} answered `{answer}` after {seconds}s", by.name))
+            let asked = text.split_whitespace().collect::<Vec<_>>().join(" ");
+            let how = match by.via.as_str() {
+                // A flag answers before anybody is asked.
+                "command" => "on the command line".to_string(),
+                _ => format!("after {seconds}s"),
+            };
+            detail(Mark::Plain, "prompt", format!("{asked} {} answered `{answer}` {how}", by.name))
         }
         Evidence::CommandOutput { step, stream, text } => detail(Mark::Plain, step, format!("{stream}: {text}")),
+        Evidence::AnchorReceipt { kind, line, .. } => say(Mark::Done, "anchor", format!("{kind}: {line}")),
+        Evidence::SinkDegraded { sink, line } => say(Mark::Warning, "anchor", format!("{sink}: {line}")),
         Evidence::ClockAnomaly { line } => say(Mark::Warning, "clock", line.clone()),
         Evidence::Note { line } => say(Mark::Plain, "note", line.clone()),
     }

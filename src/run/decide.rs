@@ -110,6 +110,7 @@ fn failed(plan: &Plan, s: &State, cause: super::Cause, then: Reaction, line: &st
         _ if cause == super::Cause::Drift => {
             decline(format!("{line}: somebody else moves this route, so bgctl leaves it alone"))
         }
+        Reaction::Halt if cause == super::Cause::Rules => decline(format!("{line}: a person has to decide")),
         Reaction::Halt => decline(format!("{line}: the runbook says halt")),
         Reaction::Hold => Next::Note(Event::Held { by: Actor::rule(), line: line.into() }),
         Reaction::RollBack => {

@@ -31,6 +31,18 @@ pub enum Event {
     ApprovalGranted { step: StepRef, id: String, request_sha256: String, grant: Grant },
     #[serde(rename = "approval.denied")]
     ApprovalDenied { step: StepRef, id: String, request_sha256: String, grant: Grant },
+    /// An agreement that counts no more, before it was used: taken back by whoever gave it (with their signature), or void
+    /// because its key is.
+    #[serde(rename = "approval.withdrawn")]
+    ApprovalWithdrawn {
+        step: StepRef,
+        id: String,
+        request_sha256: String,
+        principal: String,
+        why: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        grant: Option<Grant>,
+    },
     #[serde(rename = "approval.expired")]
     ApprovalExpired { step: StepRef, id: String, why: String },
     /// Durable before the first byte of the effect.
@@ -148,6 +160,8 @@ pub enum Cause {
     Timeout,
     /// A command or message failed.
     Action,
+    /// The policy or the list of trusted keys is another than the run was opened under.
+    Rules,
 }
 
 /// What was found when looking for the effect of a step.
@@ -190,7 +204,7 @@ impl Actor {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Grant {
     pub principal: String,
-    /// `signed` or `prompt`.
+    /// `signed-hw`, `signed` or `prompt`.
     pub evidence: String,
     /// `SHA256:…` of the key, for a signature.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -289,6 +303,12 @@ pub enum Evidence {
     /// Time jumped, or the machine slept.
     #[serde(rename = "clock.anomaly")]
     ClockAnomaly { line: String },
+    /// A place outside of the log took its head.
+    #[serde(rename = "anchor.receipt")]
+    AnchorReceipt { kind: String, place: String, head: String, receipt: String, line: String },
+    /// A place that should be told of the run could not be.
+    #[serde(rename = "sink.degraded")]
+    SinkDegraded { sink: String, line: String },
     #[serde(rename = "note")]
     Note { line: String },
 }
@@ -300,6 +320,7 @@ impl Event {
             Event::ApprovalRequested { step, .. }
             | Event::ApprovalGranted { step, .. }
             | Event::ApprovalDenied { step, .. }
+            | Event::ApprovalWithdrawn { step, .. }
             | Event::ApprovalExpired { step, .. }
             | Event::StepIntent { step, .. }
             | Event::StepOutcome { step, .. }

@@ -40,7 +40,9 @@ pub fn evolve(plan: &Plan, s: &State, e: &Event) -> Result<State, Illegal> {
                 request: request.clone(),
                 request_sha256: request_sha256.clone(),
                 expires: *expires,
-                by: Vec::new(),
+                grants: Vec::new(),
+                void: Vec::new(),
+                used: false,
             };
             let mut next = s.clone();
             next.approvals.insert(*step, approval);
@@ -49,11 +51,23 @@ pub fn evolve(plan: &Plan, s: &State, e: &Event) -> Result<State, Illegal> {
         (Doing::Ready { .. }, Event::ApprovalGranted { step, request_sha256, grant, .. })
             if s.approvals
                 .get(step)
-                .is_some_and(|a| a.request_sha256 == *request_sha256 && !a.by.contains(&grant.principal)) =>
+                .is_some_and(|a| a.request_sha256 == *request_sha256 && !a.used && a.adds(&plan.team, grant)) =>
         {
             let mut next = s.clone();
             if let Some(approval) = next.approvals.get_mut(step) {
-                approval.by.push(grant.principal.clone());
+                approval.grants.push(grant.clone());
+            }
+            next
+        }
+        (Doing::Ready { .. }, Event::ApprovalWithdrawn { step, request_sha256, principal, .. })
+            if s.approvals.get(step).is_some_and(|a| {
+                a.request_sha256 == *request_sha256 && !a.used && a.grants.iter().any(|g| g.principal == *principal)
+            }) =>
+        {
+            let mut next = s.clone();
+            if let Some(approval) = next.approvals.get_mut(step) {
+                approval.grants.retain(|grant| grant.principal != *principal);
+                approval.void.push(principal.clone());
             }
             next
         }
@@ -69,14 +83,20 @@ pub fn evolve(plan: &Plan, s: &State, e: &Event) -> Result<State, Illegal> {
             failed(s, Cause::Timeout, then, format!("the approval of `{id}` expired: {why}"))
         }
         (Doing::Ready { .. }, Event::WaitBreached { step, cause, line }) if here(step) => {
-            failed(s, *cause, Reaction::RollBack, line.clone())
+            // Under other rules than the run was opened with nothing is done by itself, not even going back.
+            let then = if *cause == Cause::Rules { Reaction::Halt } else { Reaction::RollBack };
+            failed(s, *cause, then, line.clone())
         }
         (Doing::Ready { .. } | Doing::Uncertain { .. }, Event::StepIntent { step, attempt, .. })
             if here(step)
                 && s.index < plan.lane(s.lane).len()
                 && (s.lane == Lane::Rollback && s.by_hand || s.approved(plan, at)) =>
         {
-            with(Doing::Uncertain { attempt: *attempt, looks: 0, lost: false })
+            let mut next = with(Doing::Uncertain { attempt: *attempt, looks: 0, lost: false });
+            if let Some(approval) = next.approvals.get_mut(step) {
+                approval.used = true;
+            }
+            next
         }
         (Doing::Uncertain { attempt, .. }, Event::StepOutcome { step, outcome, .. }) if here(step) => match outcome {
             Outcome::Done { .. } => done(plan, s),
@@ -111,10 +131,7 @@ pub fn evolve(plan: &Plan, s: &State, e: &Event) -> Result<State, Illegal> {
         (
             Doing::Planned | Doing::Ready { .. } | Doing::Uncertain { .. } | Doing::Failed { .. } | Doing::Held,
             Event::Interrupted { wish, .. },
-        ) if s.lane == Lane::Forward => {
-            let doing = if s.doing == Doing::Held { Doing::Ready { attempt: 1 } } else { s.doing.clone() };
-            State { interrupted: Some(*wish), doing, ..s.clone() }
-        }
+        ) if s.lane == Lane::Forward => State { interrupted: Some(*wish), ..going_on(s) },
         (Doing::Ready { .. } | Doing::Uncertain { .. }, Event::Continued { .. })
             if s.interrupted == Some(Wish::Ask) =>
         {
@@ -142,14 +159,22 @@ pub fn evolve(plan: &Plan, s: &State, e: &Event) -> Result<State, Illegal> {
         (Doing::Stuck { paged: false, line }, Event::Paged { .. }) => {
             with(Doing::Stuck { paged: true, line: line.clone() })
         }
-        (doing, Event::Resumed { .. }) if !matches!(doing, Doing::Ended(_)) => State {
-            interrupted: s.interrupted.filter(|w| *w == Wish::RollBack),
-            doing: if *doing == Doing::Held { Doing::Ready { attempt: 1 } } else { doing.clone() },
-            ..s.clone()
-        },
+        (doing, Event::Resumed { .. }) if !matches!(doing, Doing::Ended(_)) => {
+            State { interrupted: s.interrupted.filter(|w| *w == Wish::RollBack), ..going_on(s) }
+        }
         (doing, Event::Ended { outcome, .. }) if may_end(plan, s, doing, *outcome) => with(Doing::Ended(*outcome)),
         _ => return Err(Illegal { state: format!("{:?} in the {:?} lane", s.doing, s.lane), event: name(e) }),
     })
+}
+
+/// A held run that goes on begins its step anew, and an approval that was used for it is used up.
+fn going_on(s: &State) -> State {
+    let mut next = s.clone();
+    if s.doing == Doing::Held {
+        next.doing = Doing::Ready { attempt: 1 };
+        next.approvals.retain(|at, approval| *at != s.at() || !approval.used);
+    }
+    next
 }
 
 fn name(e: &Event) -> String {

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::event::{Cause, RunOutcome, Wish};
-use crate::plan::{Lane, Plan, StepRef};
+use super::event::{Cause, Grant, RunOutcome, Wish};
+use crate::plan::{Lane, Plan, StepRef, Team};
 
 /// The state of a run, rebuilt from its journal at any time.
 #[derive(Clone, Debug, PartialEq)]
@@ -70,7 +70,21 @@ pub struct Approval {
     /// Unix seconds.
     pub expires: i64,
     /// Who granted so far.
-    pub by: Vec<String>,
+    pub grants: Vec<Grant>,
+    /// Who took theirs back: it never counts again for this request.
+    pub void: Vec<String>,
+    /// An intent has named it: it is used up.
+    pub used: bool,
+}
+
+impl Approval {
+    /// Whether one more agreement adds a person: somebody who is one, has not agreed yet, and not with a key that has.
+    pub fn adds(&self, team: &Team, grant: &Grant) -> bool {
+        let Some(person) = team.person(&grant.principal).filter(|person| team.is_human(person)) else { return false };
+        let same = |principal: &String| team.person(principal) == Some(person);
+        let counted = |given: &Grant| same(&given.principal) || given.key.is_some() && given.key == grant.key;
+        !self.grants.iter().any(counted) && !self.void.iter().any(same)
+    }
 }
 
 impl Default for State {
@@ -102,9 +116,24 @@ impl State {
                 && plan.lane(self.lane).get(self.index).is_some_and(|s| s.moves.is_some())
     }
 
-    /// The approvals of a step are complete.
+    /// The approvals of a step are complete, or it is on a way back that was agreed to beforehand.
     pub fn approved(&self, plan: &Plan, at: StepRef) -> bool {
-        let Some(rule) = &plan.step(at).approval else { return true };
-        self.approvals.get(&at).is_some_and(|a| a.by.len() as u32 >= rule.quorum)
+        plan.step(at).approval.is_none() || self.complete(plan, at) || self.covering(plan, at).is_some()
+    }
+
+    fn complete(&self, plan: &Plan, at: StepRef) -> bool {
+        let rule = plan.step(at).approval.as_ref();
+        let approval = self.approvals.get(&at);
+        rule.zip(approval).is_some_and(|(rule, approval)| approval.grants.len() >= rule.quorum as usize)
+    }
+
+    /// The approval of a step forward, begun by now, that agreed to this step back too.
+    pub fn covering(&self, plan: &Plan, at: StepRef) -> Option<&Approval> {
+        let back = at.lane == Lane::Rollback;
+        let covers = |of: &StepRef| {
+            let rule = plan.step(*of).approval.as_ref();
+            of.lane == Lane::Forward && rule.is_some_and(|rule| rule.covers_rollback) && self.complete(plan, *of)
+        };
+        self.approvals.iter().find(|(of, approval)| back && approval.used && covers(of)).map(|(_, approval)| approval)
     }
 }

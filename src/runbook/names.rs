@@ -1,4 +1,4 @@
-//! Names that have to exist: routes, gates, roles, and step ids that have to be one of a kind.
+//! Names that have to exist: routes, gates, and step ids that have to be one of a kind.
 //!
 //! Looks at the tree, not at types, so it also works while other parts of the file are still wrong.
 
@@ -36,15 +36,9 @@ pub fn check(tree: &Node) -> Vec<Diagnostic> {
                 None => drop(ids.insert(id, node.span.clone())),
             }
         }
-        if let Some(role) = step.get("approval").and_then(|approval| approval.get("role")) {
-            names.known("role", "roles", role);
-        }
         for entry in step.entries().iter().filter(|entry| !entry.node.entries().is_empty()) {
             names.of_kind(entry);
         }
-    }
-    if let Some(role) = back.and_then(|back| back.get("approval")).filter(|role| role.text() != Some("none")) {
-        names.known("role", "roles", role);
     }
     names.found
 }

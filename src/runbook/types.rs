@@ -369,6 +369,17 @@ pub struct Approval {
     #[serde(default = "roll_back")]
     #[schemars(with = "Expiry")]
     pub at_expiry: AtExpiry,
+    /// What the same approval also agrees to: `rollback`, so that a rollback by rule waits for nobody.
+    #[serde(default)]
+    pub covers: Option<Covers>,
+}
+
+/// What an approval agrees to beside its step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Covers {
+    /// The whole way back, exactly as the plan has it.
+    Rollback,
 }
 
 fn roll_back() -> AtExpiry {

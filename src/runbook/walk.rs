@@ -14,10 +14,10 @@ use super::schema::one_of_keys;
 use super::tree::{Entry, Node, Tree};
 use crate::diag::Diagnostic;
 
-/// Reads a whole tree. The value is only of use when nothing was found.
-pub fn walk(tree: &Node, schema: &Value) -> (Value, Vec<Diagnostic>) {
+/// Reads a whole tree, which is called `what` in sentences. The value is only of use when nothing was found.
+pub fn walk(tree: &Node, schema: &Value, what: &str) -> (Value, Vec<Diagnostic>) {
     let mut walk = Walk { root: schema, found: Vec::new() };
-    let place = Place { what: "the runbook".into(), key: None };
+    let place = Place { what: what.into(), key: None };
     let value = walk.value(tree, schema, &place);
     (value, walk.found)
 }

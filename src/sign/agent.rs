@@ -1,12 +1,15 @@
 //! The ssh-agent: two messages of its protocol, with a time limit, because an agent may wait for a touch forever.
+//!
+//! An agent is somebody else's program, perhaps on somebody else's machine: nothing it answers is taken on its word.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
 use std::time::Duration;
 
 use super::wire::{Reader, put};
-use super::{Assurance, PublicKey, SignError, Signer, sshsig};
+use super::{Assurance, PublicKey, SignError, Signer, dsse, sshsig};
 
 /// How long an agent may take to answer, a touch of a security key included.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -30,8 +33,13 @@ pub struct Held {
 
 /// Asks the agent what it holds. Keys of unknown kinds are left out.
 pub fn list(socket: &Path) -> Result<Vec<Held>, SignError> {
+    list_within(socket, PATIENCE)
+}
+
+/// [`list`], with another patience.
+pub fn list_within(socket: &Path, patience: Duration) -> Result<Vec<Held>, SignError> {
     let failed = |why: &str| failure(socket, why);
-    let answer = talk(socket, &[LIST], PATIENCE)?;
+    let answer = talk(socket, &[LIST], patience)?;
     let mut reader = Reader(&answer);
     if reader.byte() != Some(LISTED) {
         return Err(failed("it does not list its keys"));
@@ -53,11 +61,18 @@ pub fn list(socket: &Path) -> Result<Vec<Held>, SignError> {
 pub struct AgentKey {
     socket: PathBuf,
     key: PublicKey,
+    patience: Duration,
 }
 
 impl AgentKey {
     pub fn new(socket: &Path, key: PublicKey) -> Self {
-        AgentKey { socket: socket.to_path_buf(), key }
+        let patience = if key.is_security_key() { PATIENCE_FOR_TOUCH } else { PATIENCE };
+        AgentKey { socket: socket.to_path_buf(), key, patience }
+    }
+
+    /// The same, with another patience.
+    pub fn within(self, patience: Duration) -> Self {
+        AgentKey { patience, ..self }
     }
 }
 
@@ -75,7 +90,7 @@ impl Signer for AgentKey {
     }
 
     fn assurance(&self) -> Assurance {
-        Assurance::SshAgent
+        if self.key.is_security_key() { Assurance::SecurityKey } else { Assurance::SshAgent }
     }
 
     fn sign(&self, namespace: &str, message: &[u8]) -> Result<String, SignError> {
@@ -83,8 +98,7 @@ impl Signer for AgentKey {
         put(&mut request, self.key.blob());
         put(&mut request, &sshsig::signed_bytes(namespace, message));
         request.extend_from_slice(&0u32.to_be_bytes());
-        let touch = self.key.kind().starts_with("sk-");
-        let answer = talk(&self.socket, &request, if touch { PATIENCE_FOR_TOUCH } else { PATIENCE })?;
+        let answer = talk(&self.socket, &request, self.patience)?;
         let mut reader = Reader(&answer);
         let signature = match reader.byte() {
             Some(SIGNED) => reader.string().ok_or_else(|| failure(&self.socket, "its answer ends too early"))?,
@@ -100,6 +114,27 @@ impl Signer for AgentKey {
             }
         }
     }
+    fn sign_envelope(&self, kind: &str, payload: &[u8]) -> Result<Vec<u8>, SignError> {
+        // Another kind of key signs other bytes than these, and no touch is asked for in vain.
+        if self.key.kind() != "ssh-ed25519" {
+            return Err(dsse::cannot("ssh-agent"));
+        }
+        let message = dsse::signed_bytes(kind, payload);
+        let mut request = vec![SIGN];
+        put(&mut request, self.key.blob());
+        put(&mut request, &message);
+        request.extend_from_slice(&0u32.to_be_bytes());
+        let answer = talk(&self.socket, &request, PATIENCE)?;
+        let mut reader = Reader(&answer);
+        match reader.byte() {
+            Some(SIGNED) => reader
+                .string()
+                .and_then(|signature| dsse::of_agent(&self.key, &message, signature))
+                .ok_or_else(|| failure(&self.socket, "it answered with a signature that does not hold")),
+            Some(FAILURE) => Err(SignError::Refused { fingerprint: self.fingerprint() }),
+            _ => Err(failure(&self.socket, "its answer is no signature")),
+        }
+    }
 }
 
 fn failure(socket: &Path, why: &str) -> SignError {
@@ -107,27 +142,42 @@ fn failure(socket: &Path, why: &str) -> SignError {
 }
 
 /// One question, one answer, on a connection of its own.
+///
+/// It is asked from a thread of its own: a socket whose agent no longer accepts keeps `connect` waiting, and one that sends
+/// a byte now and then keeps every single read short. Only the whole has a limit that nobody can stretch.
 fn talk(socket: &Path, request: &[u8], patience: Duration) -> Result<Vec<u8>, SignError> {
-    let failed = |e: std::io::Error| match e.kind() {
+    let (answer, answered) = mpsc::channel();
+    let (path, request) = (socket.to_path_buf(), request.to_vec());
+    std::thread::spawn(move || answer.send(exchange(&path, &request, patience)));
+    let result = answered.recv_timeout(patience).unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()));
+    result.map_err(|error| match error.kind() {
         std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut => {
-            failure(socket, &format!("no answer within {} s", patience.as_secs()))
+            failure(socket, &format!("no answer within {} s", patience.as_secs_f64()))
         }
-        std::io::ErrorKind::UnexpectedEof => failure(socket, "it hung up"),
-        _ => failure(socket, &e.to_string()),
-    };
-    let mut stream = UnixStream::connect(socket).map_err(failed)?;
-    stream.set_read_timeout(Some(patience)).map_err(failed)?;
-    stream.set_write_timeout(Some(patience)).map_err(failed)?;
+        std::io::ErrorKind::UnexpectedEof | std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::BrokenPipe => {
+            failure(socket, "it hung up")
+        }
+        std::io::ErrorKind::NotFound => failure(socket, "no agent is there"),
+        std::io::ErrorKind::ConnectionRefused => failure(socket, "its agent is gone"),
+        _ => failure(socket, &error.to_string()),
+    })
+}
+
+fn exchange(socket: &Path, request: &[u8], patience: Duration) -> std::io::Result<Vec<u8>> {
+    let mut stream = UnixStream::connect(socket)?;
+    // The thread ends some time after nobody waits for it any more.
+    stream.set_read_timeout(Some(patience))?;
+    stream.set_write_timeout(Some(patience))?;
     let mut message = Vec::with_capacity(request.len() + 4);
     put(&mut message, request);
-    stream.write_all(&message).map_err(failed)?;
+    stream.write_all(&message)?;
     let mut len = [0u8; 4];
-    stream.read_exact(&mut len).map_err(failed)?;
+    stream.read_exact(&mut len)?;
     let len = u32::from_be_bytes(len) as usize;
     if len > MOST {
-        return Err(failure(socket, "its answer is too long"));
+        return Err(std::io::Error::other("its answer is too long"));
     }
     let mut answer = vec![0u8; len];
-    stream.read_exact(&mut answer).map_err(failed)?;
+    stream.read_exact(&mut answer)?;
     Ok(answer)
 }

@@ -10,7 +10,7 @@ use ssh_key::{HashAlg, LineEnding, PrivateKey};
 use zeroize::Zeroizing;
 
 use super::session::SessionKey;
-use super::{Assurance, PublicKey, SigError, SignError, Signer};
+use super::{Assurance, PublicKey, SigError, SignError, Signer, dsse, security_key};
 use crate::secret::Secret;
 
 /// Asks for the passphrase of the named key. `None`: nobody is there.
@@ -27,32 +27,31 @@ pub struct FileKey {
 enum Inside {
     Ed25519(Box<SessionKey>),
     P256(Box<PrivateKey>),
+    /// The file is a handle; the key itself never leaves its device.
+    SecurityKey(PathBuf),
 }
 
 impl FileKey {
     /// Reads a private key. A key others can read is refused, as ssh does.
     pub fn read(path: &Path, ask: Ask<'_>) -> Result<Self, SignError> {
         let name = path.display().to_string();
-        let unreadable = |e: std::io::Error| SignError::Unreadable { path: name.clone(), why: e.to_string() };
         let unusable = |why: String| SignError::Unusable { path: name.clone(), why };
-        let mode = fs::metadata(path).map_err(unreadable)?.permissions().mode() & 0o777;
-        if mode & 0o077 != 0 {
-            return Err(SignError::Exposed { path: name, mode });
+        let (mut key, public) = load(path)?;
+        if key.is_encrypted() && public.is_security_key() {
+            return Err(locked_handle(path));
         }
-        let text = Zeroizing::new(fs::read_to_string(path).map_err(unreadable)?);
-        let mut key = PrivateKey::from_openssh(&*text).map_err(|e| unusable(e.to_string()))?;
         if key.is_encrypted() {
             let passphrase = ask(&name).ok_or_else(|| SignError::Locked { path: name.clone() })?;
             key = key.decrypt(passphrase.expose()).map_err(|_| SignError::WrongPassphrase { path: name.clone() })?;
         }
-        let blob = key.public_key().to_bytes().map_err(|e| unusable(e.to_string()))?;
-        let public = PublicKey::from_blob(&blob).map_err(|e| unusable(e.to_string()))?;
         let inside = match key.key_data() {
             KeypairData::Ed25519(pair) => Inside::Ed25519(Box::new(SessionKey::from_seed(pair.private.to_bytes()))),
             KeypairData::Ecdsa(_) => Inside::P256(Box::new(key)),
-            _ => return Err(unusable("a security key signs through ssh-agent: `ssh-add` it".into())),
+            KeypairData::SkEd25519(_) | KeypairData::SkEcdsaSha2NistP256(_) => Inside::SecurityKey(path.to_path_buf()),
+            _ => return Err(unusable("keys of its kind are not accepted".into())),
         };
-        Ok(FileKey { path: name, inside, public, assurance: Assurance::File })
+        let assurance = if public.is_security_key() { Assurance::SecurityKey } else { Assurance::File };
+        Ok(FileKey { path: name, inside, public, assurance })
     }
 
     pub fn public_key(&self) -> &PublicKey {
@@ -85,6 +84,17 @@ impl Signer for FileKey {
                 let signature = key.sign(namespace, HashAlg::Sha512, message).map_err(unusable)?;
                 signature.to_pem(LineEnding::LF).map_err(unusable)
             }
+            Inside::SecurityKey(path) => {
+                let (program, patience) = (security_key::PROGRAM, security_key::PATIENCE);
+                security_key::sign(program, path, &self.public, namespace, message, patience)
+            }
+        }
+    }
+
+    fn sign_envelope(&self, kind: &str, payload: &[u8]) -> Result<Vec<u8>, SignError> {
+        match &self.inside {
+            Inside::Ed25519(key) => key.sign_envelope(kind, payload),
+            Inside::P256(_) | Inside::SecurityKey(_) => Err(dsse::cannot(&self.path)),
         }
     }
 }
@@ -97,16 +107,51 @@ pub fn read_public(path: &Path) -> Result<PublicKey, SignError> {
     PublicKey::from_line(&text).map_err(|e: SigError| SignError::Unusable { path: name, why: e.to_string() })
 }
 
-/// The public part of a private key file: it stands there in the clear also where a passphrase guards the rest.
+/// What can be said of a private key file without its passphrase: the public part stands there in the clear.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Closed {
+    pub public: PublicKey,
+    pub encrypted: bool,
+}
+
+/// Looks at a private key file as [`FileKey::read`] does, and refuses what that would, but for a passphrase.
+pub fn look(path: &Path) -> Result<Closed, SignError> {
+    let (key, public) = load(path)?;
+    Ok(Closed { public, encrypted: key.is_encrypted() })
+}
+
+/// The program that signs with such a file would ask for the passphrase by itself, and at a terminal only.
+pub(super) fn locked_handle(path: &Path) -> SignError {
+    let why = "it is the handle of a security key with a passphrase: `ssh-add` it".into();
+    SignError::Unusable { path: path.display().to_string(), why }
+}
+
+/// The public part of a private key file.
 pub fn public_part(path: &Path) -> Result<PublicKey, SignError> {
+    look(path).map(|closed| closed.public)
+}
+
+fn load(path: &Path) -> Result<(PrivateKey, PublicKey), SignError> {
     let name = path.display().to_string();
-    let text =
-        fs::read_to_string(path).map_err(|e| SignError::Unreadable { path: name.clone(), why: e.to_string() })?;
-    let text = Zeroizing::new(text);
+    let unreadable = |e: std::io::Error| SignError::Unreadable { path: name.clone(), why: e.to_string() };
     let unusable = |why: String| SignError::Unusable { path: name.clone(), why };
-    let key = PrivateKey::from_openssh(&*text).map_err(|e| unusable(e.to_string()))?;
+    let text = Zeroizing::new(fs::read_to_string(path).map_err(unreadable)?);
+    let key = PrivateKey::from_openssh(&*text).map_err(|e| {
+        unusable(match text.trim_start() {
+            text if text.starts_with("-----BEGIN OPENSSH PRIVATE KEY-----") => e.to_string(),
+            text if text.starts_with("-----BEGIN") => {
+                format!("it is not in OpenSSH's own format; `ssh-keygen -p -f {name}` writes it anew")
+            }
+            _ => "it is no private key".into(),
+        })
+    })?;
+    let mode = fs::metadata(path).map_err(unreadable)?.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        return Err(SignError::Exposed { path: name, mode });
+    }
     let blob = key.public_key().to_bytes().map_err(|e| unusable(e.to_string()))?;
-    PublicKey::from_blob(&blob).map_err(|e| unusable(e.to_string()))
+    let public = PublicKey::from_blob(&blob).map_err(|e| unusable(e.to_string()))?;
+    Ok((key, public))
 }
 
 /// Makes an Ed25519 key: the private part 0600 at `path`, the public part beside it. Neither may exist.
@@ -140,6 +185,13 @@ pub fn create_lab_key(dir: &Path) -> Result<FileKey, SignError> {
     }
     let key = FileKey::read(&path, &|_| None)?;
     Ok(FileKey { assurance: Assurance::Lab, ..key })
+}
+
+/// The certificate beside a key: `id_ed25519-cert.pub` for `id_ed25519`, where OpenSSH looks for it too.
+pub fn certificate_path(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_os_string();
+    name.push("-cert.pub");
+    PathBuf::from(name)
 }
 
 pub(super) fn public_path(path: &Path) -> PathBuf {

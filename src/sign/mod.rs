@@ -5,18 +5,34 @@
 //! signature's own format. Nothing here decides what a signature permits, and nothing here reads the environment.
 
 pub mod agent;
+pub mod certificate;
+pub mod certified;
 pub mod choice;
+pub mod dsse;
+mod entry;
 pub mod file;
+pub mod files;
 pub mod hmac;
+pub mod lint;
+mod pattern;
 pub mod public;
+pub mod revoked;
+mod search;
+mod security_key;
 pub mod session;
+mod signed;
 pub mod sshsig;
 pub mod trust;
 mod wire;
 
-pub use public::PublicKey;
-pub use sshsig::SigError;
-pub use trust::{AllowedSigners, Signed, TrustError};
+use jiff::Timestamp;
+
+pub use certificate::Certificate;
+pub use files::TrustFiles;
+pub use public::{PublicKey, Touch};
+pub use revoked::Revoked;
+pub use sshsig::{SigError, Signature};
+pub use trust::{AllowedSigners, Authority, Demands, Signed, TrustError};
 
 /// What a signature is for. It stands inside the signed bytes, so one made for a purpose is worth nothing for another.
 pub mod namespace {
@@ -30,6 +46,8 @@ pub mod namespace {
     pub const APPROVE: &str = "bgctl-approve-v1";
     /// An approver refuses a request.
     pub const DENY: &str = "bgctl-deny-v1";
+    /// Somebody of the policy so far agrees to another one.
+    pub const POLICY: &str = "bgctl-policy-v1";
     /// The session key adds to the ledger of runs.
     pub const LEDGER: &str = "bgctl-ledger-v1";
     /// The owner publishes a copy of a log with something withheld.
@@ -49,8 +67,20 @@ pub trait Signer {
 
     fn assurance(&self) -> Assurance;
 
+    /// Why a signature made at this time would count for nobody: certificates end.
+    fn over(&self, time: Timestamp) -> Option<SignError> {
+        let key = PublicKey::from_line(&self.public()).ok()?;
+        let why = key.certificate()?.outside(time)?;
+        Some(SignError::Over { fingerprint: self.fingerprint(), why })
+    }
+
     /// Signs the bytes for a purpose: an armored SSHSIG, or `hmac-sha256:…` for a shared key.
     fn sign(&self, namespace: &str, message: &[u8]) -> Result<String, SignError>;
+
+    /// Signs the payload of a DSSE envelope: 64 bytes. Only a plain Ed25519 key can.
+    fn sign_envelope(&self, _kind: &str, _payload: &[u8]) -> Result<Vec<u8>, SignError> {
+        Err(dsse::cannot(&self.name()))
+    }
 }
 
 /// How well a key is kept, as far as bgctl can know it. It stands in the opening statement.
@@ -58,6 +88,8 @@ pub trait Signer {
 pub enum Assurance {
     SshAgent,
     File,
+    /// A device that cannot be copied, and is touched for each signature.
+    SecurityKey,
     /// Made by the lab for itself: proves nothing about a person.
     Lab,
     /// Whoever can verify could have written it.
@@ -69,6 +101,7 @@ impl Assurance {
         match self {
             Assurance::SshAgent => "ssh-agent",
             Assurance::File => "file",
+            Assurance::SecurityKey => "security-key",
             Assurance::Lab => "lab",
             Assurance::SharedKey => "shared-key",
         }
@@ -94,6 +127,10 @@ pub enum SignError {
         "the ssh-agent refused to sign with {fingerprint}: the key may need a confirmation or a touch, or its time is over"
     )]
     Refused { fingerprint: String },
+    #[error("the key {fingerprint} signs no more: {why}")]
+    Over { fingerprint: String, why: String },
+    #[error("the security key of `{path}` did not sign: {why}")]
+    SecurityKey { path: String, why: String },
     #[error("`{path}` exists already; bgctl never overwrites a key")]
     Exists { path: String },
 }

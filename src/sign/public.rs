@@ -1,21 +1,37 @@
 //! Public keys: the kinds bgctl accepts, their text and fingerprint, and the check of one raw signature.
+//!
+//! A certificate is a public key too: it stands where a key stands in a signature, an agent and a statement, and its
+//! fingerprint is that of the key inside, as `ssh-keygen -l` has it. Nobody is believed here.
 
 use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use ed25519_dalek::VerifyingKey;
+use p256::ecdsa::signature::Verifier as _;
 use sha2::{Digest, Sha256};
 
+use super::certificate::{self, Certificate};
 use super::sshsig::SigError;
 use super::wire::{Reader, put};
+use crate::secret::visible;
 
 const ED25519: &str = "ssh-ed25519";
 const SK_ED25519: &str = "sk-ssh-ed25519@openssh.com";
 const P256: &str = "ecdsa-sha2-nistp256";
+const SK_P256: &str = "sk-ecdsa-sha2-nistp256@openssh.com";
 
 /// The security key saw a person touch it.
 const USER_PRESENT: u8 = 0x01;
+/// The security key knew that person, by PIN or fingerprint.
+const USER_VERIFIED: u8 = 0x04;
+
+/// What a security key says about the person at it. Without presence its signature does not count at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Touch {
+    Present,
+    Verified,
+}
 
 /// A public key, kept as the exact bytes OpenSSH stores.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -27,14 +43,17 @@ pub struct PublicKey {
 enum Inside<'a> {
     Ed25519(VerifyingKey),
     SkEd25519 { key: VerifyingKey, application: &'a [u8] },
-    P256,
+    P256(p256::ecdsa::VerifyingKey),
+    SkP256 { key: p256::ecdsa::VerifyingKey, application: &'a [u8] },
 }
 
 impl PublicKey {
-    /// Takes the bytes of a key; says which kind it is when that kind is not accepted.
+    /// Takes the bytes of a key or certificate; says which kind it is when that kind is not accepted.
     pub fn from_blob(blob: &[u8]) -> Result<Self, SigError> {
         let key = PublicKey { blob: blob.to_vec() };
-        key.inside()?;
+        if Certificate::read(blob)?.is_none() {
+            key.inside()?;
+        }
         Ok(key)
     }
 
@@ -42,15 +61,11 @@ impl PublicKey {
     pub fn from_line(line: &str) -> Result<Self, SigError> {
         let mut words = line.split_ascii_whitespace();
         let (Some(kind), Some(text)) = (words.next(), words.next()) else {
-            return Err(SigError::Malformed("a public key is its kind and its base64 text".into()));
+            return Err(SigError::NoKey("a public key is its kind and its base64 text".into()));
         };
-        let blob = STANDARD
-            .decode(text)
-            .or_else(|_| STANDARD_NO_PAD.decode(text))
-            .map_err(|e| SigError::Malformed(format!("the key is not base64: {e}")))?;
-        let key = PublicKey::from_blob(&blob)?;
+        let key = PublicKey::from_blob(&decode(text)?)?;
         if key.kind() != kind {
-            return Err(SigError::Malformed(format!("the line says `{kind}`, the key says `{}`", key.kind())));
+            return Err(SigError::NoKey(format!("the line says `{}`, the key says `{}`", visible(kind), key.kind())));
         }
         Ok(key)
     }
@@ -66,6 +81,16 @@ impl PublicKey {
         &self.blob
     }
 
+    /// What the certificate says, if this is one.
+    pub fn certificate(&self) -> Option<Certificate> {
+        Certificate::read(&self.blob).ok().flatten()
+    }
+
+    /// The key alone, without what a certificate says about it.
+    pub fn plain(&self) -> PublicKey {
+        self.certificate().map_or_else(|| self.clone(), |certificate| certificate.key)
+    }
+
     /// `ssh-ed25519`, …
     pub fn kind(&self) -> &str {
         Reader(&self.blob).text().unwrap_or("unknown")
@@ -73,12 +98,19 @@ impl PublicKey {
 
     /// The kind as people say it: `ed25519`.
     pub fn short_kind(&self) -> &str {
-        match self.kind() {
+        let kind = self.kind();
+        match certificate::key_kind(kind).unwrap_or(kind) {
             ED25519 => "ed25519",
             SK_ED25519 => "ed25519-sk",
             P256 => "ecdsa",
-            other => other,
+            SK_P256 => "ecdsa-sk",
+            _ => kind,
         }
+    }
+
+    /// Whether each signature needs a person at a security key.
+    pub fn is_security_key(&self) -> bool {
+        self.kind().starts_with("sk-")
     }
 
     /// `ssh-ed25519 AAAA…`
@@ -86,73 +118,89 @@ impl PublicKey {
         format!("{} {}", self.kind(), STANDARD.encode(&self.blob))
     }
 
-    /// `SHA256:…`
+    /// `SHA256:…`; of a certificate, that of its key.
     pub fn fingerprint(&self) -> String {
-        format!("SHA256:{}", STANDARD_NO_PAD.encode(Sha256::digest(&self.blob)))
+        fingerprint(&self.plain().blob)
     }
 
     fn inside(&self) -> Result<Inside<'_>, SigError> {
-        let broken = || SigError::Malformed("the key's bytes end too early or too late".into());
+        let broken = || SigError::NoKey("the key's bytes end too early or too late".into());
         let mut reader = Reader(&self.blob);
         let kind = reader.text().ok_or_else(broken)?;
+        let mut string = || reader.string().ok_or_else(broken);
         let inside = match kind {
-            ED25519 => Inside::Ed25519(point(reader.string().ok_or_else(broken)?)?),
-            SK_ED25519 => Inside::SkEd25519 {
-                key: point(reader.string().ok_or_else(broken)?)?,
-                application: reader.string().ok_or_else(broken)?,
-            },
-            P256 => {
-                reader.string().ok_or_else(broken)?;
-                reader.string().ok_or_else(broken)?;
-                Inside::P256
-            }
-            other => return Err(SigError::Unsupported(format!("keys of kind `{other}` are not accepted"))),
+            ED25519 => Inside::Ed25519(point(string()?)?),
+            SK_ED25519 => Inside::SkEd25519 { key: point(string()?)?, application: string()? },
+            P256 => Inside::P256(p256_point(string()?, string()?)?),
+            SK_P256 => Inside::SkP256 { key: p256_point(string()?, string()?)?, application: string()? },
+            other => return Err(SigError::Unsupported(format!("keys of kind `{}` are not accepted", visible(other)))),
         };
         if reader.is_empty() { Ok(inside) } else { Err(broken()) }
     }
 
-    /// Whether signatures of this key are ECDSA ones.
-    pub(super) fn is_p256(&self) -> bool {
-        self.kind() == P256
-    }
-
-    /// Checks the signature part of an SSHSIG over the bytes that were signed.
-    pub(super) fn verify(&self, signed: &[u8], signature: &[u8]) -> Result<(), SigError> {
+    /// Checks a signature in SSH's own form over the bytes that were signed.
+    pub(super) fn verify(&self, signed: &[u8], signature: &[u8]) -> Result<Option<Touch>, SigError> {
         let broken = || SigError::Malformed("the signature's bytes end too early or too late".into());
+        let key = self.plain();
         let mut reader = Reader(signature);
         let kind = reader.text().ok_or_else(broken)?;
-        if kind != self.kind() {
-            return Err(SigError::Malformed(format!("a `{kind}` signature by a `{}` key", self.kind())));
+        if kind != key.kind() {
+            return Err(SigError::Malformed(format!("a `{}` signature by a `{}` key", visible(kind), key.kind())));
         }
         let raw = reader.string().ok_or_else(broken)?;
-        match self.inside()? {
-            Inside::Ed25519(key) if reader.is_empty() => strict(&key, signed, raw),
-            Inside::SkEd25519 { key, application } => {
-                let flags = reader.byte().ok_or_else(broken)?;
-                let counter = reader.take(4).ok_or_else(broken)?;
-                if !reader.is_empty() {
-                    return Err(broken());
-                }
-                let mut message = Sha256::digest(application).to_vec();
-                message.push(flags);
-                message.extend_from_slice(counter);
-                message.extend_from_slice(&Sha256::digest(signed));
-                strict(&key, &message, raw)?;
-                // `ssh-keygen -Y verify` does not look at this; a signature that nobody touched the key for is a copy's work.
-                if flags & USER_PRESENT == 0 { Err(SigError::NoTouch) } else { Ok(()) }
-            }
-            // The whole signature of such a key is checked in one piece, in `sshsig`.
-            Inside::P256 => panic!("BUG: a P-256 signature is not checked here"),
-            _ => Err(broken()),
+        let flags = match key.is_security_key() {
+            true => Some((reader.byte().ok_or_else(broken)?, reader.take(4).ok_or_else(broken)?)),
+            false => None,
+        };
+        if !reader.is_empty() {
+            return Err(broken());
+        }
+        // A security key signs hashes of its application and of the bytes, with its flags and its counter between them.
+        let asserted = |application: &[u8]| {
+            let (flags, counter) = flags.unwrap_or_default();
+            [&Sha256::digest(application)[..], &[flags], counter, &Sha256::digest(signed)[..]].concat()
+        };
+        match key.inside()? {
+            Inside::Ed25519(key) => strict(&key, signed, raw)?,
+            Inside::SkEd25519 { key, application } => strict(&key, &asserted(application), raw)?,
+            Inside::P256(key) => ecdsa(&key, signed, raw)?,
+            Inside::SkP256 { key, application } => ecdsa(&key, &asserted(application), raw)?,
+        }
+        // `ssh-keygen -Y verify` does not look at the flags. They are bits: 0x05 is a touch as much as 0x01.
+        match flags {
+            None => Ok(None),
+            Some((flags, _)) if flags & USER_PRESENT == 0 => Err(SigError::NoTouch),
+            Some((flags, _)) if flags & USER_VERIFIED == 0 => Ok(Some(Touch::Present)),
+            Some(_) => Ok(Some(Touch::Verified)),
         }
     }
 }
 
+/// `SHA256:…` of a key's bytes, also of a kind that is not accepted.
+pub(super) fn fingerprint(blob: &[u8]) -> String {
+    format!("SHA256:{}", STANDARD_NO_PAD.encode(Sha256::digest(blob)))
+}
+
+/// The bytes of a key's base64 text.
+pub(super) fn decode(text: &str) -> Result<Vec<u8>, SigError> {
+    STANDARD
+        .decode(text)
+        .or_else(|_| STANDARD_NO_PAD.decode(text))
+        .map_err(|e| SigError::NoKey(format!("the key is not base64: {e}")))
+}
+
 fn point(bytes: &[u8]) -> Result<VerifyingKey, SigError> {
-    let bytes: &[u8; 32] = bytes
-        .try_into()
-        .map_err(|_| SigError::Malformed(format!("an ed25519 key has 32 bytes, not {}", bytes.len())))?;
-    VerifyingKey::from_bytes(bytes).map_err(|_| SigError::Malformed("the key is not a point of the curve".into()))
+    let bytes: &[u8; 32] =
+        bytes.try_into().map_err(|_| SigError::NoKey(format!("an ed25519 key has 32 bytes, not {}", bytes.len())))?;
+    VerifyingKey::from_bytes(bytes).map_err(|_| SigError::NoKey("the key is not a point of the curve".into()))
+}
+
+fn p256_point(curve: &[u8], point: &[u8]) -> Result<p256::ecdsa::VerifyingKey, SigError> {
+    if curve != b"nistp256" {
+        return Err(SigError::NoKey("the key names another curve than its kind".into()));
+    }
+    p256::ecdsa::VerifyingKey::from_sec1_bytes(point)
+        .map_err(|_| SigError::NoKey("the key is not a point of the curve".into()))
 }
 
 fn strict(key: &VerifyingKey, message: &[u8], raw: &[u8]) -> Result<(), SigError> {
@@ -160,6 +208,29 @@ fn strict(key: &VerifyingKey, message: &[u8], raw: &[u8]) -> Result<(), SigError
         .try_into()
         .map_err(|_| SigError::Malformed(format!("an ed25519 signature has 64 bytes, not {}", raw.len())))?;
     key.verify_strict(message, &ed25519_dalek::Signature::from_bytes(raw)).map_err(|_| SigError::Tampered)
+}
+
+fn ecdsa(key: &p256::ecdsa::VerifyingKey, message: &[u8], raw: &[u8]) -> Result<(), SigError> {
+    let broken = || SigError::Malformed("an ecdsa signature is two numbers of 32 bytes".into());
+    let mut reader = Reader(raw);
+    let mut number = || -> Option<[u8; 32]> {
+        let text = reader.string()?;
+        // The one form a number has: no zero in front but the one that keeps it positive.
+        let bare = match text {
+            [0, rest @ ..] if rest.first().is_some_and(|first| first & 0x80 != 0) => rest,
+            [first, ..] if (1..0x80).contains(first) => text,
+            _ => return None,
+        };
+        let mut number = [0; 32];
+        number.get_mut(32usize.checked_sub(bare.len())?..)?.copy_from_slice(bare);
+        Some(number)
+    };
+    let (r, s) = (number().ok_or_else(broken)?, number().ok_or_else(broken)?);
+    if !reader.is_empty() {
+        return Err(broken());
+    }
+    let signature = p256::ecdsa::Signature::from_scalars(r, s).map_err(|_| broken())?;
+    key.verify(message, &signature).map_err(|_| SigError::Tampered)
 }
 
 impl fmt::Debug for PublicKey {

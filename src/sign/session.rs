@@ -1,10 +1,10 @@
 //! The session key: made when a run is opened, kept in memory only, wiped at the end. It signs every seal in between, so
 //! the owner touches the key twice a run and not two hundred times.
 
-use ed25519_dalek::SigningKey;
+use ed25519_dalek::{Signer as _, SigningKey};
 use zeroize::Zeroize;
 
-use super::{Assurance, PublicKey, SignError, Signer, sshsig};
+use super::{Assurance, PublicKey, SignError, Signer, dsse, sshsig};
 
 /// An Ed25519 key in memory.
 pub struct SessionKey {
@@ -55,5 +55,9 @@ impl Signer for SessionKey {
 
     fn sign(&self, namespace: &str, message: &[u8]) -> Result<String, SignError> {
         Ok(sshsig::sign(&self.key, &self.public, namespace, message))
+    }
+
+    fn sign_envelope(&self, kind: &str, payload: &[u8]) -> Result<Vec<u8>, SignError> {
+        Ok(self.key.sign(&dsse::signed_bytes(kind, payload)).to_bytes().to_vec())
     }
 }

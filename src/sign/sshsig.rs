@@ -7,8 +7,9 @@ use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::{Signer as _, SigningKey};
 use sha2::{Digest, Sha256, Sha512};
 
-use super::public::PublicKey;
+use super::public::{PublicKey, Touch};
 use super::wire::{Reader, put};
+use crate::secret::visible;
 
 const MAGIC: &[u8] = b"SSHSIG";
 const BEGIN: &str = "-----BEGIN SSH SIGNATURE-----";
@@ -21,6 +22,8 @@ const COLUMNS: usize = 70;
 pub enum SigError {
     #[error("this is not a signature bgctl can read: {0}")]
     Malformed(String),
+    #[error("this is not a key bgctl can read: {0}")]
+    NoKey(String),
     #[error("{0}")]
     Unsupported(String),
     #[error("the signature was made for `{found}`, not for `{wanted}`")]
@@ -47,14 +50,18 @@ fn preimage(namespace: &str, hash: &str, digest: &[u8]) -> Vec<u8> {
 
 /// Puts a raw signature (its kind and its bytes, in SSH's form) into the text everybody passes around.
 pub fn armor(key: &PublicKey, namespace: &str, signature: &[u8]) -> String {
+    wrapped(&assembled(key, &Parts { key: key.blob(), namespace, hash: "sha512", signature }))
+}
+
+fn assembled(key: &PublicKey, parts: &Parts<'_>) -> Vec<u8> {
     let mut blob = MAGIC.to_vec();
     blob.extend_from_slice(&1u32.to_be_bytes());
     put(&mut blob, key.blob());
-    put(&mut blob, namespace.as_bytes());
+    put(&mut blob, parts.namespace.as_bytes());
     put(&mut blob, b"");
-    put(&mut blob, b"sha512");
-    put(&mut blob, signature);
-    wrapped(&blob)
+    put(&mut blob, parts.hash.as_bytes());
+    put(&mut blob, parts.signature);
+    blob
 }
 
 fn wrapped(blob: &[u8]) -> String {
@@ -80,12 +87,57 @@ pub fn sign(key: &SigningKey, public: &PublicKey, namespace: &str, message: &[u8
     armor(public, namespace, &signature)
 }
 
+/// A signature that fits its bytes and its purpose: by which key, and how a security key was touched for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signature {
+    pub key: PublicKey,
+    pub touch: Option<Touch>,
+}
+
 /// Checks that the signature was made over these bytes, for this purpose, by the key it names. Whether that key may do so
 /// is for [`super::AllowedSigners`] to say.
-pub fn verify(namespace: &str, message: &[u8], text: &str) -> Result<PublicKey, SigError> {
+pub fn check(namespace: &str, message: &[u8], text: &str) -> Result<Signature, SigError> {
     let blob = unwrapped(text)?;
+    let parts = parts(&blob)?;
+    let key = PublicKey::from_blob(parts.key)?;
+    if parts.namespace != namespace {
+        let found = visible(parts.namespace).into_owned();
+        return Err(SigError::WrongNamespace { found, wanted: namespace.into() });
+    }
+    let signed = match parts.hash {
+        "sha512" => preimage(namespace, parts.hash, &Sha512::digest(message)),
+        "sha256" => preimage(namespace, parts.hash, &Sha256::digest(message)),
+        other => return Err(SigError::Unsupported(format!("the hash `{}` is not known", visible(other)))),
+    };
+    let touch = key.verify(&signed, parts.signature)?;
+    Ok(Signature { key, touch })
+}
+
+/// [`check`], for who only asks which key it was.
+pub fn verify(namespace: &str, message: &[u8], text: &str) -> Result<PublicKey, SigError> {
+    check(namespace, message, text).map(|signature| signature.key)
+}
+
+/// The same signature in the name of a certificate for its key: what is signed does not contain the key.
+pub fn certified(text: &str, certificate: &PublicKey) -> Result<String, SigError> {
+    let blob = unwrapped(text)?;
+    let parts = parts(&blob)?;
+    if parts.key != certificate.plain().blob() {
+        return Err(SigError::Malformed("the certificate is for another key".into()));
+    }
+    Ok(wrapped(&assembled(certificate, &parts)))
+}
+
+struct Parts<'a> {
+    key: &'a [u8],
+    namespace: &'a str,
+    hash: &'a str,
+    signature: &'a [u8],
+}
+
+fn parts(blob: &[u8]) -> Result<Parts<'_>, SigError> {
     let early = || SigError::Malformed("it ends too early".into());
-    let mut reader = Reader(&blob);
+    let mut reader = Reader(blob);
     if reader.take(MAGIC.len()) != Some(MAGIC) {
         return Err(SigError::Malformed("it does not begin with SSHSIG".into()));
     }
@@ -93,33 +145,17 @@ pub fn verify(namespace: &str, message: &[u8], text: &str) -> Result<PublicKey, 
     if version != 1 {
         return Err(SigError::Unsupported(format!("signatures of version {version} are not known")));
     }
-    let key = PublicKey::from_blob(reader.string().ok_or_else(early)?)?;
-    let found = reader.text().ok_or_else(early)?;
-    if found != namespace {
-        return Err(SigError::WrongNamespace { found: found.into(), wanted: namespace.into() });
-    }
+    let key = reader.string().ok_or_else(early)?;
+    let namespace = reader.text().ok_or_else(early)?;
     if !reader.string().ok_or_else(early)?.is_empty() {
         return Err(SigError::Malformed("its reserved part is in use".into()));
     }
     let hash = reader.text().ok_or_else(early)?;
-    let signed = match hash {
-        "sha512" => preimage(namespace, hash, &Sha512::digest(message)),
-        "sha256" => preimage(namespace, hash, &Sha256::digest(message)),
-        other => return Err(SigError::Unsupported(format!("the hash `{other}` is not known"))),
-    };
     let signature = reader.string().ok_or_else(early)?;
     if !reader.is_empty() {
         return Err(SigError::Malformed("something follows the signature".into()));
     }
-    if key.is_p256() {
-        let malformed = |e: ssh_key::Error| SigError::Malformed(e.to_string());
-        let whole = ssh_key::SshSig::from_pem(wrapped(&blob)).map_err(malformed)?;
-        let public = ssh_key::PublicKey::from_bytes(key.blob()).map_err(malformed)?;
-        public.verify(namespace, message, &whole).map_err(|_| SigError::Tampered)?;
-    } else {
-        key.verify(&signed, signature)?;
-    }
-    Ok(key)
+    Ok(Parts { key, namespace, hash, signature })
 }
 
 /// Whether the text is exactly what [`armor`] and `ssh-keygen` write for its content. A signature inside a journal must be:
@@ -179,7 +215,15 @@ mod tests {
         put(&mut blob, key.verifying_key().as_bytes());
         put(&mut blob, b"ssh:");
         let public = PublicKey::from_blob(&blob).unwrap();
-        for (flags, touched) in [(0x00u8, false), (0x01, true), (0x04, false), (0x05, true)] {
+        let no = Err(SigError::NoTouch);
+        let flags = [
+            (0x00u8, no.clone()),
+            (0x01, Ok(Some(Touch::Present))),
+            (0x04, no.clone()),
+            (0x05, Ok(Some(Touch::Verified))),
+            (0x81, Ok(Some(Touch::Present))),
+        ];
+        for (flags, touched) in flags {
             let mut message = Sha256::digest(b"ssh:").to_vec();
             message.push(flags);
             message.extend_from_slice(&[0, 0, 0, 3]);
@@ -189,8 +233,8 @@ mod tests {
             put(&mut signature, &key.sign(&message).to_bytes());
             signature.push(flags);
             signature.extend_from_slice(&[0, 0, 0, 3]);
-            let checked = verify(namespace::APPROVE, b"request", &armor(&public, namespace::APPROVE, &signature));
-            assert_eq!(checked, if touched { Ok(public.clone()) } else { Err(SigError::NoTouch) }, "flags {flags:#x}");
+            let checked = check(namespace::APPROVE, b"request", &armor(&public, namespace::APPROVE, &signature));
+            assert_eq!(checked.map(|signature| signature.touch), touched, "flags {flags:#x}");
         }
     }
 }

@@ -1,35 +1,32 @@
-//! Whom to believe: OpenSSH's `allowed_signers` file, so a team uses the same one as for signed commits.
+//! Whom to believe: OpenSSH's `allowed_signers` file, so a team uses the same one as for signed commits, and its list of
+//! revoked keys.
 //!
-//! Standing in the file means that a key belongs to a person and may sign for a purpose; it gives nobody a role.
+//! Standing in the file means that a key belongs to a person and may sign for a purpose; it gives nobody a role. Lines are
+//! read in [`super::entry`], certificates in [`super::certificate`]; only here is it said that a signature counts.
 
-use std::fmt;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use jiff::Timestamp;
-use jiff::civil::DateTime;
-use jiff::tz::TimeZone;
 
-use super::public::PublicKey;
-use super::sshsig::{self, SigError};
+use super::certificate::Certificate;
+use super::entry::{Entry, Parsed};
+use super::public::{PublicKey, Touch};
+use super::revoked::Revoked;
+pub use super::signed::{Authority, Demands, Signed, TrustError};
+use super::sshsig::{self, Signature};
+use crate::secret::visible;
 
-/// A parsed `allowed_signers` file.
+/// Parsed `allowed_signers` files, and what takes rights away again.
 #[derive(Clone, Debug, Default)]
 pub struct AllowedSigners {
-    lines: Vec<Line>,
-    /// Lines bgctl understands but does not support, by number, with the reason.
+    pub(super) entries: Vec<Entry>,
+    /// Lines OpenSSH could use and bgctl cannot, by number, with the reason.
     pub unsupported: Vec<(usize, String)>,
-}
-
-#[derive(Clone, Debug)]
-struct Line {
-    principals: Vec<String>,
-    namespaces: Option<Vec<String>>,
-    after: Option<Timestamp>,
-    before: Option<Timestamp>,
-    key: PublicKey,
+    revoked: Revoked,
+    demands: Demands,
 }
 
 /// A line that is no line of such a file.
@@ -40,83 +37,83 @@ pub struct BadLine {
     pub why: String,
 }
 
-/// A signature that holds: who made it, and with which key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Signed {
-    pub principal: String,
-    /// `SHA256:…`
-    pub fingerprint: String,
-    /// `ed25519`, `ed25519-sk`, `ecdsa`
-    pub kind: String,
-}
-
-/// Why a signature does not count. Each says something else about what happened.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TrustError {
-    #[error(transparent)]
-    Signature(#[from] SigError),
-    #[error("the key {fingerprint} is in no allowed-signers file")]
-    Unknown { fingerprint: String },
-    #[error("the key {fingerprint} belongs to {found}, not to `{wanted}`")]
-    WrongPerson { fingerprint: String, found: String, wanted: String },
-    #[error("`{principal}` may not sign for `{namespace}` with {fingerprint}")]
-    NotForThis { principal: String, namespace: String, fingerprint: String },
-    #[error("the key {fingerprint} of `{principal}` was not valid then: {why}")]
-    Expired { principal: String, fingerprint: String, why: String },
-}
-
 impl AllowedSigners {
     /// Reads a file. Empty lines and `#` lines are skipped; a line that cannot be read is an error, since a skipped one
     /// might be the one that takes a right away.
     pub fn parse(text: &str) -> Result<Self, BadLine> {
         let mut signers = AllowedSigners::default();
-        for (n, line) in text.lines().enumerate() {
-            let line_number = n + 1;
-            let line = line.trim();
+        let mut start = 0;
+        for (n, whole) in text.split_inclusive('\n').enumerate() {
+            let line = whole.trim();
+            let at = start + (whole.len() - whole.trim_start().len());
+            start += whole.len();
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
-            match parse_line(line) {
-                Ok(Parsed::Line(line)) => signers.lines.push(line),
-                Ok(Parsed::Unsupported(why)) => signers.unsupported.push((line_number, why)),
-                Err(why) => return Err(BadLine { line: line_number, why }),
+            match Entry::parse(line, at) {
+                Ok(Parsed::Entry(entry)) => signers.entries.push(*entry),
+                Ok(Parsed::Unsupported(why)) => signers.unsupported.push((n + 1, why)),
+                Err(why) => return Err(BadLine { line: n + 1, why }),
             }
         }
         Ok(signers)
     }
 
-    /// Everything of both.
+    /// Everything of both, and the stricter demands of the two.
     pub fn join(mut self, other: AllowedSigners) -> Self {
-        self.lines.extend(other.lines);
+        self.entries.extend(other.entries);
         self.unsupported.extend(other.unsupported);
+        self.revoked = self.revoked.join(other.revoked);
+        let (mine, theirs) = (self.demands, other.demands);
+        self.demands = Demands {
+            security_key: mine.security_key || theirs.security_key,
+            verified: mine.verified || theirs.verified,
+        };
+        self
+    }
+
+    /// The same, without those keys.
+    pub fn without(mut self, revoked: Revoked) -> Self {
+        self.revoked = self.revoked.join(revoked);
+        self
+    }
+
+    /// The same, where signatures have to be made as a policy asks.
+    pub fn demanding(mut self, demands: Demands) -> Self {
+        self.demands = demands;
         self
     }
 
     pub fn is_empty(&self) -> bool {
-        self.lines.is_empty()
+        self.entries.is_empty()
     }
 
-    /// The principals a key stands under.
-    pub fn principals(&self, key: &PublicKey) -> Vec<&str> {
-        let mut found: Vec<&str> =
-            self.lines.iter().filter(|l| l.key == *key).flat_map(|l| l.principals.iter().map(String::as_str)).collect();
+    /// The principals a key stands under; for a certificate, those it names and its authority may speak for.
+    pub fn principals(&self, key: &PublicKey) -> Vec<String> {
+        let mut found: Vec<String> = match key.certificate() {
+            None => self.lines_of(key).flat_map(|e| e.principals.iter().cloned()).collect(),
+            Some(certificate) => {
+                let lines: Vec<&Entry> = self.authorities(&certificate).collect();
+                certificate.principals.iter().filter(|name| lines.iter().any(|e| e.is_for(name))).cloned().collect()
+            }
+        };
         found.sort_unstable();
         found.dedup();
         found
     }
 
-    /// Whether the key with this fingerprint is in the file.
+    /// Whether the key with this fingerprint is in the file, as a key or as an authority.
     pub fn knows(&self, fingerprint: &str) -> bool {
-        self.lines.iter().any(|line| line.key.fingerprint() == fingerprint)
+        self.entries.iter().any(|entry| entry.key.fingerprint() == fingerprint)
     }
 
-    /// The keys that stand under a principal.
+    /// The keys that stand under a principal; an authority's certificates are not known before they sign.
     pub fn keys(&self, principal: &str) -> Vec<&PublicKey> {
-        self.lines.iter().filter(|l| l.is_for(principal)).map(|l| &l.key).collect()
+        self.entries.iter().filter(|e| !e.authority && e.is_for(principal)).map(|e| &e.key).collect()
     }
 
-    /// Checks a signature in full: bytes, purpose, key, person, time. Without a principal, whoever the key belongs to is
-    /// found in the file.
+    /// Checks a signature in full: bytes, purpose, key, person, time, revocation, and what a policy asks. Without a
+    /// principal, whoever the key belongs to is found in the file.
     pub fn check(
         &self,
         principal: Option<&str>,
@@ -125,11 +122,30 @@ impl AllowedSigners {
         armor: &str,
         time: Timestamp,
     ) -> Result<Signed, TrustError> {
-        let key = sshsig::verify(namespace, message, armor)?;
-        self.check_key(principal, namespace, &key, time)
+        self.check_signature(principal, namespace, &sshsig::check(namespace, message, armor)?, time)
     }
 
-    /// The part of [`AllowedSigners::check`] after the bytes: whether this key may sign for this purpose at this time.
+    /// The part of [`AllowedSigners::check`] after the bytes.
+    pub fn check_signature(
+        &self,
+        principal: Option<&str>,
+        namespace: &str,
+        signature: &Signature,
+        time: Timestamp,
+    ) -> Result<Signed, TrustError> {
+        let Signature { key, touch } = signature;
+        let signed = Signed { touch: *touch, ..self.check_key(principal, namespace, key, time)? };
+        let (principal, fingerprint) = (signed.principal.clone(), signed.fingerprint.clone());
+        let must_know = self.demands.verified || key.certificate().is_some_and(|c| c.verify_required());
+        match touch {
+            None if self.demands.security_key || must_know => Err(TrustError::NoSecurityKey { principal, fingerprint }),
+            Some(Touch::Present) if must_know => Err(TrustError::NotVerified { principal, fingerprint }),
+            _ => Ok(signed),
+        }
+    }
+
+    /// Whether this key may sign for this purpose at this time. How a signature of it was made is not known here, so what
+    /// a policy asks of that is not checked.
     pub fn check_key(
         &self,
         principal: Option<&str>,
@@ -138,169 +154,105 @@ impl AllowedSigners {
         time: Timestamp,
     ) -> Result<Signed, TrustError> {
         let fingerprint = key.fingerprint();
-        let of_key: Vec<&Line> = self.lines.iter().filter(|l| l.key == *key).collect();
-        if of_key.is_empty() {
-            return Err(TrustError::Unknown { fingerprint });
+        // Before all else, as OpenSSH has it: what is revoked is not half believed.
+        match self.revoked.find(key) {
+            Ok(None) => {}
+            Ok(Some(place)) => {
+                let of = visible(&self.principals(key).join(", ")).into_owned();
+                let of = if of.is_empty() { of } else { format!(" of `{of}`") };
+                return Err(TrustError::Revoked { fingerprint, of, place });
+            }
+            Err(why) => return Err(TrustError::RevocationUnknown { fingerprint, why }),
         }
-        let of_person: Vec<&Line> =
-            of_key.iter().copied().filter(|l| principal.is_none_or(|wanted| l.is_for(wanted))).collect();
-        let Some(first) = of_person.first() else {
-            let found = self.principals(key).join(", ");
-            return Err(TrustError::WrongPerson { fingerprint, found, wanted: principal.unwrap_or_default().into() });
+        let certificate = key.certificate();
+        let (name, lines) = match &certificate {
+            None => self.owner(principal, key, &fingerprint)?,
+            Some(certificate) => self.bearer(principal, certificate, &fingerprint)?,
         };
-        let name = |line: &Line| principal.map_or_else(|| line.principals[0].clone(), String::from);
-        let for_this: Vec<&Line> = of_person.iter().copied().filter(|l| l.permits(namespace)).collect();
-        if for_this.is_empty() {
-            return Err(TrustError::NotForThis { principal: name(first), namespace: namespace.into(), fingerprint });
+        let for_this: Vec<&&Entry> = lines.iter().filter(|e| e.permits(namespace)).collect();
+        let Some(first) = for_this.first() else {
+            return Err(TrustError::NotForThis { principal: name, namespace: namespace.into(), fingerprint });
+        };
+        let outside = match for_this.iter().any(|e| e.outside(time).is_none()) {
+            true => certificate.as_ref().and_then(|certificate| certificate.outside(time)),
+            false => first.outside(time),
+        };
+        if let Some(why) = outside {
+            return Err(TrustError::Expired { principal: name, fingerprint, why });
         }
-        match for_this.iter().find(|l| l.outside(time).is_none()) {
-            Some(line) => Ok(Signed { principal: name(line), fingerprint, kind: key.short_kind().into() }),
-            None => {
-                let why = for_this[0].outside(time).unwrap_or_default();
-                Err(TrustError::Expired { principal: name(for_this[0]), fingerprint, why })
-            }
+        let authority = certificate.map(|certificate| Authority {
+            fingerprint: certificate.authority(),
+            id: certificate.id,
+            serial: certificate.serial,
+        });
+        Ok(Signed { principal: name, fingerprint, kind: key.short_kind().into(), touch: None, authority })
+    }
+
+    fn lines_of<'s>(&'s self, key: &PublicKey) -> impl Iterator<Item = &'s Entry> {
+        self.entries.iter().filter(move |e| !e.authority && e.key == *key)
+    }
+
+    fn authorities<'s>(&'s self, certificate: &Certificate) -> impl Iterator<Item = &'s Entry> {
+        self.entries.iter().filter(move |e| e.authority && certificate.is_by(&e.key))
+    }
+
+    /// Whose key it is, and the lines that say so.
+    fn owner(
+        &self,
+        principal: Option<&str>,
+        key: &PublicKey,
+        fingerprint: &str,
+    ) -> Result<(String, Vec<&Entry>), TrustError> {
+        let fingerprint = fingerprint.to_string();
+        let all: Vec<&Entry> = self.lines_of(key).collect();
+        let Some(first) = all.first() else { return Err(TrustError::Unknown { fingerprint }) };
+        let Some(wanted) = principal else { return Ok((first.principals[0].clone(), all)) };
+        let lines: Vec<&Entry> = all.into_iter().filter(|e| e.is_for(wanted)).collect();
+        if lines.is_empty() {
+            let found = self.principals(key).join(", ");
+            return Err(TrustError::WrongPerson { fingerprint, found, wanted: wanted.into() });
         }
-    }
-}
-
-impl Line {
-    fn is_for(&self, principal: &str) -> bool {
-        listed(&self.principals, principal)
+        Ok((wanted.into(), lines))
     }
 
-    fn permits(&self, namespace: &str) -> bool {
-        self.namespaces.as_ref().is_none_or(|patterns| listed(patterns, namespace))
-    }
-
-    /// Why a time lies outside this line's validity.
-    fn outside(&self, time: Timestamp) -> Option<String> {
-        if let Some(after) = self.after.filter(|after| time < *after) {
-            return Some(format!("valid from {after} on, used at {time}"));
+    /// Whom a certificate speaks for, and the lines that let its authority say so.
+    fn bearer(
+        &self,
+        principal: Option<&str>,
+        certificate: &Certificate,
+        fingerprint: &str,
+    ) -> Result<(String, Vec<&Entry>), TrustError> {
+        let fingerprint = fingerprint.to_string();
+        let all: Vec<&Entry> = self.authorities(certificate).collect();
+        let Some(first) = all.first() else {
+            return Err(TrustError::UnknownAuthority { fingerprint, authority: certificate.authority() });
+        };
+        if let Err(why) = certificate.check(&first.key) {
+            return Err(TrustError::Certificate { fingerprint, why });
         }
-        self.before.filter(|before| time >= *before).map(|before| format!("valid before {before}, used at {time}"))
-    }
-}
-
-/// OpenSSH's pattern lists: `*`, `?`, and `!` in front, which wins.
-fn listed(patterns: &[String], name: &str) -> bool {
-    let hit = |pattern: &str| wild(pattern.as_bytes(), name.as_bytes());
-    let refused = patterns.iter().filter_map(|p| p.strip_prefix('!')).any(hit);
-    !refused && patterns.iter().filter(|p| !p.starts_with('!')).any(|p| hit(p))
-}
-
-/// Walks both at once and remembers the last star: no recursion, so no pattern can make it slow.
-fn wild(pattern: &[u8], name: &[u8]) -> bool {
-    let (mut p, mut n) = (0, 0);
-    let mut star: Option<(usize, usize)> = None;
-    while n < name.len() {
-        match pattern.get(p) {
-            Some(b'*') => {
-                star = Some((p, n));
-                p += 1;
-            }
-            Some(c) if *c == b'?' || *c == name[n] => {
-                p += 1;
-                n += 1;
-            }
-            _ => match star {
-                Some((at, from)) => {
-                    p = at + 1;
-                    n = from + 1;
-                    star = Some((at, from + 1));
-                }
-                None => return false,
-            },
+        let named = &certificate.principals;
+        let Some(name) = named.iter().find(|name| match principal {
+            Some(wanted) => *name == wanted,
+            None => all.iter().any(|e| e.is_for(name)),
+        }) else {
+            // Names of a certificate are somebody else's text, and go to terminals from here.
+            let found =
+                if named.is_empty() { "nobody by name".into() } else { visible(&named.join(", ")).into_owned() };
+            return Err(match principal {
+                Some(wanted) => TrustError::WrongPerson { fingerprint, found, wanted: wanted.into() },
+                None => TrustError::Certificate {
+                    fingerprint,
+                    why: format!("it names {found}, whom its authority may not speak for here"),
+                },
+            });
+        };
+        let lines: Vec<&Entry> = all.into_iter().filter(|e| e.is_for(name)).collect();
+        if lines.is_empty() {
+            let why = format!("it names `{}`, whom its authority may not speak for here", visible(name));
+            return Err(TrustError::Certificate { fingerprint, why });
         }
+        Ok((name.clone(), lines))
     }
-    pattern[p..].iter().all(|c| *c == b'*')
-}
-
-enum Parsed {
-    Line(Line),
-    Unsupported(String),
-}
-
-fn parse_line(text: &str) -> Result<Parsed, String> {
-    let mut words = words(text)?.into_iter();
-    let principals: Vec<String> = words.next().unwrap_or_default().split(',').map(String::from).collect();
-    if principals.iter().any(|p| p.is_empty()) {
-        return Err("an empty name among the principals".into());
-    }
-    let mut word = words.next().ok_or("the key is missing")?;
-    let (mut namespaces, mut after, mut before) = (None, None, None);
-    let is_key = |w: &str| w.starts_with("ssh-") || w.starts_with("sk-") || w.starts_with("ecdsa-");
-    let mut authority = false;
-    if !is_key(&word) {
-        for option in options(&word) {
-            let (name, value) = option.split_once('=').unwrap_or((option.as_str(), ""));
-            match name.to_ascii_lowercase().as_str() {
-                "namespaces" => namespaces = Some(value.split(',').map(String::from).collect()),
-                "valid-after" => after = Some(time(value)?),
-                "valid-before" => before = Some(time(value)?),
-                "cert-authority" => authority = true,
-                other => return Err(format!("`{other}` is not an option of an allowed-signers line")),
-            }
-        }
-        word = words.next().ok_or("the key is missing")?;
-    }
-    let blob = words.next().ok_or("the key's text is missing")?;
-    if authority {
-        return Ok(Parsed::Unsupported("certificate authorities are not supported yet".into()));
-    }
-    match PublicKey::from_line(&format!("{word} {blob}")) {
-        Ok(key) => Ok(Parsed::Line(Line { principals, namespaces, after, before, key })),
-        Err(SigError::Unsupported(why)) => Ok(Parsed::Unsupported(why)),
-        Err(error) => Err(error.to_string()),
-    }
-}
-
-/// Splits at blanks outside of double quotes; the quotes go away, except that an option keeps its commas together.
-fn words(text: &str) -> Result<Vec<String>, String> {
-    let (mut out, mut word, mut quoted) = (Vec::new(), String::new(), false);
-    for c in text.chars() {
-        match c {
-            '"' => quoted = !quoted,
-            c if c.is_ascii_whitespace() && !quoted => {
-                if !word.is_empty() {
-                    out.push(std::mem::take(&mut word));
-                }
-            }
-            // Commas inside quotes must not split options later on.
-            ',' if quoted && !out.is_empty() => word.push(INNER_COMMA),
-            c => word.push(c),
-        }
-    }
-    if quoted {
-        return Err("a quote is not closed".into());
-    }
-    if !word.is_empty() {
-        out.push(word);
-    }
-    Ok(out)
-}
-
-/// Stands for a comma inside quotes between the two splits; a private-use character no name contains.
-const INNER_COMMA: char = '\u{e000}';
-
-fn options(word: &str) -> Vec<String> {
-    word.split(',').map(|option| option.replace(INNER_COMMA, ",")).collect()
-}
-
-/// `YYYYMMDD`, `YYYYMMDDHHMM` or `YYYYMMDDHHMMSS`, in UTC with a `Z`, else in the local time zone as OpenSSH has it.
-fn time(text: &str) -> Result<Timestamp, String> {
-    let bad = || format!("`{text}` is not a time like 20261120, 202611201530 or 20261120153000Z");
-    let (digits, zone) = match text.strip_suffix(['Z', 'z']) {
-        Some(digits) => (digits, TimeZone::UTC),
-        None => (text, TimeZone::system()),
-    };
-    let full = match digits.len() {
-        8 => format!("{digits}000000"),
-        12 => format!("{digits}00"),
-        14 => digits.to_string(),
-        _ => return Err(bad()),
-    };
-    let time = DateTime::strptime("%Y%m%d%H%M%S", &full).map_err(|_| bad())?;
-    zone.to_timestamp(time).map_err(|_| bad())
 }
 
 /// A line for such a file that lets a key sign for bgctl and nothing else.
@@ -319,6 +271,10 @@ pub fn remember(path: &Path, principal: &str, key: &PublicKey) -> io::Result<boo
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
         Err(error) => return Err(error),
     };
+    // Its authority speaks for a certificate, for as long as that says; a line for the key would outlive both.
+    if key.certificate().is_some() {
+        return Ok(false);
+    }
     let known = AllowedSigners::parse(&text).map_err(|bad| io::Error::new(io::ErrorKind::InvalidData, bad))?;
     if known.keys(principal).contains(&key) {
         return Ok(false);
@@ -330,17 +286,11 @@ pub fn remember(path: &Path, principal: &str, key: &PublicKey) -> io::Result<boo
     Ok(true)
 }
 
-impl fmt::Display for Signed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}   {} {}", self.principal, self.kind, self.fingerprint)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::sign::session::SessionKey;
-    use crate::sign::{Signer as _, namespace};
+    use crate::sign::{SigError, Signer as _, namespace};
 
     fn at(text: &str) -> Timestamp {
         text.parse().unwrap()
@@ -397,26 +347,12 @@ mod tests {
         assert!(
             AllowedSigners::parse(&format!("a valid-after=yesterday {key}")).unwrap_err().why.contains("yesterday")
         );
-        let signers =
-            AllowedSigners::parse(&format!("*@ci cert-authority {key}\nb ssh-rsa AAAAB3NzaC1yc2EAAAABAw==\n"));
-        let lines: Vec<usize> = signers.unwrap().unsupported.iter().map(|(n, _)| *n).collect();
-        assert_eq!(lines, [1, 2]);
-    }
-
-    #[test]
-    fn patterns_are_those_of_openssh() {
-        let list = |text: &str| text.split(',').map(String::from).collect::<Vec<_>>();
-        for (patterns, name, fits) in [
-            ("*@example.com", "rm@example.com", true),
-            ("*@example.com", "rm@example.org", false),
-            ("!eve@example.com,*@example.com", "eve@example.com", false),
-            ("bgctl-*", "bgctl-open-v1", true),
-            ("bgctl-*", "git", false),
-            ("a?c", "abc", true),
-            ("a?c", "ac", false),
-            ("*a*b*c*", "xxaxxbxxcxx", true),
-        ] {
-            assert_eq!(listed(&list(patterns), name), fits, "{patterns} {name}");
-        }
+        assert!(AllowedSigners::parse(&format!("a valid-after=20260101Z,valid-before=20250101Z {key}")).is_err());
+        assert!(AllowedSigners::parse(&format!("a namespaces=x,namespaces=y {key}")).is_err());
+        let rest =
+            format!("\"a,b\" cert-authority {key}\nb ssh-rsa AAAAB3NzaC1yc2EAAAABAw==\nc {key} bob's 27\" desk\n");
+        let signers = AllowedSigners::parse(&rest).unwrap();
+        assert_eq!(signers.unsupported.iter().map(|(n, _)| *n).collect::<Vec<_>>(), [2]);
+        assert_eq!(signers.entries.iter().map(|e| e.principals.len()).collect::<Vec<_>>(), [2, 1]);
     }
 }

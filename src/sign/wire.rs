@@ -18,6 +18,10 @@ impl<'a> Reader<'a> {
         self.take(4).and_then(|b| b.try_into().ok()).map(u32::from_be_bytes)
     }
 
+    pub fn long(&mut self) -> Option<u64> {
+        self.take(8).and_then(|b| b.try_into().ok()).map(u64::from_be_bytes)
+    }
+
     pub fn string(&mut self) -> Option<&'a [u8]> {
         let len = self.number()?;
         self.take(usize::try_from(len).ok()?)

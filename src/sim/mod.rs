@@ -53,6 +53,8 @@ pub struct Scenario {
     pub wishes: Vec<(Duration, Command)>,
     /// A gate is breached during a wait, from this moment on.
     pub breach: Option<Duration>,
+    /// The policy is another from this moment on.
+    pub other_rules: Option<Duration>,
     /// The journal cannot be written from this append on.
     pub disk_full_at: Option<u32>,
     /// No page is delivered.
@@ -69,6 +71,7 @@ impl Default for Scenario {
             blind: None,
             green_errors: None,
             green_down: None,
+            other_rules: None,
             blue_down: None,
             foreign: None,
             approval: Some(true),
@@ -191,7 +194,7 @@ impl Processes for SimProcesses {
     async fn run(
         &self,
         command: &world::Command,
-        _line: &mut dyn for<'a> FnMut(world::Stream, &'a str),
+        _output: &mut dyn for<'a> FnMut(world::Stream, &'a [u8]),
     ) -> std::io::Result<world::Exit> {
         self.sim.clock.boundary().await;
         self.sim.effects.borrow_mut().push(command.argv.join(" "));

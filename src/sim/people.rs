@@ -7,6 +7,7 @@ use async_trait::async_trait;
 
 use super::Sim;
 use crate::clock::Clock;
+use crate::drive::Standing;
 use crate::people::{AfterInterrupt, Answer, Approve, Command, Control, Decision, People};
 use crate::run::{Actor, Evidence, Grant};
 
@@ -30,13 +31,17 @@ fn said() -> Evidence {
 #[async_trait(?Send)]
 impl People for Rc<Sim> {
     async fn approve(&self, ask: &Approve<'_>) -> Answer<Decision> {
-        let principal = format!("person-{}", ask.by.len() + 1);
+        let principal = format!("person-{}", ask.grants.len() + 1);
         let grant = Grant { principal, evidence: "prompt".into(), key: None, sig: None, prompt: None };
         self.think(self.scenario.approval.map(|yes| match yes {
             true => Decision::Granted(grant),
             false => Decision::Denied(grant),
         }))
         .await
+    }
+
+    async fn recheck(&self, _ask: &Approve<'_>) -> Option<Decision> {
+        None
     }
 
     async fn happened(&self, line: &str) -> Answer<(bool, Evidence)> {
@@ -68,6 +73,13 @@ impl People for Rc<Sim> {
 
     fn ahead(&self) -> bool {
         self.scenario.ahead
+    }
+}
+
+impl Standing for Rc<Sim> {
+    fn changed(&self) -> Option<String> {
+        let changed = self.scenario.other_rules.is_some_and(|at| self.clock.time() >= at);
+        changed.then(|| "the policy changed during the run".into())
     }
 }
 

@@ -1,7 +1,6 @@
 //! `command`: run a program, without a shell unless one is asked for, and end all of it when time is up.
 #![doc = include_str!("command.md")]
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
@@ -122,16 +121,23 @@ impl Step for Running {
             directory: settings.directory.clone(),
             timeout: settings.within.time,
         };
-        let output = RefCell::new(Output { step: &self.id, scribe, pages: Default::default(), kept: 0, dropped: 0 });
+        let mut pages = Pages { step: &self.id, scribe, pages: Default::default(), kept: 0, dropped: 0 };
+        let mut streams = [world.secrets.output(), world.secrets.output()];
+        let mut line = |stream, line: &str| {
+            scribe.progress(Progress { done: 0, of: 0, line: line.into() });
+            pages.line(stream, line);
+        };
         let ended = world
             .processes
-            .run(&command, &mut |stream, line| {
-                let line = world.secrets.mask(line);
-                scribe.progress(Progress { done: 0, of: 0, line: line.clone() });
-                output.borrow_mut().line(stream, &line);
+            .run(&command, &mut |stream, piece| {
+                let output = &mut streams[usize::from(stream == Stream::Stderr)];
+                output.push(piece, &mut |text| line(stream, text));
             })
             .await;
-        let dropped = output.borrow_mut().finish();
+        let [out, err] = &mut streams;
+        out.finish(&mut |text| line(Stream::Stdout, text));
+        err.finish(&mut |text| line(Stream::Stderr, text));
+        let dropped = pages.finish();
         let program = world.secrets.mask(argv.first().map_or("", String::as_str));
         let facts = json!({ "output_not_kept_bytes": dropped.to_string() });
         let within = &settings.within;
@@ -157,7 +163,7 @@ impl Step for Running {
 }
 
 /// Collects lines into records.
-struct Output<'a> {
+struct Pages<'a> {
     step: &'a str,
     scribe: &'a dyn Scribe,
     /// Of stdout and stderr.
@@ -166,7 +172,7 @@ struct Output<'a> {
     dropped: usize,
 }
 
-impl Output<'_> {
+impl Pages<'_> {
     fn line(&mut self, stream: Stream, line: &str) {
         if self.kept + line.len() > KEPT {
             self.dropped += line.len() + 1;

@@ -6,10 +6,10 @@ use std::process::Command;
 
 use crate::rig::*;
 use bgctl::journal::Archive;
-use bgctl::sign::trust;
+use bgctl::sign::{Signer, trust};
 
 /// Runs bgctl with a state folder of its own; exit code, stdout, stderr.
-fn bgctl(state: &Path, args: &[&str]) -> (i32, String, String) {
+pub fn bgctl(state: &Path, args: &[&str]) -> (i32, String, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_bgctl"))
         .args(args)
         .current_dir(state)
@@ -21,10 +21,12 @@ fn bgctl(state: &Path, args: &[&str]) -> (i32, String, String) {
     (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
 }
 
-fn keep(state: &Path, log: &[u8]) {
+pub fn keep(state: &Path, log: &[u8]) {
     let folder = Archive::new(state).run(RUN);
     fs::create_dir_all(&folder).unwrap();
     fs::write(folder.join(bgctl::journal::LOG), log).unwrap();
+    // A verifier that has never seen this run.
+    let _ = fs::remove_file(state.join("heads.json"));
 }
 
 #[test]
@@ -82,4 +84,101 @@ fn a_key_is_made_once_and_then_it_is_the_one_that_signs() {
     let (code, out, _) = bgctl(dir.path(), &["keys", "list"]);
     assert!(code == 0 && out.contains("this one signs"), "{out}");
     assert_eq!(bgctl(dir.path(), &["keys", "whoami"]).0, 0);
+    // Another one, named on purpose and not there: no key signs in its place.
+    let (code, out, err) = bgctl(dir.path(), &["keys", "--key", "none"]);
+    assert!(code == 77 && out.contains("cannot read `none`") && err.contains("BG0423"), "{out}{err}");
+}
+
+#[test]
+fn a_revoked_key_signs_nothing_and_its_logs_are_not_believed() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = dir.path();
+    keep(state, &complete());
+    trust::remember(&Archive::new(state).allowed_signers(), OWNER, owner().public_key()).unwrap();
+    trust::remember(&Archive::new(state).allowed_signers(), APPROVER, approver().public_key()).unwrap();
+    fs::write(state.join("lost"), owner().fingerprint()).unwrap();
+    let (code, out, err) = bgctl(state, &["audit", "verify", "--revoked", "lost"]);
+    assert!(code == 40 && err.contains("is revoked (lost, line 1)"), "{out}{err}");
+    let (code, _, err) = bgctl(state, &["audit", "verify", "--revoked", "nowhere"]);
+    assert!(code == 65 && err.contains("BG0424"), "{err}");
+
+    let (_, made, _) = bgctl(state, &["keys", "create"]);
+    assert_eq!(bgctl(state, &["keys"]).0, 0);
+    fs::create_dir(state.join(".bgctl")).unwrap();
+    fs::write(state.join(".bgctl/revoked_keys"), &made).unwrap();
+    let (code, out, err) = bgctl(state, &["keys"]);
+    assert!(code == 77 && out.contains("is revoked (.bgctl/revoked_keys, line 1)"), "{out}{err}");
+    // A list that cannot be read is no permission.
+    fs::write(state.join(".bgctl/revoked_keys"), "alice\n").unwrap();
+    let (code, _, err) = bgctl(state, &["audit", "verify"]);
+    assert!(code == 65 && err.contains("the list of revoked keys cannot be read"), "{err}");
+}
+
+#[test]
+fn the_signers_file_is_checked_at_each_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let (code, _, err) = bgctl(dir.path(), &["keys", "lint"]);
+    assert!(code == 65 && err.contains(".bgctl/allowed_signers"), "{err}");
+    fs::write(dir.path().join("good"), trust::line(OWNER, &owner().public())).unwrap();
+    fs::write(dir.path().join("warned"), format!("{OWNER} {}\n", owner().public())).unwrap();
+    fs::write(dir.path().join("bad"), trust::line("*", &owner().public())).unwrap();
+    for (args, wanted) in
+        [(&["good"][..], 0), (&["good", "warned"], 0), (&["warned", "--strict"], 65), (&["good", "bad"], 65)]
+    {
+        let (code, out, err) = bgctl(dir.path(), &[&["keys", "lint"], args].concat());
+        assert_eq!(code, wanted, "{args:?} {out}{err}");
+        assert_eq!(err.contains("BG0431"), args.contains(&"bad"), "{err}");
+    }
+    let (code, out, _) = bgctl(dir.path(), &["keys", "lint", "bad", "-o", "json"]);
+    let said: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &said["files"][0]["found"][0]["code"]), (65, &serde_json::json!("BG0431")), "{out}");
+}
+
+/// Each form git takes for `user.signingkey`, and what git itself makes of it: one key signs commits and runs.
+#[test]
+fn the_key_of_git_is_found_in_each_form_git_knows() {
+    let (Some(git), Some(dir)) = (crate::common::peer("git"), crate::ssh::Folder::new()) else { return };
+    let Some(agent) = crate::ssh::Agent::start(&dir) else { return };
+    dir.key("id", "ed25519", "");
+    agent.add(&["-q", &dir.text("id")]);
+    let public = dir.public("id");
+    let home = dir.path("");
+    let run = |program: &Path, args: &[&str]| {
+        let mut command = Command::new(program);
+        command.args(args).current_dir(&home).env_clear().env("HOME", &home).env("PATH", "/usr/bin:/bin");
+        command.env("GIT_CONFIG_NOSYSTEM", "1").env("SSH_AUTH_SOCK", &agent.socket).env("BGCTL_STATE_DIR", &home);
+        let output = command.output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.success(), text(&output.stdout) + &text(&output.stderr))
+    };
+    let git = |args: &[&str]| run(&git, args);
+    let keys = || run(Path::new(env!("CARGO_BIN_EXE_bgctl")), &["keys"]);
+    assert!(git(&["init", "-q", "."]).0);
+    for (name, value) in [("user.name", "x"), ("user.email", OWNER)] {
+        assert!(git(&["config", name, value]).0);
+    }
+    assert!(keys().1.contains("git has no gpg.format = ssh here"));
+    git(&["config", "gpg.format", "openpgp"]);
+    assert!(keys().1.contains("git signs with `openpgp` here"));
+    git(&["config", "gpg.format", "ssh"]);
+    git(&["config", "gpg.ssh.defaultKeyCommand", "ssh-add -L"]);
+    assert!(keys().1.contains("gpg.ssh.defaultKeyCommand is not followed"));
+    for form in [
+        dir.text("id"),
+        dir.text("id.pub"),
+        "~/id.pub".into(),
+        format!("key::{}", public.line()),
+        format!("{} me", public.line()),
+    ] {
+        assert!(git(&["config", "user.signingkey", &form]).0);
+        let (ok, words) = git(&["commit", "-q", "-S", "--allow-empty", "-m", "x"]);
+        assert!(ok, "{form}: {words}");
+        let (ok, words) = keys();
+        let line = words.lines().find(|line| line.contains("git user.signingkey")).unwrap();
+        assert!(ok && line.contains(&public.fingerprint()) && line.contains("this one signs"), "{form}: {words}");
+    }
+    // What it names is gone: for commits only was it named, so the search goes on, and says so.
+    git(&["config", "user.signingkey", "~/gone"]);
+    let (ok, words) = keys();
+    assert!(!ok && words.contains("cannot read `") && words.contains("/gone`"), "{words}");
 }

@@ -8,11 +8,12 @@ use std::process::{Child, Command, Stdio};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use crate::mutate::Dice;
 use crate::rig::*;
 use bgctl::clock::SystemClock;
 use bgctl::journal::{
-    Append, DirStore, Journal, LOG, MemoryStore, Opening, Record, SealState, Seals, Store, Trust, Verdict, read_log,
-    verify,
+    Append, DirStore, Journal, LOG, MemoryStore, Opening, Record, SealState, Seals, Store, StoreFault as Fault, Trust,
+    Verdict, read_log, verify,
 };
 use bgctl::run::Evidence;
 
@@ -44,6 +45,24 @@ fn a_log_on_a_disk_is_private_and_verifies() {
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(&folder), mode(&folder.join(LOG))), (0o700, 0o600));
     assert!(DirStore::create(&folder).is_err(), "a run is written once");
+}
+
+#[test]
+fn a_group_that_no_reader_would_hold_is_written_as_several() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut journal = journal_in(dir.path());
+    journal.append(&vec![note(&"x".repeat(900)); 20_000]).unwrap();
+    journal.close(SealState::Handover, Some(&owner())).unwrap();
+    assert_eq!(judge(dir.path()), Verdict::Handover);
+    // One group of that size is refused, however it came about.
+    let all = lines(&Rig::new().store.bytes());
+    let filler = String::from_utf8(all[2].clone()).unwrap();
+    let start = filler.find("\"data\":").unwrap();
+    let line = format!("{}\"data\":{{\"line\":\"{}\"}}}}\n", &filler[..start], "x".repeat(60_000));
+    let line = line.replace("\"type\":\"seal\"", "\"type\":\"note\"").into_bytes();
+    let log = rechain(&[&all[..3], &vec![line; 300]].concat());
+    let (_, words) = broken(&log);
+    assert!(words.contains("without a seal"), "{words}");
 }
 
 #[test]
@@ -103,7 +122,10 @@ fn case_37_every_torn_end_is_cut_kept_and_written_down() {
             .collect()
     };
     let last = bytes.len() - 1;
-    for cut in (ends[0]..last).step_by(97).chain(ends[..ends.len() - 1].iter().copied()).chain([last]) {
+    // Every boundary of a group and five hundred places anywhere.
+    let mut dice = Dice::new(37);
+    let anywhere: Vec<usize> = (0..500).map(|_| ends[0] + dice.below(last - ends[0])).collect();
+    for cut in anywhere.into_iter().chain(ends[..ends.len() - 1].iter().copied()).chain([last]) {
         let store = MemoryStore::of(bytes[..cut].to_vec());
         let clock = HandClock::new();
         clock.pass(Duration::from_secs(600));
@@ -171,7 +193,7 @@ fn writer(folder: &Path, through: Option<&str>) -> Child {
 
 #[test]
 #[expect(clippy::disallowed_methods, reason = "a real process is waited for, with a deadline")]
-fn case_37_a_writer_killed_again_and_again_leaves_a_log_that_goes_on() {
+fn case_37b_a_writer_killed_again_and_again_leaves_a_log_that_goes_on() {
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().join("run");
     let size = || fs::metadata(folder.join(LOG)).map_or(0, |m| m.len());
@@ -222,7 +244,31 @@ fn case_35_a_full_disk_ends_the_writing_and_the_log_is_sound_behind_it() {
 }
 
 #[test]
-fn case_36_an_error_of_a_store_is_final() {
+fn case_36_a_failed_sync_is_final_and_never_tried_again() {
+    let mut rig = Rig::new();
+    rig.arm();
+    // All of it is written, and the sync says no: it may be on the disk, or not.
+    rig.store.fault(Some(Fault::Unsure { at: rig.store.appends() + 1 }));
+    let error = rig.journal.append(&[note("unsure")]).unwrap_err();
+    let (asked, bytes) = (rig.store.appends(), rig.store.bytes());
+    // The next sync would succeed, as it does on Linux after one that failed; nobody asks for it.
+    rig.store.fault(None);
+    for _ in 0..3 {
+        assert_eq!(rig.journal.append(&[note("more")]).unwrap_err().what, error.what);
+    }
+    assert!(rig.journal.close(SealState::Closed, Some(&owner())).is_err());
+    assert_eq!((rig.store.appends(), rig.store.bytes()), (asked, bytes.clone()));
+    // Another process reads what is there, believes nothing of it unchecked, and goes on.
+    let store = MemoryStore::of(bytes);
+    rig.clock.pass(Duration::from_secs(60));
+    let (journal, entries) = Journal::resume(Box::new(store.clone()), &who(), &owner(), rig.clock).unwrap();
+    assert!(entries.iter().any(|e| e.data["line"] == "unsure"));
+    journal.close(SealState::Handover, Some(&owner())).unwrap();
+    assert_eq!(verdict(&store.bytes()), Verdict::Handover);
+}
+
+#[test]
+fn case_36b_an_error_of_a_store_on_a_disk_is_final() {
     let dir = tempfile::tempdir().unwrap();
     let mut store = DirStore::create(dir.path()).unwrap();
     store.append(b"one\n").unwrap();

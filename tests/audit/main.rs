@@ -1,12 +1,25 @@
 //! The journal against those who would like it to say something else: attacks, faults, approvals, and OpenSSH's own tools.
 
+mod agents;
+mod anchors;
 mod approvals;
 mod attacks;
+mod cases;
+mod certificates;
 mod command;
 #[path = "../common/mod.rs"]
 mod common;
+mod differ;
 mod faults;
+mod forge;
+mod fuzz;
 mod interop;
 mod keys;
+mod ledger;
+mod mutate;
+mod policy;
 mod properties;
+mod revoked;
 mod rig;
+mod security_keys;
+mod ssh;

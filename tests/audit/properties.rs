@@ -4,7 +4,7 @@ use std::io::Cursor;
 use std::sync::OnceLock;
 
 use crate::rig::*;
-use bgctl::journal::{Seals, Trust, Verdict, verify};
+use bgctl::journal::{Append, Record, Seals, Trust, Verdict, verify};
 use proptest::prelude::*;
 
 fn sealed() -> &'static [u8] {
@@ -32,6 +32,34 @@ fn every_single_byte_of_the_closing_seal_counts_and_the_others_are_sampled() {
         match judge(&changed, Seals::Last) {
             Verdict::Broken(fault) => assert_eq!(fault.record, line_of(log, at), "byte {at}: {fault}"),
             other => panic!("byte {at}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn no_line_deleted_repeated_or_moved_anywhere_leaves_a_log_complete() {
+    for log in crate::mutate::sound() {
+        let all = lines(&log);
+        let mut others = Vec::new();
+        for a in 0..all.len() {
+            others.push([&all[..a], &all[a + 1..]].concat());
+            others.push([&all[..=a], &all[a..]].concat());
+            for b in a + 1..all.len() {
+                let mut moved = all.clone();
+                moved.swap(a, b);
+                others.push(moved);
+            }
+        }
+        for changed in others {
+            // Taking the closing seal away leaves a run that was never closed, and that is what it is called.
+            let cut = log.starts_with(&changed.concat());
+            for bytes in [changed.concat(), if changed.is_empty() { Vec::new() } else { rechain(&changed) }] {
+                match judge(&bytes, Seals::Last) {
+                    Verdict::Broken(_) => {}
+                    Verdict::Interrupted | Verdict::Ended if cut => {}
+                    other => panic!("{other:?}"),
+                }
+            }
         }
     }
 }
@@ -88,6 +116,17 @@ proptest! {
         // Same run id, same owner, other session: a splice of two attempts.
         let verdict = judge(&[&mine[..cut], &other[from..]].concat().concat(), Seals::Last);
         prop_assert!(matches!(verdict, Verdict::Broken(_) | Verdict::Interrupted), "{:?}", verdict);
+    }
+
+    #[test]
+    fn whatever_is_written_verifies(texts in prop::collection::vec(any::<String>(), 1..6), n in any::<i64>()) {
+        let mut rig = Rig::new();
+        for text in &texts {
+            let data = serde_json::json!({ "line": text, text.as_str(): { "n": n } });
+            rig.clock.pass(std::time::Duration::from_millis(3));
+            rig.journal.append(&[Record { kind: "note".into(), data }]).unwrap();
+        }
+        prop_assert_eq!(judge(&rig.store.bytes(), Seals::Last), Verdict::Interrupted);
     }
 
     #[test]

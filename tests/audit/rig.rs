@@ -42,6 +42,11 @@ impl HandClock {
         self.elapsed.set(self.elapsed.get() + time);
     }
 
+    /// Half an hour from now, in seconds since 1970.
+    pub fn expires(&self) -> i64 {
+        self.wall.get().as_second() + 1800
+    }
+
     /// Moves the wall clock alone, as somebody who sets it does.
     pub fn set(&self, by: SignedDuration) {
         self.wall.set(self.wall.get() + by);
@@ -103,6 +108,8 @@ pub fn plan() -> Plan {
         own_run: false,
         within_s: 1800,
         at_expiry: AtExpiry::RollBack,
+        evidence: Default::default(),
+        covers_rollback: false,
     });
     let route = PlannedRoute {
         router: "alb".into(),
@@ -129,6 +136,7 @@ pub fn plan() -> Plan {
         policy: Policy { automatic_at_most: 2, within_s: 86_400, schema_safe: true, schema_reason: None, page: vec![] },
         forward: vec![first, step("shift-100", Split::of_green(100), Split::ALL_GREEN)],
         rollback: vec![step("back", Split::ALL_GREEN, Split::ALL_BLUE)],
+        team: Default::default(),
         warnings: vec![],
     }
 }
@@ -143,11 +151,14 @@ pub fn at(index: usize) -> StepRef {
 
 /// The text an approver of the first step signs.
 pub fn request(plan: &Plan, expires: i64) -> String {
-    json!({
+    let mut request = json!({
         "expires": expires, "nonce": "5e".repeat(32), "plan_sha256": plan.id(), "run": RUN,
         "step": "shift-10", "step_sha256": plan.step(at(0)).sha256(),
-    })
-    .to_string()
+    });
+    if plan.step(at(0)).approval.as_ref().is_some_and(|rule| rule.covers_rollback) {
+        request["covers"] = json!({ "rollback": bgctl::people::request::way_back(plan) });
+    }
+    request.to_string()
 }
 
 /// A run in the making.
@@ -164,8 +175,17 @@ impl Rig {
     }
 
     pub fn of(run: &str, owner: &dyn Signer) -> Self {
-        let (clock, plan, store) = (HandClock::new(), plan(), MemoryStore::new());
-        let opening = Opening { run: run.into(), plan: &plan, who: who(), bound: Default::default() };
+        Rig::with(run, owner, plan(), who())
+    }
+
+    /// A run of another plan, or opened by somebody else.
+    pub fn with(run: &str, owner: &dyn Signer, plan: Plan, who: Who) -> Self {
+        let (clock, store) = (HandClock::new(), MemoryStore::new());
+        let mut bound = serde_json::Map::new();
+        if !plan.team.is_empty() {
+            bound.insert("policy_sha256".into(), json!(plan.team.policy_sha256));
+        }
+        let opening = Opening { run: run.into(), plan: &plan, who, bound };
         let journal = Journal::create(Box::new(store.clone()), opening, owner, clock.clone()).unwrap();
         Rig { clock, plan, store, journal }
     }
@@ -181,7 +201,7 @@ impl Rig {
 
     /// Asks for the approval of the first step; the text and its digest.
     pub fn ask(&mut self) -> (String, String) {
-        let expires = self.clock.now().as_second() + 1800;
+        let expires = self.clock.expires();
         let request = request(&self.plan, expires);
         let request_sha256 = sha256(request.as_bytes());
         let (id, asked) = ("shift-10".to_string(), request.clone());
@@ -235,8 +255,12 @@ impl Rig {
     }
 
     pub fn close(self) -> Vec<u8> {
+        self.close_by(&owner())
+    }
+
+    pub fn close_by(self, owner: &dyn Signer) -> Vec<u8> {
         self.clock.pass(Duration::from_secs(1));
-        let closed = self.journal.close(SealState::Closed, Some(&owner())).unwrap();
+        let closed = self.journal.close(SealState::Closed, Some(owner)).unwrap();
         assert_eq!(closed.state, SealState::Closed);
         self.store.bytes()
     }
@@ -250,7 +274,12 @@ pub fn complete() -> Vec<u8> {
 }
 
 pub fn report(bytes: &[u8]) -> Report {
-    let trust = Trust { signers: signers(), shared: None };
+    report_by(bytes, signers())
+}
+
+/// With other people trusted.
+pub fn report_by(bytes: &[u8], signers: AllowedSigners) -> Report {
+    let trust = Trust { signers, shared: None };
     verify(&mut Cursor::new(bytes), &trust, Seals::All).unwrap()
 }
 

@@ -1,12 +1,14 @@
 //! The journal beside bare appends: what sealing costs over `write` and `fdatasync`, and how fast a log is verified.
 //!
 //! `cargo bench --bench journal` prints a table. Both sides append groups of the same size to files in the same folder, in
-//! turns, so that a busy disk or processor is busy for both.
+//! turns, so that a busy disk or processor is busy for both. Verifying is measured from memory, over logs of three shapes, and
+//! as a whole process over a log of 500 lines, beside `true` and `sha256sum` of the same file.
 #![expect(clippy::disallowed_methods, reason = "a bench measures real time")]
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufReader, Cursor, Write};
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -14,8 +16,8 @@ use bgctl::clock::SystemClock;
 use bgctl::journal::{
     Append, DirStore, Journal, LOG, MemoryStore, Opening, Record, SealState, Seals, Trust, Who, verify,
 };
-use bgctl::plan::{Plan, Policy, Purpose, Stack};
-use bgctl::run::Evidence;
+use bgctl::plan::{Lane, Move, OnFailure, Plan, PlannedStep, Policy, Purpose, Resume, Split, Stack, StepRef};
+use bgctl::run::{Event, Evidence, Outcome, RunOutcome};
 use bgctl::sign::session::SessionKey;
 use bgctl::sign::{AllowedSigners, Signer, trust};
 
@@ -41,6 +43,7 @@ fn plan() -> Plan {
         policy: Policy { automatic_at_most: 2, within_s: 86_400, schema_safe: true, schema_reason: None, page: vec![] },
         forward: vec![],
         rollback: vec![],
+        team: Default::default(),
         warnings: vec![],
     }
 }
@@ -55,10 +58,66 @@ fn record() -> Record {
     })
 }
 
+/// A plan of that many shifts.
+fn long_plan(steps: usize) -> Plan {
+    let step = |n: usize| PlannedStep {
+        id: format!("shift-{n}"),
+        kind: "shift".into(),
+        line: "GREEN to 10 %".into(),
+        config: serde_json::json!({ "route": "web", "green": "10%" }),
+        resume: Resume::Observe,
+        attempts: 1,
+        timeout_s: 60,
+        expected_s: 1,
+        moves: Some(Move { route: "web".into(), before: Split::ALL_BLUE, after: Split::of_green(100) }),
+        approval: None,
+        on_failure: OnFailure::RollBack,
+        place: format!("runbook.yaml:{}", 9 + n),
+    };
+    Plan { forward: (0..steps).map(step).collect(), ..plan() }
+}
+
+/// A whole run: for each shift an intent, what the three witnesses say, and an outcome.
+fn whole_run(owner: &SessionKey, steps: usize) -> Vec<u8> {
+    let (plan, store) = (long_plan(steps), MemoryStore::new());
+    let mut journal = open_plan(owner, store.clone(), &plan);
+    let mut write = |records: &[Record]| {
+        journal.append(records).expect("an append");
+    };
+    let armed = Event::Armed { approvals_ahead: false, automatic_used: 0, checks: vec![] };
+    write(&[Record::from(&armed)]);
+    for index in 0..steps {
+        let step = StepRef { lane: Lane::Forward, index };
+        let planned = plan.step(step);
+        let (id, line, step_sha256) = (planned.id.clone(), planned.line.clone(), planned.sha256());
+        let intent = Event::StepIntent { step, id: id.clone(), attempt: 1, line, step_sha256, approvals: vec![] };
+        write(&[Record::from(&intent)]);
+        let route = "web".to_string();
+        write(&[
+            Record::from(&Evidence::TrafficRead { route: route.clone(), split: Split::of_green(100), ms: 41 }),
+            Record::from(&Evidence::TrafficHealth {
+                route: route.clone(),
+                stack: "green".into(),
+                healthy: 3,
+                total: 3,
+            }),
+            Record::from(&Evidence::TrafficSeen { route, samples: 200, blue: 180, green: 20, other: 0, agrees: true }),
+        ]);
+        write(&[Record::from(&Event::StepOutcome { step, id, outcome: Outcome::done("moved, read back, seen") })]);
+    }
+    let ended = Event::Ended { outcome: RunOutcome::Completed, line: "every step is done".into() };
+    write(&[Record::from(&ended)]);
+    journal.close(SealState::Closed, Some(owner)).expect("a close");
+    store.bytes()
+}
+
 fn open(owner: &SessionKey, store: impl bgctl::journal::Store + 'static) -> Journal {
-    let plan = plan();
+    open_plan(owner, store, &plan())
+}
+
+fn open_plan(owner: &SessionKey, store: impl bgctl::journal::Store + 'static, plan: &Plan) -> Journal {
     let who = Who { owner: OWNER.into(), mode: "ci".into(), claims: serde_json::json!({}) };
-    let opening = Opening { run: "20261121-0302-kfx".into(), plan: &plan, who, bound: Default::default() };
+    let opening = Opening { run: "20261121-0302-kfx".into(), plan, who, bound: Default::default() };
     Journal::create(Box::new(store), opening, owner, Rc::new(SystemClock)).expect("a journal")
 }
 
@@ -131,7 +190,12 @@ fn main() {
     let signers = AllowedSigners::parse(&trust::line(OWNER, &owner.public())).expect("a line");
     let trust = Trust { signers, shared: None };
     let _ = writeln!(out, "verify, from memory, one thread");
-    for (name, bytes) in [("one record a seal", &narrow), ("50 records a seal", &wide.bytes())] {
+    let shapes = [
+        ("one record a seal", &narrow),
+        ("50 records a seal", &wide.bytes()),
+        ("a run of 5,000 shifts", &whole_run(&owner, 5_000)),
+    ];
+    for (name, bytes) in shapes {
         for seals in [Seals::All, Seals::Last] {
             let start = Instant::now();
             let report = verify(&mut BufReader::new(Cursor::new(bytes)), &trust, seals).expect("a verdict");
@@ -146,4 +210,49 @@ fn main() {
             );
         }
     }
+
+    // The whole process, as somebody waits for it.
+    let log = whole_run(&owner, 61);
+    let lines = log.iter().filter(|b| **b == b'\n').count();
+    let (file, allowed) = (dir.path().join("log.jsonl"), dir.path().join("allowed_signers"));
+    std::fs::write(&file, &log).expect("a log");
+    std::fs::write(&allowed, trust::line(OWNER, &owner.public())).expect("a file of signers");
+    let state = dir.path().join("state");
+    let bgctl = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_bgctl"));
+        command
+            .args(["audit", "verify"])
+            .arg(&file)
+            .arg("--allowed-signers")
+            .arg(&allowed)
+            .env("BGCTL_STATE_DIR", &state);
+        command
+    };
+    let all = || {
+        let mut command = bgctl();
+        command.arg("--all-seals");
+        command
+    };
+    let sum = || {
+        let mut command = Command::new("sha256sum");
+        command.arg(&file);
+        command
+    };
+    let (mut last, mut each, mut summed, mut nothing) = (vec![], vec![], vec![], vec![]);
+    for _ in 0..50 {
+        timed(&mut last, || quiet(bgctl()));
+        timed(&mut each, || quiet(all()));
+        timed(&mut summed, || quiet(sum()));
+        timed(&mut nothing, || quiet(Command::new("true")));
+    }
+    let _ = writeln!(out, "a log of {lines} lines ({} kB), whole process", log.len() / 1000);
+    row(&mut out, "bgctl audit verify", &mut last);
+    row(&mut out, "bgctl audit verify --all-seals", &mut each);
+    row(&mut out, "sha256sum", &mut summed);
+    row(&mut out, "true", &mut nothing);
+}
+
+fn quiet(mut command: Command) {
+    let status = command.stdout(Stdio::null()).stderr(Stdio::null()).status().expect("it starts");
+    assert!(status.success(), "{command:?}: {status}");
 }

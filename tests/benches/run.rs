@@ -74,6 +74,7 @@ fn plan() -> Plan {
         policy: Policy { automatic_at_most: 2, within_s: 86_400, schema_safe: true, schema_reason: None, page: vec![] },
         forward: (0..STEPS).map(step).collect(),
         rollback: vec![],
+        team: Default::default(),
         warnings: vec![],
     }
 }
@@ -97,7 +98,9 @@ fn signed(folder: &Path, plan: &Plan) -> (Duration, u64) {
         control: &sim,
         watch: &SimWatch(sim.clone()),
         keep: &|_, _| Ok(()),
-        request: &|_, _| String::new(),
+        request: &|_, _, _| String::new(),
+        deadlines: world.clock.as_ref(),
+        standing: &sim,
         automatic_used: 0,
     };
     let start = Instant::now();

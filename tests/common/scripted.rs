@@ -37,7 +37,7 @@ impl Web for ScriptedWeb {
     }
 }
 
-/// Programs that end at once, with a fixed output.
+/// Programs that end at once, with a fixed output, in pieces that cut it anywhere.
 pub struct ScriptedProcesses {
     pub lines: Vec<(Stream, String)>,
     pub exit: Exit,
@@ -46,10 +46,10 @@ pub struct ScriptedProcesses {
 
 #[async_trait(?Send)]
 impl Processes for ScriptedProcesses {
-    async fn run(&self, command: &Command, line: &mut dyn for<'a> FnMut(Stream, &'a str)) -> std::io::Result<Exit> {
+    async fn run(&self, command: &Command, output: &mut dyn for<'a> FnMut(Stream, &'a [u8])) -> std::io::Result<Exit> {
         self.ran.borrow_mut().push(command.clone());
         for (stream, text) in &self.lines {
-            line(*stream, text);
+            format!("{text}\n").as_bytes().chunks(5).for_each(|piece| output(*stream, piece));
         }
         Ok(self.exit)
     }

@@ -16,7 +16,7 @@ fn without_a_place_for_the_journal_nothing_begins() {
 
 /// Limits of a file's size stand for a disk that fills up: every write beyond fails as on a full disk.
 #[test]
-fn a_disk_that_fills_up_stops_the_run_and_the_way_back_stays_open() {
+fn case_35b_a_disk_that_fills_up_stops_the_run_and_the_way_back_stays_open() {
     let world = World::new(&[]);
     let whole = {
         let desk = Desk::beside(&world);

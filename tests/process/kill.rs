@@ -101,12 +101,12 @@ fn sweep(lanes: usize, each: impl Fn(&World, Moment) -> u32 + Sync, step: usize)
 }
 
 #[test]
-fn killed_anywhere_and_resumed_it_ends_as_without_the_kill() {
+fn case_37c_killed_anywhere_and_resumed_it_ends_as_without_the_kill() {
     sweep(4, killed_then_resumed, 3);
 }
 
 #[test]
-fn killed_anywhere_a_rollback_brings_everybody_back() {
+fn case_37d_killed_anywhere_a_rollback_brings_everybody_back() {
     sweep(3, killed_then_back, 5);
 }
 

@@ -1,13 +1,19 @@
 //! The program as it is run: real processes of the real binary against real sockets, killed, signalled, starved of disk,
 //! and looked at from outside. The lab stands in this process, so it goes on when a bgctl is killed, as a provider would.
 
+mod anchors;
+mod approvals;
 #[path = "../common/mod.rs"]
 mod common;
 mod contract;
 mod disk;
+mod exports;
 mod kill;
 mod openssh;
 mod people;
 mod provider;
+mod reading;
+mod redaction;
 mod rig;
+mod secrets;
 mod signals;

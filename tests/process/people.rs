@@ -80,5 +80,7 @@ fn an_approval_is_asked_for_ahead_signed_elsewhere_and_bound() {
     approver.sign("rm", "bgctl-deny-v1");
     desk.run(&resume).ends(11).says(&["rm@example.com"]);
     assert_eq!((world.green(), world.turns()), (0, 1));
+    // Opened, resumed and ended, each by whoever did it.
+    desk.run(&["audit", "ledger", "--allowed-signers", "signers"]).ends(0).says(&["COMPLETE", "3 runs"]);
     world.continuous();
 }

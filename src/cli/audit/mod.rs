@@ -2,8 +2,17 @@
 //!
 //! One file a verb: an `Args` and a `run`, and one line each in [`Verb`] and [`run`].
 
+mod against;
+mod anchor;
+mod export;
+mod ledger;
+mod policy;
+mod redact;
+mod script;
 mod show;
+mod sign;
 mod verify;
+mod withheld;
 
 use std::path::{Path, PathBuf};
 
@@ -21,13 +30,25 @@ pub struct Args {
 #[derive(Clone, Debug, clap::Subcommand)]
 enum Verb {
     Verify(verify::Args),
+    VerifyScript(script::Args),
     Show(show::Args),
+    Export(export::Args),
+    Redact(redact::Args),
+    Ledger(ledger::Args),
+    Anchor(anchor::Args),
+    Sign(sign::Args),
 }
 
 pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     match &args.verb {
         Verb::Verify(args) => verify::run(args, cx),
+        Verb::VerifyScript(args) => script::run(args, cx),
         Verb::Show(args) => show::run(args, cx),
+        Verb::Export(args) => export::run(args, cx),
+        Verb::Redact(args) => redact::run(args, cx),
+        Verb::Ledger(args) => ledger::run(args, cx),
+        Verb::Anchor(args) => anchor::run(args, cx),
+        Verb::Sign(args) => sign::run(args, cx),
     }
 }
 
@@ -50,4 +71,21 @@ fn unreadable(log: &Path, error: &std::io::Error) -> Refusal {
     Refusal::new(Kind::Usage, "BG0604", "the log cannot be read")
         .place(log.display().to_string())
         .cause(error.to_string())
+}
+
+/// Writes a file that is not there yet, whole or not at all.
+fn write_new(path: &Path, bytes: &[u8]) -> Result<(), Refusal> {
+    use std::io::Write;
+    let refuse = |error: std::io::Error| {
+        Refusal::new(Kind::Usage, "BG0205", "the result cannot be written")
+            .place(path.display().to_string())
+            .cause(error.to_string())
+            .next("name a file that is not there yet")
+    };
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).open(path).map_err(refuse)?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(|error| {
+        // Half of it is worse than nothing; what cannot be removed either is named.
+        let _ = std::fs::remove_file(path);
+        refuse(error)
+    })
 }

@@ -2,19 +2,20 @@
 
 use serde_json::json;
 
-use super::super::{Context, Exit};
-use super::{locate, unreadable};
+use super::super::trust::Believed;
+use super::super::{Context, Exit, Output};
+use super::{locate, unreadable, verify, withheld};
 use crate::diag::{Kind, Refusal};
-use crate::journal::{self, Entry, SealState};
-use crate::report::{Mark, words};
+use crate::journal::{self, SealState, Seals, Sound};
+use crate::report::{Mark, Moment, spoken_seconds, timeline, words};
 use crate::secret::visible;
 
-/// What happened, by whom and when.
+/// What happened: who, what, when, and on what evidence.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
     /// A run, the end of its name, or a log file.
     run: Option<String>,
-    /// Every detail.
+    /// Every record: each call, check and window, and what programs printed.
     #[arg(long)]
     all: bool,
 }
@@ -22,29 +23,68 @@ pub struct Args {
 pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     let log = locate(cx, args.run.as_deref())?;
     let bytes = std::fs::read(&log).map_err(|error| unreadable(&log, &error))?;
-    let sound = journal::read(&bytes).map_err(|fault| {
+    let redaction = withheld::beside(&log)?;
+    let sound = match &redaction {
+        None => journal::read(&bytes),
+        Some(redaction) => journal::read_copy(&bytes, redaction),
+    };
+    let sound = sound.map_err(|fault| {
         Refusal::new(Kind::Audit, "BG0603", visible(&fault.to_string()))
             .place(log.display().to_string())
             .next("bgctl audit verify    what is wrong, and what is still intact")
     })?;
-    if cx.machine() {
-        sound.entries.iter().for_each(|entry| cx.raw_out(&json!(entry).to_string()));
-        return Ok(Exit::Success);
+    // A timeline is read as the truth, so it says beside itself what a stranger may believe of it.
+    let trust = Believed::read(cx, &[], &[])?.trust(cx)?;
+    let mut input = std::io::Cursor::new(&bytes[..]);
+    let report = match &redaction {
+        None => journal::verify(&mut input, &trust, Seals::Last),
+        Some(redaction) => journal::verify_copy(&mut input, &trust, Seals::Last, redaction),
+    };
+    let report = report.map_err(|e| unreadable(&log, &e))?;
+    let word = verify::word(&report.verdict);
+    let verdict = match report.withheld {
+        Some(_) => format!("{word}, {}", withheld::counted(&report)),
+        None => word.to_string(),
+    };
+    let verdict = verdict.as_str();
+    let moments = timeline(&sound.entries);
+    match cx.output {
+        Output::Json => cx.json(&json!({
+            "run": sound.run, "service": sound.service, "environment": sound.environment, "plan": sound.plan.id(),
+            "verdict": word, "withheld": withheld::json(&report), "state": sound.state.name(), "timeline": moments,
+        })),
+        Output::Jsonl => moments.iter().for_each(|moment| cx.raw_out(&json!(moment).to_string())),
+        Output::Human | Output::Plain => text(&sound, &moments, args, cx, verdict),
     }
+    Ok(Exit::Success)
+}
+
+fn text(sound: &Sound, moments: &[Moment], args: &Args, cx: &Context, verdict: &str) {
     let ink = cx.style.out;
     cx.out(&format!("{} · {} · {}", sound.run, sound.service, sound.environment));
-    for entry in &sound.entries {
-        let (mark, subject, text, detail) = match words::sentence(entry) {
-            Some(said) => (said.mark, said.subject, said.text, said.detail),
-            None => match beginning(entry) {
-                Some((subject, text)) => (Mark::Plain, subject, text, false),
-                None => continue,
-            },
-        };
-        if args.all || !detail {
-            let time = words::time_of_day(&entry.ts);
-            let text = ink.text(&visible(&text));
-            cx.raw_out(&format!("  {time}  {} {:<14} {text}", ink.mark(mark), visible(&subject)));
+    let mut day = "";
+    for moment in moments.iter().filter(|moment| args.all || !moment.detail) {
+        if let Some(today) = moment.ts.get(..10).filter(|today| *today != day) {
+            cx.raw_out("");
+            cx.out(&format!("  {today}, times UTC"));
+            day = today;
+        }
+        // Each text on one line of its own, whatever stands in it: nothing that was recorded can look like a line of this page.
+        let line = |text: &str| ink.text(&visible(text)).replace('\n', "\\n");
+        let (time, after) = (words::time_of_day(&moment.ts), spoken_seconds(moment.after_s.max(0).unsigned_abs()));
+        let who = moment.who.as_ref().map_or(String::new(), |who| {
+            let key = who.key.as_ref().map_or(String::new(), |key| format!(", {key}"));
+            format!("   [{}, {}{key}]", who.name, who.evidence)
+        });
+        // Records are named by their number wherever something is to be done with one.
+        let number = if args.all { format!("{:>6} ", moment.seq) } else { String::new() };
+        let (mark, subject) = (ink.mark(moment.mark), line(&moment.subject));
+        cx.raw_out(&format!(
+            " {number} {time} {after:>7}  {mark} {subject:<14} {}",
+            line(&(moment.text.clone() + &who))
+        ));
+        for quoted in &moment.quoted {
+            cx.raw_out(&format!("{:36}{} {}", "", bar(cx), line(quoted)));
         }
     }
     let end = match sound.state {
@@ -54,25 +94,17 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
         SealState::Handover => "at rest, to be resumed",
         SealState::Ended => "ended, not signed by its owner",
     };
-    cx.out(&format!("{end}; every line above is under a seal. Who signed: bgctl audit verify {}", sound.run));
-    Ok(Exit::Success)
+    let hidden = moments.iter().filter(|moment| moment.detail && !args.all).count();
+    cx.raw_out("");
+    if hidden > 0 {
+        cx.out(&format!("{hidden} details are left out: --all shows them"));
+    }
+    let mark = ink.mark(if verdict.starts_with("COMPLETE") { Mark::Done } else { Mark::Warning });
+    let text = ink.text(&format!("{end}; why, and what could not be checked: bgctl audit verify {}", sound.run));
+    cx.raw_out(&format!("{mark} {verdict}: {text}"));
 }
 
-/// The records that only the journal itself writes.
-fn beginning(entry: &Entry) -> Option<(String, String)> {
-    let statement = || {
-        let said: serde_json::Value = serde_json::from_str(entry.data["statement"].as_str()?).ok()?;
-        let (owner, assurance) = (said["owner"].as_str()?.to_string(), said["assurance"].as_str()?.to_string());
-        Some((owner, assurance))
-    };
-    match entry.kind.as_str() {
-        "run.opened" => statement().map(|(who, how)| ("open".into(), format!("opened by {who} ({how})"))),
-        "run.resumed" => statement().map(|(who, how)| ("open".into(), format!("taken up by {who} ({how})"))),
-        "recovered" => {
-            let text =
-                format!("{} unsealed bytes of a crash are kept in {}", entry.data["bytes"], entry.data["kept_as"]);
-            Some(("open".into(), text))
-        }
-        _ => None,
-    }
+/// What stands before a quoted line.
+fn bar(cx: &Context) -> &'static str {
+    if cx.style.out.ascii { "|" } else { "│" }
 }

@@ -8,11 +8,16 @@ use serde_json::json;
 
 use super::super::trust::Believed;
 use super::super::{Context, Exit};
-use super::{locate, unreadable};
+use super::against::{Against, AnchorArgs, Said, against};
+use super::{locate, unreadable, withheld};
 use crate::diag::{Kind, Refusal};
+use crate::journal::ledger::Standing;
 use crate::journal::{self, Fault, Report, Seals, Verdict, What};
 use crate::report::{Mark, words};
 use crate::secret::visible;
+
+/// Bytes read at once: a usual log is one read, and a large one is not a hundred thousand.
+const BUFFER: usize = 256 * 1024;
 
 /// Is the log unchanged, complete, and its owner's? Without a name: the newest run here.
 #[derive(Clone, Debug, clap::Args)]
@@ -22,39 +27,68 @@ pub struct Args {
     /// Believe these files only (OpenSSH's allowed_signers format).
     #[arg(long, value_name = "FILE")]
     allowed_signers: Vec<PathBuf>,
-    /// Check the last seal of each session only: it covers all before it.
+    /// Keys that no longer count: one public key or SHA256: fingerprint a line, or OpenSSH's binary list (KRL);
+    /// `revoked_keys` beside the allowed signers always counts.
+    #[arg(long, value_name = "FILE")]
+    revoked: Vec<PathBuf>,
+    /// Hold the rules of the run against this policy too: whatever they ask less of is named.
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+    /// Check the signature of every seal. Without it: of the last one of each session, which covers all before it.
     #[arg(long)]
-    last_seal_only: bool,
+    all_seals: bool,
+    #[command(flatten)]
+    anchor: AnchorArgs,
 }
 
 pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     let log = locate(cx, args.run.as_deref())?;
-    let believed = Believed::read(cx, &args.allowed_signers)?;
+    let believed = Believed::read(cx, &args.allowed_signers, &args.revoked)?;
     let trust = believed.trust(cx)?;
-    let seals = if args.last_seal_only { Seals::Last } else { Seals::All };
+    let seals = if args.all_seals { Seals::All } else { Seals::Last };
     let file = File::open(&log).map_err(|error| unreadable(&log, &error))?;
-    let report = journal::verify(&mut BufReader::new(file), &trust, seals).map_err(|e| unreadable(&log, &e))?;
-    if cx.machine() {
-        machine(cx, &log, &report)
-    } else {
-        show_verdict(cx, &report, &believed)
+    let mut file = BufReader::with_capacity(BUFFER, file);
+    let report = match withheld::beside(&log)? {
+        None => journal::verify(&mut file, &trust, seals),
+        Some(redaction) => journal::verify_copy(&mut file, &trust, seals, &redaction),
+    };
+    let mut report = report.map_err(|e| unreadable(&log, &e))?;
+    if let Some(policy) = &args.policy {
+        super::policy::judge(cx, &log, policy, &mut report)?;
     }
-    if let Some(refusal) = judgement(&log, &report, &believed).filter(|_| !cx.machine()) {
+    let against = against(cx, &args.anchor, &log, &report)?;
+    if cx.machine() {
+        machine(cx, &log, &report, &against)
+    } else {
+        show_verdict(cx, &report, &believed, &against)
+    }
+    if let Some(refusal) = judgement(&log, &report, &believed, &against).filter(|_| !cx.machine()) {
         cx.refuse(&refusal);
     }
-    Ok(exit(&report.verdict))
+    Ok(exit(&report.verdict, &against))
 }
 
-fn exit(verdict: &Verdict) -> Exit {
+fn exit(verdict: &Verdict, against: &Against) -> Exit {
     match verdict {
-        Verdict::Complete => Exit::Success,
+        _ if against.worst().is_some() => Exit::AuditTruncated,
+        Verdict::Complete => against.missed().map_or(Exit::Success, |refusal| Exit::from(refusal.kind)),
         Verdict::Interrupted | Verdict::Ended | Verdict::Handover => Exit::AuditInterrupted,
         Verdict::Broken(_) | Verdict::Untrusted(_) => Exit::AuditBroken,
         Verdict::Policy => Exit::AuditPolicy,
     }
 }
 
-fn word(verdict: &Verdict) -> &'static str {
+/// The verdict as it is always called, with what anchors say.
+fn called(verdict: &Verdict, against: &Against) -> &'static str {
+    match against.worst() {
+        Some(Standing::Truncated) => "TRUNCATED",
+        Some(Standing::Forked) => "FORKED",
+        _ => word(verdict),
+    }
+}
+
+/// The verdict over the log alone.
+pub(super) fn word(verdict: &Verdict) -> &'static str {
     match verdict {
         Verdict::Complete => "COMPLETE",
         Verdict::Interrupted => "INTERRUPTED",
@@ -66,7 +100,7 @@ fn word(verdict: &Verdict) -> &'static str {
     }
 }
 
-fn show_verdict(cx: &Context, report: &Report, believed: &Believed) {
+fn show_verdict(cx: &Context, report: &Report, believed: &Believed, against: &Against) {
     let ink = cx.style.out;
     let line = |mark: Mark, name: &str, text: &str| {
         cx.raw_out(&format!("  {} {name:<11} {}", ink.mark(mark), ink.text(text)));
@@ -86,7 +120,7 @@ fn show_verdict(cx: &Context, report: &Report, believed: &Believed) {
         if report.owners[..n].iter().any(|before| before.signed == owner.signed) {
             continue;
         }
-        let place = believed.place(&owner.signed.fingerprint).unwrap_or("the shared key given");
+        let place = believed.place(owner.signed.listed()).unwrap_or("the shared key given");
         line(Mark::Done, "written by", &format!("{}   in {place}", owner.signed));
         match owner.assurance.as_str() {
             "shared-key" => line(Mark::Warning, "assurance", "anyone holding the shared key could have written this"),
@@ -115,13 +149,36 @@ fn show_verdict(cx: &Context, report: &Report, believed: &Believed) {
             report.steps_run, report.steps_planned, report.events
         );
         line(mark, "plan", &text);
-        line(Mark::Plain, "anchor", "none given: an owner's own rewriting of a whole log cannot be seen without one");
+        for said in &against.said {
+            line(said.mark, "anchor", &visible(&format!("{} {}", said.place, said.text)));
+        }
+        if against.said.is_empty() {
+            let line_of = "none given: an owner's own rewriting of a whole log cannot be seen without one";
+            line(Mark::Plain, "anchor", line_of);
+        }
+        not_checked(report).iter().for_each(|what| line(Mark::Plain, "not checked", what));
+    }
+    for (mark, name, text) in withheld::lines(report).iter().filter(|_| !broken) {
+        line(*mark, name, text);
     }
     for breach in &report.breaches {
         line(Mark::Failed, "rule", &format!("record {}: {}", breach.record, visible(&breach.what)));
     }
+    if report.more_breaches > 0 {
+        line(Mark::Failed, "rule", &format!("and {} more", report.more_breaches));
+    }
     let until = report.last.as_deref().map_or("its beginning", words::time_of_day);
     let sentence = match &report.verdict {
+        _ if against.worst() == Some(Standing::Truncated) => {
+            "What is here is sound, and its end was cut off: more of it was seen before.".into()
+        }
+        _ if against.worst() == Some(Standing::Forked) => {
+            "What is here is sound, and it is not the log that was seen before: there are two of this run.".into()
+        }
+        Verdict::Complete if report.withheld.is_some() => {
+            "Closed by its owner; this copy is the one its owner published, and rests on their word where it says so."
+                .into()
+        }
         Verdict::Complete => "Complete, unchanged, and closed by its owner.".into(),
         Verdict::Interrupted => {
             format!("Sound until {until}, and not closed by its owner: what came later may be missing.")
@@ -135,12 +192,32 @@ fn show_verdict(cx: &Context, report: &Report, believed: &Believed) {
         Verdict::Policy => "The bytes are sound; the rules of the run were not kept.".into(),
     };
     cx.raw_out("");
-    cx.raw_out(&format!("{}. {}", ink.bold(word(&report.verdict)), ink.text(&sentence)));
+    let word = called(&report.verdict, against);
+    let short = match &report.withheld {
+        Some(_) => format!("{word}, {}", withheld::counted(report)),
+        None => word.to_string(),
+    };
+    cx.raw_out(&format!("{}. {}", ink.bold(&short), ink.text(&sentence)));
 }
 
-fn machine(cx: &Context, log: &Path, report: &Report) {
+/// What a reader might think was checked, and was not.
+fn not_checked(report: &Report) -> Vec<String> {
+    let mut all = Vec::new();
+    match report.seals_covered {
+        0 => {}
+        n => all.push(format!(
+            "{n} earlier seals, each by itself: the last one covers their lines (--all-seals checks them)"
+        )),
+    }
+    all.push("whether what was written is true: the provider's request ids are in the log for that".into());
+    all
+}
+
+fn machine(cx: &Context, log: &Path, report: &Report, against: &Against) {
     let fault = match &report.verdict {
-        Verdict::Broken(fault) => json!({ "record": fault.record, "offset": fault.offset, "what": fault.to_string() }),
+        Verdict::Broken(fault) => {
+            json!({ "record": fault.record, "line": fault.record + 1, "offset": fault.offset, "what": fault.to_string() })
+        }
         Verdict::Untrusted(error) => json!({ "what": error.to_string() }),
         _ => json!(null),
     };
@@ -149,23 +226,48 @@ fn machine(cx: &Context, log: &Path, report: &Report) {
         let key = a.signed.as_ref().map(|s| s.fingerprint.clone());
         json!({ "step": a.step, "principal": a.principal, "key": key })
     };
+    let said = |s: &Said| json!({ "place": s.place, "agrees": s.mark == Mark::Done, "line": s.text });
     let breach = |b: &journal::Breach| json!({ "record": b.record, "what": b.what });
     cx.json(&json!({
-        "verdict": word(&report.verdict), "exit": exit(&report.verdict).code(), "log": log, "run": report.run,
+        "verdict": called(&report.verdict, against), "exit": exit(&report.verdict, against).code(), "log": log, "run": report.run,
         "service": report.service, "environment": report.environment, "records": report.lines, "bytes": report.bytes,
         "outcome": report.outcome.map(crate::run::RunOutcome::name), "fault": fault,
         "owners": report.owners.iter().map(owner).collect::<Vec<_>>(),
         "approvals": report.approved.iter().map(approved).collect::<Vec<_>>(),
-        "breaches": report.breaches.iter().map(breach).collect::<Vec<_>>(),
+        "breaches": report.breaches.iter().map(breach).collect::<Vec<_>>(), "more_breaches": report.more_breaches,
+        "seals": report.seals, "seals_covered": report.seals_covered, "not_checked": not_checked(report),
+        "withheld": withheld::json(report),
+        "anchors": against.said.iter().map(said).collect::<Vec<_>>(),
     }));
 }
 
 /// What is wrong, and what to do about it.
-fn judgement(log: &Path, report: &Report, believed: &Believed) -> Option<Refusal> {
+fn judgement(log: &Path, report: &Report, believed: &Believed, against: &Against) -> Option<Refusal> {
     let refuse = |code, headline: String| Refusal::new(Kind::Audit, code, headline).place(log.display().to_string());
+    if let Some(worst) = against.worst() {
+        let refusal = match worst {
+            Standing::Forked | Standing::Broken => {
+                refuse("BG0623", format!("there are two logs of run {}", report.run))
+            }
+            Standing::Truncated => refuse("BG0622", format!("the end of the log of run {} is gone", report.run)),
+        };
+        let said = against.said.iter().filter(|said| said.standing.is_some());
+        let refusal =
+            said.fold(refusal, |refusal, said| refusal.cause(visible(&format!("{} {}", said.place, said.text))));
+        return Some(
+            refusal.next("keep the file as it is, and compare it with other copies").next("bgctl audit ledger"),
+        );
+    }
     match &report.verdict {
-        Verdict::Complete => None,
-        Verdict::Interrupted | Verdict::Ended | Verdict::Handover => {
+        Verdict::Complete => against.missed(),
+        Verdict::Ended => {
+            let headline = format!("run {} ended, and its owner has not signed that", report.run);
+            Some(
+                refuse("BG0609", headline)
+                    .next(format!("bgctl audit sign {}    with the key that opened it", report.run)),
+            )
+        }
+        Verdict::Interrupted | Verdict::Handover => {
             let headline = format!("run {} is not closed by its owner", report.run);
             Some(refuse("BG0609", headline).next(format!("bgctl resume {}", report.run)))
         }
@@ -196,6 +298,7 @@ fn broken(log: &Path, report: &Report, fault: &Fault) -> Refusal {
         What::Missing { .. } | What::Moved { .. } | What::OtherRun { .. } => "BG0602",
         What::Unsealed { .. } => "BG0605",
         What::Statement(_) | What::Seal(_) | What::Order(_) | What::Time(_) => "BG0606",
+        What::Redaction(_) => "BG0612",
     };
     let place = format!("{}:{}, byte {}", log.display(), fault.record + 1, fault.offset);
     let mut refusal = Refusal::new(Kind::Audit, code, visible(&fault.to_string())).place(place);

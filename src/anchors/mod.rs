@@ -1,0 +1,158 @@
+//! Anchors: places outside of a log that keep its head, so that its own owner cannot rewrite it unseen.
+//!
+//! One file a kind, and one line in [`open`]. An anchor takes a [`Head`] and gives it back; whether a log agrees with it is
+//! for [`crate::journal::heads`], and whether a run may go on without it is for `cli`. Every anchor may hang: whoever asks
+//! one does so through [`keep`] or [`heads`], which wait only so long.
+#![doc = include_str!("anchors.md")]
+
+mod file;
+mod git;
+mod memory;
+mod place;
+mod receipts;
+mod rfc3161;
+mod slack;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::clock::Clock;
+use crate::journal::heads::Head;
+use crate::policy;
+use crate::probes::Web;
+use crate::secret::Secrets;
+use crate::world::{Command, Exit, Processes, Stream};
+
+pub use memory::Memory;
+pub use place::parse;
+pub use receipts::{FOLDER, Receipt};
+
+/// How long one anchor may take while nothing waits but a run that has not begun, or a person who asked for it.
+pub const PATIENCE: Duration = Duration::from_secs(15);
+/// How long it may take behind the end of a run: a CI job that is being cancelled is killed soon after.
+pub const PATIENCE_AT_END: Duration = Duration::from_secs(5);
+
+/// The doors to the outside that anchors need.
+pub struct Reach {
+    pub clock: Rc<dyn Clock>,
+    pub web: Rc<dyn Web>,
+    pub processes: Rc<dyn Processes>,
+    pub secrets: Secrets,
+    /// Where relative paths of folders and repositories start.
+    pub folder: PathBuf,
+    /// The policy's own folder: certificates lie beside it.
+    pub beside_policy: PathBuf,
+}
+
+impl Reach {
+    /// Runs a program to its end: how it ended, and the lines it wrote to either stream.
+    async fn run(
+        &self,
+        argv: Vec<String>,
+        directory: Option<String>,
+    ) -> std::io::Result<(Exit, Vec<String>, Vec<String>)> {
+        let command = Command { argv, env: BTreeMap::new(), directory, timeout: PATIENCE };
+        let (mut out, mut error) = (Vec::new(), Vec::new());
+        let mut take = |stream, piece: &[u8]| match stream {
+            Stream::Stdout => out.extend_from_slice(piece),
+            Stream::Stderr => error.extend_from_slice(piece),
+        };
+        let exit = self.processes.run(&command, &mut take).await?;
+        let lines = |bytes: &[u8]| String::from_utf8_lossy(bytes).lines().map(String::from).collect();
+        Ok((exit, lines(&out), lines(&error)))
+    }
+}
+
+/// A head that was taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// What finds it again: a path, a commit, a message's time stamp, the answer of an authority.
+    pub receipt: String,
+    /// In words, for people.
+    pub line: String,
+    /// What makes this anchor worth less than it seems.
+    pub warning: Option<String>,
+}
+
+/// Why an anchor did not answer as it should.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct AnchorError(pub String);
+
+/// A place that keeps heads.
+#[async_trait(?Send)]
+pub trait Anchor {
+    /// `file`, `git`, …
+    fn kind(&self) -> &'static str;
+
+    /// Where it is, for people and for the log; without secrets.
+    fn place(&self) -> String;
+
+    /// Keeps a head. `receipts` is the folder of what this run got from anchors before; one may add to it.
+    async fn keep(&self, head: &Head, receipts: &Path) -> Result<Kept, AnchorError>;
+
+    /// The heads it keeps of a log, or of all whose origin begins so, where `origin` ends in `/`. `receipts` is that run's
+    /// folder, where there is one.
+    async fn heads(&self, origin: &str, receipts: Option<&Path>) -> Result<Vec<Head>, AnchorError>;
+}
+
+/// The anchor that a policy, or a person, names.
+pub fn open(named: &policy::Anchor, reach: &Rc<Reach>) -> Box<dyn Anchor> {
+    let reach = reach.clone();
+    match named {
+        policy::Anchor::File(folder) => Box::new(file::FileAnchor::new(reach.folder.join(folder))),
+        policy::Anchor::Git(git) => Box::new(git::GitAnchor::new(git, reach)),
+        policy::Anchor::Slack(slack) => Box::new(slack::SlackAnchor::new(slack, reach)),
+        policy::Anchor::Rfc3161(authority) => Box::new(rfc3161::Rfc3161Anchor::new(authority, reach)),
+    }
+}
+
+/// Lets an anchor keep a head, and keeps the receipt beside the log.
+pub async fn keep(
+    anchor: &dyn Anchor,
+    head: &Head,
+    receipts: &Path,
+    clock: &dyn Clock,
+    patience: Duration,
+) -> Result<Kept, AnchorError> {
+    receipts::folder(receipts)?;
+    let kept = within(clock, patience, anchor.keep(head, receipts)).await?;
+    let (kind, place) = (anchor.kind().to_string(), anchor.place());
+    let receipt =
+        Receipt { kind, place, receipt: kept.receipt.clone(), at: clock.now().to_string(), head: head.text() };
+    receipt.write(receipts, head)?;
+    Ok(kept)
+}
+
+/// What an anchor keeps of a log.
+pub async fn heads(
+    anchor: &dyn Anchor,
+    origin: &str,
+    receipts: Option<&Path>,
+    clock: &dyn Clock,
+) -> Result<Vec<Head>, AnchorError> {
+    let mut found = within(clock, PATIENCE, anchor.heads(origin, receipts)).await?;
+    // Whatever a place gives back: of another log it says nothing here.
+    found.retain(|head| is_of(head, origin));
+    Ok(found)
+}
+
+/// Whether a head is of this log, or of one of these.
+fn is_of(head: &Head, origin: &str) -> bool {
+    head.log.origin == origin || origin.ends_with('/') && head.log.origin.starts_with(origin)
+}
+
+async fn within<T>(
+    clock: &dyn Clock,
+    patience: Duration,
+    work: impl Future<Output = Result<T, AnchorError>>,
+) -> Result<T, AnchorError> {
+    tokio::select! { biased;
+        done = work => done,
+        () = clock.sleep(patience) => Err(AnchorError(format!("no answer within {} s", patience.as_secs()))),
+    }
+}

@@ -1,0 +1,110 @@
+//! `bgctl audit export`: a log in the words of other tools.
+
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use super::super::trust::{self, Believed};
+use super::super::{Context, Exit};
+use super::{locate, unreadable, verify};
+use crate::diag::{Kind, Refusal};
+use crate::export::{self, Source};
+use crate::journal::{self, Report, Seals};
+use crate::secret::visible;
+
+/// Say a log in the words of other tools: events for a SIEM, or an attestation.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// A run, the end of its name, or a log file.
+    run: Option<String>,
+    /// Which words.
+    #[arg(long, value_name = "FORM")]
+    format: Form,
+    /// Write into this file instead of to stdout; one that exists is not overwritten.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// The owner's key that signs the attestation: a key file, or `agent:SHA256:…`.
+    #[arg(long, value_name = "KEY", conflicts_with = "unsigned")]
+    key: Option<String>,
+    /// Write the bare statement, for a tool that signs it itself.
+    #[arg(long)]
+    unsigned: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Form {
+    /// CloudEvents 1.0, one a line of the log; all of them together are the log.
+    Cloudevents,
+    /// OCSF events for a SIEM: starts, ends, calls to providers, what people decided.
+    Ocsf,
+    /// An in-toto Statement in a DSSE envelope, signed with the owner's Ed25519 key where it can be.
+    InToto,
+}
+
+pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
+    if args.format != Form::InToto && (args.key.is_some() || args.unsigned) {
+        let refusal = Refusal::new(Kind::Usage, "BG0001", "only an attestation is signed");
+        return Err(refusal.next("--format in-toto, or without --key and --unsigned"));
+    }
+    let log = locate(cx, args.run.as_deref())?;
+    let bytes = std::fs::read(&log).map_err(|error| unreadable(&log, &error))?;
+    let sound = journal::read(&bytes).map_err(|fault| {
+        Refusal::new(Kind::Audit, "BG0603", visible(&fault.to_string()))
+            .place(log.display().to_string())
+            .cause("what is not sound is not said in other words")
+            .next("bgctl audit verify    what is wrong, and what is still intact")
+    })?;
+    let trust = Believed::read(cx, &[], &[])?.trust(cx)?;
+    let report =
+        journal::verify(&mut std::io::Cursor::new(&bytes[..]), &trust, Seals::All).map_err(|e| unreadable(&log, &e))?;
+    let verdict = verify::word(&report.verdict);
+    let source = Source { bytes: &bytes, sound: &sound, report: &report, verdict };
+    let lines = |events: Vec<Value>| events.iter().map(|event| format!("{event}\n")).collect();
+    let text: String = match args.format {
+        Form::Cloudevents => lines(export::cloudevents(&source)),
+        Form::Ocsf => lines(export::ocsf(&source)),
+        Form::InToto => attestation(args, cx, &source, &report)?,
+    };
+    match &args.out {
+        None => cx.raw_out(text.trim_end()),
+        Some(path) => super::write_new(&cx.cwd.join(path), text.as_bytes())?,
+    }
+    if verdict != "COMPLETE" {
+        cx.err(&format!("the log is {verdict}, and what was written says so: bgctl audit verify {}", sound.run));
+    }
+    Ok(Exit::Success)
+}
+
+/// The envelope, or the bare Statement where the owner's key is not here or cannot sign one.
+fn attestation(args: &Args, cx: &Context, source: &Source<'_>, report: &Report) -> Result<String, Refusal> {
+    let statement = export::statement(source).to_string();
+    let bare = |why: &str| {
+        cx.err(&format!("not signed: {why}. The bare statement proves nothing by itself"));
+        Ok(format!("{statement}\n"))
+    };
+    if args.unsigned {
+        return bare("as asked for");
+    }
+    let owner = report.owners.first().map(|owner| owner.signed.principal.clone());
+    let signer = match (trust::signer(cx, args.key.as_deref(), owner.as_deref()), &args.key) {
+        (Ok(signer), _) => signer,
+        // Somebody named this key: another answer than theirs would be a surprise.
+        (Err(refusal), Some(_)) => return Err(refusal),
+        (Err(refusal), None) => return bare(&refusal.headline),
+    };
+    let fingerprint = signer.fingerprint();
+    if !report.owners.iter().any(|owner| owner.signed.fingerprint == fingerprint) {
+        let why = format!("{fingerprint} did not sign this log, so it cannot vouch for it");
+        return match &args.key {
+            Some(_) => Err(Refusal::new(Kind::Denied, "BG0423", "the signing key cannot be used")
+                .cause(why)
+                .next("the key of the run's owner, or --unsigned")),
+            None => bare(&why),
+        };
+    }
+    match signer.sign_envelope(export::PAYLOAD, statement.as_bytes()) {
+        Ok(signature) => Ok(format!("{}\n", export::envelope(&statement, &fingerprint, &signature))),
+        Err(error) if args.key.is_some() => Err(trust::refusal(&error)),
+        Err(error) => bare(&error.to_string()),
+    }
+}

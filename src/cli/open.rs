@@ -1,0 +1,189 @@
+//! Opening a run, or going on with one: whose key, which locks, which rules, and the first records. When something here is
+//! refused, nothing was written that anybody could take for a run, and nobody was moved.
+
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use serde_json::json;
+
+use super::launch::Launch;
+use super::standing::Standing;
+use super::trust;
+use super::witnesses::Witnesses;
+use crate::clock::Ratchet;
+use crate::diag::{Kind, Refusal};
+use crate::journal::ledger::What;
+use crate::journal::{Archive, DirStore, Entry, Holder, Journal, Lock, OpenError, Opening, Record, Store, Who};
+use crate::plan::Purpose;
+use crate::run::{Actor, Event, Evidence};
+use crate::sign::{self, PublicKey, Signer, file};
+
+/// A run with its journal open and its lock held.
+pub struct Open {
+    pub id: String,
+    pub folder: PathBuf,
+    pub(super) journal: Journal,
+    pub(super) past: Vec<Entry>,
+    pub(super) signer: Box<dyn Signer>,
+    pub(super) actor: Actor,
+    pub(super) witnesses: Witnesses,
+    pub(super) standing: Standing,
+    /// Judges deadlines: never earlier than what the log says already.
+    pub(super) deadlines: Rc<Ratchet>,
+    _locks: Vec<Lock>,
+}
+
+impl Open {
+    /// Whoever runs this process, and the key they signed with.
+    pub fn runner(&self) -> (String, String) {
+        (self.actor.name.clone(), self.signer.fingerprint())
+    }
+
+    /// Whether this process has opened the run, and not gone on with it.
+    pub fn is_new(&self) -> bool {
+        self.past.is_empty()
+    }
+
+    pub fn facts(&self) -> Vec<Event> {
+        self.past.iter().filter_map(Entry::event).collect()
+    }
+}
+
+impl Launch<'_> {
+    fn open_failed(&self, error: OpenError, place: &Path) -> Refusal {
+        match error {
+            OpenError::Sign(error) => Refusal::new(Kind::Denied, "BG0221", "the owner's key did not sign")
+                .cause(error.to_string())
+                .users(self.users_as_planned())
+                .next("bgctl keys        which key would sign, and why"),
+            other => self.unwritable(other, place),
+        }
+    }
+
+    fn locks(&self, archive: &Archive, run: &str, actor: &Actor) -> Result<Vec<Lock>, Refusal> {
+        let holder = Holder {
+            run: run.into(),
+            who: actor.name.clone(),
+            host: host(),
+            pid: std::process::id(),
+            command: format!("bgctl {}", self.command),
+            since: self.cx.clock.now().to_string(),
+        };
+        let plan = &self.plan;
+        let mut locks = vec![Lock::take(archive, &plan.environment, &plan.service, &holder)?];
+        // A place that two services share is moved by one of them at a time.
+        for planned in plan.routes.values() {
+            locks.push(Lock::take(archive, "route", &planned.line, &holder)?);
+        }
+        Ok(locks)
+    }
+
+    fn key(&self, archive: &Archive) -> Result<(Box<dyn Signer>, Actor), Refusal> {
+        let lab = self.outside.lab.is_some();
+        let flag = self.args.key.as_deref();
+        // In the lab nothing is at stake, so a key of the lab's own will do.
+        let signer: Box<dyn Signer> = match lab && flag.is_none() {
+            true => Box::new(file::create_lab_key(&archive.root().join("lab")).map_err(|e| trust::refusal(&e))?),
+            false => trust::signer(self.cx, flag, self.plan.owners.iter().map(String::as_str))?,
+        };
+        let trusted = self.approvers()?.signers();
+        trust::standing(self.cx, &trusted, signer.as_ref())?;
+        let known = PublicKey::from_line(&signer.public())
+            .ok()
+            .and_then(|key| trusted.principals(&key).first().map(|name| name.to_string()));
+        // A key that stands in no file speaks for the runbook's owner: the log says which key it was.
+        let name = known.or_else(|| self.plan.owners.first().cloned()).unwrap_or_else(|| "unknown".into());
+        Ok((signer, Actor { name, via: "command".into() }))
+    }
+
+    fn who(&self, actor: &Actor) -> Who {
+        let cx = self.cx;
+        let mut claims = json!({ "user": cx.var("USER"), "host": host(), "ci": cx.style.ci, "trigger": cx.trigger() });
+        cx.known.secrets().mask_value(&mut claims, &[]);
+        Who { owner: actor.name.clone(), mode: if cx.style.interactive { "interactive" } else { "ci" }.into(), claims }
+    }
+
+    /// Opens a new run. Until this has succeeded nothing was written that anybody could take for a run.
+    pub fn create(&self) -> Result<Open, Refusal> {
+        let archive = self.archive()?;
+        let (signer, actor) = self.key(&archive)?;
+        self.permitted(signer.as_ref())?;
+        let standing = self.standing()?;
+        let policy = self.policy_as_planned(&archive)?;
+        let (id, folder) = archive.reserve(self.cx.clock.now()).map_err(|e| self.unwritable(e, archive.root()))?;
+        let witnesses = Witnesses::new(self.cx, &archive);
+        let opened = self.locks(&archive, &id, &actor).and_then(|locks| {
+            if let Some(policy) = &policy {
+                policy.remember()?;
+            }
+            std::fs::write(folder.join("plan.json"), self.plan.canonical() + "\n")
+                .map_err(|e| self.unwritable(e, &folder))?;
+            let store: Box<dyn Store> = Box::new(DirStore::create(&folder).map_err(|e| self.unwritable(e, &folder))?);
+            let mut bound = standing.bound();
+            bound.extend(witnesses.bound().map_err(|e| self.unwritable(e, archive.root()))?);
+            let opening = Opening { run: id.clone(), plan: &self.plan, who: self.who(&actor), bound };
+            let journal = Journal::create(store, opening, signer.as_ref(), self.cx.clock.clone());
+            let mut journal = journal.map_err(|e| self.open_failed(e, &folder))?;
+            let entered = witnesses.enter(What::Opened, &mut journal, self.plan.purpose == Purpose::Cutover);
+            entered.map_err(|e| self.unwritable(e, archive.root()))?;
+            Ok((journal, locks))
+        });
+        let (journal, locks) = opened.inspect_err(|_| {
+            // Nothing was opened, so nothing is left behind; what cannot be removed is without a log and no run.
+            let _ = std::fs::remove_dir_all(&folder);
+        })?;
+        trust_own_key(&archive, &actor, signer.as_ref());
+        let deadlines = Rc::new(Ratchet::new(self.cx.clock.clone(), self.cx.clock.now()));
+        Ok(Open { id, folder, journal, past: Vec::new(), signer, actor, standing, deadlines, witnesses, _locks: locks })
+    }
+
+    /// Goes on with a run whose process has gone. The tail a crash tore off is cut; everything sealed counts.
+    pub fn resume(&self, id: &str, folder: &Path) -> Result<Open, Refusal> {
+        let archive = self.archive()?;
+        let (signer, actor) = self.key(&archive)?;
+        if self.policy.is_some() {
+            self.permitted(signer.as_ref())?;
+            self.policy_as_planned(&archive)?;
+        }
+        let standing = self.standing()?;
+        let locks = self.locks(&archive, id, &actor)?;
+        let store: Box<dyn Store> = Box::new(DirStore::open(folder).map_err(|e| self.unwritable(e, folder))?);
+        let (who, clock) = (self.who(&actor), self.cx.clock.clone());
+        let resumed = Journal::resume_under(store, &who, standing.bound(), signer.as_ref(), clock);
+        let (mut journal, mut past) = resumed.map_err(|e| self.open_failed(e, folder))?;
+        let witnesses = Witnesses::new(self.cx, &archive);
+        witnesses.enter(What::Resumed, &mut journal, false).map_err(|e| self.unwritable(e, folder))?;
+        let ended = past.iter().any(|e| matches!(e.event(), Some(Event::Ended { .. } | Event::Refused { .. })));
+        if !ended {
+            let record = Record::from(&Event::Resumed { by: actor.clone() });
+            let more = crate::journal::Append::append(&mut journal, &[record]);
+            past.extend(more.map_err(|e| self.unwritable(e, folder))?);
+        }
+        trust_own_key(&archive, &actor, signer.as_ref());
+        let (id, folder) = (id.to_string(), folder.to_path_buf());
+        let newest = past.iter().filter_map(|entry| entry.ts.parse().ok()).max();
+        let now = self.cx.clock.now();
+        let deadlines = Rc::new(Ratchet::new(self.cx.clock.clone(), newest.unwrap_or(now).max(now)));
+        Ok(Open { id, folder, journal, past, signer, actor, standing, deadlines, witnesses, _locks: locks })
+    }
+
+    /// Writes down what was asked before there was a log, and what was answered.
+    pub fn answered(&self, open: &mut Open, answer: &Evidence) -> Result<(), Refusal> {
+        let record = Record::from(answer);
+        let written = crate::journal::Append::append(&mut open.journal, &[record]);
+        open.past.extend(written.map_err(|e| self.unwritable(e, &open.folder))?);
+        Ok(())
+    }
+}
+
+fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// Runs opened on this machine can be verified on it without being told whom to trust.
+fn trust_own_key(archive: &Archive, actor: &Actor, signer: &dyn Signer) {
+    // A shared key is nobody's. Without this line `audit verify` asks for --allowed-signers; no run depends on it.
+    if let Ok(key) = PublicKey::from_line(&signer.public()) {
+        let _ = sign::trust::remember(&archive.allowed_signers(), &actor.name, &key);
+    }
+}

@@ -1,0 +1,127 @@
+//! Asking for approvals, waiting for them, and looking once more before one is used.
+
+use std::time::Duration;
+
+use super::Driver;
+use crate::people::{Answer, Approve, Decision};
+use crate::plan::{Lane, Plan, StepRef};
+use crate::run::Event;
+
+impl Driver<'_> {
+    pub(super) fn request(&self, at: StepRef) -> Event {
+        let step = self.run.plan.step(at);
+        let within = step.approval.as_ref().map_or(0, |rule| rule.within_s);
+        // Asked for ahead, an approval waits for the steps before it too.
+        let ahead =
+            if self.state.approvals_ahead { self.run.plan.forward.iter().map(|s| s.timeout_s).sum() } else { 0 };
+        let expires = self.run.deadlines.now().as_second() + i64::try_from(within + ahead).unwrap_or(i64::MAX / 2);
+        let measured: Vec<String> = self.desk.gates.borrow().values().cloned().collect();
+        let request = (self.run.request)(at, expires, &measured);
+        let request_sha256 = crate::plan::sha256(request.as_bytes());
+        Event::ApprovalRequested { step: at, id: step.id.clone(), request, request_sha256, expires }
+    }
+
+    /// Waits for one answer. `None`: nobody is there, and since all users are on one stack the run may simply wait.
+    pub(super) async fn approval(&mut self, at: StepRef) -> Option<Event> {
+        let id = self.id_of(at);
+        let users = self.users().await;
+        let Some(ask) = self.asking(at, users) else { panic!("BUG: waiting for an approval nobody asked for") };
+        let left = ask.expires - self.run.deadlines.now().as_second();
+        let expired = |why: &str| Event::ApprovalExpired { step: at, id: id.clone(), why: why.into() };
+        if left <= 0 {
+            return Some(expired("its time is over"));
+        }
+        let forward = at.lane == Lane::Forward;
+        let command = async {
+            match self.run.control.next().await {
+                _ if !forward => std::future::pending().await,
+                command => command,
+            }
+        };
+        let watch = async {
+            if self.state.moved && forward {
+                self.run.watch.breach(self.run.world, self.desk).await
+            } else {
+                std::future::pending().await
+            }
+        };
+        let answer = tokio::select! { biased;
+            command = command => return Some(self.interrupted(command)),
+            (cause, line) = watch => return Some(Event::WaitBreached { step: self.state.at(), cause, line }),
+            () = self.run.world.clock.sleep(Duration::from_secs(left.unsigned_abs())) => return Some(expired("nobody answered in time")),
+            answer = self.run.people.approve(&ask) => answer,
+        };
+        Some(match answer {
+            Answer::Given(decision) => decided(at, id, ask.request_sha256, decision),
+            Answer::NobodyThere if self.state.moved => expired("nobody is there to ask"),
+            Answer::NobodyThere => return None,
+        })
+    }
+
+    /// The approval of a step as people are asked for it.
+    fn asking(&self, at: StepRef, users: String) -> Option<Approve<'_>> {
+        let step = self.run.plan.step(at);
+        let (rule, asked) = (step.approval.as_ref()?, self.state.approvals.get(&at)?);
+        Some(Approve {
+            step: at,
+            id: &step.id,
+            line: &step.line,
+            rule,
+            request: &asked.request,
+            request_sha256: &asked.request_sha256,
+            expires: asked.expires,
+            word: word(self.run.plan, at),
+            users,
+            evidence: self.desk.gates.borrow().values().cloned().collect(),
+            grants: &asked.grants,
+            void: &asked.void,
+            team: &self.run.plan.team,
+        })
+    }
+
+    /// Why the approval of a step cannot be used now, although it was complete: its time is over, or somebody took it back.
+    pub(super) async fn unusable(&self, at: StepRef) -> Option<Event> {
+        let approval = self.state.approvals.get(&at).filter(|approval| !approval.used)?;
+        let id = self.id_of(at);
+        if self.run.deadlines.now().as_second() > approval.expires {
+            let why = "it was granted, but its time is over before it could be used".into();
+            return Some(Event::ApprovalExpired { step: at, id, why });
+        }
+        let ask = self.asking(at, String::new())?;
+        let decision = self.run.people.recheck(&ask).await?;
+        Some(decided(at, id, ask.request_sha256, decision))
+    }
+
+    /// The approvals an intent uses up: its own, or the one of the shift that agreed to the way back too.
+    pub(super) fn used_by(&self, at: StepRef) -> Vec<String> {
+        if self.run.plan.step(at).approval.is_none() {
+            return Vec::new();
+        }
+        let own = self.state.approvals.get(&at);
+        let used = own.or_else(|| self.state.covering(self.run.plan, at));
+        used.map(|approval| approval.request_sha256.clone()).into_iter().collect()
+    }
+}
+
+fn decided(step: StepRef, id: String, request_sha256: &str, decision: Decision) -> Event {
+    let request_sha256 = request_sha256.to_string();
+    match decision {
+        Decision::Granted(grant) => Event::ApprovalGranted { step, id, request_sha256, grant },
+        Decision::Denied(grant) => Event::ApprovalDenied { step, id, request_sha256, grant },
+        Decision::Withdrawn { principal, why, grant } => {
+            Event::ApprovalWithdrawn { step, id, request_sha256, principal, why, grant }
+        }
+    }
+}
+
+/// What has to be typed to agree to a step: green's percentage, or the step's name.
+pub fn word(plan: &Plan, at: StepRef) -> String {
+    let step = plan.step(at);
+    match &step.moves {
+        Some(change) => {
+            let share = change.after.share(crate::plan::Color::Green) * 100.0;
+            if share.fract() == 0.0 { format!("{share:.0}") } else { format!("{share:.1}") }
+        }
+        None => step.id.clone(),
+    }
+}

@@ -1,0 +1,116 @@
+//! Seals: what the note says against what was read, and the signature under it.
+
+use std::borrow::Cow;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::owner::{OwnerSignature, Proof, by};
+use super::{Scan, Seals};
+use crate::journal::fault::{Fault, What};
+use crate::journal::json;
+use crate::journal::line::Raw;
+use crate::journal::note::{Note, SealState, origin};
+use crate::sign::namespace;
+
+/// A seal whose signature is still to be checked.
+pub(super) struct Unchecked {
+    pub record: u64,
+    pub offset: u64,
+    pub note: String,
+    pub sig: String,
+}
+
+impl Scan<'_> {
+    /// Checks what was put off.
+    pub fn finish(&mut self) -> Result<(), Fault> {
+        let Some(Unchecked { record, offset, note, sig }) = self.unchecked.take() else { return Ok(()) };
+        let Some(session) = &self.session else { panic!("BUG: a seal without a session") };
+        self.seals_checked += 1;
+        match by(&session.session, namespace::SEAL, &note, &sig) {
+            Ok(_) => Ok(()),
+            Err(why) => Err(Fault { record, offset, what: What::Seal(why) }),
+        }
+    }
+
+    pub(super) fn seal(&mut self, line: &Raw<'_>) -> Result<(), Fault> {
+        let state = self.read_seal(line).map_err(|why| self.fault(What::Seal(why)))?;
+        if state.by_owner() {
+            self.finish()?;
+        }
+        self.state = Some(state);
+        Ok(())
+    }
+
+    fn read_seal(&mut self, line: &Raw<'_>) -> Result<SealState, String> {
+        let (text, ns, proof) = seal_members(line.data).ok_or("its members are not note ns sig")?;
+        let (text, ns) = (text.as_ref(), ns.as_ref());
+        let note = Note::parse(text).ok_or("its note is not six lines of the known form")?;
+        let Some(session) = &self.session else { return Err("no session was opened".into()) };
+        let Some(head) = &self.head else { return Err("no run was opened".into()) };
+        if note.origin != origin(&head.service, &head.run) {
+            return Err(format!("it is for `{}`", note.origin));
+        }
+        if note.lines != self.at || note.bytes != self.bytes {
+            return Err(format!(
+                "it covers {} lines and {} bytes; there are {} and {}",
+                note.lines, note.bytes, self.at, self.bytes
+            ));
+        }
+        if !self.is_prefix(&note.sha256) {
+            return Err("the SHA-256 of the bytes before it is another".into());
+        }
+        if note.time != line.ts || line.mono != self.mono {
+            return Err("its own time is not the one in its note".into());
+        }
+        if self.group == 0 && note.state == SealState::Open {
+            return Err("it seals nothing".into());
+        }
+        if self.group == 0 && self.state == Some(SealState::Ended) && !note.state.by_owner() {
+            return Err("the process had ended; only the owner may still sign".into());
+        }
+        let space = if note.state.by_owner() { namespace::CLOSE } else { namespace::SEAL };
+        if ns != space {
+            return Err(format!("`state {}` is signed for `{space}` only", note.state.name()));
+        }
+        if note.state.by_owner() {
+            let (checked, touch) = self.check_owner(&session.key, &proof, space, text)?;
+            let (owner, key) = (session.owner.clone(), session.key.clone());
+            let (assurance, time) = (session.assurance.clone(), line.time);
+            let namespace = namespace::CLOSE;
+            self.owner_seals += 1;
+            self.owners.push(OwnerSignature { owner, key, namespace, time, assurance, touch, checked });
+            return Ok(note.state);
+        }
+        let within = |time: Timestamp| session.not_before <= time && time <= session.not_after;
+        let by_mono = i64::try_from(line.mono)
+            .ok()
+            .and_then(|us| session.opened.checked_add(SignedDuration::from_micros(us)).ok());
+        if !by_mono.is_some_and(within) || !(session.jumped || within(line.time)) {
+            return Err(format!("its session ran from {} to {}", session.not_before, session.not_after));
+        }
+        let Proof::Sig(sig) = &proof else { return Err("a session key signs, it has no MAC".into()) };
+        match self.seals {
+            Seals::All => {
+                by(&session.session, space, text, sig)?;
+                self.seals_checked += 1;
+            }
+            Seals::Last => {
+                let (note, sig) = (text.to_string(), sig.to_string());
+                self.unchecked = Some(Unchecked { record: self.at, offset: self.bytes, note, sig });
+            }
+        }
+        Ok(note.state)
+    }
+}
+
+/// The members of a seal: note, purpose and proof. Half of the lines of a log are seals, so no value is made of them.
+fn seal_members(data: &str) -> Option<(Cow<'_, str>, Cow<'_, str>, Proof<'_>)> {
+    let mut reader = json::Reader::new(data);
+    let mut text = |before: &str| if reader.exactly(before) { json::text(reader.value(1).ok()?) } else { None };
+    let (note, ns) = (text("{\"note\":")?, text(",\"ns\":")?);
+    let proof = match text(",\"sig\":") {
+        Some(sig) => Proof::Sig(sig),
+        None => Proof::Mac(text(",\"mac\":")?),
+    };
+    (reader.exactly("}") && reader.is_done()).then_some((note, ns, proof))
+}

@@ -1,0 +1,173 @@
+def plan($l):
+  ($l.data.text // "" | if is_text then . else "" end) as $text
+  | task("HASH"; [.n, "the plan is not the one the owner signed", .head.plan, ($text | @base64)])
+  | if $l.data.sha256 != .head.plan then breach("the plan is not the one the owner signed") else . end
+  | (try ($text | fromjson) catch null) as $plan
+  | if ($plan | type) != "object" then breach("the plan cannot be read") else
+      .plan = $plan | .by_hand = ($plan.purpose != "cutover")
+      | reduce .runners[] as $who (.; if $plan.owners + [$plan.rollback_owner] | index([$who]) then . else breach("\($who) is none of the owners") end)
+      | signed_as_asked
+    end;
+
+# What a request may tell people: it must be what its digests bind.
+def told($step; $said):
+  {
+    step: $step.id, summary: $step.line, service: .plan.service, environment: .plan.environment, role: $step.approval.role,
+    quorum: $step.approval.quorum, evidence: ($step.approval | if . then .evidence // "prompt" else null end),
+    params: ($step.moves | if . then { after, before, route } else null end)
+  } | to_entries | all(.key as $name | ($said | has($name) | not) or $said[$name] == .value);
+
+def requested($l):
+  $l.data as $d | planned($d.step) as $step
+  | (try ($d.request | fromjson) catch null) as $said
+  | task("HASH"; [.n, "the digest of the request is another", $d.request_sha256, ($d.request | @base64)])
+  | if $step == null then breach("it asks for no step of the plan")
+    elif ($said | type) != "object" then breach("the request is no JSON text")
+    else
+      if $said.run != $l.run or $said.plan_sha256 != .head.plan or $said.expires != $d.expires or (told($step; $said) | not)
+        or (($step.approval.covers_rollback // false) and ([$said.covers.rollback[]?.step] != [.plan.rollback[].id]))
+        or ((($step.approval.covers_rollback // false) | not) and $said.covers != null)
+      then breach("the request is bound to something else") else . end
+      | task("HASH"; [.n, "the request is for another step", ($said.step_sha256 // "-" | tostring), ($step | tojson | @base64)])
+      | if $step.approval.covers_rollback then
+          reduce range(.plan.rollback | length) as $n (.;
+            task("HASH"; [.n, "the request covers another way back", ($said.covers.rollback[$n].step_sha256 // "-" | tostring), (.plan.rollback[$n] | tojson | @base64)]))
+        else . end
+    end
+  | if .requests[$d.request_sha256] then breach("the same request stands there twice") else . end
+  | .requests[$d.request_sha256] = { step: $d.step, text: $d.request, expires: $d.expires, by: [], void: [], used: null }
+  | .asked["\($d.step)"] = $d.request_sha256;
+
+# A signature of an approver, for the shell: with what has to be true of its key.
+def approver($kind; $grant; $ns; $ts; $sha256; $text; $rule):
+  task("APPROVER"; [.n, $grant.principal, $ns, $ts,
+    ([$grant.key // "-", $sha256, $kind,
+      (if $kind == "grant" and ($grant.evidence == "signed-hw" or $rule.evidence == "signed-hw") then "hardware" else "any" end),
+      (if .plan.team.verify_required then "verified" else "any" end), (if $rule.own_run then "own" else "other" end)] | join(",")),
+    ($text | @base64), ($grant.sig | @base64)]);
+
+# Which rule and request an answer is to.
+def answers($d; $step; $r):
+  if $step.approval == null then breach("it answers for a step that asks for no approval") | .mute = true
+  elif $r == null or $r.step != $d.step then breach("it answers a request that is not in this log") | .mute = true
+  else .mute = false end;
+
+def granted($l):
+  $l.data as $d | $d.grant as $g | planned($d.step) as $step | .requests[$d.request_sha256 // ""] as $r
+  | answers($d; $step; $r)
+  | if .mute then . else
+      $g.principal as $who | $step.approval as $rule | person($who) as $person
+      | if holds($rule; $who) | not then breach("\($who) does not hold the role") else . end
+      | if .plan.team != null and $person != null and .plan.team.persons[$person].kind == "bot" then breach("\($who) is a bot") else . end
+      | . as $state | any(.runners[]; . as $runner | $state | same($runner; $who)) as $runs
+      | any(.starters[]; . as $login | $login == $who or (($state | starter($login)) as $by | $by != null and $by == $person)) as $started
+      | if ($rule.own_run | not) and $runs then breach("\($who) approved their own run") else . end
+      | if ($rule.own_run | not) and $started then breach("\($who) approved a run whose job they had started") else . end
+      | ($g.evidence | strength) as $claimed
+      | if $claimed == null then breach("\($who) approved by something nobody knows")
+        elif $g.sig == null and $claimed > 0 then breach("\($who) approved without a signature")
+        elif $g.sig == null and ($rule.evidence // "prompt" | strength) > 0 then breach("the role takes a signature")
+        elif $g.sig == null and ($runs | not) then breach("\($who) approved by a word typed at somebody else's terminal")
+        else . end
+      | if (.now / 1000000 | floor) > $r.expires + 5 then breach("\($who) approved after the request had expired") else . end
+      | if .asked["\($d.step)"] != $d.request_sha256 then breach("\($who) approved an old request") else . end
+      | . as $state
+      | if any($r.by[]; .principal as $by | $state | same($by; $who)) then breach("\($who) was counted before") else . end
+      | if any($r.void[]; . as $by | $state | same($by; $who)) then breach("\($who) had taken the approval back") else . end
+      | .requests[$d.request_sha256].by += [$g]
+      | if $g.sig then approver("grant"; $g; "bgctl-approve-v1"; $l.ts; $d.request_sha256; $r.text; $rule) else . end
+    end;
+
+# A denial, or an approval taken back.
+def refused($l; $g):
+  $l.data as $d | planned($d.step) as $step | .requests[$d.request_sha256 // ""] as $r
+  | answers($d; $step; $r)
+  | if .mute then . else
+      if holds($step.approval; $g.principal) | not then breach("\($g.principal) does not hold the role") else . end
+      | if $g.sig then approver("refusal"; $g; "bgctl-deny-v1"; $l.ts; $d.request_sha256; $r.text; $step.approval)
+        elif $g.evidence != "prompt" then breach("\($g.principal) refused without a signature") else . end
+    end;
+
+def withdrawn($l):
+  $l.data as $d | .requests[$d.request_sha256 // ""] as $r
+  | if $d.grant then refused($l; $d.grant)
+      | if same($d.grant.principal; $d.principal) then . else breach("\($d.grant.principal) took back what somebody else gave") end
+    else . end
+  | if $r == null or $r.used != null or ([$r.by[].principal] | index([$d.principal]) | not) then breach("there is nothing to take back") else
+      .requests[$d.request_sha256].by |= map(select(.principal != $d.principal))
+      | .requests[$d.request_sha256].void += [$d.principal]
+    end;
+
+def intent($l):
+  $l.data as $d | planned($d.step) as $step
+  | if $step == null then breach("it is no step of the plan") else
+      if $step.id != $d.id then breach("\($d.id) is not the step the plan has there") else . end
+      | task("HASH"; [.n, "\($d.id) is not the step the plan has there", $d.step_sha256, ($step | tojson | @base64)])
+      | if .over then breach("the run had ended") else . end
+      | if .open != null and .open != $d.step then breach("another step is not done yet") else . end
+      | if $d.step.lane == "forward" and .back_again then breach("a run that went back goes forward again") else . end
+      | if $d.step.lane == "forward" and .other_policy then breach("\($d.id) was begun under another policy than the plan's") else . end
+      | if $d.step.lane == "rollback" and (.back_again | not) and .plan.purpose == "cutover" then breach("no rollback was begun") else . end
+      | if $d.step.index != .next[$d.step.lane] then breach("another step is next") else . end
+      | .asked["\($d.step)"] as $asked
+      | ($step.approval and ($d.step.lane == "forward" or (.by_hand | not))) as $wanted
+      | . as $state
+      | ([.requests[] | . as $r | ($state | planned($r.step)) as $of | select($d.step.lane == "rollback" and $r.step.lane == "forward"
+          and $r.used != null and $of.approval.covers_rollback and ($r.by | length) >= $of.approval.quorum)] | length > 0) as $covered
+      | if $wanted and ($d.approvals | length) == 0 then breach("\($d.id) names no approval") else . end
+      | if $wanted and ($covered | not) and (($asked == null) or (.requests[$asked].by | length) < $step.approval.quorum or (.denied | index([$asked])))
+        then breach("\($d.id) is not approved") else . end
+      | reduce $d.approvals[] as $used (.; .requests[$used] as $r
+          | if $r == null then breach("\($d.id) uses an approval of something else")
+            elif $r.step != $d.step then
+              if $d.step.lane == "rollback" and $r.step.lane == "forward" and planned($r.step).approval.covers_rollback and $r.used != null
+              then . else breach("\($d.id) uses an approval of something else") end
+            else
+              if $r.used == null then
+                if (.now / 1000000 | floor) > $r.expires + 5 then breach("the approval of \($d.id) had expired when it was used") else . end
+                | reduce ($r.by[] | select(.sig)) as $g (.; approver("again"; $g; "bgctl-approve-v1"; $l.ts; $used; $r.text; $step.approval))
+              elif ($r.used.open | not) and $d.attempt <= $r.used.attempt then breach("the approval of \($d.id) was used before")
+              else . end
+              | .requests[$used].used = { attempt: $d.attempt, open: true, at: $d.step }
+            end)
+      | .open = $d.step | .attempt = $d.attempt
+    end;
+
+# An end of a step: the next one is next where it is done, or where the plan says to go on all the same.
+def closes($l; $done; $retry):
+  $l.data.step as $at | planned($at) as $step
+  | if .open != $at then breach("no attempt of this step is open") else . end
+  | .open = null
+  | if $done and $step.moves or $l.data.outcome.moved then .moved = true else . end
+  | if $done then .next[$at.lane] = $at.index + 1
+    elif $retry and .attempt < ($step.attempts // 1) then .
+    elif $step.on_failure == "continue" then .next[$at.lane] = $at.index + 1
+    else .failed = true end;
+
+def fact($l):
+  $l.type as $t
+  | if $t == "plan.loaded" then plan($l)
+    elif .plan == null then .
+    elif $t == "approval.requested" then requested($l)
+    elif $t == "approval.granted" then granted($l)
+    elif $t == "approval.denied" then refused($l; $l.data.grant) | .denied += [$l.data.request_sha256] | .failed = true
+    elif $t == "approval.withdrawn" then withdrawn($l)
+    elif $t == "step.intent" then intent($l)
+    elif $t == "step.outcome" then
+      .requests |= map_values(if .used != null and .used.at == $l.data.step then .used.open = false else . end)
+      | if $l.data.outcome.is == "unknown" then . else closes($l; $l.data.outcome.is == "done"; $l.data.outcome.retry) end
+    elif $t == "step.reconciled" then
+      if $l.data.found == "cannot-see" then . else closes($l; $l.data.found == "in-place"; $l.data.found == "not-in-place") end
+    elif $t == "run.interrupted" then .failed = true | .interrupted = true
+    elif $t == "wait.breached" or $t == "approval.expired" then .failed = true
+    elif $t == "rollback.begun" then .back_again = true | .open = null | .by_hand = ($l.data.automatic | not)
+    elif $t == "run.ended" then
+      if .over or .open != null and (.interrupted | not) then breach("the run had ended, or a step is not done") else . end
+      | (.next.forward == (.plan.forward | length) and (.back_again | not)) as $done
+      | if ($l.data.outcome == "completed") != $done and ($l.data.outcome == "completed" or (.failed | not) and (.by_hand | not))
+          or $l.data.outcome == "stopped" and .moved
+        then breach("it does not end like that") else . end
+      | .over = true
+    elif $t == "run.refused" then .over = true
+    else . end;
+

@@ -1,0 +1,135 @@
+def kinds: ["anchor.receipt", "approval.denied", "approval.expired", "approval.granted", "approval.requested",
+  "approval.withdrawn", "check.done", "clock.anomaly", "command.output", "drain.measured", "freeze.changed", "gate.evaluated",
+  "note", "override.used", "plan.loaded", "prompt.answered", "provider.called", "recovered", "rollback.armed",
+  "rollback.begun", "rollback.declined", "run.continued", "run.continues", "run.ended", "run.held", "run.interrupted",
+  "run.opened", "run.paged", "run.refused", "run.resumed", "seal", "sink.degraded", "step.intent", "step.outcome",
+  "step.reconciled", "traffic.health", "traffic.read", "traffic.seen", "wait.breached"];
+def is_text: type == "string";
+def is_digest: is_text and test("\\A[0-9a-f]{64}\\z");
+def is_time: is_text and test("\\A[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\\.[0-9]{6}Z\\z")
+  and (try ((.[0:19] + "Z") as $t | ($t | fromdateiso8601 | todate) == $t) catch false);
+def us: (.[0:19] + "Z" | fromdateiso8601) * 1000000 + (.[20:26] | tonumber);
+def bad($why): if .bad then . else .bad = "line \(.n + 1), byte \(.bytes): \($why)" end;
+def breach($why): .out += [["POLICY", "line \(.n + 1): \($why)"]];
+def task($name; $fields): .out += [[$name] + $fields];
+
+# The people of the plan: with a policy a person has several names, without one each name is a person.
+def person($name): if .plan.team == null then $name else
+  ([.plan.team.persons | to_entries[] | select(.value.principals | index([$name])) | .key] | first) end;
+def starter($login): if .plan.team == null then $login else
+  ([.plan.team.persons | to_entries[] | select((.value.ci // []) | index([$login])) | .key] | first) end;
+def same($a; $b): $a == $b or person($a) == person($b);
+def holds($rule; $who): person($who) as $person | $person != null and ($rule.members | index([$person])) != null;
+def strength: {"prompt": 0, "slack": 1, "signed": 2, "signed-hw": 3}[. // ""];
+
+# Under which rules the newest statement was signed, against those of the plan.
+def signed_as_asked:
+  (.session.key | startswith("sk-")) as $hardware
+  | if .plan.team.security_key_required and ($hardware | not) then breach("the run is not signed with a security key, and its policy wants one") else . end
+  | .other_policy = ((.session.policy // "") != (.plan.team.policy_sha256 // ""));
+
+# The owner opens or resumes: who may seal from now on, and until when.
+def statement($l):
+  ($l.data | keys_unsorted) as $members
+  | if $members == ["statement", "ns", "mac", "claims"]
+    then bad("it is signed with a shared key, which these programs do not check") else . end
+  | if .bad then . elif $members != ["statement", "ns", "sig", "claims"] or ([$l.data | .statement, .ns, .sig | is_text] | all | not)
+    then bad("the statement has other members") else
+      (try ($l.data.statement | fromjson) catch null) as $s
+      | ($l.type == "run.resumed") as $resumes
+      | if ($s | type) != "object" or (try ($s | put(0)) catch "") != $l.data.statement then bad("the statement is no object of this format")
+        elif [$s | ._type, .run, .service, .environment, .plan_sha256, .owner, .owner_key, .session_key, .assurance | is_text] | all | not
+        then bad("the statement lacks a member")
+        elif $l.data.ns != "bgctl-open-v1" or $s._type != (if $resumes then "bgctl/resuming/v1" else "bgctl/opening/v1" end)
+        then bad("the statement is for something else")
+        elif $s.run != $l.run then bad("the statement is for another run")
+        elif $s.plan_sha256 | is_digest | not then bad("the statement names no plan")
+        elif .head and (.head.service != $s.service or .head.environment != $s.environment or .head.plan != $s.plan_sha256)
+        then bad("the statement is for another service, environment or plan")
+        elif $resumes and ($s.log_lines != .n or ($s.log_sha256 | is_digest | not)) then bad("it goes on from another log")
+        elif ($s.not_before | is_time | not) or ($s.not_after | is_time | not) then bad("the session has no times")
+        elif ($s.not_after | us) < ($s.not_before | us) or ($s.not_after | us) - ($s.not_before | us) > 43200000000
+        then bad("the session is longer than 12 hours")
+        elif $s.owner_key | startswith("hmac-sha256 ") then bad("its key is of another kind than its signature")
+        else
+          if $resumes then task("PREFIX"; [.n, .bytes, $s.log_sha256]) else . end
+          | if .pending then task("SEAL"; .pending) | .pending = null else . end
+          | .session = { owner: $s.owner, key: $s.owner_key, seals: $s.session_key, from: ($s.not_before | us),
+              until: ($s.not_after | us), opened: ($l.ts | us), jumped: false, policy: $s.policy_sha256 }
+          | task("OWNER"; [.n, $s.owner, "bgctl-open-v1", $l.ts, ($s.owner_key | @base64), ($l.data.statement | @base64), ($l.data.sig | @base64)])
+          | .head //= { service: $s.service, environment: $s.environment, plan: $s.plan_sha256 }
+          | .runners += [$s.owner]
+          | if $l.data.claims.trigger? | is_text then .starters += [$l.data.claims.trigger] else . end
+          | if .plan then signed_as_asked else . end
+        end
+    end;
+
+# A seal: its note says what it covers.
+def seal($l):
+  ($l.data | keys_unsorted) as $members
+  | if ($members != ["note", "ns", "sig"] and $members != ["note", "ns", "mac"]) or ([$l.data[] | is_text] | all | not)
+    then bad("the seal has other members")
+    elif .session == null then bad("no session was opened")
+    else
+      ($l.data.note | split("\n")) as $note
+      | ($note[5] // "" | ltrimstr("state ")) as $state
+      | if ($note | length) != 7 or $note[6] != "" then bad("the note is not six lines")
+        elif $note[0] != "bgctl/log/\(.head.service)/\($l.run)" then bad("the note is for another log")
+        elif $note[1] != "lines \(.n)" or $note[2] != "bytes \(.bytes)" then bad("the note covers something else")
+        elif $note[3] | ltrimstr("sha256 ") | is_digest | not then bad("the note has no digest")
+        elif $note[3] | startswith("sha256 ") | not then bad("the note has no digest")
+        elif $note[4] != "time \($l.ts)" or $l.mono != .mono then bad("its own time is not the one in its note")
+        elif ["state open", "state closed", "state aborted", "state handover", "state ended"] | index([$note[5]]) | not
+        then bad("the note has no state")
+        elif .group == 0 and $state == "open" then bad("it seals nothing")
+        elif .group == 0 and .state == "ended" and $state == "ended" then bad("the process had ended")
+        else
+          .seals += 1
+          | if $state == "open" or $state == "ended" then
+              .session as $s
+              | ($s.opened + $l.mono) as $by_mono
+              | if $l.data.ns != "bgctl-seal-v1" or $members[2] != "sig" then bad("it is signed for another state")
+                elif $by_mono < $s.from or $by_mono > $s.until or ($s.jumped | not) and (($l.ts | us) < $s.from or ($l.ts | us) > $s.until)
+                then bad("its session was over")
+                else
+                  [.n, .bytes, ($note[3] | ltrimstr("sha256 ")), ($s.seals | @base64), ($l.data.note | @base64), ($l.data.sig | @base64)] as $task
+                  | if $all then task("SEAL"; $task) else .pending = $task end
+                end
+            else
+              if .pending then task("SEAL"; .pending) | .pending = null else . end
+              | if $l.data.ns != "bgctl-close-v1" then bad("only the owner may sign this state")
+                elif $members[2] != "sig" then bad("its signature is of another kind than its key")
+                else
+                  task("PREFIX"; [.n, .bytes, ($note[3] | ltrimstr("sha256 "))])
+                  | task("OWNER"; [.n, .session.owner, "bgctl-close-v1", $l.ts, (.session.key | @base64), ($l.data.note | @base64), ($l.data.sig | @base64)])
+                end
+            end
+          | .state = $state
+        end
+    end;
+
+# What may stand where.
+def order($l):
+  ($l.type) as $t
+  | if .n == 0 then if $t == "run.opened" then . else bad("a log begins with run.opened") end
+    elif .n == 1 then if $t == "plan.loaded" then . else bad("the plan comes second") end
+    elif $t == "run.opened" or $t == "plan.loaded" then bad("it opens a run that is open already, or has a second plan")
+    elif .group > 0 then if $t == "run.resumed" then bad("a run is resumed behind a seal only") else . end
+    elif .state == "closed" or .state == "aborted" then bad("the owner closed the log before it")
+    elif .state == "handover" and $t != "run.resumed" then bad("the log was handed over and not resumed")
+    elif .state == "ended" and $t != "run.resumed" and $t != "seal" then bad("the process had ended and the run was not resumed")
+    else . end;
+
+# Time passes; the clock may go back only where that is noted.
+def time($l):
+  if $l.type == "run.opened" or $l.type == "run.resumed" then .
+  elif $l.mono < .mono then bad("mono goes back")
+  else
+    if .last and ($l.ts | us) < .last then .back = true else . end
+    | if $l.type == "seal" and .back then if .noted then .back = false else bad("the clock goes back and nothing says so") end else . end
+  end;
+
+def planned($step):
+  if ($step.lane == "forward" or $step.lane == "rollback") and ($step.index | type == "number" and . >= 0)
+  then .plan[$step.lane][$step.index] else null end;
+

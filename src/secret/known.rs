@@ -1,0 +1,123 @@
+//! The secrets this process knows, shared by everything that writes to its streams: the last gate, behind the masking of
+//! each record and message, and the only one a crash message passes.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::sync::{Arc, RwLock};
+
+use super::{Secret, Secrets};
+
+/// Variables that hold a credential by their name, whether or not the runbook refers to them: programs inherit them.
+const NAMES: [&str; 8] =
+    ["TOKEN", "SECRET", "PASSWORD", "PASSWD", "PASSPHRASE", "API_KEY", "PRIVATE_KEY", "SECRET_ACCESS_KEY"];
+/// Such a variable can also hold an ordinary word; a value this long is none.
+const LONG: usize = 16;
+
+/// A clone knows the same secrets.
+#[derive(Clone, Debug, Default)]
+pub struct Known(Arc<RwLock<Secrets>>);
+
+impl Known {
+    /// Takes up the credentials that stand in an environment.
+    pub fn of_environment(&self, env: &BTreeMap<String, String>) {
+        let named = |name: &str| NAMES.iter().any(|ending| name.ends_with(ending));
+        let found = env.iter().filter(|(name, value)| named(name) && value.len() >= LONG);
+        let found = found.map(|(name, value)| (format!("${{env:{name}}}"), Secret::new(value.as_str())));
+        self.add(&Secrets::new(found.collect()));
+    }
+
+    /// Takes up the values of the references in a text, as far as the environment has them: for what is shown of a runbook
+    /// before its secrets are looked up in earnest.
+    pub fn of_references(&self, text: &str, env: &BTreeMap<String, String>) {
+        let found = text.split("${env:").skip(1).filter_map(|rest| {
+            let name = rest.split('}').next()?;
+            Some((format!("${{env:{name}}}"), Secret::new(env.get(name)?.as_str())))
+        });
+        self.add(&Secrets::new(found.collect()));
+    }
+
+    pub fn add(&self, secrets: &Secrets) {
+        if !secrets.is_empty() {
+            let mut known = self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+            *known = std::mem::take(&mut *known).with(secrets);
+        }
+    }
+
+    /// All of them, as they are now.
+    pub fn secrets(&self) -> Secrets {
+        self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    /// The text without what is known. A thread that dies while it adds secrets must not wait for itself: then nothing of the
+    /// text is shown.
+    pub fn mask(&self, text: &str) -> String {
+        match self.0.try_read() {
+            Ok(known) => known.mask_known(text),
+            Err(_) => "(not shown: it cannot be masked now)".into(),
+        }
+    }
+
+    /// A writer that lets no known secret through.
+    pub fn masked<W: Write>(&self, out: W) -> Masked<W> {
+        Masked { known: self.clone(), out, line: Vec::new() }
+    }
+}
+
+/// Masks line by line. What has no line end yet is handed on when it is flushed.
+pub struct Masked<W: Write> {
+    known: Known,
+    out: W,
+    line: Vec<u8>,
+}
+
+impl<W: Write> Masked<W> {
+    fn hand_on(&mut self, bytes: usize) -> io::Result<()> {
+        let rest = self.line.split_off(bytes);
+        let line = std::mem::replace(&mut self.line, rest);
+        let known = self.known.0.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        self.out.write_all(&known.mask.bytes(&line))
+    }
+}
+
+impl<W: Write> Write for Masked<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.line.extend_from_slice(bytes);
+        if let Some(end) = self.line.iter().rposition(|b| *b == b'\n') {
+            self.hand_on(end + 1)?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.hand_on(self.line.len())?;
+        self.out.flush()
+    }
+}
+
+impl<W: Write> Drop for Masked<W> {
+    fn drop(&mut self) {
+        // A reader who went away is nobody's business here.
+        let _ = self.flush();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_learned_later_is_masked_too_and_written_in_any_pieces() {
+        let known = Known::default();
+        let mut out = known.masked(Vec::new());
+        known.of_environment(
+            &[("GITHUB_TOKEN", "0123456789abcdef"), ("TOKEN", "short"), ("TOKENS", "0123456789abcdeg")]
+                .map(|(k, v)| (k.to_string(), v.to_string()))
+                .into(),
+        );
+        for piece in ["a 01234", "56789ab", "cdef short 0123456789abcdeg\nrest 0123456789abcdef"] {
+            out.write_all(piece.as_bytes()).unwrap();
+        }
+        out.flush().unwrap();
+        assert_eq!(String::from_utf8(out.out.clone()).unwrap(), "a [secret] short 0123456789abcdeg\nrest [secret]");
+    }
+}

@@ -1,0 +1,181 @@
+//! Three verifiers that share no code must say the same of the same log: bgctl's, the script of standard tools that
+//! `bgctl audit verify-script` prints, and a small one in Python. Where they differ, one of them is wrong.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::common::peer;
+use crate::mutate::{Dice, forged, harm, sound};
+use crate::rig::*;
+use bgctl::journal::{SCRIPT, Seals, Trust, Verdict, verify};
+use bgctl::sign::{Signer, trust};
+
+/// How many changed logs are compared. `BGCTL_DIFFER` sets another number.
+const LOGS: usize = 1_000;
+
+/// Everything the three need: a folder, the script, the trust file, the programs.
+struct Bench {
+    dir: tempfile::TempDir,
+    shells: Vec<PathBuf>,
+    python: PathBuf,
+}
+
+impl Bench {
+    fn new() -> Option<Self> {
+        for program in ["jq", "ssh-keygen", "sha256sum", "cmp"] {
+            peer(program)?;
+        }
+        let (sh, bash, python) = (peer("sh")?, peer("bash")?, peer("python3")?);
+        let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        fs::write(dir.path().join("verify.sh"), SCRIPT).unwrap();
+        let signers = trust::line(OWNER, &owner().public()) + &trust::line(APPROVER, &approver().public());
+        fs::write(dir.path().join("allowed"), signers).unwrap();
+        Some(Bench { dir, shells: vec![sh, bash], python })
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// The verdict of the script, and what it said.
+    fn script(&self, shell: &Path, log: &Path, options: &[&str]) -> (String, String) {
+        let output = Command::new(shell)
+            .arg(self.path("verify.sh"))
+            .args(options)
+            .arg(log)
+            .arg(self.path("allowed"))
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        let last = said.lines().last().unwrap_or_default().split('.').next().unwrap_or_default();
+        let class = if last == "ENDED" { "INTERRUPTED" } else { last };
+        let code = match class {
+            "COMPLETE" => 0,
+            "BROKEN" => 40,
+            "INTERRUPTED" => 43,
+            "POLICY" => 46,
+            _ => panic!("no verdict: {said}"),
+        };
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        (class.to_string(), said)
+    }
+}
+
+fn class(bytes: &[u8], seals: Seals) -> (&'static str, String) {
+    let trust = Trust { signers: signers(), shared: None };
+    let report = verify(&mut std::io::Cursor::new(bytes), &trust, seals).unwrap();
+    let word = match report.verdict {
+        Verdict::Complete => "COMPLETE",
+        Verdict::Interrupted | Verdict::Ended | Verdict::Handover => "INTERRUPTED",
+        Verdict::Broken(_) | Verdict::Untrusted(_) => "BROKEN",
+        Verdict::Policy => "POLICY",
+    };
+    (word, format!("{:?} {:?}", report.verdict, report.breaches))
+}
+
+#[test]
+fn the_script_says_of_sound_logs_what_bgctl_says() {
+    let Some(bench) = Bench::new() else { return };
+    for (n, log) in sound().iter().enumerate() {
+        let path = bench.path("log");
+        fs::write(&path, log).unwrap();
+        for shell in &bench.shells {
+            for options in [&[][..], &["--all-seals"]] {
+                let (found, said) = bench.script(shell, &path, options);
+                assert_eq!(found, class(log, Seals::All).0, "log {n} with {}: {said}", shell.display());
+            }
+        }
+    }
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "how many logs is a wish of whoever runs the test")]
+fn case_50_three_verifiers_agree_on_changed_logs() {
+    let Some(bench) = Bench::new() else { return };
+    let count: usize = std::env::var("BGCTL_DIFFER").ok().and_then(|n| n.parse().ok()).unwrap_or(LOGS);
+    let sound = sound();
+    let logs: Vec<Vec<u8>> = (0..count as u64)
+        .map(|seed| {
+            let mut dice = Dice::new(seed);
+            if dice.below(5) < 2 {
+                return forged(&mut dice);
+            }
+            let (of, other) = (dice.below(sound.len()), dice.below(sound.len()));
+            harm(&mut dice, &sound[of], &sound[other])
+        })
+        .collect();
+    let path = |n: usize| bench.path(&format!("log-{n}"));
+    logs.iter().enumerate().for_each(|(n, log)| fs::write(path(n), log).unwrap());
+    let (next, differing, met) = (AtomicUsize::new(0), Mutex::new(Vec::new()), Mutex::new(BTreeMap::new()));
+    std::thread::scope(|scope| {
+        for (lane, shell) in bench.shells.iter().enumerate() {
+            let (bench, logs, next, differing, met) = (&bench, &logs, &next, &differing, &met);
+            scope.spawn(move || {
+                let mut python = Python::start(bench);
+                loop {
+                    let n = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(log) = logs.get(n) else { break };
+                    let (ours, why) = class(log, if lane == 0 { Seals::Last } else { Seals::All });
+                    let options: &[&str] = if lane == 0 { &[] } else { &["--all-seals"] };
+                    let (theirs, said) = bench.script(shell, &path(n), options);
+                    let third = python.judge(&path(n), &bench.path("allowed"));
+                    *met.lock().unwrap().entry(ours).or_insert(0) += 1;
+                    if theirs != ours || third != ours {
+                        let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("differs-{n}.jsonl"));
+                        fs::write(&kept, log).unwrap();
+                        let kept = kept.display();
+                        let line = format!("{kept}: bgctl {ours} ({why}), script {theirs}, python {third}\n{said}");
+                        differing.lock().unwrap().push(line);
+                    }
+                }
+            });
+        }
+    });
+    let differing = differing.into_inner().unwrap();
+    assert!(differing.is_empty(), "{} of {count} differ:\n{}", differing.len(), differing.join("\n"));
+    let met = met.into_inner().unwrap();
+    assert_eq!(met.len(), 4, "every class of verdict was met: {met:?}");
+    assert!(met.values().all(|n| n * 40 >= count), "every class was met often: {met:?}");
+}
+
+/// The checker in Python: one process for all logs.
+struct Python {
+    child: std::process::Child,
+    answers: BufReader<std::process::ChildStdout>,
+}
+
+impl Python {
+    fn start(bench: &Bench) -> Self {
+        let kinds = SCRIPT.split("def kinds: [").nth(1).and_then(|rest| rest.split(']').next()).unwrap();
+        let kinds: String = kinds.replace(['"', ','], " ");
+        let mut child = Command::new(&bench.python)
+            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/audit/checker.py"))
+            .arg(kinds)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let answers = BufReader::new(child.stdout.take().unwrap());
+        Python { child, answers }
+    }
+
+    fn judge(&mut self, log: &Path, allowed: &Path) -> String {
+        let line = format!("{} {}\n", log.display(), allowed.display());
+        self.child.stdin.as_mut().unwrap().write_all(line.as_bytes()).unwrap();
+        let mut answer = String::new();
+        self.answers.read_line(&mut answer).unwrap();
+        answer.trim().to_string()
+    }
+}
+
+impl Drop for Python {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        let _ = self.child.wait();
+    }
+}
