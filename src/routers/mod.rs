@@ -43,6 +43,11 @@ pub trait RouteView {
         false
     }
 
+    /// What stands for the third witness where the runbook names no `seen_at`.
+    fn unseen(&self) -> &'static str {
+        "not looked at from outside (no `seen_at`)"
+    }
+
     /// Reads the split as the provider holds it now.
     async fn read(&self) -> Result<Reading, RouterError>;
 

@@ -188,7 +188,7 @@ impl Shift {
         }
         let seen = match &self.planned.seen_at {
             Some(seen_at) => self.seen(seen_at, world, scribe).await?,
-            None => "not looked at from outside (no `seen_at`)".into(),
+            None => route.unseen().into(),
         };
         Ok(format!("{} · read back {} · {seen}", self.change.after, spoken(read)))
     }

@@ -281,9 +281,11 @@ fn an_instance_that_is_killed_at_work_loses_nothing() {
     let run = rig.start_bgctl(&["cutover", "runbook.yaml", "--confirm", "staging"]);
     rig.until("both fleets hold three", 30, || rig.gateway.open().len() == 6);
     pause(2_000);
+    rig.gateway.count_fewest();
     rig.blue[2].process.kill();
     let said = rig.ended(run, 0);
     assert!(said.contains("COMPLETED"), "{said}");
+    assert!(rig.gateway.fewest() >= 2, "the floor was broken: {}", rig.gateway.fewest());
     let sent = rig.gateway.finish(Duration::from_secs(15));
     rig.continuous(&sent);
 }

@@ -120,6 +120,10 @@ impl RouteView for SocketMode {
         true
     }
 
+    fn unseen(&self) -> &'static str {
+        "every hello told by its instance"
+    }
+
     async fn read(&self) -> Result<Reading, RouterError> {
         let fleets = self.settled().await?;
         if let Some(error) = fleets.unknown() {
