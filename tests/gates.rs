@@ -334,25 +334,21 @@ mod real {
     use bgctl::probes::http::LiveWeb;
     use std::io::{Read, Write};
     use std::net::TcpListener;
-    use std::process::{Child, Command, Stdio};
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
 
     /// A Prometheus that scrapes a page of our own each second; both end with the value.
     struct Prometheus {
-        child: Child,
         url: String,
+        _scraping: common::prometheus::Prometheus,
         stop: Arc<AtomicBool>,
         /// When set the page is gone.
         dead: Arc<AtomicBool>,
-        _data: tempfile::TempDir,
     }
 
     impl Drop for Prometheus {
         fn drop(&mut self) {
             self.stop.store(true, Ordering::Relaxed);
-            let _ = self.child.kill();
-            let _ = self.child.wait();
         }
     }
 
@@ -386,7 +382,6 @@ mod real {
 
     impl Prometheus {
         async fn start() -> Option<Self> {
-            let program = common::peer("prometheus")?;
             let (stop, dead) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
             let target = listener.local_addr().unwrap();
@@ -407,22 +402,8 @@ mod real {
                     let _ = write!(stream, "{head}content-length: {}\r\n\r\n{body}", body.len());
                 }
             });
-            let data = tempfile::tempdir().unwrap();
-            let config = data.path().join("prometheus.yml");
-            let text = format!(
-                "global: {{ scrape_interval: 1s }}\nscrape_configs:\n  - {{ job_name: bot, static_configs: [{{ targets: ['{target}'] }}] }}\n"
-            );
-            std::fs::write(&config, text).unwrap();
-            let port = common::free_port();
-            let child = Command::new(program)
-                .arg(format!("--config.file={}", config.display()))
-                .arg(format!("--storage.tsdb.path={}", data.path().join("data").display()))
-                .arg(format!("--web.listen-address=127.0.0.1:{port}"))
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .spawn()
-                .unwrap();
-            Some(Prometheus { child, url: format!("http://127.0.0.1:{port}"), stop, dead, _data: data })
+            let scraping = common::prometheus::Prometheus::scraping(&[target])?;
+            Some(Prometheus { url: scraping.url.clone(), _scraping: scraping, stop, dead })
         }
 
         async fn measure(&self, settings: Value, since: jiff::Timestamp) -> Result<Measured, String> {

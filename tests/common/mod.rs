@@ -9,6 +9,9 @@ pub mod bots;
 pub mod elbv2;
 #[cfg(feature = "aws")]
 pub mod moto;
+#[cfg(feature = "aws")]
+pub mod nginx;
+pub mod prometheus;
 pub mod scripted;
 pub mod slack_app;
 

@@ -20,7 +20,9 @@ fn killed(desk: &Desk, moment: Moment, start: &[&str]) {
     pause(moment.later);
     if bgctl.alive() {
         bgctl.signal(Signal::KILL);
-        assert_eq!(bgctl.end(5).code, -1);
+        // Between the look and the signal a run at its end may have ended by itself.
+        let code = bgctl.end(5).code;
+        assert!([-1, 0, 10].contains(&code), "{moment:?}: exit {code}");
     }
 }
 

@@ -1,7 +1,9 @@
-//! Whole cutovers of real bots behind a real proxy, driven by the bgctl that is shipped, while users are at work.
+//! Whole cutovers of real bots behind a real nginx, judged over a real Prometheus and driven by the bgctl that is shipped,
+//! while users are at work.
 //!
-//! The load balancer is the lab's: it speaks the provider's protocol and keeps its rules. Its targets are replaced by the
-//! real bots over that same protocol. Every event is counted afterwards in the store both bots write.
+//! The weights are held by the lab's endpoint, which speaks the provider's protocol and keeps its rules; nginx follows them.
+//! Its targets are replaced by the real bots over that same protocol. Every event is counted afterwards in the store both
+//! bots write.
 
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
@@ -13,6 +15,8 @@ use bgctl::probes::redis::{LiveStore, Store};
 use super::MACHINE;
 use super::common::bots::{Bolt, Bot, Redis, SECRET};
 use super::common::moto::{self, Api};
+use super::common::nginx::{Behind, Nginx};
+use super::common::prometheus::Prometheus;
 use super::rig::{Desk, Done};
 use super::sender::{Count, Sender};
 
@@ -48,24 +52,22 @@ schema:
   change: none
 prometheus: ${var.prometheus_url}
 gates:
-  errors:
-    prometheus: >-
-      sum by (color) (rate(http_requests_total{status=~"5.."}[5s])) / sum by (color) (rate(http_requests_total[5s]))
-    max: 2%
-    min_requests: 5
+  acks:
+    prometheus: histogram_quantile(0.99, sum by (color, le) (rate(slack_ack_seconds_bucket[5s])))
+    max: 2500ms
 steps:
   - id: smoke-green
     smoke: { stack: green, checks: [version, signature, replay, slash-command, button, modal, exactly-once, dedup] }
   - id: shift-50
     shift: { route: web, green: 50% }
   - id: bake-50
-    bake: { for: 4s, windows: 1, gates: [errors], ledger: { url: "${var.public_url}", per_second: 5 } }
+    bake: { for: 8s, windows: 1, gates: [acks], ledger: { url: "${var.public_url}", per_second: 5 } }
   - id: shift-100
     shift: { route: web, green: 100% }
   - id: drain-blue
     drain: { stack: blue, within: 5s, at_timeout: continue }
   - id: bake-100
-    bake: { for: 3s, windows: 1, gates: [errors] }
+    bake: { for: 6s, windows: 1, gates: [acks] }
 rollback:
   owner: owner@example.com
   steps:
@@ -81,7 +83,12 @@ struct Place {
     #[expect(dead_code, reason = "it runs for as long as this value lives")]
     green: Bot,
     redis: Redis,
+    /// Ends before the lab, whose weights it follows.
+    nginx: Nginx,
+    #[expect(dead_code, reason = "it holds the weights for as long as this value lives")]
     lab: Lab,
+    #[expect(dead_code, reason = "it scrapes for as long as this value lives")]
+    prometheus: Prometheus,
     desk: Desk,
 }
 
@@ -106,13 +113,22 @@ impl Place {
                 .await;
             variables.insert(format!("{color}_url"), bot.url.clone());
         }
+        let prometheus = Prometheus::scraping(&[blue.address, green.address])?;
+        let nginx = Nginx::start(Behind {
+            api: api(&desk),
+            rule: variables["rule_arn"].clone(),
+            blue: (variables["blue_target_group"].clone(), blue.address),
+            green: (variables["green_target_group"].clone(), green.address),
+        })?;
+        variables.insert("public_url".into(), nginx.url.clone());
+        variables.insert("prometheus_url".into(), prometheus.url.clone());
         desk.env.extend(variables.into_iter().map(|(name, value)| (format!("BGCTL_VAR_{name}"), value)));
         desk.write("runbook.yaml", RUNBOOK);
-        Some(Place { blue, green, redis, lab, desk })
+        Some(Place { blue, green, redis, lab, nginx, prometheus, desk })
     }
 
     fn sender(&self) -> Sender {
-        Sender::start(format!("{}/slack/events", self.lab.variables()["public_url"]), 52)
+        Sender::start(format!("{}/slack/events", self.nginx.url), 52)
     }
 
     /// How often each event was handled, and by whom.
@@ -141,11 +157,16 @@ struct Handled {
     twice: Vec<String>,
 }
 
-/// Puts a real bot behind the load balancer in the place of the lab's own, over the provider's protocol.
-async fn targets(desk: &Desk, group: &str, own: &str, bot: &Bot) {
+/// The load balancer's endpoint, asked by no SDK.
+fn api(desk: &Desk) -> Api {
     let key = |name: &str| desk.env[name].clone();
     let url = key("AWS_ENDPOINT_URL");
-    let api = Api { url, id: key("AWS_ACCESS_KEY_ID"), secret: key("AWS_SECRET_ACCESS_KEY"), aws: PathBuf::new() };
+    Api { url, id: key("AWS_ACCESS_KEY_ID"), secret: key("AWS_SECRET_ACCESS_KEY"), aws: PathBuf::new() }
+}
+
+/// Puts a real bot behind the load balancer in the place of the lab's own, over the provider's protocol.
+async fn targets(desk: &Desk, group: &str, own: &str, bot: &Bot) {
+    let api = api(desk);
     let (id, port) = ("127.0.0.1", bot.address.port().to_string());
     let call = async |action: &str, port: &str| {
         let form = [
