@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::check::{Check, Finding};
 use super::continuity::Continuity;
 use super::dedup::DedupPlace;
-use super::smoke::{Check, Finding, Public, ResponseUrl, Smoke};
+use super::smoke::{Public, ResponseUrl, Smoke};
 use crate::plan::{Color, Plan};
 use crate::probes::prometheus::http_date;
 use crate::probes::slack::{self, Body, From};

@@ -12,8 +12,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::check::{Check, Finding};
 use super::checks::{Answer, Session, in_time, silent};
-use super::smoke::{Check, Finding};
 use crate::diag::Mistake;
 use crate::plan::{Color, Plan};
 use crate::probes::slack_views::{Press, Submission, Values};

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::check::Finding;
 use super::checks::{Session, silent};
-use super::smoke::Finding;
 use crate::plan::Color;
 use crate::probes::redis::Held;
 use crate::probes::slack::{self, Body};

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
+use super::check::Finding;
 use super::checks::{Answer, Session, silent};
-use super::smoke::Finding;
 use crate::plan::Color;
 
 /// So many pairs race for the same request.

@@ -5,6 +5,7 @@
 
 mod announce;
 mod bake;
+mod check;
 mod checks;
 mod command;
 pub mod continuity;
@@ -27,8 +28,8 @@ pub use crate::diag::Mistake;
 use crate::plan::{Plan, PlannedStep, Resume};
 use crate::run::{Found, Outcome};
 use crate::world::{Scribe, World};
+pub use check::Check;
 pub use dedup::key_mistake;
-pub use smoke::Check;
 
 /// Something a run can do.
 #[async_trait(?Send)]

@@ -1,8 +1,8 @@
 //! R1, R2 and H1: what cannot be seen by asking one stack for one answer. The way in through the public address, the way
 //! back to a `response_url`, and the listeners of both stacks side by side.
 
+use super::check::Finding;
 use super::checks::{Session, in_time, silent};
-use super::smoke::Finding;
 use crate::plan::Color;
 use crate::probes::slack_handlers::Handlers;
 use crate::probes::{WebError, slack};
