@@ -65,7 +65,7 @@ const GROUPS: &str = "\
 Groups:
   Look     check  plan  smoke  status  show  runs  explain  schema
   Design   decide
-  Move     cutover  resume
+  Move     cutover  resume  approve  reject
   Go back  rollback
   Prove    audit  keys";
 
@@ -362,6 +362,14 @@ mod tests {
     #[test]
     fn the_command_tree_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_is_in_a_group() {
+        let groups: Vec<&str> = GROUPS.split_whitespace().collect();
+        for command in Cli::command().get_subcommands().map(clap::Command::get_name).filter(|name| *name != "version") {
+            assert!(groups.contains(&command), "{command}");
+        }
     }
 
     #[test]
