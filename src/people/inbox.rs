@@ -10,87 +10,13 @@ use std::rc::Rc;
 
 use jiff::Timestamp;
 
-use super::difference;
-use super::{Approve, Decision};
-use crate::plan::EvidenceLevel;
+use super::signer::{Barred, Part, Signed, Signer, Verify};
+use super::{Approve, Decision, difference};
 use crate::run::Grant;
-use crate::sign::AllowedSigners;
-
-/// Namespace of an approval's signature.
-pub const APPROVE: &str = "bgctl-approve-v1";
-/// Namespace of a refusal's signature.
-pub const DENY: &str = "bgctl-deny-v1";
-
-/// A signature to be checked.
-#[derive(Clone, Copy, Debug)]
-pub struct Signed<'a> {
-    pub namespace: &'a str,
-    pub message: &'a [u8],
-    /// The armored SSHSIG.
-    pub signature: &'a str,
-    /// The moment at which the key must be valid.
-    pub at: Timestamp,
-}
-
-/// Whose signature it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Signer {
-    pub principal: String,
-    /// `SHA256:…`.
-    pub key: String,
-    /// How well it is proven: with a key, or with a key in hardware that was touched.
-    pub evidence: EvidenceLevel,
-}
-
-/// Checks a signature against the allowed signers; the error says in words why it does not count.
-pub type Verify = dyn Fn(&Signed<'_>) -> Result<Signer, String>;
+use crate::sign::namespace::{APPROVE, DENY};
 
 /// Requests that are known here beside the one asked, each with the name of where it is from.
 pub type Known = dyn Fn() -> Vec<(String, String)>;
-
-/// The check against a team's allowed signers.
-pub fn trusting(signers: AllowedSigners) -> Rc<Verify> {
-    Rc::new(move |signed| {
-        let found = signers.check(None, signed.namespace, signed.message, signed.signature, signed.at);
-        found.map(Signer::from).map_err(|error| error.to_string())
-    })
-}
-
-impl From<crate::sign::Signed> for Signer {
-    fn from(by: crate::sign::Signed) -> Self {
-        let evidence = EvidenceLevel::named(by.evidence()).unwrap_or(EvidenceLevel::Signed);
-        Signer { principal: by.principal, key: by.fingerprint, evidence }
-    }
-}
-
-/// Somebody who may not approve this run, because it is theirs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Barred {
-    /// A principal, or a name at the CI system.
-    pub name: String,
-    /// The key they signed the run with, where they did.
-    pub key: Option<String>,
-    pub part: Part,
-}
-
-/// What somebody has to do with a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
-    Runs,
-    Resumed,
-    /// Started the CI job: the name is one of the CI system's.
-    Started,
-}
-
-impl Part {
-    fn words(self) -> &'static str {
-        match self {
-            Part::Runs => "runs this cutover",
-            Part::Resumed => "has resumed this cutover",
-            Part::Started => "started the job of this cutover",
-        }
-    }
-}
 
 /// What lies in the folder for a request.
 #[derive(Debug, PartialEq)]
@@ -388,7 +314,7 @@ mod tests {
                 let public = std::fs::read_to_string(self.0.path().join(format!("{key}.pub"))).unwrap();
                 text += &format!("{principal} {public}");
             }
-            let verify = trusting(AllowedSigners::parse(&text).unwrap());
+            let verify = crate::people::trusting(crate::sign::AllowedSigners::parse(&text).unwrap());
             let me = Barred { name: "me@example.com".into(), key: None, part: Part::Runs };
             Inbox::new(self.0.path().to_path_buf(), verify, vec![me])
         }

@@ -13,17 +13,17 @@ mod pager;
 mod prompt;
 pub mod request;
 pub mod shown;
+mod signer;
 mod terminal;
 pub mod tty;
 
 pub use board::Board;
 pub use ci::Ci;
 pub use control::{Command, Control};
-pub use inbox::{
-    APPROVE, Barred, DENY, Found, Inbox, Known, Part, Signed, Signer, Verify, quoted, recipe, safe, trusting,
-};
+pub use inbox::{Found, Inbox, Known, quoted, recipe, safe};
 pub use operator::{Operator, wish_is_open, wish_rollback};
 pub use pager::Pager;
+pub use signer::{Barred, Part, Signed, Signer, Verify, trusting};
 pub use terminal::Terminal;
 
 use async_trait::async_trait;
