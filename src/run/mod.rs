@@ -13,6 +13,7 @@ mod decide;
 mod event;
 mod evolve;
 pub mod judge;
+mod likelihood;
 mod state;
 
 pub use decide::{Next, decide};
