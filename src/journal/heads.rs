@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use super::ledger::Tip;
 use super::line::is_digest;
 use super::note::{Note, number};
-use super::writer::hex;
+use super::spelling::hex;
 
 /// A log at one moment, and the ledger at that moment.
 #[derive(Clone, Debug, PartialEq, Eq)]

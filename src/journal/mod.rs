@@ -19,6 +19,7 @@ mod rules;
 mod scan;
 mod script;
 mod session;
+mod spelling;
 mod store;
 mod verify;
 mod writer;

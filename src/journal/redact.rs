@@ -14,8 +14,8 @@ use sha2::{Digest, Sha256};
 use super::fault::{Fault, What};
 use super::line::{Raw, instant, is_digest};
 use super::scan::Scan;
+use super::spelling::hex;
 use super::verify::{self, Owner, Report, Trust, Verdict};
-use super::writer::hex;
 use super::{Entry, Seals, encode, json as strict};
 use crate::sign::{AllowedSigners, Signed, namespace, sshsig};
 

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use super::line::{LONGEST, LONGEST_GROUP, LONGEST_PLAN};
 use super::note::{Note, SealState, origin};
 use super::session::Session;
+use super::spelling::{hex, microseconds, stamp};
 use super::store::Store;
 use super::{Append, Entry, JournalError, OpenError, Record, encode};
 use crate::clock::Clock;
@@ -383,23 +384,4 @@ pub(super) struct Beginning<'a> {
 pub(super) fn statement(kind: &str, run: &str, service: &str, environment: &str) -> Map<String, Value> {
     let named = [("_type", kind), ("run", run), ("service", service), ("environment", environment)];
     named.into_iter().map(|(name, value)| (name.to_string(), json!(value))).collect()
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut out = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        out.push(char::from(DIGITS[usize::from(byte >> 4)]));
-        out.push(char::from(DIGITS[usize::from(byte & 15)]));
-    }
-    out
-}
-
-/// Journals keep microseconds.
-fn microseconds(time: Timestamp) -> Timestamp {
-    Timestamp::from_microsecond(time.as_microsecond()).unwrap_or(time)
-}
-
-pub(super) fn stamp(time: Timestamp) -> String {
-    time.strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()
 }

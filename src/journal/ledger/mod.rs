@@ -14,7 +14,7 @@ pub use entry::{Entry, What};
 pub use read::{Line, Reading, read};
 pub use write::{Hand, Ledger};
 
-use super::writer::hex;
+use super::spelling::hex;
 use sha2::{Digest, Sha256};
 
 /// The file of the ledger inside the state folder.

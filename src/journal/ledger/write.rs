@@ -16,7 +16,7 @@ use super::super::encode::{self, signature_member};
 use super::super::line::LONGEST;
 use super::super::note::Note;
 use super::super::session::Session;
-use super::super::writer::stamp;
+use super::super::spelling::stamp;
 use super::{Entry, LEDGER, Tip, What, digest};
 use crate::clock::Clock;
 use crate::sign::{Signer, namespace};
