@@ -3,6 +3,10 @@
 //! They keep what was written, so plan, prompt and record show the author's own `90s` and `0.5%`. A number without a
 //! unit is refused wherever a unit decides what it means. This module knows nothing else of the crate.
 
+mod limit;
+
+pub use limit::Limit;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration as Time;
@@ -165,40 +169,6 @@ fn trimmed(value: f64, decimals: usize) -> String {
     text.trim_end_matches('0').trim_end_matches('.').into()
 }
 
-/// A limit of a gate: `0.5%` (the query gives 0.005), `800ms` (the query gives seconds) or a plain number.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Limit {
-    text: String,
-    pub value: f64,
-    pub unit: Unit,
-}
-
-impl Limit {
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let text = text.trim();
-        let wrong = || {
-            format!(
-                "`{text}` is not a limit; write a percentage, a duration or a number, such as `0.5%`, `800ms` or `0`"
-            )
-        };
-        let finite = |number: &str| number.trim().parse::<f64>().ok().filter(|v| v.is_finite()).ok_or_else(wrong);
-        let (value, unit) = if let Some(number) = text.strip_suffix('%') {
-            (finite(number)? / 100.0, Unit::Percent)
-        } else if text.ends_with(|c: char| c.is_ascii_alphabetic()) {
-            (Duration::parse(text).map_err(|_| wrong())?.time.as_secs_f64(), Unit::Seconds)
-        } else {
-            (finite(text)?, Unit::Number)
-        };
-        Ok(Limit { text: text.into(), value, unit })
-    }
-}
-
-impl fmt::Display for Limit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.text)
-    }
-}
-
 /// How much worse than blue green may be: `+0.3%`, `+50ms`, `+2` (added) or `x1.5` (times).
 #[derive(Clone, Debug, PartialEq)]
 pub enum Margin {
@@ -302,45 +272,6 @@ scalar!(
     r"^(\+|x)[0-9.]+\s*(%|ms|s|m)?$",
     |number| Margin::parse(&number)
 );
-
-/// A limit may also be a bare number, so its schema has two shapes.
-impl JsonSchema for Limit {
-    fn schema_name() -> Cow<'static, str> {
-        "Limit".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "description": "a percentage, a duration or a number, such as `0.5%`, `800ms` or `0`",
-            "anyOf": [
-                { "type": "number" },
-                { "type": "string", "format": "limit", "pattern": r"^-?[0-9.]+\s*(%|ms|s|m|h)?$" }
-            ]
-        })
-    }
-}
-
-impl Serialize for Limit {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Limit {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Written {
-            Number(f64),
-            Text(String),
-        }
-        let text = match Written::deserialize(deserializer)? {
-            Written::Number(number) => number.to_string(),
-            Written::Text(text) => text,
-        };
-        Limit::parse(&text).map_err(de::Error::custom)
-    }
-}
 
 #[cfg(test)]
 mod tests {
