@@ -12,6 +12,7 @@ use async_trait::async_trait;
 
 use crate::clock::Clock;
 use crate::probes::Web;
+use crate::probes::database::Database;
 use crate::probes::redis::Store;
 use crate::routers::TrafficRouter;
 use crate::run::Evidence;
@@ -25,6 +26,8 @@ pub struct World {
     pub processes: Rc<dyn Processes>,
     /// The store of handled deliveries that both stacks share.
     pub store: Rc<dyn Store>,
+    /// PostgreSQL, which is only ever asked.
+    pub database: Rc<dyn Database>,
     pub secrets: Secrets,
 }
 

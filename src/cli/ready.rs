@@ -12,6 +12,7 @@ use crate::diag::{Kind, Refusal};
 use crate::drive::Steps;
 use crate::journal::{Archive, Entry, read, read_log};
 use crate::plan::Plan;
+use crate::probes::database::LiveDatabase;
 use crate::probes::http::LiveWeb;
 use crate::probes::redis::LiveStore;
 use crate::processes::LiveProcesses;
@@ -75,6 +76,7 @@ pub fn world_without_routes(cx: &Context, outside: &Surroundings, plan: &Plan) -
         web: Rc::new(web),
         processes,
         store: Rc::new(LiveStore::default()),
+        database: Rc::new(LiveDatabase),
         secrets,
     })
 }

@@ -3,6 +3,7 @@
 //! A probe measures and says what it saw; whether that is good is judged elsewhere (`run`, `steps`). All of them speak
 //! through [`Web`], so the simulated world answers the very bytes the real probes send.
 
+pub mod database;
 mod expression;
 pub mod gate;
 pub mod http;

@@ -144,6 +144,7 @@ impl Sim {
             web: Rc::new(web::SimWeb { sim: self.clone() }),
             processes: Rc::new(SimProcesses { sim: self.clone() }),
             store: Rc::new(crate::probes::redis::NoStore),
+            database: Rc::new(crate::probes::database::NoDatabase),
             secrets: Secrets::default(),
         }
     }

@@ -11,6 +11,7 @@ pub mod elbv2;
 pub mod moto;
 #[cfg(feature = "aws")]
 pub mod nginx;
+pub mod postgres;
 pub mod prometheus;
 pub mod scripted;
 pub mod slack_app;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bgctl::clock::Clock;
 use bgctl::plan::Plan;
+use bgctl::probes::database::NoDatabase;
 use bgctl::probes::redis::NoStore;
 use bgctl::probes::{Request, Response, Web, WebError};
 use bgctl::run::{Evidence, Outcome, Verdict};
@@ -135,6 +136,7 @@ impl Stage {
             web: web.clone(),
             processes: processes.clone(),
             store: Rc::new(NoStore),
+            database: Rc::new(NoDatabase),
             secrets: Secrets::new(secrets),
         };
         Stage { clock, web, processes, world, notes: Notebook::default() }
