@@ -2,13 +2,17 @@
 
 mod common;
 
+use std::rc::Rc;
+
+use bgctl::clock::SystemClock;
 use bgctl::probes::database::{Database, LiveDatabase, Unanswered};
 use common::postgres::Postgres;
 use serde_json::{Map, Value, json};
 
 fn rows(url: &str, sql: &str) -> Result<Vec<Map<String, Value>>, Unanswered> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(LiveDatabase.rows(url, sql))
+    let database = LiveDatabase::new(Rc::new(SystemClock));
+    runtime.block_on(database.rows(url, sql))
 }
 
 #[test]

@@ -71,12 +71,12 @@ pub fn world_without_routes(cx: &Context, outside: &Surroundings, plan: &Plan) -
     }
     let processes = Rc::new(LiveProcesses::new(clock.clone()));
     Ok(World {
-        clock,
+        clock: clock.clone(),
         routes: BTreeMap::new(),
         web: Rc::new(web),
         processes,
         store: Rc::new(LiveStore::default()),
-        database: Rc::new(LiveDatabase),
+        database: Rc::new(LiveDatabase::new(clock)),
         secrets,
     })
 }
