@@ -42,6 +42,7 @@ pub fn world(store: &str) -> World {
         web: Rc::new(LiveWeb::new(clock.clone()).unwrap()),
         processes: Rc::new(LiveProcesses::new(clock.clone())),
         store: Rc::new(LiveStore::default()),
+        database: Rc::new(bgctl::probes::database::NoDatabase),
         routes: Default::default(),
         secrets: Secrets::new(secrets.into()),
         clock,
