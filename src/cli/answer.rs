@@ -186,23 +186,8 @@ impl Asked {
         let known = std::rc::Rc::new(move || requests::known(&archive));
         let folder = self.folder(args, cx).unwrap_or_else(|| past.folder.clone());
         let inbox = Inbox::new(folder, trusting(self.files.signers()), requests::barred(&past.entries)).knowing(known);
-        let step = past.plan.step(*at);
-        let (Some(rule), Some(asked)) = (&step.approval, past.state.approvals.get(at)) else { return Ok(None) };
-        let ask = Approve {
-            step: *at,
-            id: &step.id,
-            line: &step.line,
-            rule,
-            request: &asked.request,
-            request_sha256: &asked.request_sha256,
-            expires: asked.expires,
-            word: self.shown.word.clone(),
-            users: String::new(),
-            evidence: Vec::new(),
-            grants: &asked.grants,
-            void: &asked.void,
-            team: &past.plan.team,
-        };
+        let asked = past.state.approvals.get(at);
+        let Some(ask) = asked.and_then(|asked| Approve::of(&past.plan, *at, asked)) else { return Ok(None) };
         inbox.judge(&ask, signature, cx.clock.now()).map_err(|why| {
             Refusal::new(Kind::Denied, "BG0421", "this answer would not count")
                 .place(format!("step {} of run {}", self.shown.step, self.shown.run))
