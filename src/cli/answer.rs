@@ -29,12 +29,8 @@ pub struct AnswerArgs {
     /// The folder the run takes approvals from, if it was given one.
     #[arg(long, value_name = "DIR")]
     pub approvals: Option<PathBuf>,
-    /// Whose signatures count (OpenSSH's format); `.bgctl/allowed_signers` otherwise.
-    #[arg(long, value_name = "FILE")]
-    pub allowed_signers: Option<PathBuf>,
-    /// Keys that no longer count; `revoked_keys` beside the allowed signers always counts.
-    #[arg(long, value_name = "FILE")]
-    pub revoked: Vec<PathBuf>,
+    #[command(flatten)]
+    pub trust: trust::ApproversArgs,
 }
 
 /// A request to be answered.
@@ -58,7 +54,7 @@ const NOTHING: &str = "not asked. Nothing was signed.";
 
 /// Finds and reads the request.
 pub fn asked(args: &AnswerArgs, cx: &Context) -> Result<Asked, Refusal> {
-    let files = trust::approvers(cx, args.allowed_signers.as_ref(), &args.revoked)?;
+    let files = trust::approvers(cx, &args.trust)?;
     let (text, from) = match args.request.as_deref() {
         Some("-") => (paste()?, From::Paste),
         Some(name) if cx.cwd.join(name).is_file() => {

@@ -14,7 +14,7 @@ use super::policy::PolicyArgs;
 use super::prepare::Surroundings;
 use super::ready::Ready;
 use super::witnesses::{Anchored, Begun};
-use super::{Context, Exit, requests, undo};
+use super::{Context, Exit, requests, trust, undo};
 use crate::diag::{Kind, Refusal};
 use crate::drive::{Broken, End, Run, Watch, drive};
 use crate::journal::{Archive, Entry, Record, SealState};
@@ -35,13 +35,8 @@ pub struct SigningArgs {
     /// Take approvals as signed files from this folder; requests are written there too.
     #[arg(long, value_name = "DIR")]
     pub approvals: Option<PathBuf>,
-    /// Whose signatures count (OpenSSH's format); `.bgctl/allowed_signers` otherwise.
-    #[arg(long, value_name = "FILE")]
-    pub allowed_signers: Option<PathBuf>,
-    /// Keys that no longer count: one public key or SHA256: fingerprint a line, or OpenSSH's binary list (KRL);
-    /// `revoked_keys` beside the allowed signers always counts.
-    #[arg(long, value_name = "FILE")]
-    pub revoked: Vec<PathBuf>,
+    #[command(flatten)]
+    pub trust: trust::ApproversArgs,
 }
 
 /// What a process brings to a run.
