@@ -12,8 +12,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Web;
-use super::prometheus::{Gap, Prometheus, Vector};
+use super::prometheus::{Prometheus, Vector};
 use super::promql::{self, Query};
+use super::source::Gap;
 use crate::diag::Mistake;
 use crate::plan::Color;
 use crate::scalar::{Limit, Margin, Unit, spoken};

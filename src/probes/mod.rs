@@ -8,12 +8,14 @@ mod expression;
 pub mod gate;
 pub mod http;
 pub mod inbox;
+pub mod number;
 pub mod prometheus;
 pub mod promql;
 pub mod redis;
 pub mod slack;
 pub mod slack_handlers;
 pub mod slack_views;
+pub mod source;
 
 use std::time::Duration;
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Deserialize;
 
+use super::source::Gap;
 use super::{Request, Web};
 use crate::plan::Color;
 
@@ -25,23 +26,6 @@ pub struct Prometheus<'a> {
     pub url: &'a str,
     /// All queries are evaluated at this moment.
     pub at: Timestamp,
-}
-
-/// Why there is no answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Gap {
-    /// The server could not be reached or could not serve: says nothing of the service.
-    Silent(String),
-    /// It answered, and the answer is no number.
-    Unknown(String),
-}
-
-impl Gap {
-    pub fn line(&self) -> &str {
-        match self {
-            Gap::Silent(line) | Gap::Unknown(line) => line,
-        }
-    }
 }
 
 /// Samples of an instant vector.
@@ -140,12 +124,16 @@ impl Vector {
                 return Err(Gap::Unknown(format!("{count} samples for {}; exactly one is needed", color.name())));
             }
         };
-        let Some((_, text)) = &sample.value else {
-            return Err(Gap::Unknown(format!("{} has a histogram where a number is needed", color.name())));
-        };
-        match text.parse::<f64>() {
-            Ok(value) if value.is_finite() => Ok(Some(value)),
-            _ => Err(Gap::Unknown(format!("the value of {} is {text}", color.name()))),
+        sample.number(color.name()).map(Some)
+    }
+
+    /// The one sample there is, whatever its labels. None where there is none; a reason where there are several, or it is no
+    /// number.
+    pub fn only(&self) -> Result<Option<f64>, Gap> {
+        match &self.0[..] {
+            [] => Ok(None),
+            [one] => one.number("the query").map(Some),
+            many => Err(Gap::Unknown(format!("{} samples; exactly one is needed", many.len()))),
         }
     }
 
@@ -153,6 +141,19 @@ impl Vector {
     pub fn highest_bound(&self) -> Option<f64> {
         let bounds = self.0.iter().filter_map(|s| s.metric.get("le")?.parse::<f64>().ok());
         bounds.filter(|b| b.is_finite()).reduce(f64::max)
+    }
+}
+
+impl Sample {
+    /// Its value, as long as that is a finite number.
+    fn number(&self, of: &str) -> Result<f64, Gap> {
+        let Some((_, text)) = &self.value else {
+            return Err(Gap::Unknown(format!("{of} has a histogram where a number is needed")));
+        };
+        match text.parse::<f64>() {
+            Ok(value) if value.is_finite() => Ok(value),
+            _ => Err(Gap::Unknown(format!("the value of {of} is {text}"))),
+        }
     }
 }
 

@@ -166,6 +166,12 @@ impl Query {
         Some(format!("min by ({}) (time() - timestamp({selector}))", self.label))
     }
 
+    /// Seconds since the newest sample the query rests on, whatever its labels.
+    pub fn newest(&self) -> Option<String> {
+        let (selector, _) = self.main()?;
+        Some(format!("min(time() - timestamp({selector}))"))
+    }
+
     /// How many scrapes the range held, per stack, and that range.
     pub fn scrapes(&self) -> Option<(String, Duration)> {
         let (selector, range) = self.main()?;

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use crate::plan::Plan;
 use crate::probes::gate::{Gate, Measured, OnUnknown, Probe};
-use crate::probes::prometheus::Gap;
+use crate::probes::source::Gap;
 use crate::run::judge::{Bound, Control, Counts, Judgement, Rule};
 use crate::run::{Evidence, Verdict};
 use crate::scalar::Unit;
