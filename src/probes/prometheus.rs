@@ -4,6 +4,7 @@
 //! An answer that is empty, partial, doubled or not finite is never a number here. What it means for users is judged in
 //! `run::judge`.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -13,19 +14,24 @@ use serde::Deserialize;
 use super::source::Gap;
 use super::{Request, Web};
 use crate::plan::Color;
+use crate::run::Asked;
 
 /// The longest one query may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// How far Prometheus' clock may be from ours. Beyond it, "since the shift" means another moment there than here.
 const SKEW: i64 = 5;
 
+/// So many samples of an answer are told in a record.
+const TOLD: usize = 6;
+
 /// A server that is asked.
 pub struct Prometheus<'a> {
-    pub web: &'a dyn Web,
+    web: &'a dyn Web,
     /// Base URL, secrets filled in.
-    pub url: &'a str,
+    url: &'a str,
     /// All queries are evaluated at this moment.
-    pub at: Timestamp,
+    at: Timestamp,
+    asked: RefCell<Vec<Asked>>,
 }
 
 /// Samples of an instant vector.
@@ -58,8 +64,28 @@ struct Data {
 }
 
 impl Prometheus<'_> {
+    /// One question after the other, or all at once: every query is evaluated at the same moment.
+    pub fn new<'a>(web: &'a dyn Web, url: &'a str, at: Timestamp) -> Prometheus<'a> {
+        Prometheus { web, url, at, asked: RefCell::default() }
+    }
+
+    /// Everything that was asked so far, with what came back.
+    pub fn asked(&self) -> Vec<Asked> {
+        self.asked.borrow().clone()
+    }
+
     /// Asks one query.
     pub async fn ask(&self, query: &str) -> Result<Vector, Gap> {
+        let answer = self.exchange(query).await;
+        let told = match &answer {
+            Ok(vector) => vector.told(),
+            Err(gap) => gap.line().to_string(),
+        };
+        self.asked.borrow_mut().push(Asked { question: query.into(), answer: told });
+        answer
+    }
+
+    async fn exchange(&self, query: &str) -> Result<Vector, Gap> {
         let mut body = url_form(&[("query", query), ("time", &moment(self.at)), ("timeout", "10s")]);
         body.shrink_to_fit();
         let request = Request {
@@ -110,6 +136,23 @@ impl Prometheus<'_> {
 impl Vector {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// The samples in one line; of many only the first.
+    fn told(&self) -> String {
+        let one = |sample: &Sample| {
+            let labels: Vec<String> = sample.metric.iter().map(|(k, v)| format!("{k}={v}")).collect();
+            let value = sample.value.as_ref().map_or("histogram", |(_, value)| value);
+            if labels.is_empty() { value.to_string() } else { format!("{} {value}", labels.join(" ")) }
+        };
+        match &self.0[..] {
+            [] => "no sample".into(),
+            all if all.len() <= TOLD => all.iter().map(one).collect::<Vec<_>>().join(", "),
+            all => {
+                let first: Vec<String> = all[..TOLD].iter().map(one).collect();
+                format!("{}, and {} more", first.join(", "), all.len() - TOLD)
+            }
+        }
     }
 
     /// The one sample of a stack. None where it has none; a reason where it has several, or one that is no number.

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::{About, Gap, Kind, Picks, Reading, Source, shortened, typed};
+use super::{About, Gap, Kind, Picks, Reading, Source, asks_of_a_stack, shortened, typed};
 use crate::diag::Mistake;
 use crate::scalar::Duration;
 use crate::world::{self, Exit, Stream, World};
@@ -94,6 +94,10 @@ impl Source for Asked {
 
     fn counts_requests(&self) -> bool {
         self.picks.requests.is_some()
+    }
+
+    fn of_a_stack(&self) -> bool {
+        asks_of_a_stack(&json!(self.command).to_string())
     }
 
     async fn read(&self, world: &World, about: &About) -> Result<Reading, Gap> {

@@ -6,9 +6,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::{About, Gap, Kind, Picks, Reading, Source, shortened, typed};
+use super::{About, Gap, Kind, Picks, Reading, Source, asks_of_a_stack, shortened, typed};
 use crate::diag::Mistake;
 use crate::probes::Request;
 use crate::world::World;
@@ -93,6 +93,10 @@ impl Source for Asked {
 
     fn counts_requests(&self) -> bool {
         self.picks.requests.is_some()
+    }
+
+    fn of_a_stack(&self) -> bool {
+        asks_of_a_stack(&json!(self.http).to_string())
     }
 
     async fn read(&self, world: &World, about: &About) -> Result<Reading, Gap> {

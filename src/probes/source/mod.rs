@@ -13,6 +13,8 @@ pub use command::Command;
 pub use http::Http;
 pub use sql::Sql;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
@@ -37,6 +39,19 @@ pub trait Source {
     /// The requests behind a value come with it.
     fn counts_requests(&self) -> bool {
         self.counts()
+    }
+
+    /// The counts begin when users were shifted, without being told.
+    fn counts_since(&self) -> bool {
+        false
+    }
+
+    /// It is asked about each stack for itself.
+    fn of_a_stack(&self) -> bool;
+
+    /// How long after the shift its first number is of users on the new split only.
+    fn warm_up(&self) -> Duration {
+        Duration::ZERO
     }
 
     /// Asks once. Nothing is repeated, and nothing is changed anywhere.

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use serde_json::Value;
 
-use super::{About, Gap, Kind, Reading, Source};
+use super::{About, Gap, Kind, Reading, Source, asks_of_a_stack};
 use crate::diag::Mistake;
 use crate::probes::prometheus::Prometheus;
 use crate::probes::promql::Query;
@@ -44,9 +44,13 @@ impl Source for Asked {
         self.text.clone()
     }
 
+    fn of_a_stack(&self) -> bool {
+        asks_of_a_stack(&self.text)
+    }
+
     async fn read(&self, world: &World, about: &About) -> Result<Reading, Gap> {
         let url = world.secrets.resolve(&self.url);
-        let prometheus = Prometheus { web: world.web.as_ref(), url: &url, at: world.clock.now() };
+        let prometheus = Prometheus::new(world.web.as_ref(), &url, world.clock.now());
         // A colour or a version stands inside a quoted matcher.
         let text = about.fill_as(&self.text, &world.secrets, |w| w.replace('\\', "\\\\").replace('"', "\\\""))?;
         let query = Query::parse(&text, "").map_err(Gap::Unknown)?;

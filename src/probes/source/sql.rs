@@ -3,9 +3,9 @@
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::{About, Gap, Kind, Picks, Reading, Source, shortened, typed};
+use super::{About, Gap, Kind, Picks, Reading, Source, asks_of_a_stack, shortened, typed};
 use crate::diag::Mistake;
 use crate::probes::database::Unanswered;
 use crate::world::World;
@@ -77,6 +77,10 @@ impl Source for Asked {
 
     fn counts_requests(&self) -> bool {
         self.picks.requests.is_some()
+    }
+
+    fn of_a_stack(&self) -> bool {
+        asks_of_a_stack(&json!(self.sql).to_string())
     }
 
     async fn read(&self, world: &World, about: &About) -> Result<Reading, Gap> {
