@@ -6,11 +6,14 @@
 pub mod burn;
 mod by_label;
 pub mod by_stack;
+#[cfg(feature = "aws")]
+pub mod cloudwatch;
 pub mod database;
 mod expression;
 pub mod gate;
 pub mod http;
 pub mod inbox;
+pub mod metrics;
 pub mod number;
 pub mod probe;
 pub mod prometheus;
