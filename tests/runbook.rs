@@ -279,6 +279,7 @@ fn the_schema_is_one_that_editors_can_read() {
 fn machines_get_json() {
     let args = check::Args {
         files: vec!["tests/fixtures/broken/names.yaml".into(), "runbooks/slackbot-alb.yaml".into(), "none.yaml".into()],
+        live: false,
         strict: false,
         vars: Vec::new(),
         swap: false,

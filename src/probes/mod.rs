@@ -23,6 +23,7 @@ pub mod slack;
 pub mod slack_handlers;
 pub mod slack_views;
 pub mod source;
+pub mod survey;
 
 use std::time::Duration;
 

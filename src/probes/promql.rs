@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use promql_parser::label::{MatchOp, Matcher};
-use promql_parser::parser::{self, Expr, MatrixSelector, VectorSelector, token, value::ValueType};
+use promql_parser::parser::{self, Expr, LabelModifier, MatrixSelector, VectorSelector, token, value::ValueType};
 
 use super::expression::{aggregated, bare, holds_vector_of_zero, keeps, replace, scaled, walk};
 
@@ -56,7 +56,31 @@ impl Query {
                 help: format!("a total hides a bad green behind a large blue: write `by ({label})`, or name the label that holds the colour"),
             });
         }
+        for other in self.other_labels() {
+            wrong.push(Flaw {
+                message: format!("the query gives one sample for each `{other}` of a stack, and exactly one is needed"),
+                help: format!("aggregate it away: `by ({label})`"),
+            });
+        }
+        if self.loses_buckets() {
+            wrong.push(Flaw {
+                message: "a quantile of buckets that have lost their label `le` has no answer".into(),
+                help: format!("write `sum by (le, {label}) (rate(…_bucket[1m]))`"),
+            });
+        }
         walk(&self.expr, &mut |expr| match expr {
+            Expr::Binary(b) if b.op.is_comparison_operator() => wrong.push(Flaw {
+                message: "a comparison throws samples away, or makes them 0 and 1".into(),
+                help: "ask for the value alone: `max` and `min` compare it".into(),
+            }),
+            Expr::VectorSelector(v) if v.offset.is_some() || v.at.is_some() => wrong.push(elsewhen()),
+            Expr::MatrixSelector(m) if m.vs.offset.is_some() || m.vs.at.is_some() => wrong.push(elsewhen()),
+            Expr::Aggregate(a) if a.op.id() == token::T_AVG && averages_quantiles(&a.expr) => doubtful.push(Flaw {
+                message: "the average of quantiles is no quantile".into(),
+                help: format!(
+                    "take it of all buckets: `histogram_quantile(0.99, sum by (le, {label}) (rate(…_bucket[1m])))`"
+                ),
+            }),
             Expr::Binary(b) if b.op.id() == token::T_DIV => {
                 let vectors = [&b.lhs, &b.rhs].iter().all(|e| e.value_type() == ValueType::Vector);
                 let matched = b.modifier.as_ref().is_some_and(|m| m.matching.is_some());
@@ -75,6 +99,12 @@ impl Query {
                 }
             }
             Expr::Call(call) if COUNTED.contains(&call.func.name) => {
+                if call.func.name == "irate" {
+                    doubtful.push(Flaw {
+                        message: "`irate` looks at the last two scrapes only, whatever its range".into(),
+                        help: "write `rate`".into(),
+                    });
+                }
                 if let Some(Expr::Subquery(inner)) = call.args.args.first().map(AsRef::as_ref) {
                     let mut sums = false;
                     walk(&inner.expr, &mut |e| sums |= matches!(e, Expr::Aggregate(_)));
@@ -96,6 +126,44 @@ impl Query {
             _ => {}
         });
         (wrong, doubtful)
+    }
+
+    /// Labels beside the stack's that the outermost aggregation keeps: each value of them is a sample of its own.
+    fn other_labels(&self) -> Vec<&str> {
+        let mut expr = bare(&self.expr);
+        if let Expr::Binary(b) = expr {
+            expr = bare(if b.lhs.value_type() == ValueType::Vector { &b.lhs } else { &b.rhs });
+        }
+        match expr {
+            Expr::Aggregate(a) => match &a.modifier {
+                Some(LabelModifier::Include(by)) if ![token::T_TOPK, token::T_BOTTOMK].contains(&a.op.id()) => {
+                    by.labels.iter().map(String::as_str).filter(|l| *l != self.label).collect()
+                }
+                _ => Vec::new(),
+            },
+            _ => Vec::new(),
+        }
+    }
+
+    /// A `histogram_quantile` of something that has no `le`.
+    fn loses_buckets(&self) -> bool {
+        let mut lost = false;
+        walk(&self.expr, &mut |expr| {
+            if let Expr::Call(call) = expr
+                && call.func.name == "histogram_quantile"
+                && let Some(buckets) = call.args.args.get(1)
+            {
+                // Native histograms have no buckets by name, and need no `le`.
+                let mut named = false;
+                walk(buckets, &mut |e| {
+                    if let Expr::MatrixSelector(m) = e {
+                        named |= m.vs.name.as_ref().is_some_and(|n| n.ends_with("_bucket"));
+                    }
+                });
+                lost |= named && keeps(buckets, "le") == Some(false);
+            }
+        });
+        lost
     }
 
     /// The longest range the query looks back over.
@@ -204,6 +272,30 @@ impl Query {
         (counters > 0 && ranges == 0).then(|| expr.to_string())
     }
 
+    /// Everything it selects, each once.
+    pub fn selectors(&self) -> Vec<VectorSelector> {
+        let mut found: Vec<VectorSelector> = Vec::new();
+        walk(&self.expr, &mut |expr| {
+            let selector = match expr {
+                Expr::VectorSelector(v) => v,
+                Expr::MatrixSelector(m) => &m.vs,
+                _ => return,
+            };
+            if !found.contains(selector) {
+                found.push(selector.clone());
+            }
+        });
+        found
+    }
+
+    /// Whether a selector stands above the line of a share: there it may find nothing.
+    pub fn is_of_the_part(&self, selector: &VectorSelector) -> bool {
+        let Some((part, _)) = self.share() else { return false };
+        let mut found = false;
+        walk(part, &mut |expr| found |= matches!(expr, Expr::MatrixSelector(m) if m.vs == *selector));
+        found
+    }
+
     /// Bad and all requests of the whole service, as rates over a window in place of the query's own.
     pub fn sides(&self, window: Duration) -> Option<(String, String)> {
         let Expr::Binary(b) = bare(&self.expr) else { return None };
@@ -273,6 +365,24 @@ impl Query {
         }
         Some(format!("count({shared})"))
     }
+}
+
+fn elsewhen() -> Flaw {
+    Flaw {
+        message: "`offset` and `@` look at another time than the one users are judged in".into(),
+        help: "leave it out: bgctl pins the moment itself".into(),
+    }
+}
+
+/// A quantile that was taken before, by a function or by the service itself.
+fn averages_quantiles(expr: &Expr) -> bool {
+    let mut found = false;
+    walk(expr, &mut |e| match e {
+        Expr::Call(call) => found |= call.func.name == "histogram_quantile",
+        Expr::VectorSelector(v) => found |= v.matchers.matchers.iter().any(|m| m.name == "quantile"),
+        _ => {}
+    });
+    found
 }
 
 /// The number of requests a query of rates stands for, since `elapsed` ago. None where there is no rate in it.
