@@ -201,3 +201,40 @@ fn mistakes_in_metrics_are_found_without_asking() {
         assert!(found.iter().any(|m| m.at == wanted && m.message.contains(word)), "{gate}: {found:?}");
     }
 }
+
+/// A route names everything that has to be known of a load balancer.
+#[test]
+fn a_route_gives_region_and_dimensions() {
+    use bgctl::compile::compile;
+    use bgctl::runbook::{Inputs, Language, Source};
+    let compiled = |metrics: Value| {
+        let arn = |resource: &str| format!("arn:aws:elasticloadbalancing:eu-west-1:123456789012:{resource}");
+        let route = json!({
+            "rule": arn("listener-rule/app/bot/50dc6c495c0c9188/0467ef3c8400ae65/8c1f3f0a1e2d3c4b"),
+            "blue": arn("targetgroup/bot-blue/6d0ecf831eec9f09"), "green": arn("targetgroup/bot-green/73e2d6bc24d8a067"),
+        });
+        let stack = |version: &str| json!({ "version": version, "url": format!("http://{version}.test") });
+        let text = json!({
+            "bgctl": 1, "service": "bot", "environment": "test", "owners": ["a@example.com"],
+            "stacks": { "blue": stack("v1"), "green": stack("v2") }, "routes": { "web": { "alb": route } },
+            "gates": { "edge": { "cloudwatch": metrics, "max": "0.5%" } },
+            "steps": [
+                { "id": "shift", "shift": { "route": "web", "green": "100%" } },
+                { "id": "bake", "bake": { "for": "15m", "gates": ["edge"] } },
+            ],
+            "rollback": { "owner": "a@example.com", "steps": [{ "id": "back", "shift": { "route": "web", "blue": "100%" } }] },
+        });
+        let source = Source::new("test.yaml", text.to_string());
+        let runbook = Language::default().parse(&source, &Inputs::default()).unwrap_or_else(|d| panic!("{d:?}"));
+        compile(&source, &runbook, None, None, false).map(|compiled| compiled.plan.gates["edge"]["cloudwatch"].clone())
+    };
+    let counts = json!({ "route": "web", "bad": ["HTTPCode_Target_5XX_Count"], "requests": "RequestCount" });
+    let metrics = compiled(counts.clone()).unwrap();
+    assert_eq!(metrics["region"], "eu-west-1");
+    assert_eq!(metrics["dimensions"], json!({ "LoadBalancer": "app/bot/50dc6c495c0c9188" }));
+    assert_eq!(metrics["green"], json!({ "TargetGroup": "targetgroup/bot-green/73e2d6bc24d8a067" }));
+    let mut other = counts;
+    other["route"] = json!("wev");
+    let found = compiled(other).unwrap_err();
+    assert!(found.iter().any(|d| d.headline.contains("no route `wev`")), "{found:?}");
+}

@@ -537,6 +537,25 @@ fn a_burning_budget_is_a_precondition() {
     }
 }
 
+/// The page shows gates people copy.
+#[test]
+fn the_gates_of_the_page_are_sound() {
+    let page = include_str!("../src/probes/gates.md");
+    let yaml = page.split("```yaml\n").nth(1).unwrap().split("```").next().unwrap();
+    let document: Value = serde_yaml::from_str(yaml).unwrap();
+    let gates = document["gates"].as_object().unwrap();
+    assert_eq!(gates.len(), 8);
+    for (name, settings) in gates {
+        let checked = gate::check(settings);
+        assert_eq!((checked.mistakes, checked.warnings), (vec![], vec![]), "{name}");
+    }
+    let mut plan = plan();
+    plan.gates = gates.iter().map(|(name, settings)| (name.clone(), settings.clone())).collect();
+    let names: Vec<&String> = gates.keys().filter(|name| *name != "budget").collect();
+    let facts = (common::scripted::kind("bake").facts)(&json!({ "for": "5m", "gates": names }), &plan);
+    assert!(facts.is_ok(), "{:?}", facts.err());
+}
+
 /// The ledger of a bake: events go in through the public address, and the store says who handled each.
 mod ledger {
     use std::cell::RefCell;

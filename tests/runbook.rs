@@ -27,6 +27,7 @@ fn checked(path: &Path, strict: bool) -> (u8, String) {
     let args = check::Args {
         files: vec![relative.to_str().unwrap().into()],
         strict,
+        live: false,
         vars: Vec::new(),
         swap: false,
         policy: None,

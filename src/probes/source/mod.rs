@@ -170,8 +170,11 @@ pub struct Kind {
     pub name: &'static str,
     pub check: fn(&Value) -> Vec<Mistake>,
     /// Opens it with settings that were checked. The second is the address for sources that the runbook names once for all.
-    pub open: fn(&Value, &str) -> Result<Box<dyn Source>, String>,
+    pub open: fn(&Value, &str) -> Opened,
 }
+
+/// A source that can be asked, or why not.
+pub type Opened = Result<Box<dyn Source>, String>;
 
 /// Every kind of source.
 pub const KINDS: &[Kind] = &[prometheus::KIND, cloudwatch::KIND, http::KIND, sql::KIND, command::KIND];
