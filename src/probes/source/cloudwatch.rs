@@ -260,7 +260,8 @@ impl Source for Asked {
     }
 
     fn of_a_stack(&self) -> bool {
-        !self.0.blue.is_empty() || !self.0.green.is_empty() || asks_of_a_stack(&json!(self.0.dimensions).to_string())
+        let own = self.0.route.is_some() || !self.0.blue.is_empty() || !self.0.green.is_empty();
+        own || asks_of_a_stack(&json!(self.0.dimensions).to_string())
     }
 
     fn warm_up(&self) -> Time {
