@@ -13,6 +13,7 @@ use async_trait::async_trait;
 use crate::clock::Clock;
 use crate::probes::Web;
 use crate::probes::database::Database;
+use crate::probes::metrics::Metrics;
 use crate::probes::redis::Store;
 use crate::routers::TrafficRouter;
 use crate::run::Evidence;
@@ -28,6 +29,8 @@ pub struct World {
     pub store: Rc<dyn Store>,
     /// PostgreSQL, which is only ever asked.
     pub database: Rc<dyn Database>,
+    /// Metrics of AWS.
+    pub metrics: Rc<dyn Metrics>,
     pub secrets: Secrets,
 }
 

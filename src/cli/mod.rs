@@ -15,6 +15,7 @@ mod explain;
 mod eyes;
 pub mod keys;
 mod launch;
+mod live;
 mod open;
 pub mod past;
 mod plan;
@@ -152,8 +153,11 @@ impl Verb {
             Verb::Keys(args) => keys::run(args, cx),
             Verb::Check(args) => {
                 let ink = cx.style.err;
-                let (out, err) = (&mut cx.stdout(), &mut cx.stderr());
-                piped(check::run(args, out, err, &cx.env, &cx.known, ink.color, cx.machine()))
+                let checked = {
+                    let (out, err) = (&mut cx.stdout(), &mut cx.stderr());
+                    piped(check::run(args, out, err, &cx.env, &cx.known, ink.color, cx.machine()))?
+                };
+                if args.live && checked == Exit::Success { live::run(args, cx) } else { Ok(checked) }
             }
             Verb::Runs(args) => runs::run(args, cx),
             Verb::Smoke(args) => smoke::run(args, cx),

@@ -145,6 +145,7 @@ impl Sim {
             processes: Rc::new(SimProcesses { sim: self.clone() }),
             store: Rc::new(crate::probes::redis::NoStore),
             database: Rc::new(crate::probes::database::NoDatabase),
+            metrics: Rc::new(crate::probes::metrics::NoMetrics),
             secrets: Secrets::default(),
         }
     }
