@@ -67,6 +67,14 @@ pub struct Facts {
     pub moves: Option<(String, u32)>,
 }
 
+/// The moves that one written step stands for, each by what is put behind its name, with its settings. Most are themselves.
+pub fn stages(kind: &str, config: &Value) -> Vec<(String, Value)> {
+    match kind == shift::KIND.name {
+        true => shift::stages(config),
+        false => vec![(String::new(), config.clone())],
+    }
+}
+
 /// Every kind of step.
 pub const KINDS: &[Kind] =
     &[warm::KIND, smoke::KIND, shift::KIND, drain::KIND, bake::KIND, command::KIND, announce::KIND];
