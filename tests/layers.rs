@@ -15,7 +15,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("routers", &["clock", "diag", "plan", "scalar", "secret"]),
     ("processes", &["clock", "world"]),
     ("probes", &["clock", "diag", "plan", "run", "scalar", "secret", "world"]),
-    ("people", &["clock", "diag", "plan", "probes", "run", "scalar", "secret", "sign"]),
+    ("people", &["clock", "diag", "plan", "probes", "run", "scalar", "secret", "sign", "world"]),
     ("world", &["clock", "plan", "probes", "routers", "run", "secret"]),
     ("steps", &["clock", "diag", "plan", "probes", "routers", "run", "scalar", "secret", "world"]),
     ("sign", &["diag", "secret"]),

@@ -18,11 +18,11 @@ use super::{Context, Exit, requests, undo};
 use crate::diag::{Kind, Refusal};
 use crate::drive::{Broken, End, Run, Watch, drive};
 use crate::journal::{Archive, Entry, Record, SealState};
-use crate::people::{self, Ci, Inbox, Operator, Pager, People, Terminal};
+use crate::people::{self, Ci, Control, Inbox, Operator, Page, PagedThrough, Pager, People, Subject, Terminal};
 use crate::plan::{Plan, Purpose, Split};
 use crate::report::{About, Chorus, Reporter, Rest};
 use crate::routers::NativeWayBack;
-use crate::run::{Actor, Cause, Event, RunOutcome, Wish};
+use crate::run::{Actor, Cause, Event, Evidence, RunOutcome, Wish};
 use crate::secret::{self, TagKey};
 use crate::world::{Scribe, World};
 
@@ -106,7 +106,8 @@ impl Launch<'_> {
         let watch = Gates { plan: self.plan.clone() };
         let eyes =
             Eyes::new(self.cx, About { run: open.id.clone(), plan: self.plan.clone(), by: open.actor.name.clone() });
-        let people = self.people(&open, &eyes, &world)?;
+        let pager = self.pager(&open, &world)?;
+        let people = self.people(&open, &eyes, pager.clone())?;
         let operator = self.operator(&open, &eyes)?;
         let keep = |route: &str, way: &NativeWayBack| undo::keep(&open.folder, route, way);
         let nonce = people::request::nonce;
@@ -147,9 +148,51 @@ impl Launch<'_> {
             }
             None => driving.await,
         };
+        if end.as_ref().is_ok_and(|end| end.outcome == RunOutcome::Halted) {
+            self.acknowledged(&mut open, &pager, &operator, &mut chorus, &eyes.board).await;
+        }
         drop(operator);
         let end = end.map(|end| End { refusal: end.refusal.or(begun.refusal), ..end });
         self.close(open, end, chorus, &world, people.as_ref()).await
+    }
+
+    /// At the end of a halted run, where the policy wants to know that a person has it. Whoever goes back meanwhile can: the run is
+    /// over, and its locks are given up.
+    async fn acknowledged(
+        &self,
+        open: &mut Open,
+        pager: &Pager,
+        operator: &Operator,
+        chorus: &mut Chorus,
+        board: &people::Board,
+    ) {
+        let Some(within) = self.plan.policy.acknowledge_s else { return };
+        open.give_up_locks();
+        pager.last().iter().flat_map(|text| text.lines()).for_each(|line| board.say(line));
+        let within = std::time::Duration::from_secs(within);
+        let how = format!("bgctl ack {}", open.id);
+        board.say(&format!(
+            "waits for somebody to say that they have it, {} a channel ({how})",
+            crate::scalar::spoken(within)
+        ));
+        let folder = open.folder.clone();
+        let journal = &mut open.journal;
+        let mut note = |evidence: Evidence| {
+            // When it cannot be written, closing the log fails too, and says so.
+            if let Ok(entries) = crate::journal::Append::append(journal, &[Record::from(&evidence)]) {
+                entries.iter().for_each(|entry| chorus.record(entry));
+            }
+        };
+        let looked = || people::acknowledged(&folder);
+        let left = tokio::select! { biased;
+            _ = operator.next() => true,
+            () = pager.until_acknowledged(within, &looked, &mut note) => false,
+        };
+        if left {
+            note(Evidence::Note {
+                line: "nobody has acknowledged the page yet; no longer waited for, at the operator's wish".into(),
+            });
+        }
     }
 
     async fn close(
@@ -228,7 +271,12 @@ impl Launch<'_> {
             .users(format!("{users}, read just now."));
         let split = !self.plan.routes.values().all(|r| users.contains(&r.before.to_string()));
         if split {
-            let (delivered, line) = people.page(&format!("bgctl lost its journal; users: {users}")).await;
+            let page = Page {
+                users: users.into(),
+                happened: format!("bgctl lost its journal: {broken}"),
+                bgctl: "users were left as they are; nothing more moves by itself".into(),
+            };
+            let (delivered, line) = people.page(&page).await;
             let paged = if delivered { "a person was paged" } else { "NOBODY COULD BE PAGED" };
             refusal = refusal.cause(format!("{paged}: {line}")).kind(Kind::Halted);
         }
@@ -236,11 +284,27 @@ impl Launch<'_> {
         undo::native(folder).into_iter().fold(refusal, Refusal::next)
     }
 
-    fn people(&self, open: &Open, eyes: &Eyes, world: &World) -> Result<Box<dyn People>, Refusal> {
+    fn pager(&self, open: &Open, world: &World) -> Result<Rc<Pager>, Refusal> {
         let plan = &self.plan;
-        let about = format!("{} {} run {}", plan.service, plan.environment, open.id);
-        let pager = Pager::new(&plan.policy.page, world.secrets.clone(), world.web.clone(), about)
-            .map_err(|e| Refusal::new(Kind::Invalid, "BG0109", "policy.page cannot be used").cause(e))?;
+        let folder = open.folder.clone();
+        let subject = Subject {
+            service: format!("{} {}", plan.service, plan.environment),
+            run: open.id.clone(),
+            blue: plan.blue.version.clone(),
+            owner: plan.rollback_owner.clone(),
+            native: Box::new(move || undo::native(&folder)),
+        };
+        let outside = PagedThrough {
+            web: world.web.clone(),
+            processes: world.processes.clone(),
+            secrets: world.secrets.clone(),
+            clock: world.clock.clone(),
+        };
+        let pager = Pager::new(&plan.policy.page, outside, subject);
+        pager.map(Rc::new).map_err(|e| Refusal::new(Kind::Invalid, "BG0109", "policy.page cannot be used").cause(e))
+    }
+
+    fn people(&self, open: &Open, eyes: &Eyes, pager: Rc<Pager>) -> Result<Box<dyn People>, Refusal> {
         let signers = self.approvers()?.signers().demanding(self.demands());
         let named = self.args.approvals.as_ref().map(|folder| self.cx.cwd.join(folder));
         let folder = named.unwrap_or_else(|| open.folder.join("approvals"));

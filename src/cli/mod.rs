@@ -3,6 +3,7 @@
 //! One file a command: an `Args` struct and a `run` function, and one line each in [`Verb`] and [`Verb::run`].
 
 mod accepted;
+mod ack;
 mod answer;
 mod approve;
 pub mod audit;
@@ -66,7 +67,7 @@ Groups:
   Look     check  plan  smoke  status  show  runs  explain  schema
   Design   decide
   Move     cutover  resume  approve  reject
-  Go back  rollback
+  Go back  rollback  ack
   Prove    audit  keys";
 
 /// Moves live users from blue to green one reviewed step at a time, and back in one call.
@@ -129,6 +130,7 @@ enum Verb {
     Cutover(cutover::Args),
     Resume(resume::Args),
     Rollback(rollback::Args),
+    Ack(ack::Args),
     Approve(approve::Args),
     Reject(reject::Args),
     Status(status::Args),
@@ -165,6 +167,7 @@ impl Verb {
             Verb::Cutover(args) => cutover::run(args, cx),
             Verb::Resume(args) => resume::run(args, cx),
             Verb::Rollback(args) => rollback::run(args, cx),
+            Verb::Ack(args) => ack::run(args, cx),
             Verb::Approve(args) => approve::run(args, cx),
             Verb::Reject(args) => reject::run(args, cx),
             Verb::Explain(args) => explain::run(args, cx),
@@ -197,6 +200,7 @@ const WORDS: &[(&str, &str)] = &[
     ("deny", "reject"),
     ("refuse", "reject"),
     ("grant", "approve"),
+    ("acknowledge", "ack"),
     ("undo", "rollback"),
     ("revert", "rollback"),
     ("validate", "check"),

@@ -30,7 +30,7 @@ pub struct Open {
     pub(super) standing: Standing,
     /// Judges deadlines: never earlier than what the log says already.
     pub(super) deadlines: Rc<Ratchet>,
-    _locks: Vec<Lock>,
+    locks: Vec<Lock>,
 }
 
 impl Open {
@@ -42,6 +42,11 @@ impl Open {
     /// Whether this process has opened the run, and not gone on with it.
     pub fn is_new(&self) -> bool {
         self.past.is_empty()
+    }
+
+    /// Others may move these users now: this process will not any more.
+    pub fn give_up_locks(&mut self) {
+        self.locks.clear();
     }
 
     pub fn facts(&self) -> Vec<Event> {
@@ -134,7 +139,7 @@ impl Launch<'_> {
         })?;
         trust_own_key(&archive, &actor, signer.as_ref());
         let deadlines = Rc::new(Ratchet::new(self.cx.clock.clone(), self.cx.clock.now()));
-        Ok(Open { id, folder, journal, past: Vec::new(), signer, actor, standing, deadlines, witnesses, _locks: locks })
+        Ok(Open { id, folder, journal, past: Vec::new(), signer, actor, standing, deadlines, witnesses, locks })
     }
 
     /// Goes on with a run whose process has gone. The tail a crash tore off is cut; everything sealed counts.
@@ -164,7 +169,7 @@ impl Launch<'_> {
         let newest = past.iter().filter_map(|entry| entry.ts.parse().ok()).max();
         let now = self.cx.clock.now();
         let deadlines = Rc::new(Ratchet::new(self.cx.clock.clone(), newest.unwrap_or(now).max(now)));
-        Ok(Open { id, folder, journal, past, signer, actor, standing, deadlines, witnesses, _locks: locks })
+        Ok(Open { id, folder, journal, past, signer, actor, standing, deadlines, witnesses, locks })
     }
 
     /// Writes down what was asked before there was a log, and what was answered.

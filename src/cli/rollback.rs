@@ -13,7 +13,7 @@ use super::{Context, Exit, eyes, prepare, resume, undo};
 use crate::arm;
 use crate::diag::{Kind, Refusal};
 use crate::journal::Archive;
-use crate::people::{Answer, Board, confirm, wish_is_open, wish_rollback};
+use crate::people::{Acknowledgement, Answer, Board, acknowledge, confirm, wish_is_open, wish_rollback};
 use crate::plan::{Color, Plan, Purpose, Split};
 use crate::run::{Actor, Doing, Event, Evidence, RunOutcome, replay};
 
@@ -49,13 +49,15 @@ async fn rollback(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
         return Ok(Exit::Success);
     }
     let sound = resume::sound(&folder)?;
-    let outside = resume::outside(cx, &args.lab, &sound, &archive)?;
+    // Whoever cannot go back with us is told how to without.
+    let native = |refusal: Refusal| undo::native(&folder).into_iter().fold(refusal, Refusal::next);
+    let outside = resume::outside(cx, &args.lab, &sound, &archive).map_err(native)?;
     let events: Vec<Event> = sound.entries.iter().filter_map(|e| e.event()).collect();
     let state = replay(&sound.plan, &events).map_err(|illegal| {
         Refusal::new(Kind::Bug, "BG0702", "the log does not fit the run machine").cause(illegal.to_string())
     })?;
     let plan = sound.plan;
-    let back = matches!(show(cx, &plan, &outside).await?, Some(Color::Blue));
+    let back = matches!(show(cx, &plan, &outside).await.map_err(native)?, Some(Color::Blue));
     let ended = matches!(state.doing, Doing::Ended(_));
     if ended && back {
         cx.err("NO CHANGES. All users are on BLUE already.");
@@ -70,6 +72,9 @@ async fn rollback(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
         return Ok(Exit::Stopped);
     };
     let by = Actor { name: cx.operator().into(), via: "command".into() };
+    // Whoever goes back has it. That nobody else is called is a courtesy, and no reason to go back later.
+    let given = Acknowledgement { by: by.clone(), at: cx.clock.now(), word: Some(args.reason.clone()) };
+    let _ = acknowledge(&folder, &given);
     let launch = |plan: Plan| Launch {
         cx,
         outside: &outside,
@@ -81,13 +86,13 @@ async fn rollback(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     if ended {
         let plan = Plan { purpose: Purpose::RollbackOf(id), ..plan };
         let launch = launch(plan);
-        let ready = launch.ready()?;
+        let ready = launch.ready().map_err(native)?;
         let mut open = launch.create()?;
         launch.answered(&mut open, &answered)?;
         return Ok(back_home(launch.drive(ready, open, None).await?));
     }
     let launch = launch(plan);
-    let ready = launch.ready()?;
+    let ready = launch.ready().map_err(native)?;
     match launch.resume(&id, &folder) {
         Ok(mut open) => {
             launch.answered(&mut open, &answered)?;

@@ -6,6 +6,7 @@
 mod continuity;
 mod lane;
 mod lines;
+mod paging;
 mod people;
 mod schema;
 mod way_back;
@@ -339,12 +340,19 @@ fn has_route(runbook: &Runbook, router: &str) -> bool {
 }
 
 /// What is common to rules of the run as a whole.
-fn automatic(at_most: u32, within_s: u64, unsafe_because: Option<String>, page: Vec<Value>) -> Policy {
+fn automatic(
+    at_most: u32,
+    within_s: u64,
+    unsafe_because: Option<String>,
+    page: Vec<Value>,
+    acknowledge_s: Option<u64>,
+) -> Policy {
     Policy {
         automatic_at_most: at_most,
         within_s,
         schema_safe: unsafe_because.is_none(),
         schema_reason: unsafe_because,
         page,
+        acknowledge_s,
     }
 }

@@ -69,5 +69,6 @@ pub fn policy(document: &Document, tree: &Node) -> (Policy, Vec<Diagnostic>) {
             }
         }
     }
-    (automatic(rule.at_most, rule.within.whole_seconds(), reason.map(String::from), page), words)
+    let acknowledge = super::paging::check(document, tree, &mut words);
+    (automatic(rule.at_most, rule.within.whole_seconds(), reason.map(String::from), page, acknowledge), words)
 }

@@ -16,7 +16,7 @@ use crate::arm::{Keep, arm};
 use crate::clock::Clock;
 use crate::diag::Refusal;
 use crate::journal::{Append, JournalError, Record};
-use crate::people::{AfterInterrupt, Answer, Command, Control, People};
+use crate::people::{AfterInterrupt, Answer, Command, Control, Page, People};
 use crate::plan::{Lane, Plan, StepRef};
 use crate::report::Reporter;
 use crate::run::{
@@ -137,8 +137,8 @@ impl Driver<'_> {
                     None => return self.left(),
                 },
                 Next::Page { line } => {
-                    let (delivered, how) =
-                        self.run.people.page(&format!("{line}. Users: {}", self.users().await)).await;
+                    let page = Page { users: self.users().await, happened: line, bgctl: self.part().into() };
+                    let (delivered, how) = self.run.people.page(&page).await;
                     Event::Paged { delivered, line: how }
                 }
             };
@@ -182,6 +182,15 @@ impl Driver<'_> {
         }
         // Questions and pages leave the process without passing a record.
         self.desk.clean(&lines.join("; "))
+    }
+
+    /// What bgctl has done about what happened, for whoever is paged.
+    fn part(&self) -> &'static str {
+        match (self.state.lane, self.state.moved) {
+            (Lane::Rollback, _) => "the way back was begun and is not confirmed; nothing more moves by itself",
+            (Lane::Forward, true) => "users were left as they are; nothing more moves by itself",
+            (Lane::Forward, false) => "nobody was moved; nothing more moves by itself",
+        }
     }
 
     async fn arm(&mut self) -> Event {

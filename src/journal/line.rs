@@ -31,6 +31,8 @@ pub const KINDS: &[&str] = &[
     "gate.evaluated",
     "note",
     "override.used",
+    "page.acknowledged",
+    "page.escalated",
     "plan.loaded",
     "prompt.answered",
     "provider.called",

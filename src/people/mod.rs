@@ -22,7 +22,7 @@ pub use ci::Ci;
 pub use control::{Command, Control};
 pub use inbox::{Found, Inbox, Known, quoted, recipe, safe};
 pub use operator::{Operator, wish_is_open, wish_rollback};
-pub use pager::Pager;
+pub use pager::{Acknowledgement, Outside as PagedThrough, Page, Pager, Subject, acknowledge, acknowledged};
 pub use signer::{Barred, Part, Signed, Signer, Verify, trusting};
 pub use terminal::Terminal;
 
@@ -49,8 +49,8 @@ pub trait People {
     /// After an interruption while users are split.
     async fn interrupted(&self, users: &str) -> Answer<(AfterInterrupt, Evidence)>;
 
-    /// Calls a person. True when at least one channel took the message.
-    async fn page(&self, message: &str) -> (bool, String);
+    /// Calls a person. True when at least one channel took the page.
+    async fn page(&self, page: &Page) -> (bool, String);
 
     /// Who answers the prompts here.
     fn actor(&self) -> Actor;

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::board::Board;
 use super::inbox::{Found, Inbox, quoted, recipe};
-use super::pager::Pager;
+use super::pager::{Page, Pager};
 use super::prompt::{Asked, Judged, Question};
 use super::tty::Keyboard;
 use super::{AfterInterrupt, Answer, Approve, Decision, People};
@@ -31,7 +31,7 @@ pub struct Terminal {
     /// Who runs the cutover; the name is the one roles know.
     pub actor: Actor,
     pub inbox: Inbox,
-    pub pager: Pager,
+    pub pager: Rc<Pager>,
 }
 
 impl Terminal {
@@ -238,8 +238,8 @@ impl People for Terminal {
         self.choose(&card, ask, &choices, true).await
     }
 
-    async fn page(&self, message: &str) -> (bool, String) {
-        self.pager.page(message).await
+    async fn page(&self, page: &Page) -> (bool, String) {
+        self.pager.page(page).await
     }
 
     fn actor(&self) -> Actor {

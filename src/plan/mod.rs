@@ -153,6 +153,9 @@ pub struct Policy {
     pub schema_reason: Option<String>,
     /// Who is called when a person must act.
     pub page: Vec<Value>,
+    /// How long a page may wait for an acknowledgement before the next channel is called; it need not, when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acknowledge_s: Option<u64>,
 }
 
 /// What a run is for.

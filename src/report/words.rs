@@ -124,6 +124,9 @@ fn evidence_sentence(evidence: &Evidence) -> Sentence {
         Evidence::AnchorReceipt { kind, line, .. } => say(Mark::Done, "anchor", format!("{kind}: {line}")),
         Evidence::SinkDegraded { sink, line } => say(Mark::Warning, "anchor", format!("{sink}: {line}")),
         Evidence::ClockAnomaly { line } => say(Mark::Warning, "clock", line.clone()),
+        Evidence::PageAcknowledged { line, .. } => say(Mark::Done, "page", line.clone()),
+        Evidence::PageEscalated { delivered: true, line } => say(Mark::Warning, "page", line.clone()),
+        Evidence::PageEscalated { line, .. } => say(Mark::Failed, "page", line.clone()),
         Evidence::Note { line } => say(Mark::Plain, "note", line.clone()),
     }
 }

@@ -309,6 +309,12 @@ pub enum Evidence {
     /// A place that should be told of the run could not be.
     #[serde(rename = "sink.degraded")]
     SinkDegraded { sink: String, line: String },
+    /// Somebody who was paged, or read of it, has the incident.
+    #[serde(rename = "page.acknowledged")]
+    PageAcknowledged { by: Actor, seconds: u64, line: String },
+    /// Nobody acknowledged in time: the next channel was called, or there was none.
+    #[serde(rename = "page.escalated")]
+    PageEscalated { delivered: bool, line: String },
     #[serde(rename = "note")]
     Note { line: String },
 }

@@ -208,6 +208,17 @@ pub struct PolicySection {
     /// Who is called when a person must act.
     #[serde(default)]
     pub page: Vec<Page>,
+    /// Whether somebody has to say that they have it; if nobody does, the next of `page` is called.
+    #[serde(default)]
+    pub acknowledge: Option<Acknowledge>,
+}
+
+/// Somebody has to say that they have it, with `bgctl ack` or at the channel.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Acknowledge {
+    /// How long each channel is waited for.
+    pub within: Duration,
 }
 
 /// How often users may be sent back without a person.

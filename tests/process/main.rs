@@ -10,6 +10,7 @@ mod disk;
 mod exports;
 mod kill;
 mod openssh;
+mod paging;
 mod people;
 mod provider;
 mod reading;

@@ -1,6 +1,6 @@
 def kinds: ["anchor.receipt", "approval.denied", "approval.expired", "approval.granted", "approval.requested",
   "approval.withdrawn", "check.done", "clock.anomaly", "command.output", "drain.measured", "freeze.changed", "gate.evaluated",
-  "note", "override.used", "plan.loaded", "prompt.answered", "provider.called", "recovered", "rollback.armed",
+  "note", "override.used", "page.acknowledged", "page.escalated", "plan.loaded", "prompt.answered", "provider.called", "recovered", "rollback.armed",
   "rollback.begun", "rollback.declined", "run.continued", "run.continues", "run.ended", "run.held", "run.interrupted",
   "run.opened", "run.paged", "run.refused", "run.resumed", "seal", "sink.degraded", "step.intent", "step.outcome",
   "step.reconciled", "traffic.health", "traffic.read", "traffic.seen", "wait.breached"];
