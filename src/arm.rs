@@ -24,6 +24,7 @@ pub async fn arm(plan: &Plan, world: &World, keep: &Keep<'_>) -> Result<Vec<Valu
     let mut checks = Vec::new();
     if plan.purpose == Purpose::Cutover {
         checks.extend(listeners(plan, world).await?);
+        checks.extend(crate::compare::preflight(plan, world).await?);
         checks.extend(burn::preconditions(plan, world).await?);
     }
     for (name, planned) in &plan.routes {

@@ -59,6 +59,7 @@ fn plan(schema_safe: bool, at_most: u32, at_expiry: AtExpiry, resume: Resume) ->
         routes: BTreeMap::new(),
         gates: BTreeMap::new(),
         slack: None,
+        compare: None,
         policy: Policy {
             automatic_at_most: at_most,
             within_s: 86_400,

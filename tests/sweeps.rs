@@ -78,6 +78,7 @@ fn plan() -> Plan {
         routes: BTreeMap::from([("web".to_string(), route)]),
         gates: BTreeMap::new(),
         slack: None,
+        compare: None,
         policy: Policy {
             automatic_at_most: 2,
             within_s: 86_400,

@@ -38,6 +38,11 @@ const PAGES: &[Page] = &[
         text: include_str!("../policy/policy.md"),
     },
     Page {
+        name: "compare",
+        about: "blue and green held against each other, and the inventory a stack gives",
+        text: include_str!("../compare/compare.md"),
+    },
+    Page {
         name: "socket_mode",
         about: "route: the sockets of a Slack app in Socket Mode",
         text: include_str!("../routers/socket_mode.md"),

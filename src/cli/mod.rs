@@ -11,6 +11,7 @@ pub mod check;
 mod context;
 mod cutover;
 pub mod decide;
+mod diff;
 mod exit;
 mod explain;
 mod eyes;
@@ -64,7 +65,7 @@ Examples:
 
 const GROUPS: &str = "\
 Groups:
-  Look     check  plan  smoke  status  show  runs  explain  schema
+  Look     check  plan  diff  smoke  status  show  runs  explain  schema
   Design   decide
   Move     cutover  resume  approve  reject
   Go back  rollback  ack
@@ -127,6 +128,7 @@ impl Global {
 enum Verb {
     Check(check::Args),
     Plan(plan::Args),
+    Diff(diff::Args),
     Cutover(cutover::Args),
     Resume(resume::Args),
     Rollback(rollback::Args),
@@ -164,6 +166,7 @@ impl Verb {
             Verb::Decide(args) => decide::run(args, cx),
             Verb::Schema(args) => piped(schema::run(args, &mut cx.stdout())),
             Verb::Plan(args) => plan::run(args, cx),
+            Verb::Diff(args) => diff::run(args, cx),
             Verb::Cutover(args) => cutover::run(args, cx),
             Verb::Resume(args) => resume::run(args, cx),
             Verb::Rollback(args) => rollback::run(args, cx),
@@ -205,7 +208,7 @@ const WORDS: &[(&str, &str)] = &[
     ("revert", "rollback"),
     ("validate", "check"),
     ("lint", "check"),
-    ("diff", "plan"),
+    ("compare", "diff"),
     ("history", "runs"),
     ("log", "runs"),
     ("list", "runs"),

@@ -82,6 +82,7 @@ pub fn compile(
         routes: routes(runbook, facts, swap, &mut found),
         gates: gates(runbook, &mut found),
         slack: slack(runbook, swap, &mut found),
+        compare: comparison(runbook, &mut found),
         policy,
         forward: Vec::new(),
         rollback: Vec::new(),
@@ -271,6 +272,23 @@ fn gates(runbook: &Runbook, found: &mut Vec<Diagnostic>) -> BTreeMap<String, Val
         gates.insert(entry.key.clone(), checked.config.unwrap_or(settings));
     }
     gates
+}
+
+/// What is compared, with the address of the runbook's Prometheus where a number names none.
+fn comparison(runbook: &Runbook, found: &mut Vec<Diagnostic>) -> Option<Value> {
+    let mut compare = runbook.document.compare.clone()?;
+    let node = runbook.tree.nearest("/compare");
+    for (name, check) in &mut compare.checks {
+        let own = node.nearest(&format!("/checks/{name}/number")).get("url").is_some();
+        match &runbook.document.prometheus {
+            // An address that nobody asks would be a variable that has to be set for nothing.
+            _ if check.number.prometheus.is_none() => check.number.url = String::new(),
+            Some(url) if !own => check.number.url = url.clone(),
+            _ => {}
+        }
+    }
+    found.extend(placed(compare.check(), node, &key(&runbook.tree, "compare"), "BG0189"));
+    Some(serde_json::to_value(compare).expect("BUG: a comparison is plain data"))
 }
 
 fn slack(runbook: &Runbook, swap: bool, found: &mut Vec<Diagnostic>) -> Option<Value> {

@@ -188,6 +188,9 @@ pub struct Plan {
     pub gates: BTreeMap<String, Value>,
     /// Settings of the Slack app under test, if the runbook has any (references to secrets, never values).
     pub slack: Option<Value>,
+    /// What the stacks are compared by before anybody moves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compare: Option<Value>,
     pub policy: Policy,
     pub forward: Vec<PlannedStep>,
     pub rollback: Vec<PlannedStep>,

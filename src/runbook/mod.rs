@@ -136,6 +136,12 @@ fn implied(mut references: Vec<Reference>, document: &Document, tree: &Node) -> 
             references.push(Reference { text: "${env:PROMETHEUS_URL}".into(), span: entry.key_span.clone() });
         }
     }
+    for entry in tree.nearest("/compare/checks").entries() {
+        let number = entry.node.nearest("/number");
+        if document.prometheus.is_none() && number.get("prometheus").is_some() && number.get("url").is_none() {
+            references.push(Reference { text: "${env:PROMETHEUS_URL}".into(), span: entry.key_span.clone() });
+        }
+    }
     references
 }
 

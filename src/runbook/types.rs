@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::page::Page;
 use super::slack::Slack;
+use crate::compare::Compare;
 use crate::plan::{AtExpiry, OnFailure};
 use crate::probes::gate::Gate;
 use crate::scalar::{Duration, Percent};
@@ -42,6 +43,9 @@ pub struct Document {
     /// The Slack app that both stacks serve.
     #[serde(default)]
     pub slack: Option<Slack>,
+    /// What blue and green are compared by before anybody moves.
+    #[serde(default)]
+    pub compare: Option<Compare>,
     /// What the release does to the data, and whether blue can live with it.
     #[serde(default)]
     pub schema: Option<SchemaChange>,

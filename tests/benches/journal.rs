@@ -40,6 +40,7 @@ fn plan() -> Plan {
         routes: [].into(),
         gates: [].into(),
         slack: None,
+        compare: None,
         policy: Policy {
             automatic_at_most: 2,
             within_s: 86_400,

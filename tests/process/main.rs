@@ -5,6 +5,7 @@ mod anchors;
 mod approvals;
 #[path = "../common/mod.rs"]
 mod common;
+mod compare;
 mod contract;
 mod disk;
 mod exports;
