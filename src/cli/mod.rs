@@ -26,6 +26,7 @@ mod ready;
 mod reject;
 mod requests;
 mod resume;
+mod retro;
 mod rollback;
 mod rules;
 mod runs;
@@ -65,7 +66,7 @@ Examples:
 
 const GROUPS: &str = "\
 Groups:
-  Look     check  plan  diff  smoke  status  show  runs  explain  schema
+  Look     check  plan  diff  smoke  status  show  runs  retro  explain  schema
   Design   decide
   Move     cutover  resume  approve  reject
   Go back  rollback  ack
@@ -138,6 +139,7 @@ enum Verb {
     Status(status::Args),
     Smoke(smoke::Args),
     Show(show::Args),
+    Retro(retro::Args),
     Runs(runs::Args),
     Audit(audit::Args),
     Keys(keys::Args),
@@ -161,6 +163,7 @@ impl Verb {
             }
             Verb::Runs(args) => runs::run(args, cx),
             Verb::Smoke(args) => smoke::run(args, cx),
+            Verb::Retro(args) => retro::run(args, cx),
             Verb::Show(args) => show::run(args, cx),
             Verb::Status(args) => status::run(args, cx),
             Verb::Decide(args) => decide::run(args, cx),
@@ -210,6 +213,7 @@ const WORDS: &[(&str, &str)] = &[
     ("lint", "check"),
     ("compare", "diff"),
     ("history", "runs"),
+    ("postmortem", "retro"),
     ("log", "runs"),
     ("list", "runs"),
     ("ls", "runs"),

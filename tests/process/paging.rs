@@ -88,3 +88,26 @@ fn a_run_that_paged_nobody_is_not_acknowledged() {
     desk.cutover().end(60).ends(0);
     desk.run(&["ack"]).ends(64).says(&["BG0184", "has paged nobody", "BLUE 0 GREEN 100"]);
 }
+
+#[test]
+fn a_retro_says_what_a_bad_release_did() {
+    let world = World::new(&[Fault::GreenErrors]);
+    let desk = Desk::beside(&world);
+    desk.cutover().end(60).ends(10);
+    let words = [
+        "ROLLED BACK after",
+        "on GREEN",
+        "from the verdict until everybody was back",
+        "web: BLUE 50 GREEN 50 for",
+        "in the bad state",
+    ];
+    desk.run(&["retro"]).ends(0).says(&words);
+    let found = desk.run(&["retro", "-o", "json"]).ends(0);
+    let found: Value = serde_json::from_str(&found.out).expect("one document");
+    let failed = &found["retro"]["failed"];
+    assert!(failed["failed"].as_u64() > Some(0) && failed["failed"].as_u64() < failed["requests"].as_u64(), "{found}");
+    let safe = found["retro"]["trouble"]["verdict_to_safe_ms"].as_u64().expect("everybody is back");
+    assert!(safe < 10_000, "{found}");
+    let document = desk.run(&["retro", "--format", "markdown"]).ends(0);
+    assert!(document.out.starts_with("# bot") && document.out.contains("**impact**"), "{}", document.out);
+}
