@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::diag::{Kind, Refusal};
 use crate::guards::way_back_s;
-use crate::plan::{Color, Plan, PlannedRoute, Purpose, Split};
+use crate::plan::{Color, Counted, Plan, PlannedRoute, Purpose, Split};
 use crate::probes::slack_handlers::Handlers;
 use crate::routers::{NativeWayBack, RouteView, RouterError, Trouble};
 use crate::run::Cause;
@@ -49,7 +49,13 @@ pub async fn arm(plan: &Plan, world: &World, keep: &Keep<'_>) -> Result<Vec<Valu
                 .next("let that controller do the cutover, or take the route away from it first"));
         }
         for stack in Color::BOTH {
-            checks.push(healthy(name, planned, route, stack, &users).await?);
+            // Green's share is that of its first shift: steps between may make it larger. Blue has to carry everybody, any time.
+            let first = plan.forward.iter().filter_map(|s| s.moves.as_ref()).find(|change| change.route == *name);
+            let share = match stack {
+                Color::Blue => Split::ALL_BLUE,
+                Color::Green => first.map_or(planned.before, |change| change.after),
+            };
+            checks.push(healthy(name, planned, route, stack, share, &users).await?);
         }
         let moves = plan.forward.iter().chain(&plan.rollback).filter_map(|s| s.moves.as_ref());
         let moves: Vec<Split> = moves.filter(|m| m.route == *name).map(|m| m.after).collect();
@@ -61,7 +67,8 @@ pub async fn arm(plan: &Plan, world: &World, keep: &Keep<'_>) -> Result<Vec<Valu
             checks.push(json!({ "route": name, "line": format!("{name}: {line}") }));
         }
         let identity = route.identity().await.map_err(|e| refused(&e, planned))?;
-        let longest = way_back_s(plan, 0);
+        let longest: u64 = plan.forward.iter().chain(&plan.rollback).map(|s| s.expected_s).sum();
+        let longest = longest.max(way_back_s(plan, 0));
         if identity.left.is_some_and(|left| left < Duration::from_secs(longest)) {
             return Err(Refusal::new(
                 Kind::Denied,
@@ -141,19 +148,16 @@ async fn healthy(
     planned: &PlannedRoute,
     route: &dyn RouteView,
     stack: Color,
+    share: Split,
     users: &str,
 ) -> Result<Value, Refusal> {
     let health = route.health(stack).await.map_err(|e| refused(&e, planned))?;
-    if health.healthy < planned.min_healthy {
-        let mut refusal = Refusal::new(
-            Kind::Stopped,
-            "BG0303",
-            format!(
-                "{stack} cannot take users: {} of {} targets healthy, {} needed",
-                health.healthy, health.total, planned.min_healthy
-            ),
-        )
-        .place(planned.line.clone());
+    let counted = Counted { healthy: health.healthy, total: health.total, zones: health.zones };
+    let few = (health.healthy < planned.min_healthy)
+        .then(|| format!("{} of {} targets healthy, {} needed", health.healthy, health.total, planned.min_healthy));
+    if let Some(lacks) = few.or_else(|| planned.capacity.lacks(share, stack, counted)) {
+        let mut refusal = Refusal::new(Kind::Stopped, "BG0303", format!("{stack} cannot take users: {lacks}"))
+            .place(planned.line.clone());
         for line in &health.ailing {
             refusal = refusal.place(format!("  {line}"));
         }

@@ -46,6 +46,7 @@ fn plan() -> Plan {
         seen_at: Some(seen_at),
         before: Split::ALL_BLUE,
         min_healthy: 2,
+        capacity: Default::default(),
     };
     let mut forward = vec![
         step("tell", "tell", Resume::AskHuman, None),

@@ -24,10 +24,12 @@ pub struct Credentials {
     known: RefCell<BTreeMap<String, (Duration, Option<Duration>)>>,
 }
 
-/// The longest it can take from the forward step at `index` until users are home again: what is still to come forward when all
-/// goes well, and then every move of the way back at its longest.
+/// The longest users can stay on the split that the forward step at `index` makes until they are home again: the watch that
+/// follows it, up to the next move, before which is asked again; and then every move of the way back at its longest.
 pub fn way_back_s(plan: &Plan, index: usize) -> u64 {
-    let forward: u64 = plan.forward.iter().skip(index).map(|step| step.expected_s).sum();
+    let step = plan.forward.iter().skip(index).take(1);
+    let watch = plan.forward.iter().skip(index + 1).take_while(|step| step.moves.is_none());
+    let forward: u64 = step.chain(watch).map(|step| step.expected_s).sum();
     let back: u64 = plan.rollback.iter().filter(|step| step.moves.is_some()).map(|step| step.timeout_s).sum();
     forward.saturating_add(back)
 }

@@ -3,9 +3,11 @@
 //! A plan is complete in itself: a run can be resumed or rolled back from it with the runbook file gone. Secrets stand in
 //! it as references (`${env:NAME}`), never as values. It knows neither a vendor nor a file format.
 
+mod capacity;
 mod split;
 mod team;
 
+pub use capacity::{Capacity, Counted};
 pub use split::{Color, Split};
 pub use team::{EvidenceLevel, Person, PersonKind, Team};
 
@@ -36,6 +38,9 @@ pub struct PlannedRoute {
     pub before: Split,
     /// The fewest healthy targets a side must have before users may be sent to it.
     pub min_healthy: u32,
+    /// What a side has to be able to carry beside that.
+    #[serde(default, skip_serializing_if = "Capacity::is_unsaid")]
+    pub capacity: Capacity,
 }
 
 /// The third witness of a shift: how to tell from a real response which stack gave it.
