@@ -89,6 +89,13 @@ impl Lock {
         }
     }
 
+    /// Who holds the lock now, by its own word. Takes nothing and makes no file.
+    pub fn holder(archive: &Archive, environment: &str, service: &str) -> Option<Holder> {
+        let file = File::open(path(archive, environment, service)).ok()?;
+        let taken = rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK);
+        taken.then(|| serde_json::from_reader(&file).ok()).flatten()
+    }
+
     /// Who holds the lock now, as the refusal that taking it would give. Takes nothing and makes no file.
     pub fn held(archive: &Archive, environment: &str, service: &str) -> Option<Refusal> {
         let mut file = File::open(path(archive, environment, service)).ok()?;
@@ -198,6 +205,7 @@ mod tests {
         };
         let first = Lock::take(&archive, "production", "bot", &holder("m2c")).unwrap();
         assert_eq!((first.lost(), first.epoch()), (None, 1));
+        assert_eq!(Lock::holder(&archive, "production", "bot"), Some(Holder { epoch: 1, ..holder("m2c") }));
         let file = path(&archive, "production", "bot");
         fs::remove_file(&file).unwrap();
         assert!(first.lost().unwrap().contains("removed or replaced"));

@@ -25,6 +25,7 @@ use aws_sdk_elasticloadbalancingv2::config::retry::RetryConfig;
 use aws_sdk_elasticloadbalancingv2::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_elasticloadbalancingv2::types::Tag;
 use aws_sdk_elasticloadbalancingv2::{Client, config};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::aws::{Attempts, Aws};
@@ -68,6 +69,7 @@ pub struct Alb {
     wrote: Cell<Option<Wrote>>,
     /// The request ids of our own writes.
     ours: RefCell<Vec<String>>,
+    opened: Timestamp,
 }
 
 /// Our own last write, answered or not.
@@ -88,6 +90,7 @@ impl Alb {
             settings,
             wrote: Cell::new(None),
             ours: RefCell::default(),
+            opened: SystemClock.now(),
         })
     }
 
@@ -229,7 +232,7 @@ impl RouteView for Alb {
     async fn writer(&self) -> Option<String> {
         let ours = self.ours.borrow().clone();
         let place = self.settings.place.arn();
-        Some(writer::writer(&self.aws, place.as_str(), &ours).await)
+        Some(writer::writer(&self.aws, place.as_str(), &ours, self.opened).await)
     }
 
     async fn identity(&self) -> Result<Identity, RouterError> {
