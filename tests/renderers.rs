@@ -69,6 +69,7 @@ fn plan() -> Plan {
         seen_at: None,
         before: Split::ALL_BLUE,
         min_healthy: 2,
+        capacity: Default::default(),
     };
     let mut forward = vec![
         step("warm-green", "warm", "200 requests to green", None, 40),
@@ -101,14 +102,7 @@ fn plan() -> Plan {
         gates: BTreeMap::new(),
         slack: None,
         compare: None,
-        policy: Policy {
-            automatic_at_most: 2,
-            within_s: 86_400,
-            schema_safe: true,
-            schema_reason: None,
-            page: vec![],
-            acknowledge_s: None,
-        },
+        policy: Policy::default(),
         forward,
         rollback: vec![PlannedStep {
             attempts: 2,

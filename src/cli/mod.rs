@@ -15,6 +15,7 @@ mod diff;
 mod exit;
 mod explain;
 mod eyes;
+mod freeze;
 pub mod keys;
 mod launch;
 mod open;
@@ -38,6 +39,7 @@ mod status;
 mod style;
 pub mod trust;
 mod undo;
+mod unfreeze;
 mod version;
 mod witnesses;
 
@@ -69,7 +71,7 @@ Groups:
   Look     check  plan  diff  smoke  status  show  runs  retro  explain  schema
   Design   decide
   Move     cutover  resume  approve  reject
-  Go back  rollback  ack
+  Go back  rollback  ack  freeze  unfreeze
   Prove    audit  keys";
 
 /// Moves live users from blue to green one reviewed step at a time, and back in one call.
@@ -136,6 +138,8 @@ enum Verb {
     Ack(ack::Args),
     Approve(approve::Args),
     Reject(reject::Args),
+    Freeze(freeze::Args),
+    Unfreeze(unfreeze::Args),
     Status(status::Args),
     Smoke(smoke::Args),
     Show(show::Args),
@@ -176,6 +180,8 @@ impl Verb {
             Verb::Ack(args) => ack::run(args, cx),
             Verb::Approve(args) => approve::run(args, cx),
             Verb::Reject(args) => reject::run(args, cx),
+            Verb::Freeze(args) => freeze::run(args, cx),
+            Verb::Unfreeze(args) => unfreeze::run(args, cx),
             Verb::Explain(args) => explain::run(args, cx),
             Verb::Version(args) => version::run(args, cx),
         }
@@ -219,6 +225,7 @@ const WORDS: &[(&str, &str)] = &[
     ("ls", "runs"),
     ("info", "show"),
     ("describe", "show"),
+    ("thaw", "unfreeze"),
     ("verify", "audit verify"),
     ("help", "--help"),
 ];

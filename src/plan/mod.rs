@@ -3,9 +3,11 @@
 //! A plan is complete in itself: a run can be resumed or rolled back from it with the runbook file gone. Secrets stand in
 //! it as references (`${env:NAME}`), never as values. It knows neither a vendor nor a file format.
 
+mod capacity;
 mod split;
 mod team;
 
+pub use capacity::{Capacity, Counted};
 pub use split::{Color, Split};
 pub use team::{EvidenceLevel, Person, PersonKind, Team};
 
@@ -36,6 +38,9 @@ pub struct PlannedRoute {
     pub before: Split,
     /// The fewest healthy targets a side must have before users may be sent to it.
     pub min_healthy: u32,
+    /// What a side has to be able to carry beside that.
+    #[serde(default, skip_serializing_if = "Capacity::is_unsaid")]
+    pub capacity: Capacity,
 }
 
 /// The third witness of a shift: how to tell from a real response which stack gave it.
@@ -153,9 +158,35 @@ pub struct Policy {
     pub schema_reason: Option<String>,
     /// Who is called when a person must act.
     pub page: Vec<Value>,
+    /// How long a run waits, with users split, for the end of what forbids going forward.
+    #[serde(default = "half_an_hour", skip_serializing_if = "is_half_an_hour")]
+    pub pause_at_most_s: u64,
     /// How long a page may wait for an acknowledgement before the next channel is called; it need not, when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub acknowledge_s: Option<u64>,
+}
+
+fn half_an_hour() -> u64 {
+    1800
+}
+
+fn is_half_an_hour(seconds: &u64) -> bool {
+    *seconds == half_an_hour()
+}
+
+/// What holds where a runbook says nothing.
+impl Default for Policy {
+    fn default() -> Self {
+        Policy {
+            automatic_at_most: 2,
+            within_s: 86_400,
+            schema_safe: true,
+            schema_reason: None,
+            page: Vec::new(),
+            pause_at_most_s: half_an_hour(),
+            acknowledge_s: None,
+        }
+    }
 }
 
 /// What a run is for.

@@ -118,6 +118,7 @@ pub fn plan() -> Plan {
         seen_at: None,
         before: Split::ALL_BLUE,
         min_healthy: 1,
+        capacity: Default::default(),
     };
     Plan {
         bgctl_plan: 1,
@@ -134,14 +135,7 @@ pub fn plan() -> Plan {
         gates: BTreeMap::new(),
         slack: None,
         compare: None,
-        policy: Policy {
-            automatic_at_most: 2,
-            within_s: 86_400,
-            schema_safe: true,
-            schema_reason: None,
-            page: vec![],
-            acknowledge_s: None,
-        },
+        policy: Policy::default(),
         forward: vec![first, step("shift-100", Split::of_green(100), Split::ALL_GREEN)],
         rollback: vec![step("back", Split::ALL_GREEN, Split::ALL_BLUE)],
         team: Default::default(),
