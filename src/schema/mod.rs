@@ -1,0 +1,17 @@
+//! The schema: what migrations mean for the version that is left behind, read by PostgreSQL's own grammar.
+//!
+//! The question is always the same: can blue live with it? What cannot be read is a question for a person, never a yes.
+//! Nothing is run and nothing decided here.
+#![doc = include_str!("schema.md")]
+
+mod alter;
+mod class;
+mod column;
+mod data;
+mod known;
+mod names;
+mod statement;
+
+pub use class::{Class, Judged};
+pub use known::Known;
+pub use statement::{LONGEST, Statement, statements, strictest};
