@@ -129,6 +129,7 @@ async fn approve(keyboard: Rc<Keyboard>, board: Board, clock: Rc<dyn Clock>, sec
         at_expiry: AtExpiry::RollBack,
         evidence: Default::default(),
         covers_rollback: false,
+            even_by_hand: false,
     };
     let team = Default::default();
     let ask = Approve {

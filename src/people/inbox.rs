@@ -268,6 +268,7 @@ mod tests {
             at_expiry: AtExpiry::RollBack,
             evidence: Default::default(),
             covers_rollback: false,
+            even_by_hand: false,
         }
     }
 

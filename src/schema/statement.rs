@@ -19,6 +19,8 @@ pub struct Statement {
     /// The statement in one line.
     pub text: String,
     pub judged: Judged,
+    /// The table it builds an index on.
+    pub indexes: Option<String>,
 }
 
 /// The longest file that is read: what a person has written has fewer lines.
@@ -41,17 +43,18 @@ pub fn statements(text: &str, known: &mut Known, new: bool) -> Vec<Statement> {
             Some((at, why)) if span.end >= *at => Judged::unknown(format!("it cannot be read as PostgreSQL: {why}")),
             _ => judge(&statement, known, new),
         };
-        found.push(Statement { span, text: words(statement.syntax()), judged });
+        let indexes = match &statement {
+            Stmt::CreateIndex(create) => Some(relation(create.table_relation_name().as_ref().map(AstNode::syntax))),
+            _ => None,
+        };
+        found.push(Statement { span, text: words(statement.syntax()), judged, indexes });
     }
     if let Some((at, why)) = broken.filter(|(at, _)| !found.iter().any(|s| s.span.end >= *at)) {
         let at = at.min(text.len());
         let end = text[at..].find('\n').map_or(text.len(), |n| at + n);
         let line = text[at..end].trim().to_string();
-        found.push(Statement {
-            span: at..end,
-            text: line,
-            judged: Judged::unknown(format!("it cannot be read as PostgreSQL: {why}")),
-        });
+        let judged = Judged::unknown(format!("it cannot be read as PostgreSQL: {why}"));
+        found.push(Statement { span: at..end, text: line, judged, indexes: None });
     }
     found
 }

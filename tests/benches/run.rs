@@ -72,6 +72,7 @@ fn plan() -> Plan {
         gates: [].into(),
         slack: None,
         policy: Policy { automatic_at_most: 2, within_s: 86_400, schema_safe: true, schema_reason: None, page: vec![] },
+        schema: None,
         forward: (0..STEPS).map(step).collect(),
         rollback: vec![],
         team: Default::default(),
