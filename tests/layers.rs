@@ -26,7 +26,13 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("compile", &["diag", "plan", "policy", "probes", "routers", "runbook", "scalar", "schema", "steps"]),
     ("anchors", &["clock", "journal", "plan", "policy", "probes", "secret", "world"]),
     ("arm", &["diag", "plan", "probes", "routers", "world"]),
-    ("drive", &["arm", "clock", "diag", "journal", "people", "plan", "report", "run", "schema", "secret", "steps", "world"]),
+    (
+        "drive",
+        &[
+            "arm", "clock", "diag", "journal", "people", "plan", "report", "run", "scalar", "schema", "secret",
+            "steps", "world",
+        ],
+    ),
     ("sim", &["clock", "drive", "journal", "people", "plan", "probes", "routers", "run", "secret", "world"]),
     ("export", &["journal", "report", "run"]),
     ("lab", &["plan"]),

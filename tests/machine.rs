@@ -43,7 +43,7 @@ fn plan(schema_safe: bool, at_most: u32, at_expiry: AtExpiry, resume: Resume) ->
         at_expiry,
         evidence: Default::default(),
         covers_rollback: false,
-            even_by_hand: false,
+        even_by_hand: false,
     });
     forward[4].on_failure = OnFailure::Continue;
     Plan {

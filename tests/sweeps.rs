@@ -63,7 +63,7 @@ fn plan() -> Plan {
         at_expiry: AtExpiry::RollBack,
         evidence: Default::default(),
         covers_rollback: false,
-            even_by_hand: false,
+        even_by_hand: false,
     });
     Plan {
         bgctl_plan: 1,

@@ -94,7 +94,7 @@ async fn rollback(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
             Ok(back_home(launch.drive(ready, open, Some((by, args.reason.clone()))).await?))
         }
         // Somebody drives this run: that process goes back, and we look on.
-        Err(refusal) if refusal.kind == Kind::Later => ask_the_holder(cx, &folder, &by, &args.reason).await,
+        Err(refusal) if refusal.kind == Kind::Later => ask_the_holder(cx, &folder, &by, &args.reason, false).await,
         Err(refusal) => Err(refusal),
     }
 }
@@ -145,8 +145,14 @@ async fn agreed(cx: &Context) -> Result<Option<Evidence>, Refusal> {
 }
 
 /// Leaves the wish where the driving process looks, and waits until that run has ended.
-async fn ask_the_holder(cx: &Context, folder: &Path, by: &Actor, reason: &str) -> Result<Exit, Refusal> {
-    wish_rollback(folder, by, reason).map_err(|e| {
+async fn ask_the_holder(
+    cx: &Context,
+    folder: &Path,
+    by: &Actor,
+    reason: &str,
+    overrides: bool,
+) -> Result<Exit, Refusal> {
+    wish_rollback(folder, by, reason, overrides).map_err(|e| {
         Refusal::new(Kind::Environment, "BG0405", "the run's process cannot be asked to go back").cause(e.to_string())
     })?;
     cx.err("asked the process that drives this run to go back");

@@ -263,6 +263,6 @@ fn rule(name: &str, role: &Resolved, within_s: u64, at_expiry: AtExpiry) -> Appr
         at_expiry,
         evidence: role.evidence,
         covers_rollback: false,
-            even_by_hand: false,
+        even_by_hand: false,
     }
 }

@@ -62,7 +62,8 @@ pub fn policy(document: &Document, tree: &Node, roles: &Roles) -> (Policy, Optio
 
 /// What the live database will be asked.
 fn asked(schema: &SchemaChange, tree: &Node, words: &mut Vec<Diagnostic>) -> PlannedSchema {
-    let checks = schema.checks.iter().map(|check| PlannedCheck { sql: check.sql.clone(), equals: check.equals }).collect();
+    let checks =
+        schema.checks.iter().map(|check| PlannedCheck { sql: check.sql.clone(), equals: check.equals }).collect();
     let known = PlannedSchema {
         postgres: schema.postgres.clone(),
         checks,
@@ -74,11 +75,17 @@ fn asked(schema: &SchemaChange, tree: &Node, words: &mut Vec<Diagnostic>) -> Pla
         for field in ["checks", "blue_needs", "green_needs"] {
             if tree.get("schema").and_then(|schema| schema.get(field)).is_some() {
                 let wrong = Diagnostic::error("BG0170", format!("nobody could answer `schema.{field}`"));
-                words.push(wrong.at(place(tree, &format!("/schema/{field}")), "name the database: `postgres: ${env:DATABASE_URL}`"));
+                words.push(wrong.at(
+                    place(tree, &format!("/schema/{field}")),
+                    "name the database: `postgres: ${env:DATABASE_URL}`",
+                ));
             }
         }
     } else if known.blue_needs.is_empty() {
-        let warning = Diagnostic::warning("BG0123", "what blue needs of the database is not named, so a loss of it would not be seen");
+        let warning = Diagnostic::warning(
+            "BG0123",
+            "what blue needs of the database is not named, so a loss of it would not be seen",
+        );
         words.push(warning.at(place(tree, "/schema/postgres"), "add `blue_needs: { users: [id, phone] }`"));
     }
     for (n, check) in schema.checks.iter().enumerate() {
@@ -91,12 +98,21 @@ fn asked(schema: &SchemaChange, tree: &Node, words: &mut Vec<Diagnostic>) -> Pla
 }
 
 /// Reads the migrations into what is known, and gives the strictest class that nobody answers for.
-fn read(document: &Document, schema: &SchemaChange, tree: &Node, known: &mut PlannedSchema, words: &mut Vec<Diagnostic>) -> Class {
+fn read(
+    document: &Document,
+    schema: &SchemaChange,
+    tree: &Node,
+    known: &mut PlannedSchema,
+    words: &mut Vec<Diagnostic>,
+) -> Class {
     let folder = match migrations(document) {
         None => {
             for (field, given) in [("since", schema.since.is_some()), ("compatible", !schema.compatible.is_empty())] {
                 if given && schema.migrations.is_none() {
-                    let wrong = Diagnostic::error("BG0170", format!("`schema.{field}` is about migrations, and none are named"));
+                    let wrong = Diagnostic::error(
+                        "BG0170",
+                        format!("`schema.{field}` is about migrations, and none are named"),
+                    );
                     words.push(wrong.at(place(tree, &format!("/schema/{field}")), "add `migrations: ./migrations`"));
                 }
             }
@@ -108,7 +124,10 @@ fn read(document: &Document, schema: &SchemaChange, tree: &Node, known: &mut Pla
         }
         Some(Err(why)) => {
             let since = if why.starts_with("none of them") { "/schema/since" } else { "/schema/migrations" };
-            words.push(Diagnostic::error("BG0170", format!("the migrations cannot be read: {why}")).at(place(tree, since), "a folder of SQL files"));
+            words.push(
+                Diagnostic::error("BG0170", format!("the migrations cannot be read: {why}"))
+                    .at(place(tree, since), "a folder of SQL files"),
+            );
             return Class::Unknown;
         }
         Some(Ok(folder)) => folder,
@@ -131,7 +150,10 @@ fn read(document: &Document, schema: &SchemaChange, tree: &Node, known: &mut Pla
             if let Some(n) = declared {
                 used[n] = true;
                 if !judged.declarable {
-                    let wrong = Diagnostic::error("BG0171", format!("`{place_of}` is `{}`, which no word makes compatible", judged.class.name()));
+                    let wrong = Diagnostic::error(
+                        "BG0171",
+                        format!("`{place_of}` is `{}`, which no word makes compatible", judged.class.name()),
+                    );
                     words.push(wrong.at(place(tree, &format!("/schema/compatible/{n}/at")), judged.why.clone()));
                 }
             }
@@ -163,8 +185,14 @@ fn read(document: &Document, schema: &SchemaChange, tree: &Node, known: &mut Pla
         known.indexed.clear();
     }
     for (n, _) in used.iter().enumerate().filter(|(_, used)| !**used) {
-        let wrong = Diagnostic::error("BG0171", format!("no statement at `{}` asks for a word", schema.compatible[n].at));
-        words.push(wrong.at(place(tree, &format!("/schema/compatible/{n}/at")), "the file has changed, or its place is another"));
+        let wrong =
+            Diagnostic::error("BG0171", format!("no statement at `{}` asks for a word", schema.compatible[n].at));
+        words.push(
+            wrong.at(
+                place(tree, &format!("/schema/compatible/{n}/at")),
+                "the file has changed, or its place is another",
+            ),
+        );
     }
     let any = known.statements.keys().any(|class| class != Class::Nothing.name());
     if schema.change == Change::None && any {
@@ -175,7 +203,13 @@ fn read(document: &Document, schema: &SchemaChange, tree: &Node, known: &mut Pla
 }
 
 /// Every reason why users may not come back without a person.
-fn reasons(schema: &SchemaChange, class: Class, known: &PlannedSchema, tree: &Node, words: &mut Vec<Diagnostic>) -> Vec<String> {
+fn reasons(
+    schema: &SchemaChange,
+    class: Class,
+    known: &PlannedSchema,
+    tree: &Node,
+    words: &mut Vec<Diagnostic>,
+) -> Vec<String> {
     // With no change of the schema at all, silence about green's writes is a good answer.
     let changes = schema.change != Change::None || known.statements.keys().any(|class| class != Class::Nothing.name());
     let writes = schema.green_writes.unwrap_or(if changes { GreenWrites::Unknown } else { GreenWrites::Compatible });
@@ -186,13 +220,18 @@ fn reasons(schema: &SchemaChange, class: Class, known: &PlannedSchema, tree: &No
         reasons.push(reason);
     };
     match schema.change {
-        Change::Contract => because("/schema/change", "`schema.change` is `contract`: blue misses what was taken away".into()),
-        Change::Incompatible => because("/schema/change", "`schema.change` is `incompatible`: blue cannot work on the data".into()),
+        Change::Contract => {
+            because("/schema/change", "`schema.change` is `contract`: blue misses what was taken away".into())
+        }
+        Change::Incompatible => {
+            because("/schema/change", "`schema.change` is `incompatible`: blue cannot work on the data".into())
+        }
         Change::None | Change::Expand => {}
     }
     if !class.is_safe() {
         let open: Vec<&Finding> = known.findings.iter().filter(|finding| finding.declared.is_none()).collect();
-        let mut named: Vec<String> = open.iter().take(NAMED).map(|f| format!("`{}` is `{}`: {}", f.place, f.class, f.why)).collect();
+        let mut named: Vec<String> =
+            open.iter().take(NAMED).map(|f| format!("`{}` is `{}`: {}", f.place, f.class, f.why)).collect();
         if open.len() > NAMED {
             named.push(format!("and {} more", open.len() - NAMED));
         }
@@ -202,15 +241,24 @@ fn reasons(schema: &SchemaChange, class: Class, known: &PlannedSchema, tree: &No
         because("/schema/migrations", named.join("; "));
     }
     match writes {
-        GreenWrites::Incompatible => because("/schema/green_writes", "`schema.green_writes` is `incompatible`: blue cannot read them".into()),
-        GreenWrites::Unknown => because("/schema/green_writes", "`schema.green_writes` is not known to be compatible".into()),
+        GreenWrites::Incompatible => {
+            because("/schema/green_writes", "`schema.green_writes` is `incompatible`: blue cannot read them".into())
+        }
+        GreenWrites::Unknown => {
+            because("/schema/green_writes", "`schema.green_writes` is not known to be compatible".into())
+        }
         GreenWrites::Compatible => {}
     }
     reasons
 }
 
 /// A migration runs before anybody is on green, and never on the way back.
-pub fn migrate(runbook: &Runbook, forward: &[PlannedStep], rollback: &[PlannedStep], schema: Option<&mut PlannedSchema>) -> Vec<Diagnostic> {
+pub fn migrate(
+    runbook: &Runbook,
+    forward: &[PlannedStep],
+    rollback: &[PlannedStep],
+    schema: Option<&mut PlannedSchema>,
+) -> Vec<Diagnostic> {
     const KIND: &str = crate::steps::MIGRATE;
     let mut found = Vec::new();
     let at = |pointer: &str, id: &str| {

@@ -47,6 +47,7 @@ pub const KINDS: &[&str] = &[
     "run.paged",
     "run.refused",
     "run.resumed",
+    "schema.seen",
     "seal",
     "sink.degraded",
     "step.intent",

@@ -286,6 +286,7 @@ mod tests {
             word: "100".into(),
             users: String::new(),
             evidence: Vec::new(),
+            way_back: String::new(),
             grants,
             void: &[],
             team: &TEAM,

@@ -215,6 +215,11 @@ impl Plan {
         &self.lane(at.lane)[at.index]
     }
 
+    /// The way back waits for a second person, whoever asks for it.
+    pub fn waits_by_hand(&self) -> bool {
+        self.rollback.iter().any(|step| step.approval.as_ref().is_some_and(|rule| rule.even_by_hand))
+    }
+
     pub fn stack(&self, color: Color) -> &Stack {
         match color {
             Color::Blue => &self.blue,

@@ -114,7 +114,8 @@ pub fn changed(schema: &PlannedSchema) -> Vec<String> {
         Ok(files) => files,
         Err(why) => return vec![format!("`{folder}` cannot be read: {why}")],
     };
-    let now: BTreeMap<String, String> = now.into_iter().map(|(name, bytes)| (name, crate::plan::sha256(&bytes))).collect();
+    let now: BTreeMap<String, String> =
+        now.into_iter().map(|(name, bytes)| (name, crate::plan::sha256(&bytes))).collect();
     let mut changes = Vec::new();
     for migration in &schema.migrations {
         match now.get(&migration.name) {
@@ -165,8 +166,14 @@ fn files(folder: &Path) -> Result<Vec<(String, Vec<u8>)>, String> {
 /// A file that undoes another one: `….down.sql`, Flyway's `U42__x.sql`.
 fn takes_back(name: &str) -> bool {
     let lower = name.to_lowercase();
-    let undo = name.strip_prefix('U').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()) && rest.contains("__"));
-    lower.ends_with(".down.sql") || lower.ends_with("_down.sql") || lower == "down.sql" || lower.ends_with(".undo.sql") || undo
+    let undo = name
+        .strip_prefix('U')
+        .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()) && rest.contains("__"));
+    lower.ends_with(".down.sql")
+        || lower.ends_with("_down.sql")
+        || lower == "down.sql"
+        || lower.ends_with(".undo.sql")
+        || undo
 }
 
 /// The number a tool knows a file by: `0042_x.sql` is `0042`, `V1.2__x.sql` is `1.2`, `2026-01-31-120000_x/up.sql` is
@@ -174,7 +181,8 @@ fn takes_back(name: &str) -> bool {
 pub fn version(name: &str) -> Option<String> {
     let flyway = name.strip_prefix(['V', 'v', 'B']).filter(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
     if let Some(rest) = flyway {
-        let number: String = rest.split("__").next()?.chars().take_while(|c| c.is_ascii_digit() || "._".contains(*c)).collect();
+        let number: String =
+            rest.split("__").next()?.chars().take_while(|c| c.is_ascii_digit() || "._".contains(*c)).collect();
         return Some(number.replace('_', ".").trim_end_matches('.').to_string());
     }
     let digits: String = name.chars().take_while(|c| c.is_ascii_digit() || *c == '-').filter(|c| *c != '-').collect();

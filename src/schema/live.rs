@@ -50,8 +50,15 @@ struct Findings {
     good: Vec<String>,
 }
 
-/// Asks the database of a plan. None where the plan has nothing to ask.
-pub async fn look(schema: &PlannedSchema, url: &str, database: &dyn Database, when: When) -> Option<Seen> {
+/// Asks the database of a plan. None where the plan has nothing to ask. `closed`: that blue cannot live with it is known, and
+/// no reason any more against going on.
+pub async fn look(
+    schema: &PlannedSchema,
+    url: &str,
+    database: &dyn Database,
+    when: When,
+    closed: bool,
+) -> Option<Seen> {
     schema.postgres.as_ref()?;
     let mut found = Findings::default();
     match structure(schema, url, database).await {
@@ -71,19 +78,20 @@ pub async fn look(schema: &PlannedSchema, url: &str, database: &dyn Database, wh
             }
         }
     }
-    Some(found.seen())
+    Some(found.seen(closed))
 }
 
 impl Findings {
-    fn seen(self) -> Seen {
+    fn seen(self, closed: bool) -> Seen {
         let verdict = |against: bool| match (against, self.unknown.is_empty()) {
             (true, _) => Verdict::Fail,
             (false, false) => Verdict::Unknown,
             (false, true) => Verdict::Pass,
         };
         let back = verdict(!self.against_both.is_empty());
-        let forward = verdict(!self.against_both.is_empty() || !self.against_forward.is_empty());
-        let against: Vec<String> = [&self.against_both, &self.against_forward, &self.unknown].into_iter().flatten().cloned().collect();
+        let forward = verdict(!closed && !self.against_both.is_empty() || !self.against_forward.is_empty());
+        let against: Vec<String> =
+            [&self.against_both, &self.against_forward, &self.unknown].into_iter().flatten().cloned().collect();
         let line = if against.is_empty() { self.good.join(", ") } else { against.join("; ") };
         Seen { forward, back, line }
     }
@@ -100,7 +108,8 @@ struct Structure {
 
 /// One question for everything that the catalog knows.
 async fn structure(schema: &PlannedSchema, url: &str, database: &dyn Database) -> Result<Structure, Unanswered> {
-    let tables: BTreeSet<&String> = schema.blue_needs.keys().chain(schema.green_needs.keys()).chain(&schema.indexed).collect();
+    let tables: BTreeSet<&String> =
+        schema.blue_needs.keys().chain(schema.green_needs.keys()).chain(&schema.indexed).collect();
     let list = |names: &mut dyn Iterator<Item = &str>| {
         let quoted: Vec<String> = names.map(|name| format!("'{}'", name.replace('\'', "''"))).collect();
         format!("array[{}]::text[]", quoted.join(", "))
@@ -254,7 +263,9 @@ fn compared(schema: &PlannedSchema, table: &str, applied: &Applied, when: When, 
         .collect();
     if !strange.is_empty() {
         let which: Vec<&str> = strange.iter().map(|version| version.as_str()).collect();
-        found.against_both.push(format!("migration {} has run and was never read here, says `{table}`", which.join(", ")));
+        found
+            .against_both
+            .push(format!("migration {} has run and was never read here, says `{table}`", which.join(", ")));
     }
     if when == When::Back || when == When::Early {
         return;
@@ -288,7 +299,8 @@ async fn checked(sql: &str, equals: i64, url: &str, database: &dyn Database, fou
             match number {
                 Some(number) if number == equals => found.good.push(format!("`{shown}` is {equals}")),
                 Some(number) => {
-                    let why = "as long as BLUE writes, what it leaves out has to be filled by a trigger, or by writing twice";
+                    let why =
+                        "as long as BLUE writes, what it leaves out has to be filled by a trigger, or by writing twice";
                     found.against_forward.push(format!("`{shown}` is {number}, not {equals}: {why}"));
                 }
                 None => found.unknown.push(format!("`{shown}` does not give one whole number")),

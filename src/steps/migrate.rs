@@ -161,7 +161,13 @@ impl Migrating {
             Some(Ok(Ran::Pending(pending))) => {
                 for name in &pending {
                     let of = |place: &&crate::plan::Finding| place.place.starts_with(&format!("{name}:"));
-                    let found: Vec<String> = self.schema.findings.iter().filter(of).map(|f| format!("{} {}: {}", f.place, f.class, f.why)).collect();
+                    let found: Vec<String> = self
+                        .schema
+                        .findings
+                        .iter()
+                        .filter(of)
+                        .map(|f| format!("{} {}: {}", f.place, f.class, f.why))
+                        .collect();
                     let what = if found.is_empty() { "only additions".into() } else { found.join("; ") };
                     scribe.observed(Evidence::Note { line: format!("{}: {name} has to run: {what}", self.id) });
                 }
@@ -227,7 +233,8 @@ impl Step for Migrating {
         match self.ran(world).await {
             Some(Ok(Ran::Pending(left))) if left.is_empty() => {
                 let ran = pending.unwrap_or_default();
-                let what = if ran.is_empty() { "nothing was left to run".into() } else { format!("ran {}", ran.join(", ")) };
+                let what =
+                    if ran.is_empty() { "nothing was left to run".into() } else { format!("ran {}", ran.join(", ")) };
                 facts["ran"] = json!(ran);
                 Outcome::done(format!("{what}; {line}")).with(facts)
             }

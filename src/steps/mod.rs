@@ -69,16 +69,8 @@ pub struct Facts {
 }
 
 /// Every kind of step.
-pub const KINDS: &[Kind] = &[
-    warm::KIND,
-    smoke::KIND,
-    migrate::KIND,
-    shift::KIND,
-    drain::KIND,
-    bake::KIND,
-    command::KIND,
-    announce::KIND,
-];
+pub const KINDS: &[Kind] =
+    &[warm::KIND, smoke::KIND, migrate::KIND, shift::KIND, drain::KIND, bake::KIND, command::KIND, announce::KIND];
 
 /// The kind of step that changes the schema, for who looks at the order of a lane.
 pub const MIGRATE: &str = migrate::KIND.name;

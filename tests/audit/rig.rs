@@ -110,7 +110,7 @@ pub fn plan() -> Plan {
         at_expiry: AtExpiry::RollBack,
         evidence: Default::default(),
         covers_rollback: false,
-            even_by_hand: false,
+        even_by_hand: false,
     });
     let route = PlannedRoute {
         router: "alb".into(),
