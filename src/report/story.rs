@@ -162,6 +162,10 @@ impl Story {
             Event::SchemaSeen { forward: crate::run::Verdict::Pass, .. } => {}
             Event::SchemaSeen { line, .. } => self.wrong(line),
             Event::OverrideUsed { by, reason, .. } => self.wrong(&format!("{reason}, by {}", by.name)),
+            Event::Paused { line, .. } => {
+                self.current = None;
+                self.wrong(line);
+            }
             Event::RollbackBegun { cause, .. } => {
                 self.rollback = true;
                 self.current = None;
@@ -175,7 +179,7 @@ impl Story {
             }
             Event::Interrupted { by, line, .. } => self.wrong(&format!("{line}, by {}", by.name)),
             // Going on after an interruption: what stopped it is no longer the reason of anything.
-            Event::Continued { .. } | Event::Resumed { .. } => self.why = None,
+            Event::Continued { .. } | Event::Resumed { .. } | Event::Unpaused { .. } => self.why = None,
             Event::StepReconciled { .. } | Event::Held { .. } => self.current = None,
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::event::{Cause, Grant, RunOutcome, Wish};
-use crate::plan::{Lane, Plan, StepRef, Team};
+use crate::plan::{Lane, OnFailure, Plan, Split, StepRef, Team};
 
 /// The state of a run, rebuilt from its journal at any time.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,6 +25,8 @@ pub struct State {
     pub schema_against: Option<String>,
     /// Why a person goes back although the schema stands against it.
     pub overridden: Option<String>,
+    /// The newest step with an intent: its effect may be in place although its end is not known.
+    pub begun: Option<StepRef>,
 }
 
 /// What is going on with the step at `index`.
@@ -48,6 +50,14 @@ pub enum Doing {
         cause: Cause,
         then: Reaction,
         line: String,
+    },
+    /// Users are split and something forbids going forward; the run waits for its end and watches the gates.
+    Paused {
+        cause: Cause,
+        line: String,
+        paged: bool,
+        /// Unix seconds.
+        until: i64,
     },
     Held,
     /// No more automatic moves; a person has to act.
@@ -105,6 +115,7 @@ impl Default for State {
             by_hand: false,
             schema_against: None,
             overridden: None,
+            begun: None,
         }
     }
 }
@@ -139,6 +150,31 @@ impl State {
     /// Whether a step waits for its approval although a person began the way back.
     pub fn asks_by_hand(&self, plan: &Plan, at: StepRef) -> bool {
         plan.step(at).approval.as_ref().is_some_and(|rule| rule.even_by_hand)
+    }
+
+    /// The splits of a route that are this run's own doing: what is found there beside them is somebody else's.
+    pub fn written(&self, plan: &Plan, route: &str) -> Vec<Split> {
+        let Some(planned) = plan.routes.get(route) else { return Vec::new() };
+        let mut written = vec![planned.before];
+        for (index, step) in plan.lane(self.lane).iter().enumerate() {
+            let Some(change) = step.moves.as_ref().filter(|change| change.route == route) else { continue };
+            let at = StepRef { lane: self.lane, index };
+            if index < self.index {
+                // A shift whose failure is passed over may or may not have moved anybody.
+                if step.on_failure != OnFailure::Continue {
+                    written.clear();
+                }
+                written.push(change.after);
+            } else if self.begun == Some(at) && index == self.index {
+                written.push(change.after);
+            }
+        }
+        written
+    }
+
+    /// Whether a step that is still to come moves users.
+    pub fn moves_on(&self, plan: &Plan) -> bool {
+        plan.lane(self.lane).iter().skip(self.index).any(|step| step.moves.is_some())
     }
 
     /// The approvals of a step are complete, or it is on a way back that was agreed to beforehand.
