@@ -25,7 +25,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("policy", &["diag", "plan", "runbook", "scalar", "sign"]),
     ("compile", &["diag", "plan", "policy", "probes", "routers", "runbook", "scalar", "schema", "steps"]),
     ("anchors", &["clock", "journal", "plan", "policy", "probes", "secret", "world"]),
-    ("arm", &["diag", "plan", "probes", "routers", "world"]),
+    ("arm", &["diag", "plan", "probes", "routers", "run", "schema", "world"]),
     (
         "drive",
         &[

@@ -33,6 +33,8 @@ pub use schema::migrations;
 pub struct Facts {
     /// For each route the line a person recognises it by, and the split it has.
     pub routes: BTreeMap<String, (String, Split)>,
+    /// Why blue cannot live with the live schema, if it cannot.
+    pub schema: Option<String>,
 }
 
 /// A plan, with the warnings as they are shown beside the file.
@@ -59,7 +61,8 @@ pub fn compile(
     let document = &runbook.document;
     let team = people::team(policy);
     let roles = people::check(document, &runbook.tree, policy, &mut found);
-    let (policy, schema, words) = schema::policy(document, &runbook.tree, &roles);
+    let (policy, schema, words) =
+        schema::policy(document, &runbook.tree, &roles, facts.and_then(|facts| facts.schema.as_deref()));
     found.extend(words);
     let stack = |color: Color| {
         let written = if swap { color.other() } else { color };

@@ -24,7 +24,12 @@ pub fn migrations(document: &Document) -> Option<Result<Folder, String>> {
 }
 
 /// The policy of the run, the schema as it is known, and what of both is taken on the operator's word.
-pub fn policy(document: &Document, tree: &Node, roles: &Roles) -> (Policy, Option<PlannedSchema>, Vec<Diagnostic>) {
+pub fn policy(
+    document: &Document,
+    tree: &Node,
+    roles: &Roles,
+    live: Option<&str>,
+) -> (Policy, Option<PlannedSchema>, Vec<Diagnostic>) {
     let mut words = Vec::new();
     let rule = &document.policy.automatic_rollback;
     if rule.within.time.is_zero() {
@@ -51,7 +56,8 @@ pub fn policy(document: &Document, tree: &Node, roles: &Roles) -> (Policy, Optio
         Some(schema) => {
             let mut known = asked(schema, tree, &mut words);
             let class = read(document, schema, tree, &mut known, &mut words);
-            let reasons = reasons(schema, class, &known, tree, &mut words);
+            let mut reasons = reasons(schema, class, &known, tree, &mut words);
+            reasons.extend(live.map(|line| format!("the live database: {line}")));
             reason = (!reasons.is_empty()).then(|| reasons.join("; "));
             known.overriding = known.postgres.is_some().then(|| roles.overriding(document));
             planned = (known != PlannedSchema::default()).then_some(known);
