@@ -47,6 +47,8 @@ struct Findings {
     against_both: Vec<String>,
     against_forward: Vec<String>,
     unknown: Vec<String>,
+    /// What is only asked before users go on.
+    unknown_forward: Vec<String>,
     good: Vec<String>,
 }
 
@@ -83,15 +85,20 @@ pub async fn look(
 
 impl Findings {
     fn seen(self, closed: bool) -> Seen {
-        let verdict = |against: bool| match (against, self.unknown.is_empty()) {
+        let verdict = |against: bool, known: bool| match (against, known) {
             (true, _) => Verdict::Fail,
             (false, false) => Verdict::Unknown,
             (false, true) => Verdict::Pass,
         };
-        let back = verdict(!self.against_both.is_empty());
-        let forward = verdict(!closed && !self.against_both.is_empty() || !self.against_forward.is_empty());
-        let against: Vec<String> =
-            [&self.against_both, &self.against_forward, &self.unknown].into_iter().flatten().cloned().collect();
+        let known = self.unknown.is_empty();
+        let back = verdict(!self.against_both.is_empty(), known);
+        let against = !closed && !self.against_both.is_empty() || !self.against_forward.is_empty();
+        let forward = verdict(against, known && self.unknown_forward.is_empty());
+        let against: Vec<String> = [&self.against_both, &self.against_forward, &self.unknown, &self.unknown_forward]
+            .into_iter()
+            .flatten()
+            .cloned()
+            .collect();
         let line = if against.is_empty() { self.good.join(", ") } else { against.join("; ") };
         Seen { forward, back, line }
     }
@@ -290,7 +297,7 @@ fn compared(schema: &PlannedSchema, table: &str, applied: &Applied, when: When, 
 async fn checked(sql: &str, equals: i64, url: &str, database: &dyn Database, found: &mut Findings) {
     let shown = super::shortened(sql);
     match database.rows(url, sql).await {
-        Err(silent) => found.unknown.push(format!("`{shown}`: {silent}")),
+        Err(silent) => found.unknown_forward.push(format!("`{shown}`: {silent}")),
         Ok(rows) => {
             let number = match rows.as_slice() {
                 [row] if row.len() == 1 => row.values().next().and_then(Value::as_i64),
@@ -303,7 +310,7 @@ async fn checked(sql: &str, equals: i64, url: &str, database: &dyn Database, fou
                         "as long as BLUE writes, what it leaves out has to be filled by a trigger, or by writing twice";
                     found.against_forward.push(format!("`{shown}` is {number}, not {equals}: {why}"));
                 }
-                None => found.unknown.push(format!("`{shown}` does not give one whole number")),
+                None => found.unknown_forward.push(format!("`{shown}` does not give one whole number")),
             }
         }
     }

@@ -15,5 +15,6 @@ mod provider;
 mod reading;
 mod redaction;
 mod rig;
+mod schema;
 mod secrets;
 mod signals;
