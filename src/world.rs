@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use serde_json::Value;
 
 use crate::clock::Clock;
 use crate::plan::{Lane, Move};
@@ -53,6 +54,16 @@ pub trait Guards {
 
     /// Why nothing may go forward now, whatever comes next. Cheap enough to be asked every few seconds of a wait.
     async fn forbids(&self) -> Option<Blocked>;
+
+    /// What stands in the record of arming, each with a `line`.
+    fn armed(&self) -> Vec<Value> {
+        Vec::new()
+    }
+
+    /// A rollback by rule begins. Says which scope was frozen for it, and how that went in words, where a guard does that.
+    fn went_back(&self, _cause: &str) -> Option<(String, String)> {
+        None
+    }
 }
 
 /// Why a move may not be made.

@@ -25,7 +25,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("policy", &["diag", "plan", "runbook", "scalar", "sign"]),
     ("compile", &["diag", "plan", "policy", "probes", "routers", "runbook", "scalar", "schema", "steps"]),
     ("anchors", &["clock", "journal", "plan", "policy", "probes", "secret", "world"]),
-    ("arm", &["diag", "plan", "probes", "routers", "run", "schema", "world"]),
+    ("arm", &["diag", "guards", "plan", "probes", "routers", "run", "schema", "world"]),
     (
         "drive",
         &[
@@ -33,7 +33,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "steps", "world",
         ],
     ),
-    ("guards", &["clock", "plan", "routers", "run", "world"]),
+    ("guards", &["clock", "plan", "routers", "run", "scalar", "world"]),
     ("sim", &["clock", "drive", "journal", "people", "plan", "probes", "routers", "run", "secret", "world"]),
     ("export", &["journal", "report", "run"]),
     ("lab", &["plan"]),

@@ -69,6 +69,7 @@ fn plan() -> Plan {
         seen_at: None,
         before: Split::ALL_BLUE,
         min_healthy: 2,
+        capacity: Default::default(),
     };
     let mut forward = vec![
         step("warm-green", "warm", "200 requests to green", None, 40),

@@ -46,6 +46,7 @@ fn plan() -> Plan {
         seen_at: Some(seen_at),
         before: Split::ALL_BLUE,
         min_healthy: 2,
+        capacity: Default::default(),
     };
     let mut forward = vec![
         step("tell", "tell", Resume::AskHuman, None),
@@ -293,8 +294,12 @@ const CASES: &[Case] = &[
         foreign: Some((s(200), Split { blue: 80, green: 20 })),
         ..Scenario::default()
     }),
-    ("frozen before anybody moved", RunOutcome::Stopped, || Scenario {
+    ("frozen from the start", RunOutcome::Refused, || Scenario {
         frozen: Some((s(0), s(36_000))),
+        ..Scenario::default()
+    }),
+    ("frozen before anybody moved", RunOutcome::Stopped, || Scenario {
+        frozen: Some((Duration::from_millis(1), s(36_000))),
         ..Scenario::default()
     }),
     ("frozen for a while at 10 %", RunOutcome::Completed, || Scenario {
@@ -434,8 +439,8 @@ fn crash_everywhere((name, want, scenario): &Case) -> u32 {
         sim.clock.crash_at(None);
         let end = process(&plan, &sim, &mut journal).unwrap().unwrap_or_else(|e| panic!("{name}: {e}"));
         // A wish that was not written down dies with the process, and what leaves no trace needs a person.
-        // And a freeze that came behind the last move can come before it, where a crash has cost time.
-        let overtaken = sim.scenario.frozen.is_some_and(|(from, _)| from >= s(500));
+        // And a freeze that came behind the last move (or behind preflight) can come before it, where a crash has cost time.
+        let overtaken = sim.scenario.frozen.is_some_and(|(from, _)| from >= s(500) || !from.is_zero() && from < s(1));
         let free = !sim.scenario.wishes.is_empty() || sim.scenario.person.is_none() || overtaken;
         assert!(free || end.outcome == *want, "{name}: {:?} instead of {want:?}: {:?}", end.outcome, end.state);
         check(&name, &sim, &journal.events(), end.outcome);

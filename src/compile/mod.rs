@@ -18,11 +18,11 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::diag::{Diagnostic, Mistake, Severity};
-use crate::plan::{Color, Lane, Plan, PlannedRoute, PlannedStep, Policy, Purpose, SeenAt, Split, Stack};
+use crate::plan::{Capacity, Color, Lane, Plan, PlannedRoute, PlannedStep, Policy, Purpose, SeenAt, Split, Stack};
 use crate::policy::PolicyFile;
 use crate::probes::gate;
 use crate::routers::Access;
-use crate::runbook::{Acks, Node, Runbook, SlackMode, Source, sorted};
+use crate::runbook::{Acks, Node, Route, Runbook, SlackMode, Source, sorted};
 use crate::steps::key_mistake;
 use lane::Walker;
 use lines::Lines;
@@ -61,8 +61,11 @@ pub fn compile(
     let document = &runbook.document;
     let team = people::team(policy);
     let roles = people::check(document, &runbook.tree, policy, &mut found);
-    let (policy, schema, words) =
+    let (mut policy, schema, words) =
         schema::policy(document, &runbook.tree, &roles, facts.and_then(|facts| facts.schema.as_deref()));
+    if let Some(most) = &document.policy.pause_at_most {
+        policy.pause_at_most_s = most.whole_seconds();
+    }
     found.extend(words);
     let stack = |color: Color| {
         let written = if swap { color.other() } else { color };
@@ -219,10 +222,25 @@ fn routes(
                     .at(span, "a shift is then proven by two witnesses, not by real responses"),
             );
         }
+        let capacity = capacity(name, route, &runbook.tree, found);
         let router = route.router.clone();
-        planned.insert(name.clone(), PlannedRoute { router, config, line, seen_at, before, min_healthy });
+        planned.insert(name.clone(), PlannedRoute { router, config, line, seen_at, before, min_healthy, capacity });
     }
     planned
+}
+
+/// What a side has to be able to carry, as the runbook says it.
+fn capacity(name: &str, route: &Route, tree: &Node, found: &mut Vec<Diagnostic>) -> Capacity {
+    let Some(said) = &route.capacity else { return Capacity::default() };
+    if said.peak.is_some() != said.per_target.is_some() {
+        let span = place(tree, &format!("/routes/{name}/capacity"));
+        found.push(
+            Diagnostic::error("BG0113", "`peak` and `per_target` are said together or not at all")
+                .at(span, "write `{ peak: 300, per_target: 60 }`, both in requests a second"),
+        );
+    }
+    let healthy = said.healthy.as_ref().map(|share| share.per_mille());
+    Capacity { peak: said.peak, per_target: said.per_target, healthy, zones: said.zones }
 }
 
 /// Splits that a route cannot have, whatever stands there: found before anything is asked.

@@ -167,6 +167,11 @@ impl Driver<'_> {
         let next = evolve(self.run.plan, &self.state, event)?;
         self.desk.write(&[Record::from(event)])?;
         self.state = next;
+        if let Event::RollbackBegun { automatic: true, cause, .. } = event
+            && let Some((scope, line)) = self.run.world.guards.went_back(cause)
+        {
+            self.desk.observed(Evidence::FreezeChanged { change: "set".into(), scope, line });
+        }
         Ok(())
     }
 

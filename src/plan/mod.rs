@@ -3,10 +3,12 @@
 //! A plan is complete in itself: a run can be resumed or rolled back from it with the runbook file gone. Secrets stand in
 //! it as references (`${env:NAME}`), never as values. It knows neither a vendor nor a file format.
 
+mod capacity;
 mod schema;
 mod split;
 mod team;
 
+pub use capacity::{Capacity, Counted};
 pub use schema::{Finding, PlannedCheck, PlannedMigration, PlannedSchema};
 pub use split::{Color, Split};
 pub use team::{EvidenceLevel, Person, PersonKind, Team};
@@ -38,6 +40,9 @@ pub struct PlannedRoute {
     pub before: Split,
     /// The fewest healthy targets a side must have before users may be sent to it.
     pub min_healthy: u32,
+    /// What a side has to be able to carry beside that.
+    #[serde(default, skip_serializing_if = "Capacity::is_unsaid")]
+    pub capacity: Capacity,
 }
 
 /// The third witness of a shift: how to tell from a real response which stack gave it.

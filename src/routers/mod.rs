@@ -120,6 +120,8 @@ pub struct Watched {
 pub struct Health {
     pub healthy: u32,
     pub total: u32,
+    /// In how many zones the healthy ones stand, where the provider says.
+    pub zones: Option<u32>,
     /// One line for each target that is not healthy: id, state, reason.
     pub ailing: Vec<String>,
 }

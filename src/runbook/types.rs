@@ -109,12 +109,36 @@ pub struct Route {
     /// Where real responses can be looked at from outside: the third witness of a shift.
     #[serde(default)]
     pub seen_at: Option<SeenAtSection>,
+    /// What a side has to be able to carry before users are sent to it, beside its fewest healthy targets.
+    #[serde(default)]
+    pub capacity: Option<CapacitySection>,
     #[schemars(skip)]
     #[serde(rename = "(kind)")]
     pub router: String,
     #[schemars(skip)]
     #[serde(rename = "(settings)")]
     pub config: Value,
+}
+
+/// What a side has to be able to carry for the share of users it will get.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CapacitySection {
+    /// Requests a second of all users at the busiest time.
+    #[serde(default)]
+    #[schemars(range(min = 1))]
+    pub peak: Option<u32>,
+    /// Requests a second that one healthy target carries.
+    #[serde(default)]
+    #[schemars(range(min = 1))]
+    pub per_target: Option<u32>,
+    /// The least share of the registered targets that has to be healthy: `80%`.
+    #[serde(default)]
+    pub healthy: Option<Percent>,
+    /// In how many zones healthy targets have to stand.
+    #[serde(default)]
+    #[schemars(range(min = 1, max = 20))]
+    pub zones: Option<u32>,
 }
 
 /// How to tell from a real response which stack gave it.
@@ -233,6 +257,10 @@ pub struct PolicySection {
     /// Who is called when a person must act.
     #[serde(default)]
     pub page: Vec<Page>,
+    /// How long a run waits with users split for the end of what forbids going forward (a freeze, somebody else's change of
+    /// the split); 30m when left out. Then it holds, or halts and calls a person.
+    #[serde(default)]
+    pub pause_at_most: Option<Duration>,
 }
 
 /// How often users may be sent back without a person.

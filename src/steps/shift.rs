@@ -14,9 +14,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Facts, Kind, Mistake, Review, Step};
-use crate::plan::{Color, Lane, Move, Plan, PlannedRoute, PlannedStep, Resume, SeenAt, Split};
+use crate::plan::{Color, Counted, Lane, Move, Plan, PlannedRoute, PlannedStep, Resume, SeenAt, Split};
 use crate::probes::Request;
-use crate::routers::{RouterError, TrafficRouter, Trouble};
+use crate::routers::{Health, RouterError, TrafficRouter, Trouble};
 use crate::run::{Cause, Evidence, Found, Outcome};
 use crate::scalar::{Percent, spoken};
 use crate::world::{Progress, Scribe, World};
@@ -141,7 +141,7 @@ impl Shift {
     /// Nobody is sent to a side that is unhealthy, empty, too small or unknown.
     async fn destination(&self, route: &dyn TrafficRouter, now: Split, scribe: &dyn Scribe) -> Result<(), Outcome> {
         for stack in Color::BOTH.into_iter().filter(|c| self.change.after.share(*c) > now.share(*c)) {
-            let (healthy, line) = self.healthy(route, stack, scribe).await;
+            let (healthy, line) = self.healthy(route, stack, true, scribe).await;
             if !healthy {
                 return Err(Outcome::failed(Cause::Destination, format!("{line}, so nobody is sent there")));
             }
@@ -149,7 +149,14 @@ impl Shift {
         Ok(())
     }
 
-    async fn healthy(&self, route: &dyn TrafficRouter, stack: Color, scribe: &dyn Scribe) -> (bool, String) {
+    /// `carries`: whether it has to be enough for its share after this shift, and not only well.
+    async fn healthy(
+        &self,
+        route: &dyn TrafficRouter,
+        stack: Color,
+        carries: bool,
+        scribe: &dyn Scribe,
+    ) -> (bool, String) {
         match route.health(stack).await {
             Ok(health) => {
                 scribe.observed(Evidence::TrafficHealth {
@@ -162,7 +169,12 @@ impl Shift {
                     "{stack} has {} of {} targets healthy, {} needed",
                     health.healthy, health.total, self.planned.min_healthy
                 );
-                (health.healthy >= self.planned.min_healthy, line)
+                let Health { healthy, total, zones, .. } = health;
+                let lacks = self.planned.capacity.lacks(self.change.after, stack, Counted { healthy, total, zones });
+                match lacks.filter(|_| carries) {
+                    Some(lacks) => (false, lacks),
+                    None => (healthy >= self.planned.min_healthy, line),
+                }
             }
             Err(error) => (false, format!("the health of {stack} cannot be read ({error})")),
         }
@@ -185,7 +197,7 @@ impl Shift {
     async fn witnessed(&self, route: &dyn TrafficRouter, world: &World, scribe: &dyn Scribe) -> Result<String, Doubt> {
         let read = self.read_back(route, world, scribe).await?;
         for stack in Color::BOTH.into_iter().filter(|c| self.change.after.weight(*c) > 0) {
-            let (healthy, line) = self.healthy(route, stack, scribe).await;
+            let (healthy, line) = self.healthy(route, stack, false, scribe).await;
             if !healthy {
                 return Err(Doubt::Unwell(line));
             }

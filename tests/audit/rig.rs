@@ -119,6 +119,7 @@ pub fn plan() -> Plan {
         seen_at: None,
         before: Split::ALL_BLUE,
         min_healthy: 1,
+        capacity: Default::default(),
     };
     Plan {
         bgctl_plan: 1,
