@@ -86,6 +86,7 @@ fn plan() -> Plan {
         at_expiry: AtExpiry::RollBack,
         evidence: Default::default(),
         covers_rollback: false,
+        even_by_hand: false,
     });
     Plan {
         bgctl_plan: 1,
@@ -103,6 +104,7 @@ fn plan() -> Plan {
         slack: None,
         compare: None,
         policy: Policy::default(),
+        schema: None,
         forward,
         rollback: vec![PlannedStep {
             attempts: 2,

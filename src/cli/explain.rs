@@ -123,6 +123,16 @@ const PAGES: &[Page] = &[
         text: include_str!("../probes/source/sources.md"),
     },
     Page {
+        name: "migrate",
+        about: "run the team's migrations, before any user is on green",
+        text: include_str!("../steps/migrate.md"),
+    },
+    Page {
+        name: "schema",
+        about: "whether users can come back across a change of the database",
+        text: include_str!("../schema/schema.md"),
+    },
+    Page {
         name: "shift",
         about: "change the share of users, with three witnesses",
         text: include_str!("../steps/shift.md"),

@@ -42,6 +42,7 @@ fn plan() -> Plan {
         slack: None,
         compare: None,
         policy: Policy::default(),
+        schema: None,
         forward: vec![],
         rollback: vec![],
         team: Default::default(),

@@ -73,6 +73,7 @@ fn plan() -> Plan {
         slack: None,
         compare: None,
         policy: Policy::default(),
+        schema: None,
         forward: (0..STEPS).map(step).collect(),
         rollback: vec![],
         team: Default::default(),

@@ -17,5 +17,6 @@ mod provider;
 mod reading;
 mod redaction;
 mod rig;
+mod schema;
 mod secrets;
 mod signals;
