@@ -43,6 +43,11 @@ const PAGES: &[Page] = &[
         text: include_str!("../compare/compare.md"),
     },
     Page {
+        name: "paging",
+        about: "who is called, what they are told, and how they say that they have it",
+        text: include_str!("../people/pager/paging.md"),
+    },
+    Page {
         name: "socket_mode",
         about: "route: the sockets of a Slack app in Socket Mode",
         text: include_str!("../routers/socket_mode.md"),

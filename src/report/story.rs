@@ -80,6 +80,8 @@ pub struct Story {
     pub rollback: bool,
     /// Delivered or not, and the words of the channel.
     pub paged: Option<(bool, String)>,
+    /// Who has it, or how nobody did.
+    pub acknowledged: Option<String>,
     pub outcome: Option<(RunOutcome, String)>,
 }
 
@@ -102,6 +104,7 @@ impl Story {
             why: None,
             rollback: false,
             paged: None,
+            acknowledged: None,
             outcome: None,
         }
     }
@@ -205,6 +208,9 @@ impl Story {
                     of: *windows,
                 };
                 self.gates.insert(known.unwrap_or(self.gates.len()), row);
+            }
+            Evidence::PageAcknowledged { line, .. } | Evidence::PageEscalated { line, .. } => {
+                self.acknowledged = Some(line.clone());
             }
             _ => {}
         }

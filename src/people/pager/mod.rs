@@ -3,6 +3,7 @@
 //! The channels of the policy are tried in order until one takes the page. Where the policy wants an acknowledgement and none
 //! comes, the next channel is called. Where nobody is declared, that is said and never passed off as a page. A page only tells:
 //! nothing is decided here.
+#![doc = include_str!("paging.md")]
 
 mod acknowledgement;
 mod command;
