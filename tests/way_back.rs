@@ -12,7 +12,7 @@ use bgctl::journal::Entry;
 use bgctl::people::Command;
 use bgctl::plan::{Color, Lane, Plan, Split};
 use bgctl::report::Reporter;
-use bgctl::run::{Actor, Event, Outcome, RunOutcome};
+use bgctl::run::{Actor, Cause, Event, Next, Outcome, RunOutcome, State, Wish, decide, evolve};
 use bgctl::runbook::{Inputs, Language, Source};
 use bgctl::sim::{Scenario, Sim, SimJournal, SimWatch, Write};
 
@@ -157,6 +157,70 @@ fn a_lost_reply_within_a_ramp_is_looked_up_and_not_repeated() {
     let scenario = Scenario { writes: vec![Write::Applied, Write::ReplyLost, Write::ReplyLost], ..wish(20) };
     let (sim, end, _) = run(&plan(&runbook(&["web"], TO_GREEN, RAMP)), scenario);
     assert_eq!((end.outcome, shares(&sim)), (RunOutcome::RolledBack, vec![100, 0, 25, 50, 100]));
+}
+
+/// Two routes on green, on their way back; `web` was moved last. What the machine does as each step back ends.
+struct TwoRoutes {
+    plan: Plan,
+    state: State,
+}
+
+impl TwoRoutes {
+    fn new(web: &str) -> Self {
+        let forward =
+            "  - { id: a, shift: { route: api, green: 100% } }\n  - { id: w, shift: { route: web, green: 100% } }\n";
+        let back = format!(
+            "    - {{ id: back-web, shift: {{ route: web, blue: 100%{web} }} }}\n    - {{ id: back-api, shift: {{ route: api, blue: 100% }} }}\n    - {{ id: drain, drain: {{ stack: green, longest_job: 5s }} }}\n"
+        );
+        let plan = plan(&runbook(&["api", "web"], forward, &back));
+        let state = State::default();
+        let mut two = TwoRoutes { plan, state };
+        two.take(Event::Armed { approvals_ahead: false, automatic_used: 0, checks: vec![] });
+        two.step(Outcome::done("there"));
+        two.step(Outcome::done("there"));
+        let by = Actor { name: "operator".into(), via: "key".into() };
+        two.take(Event::Interrupted { wish: Wish::RollBack, by: by.clone(), line: "r".into() });
+        two.take(Event::RollbackBegun { automatic: false, by, cause: "r".into() });
+        two
+    }
+
+    fn take(&mut self, event: Event) {
+        self.state = evolve(&self.plan, &self.state, &event).unwrap();
+    }
+
+    /// The step that is due begins and ends; its name.
+    fn step(&mut self, outcome: Outcome) -> String {
+        let Next::Attempt(at, attempt) = decide(&self.plan, &self.state) else {
+            panic!("{:?}", decide(&self.plan, &self.state))
+        };
+        let step = self.plan.step(at);
+        let (id, line) = (step.id.clone(), step.line.clone());
+        let step_sha256 = step.sha256();
+        self.take(Event::StepIntent { step: at, id: id.clone(), attempt, line, step_sha256, approvals: vec![] });
+        self.take(Event::StepOutcome { step: at, id: id.clone(), outcome });
+        id
+    }
+}
+
+#[test]
+fn a_route_that_cannot_be_taken_back_does_not_keep_the_others_from_it() {
+    let ill = || Outcome::failed(Cause::Destination, "BLUE has 0 of 2 targets healthy");
+    let mut two = TwoRoutes::new("");
+    assert_eq!(two.step(ill()), "back-web");
+    assert_eq!(two.step(Outcome::done("there")), "back-api");
+    let Next::Page { line } = decide(&two.plan, &two.state) else { panic!("{:?}", two.state) };
+    assert_eq!(line, "web: BLUE has 0 of 2 targets healthy", "nothing is drained with users on green");
+
+    // The stops of its ramp are those users too.
+    let mut two = TwoRoutes::new(", ramp: [25%, 50%]");
+    assert_eq!((two.step(ill()), two.step(ill())), ("back-web@25%".into(), "back-api".into()));
+    let Next::Page { line } = decide(&two.plan, &two.state) else { panic!("{:?}", two.state) };
+    assert!(line.starts_with("api: BLUE") && line.contains("; web: BLUE"), "{line}");
+
+    // What speaks against every move stops all of them.
+    let mut two = TwoRoutes::new("");
+    two.step(Outcome::failed(Cause::Drift, "somebody else writes"));
+    assert!(matches!(decide(&two.plan, &two.state), Next::Page { .. }), "{:?}", two.state);
 }
 
 /// The headlines of one code, with the word at the caret.

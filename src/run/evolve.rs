@@ -198,6 +198,10 @@ pub fn evolve(plan: &Plan, s: &State, e: &Event) -> Result<State, Illegal> {
             let interrupted = if goes_back { Some(Wish::RollBack) } else { s.interrupted };
             State { overridden: Some(reason.clone()), interrupted, ..going_on(s) }
         }
+        // As the machine did before each route went back for itself: logs of then are still read.
+        (Doing::Ready { .. }, Event::Paged { .. }) if !s.stranded.is_empty() => {
+            with(Doing::Stuck { paged: true, line: stranded(plan, s) })
+        }
         (Doing::Stuck { paged: false, line }, Event::Paged { .. }) => {
             with(Doing::Stuck { paged: true, line: line.clone() })
         }
@@ -250,7 +254,30 @@ fn wants_approval(plan: &Plan, at: StepRef) -> bool {
 
 fn done(plan: &Plan, s: &State) -> State {
     let moved = s.moved || plan.step(s.at()).moves.is_some();
-    State { index: s.index + 1, doing: Doing::Ready { attempt: 1 }, moved, ..s.clone() }
+    onward(plan, State { moved, ..s.clone() })
+}
+
+/// The next step; behind a route whose users could not be taken back, only the moves of other routes.
+fn onward(plan: &Plan, s: State) -> State {
+    if s.stranded.is_empty() {
+        return State { index: s.index + 1, doing: Doing::Ready { attempt: 1 }, ..s };
+    }
+    let steps = plan.lane(s.lane);
+    let open = |index: &usize| steps[*index].moves.as_ref().is_some_and(|m| !s.stranded.contains_key(&m.route));
+    match (s.index + 1..steps.len()).find(open) {
+        Some(index) => State { index, doing: Doing::Ready { attempt: 1 }, ..s },
+        None => State { doing: Doing::Stuck { paged: false, line: stranded(plan, &s) }, ..s },
+    }
+}
+
+/// Why users are not back, by route where there are several.
+fn stranded(plan: &Plan, s: &State) -> String {
+    let mut routes = plan.rollback.iter().filter_map(|step| Some(&step.moves.as_ref()?.route));
+    let first = routes.next();
+    match routes.all(|route| Some(route) == first) {
+        true => s.stranded.values().cloned().collect::<Vec<_>>().join("; "),
+        false => s.stranded.iter().map(|(route, why)| format!("{route}: {why}")).collect::<Vec<_>>().join("; "),
+    }
 }
 
 /// After an attempt that did not succeed: another one, the next step, or failure.
@@ -264,11 +291,22 @@ fn again(plan: &Plan, s: &State, attempt: u32, retry: bool, moved: bool, cause: 
         _ if cause.pauses() => failed(&s, cause, Reaction::RollBack, line.into()),
         OnFailure::Continue => State { index: s.index + 1, doing: Doing::Ready { attempt: 1 }, ..s },
         OnFailure::Halt => failed(&s, cause, Reaction::Halt, line.into()),
+        OnFailure::RollBack if s.lane == Lane::Rollback && apart(cause) && step.moves.is_some() => {
+            let mut s = s;
+            let route = step.moves.as_ref().map(|moves| moves.route.clone()).unwrap_or_default();
+            s.stranded.insert(route, line.into());
+            onward(plan, s)
+        }
         _ => failed(&s, cause, Reaction::RollBack, line.into()),
     }
 }
 
-/// A failure on the way back is never answered with another move.
+/// Causes that lie with one route and its side, and say nothing against the other routes.
+fn apart(cause: Cause) -> bool {
+    matches!(cause, Cause::Destination | Cause::Provider | Cause::Timeout)
+}
+
+/// A failure on the way back is never answered with another move of those users.
 fn failed(s: &State, cause: Cause, then: Reaction, line: String) -> State {
     let doing = match s.lane {
         Lane::Forward => Doing::Failed { cause, then, line },

@@ -21,6 +21,8 @@ pub struct State {
     pub automatic_used: u32,
     /// A person began this rollback, so the rollback lane asks for no approval.
     pub by_hand: bool,
+    /// Routes whose users could not be taken back, with why: the others still are, and then a person is called.
+    pub stranded: BTreeMap<String, String>,
     /// Why the live schema stands against going back, as last seen.
     pub schema_against: Option<String>,
     /// Why a person goes back although the schema stands against it.
@@ -113,6 +115,7 @@ impl Default for State {
             approvals_ahead: false,
             automatic_used: 0,
             by_hand: false,
+            stranded: BTreeMap::new(),
             schema_against: None,
             overridden: None,
             begun: None,
