@@ -131,7 +131,15 @@ def intent($l):
               else . end
               | .requests[$used].used = { attempt: $d.attempt, open: true, at: $d.step }
             end)
-      | .open = $d.step | .attempt = $d.attempt
+      | .open = $d.step | .attempt = $d.attempt | .looks = 0
+    end;
+
+# Behind a route that could not be taken back only the moves of other routes follow.
+def onward($at):
+  . as $state | (.stranded // []) as $stranded
+  | .next[$at.lane] = if $stranded == [] then $at.index + 1 else
+      [range($at.index + 1; $state.plan[$at.lane] | length)
+        | select($state.plan[$at.lane][.].moves | . != null and (.route as $route | $stranded | index([$route]) | not))][0] // -1
     end;
 
 # An end of a step: the next one is next where it is done, or where the plan says to go on all the same.
@@ -140,9 +148,12 @@ def closes($l; $done; $retry):
   | if .open != $at then breach("no attempt of this step is open") else . end
   | .open = null
   | if $done and $step.moves or $l.data.outcome.moved then .moved = true else . end
-  | if $done then .next[$at.lane] = $at.index + 1
+  | ($at.lane == "rollback" and $step.moves != null and ($step.on_failure // "roll-back") == "roll-back"
+      and (if $l.type == "step.outcome" then $l.data.outcome.cause | IN("destination", "provider", "timeout") else $l.data.found != "other" end)) as $apart
+  | if $done then onward($at)
     elif $retry and .attempt < ($step.attempts // 1) then .
     elif $step.on_failure == "continue" then .next[$at.lane] = $at.index + 1
+    elif $apart then .failed = true | .stranded += [$step.moves.route] | onward($at)
     else .failed = true end;
 
 def fact($l):
@@ -156,9 +167,9 @@ def fact($l):
     elif $t == "step.intent" then intent($l)
     elif $t == "step.outcome" then
       .requests |= map_values(if .used != null and .used.at == $l.data.step then .used.open = false else . end)
-      | if $l.data.outcome.is == "unknown" then . else closes($l; $l.data.outcome.is == "done"; $l.data.outcome.retry) end
+      | if $l.data.outcome.is == "unknown" then .looks = 0 else closes($l; $l.data.outcome.is == "done"; $l.data.outcome.retry) end
     elif $t == "step.reconciled" then
-      if $l.data.found == "cannot-see" then . else closes($l; $l.data.found == "in-place"; $l.data.found == "not-in-place") end
+      if $l.data.found == "cannot-see" then .looks += 1 | if .looks < 5 then . else closes($l; false; false) end else closes($l; $l.data.found == "in-place"; $l.data.found == "not-in-place") end
     elif $t == "run.interrupted" then .failed = true | .interrupted = true
     elif $t == "wait.breached" or $t == "approval.expired" then .failed = true
     elif $t == "schema.seen" then if $l.data.forward == "pass" then . else .failed = true end
