@@ -7,11 +7,14 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::diag::{Kind, Refusal};
-use crate::plan::{Color, Plan, PlannedRoute, Purpose, Split};
+use crate::guards::way_back_s;
+use crate::plan::{Color, Counted, Plan, PlannedRoute, Purpose, Split};
 use crate::probes::burn;
 use crate::probes::slack_handlers::Handlers;
 use crate::routers::{NativeWayBack, RouteView, RouterError, Trouble};
-use crate::world::World;
+use crate::run::{Cause, Verdict};
+use crate::schema::live::{Seen, When, look};
+use crate::world::{Blocked, World};
 
 /// The longest a stack may take to list its listeners.
 const LISTENERS_WITHIN: Duration = Duration::from_secs(5);
@@ -21,10 +24,17 @@ pub type Keep<'a> = dyn Fn(&str, &NativeWayBack) -> std::io::Result<()> + 'a;
 
 /// Checks everything that can be checked without moving anybody. The answer goes into the record `rollback.armed`.
 pub async fn arm(plan: &Plan, world: &World, keep: &Keep<'_>) -> Result<Vec<Value>, Refusal> {
-    let mut checks = Vec::new();
+    let mut checks = world.guards.armed();
+    if plan.purpose == Purpose::Cutover
+        && let Some(blocked) = world.guards.forbids().await
+    {
+        return Err(forbidden(&blocked));
+    }
     if plan.purpose == Purpose::Cutover {
         checks.extend(listeners(plan, world).await?);
+        checks.extend(crate::compare::preflight(plan, world).await?);
         checks.extend(burn::preconditions(plan, world).await?);
+        checks.extend(schema(plan, world).await?);
     }
     for (name, planned) in &plan.routes {
         let route = world.route(name);
@@ -44,7 +54,13 @@ pub async fn arm(plan: &Plan, world: &World, keep: &Keep<'_>) -> Result<Vec<Valu
                 .next("let that controller do the cutover, or take the route away from it first"));
         }
         for stack in Color::BOTH {
-            checks.push(healthy(name, planned, route, stack, &users).await?);
+            // Green's share is that of its first shift: steps between may make it larger. Blue has to carry everybody, any time.
+            let first = plan.forward.iter().filter_map(|s| s.moves.as_ref()).find(|change| change.route == *name);
+            let share = match stack {
+                Color::Blue => Split::ALL_BLUE,
+                Color::Green => first.map_or(planned.before, |change| change.after),
+            };
+            checks.push(healthy(name, planned, route, stack, share, &users).await?);
         }
         let moves = plan.forward.iter().chain(&plan.rollback).filter_map(|s| s.moves.as_ref());
         let moves: Vec<Split> = moves.filter(|m| m.route == *name).map(|m| m.after).collect();
@@ -57,6 +73,7 @@ pub async fn arm(plan: &Plan, world: &World, keep: &Keep<'_>) -> Result<Vec<Valu
         }
         let identity = route.identity().await.map_err(|e| refused(&e, planned))?;
         let longest: u64 = plan.forward.iter().chain(&plan.rollback).map(|s| s.expected_s).sum();
+        let longest = longest.max(way_back_s(plan, 0));
         if identity.left.is_some_and(|left| left < Duration::from_secs(longest)) {
             return Err(Refusal::new(
                 Kind::Denied,
@@ -64,7 +81,9 @@ pub async fn arm(plan: &Plan, world: &World, keep: &Keep<'_>) -> Result<Vec<Valu
                 "the credentials end before the way back would be walked",
             )
             .place(identity.line)
-            .cause(format!("the plan takes about {longest}s; the rollback at its end must still be allowed"))
+            .cause(format!(
+                "the plan and its longest way back take {longest}s; the rollback at its end must still be allowed"
+            ))
             .users(format!("{users}. Nothing was changed."))
             .next("renew the session, then the same command again"));
         }
@@ -80,6 +99,22 @@ pub async fn arm(plan: &Plan, world: &World, keep: &Keep<'_>) -> Result<Vec<Valu
         }));
     }
     Ok(checks)
+}
+
+/// A guard's word before anything was begun.
+fn forbidden(blocked: &Blocked) -> Refusal {
+    let users = "where they were. Nothing was changed.";
+    match blocked.cause {
+        Cause::Frozen => Refusal::new(Kind::Later, "BG0402", "forward moves are frozen")
+            .cause(blocked.line.clone())
+            .users(format!("{users} A rollback is never frozen."))
+            .next("bgctl freeze --list                          what is frozen, by whom and until when")
+            .next("bgctl unfreeze SCOPE --reason \"…\"          for whoever may lift it; then the same command again"),
+        _ => Refusal::new(Kind::Denied, "BG0160", "a guard forbids moving users")
+            .cause(blocked.line.clone())
+            .users(users)
+            .next("bgctl status"),
+    }
 }
 
 /// Nobody is moved to a green that lacks a listener of blue's: users would be the first to know.
@@ -113,24 +148,43 @@ async fn listeners(plan: &Plan, world: &World) -> Result<Option<Value>, Refusal>
     Err(refusal.next(format!("or, if that is meant: `slack.handlers.retired: [\"{}\"]`", lacking.join("\", \""))))
 }
 
+/// Users are sent to a green that finds what it needs, from a blue that could take them back. Where a step of this run has
+/// still to migrate, green's part is looked at after it.
+async fn schema(plan: &Plan, world: &World) -> Result<Option<Value>, Refusal> {
+    let Some((schema, reference)) = plan.schema.as_ref().and_then(|s| Some((s, s.postgres.as_ref()?))) else {
+        return Ok(None);
+    };
+    let when = if schema.migrate.is_some() { When::Early } else { When::Forward };
+    let url = world.secrets.resolve(reference);
+    let seen = look(schema, &url, world.database.as_ref(), when, !plan.policy.schema_safe).await;
+    let Some(Seen { forward, line, .. }) = seen else { return Ok(None) };
+    let (kind, headline) = match forward {
+        Verdict::Pass => return Ok(Some(json!({ "schema": "live", "line": format!("schema: {line}") }))),
+        Verdict::Fail => (Kind::Stopped, "the live schema is not what the release needs"),
+        Verdict::Unknown => (Kind::Unreachable, "whether the schema fits cannot be known"),
+    };
+    Err(Refusal::new(kind, "BG0176", headline)
+        .cause(world.secrets.mask(&line))
+        .users("where they were, on blue. Nothing was changed.")
+        .next("bgctl explain schema        what is looked at")
+        .next("mend it, then the same command again"))
+}
+
 async fn healthy(
     name: &str,
     planned: &PlannedRoute,
     route: &dyn RouteView,
     stack: Color,
+    share: Split,
     users: &str,
 ) -> Result<Value, Refusal> {
     let health = route.health(stack).await.map_err(|e| refused(&e, planned))?;
-    if health.healthy < planned.min_healthy {
-        let mut refusal = Refusal::new(
-            Kind::Stopped,
-            "BG0303",
-            format!(
-                "{stack} cannot take users: {} of {} targets healthy, {} needed",
-                health.healthy, health.total, planned.min_healthy
-            ),
-        )
-        .place(planned.line.clone());
+    let counted = Counted { healthy: health.healthy, total: health.total, zones: health.zones };
+    let few = (health.healthy < planned.min_healthy)
+        .then(|| format!("{} of {} targets healthy, {} needed", health.healthy, health.total, planned.min_healthy));
+    if let Some(lacks) = few.or_else(|| planned.capacity.lacks(share, stack, counted)) {
+        let mut refusal = Refusal::new(Kind::Stopped, "BG0303", format!("{stack} cannot take users: {lacks}"))
+            .place(planned.line.clone());
         for line in &health.ailing {
             refusal = refusal.place(format!("  {line}"));
         }

@@ -22,6 +22,7 @@
 //! - [`run`] decides. It is pure: approvals, retries, rollback, caps and halting are there and nowhere else.
 //! - [`drive`] is the loop around it and the only caller of a step. Running and resuming are the same function; [`arm`] is its
 //!   preflight.
+//! - [`compare`] holds blue and green against each other before anybody moves.
 //! - [`steps`] act through a [`world`]: [`routers`] read and set splits, [`probes`] measure, [`processes`] run programs,
 //!   [`clock`] is the only time there is. A new router, probe or step is one file and two lines.
 //! - [`policy`] says who is which person, who may approve what and how runs are signed; `compile` puts it into the plan.
@@ -39,10 +40,12 @@ pub mod anchors;
 pub mod arm;
 pub mod cli;
 pub mod clock;
+pub mod compare;
 pub mod compile;
 pub mod diag;
 pub mod drive;
 pub mod export;
+pub mod guards;
 pub mod journal;
 pub mod lab;
 pub mod people;
@@ -55,6 +58,7 @@ pub mod routers;
 pub mod run;
 pub mod runbook;
 pub mod scalar;
+pub mod schema;
 pub mod secret;
 pub mod sign;
 pub mod sim;

@@ -69,6 +69,7 @@ fn plan() -> Plan {
         seen_at: None,
         before: Split::ALL_BLUE,
         min_healthy: 2,
+        capacity: Default::default(),
     };
     let mut forward = vec![
         step("warm-green", "warm", "200 requests to green", None, 40),
@@ -85,6 +86,7 @@ fn plan() -> Plan {
         at_expiry: AtExpiry::RollBack,
         evidence: Default::default(),
         covers_rollback: false,
+        even_by_hand: false,
     });
     Plan {
         bgctl_plan: 1,
@@ -100,7 +102,9 @@ fn plan() -> Plan {
         routes: BTreeMap::from([("web".to_string(), route)]),
         gates: BTreeMap::new(),
         slack: None,
-        policy: Policy { automatic_at_most: 2, within_s: 86_400, schema_safe: true, schema_reason: None, page: vec![] },
+        compare: None,
+        policy: Policy::default(),
+        schema: None,
         forward,
         rollback: vec![PlannedStep {
             attempts: 2,

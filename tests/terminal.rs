@@ -10,10 +10,12 @@ use std::time::{Duration, Instant};
 
 use bgctl::clock::{Clock, SystemClock};
 use bgctl::people::{
-    Answer, Approve, Board, Control, Decision, Inbox, Operator, Pager, People, Terminal, confirm, tty::Keyboard,
+    Answer, Approve, Board, Control, Decision, Inbox, Operator, PagedThrough, Pager, People, Subject, Terminal,
+    confirm, tty::Keyboard,
 };
 use bgctl::plan::{ApprovalRule, AtExpiry, Lane, StepRef};
 use bgctl::probes::{Request, Response, Web, WebError};
+use bgctl::processes::LiveProcesses;
 use bgctl::run::{Actor, Evidence};
 use bgctl::secret::Secrets;
 
@@ -34,6 +36,18 @@ impl Web for NoWeb {
     async fn exchange(&self, _: Request) -> Result<Response, WebError> {
         Err(WebError { what: "no web in this test".into(), timed_out: false })
     }
+}
+
+fn nobody_to_page(clock: &Rc<dyn Clock>) -> Rc<Pager> {
+    let outside = PagedThrough {
+        web: Rc::new(NoWeb),
+        processes: Rc::new(LiveProcesses::new(clock.clone())),
+        secrets: Secrets::default(),
+        clock: clock.clone(),
+    };
+    let word = || String::from("test");
+    let subject = Subject { service: word(), run: word(), blue: word(), owner: word(), native: Box::new(Vec::new) };
+    Rc::new(Pager::new(&[], outside, subject).unwrap())
 }
 
 fn say(line: &str) {
@@ -95,7 +109,7 @@ fn the_part_on_the_terminal() {
                 for n in 0..4 {
                     say(&format!("COMMAND {n} {:?}", operator.next().await));
                 }
-                bgctl::people::wish_rollback(&path, &actor, "from elsewhere").unwrap();
+                bgctl::people::wish_rollback(&path, &actor, "from elsewhere", false).unwrap();
                 say(&format!("COMMAND 4 {:?}", operator.next().await));
                 assert!(!bgctl::people::wish_is_open(&path));
             }
@@ -114,7 +128,7 @@ async fn approve(keyboard: Rc<Keyboard>, board: Board, clock: Rc<dyn Clock>, sec
     let verify = |_: &bgctl::people::Signed<'_>| Err("no signatures in this test".to_string());
     let terminal = Terminal {
         inbox: Inbox::new(folder.path().to_path_buf(), Rc::new(verify), Vec::new()),
-        pager: Pager::new(&[], Secrets::default(), Rc::new(NoWeb), "test").unwrap(),
+        pager: nobody_to_page(&clock),
         actor: Actor { name: me.into(), via: "prompt".into() },
         keyboard: keyboard.clone(),
         board,
@@ -129,6 +143,7 @@ async fn approve(keyboard: Rc<Keyboard>, board: Board, clock: Rc<dyn Clock>, sec
         at_expiry: AtExpiry::RollBack,
         evidence: Default::default(),
         covers_rollback: false,
+        even_by_hand: false,
     };
     let team = Default::default();
     let ask = Approve {
@@ -142,6 +157,7 @@ async fn approve(keyboard: Rc<Keyboard>, board: Board, clock: Rc<dyn Clock>, sec
         word: "50".into(),
         users: "BLUE 90 GREEN 10".into(),
         evidence: vec!["errors 0.14% (limit 0.50%)".into()],
+        way_back: "armed: one call a route, r at any time".into(),
         grants: &[],
         void: &[],
         team: &team,

@@ -38,6 +38,16 @@ const PAGES: &[Page] = &[
         text: include_str!("../policy/policy.md"),
     },
     Page {
+        name: "compare",
+        about: "blue and green held against each other, and the inventory a stack gives",
+        text: include_str!("../compare/compare.md"),
+    },
+    Page {
+        name: "paging",
+        about: "who is called, what they are told, and how they say that they have it",
+        text: include_str!("../people/pager/paging.md"),
+    },
+    Page {
         name: "socket_mode",
         about: "route: the sockets of a Slack app in Socket Mode",
         text: include_str!("../routers/socket_mode.md"),
@@ -103,6 +113,11 @@ const PAGES: &[Page] = &[
     },
     Page { name: "drain", about: "let work in flight end", text: include_str!("../steps/drain.md") },
     Page {
+        name: "freeze",
+        about: "forbid forward moves, and lift that again",
+        text: include_str!("../guards/freeze.md"),
+    },
+    Page {
         name: "gates",
         about: "rules over measurements, and how they are judged",
         text: include_str!("../probes/gates.md"),
@@ -111,6 +126,16 @@ const PAGES: &[Page] = &[
         name: "sources",
         about: "where numbers come from: Prometheus, HTTP, SQL, programs",
         text: include_str!("../probes/source/sources.md"),
+    },
+    Page {
+        name: "migrate",
+        about: "run the team's migrations, before any user is on green",
+        text: include_str!("../steps/migrate.md"),
+    },
+    Page {
+        name: "schema",
+        about: "whether users can come back across a change of the database",
+        text: include_str!("../schema/schema.md"),
     },
     Page {
         name: "shift",

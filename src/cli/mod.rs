@@ -3,6 +3,7 @@
 //! One file a command: an `Args` struct and a `run` function, and one line each in [`Verb`] and [`Verb::run`].
 
 mod accepted;
+mod ack;
 mod answer;
 mod approve;
 pub mod audit;
@@ -10,9 +11,11 @@ pub mod check;
 mod context;
 mod cutover;
 pub mod decide;
+mod diff;
 mod exit;
 mod explain;
 mod eyes;
+mod freeze;
 pub mod keys;
 mod launch;
 mod live;
@@ -21,10 +24,12 @@ pub mod past;
 mod plan;
 mod policy;
 mod prepare;
+mod ratchet;
 mod ready;
 mod reject;
 mod requests;
 mod resume;
+mod retro;
 mod rollback;
 mod rules;
 mod runs;
@@ -36,6 +41,7 @@ mod status;
 mod style;
 pub mod trust;
 mod undo;
+mod unfreeze;
 mod version;
 mod witnesses;
 
@@ -64,10 +70,10 @@ Examples:
 
 const GROUPS: &str = "\
 Groups:
-  Look     check  plan  smoke  status  show  runs  explain  schema
+  Look     check  plan  diff  smoke  status  show  runs  retro  explain  schema
   Design   decide
   Move     cutover  resume  approve  reject
-  Go back  rollback
+  Go back  rollback  ack  freeze  unfreeze
   Prove    audit  keys";
 
 /// Moves live users from blue to green one reviewed step at a time, and back in one call.
@@ -127,14 +133,19 @@ impl Global {
 enum Verb {
     Check(check::Args),
     Plan(plan::Args),
+    Diff(diff::Args),
     Cutover(cutover::Args),
     Resume(resume::Args),
     Rollback(rollback::Args),
+    Ack(ack::Args),
     Approve(approve::Args),
     Reject(reject::Args),
+    Freeze(freeze::Args),
+    Unfreeze(unfreeze::Args),
     Status(status::Args),
     Smoke(smoke::Args),
     Show(show::Args),
+    Retro(retro::Args),
     Runs(runs::Args),
     Audit(audit::Args),
     Keys(keys::Args),
@@ -161,16 +172,21 @@ impl Verb {
             }
             Verb::Runs(args) => runs::run(args, cx),
             Verb::Smoke(args) => smoke::run(args, cx),
+            Verb::Retro(args) => retro::run(args, cx),
             Verb::Show(args) => show::run(args, cx),
             Verb::Status(args) => status::run(args, cx),
             Verb::Decide(args) => decide::run(args, cx),
             Verb::Schema(args) => piped(schema::run(args, &mut cx.stdout())),
             Verb::Plan(args) => plan::run(args, cx),
+            Verb::Diff(args) => diff::run(args, cx),
             Verb::Cutover(args) => cutover::run(args, cx),
             Verb::Resume(args) => resume::run(args, cx),
             Verb::Rollback(args) => rollback::run(args, cx),
+            Verb::Ack(args) => ack::run(args, cx),
             Verb::Approve(args) => approve::run(args, cx),
             Verb::Reject(args) => reject::run(args, cx),
+            Verb::Freeze(args) => freeze::run(args, cx),
+            Verb::Unfreeze(args) => unfreeze::run(args, cx),
             Verb::Explain(args) => explain::run(args, cx),
             Verb::Version(args) => version::run(args, cx),
         }
@@ -201,17 +217,20 @@ const WORDS: &[(&str, &str)] = &[
     ("deny", "reject"),
     ("refuse", "reject"),
     ("grant", "approve"),
+    ("acknowledge", "ack"),
     ("undo", "rollback"),
     ("revert", "rollback"),
     ("validate", "check"),
     ("lint", "check"),
-    ("diff", "plan"),
+    ("compare", "diff"),
     ("history", "runs"),
+    ("postmortem", "retro"),
     ("log", "runs"),
     ("list", "runs"),
     ("ls", "runs"),
     ("info", "show"),
     ("describe", "show"),
+    ("thaw", "unfreeze"),
     ("verify", "audit verify"),
     ("help", "--help"),
 ];

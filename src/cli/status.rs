@@ -5,13 +5,16 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::launch;
 use super::past::Past;
 use super::{Context, Exit};
 use crate::diag::Refusal;
+use crate::guards::freeze::Found;
+use crate::journal::{Archive, Holder, Lock};
 use crate::plan::{Color, Lane, PlannedRoute, Split, StepRef};
 use crate::report::{Mark, spoken_seconds};
 use crate::routers::{Access, KINDS};
-use crate::run::{Doing, RunOutcome};
+use crate::run::{Doing, Event, RunOutcome};
 
 /// How long a provider may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -146,12 +149,55 @@ fn text(past: &Past, live: &BTreeMap<String, Live>, cx: &Context) {
     if let Some(why) = &past.story.why {
         cx.out(&format!("  why      {why}"));
     }
+    let Guarded { lease, frozen, rollback } = guarded(past, cx);
+    cx.out(&format!("  lease    {}", lease.as_ref().map_or("free".into(), held)));
+    match frozen.as_slice() {
+        [] => cx.out("  freeze   none"),
+        frozen => frozen.iter().for_each(|found| {
+            let line = format!("  freeze   {}", found.line());
+            cx.raw_out(&ink.yellow(&ink.text(&line)));
+        }),
+    }
+    cx.out(&format!("  rollback {rollback}"));
     cx.raw_out("");
     steps(past, cx);
     cx.raw_out("");
     for (n, next) in next(past).iter().enumerate() {
         cx.out(&format!("{} {next}", if n == 0 { "next:" } else { "     " }));
     }
+}
+
+/// What may keep users from being moved.
+struct Guarded {
+    lease: Option<Holder>,
+    frozen: Vec<Found>,
+    rollback: String,
+}
+
+fn guarded(past: &Past, cx: &Context) -> Guarded {
+    let (environment, service) = (&past.plan.environment, &past.plan.service);
+    let state = cx.state_dir().ok();
+    let lease = state.as_ref().and_then(|state| Lock::holder(&Archive::new(state), environment, service));
+    let now = cx.clock.now();
+    let frozen = launch::freezes(cx).map(|freezes| freezes.holding(environment, service, now)).unwrap_or_default();
+    let armed = past.entries.iter().rev().find_map(|entry| match entry.event() {
+        Some(Event::Armed { automatic_used, .. }) => Some(automatic_used),
+        _ => None,
+    });
+    let policy = &past.plan.policy;
+    let ended = matches!(past.state.doing, Doing::Ended(_));
+    let cap = format!("{} by rule in {}", policy.automatic_at_most, spoken_seconds(policy.within_s));
+    let rollback = match armed {
+        Some(used) if !ended => format!("armed, {used} used of {cap}"),
+        Some(_) => "the run is over; the way back is kept".into(),
+        None => "not armed: nobody has moved".into(),
+    };
+    Guarded { lease, frozen, rollback }
+}
+
+fn held(holder: &Holder) -> String {
+    let Holder { run, who, host, pid, epoch, .. } = holder;
+    format!("held by run {run}, {who}@{host}, process {pid}, epoch {epoch}")
 }
 
 /// The lanes, with a mark for each step.
@@ -239,7 +285,11 @@ fn machine(past: &Past, live: &BTreeMap<String, Live>, cx: &Context) -> Value {
             }})
         })
         .collect();
+    let Guarded { lease, frozen, rollback } = guarded(past, cx);
     json!({
+        "lease": lease,
+        "freezes": frozen.iter().map(super::freeze::machine).collect::<Vec<_>>(),
+        "rollback": rollback,
         "service": past.plan.service,
         "environment": past.plan.environment,
         "blue": past.plan.blue.version,

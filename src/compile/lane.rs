@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
+
 use super::lines::Lines;
 use super::people::Roles;
 use super::{MOST_SECONDS, key, placed};
@@ -37,36 +39,48 @@ impl Walker<'_> {
         let mut planned = Vec::with_capacity(steps.len());
         let mut total = 0;
         for (n, (step, node)) in steps.iter().zip(nodes.items()).enumerate() {
-            let Some(facts) = self.facts(step, node, plan) else { continue };
-            let approval = match (&step.approval, lane, n) {
+            if self.facts(step, &step.config, node, plan).is_none() {
+                continue;
+            }
+            let mut approval = match (&step.approval, lane, n) {
                 (Some(approval), _, _) => self.roles.rule(approval, node, self.found),
                 (None, Lane::Rollback, 0) => self.roles.rollback_rule(document, &self.runbook.tree, self.found),
                 (None, _, _) => None,
             };
-            let timeout_s = self.timeout(step, node, &facts);
-            total += facts.expected_s + approval.as_ref().map_or(0, |rule| rule.within_s);
-            let moves = facts.moves.as_ref().and_then(|(route, per_mille)| {
-                let split = splits.get_mut(route)?;
-                let before = std::mem::replace(split, Split::of_green(*per_mille));
-                Some(Move { route: route.clone(), before, after: *split })
-            });
-            if let Some(moves) = moves.as_ref().filter(|_| lane == Lane::Forward) {
-                self.direction(moves, node, step);
+            let stages = crate::steps::stages(&step.kind, &step.config);
+            if lane == Lane::Forward && stages.len() > 1 {
+                let at = node.nearest(&format!("/{}/ramp", step.kind)).span.clone();
+                let wrong = Diagnostic::error("BG0180", format!("step `{}` has a ramp on the way forward", step.id));
+                self.found.push(wrong.at(at, "forward, write one `shift` a share, each with its `bake`"));
             }
-            planned.push(PlannedStep {
-                id: step.id.clone(),
-                kind: step.kind.clone(),
-                line: facts.line,
-                config: step.config.clone(),
-                resume: facts.resume,
-                attempts: step.retry.as_ref().map_or(facts.attempts, |retry| retry.attempts),
-                timeout_s,
-                expected_s: facts.expected_s,
-                moves,
-                approval,
-                on_failure: step.on_failure,
-                place: format!("{}:{}", self.source.path, self.lines.line(node.span.start)),
-            });
+            for (suffix, config) in stages {
+                let Some(facts) = self.facts(step, &config, node, plan) else { continue };
+                let timeout_s = self.timeout(step, node, &facts);
+                total += facts.expected_s + approval.as_ref().map_or(0, |rule| rule.within_s);
+                let moves = facts.moves.as_ref().and_then(|(route, per_mille)| {
+                    let split = splits.get_mut(route)?;
+                    let before = std::mem::replace(split, Split::of_green(*per_mille));
+                    Some(Move { route: route.clone(), before, after: *split })
+                });
+                if let Some(moves) = moves.as_ref().filter(|_| lane == Lane::Forward) {
+                    self.direction(moves, node, step);
+                }
+                planned.push(PlannedStep {
+                    id: format!("{}{suffix}", step.id),
+                    kind: step.kind.clone(),
+                    line: facts.line,
+                    config,
+                    resume: facts.resume,
+                    attempts: step.retry.as_ref().map_or(facts.attempts, |retry| retry.attempts),
+                    timeout_s,
+                    expected_s: facts.expected_s,
+                    moves,
+                    // Whoever agreed to the first stop agreed to all of them.
+                    approval: approval.take(),
+                    on_failure: step.on_failure,
+                    place: format!("{}:{}", self.source.path, self.lines.line(node.span.start)),
+                });
+            }
         }
         if total > MOST_SECONDS {
             let span = match lane {
@@ -87,11 +101,11 @@ impl Walker<'_> {
     }
 
     /// What the kind says about its settings, or its mistakes at their places.
-    fn facts(&mut self, step: &Step, node: &Node, plan: &Plan) -> Option<Facts> {
+    fn facts(&mut self, step: &Step, config: &Value, node: &Node, plan: &Plan) -> Option<Facts> {
         let kind = self.runbook.kinds.steps.iter().find(|kind| kind.name == step.kind);
         let kind = kind.unwrap_or_else(|| panic!("BUG: `{}` is no row of the table of kinds", step.kind));
         let entry = node.entry(kind.name);
-        match (kind.facts)(&step.config, plan) {
+        match (kind.facts)(config, plan) {
             Ok(facts) => Some(facts),
             Err(mistakes) => {
                 let whole = entry.map_or(node.span.clone(), |entry| entry.key_span.clone());

@@ -1,11 +1,13 @@
 //! From a runbook and what is live to a plan, or to every mistake at once.
 //!
-//! Nothing is asked of any system here: what is live comes in as [`Facts`]. The plan that comes out leaves no choice open
+//! Nothing is asked of any system here: what is live comes in as [`Facts`], and only the migrations are read beside the
+//! runbook. The plan that comes out leaves no choice open
 //! that would change what happens, and says in `warnings` what it takes on the operator's word.
 
 mod continuity;
 mod lane;
 mod lines;
+mod paging;
 mod people;
 mod schema;
 mod way_back;
@@ -17,20 +19,23 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::diag::{Diagnostic, Mistake, Severity};
-use crate::plan::{Color, Lane, Plan, PlannedRoute, PlannedStep, Policy, Purpose, SeenAt, Split, Stack};
+use crate::plan::{Capacity, Color, Lane, Plan, PlannedRoute, PlannedStep, Policy, Purpose, SeenAt, Split, Stack};
 use crate::policy::PolicyFile;
 use crate::probes::gate;
 use crate::routers::Access;
-use crate::runbook::{Acks, Node, Runbook, SlackMode, Source, sorted};
+use crate::runbook::{Acks, Node, Route, Runbook, SlackMode, Source, sorted};
 use crate::steps::key_mistake;
 use lane::Walker;
 use lines::Lines;
+pub use schema::migrations;
 
 /// What was read from the live world.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
     /// For each route the line a person recognises it by, and the split it has.
     pub routes: BTreeMap<String, (String, Split)>,
+    /// Why blue cannot live with the live schema, if it cannot.
+    pub schema: Option<String>,
 }
 
 /// A plan, with the warnings as they are shown beside the file.
@@ -57,7 +62,11 @@ pub fn compile(
     let document = &runbook.document;
     let team = people::team(policy);
     let roles = people::check(document, &runbook.tree, policy, &mut found);
-    let (policy, words) = schema::policy(document, &runbook.tree);
+    let (mut policy, schema, words) =
+        schema::policy(document, &runbook.tree, &roles, facts.and_then(|facts| facts.schema.as_deref()));
+    if let Some(most) = &document.policy.pause_at_most {
+        policy.pause_at_most_s = most.whole_seconds();
+    }
     found.extend(words);
     let stack = |color: Color| {
         let written = if swap { color.other() } else { color };
@@ -81,7 +90,9 @@ pub fn compile(
         routes: routes(runbook, facts, swap, &mut found),
         gates: gates(runbook, &mut found),
         slack: slack(runbook, swap, &mut found),
+        compare: comparison(runbook, &mut found),
         policy,
+        schema,
         forward: Vec::new(),
         rollback: Vec::new(),
         team,
@@ -113,7 +124,9 @@ pub fn compile(
     }
     let mut walker = Walker { source, lines: &lines, runbook, roles: &roles, found: &mut found };
     let (forward, ends) = walker.lane(Lane::Forward, &plan, None);
-    let (rollback, _) = walker.lane(Lane::Rollback, &plan, Some(ends));
+    let (mut rollback, _) = walker.lane(Lane::Rollback, &plan, Some(ends));
+    found.extend(schema::migrate(runbook, &forward, &rollback, plan.schema.as_mut()));
+    found.extend(schema::ratchet(runbook, &plan.policy, &roles, &mut rollback));
     found.extend(way_back::check(runbook, &forward, &rollback));
     for (pointer, lane) in [("/steps", &forward), ("/rollback/steps", &rollback)] {
         found.extend(untaken(runbook, &plan, lane, pointer));
@@ -211,10 +224,25 @@ fn routes(
                     .at(span, "a shift is then proven by two witnesses, not by real responses"),
             );
         }
+        let capacity = capacity(name, route, &runbook.tree, found);
         let router = route.router.clone();
-        planned.insert(name.clone(), PlannedRoute { router, config, line, seen_at, before, min_healthy });
+        planned.insert(name.clone(), PlannedRoute { router, config, line, seen_at, before, min_healthy, capacity });
     }
     planned
+}
+
+/// What a side has to be able to carry, as the runbook says it.
+fn capacity(name: &str, route: &Route, tree: &Node, found: &mut Vec<Diagnostic>) -> Capacity {
+    let Some(said) = &route.capacity else { return Capacity::default() };
+    if said.peak.is_some() != said.per_target.is_some() {
+        let span = place(tree, &format!("/routes/{name}/capacity"));
+        found.push(
+            Diagnostic::error("BG0113", "`peak` and `per_target` are said together or not at all")
+                .at(span, "write `{ peak: 300, per_target: 60 }`, both in requests a second"),
+        );
+    }
+    let healthy = said.healthy.as_ref().map(|share| share.per_mille());
+    Capacity { peak: said.peak, per_target: said.per_target, healthy, zones: said.zones }
 }
 
 /// Splits that a route cannot have, whatever stands there: found before anything is asked.
@@ -287,6 +315,23 @@ fn gates(runbook: &Runbook, found: &mut Vec<Diagnostic>) -> BTreeMap<String, Val
     gates
 }
 
+/// What is compared, with the address of the runbook's Prometheus where a number names none.
+fn comparison(runbook: &Runbook, found: &mut Vec<Diagnostic>) -> Option<Value> {
+    let mut compare = runbook.document.compare.clone()?;
+    let node = runbook.tree.nearest("/compare");
+    for (name, check) in &mut compare.checks {
+        let own = node.nearest(&format!("/checks/{name}/number")).get("url").is_some();
+        match &runbook.document.prometheus {
+            // An address that nobody asks would be a variable that has to be set for nothing.
+            _ if check.number.prometheus.is_none() => check.number.url = String::new(),
+            Some(url) if !own => check.number.url = url.clone(),
+            _ => {}
+        }
+    }
+    found.extend(placed(compare.check(), node, &key(&runbook.tree, "compare"), "BG0189"));
+    Some(serde_json::to_value(compare).expect("BUG: a comparison is plain data"))
+}
+
 fn slack(runbook: &Runbook, swap: bool, found: &mut Vec<Diagnostic>) -> Option<Value> {
     let slack = runbook.document.slack.as_ref()?;
     let mut word = |pointer: &str, headline: &str, label: &str| {
@@ -354,12 +399,20 @@ fn has_route(runbook: &Runbook, router: &str) -> bool {
 }
 
 /// What is common to rules of the run as a whole.
-fn automatic(at_most: u32, within_s: u64, unsafe_because: Option<String>, page: Vec<Value>) -> Policy {
+fn automatic(
+    at_most: u32,
+    within_s: u64,
+    unsafe_because: Option<String>,
+    page: Vec<Value>,
+    acknowledge_s: Option<u64>,
+) -> Policy {
     Policy {
         automatic_at_most: at_most,
         within_s,
         schema_safe: unsafe_because.is_none(),
         schema_reason: unsafe_because,
         page,
+        acknowledge_s,
+        ..Policy::default()
     }
 }

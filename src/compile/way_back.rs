@@ -1,70 +1,138 @@
-//! The way back: one call for each moved route, before anything else, straight to all users on blue.
+//! The way back: one call for each moved route, before anything else, straight to all users on blue; or, for a blue that
+//! has gone cold, a ramp that only ever rises. The routes go back in the reverse order of how they came.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use super::key;
 use crate::diag::Diagnostic;
-use crate::plan::{Color, PlannedStep};
+use crate::plan::{Color, OnFailure, PlannedStep};
 use crate::runbook::{Node, Runbook};
 
 /// What is wrong with the rollback lane.
 pub fn check(runbook: &Runbook, forward: &[PlannedStep], rollback: &[PlannedStep]) -> Vec<Diagnostic> {
-    let tree = &runbook.tree;
-    let nodes = tree.nearest("/rollback/steps");
-    // A step with mistakes of its own is not in the lane, so nothing can be said about what is missing.
-    let whole = rollback.len() == runbook.document.rollback.steps.len();
-    let node = |step: &PlannedStep| {
-        nodes.items().iter().find(|node| node.get("id").and_then(Node::text) == Some(&step.id)).unwrap_or(nodes)
-    };
-    let place = |step: &PlannedStep| node(step).get("id").map_or(nodes.span.clone(), |id| id.span.clone());
-    let mut found = Vec::new();
-    let mut back: BTreeMap<&str, Vec<&PlannedStep>> = BTreeMap::new();
-    for step in rollback {
-        let Some(moves) = &step.moves else { continue };
-        back.entry(&moves.route).or_default().push(step);
-        if moves.after.only() != Some(Color::Blue) {
-            let written =
-                node(step).get(&step.kind).and_then(|settings| settings.get("blue").or(settings.get("green")));
-            let span = written.map_or_else(|| place(step), |value| value.span.clone());
-            found.push(
-                Diagnostic::error("BG0110", format!("step `{}` leaves users on green on the way back", step.id))
-                    .at(span, "the way back is one call: write `blue: 100%`"),
-            );
-        }
+    let lane = Lane::new(runbook, rollback);
+    let mut found = lane.ends_on_blue();
+    found.extend(lane.every_route(forward));
+    found.extend(lane.moves_first());
+    found.extend(lane.order(forward));
+    found
+}
+
+/// The rollback lane beside the file it was written in.
+struct Lane<'a> {
+    tree: &'a Node,
+    nodes: &'a Node,
+    /// As written: the stops of a ramp belong to the shift that they lead to.
+    steps: Vec<&'a PlannedStep>,
+    /// No step is missing because of mistakes of its own.
+    whole: bool,
+}
+
+impl<'a> Lane<'a> {
+    fn new(runbook: &'a Runbook, rollback: &'a [PlannedStep]) -> Self {
+        let steps: Vec<_> = rollback.iter().filter(|step| !step.config["ramp"].is_array()).collect();
+        let whole = steps.len() == runbook.document.rollback.steps.len();
+        Lane { tree: &runbook.tree, nodes: runbook.tree.nearest("/rollback/steps"), steps, whole }
     }
-    let moved: BTreeSet<&str> = forward.iter().filter_map(|step| Some(step.moves.as_ref()?.route.as_str())).collect();
-    for route in moved {
-        match back.get(route).map(Vec::as_slice) {
-            None | Some([]) if whole => {
-                let at = tree
-                    .nearest("/rollback")
-                    .entry("steps")
-                    .map_or_else(|| key(tree, "rollback"), |e| e.key_span.clone());
+
+    fn node(&self, step: &PlannedStep) -> &'a Node {
+        let of = |node: &&Node| node.get("id").and_then(Node::text) == Some(&step.id);
+        self.nodes.items().iter().find(of).unwrap_or(self.nodes)
+    }
+
+    fn place(&self, step: &PlannedStep) -> Range<usize> {
+        self.node(step).get("id").map_or(self.nodes.span.clone(), |id| id.span.clone())
+    }
+
+    fn ends_on_blue(&self) -> Vec<Diagnostic> {
+        let mut found = Vec::new();
+        for step in self.steps.iter().filter(|step| step.moves.is_some()) {
+            if step.moves.as_ref().is_some_and(|moves| moves.after.only() != Some(Color::Blue)) {
+                let settings = self.node(step).get(&step.kind);
+                let written = settings.and_then(|settings| settings.get("blue").or(settings.get("green")));
+                let span = written.map_or_else(|| self.place(step), |value| value.span.clone());
                 found.push(
-                    Diagnostic::error("BG0110", format!("no way back for users of route `{route}`"))
-                        .at(at, format!("add `shift: {{ route: {route}, blue: 100% }}`")),
+                    Diagnostic::error("BG0110", format!("step `{}` leaves users on green on the way back", step.id))
+                        .at(span, "the way back is one call: write `blue: 100%`"),
                 );
             }
-            Some([first, second, ..]) => found.push(
-                Diagnostic::error("BG0110", format!("two steps take users of route `{route}` back"))
-                    .at(place(second), "the second one")
-                    .context(place(first), "the first one"),
-            ),
-            _ => {}
+            if step.on_failure == OnFailure::Continue {
+                // The run would end as rolled back, with users of this route left on green.
+                let at = self.node(step).nearest("/on_failure").span.clone();
+                found.push(
+                    Diagnostic::error("BG0181", format!("step `{}` may fail unnoticed on the way back", step.id))
+                        .at(at, "leave it out: users who are not back are a matter for a person"),
+                );
+            }
         }
+        found
     }
-    let first_wait = rollback.iter().position(|step| step.moves.is_none());
-    let last_move = rollback.iter().rposition(|step| step.moves.is_some());
-    if let (Some(wait), Some(last)) = (first_wait, last_move)
-        && wait < last
-    {
-        found.push(
+
+    fn every_route(&self, forward: &[PlannedStep]) -> Vec<Diagnostic> {
+        let mut back: BTreeMap<&str, Vec<&PlannedStep>> = BTreeMap::new();
+        for step in &self.steps {
+            let Some(moves) = &step.moves else { continue };
+            back.entry(&moves.route).or_default().push(step);
+        }
+        let moved: BTreeSet<&str> = routes(forward.iter()).into_iter().collect();
+        let mut found = Vec::new();
+        for route in moved {
+            match back.get(route).map(Vec::as_slice) {
+                // A step with mistakes of its own is not in the lane, so nothing can be said about what is missing.
+                None | Some([]) if self.whole => {
+                    let steps = self.tree.nearest("/rollback").entry("steps");
+                    let at = steps.map_or_else(|| key(self.tree, "rollback"), |e| e.key_span.clone());
+                    found.push(
+                        Diagnostic::error("BG0110", format!("no way back for users of route `{route}`"))
+                            .at(at, format!("add `shift: {{ route: {route}, blue: 100% }}`")),
+                    );
+                }
+                Some([first, second, ..]) => found.push(
+                    Diagnostic::error("BG0110", format!("two steps take users of route `{route}` back"))
+                        .at(self.place(second), "the second one; for a cold blue give one shift a `ramp`")
+                        .context(self.place(first), "the first one"),
+                ),
+                _ => {}
+            }
+        }
+        found
+    }
+
+    fn moves_first(&self) -> Option<Diagnostic> {
+        let wait = self.steps.iter().position(|step| step.moves.is_none())?;
+        let last = self.steps.iter().rposition(|step| step.moves.is_some())?;
+        (wait < last).then(|| {
+            let headline = format!("users wait for `{}` before they are back on blue", self.steps[wait].id);
+            Diagnostic::warning("BG0110", headline).at(self.place(self.steps[wait]), "put the shifts first")
+        })
+    }
+
+    /// What came last goes back first: until then the routes before it still fit what stands behind them.
+    fn order(&self, forward: &[PlannedStep]) -> Option<Diagnostic> {
+        let mut wanted = routes(forward.iter());
+        wanted.reverse();
+        let back = routes(self.steps.iter().copied());
+        let wanted: Vec<&str> = wanted.into_iter().filter(|route| back.contains(route)).collect();
+        let back: Vec<&str> = back.into_iter().filter(|route| wanted.contains(route)).collect();
+        let n = back.iter().zip(&wanted).position(|(is, wanted)| is != wanted)?;
+        let step = self.steps.iter().find(|step| step.moves.as_ref().is_some_and(|m| m.route == back[n]))?;
+        Some(
             Diagnostic::warning(
-                "BG0110",
-                format!("users wait for `{}` before they are back on blue", rollback[wait].id),
+                "BG0182",
+                format!("route `{}` goes back before `{}`, which was moved after it", back[n], wanted[n]),
             )
-            .at(place(&rollback[wait]), "put the shifts first"),
-        );
+            .at(self.place(step), format!("the reverse of the way forward: {}", wanted.join(", "))),
+        )
     }
-    found
+}
+
+/// The routes that are moved, in the order in which each is moved first.
+fn routes<'a>(steps: impl Iterator<Item = &'a PlannedStep>) -> Vec<&'a str> {
+    let mut routes: Vec<&str> = Vec::new();
+    for step in steps {
+        let route = step.moves.as_ref().map(|moves| moves.route.as_str());
+        routes.extend(route.filter(|route| !routes.contains(route)));
+    }
+    routes
 }

@@ -15,7 +15,7 @@ impl Driver<'_> {
         let ahead =
             if self.state.approvals_ahead { self.run.plan.forward.iter().map(|s| s.timeout_s).sum() } else { 0 };
         let expires = self.run.deadlines.now().as_second() + i64::try_from(within + ahead).unwrap_or(i64::MAX / 2);
-        let measured: Vec<String> = self.desk.gates.borrow().values().cloned().collect();
+        let measured = self.measured();
         let request = (self.run.request)(at, expires, &measured);
         let request_sha256 = crate::plan::sha256(request.as_bytes());
         Event::ApprovalRequested { step: at, id: step.id.clone(), request, request_sha256, expires }
@@ -45,8 +45,10 @@ impl Driver<'_> {
                 std::future::pending().await
             }
         };
+        let trips = async { if forward { self.trips().await } else { std::future::pending().await } };
         let answer = tokio::select! { biased;
             command = command => return Some(self.interrupted(command)),
+            (cause, line) = trips => return Some(Event::WaitBreached { step: self.state.at(), cause, line }),
             (cause, line) = watch => return Some(Event::WaitBreached { step: self.state.at(), cause, line }),
             () = self.run.world.clock.sleep(Duration::from_secs(left.unsigned_abs())) => return Some(expired("nobody answered in time")),
             answer = self.run.people.approve(&ask) => answer,
@@ -58,11 +60,32 @@ impl Driver<'_> {
         })
     }
 
+    /// What was measured, and what an approver has to know of the way back.
+    fn measured(&self) -> Vec<String> {
+        let mut measured: Vec<String> = self.desk.gates.borrow().values().cloned().collect();
+        let plan = self.run.plan;
+        let against = self.state.schema_against.as_ref().or(plan.policy.schema_reason.as_ref());
+        if let Some(why) = against.filter(|_| self.state.schema_against.is_some() || !plan.policy.schema_safe) {
+            measured.push(self.desk.clean(&format!("schema: users cannot simply come back: {why}")));
+        }
+        if let Some(reason) = &self.state.overridden {
+            measured.push(self.desk.clean(&format!("to be passed over because: {reason}")));
+        }
+        measured
+    }
+
+    /// The way back, as the card of an approval says it.
+    fn way_back(&self) -> String {
+        match self.state.closed(self.run.plan) {
+            None => "armed: one call a route, r at any time".into(),
+            Some(why) => self.desk.clean(&format!("FORWARD OR PAGE, it takes a second person: {why}")),
+        }
+    }
+
     /// The approval of a step as people are asked for it.
     fn asking(&self, at: StepRef, users: String) -> Option<Approve<'_>> {
-        let evidence = self.desk.gates.borrow().values().cloned().collect();
         let asked = Approve::of(self.run.plan, at, self.state.approvals.get(&at)?)?;
-        Some(Approve { users, evidence, ..asked })
+        Some(Approve { users, evidence: self.measured(), way_back: self.way_back(), ..asked })
     }
 
     /// Why the approval of a step cannot be used now, although it was complete: its time is over, or somebody took it back.

@@ -5,9 +5,13 @@
 //! is decided; when the journal cannot be written the loop ends at once.
 
 mod approvals;
+mod boundary;
 mod desk;
+mod pause;
+mod schema;
 mod steps;
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -16,7 +20,7 @@ use crate::arm::{Keep, arm};
 use crate::clock::Clock;
 use crate::diag::Refusal;
 use crate::journal::{Append, JournalError, Record};
-use crate::people::{AfterInterrupt, Answer, Command, Control, People};
+use crate::people::{AfterInterrupt, Answer, Command, Control, Page, People};
 use crate::plan::{Lane, Plan, StepRef};
 use crate::report::Reporter;
 use crate::run::{
@@ -89,7 +93,9 @@ pub async fn drive(
     reporter: &mut dyn Reporter,
 ) -> Result<End, Broken> {
     let desk = Desk::new(&run.world.secrets, journal, reporter);
-    let mut driver = Driver { run, desk: &desk, state: replay(run.plan, facts)?, refusal: None };
+    let seen = Cell::new(run.world.clock.elapsed());
+    let (state, schema) = (replay(run.plan, facts)?, schema::Memory::default());
+    let mut driver = Driver { run, desk: &desk, state, refusal: None, seen, schema };
     let outcome = driver.go().await?;
     Ok(End { outcome, refusal: driver.refusal, state: driver.state })
 }
@@ -99,14 +105,21 @@ struct Driver<'a> {
     desk: &'a Desk<'a>,
     state: State,
     refusal: Option<Refusal>,
+    schema: schema::Memory,
+    /// When every route was last found as this run has left it.
+    seen: Cell<Duration>,
 }
 
 impl Driver<'_> {
     async fn go(&mut self) -> Result<RunOutcome, Broken> {
         loop {
             let next = decide(self.run.plan, &self.state);
-            if let Some(breach) = self.under_other_rules(&next) {
+            if let Some(breach) = self.at_boundary(&next).await {
                 self.take_in(&breach)?;
+                continue;
+            }
+            if let Some(seen) = self.schema(&next).await {
+                self.take_in(&seen)?;
                 continue;
             }
             let event = match next {
@@ -135,22 +148,16 @@ impl Driver<'_> {
                     Some(event) => event,
                     None => return self.left(),
                 },
+                Next::Pause { cause, line } => self.paused(cause, line),
+                Next::AwaitFree { cause, until } => self.await_free(cause, until).await,
                 Next::Page { line } => {
-                    let (delivered, how) =
-                        self.run.people.page(&format!("{line}. Users: {}", self.users().await)).await;
+                    let page = Page { users: self.users().await, happened: line, bgctl: self.part().into() };
+                    let (delivered, how) = self.run.people.page(&page).await;
                     Event::Paged { delivered, line: how }
                 }
             };
             self.take_in(&event)?;
         }
-    }
-
-    /// Nothing is asked for or begun forward under other rules than the owner signed for. Going back is not asked.
-    fn under_other_rules(&self, next: &Next) -> Option<Event> {
-        let boundary = matches!(next, Next::Request(_) | Next::Await(_) | Next::Attempt(..));
-        let ready = matches!(self.state.doing, Doing::Ready { .. }) && self.state.lane == Lane::Forward;
-        let line = self.run.standing.changed().filter(|_| boundary && ready)?;
-        Some(Event::WaitBreached { step: self.state.at(), cause: Cause::Rules, line })
     }
 
     /// Writes the fact, and only then believes it.
@@ -159,6 +166,11 @@ impl Driver<'_> {
         let next = evolve(self.run.plan, &self.state, event)?;
         self.desk.write(&[Record::from(event)])?;
         self.state = next;
+        if let Event::RollbackBegun { automatic: true, cause, .. } = event
+            && let Some((scope, line)) = self.run.world.guards.went_back(cause)
+        {
+            self.desk.observed(Evidence::FreezeChanged { change: "set".into(), scope, line });
+        }
         Ok(())
     }
 
@@ -181,6 +193,18 @@ impl Driver<'_> {
         }
         // Questions and pages leave the process without passing a record.
         self.desk.clean(&lines.join("; "))
+    }
+
+    /// What bgctl has done about what happened, for whoever is paged.
+    fn part(&self) -> &'static str {
+        if let Doing::Paused { .. } = self.state.doing {
+            return "the run pauses; gates are still judged, and nothing moves while what forbids it holds";
+        }
+        match (self.state.lane, self.state.moved) {
+            (Lane::Rollback, _) => "the way back was begun and is not confirmed; nothing more moves by itself",
+            (Lane::Forward, true) => "users were left as they are; nothing more moves by itself",
+            (Lane::Forward, false) => "nobody was moved; nothing more moves by itself",
+        }
     }
 
     async fn arm(&mut self) -> Event {
@@ -208,6 +232,7 @@ impl Driver<'_> {
         if let Some(event) = self.unusable(at).await {
             return Ok(Some(event));
         }
+        self.schema.forget();
         let approvals = self.used_by(at);
         self.take_in(&Event::StepIntent {
             step: at,
@@ -222,10 +247,15 @@ impl Driver<'_> {
         let timeout = Duration::from_secs(planned.timeout_s);
         let mut work = self.run.steps.get(at).execute(self.run.world, self.desk);
         let mut late = self.run.world.clock.sleep(timeout);
+        let waits = at.lane == Lane::Forward && self.state.moved && self.run.steps.get(at).only_waits();
+        let waits = waits && planned.moves.is_none();
+        let mut trips = Box::pin(async { if waits { self.trips().await } else { std::future::pending().await } });
         loop {
             let command = tokio::select! { biased;
                 command = self.run.control.next() => command,
                 outcome = &mut work => return Ok(Some(ended(outcome))),
+                // Dropping the work is the same as a power cut, and such a step has done nothing to anybody.
+                (cause, line) = &mut trips => return Ok(Some(ended(Outcome::failed(cause, line)))),
                 () = &mut late => return Ok(Some(ended(overdue(planned.moves.is_some(), timeout)))),
             };
             if command == Command::Leave {
@@ -248,6 +278,7 @@ impl Driver<'_> {
                 () = self.run.world.clock.sleep(GRACE) => None,
             };
             drop(work);
+            drop(trips);
             self.take_in(&interrupted)?;
             return Ok(Some(ended(outcome.unwrap_or_else(|| overdue(true, GRACE)))));
         }
@@ -265,6 +296,7 @@ impl Driver<'_> {
                 (Wish::RollBack, Actor { name: "the system".into(), via: "signal".into() }, "SIGTERM".to_string())
             }
             Command::RollBack { by, reason } => (Wish::RollBack, by, reason),
+            Command::Override { by, reason } => return Event::OverrideUsed { guard: "schema".into(), by, reason },
         };
         Event::Interrupted { wish, by, line }
     }
@@ -281,13 +313,21 @@ impl Driver<'_> {
         Event::StepReconciled { step: at, id: step.id.clone(), found, line }
     }
 
+    /// Back to blue by hand, where that is open.
+    fn back(&self, by: Actor, cause: String) -> Event {
+        match self.state.closed(self.run.plan) {
+            None => Event::RollbackBegun { automatic: false, by, cause },
+            Some(why) => Event::RollbackDeclined { by, why: format!("{cause}; forward or page: {why}") },
+        }
+    }
+
     async fn ask_rollback(&self, why: String) -> Event {
         let by = self.run.people.actor();
         match self.run.people.roll_back(&why, &self.users().await).await {
             Answer::Given((yes, evidence)) => {
                 self.desk.observed(evidence);
                 match yes {
-                    true => Event::RollbackBegun { automatic: false, by, cause: why },
+                    true => self.back(by, why),
                     false => Event::RollbackDeclined { by, why: format!("{why}; a person declined the rollback") },
                 }
             }
@@ -305,12 +345,13 @@ impl Driver<'_> {
             command = self.run.control.next() => match command {
                 Command::Interrupt | Command::Leave => return None,
                 Command::Terminate | Command::RollBack { .. } => Answer::NobodyThere,
+                command @ Command::Override { .. } => return Some(self.interrupted(command)),
             },
             answer = self.run.people.interrupted(&users) => answer,
             // Nobody decides for a minute while users are split: the safe side.
             () = self.run.world.clock.sleep(Duration::from_secs(60)) => Answer::NobodyThere,
         };
-        let begun = |by| Event::RollbackBegun { automatic: false, by, cause: "interrupted".into() };
+        let begun = |by| self.back(by, "interrupted".into());
         let Answer::Given((choice, evidence)) = answer else { return Some(begun(Actor::rule())) };
         self.desk.observed(evidence);
         Some(match choice {

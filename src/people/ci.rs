@@ -7,7 +7,7 @@ use async_trait::async_trait;
 
 use super::board::Board;
 use super::inbox::{Found, Inbox, quoted, recipe};
-use super::pager::Pager;
+use super::pager::{Page, Pager};
 use super::{AfterInterrupt, Answer, Approve, Decision, People};
 use crate::clock::Clock;
 use crate::run::{Actor, Evidence};
@@ -19,7 +19,7 @@ pub struct Ci {
     pub clock: Rc<dyn Clock>,
     /// The folder of `--approvals DIR`, or the run's own.
     pub inbox: Inbox,
-    pub pager: Pager,
+    pub pager: Rc<Pager>,
     /// Where it is said what is missing and how to give it.
     pub board: Board,
 }
@@ -77,8 +77,8 @@ impl People for Ci {
         Answer::NobodyThere
     }
 
-    async fn page(&self, message: &str) -> (bool, String) {
-        self.pager.page(message).await
+    async fn page(&self, page: &Page) -> (bool, String) {
+        self.pager.page(page).await
     }
 
     fn actor(&self) -> Actor {

@@ -22,7 +22,7 @@ pub use ci::Ci;
 pub use control::{Command, Control};
 pub use inbox::{Found, Inbox, Known, quoted, recipe, safe};
 pub use operator::{Operator, wish_is_open, wish_rollback};
-pub use pager::Pager;
+pub use pager::{Acknowledgement, Outside as PagedThrough, Page, Pager, Subject, acknowledge, acknowledged};
 pub use signer::{Barred, Part, Signed, Signer, Verify, trusting};
 pub use terminal::Terminal;
 
@@ -51,8 +51,8 @@ pub trait People {
     /// After an interruption while users are split.
     async fn interrupted(&self, users: &str) -> Answer<(AfterInterrupt, Evidence)>;
 
-    /// Calls a person. True when at least one channel took the message.
-    async fn page(&self, message: &str) -> (bool, String);
+    /// Calls a person. True when at least one channel took the page.
+    async fn page(&self, page: &Page) -> (bool, String);
 
     /// Who answers the prompts here.
     fn actor(&self) -> Actor;
@@ -76,6 +76,8 @@ pub struct Approve<'a> {
     pub word: String,
     pub users: String,
     pub evidence: Vec<String>,
+    /// How users come back, in words.
+    pub way_back: String,
     /// Who has granted already.
     pub grants: &'a [Grant],
     /// Who took theirs back.
@@ -99,6 +101,7 @@ impl<'a> Approve<'a> {
             word: step.moves.as_ref().map_or_else(|| step.id.clone(), |change| percent(change.after)),
             users: String::new(),
             evidence: Vec::new(),
+            way_back: String::new(),
             grants: &asked.grants,
             void: &asked.void,
             team: &plan.team,

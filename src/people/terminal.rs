@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::board::Board;
 use super::inbox::{Found, Inbox, quoted, recipe};
-use super::pager::Pager;
+use super::pager::{Page, Pager};
 use super::prompt::{Asked, Judged, Question};
 use super::tty::Keyboard;
 use super::{AfterInterrupt, Answer, Approve, Decision, People};
@@ -31,7 +31,7 @@ pub struct Terminal {
     /// Who runs the cutover; the name is the one roles know.
     pub actor: Actor,
     pub inbox: Inbox,
-    pub pager: Pager,
+    pub pager: Rc<Pager>,
 }
 
 impl Terminal {
@@ -75,7 +75,7 @@ impl Terminal {
         if !ask.evidence.is_empty() {
             lines.push(format!("  evidence   {}", ask.evidence.join(" · ")));
         }
-        lines.push("  way back   armed: one call a route, r at any time".into());
+        lines.push(format!("  way back   {}", ask.way_back));
         let given: Vec<Option<&str>> = ask.by().into_iter().map(|name| ask.team.person(name)).collect();
         let open = ask.rule.members.iter().filter(|member| !given.contains(&Some(member.as_str())));
         let who = open.cloned().collect::<Vec<_>>().join(", ");
@@ -238,8 +238,8 @@ impl People for Terminal {
         self.choose(&card, ask, &choices, true).await
     }
 
-    async fn page(&self, message: &str) -> (bool, String) {
-        self.pager.page(message).await
+    async fn page(&self, page: &Page) -> (bool, String) {
+        self.pager.page(page).await
     }
 
     fn actor(&self) -> Actor {

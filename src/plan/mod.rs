@@ -3,9 +3,13 @@
 //! A plan is complete in itself: a run can be resumed or rolled back from it with the runbook file gone. Secrets stand in
 //! it as references (`${env:NAME}`), never as values. It knows neither a vendor nor a file format.
 
+mod capacity;
+mod schema;
 mod split;
 mod team;
 
+pub use capacity::{Capacity, Counted};
+pub use schema::{Finding, PlannedCheck, PlannedMigration, PlannedSchema};
 pub use split::{Color, Split};
 pub use team::{EvidenceLevel, Person, PersonKind, Team};
 
@@ -36,6 +40,9 @@ pub struct PlannedRoute {
     pub before: Split,
     /// The fewest healthy targets a side must have before users may be sent to it.
     pub min_healthy: u32,
+    /// What a side has to be able to carry beside that.
+    #[serde(default, skip_serializing_if = "Capacity::is_unsaid")]
+    pub capacity: Capacity,
 }
 
 /// The third witness of a shift: how to tell from a real response which stack gave it.
@@ -120,6 +127,9 @@ pub struct ApprovalRule {
     /// Whoever approves this step approves the way back from it too, so that a rollback by rule waits for nobody.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub covers_rollback: bool,
+    /// It holds also for a person who goes back by hand: the schema stands against it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub even_by_hand: bool,
 }
 
 /// What an unanswered approval means.
@@ -153,6 +163,35 @@ pub struct Policy {
     pub schema_reason: Option<String>,
     /// Who is called when a person must act.
     pub page: Vec<Value>,
+    /// How long a run waits, with users split, for the end of what forbids going forward.
+    #[serde(default = "half_an_hour", skip_serializing_if = "is_half_an_hour")]
+    pub pause_at_most_s: u64,
+    /// How long a page may wait for an acknowledgement before the next channel is called; it need not, when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acknowledge_s: Option<u64>,
+}
+
+fn half_an_hour() -> u64 {
+    1800
+}
+
+fn is_half_an_hour(seconds: &u64) -> bool {
+    *seconds == half_an_hour()
+}
+
+/// What holds where a runbook says nothing.
+impl Default for Policy {
+    fn default() -> Self {
+        Policy {
+            automatic_at_most: 2,
+            within_s: 86_400,
+            schema_safe: true,
+            schema_reason: None,
+            page: Vec::new(),
+            pause_at_most_s: half_an_hour(),
+            acknowledge_s: None,
+        }
+    }
 }
 
 /// What a run is for.
@@ -185,7 +224,13 @@ pub struct Plan {
     pub gates: BTreeMap<String, Value>,
     /// Settings of the Slack app under test, if the runbook has any (references to secrets, never values).
     pub slack: Option<Value>,
+    /// What the stacks are compared by before anybody moves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compare: Option<Value>,
     pub policy: Policy,
+    /// The schema, as far as it was read or can be asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<PlannedSchema>,
     pub forward: Vec<PlannedStep>,
     pub rollback: Vec<PlannedStep>,
     /// The people as the team's policy has them; empty without one.
@@ -205,6 +250,11 @@ impl Plan {
 
     pub fn step(&self, at: StepRef) -> &PlannedStep {
         &self.lane(at.lane)[at.index]
+    }
+
+    /// The way back waits for a second person, whoever asks for it.
+    pub fn waits_by_hand(&self) -> bool {
+        self.rollback.iter().any(|step| step.approval.as_ref().is_some_and(|rule| rule.even_by_hand))
     }
 
     pub fn stack(&self, color: Color) -> &Stack {

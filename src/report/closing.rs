@@ -47,6 +47,7 @@ pub fn close(story: &Story, rest: &Rest) -> Closing {
     }
     if let Some((delivered, line)) = &story.paged {
         block.row("paged", &if *delivered { line.clone() } else { format!("NOBODY WAS REACHED: {line}") });
+        story.acknowledged.iter().for_each(|line| block.row("", line));
     }
     if let Some(kept) = kept(story, rest.outcome) {
         block.row("kept", &kept);

@@ -9,6 +9,7 @@ mod jsonl;
 mod live;
 mod plain;
 mod region;
+mod retro;
 mod story;
 mod timeline;
 pub mod words;
@@ -18,6 +19,7 @@ pub use ink::{Ink, Mark, spoken, spoken_seconds, wrap};
 pub use jsonl::Jsonl;
 pub use live::{Live, Width};
 pub use plain::{Plain, Provider};
+pub use retro::{Calls, Drain, Failed, Paged, Retro, Stay, Took, Trouble as Impaired, Waiting, retro};
 pub use story::{About, Current, GateRow, Seen, Story};
 pub use timeline::{Moment, Who, timeline};
 

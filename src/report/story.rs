@@ -80,6 +80,8 @@ pub struct Story {
     pub rollback: bool,
     /// Delivered or not, and the words of the channel.
     pub paged: Option<(bool, String)>,
+    /// Who has it, or how nobody did.
+    pub acknowledged: Option<String>,
     pub outcome: Option<(RunOutcome, String)>,
 }
 
@@ -102,6 +104,7 @@ impl Story {
             why: None,
             rollback: false,
             paged: None,
+            acknowledged: None,
             outcome: None,
         }
     }
@@ -159,6 +162,13 @@ impl Story {
             },
             Event::StepReconciled { step, found: crate::run::Found::InPlace, .. } => self.finished(*step),
             Event::WaitBreached { line, .. } => self.wrong(line),
+            Event::SchemaSeen { forward: crate::run::Verdict::Pass, .. } => {}
+            Event::SchemaSeen { line, .. } => self.wrong(line),
+            Event::OverrideUsed { by, reason, .. } => self.wrong(&format!("{reason}, by {}", by.name)),
+            Event::Paused { line, .. } => {
+                self.current = None;
+                self.wrong(line);
+            }
             Event::RollbackBegun { cause, .. } => {
                 self.rollback = true;
                 self.current = None;
@@ -172,7 +182,7 @@ impl Story {
             }
             Event::Interrupted { by, line, .. } => self.wrong(&format!("{line}, by {}", by.name)),
             // Going on after an interruption: what stopped it is no longer the reason of anything.
-            Event::Continued { .. } | Event::Resumed { .. } => self.why = None,
+            Event::Continued { .. } | Event::Resumed { .. } | Event::Unpaused { .. } => self.why = None,
             Event::StepReconciled { .. } | Event::Held { .. } => self.current = None,
         }
     }
@@ -198,6 +208,9 @@ impl Story {
                     of: *windows,
                 };
                 self.gates.insert(known.unwrap_or(self.gates.len()), row);
+            }
+            Evidence::PageAcknowledged { line, .. } | Evidence::PageEscalated { line, .. } => {
+                self.acknowledged = Some(line.clone());
             }
             _ => {}
         }

@@ -69,12 +69,21 @@ fn event_sentence(event: &Event) -> Sentence {
         Event::WaitBreached { line, .. } => say(Mark::Failed, "watch", line.clone()),
         Event::Interrupted { by, line, .. } => say(Mark::Warning, "interrupt", format!("{line}, by {}", by.name)),
         Event::Continued { by } => say(Mark::Back, "continue", format!("{} said go on", by.name)),
+        Event::Paused { line, .. } => say(Mark::Warning, "pause", format!("paused, nothing moves: {line}")),
+        Event::Unpaused { line, .. } => say(Mark::Back, "pause", format!("goes on: {line}")),
         Event::Held { by, line } => say(Mark::Warning, "hold", format!("{line}, by {}", by.name)),
         Event::RollbackBegun { automatic: true, cause, .. } => {
             say(Mark::Back, "rollback", format!("automatic: {cause}"))
         }
         Event::RollbackBegun { by, cause, .. } => say(Mark::Back, "rollback", format!("by {}: {cause}", by.name)),
         Event::RollbackDeclined { why, .. } => say(Mark::Failed, "rollback", format!("not done: {why}")),
+        Event::SchemaSeen { forward: Verdict::Pass, line, .. } => detail(Mark::Done, "schema", line.clone()),
+        Event::SchemaSeen { line, .. } => say(Mark::Failed, "schema", line.clone()),
+        Event::OverrideUsed { guard, by, reason } => say(
+            Mark::Warning,
+            "override",
+            format!("{} goes back although the {guard} stands against it: {reason}", by.name),
+        ),
         Event::Paged { delivered: true, line } => say(Mark::Done, "page", line.clone()),
         Event::Paged { line, .. } => say(Mark::Failed, "page", format!("nobody was reached: {line}")),
         Event::Resumed { by } => say(Mark::Back, "resume", format!("taken up again by {}", by.name)),
@@ -124,6 +133,10 @@ fn evidence_sentence(evidence: &Evidence) -> Sentence {
         Evidence::AnchorReceipt { kind, line, .. } => say(Mark::Done, "anchor", format!("{kind}: {line}")),
         Evidence::SinkDegraded { sink, line } => say(Mark::Warning, "anchor", format!("{sink}: {line}")),
         Evidence::ClockAnomaly { line } => say(Mark::Warning, "clock", line.clone()),
+        Evidence::PageAcknowledged { line, .. } => say(Mark::Done, "page", line.clone()),
+        Evidence::PageEscalated { delivered: true, line } => say(Mark::Warning, "page", line.clone()),
+        Evidence::PageEscalated { line, .. } => say(Mark::Failed, "page", line.clone()),
+        Evidence::FreezeChanged { line, .. } => say(Mark::Warning, "freeze", line.clone()),
         Evidence::Note { line } => say(Mark::Plain, "note", line.clone()),
     }
 }

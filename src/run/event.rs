@@ -71,6 +71,19 @@ pub enum Event {
     /// The question after an interruption was answered with "go on".
     #[serde(rename = "run.continued")]
     Continued { by: Actor },
+    /// Something forbids going forward while users are split: nobody is shifting, the gates are watched, and the run goes on by
+    /// itself once the way is free.
+    #[serde(rename = "run.paused")]
+    Paused {
+        step: StepRef,
+        cause: Cause,
+        line: String,
+        /// Unix seconds: no longer than until then.
+        until: i64,
+    },
+    /// The way is free again.
+    #[serde(rename = "run.unpaused")]
+    Unpaused { step: StepRef, line: String },
     /// Users stay split on purpose; nobody is shifting.
     #[serde(rename = "run.held")]
     Held { by: Actor, line: String },
@@ -78,6 +91,19 @@ pub enum Event {
     RollbackBegun { automatic: bool, by: Actor, cause: String },
     #[serde(rename = "rollback.declined")]
     RollbackDeclined { by: Actor, why: String },
+    /// What the live schema says, read before users are sent on to green and before they come back.
+    #[serde(rename = "schema.seen")]
+    SchemaSeen {
+        step: StepRef,
+        /// Whether users may go on to green.
+        forward: Verdict,
+        /// Whether blue could live with it.
+        back: Verdict,
+        line: String,
+    },
+    /// A person goes back although something stands against it that only people may pass over.
+    #[serde(rename = "override.used")]
+    OverrideUsed { guard: String, by: Actor, reason: String },
     /// A person was called, or every channel failed.
     #[serde(rename = "run.paged")]
     Paged { delivered: bool, line: String },
@@ -162,6 +188,19 @@ pub enum Cause {
     Action,
     /// The policy or the list of trusted keys is another than the run was opened under.
     Rules,
+    /// The live schema is not what the step needs.
+    Schema,
+    /// Forward moves are frozen, or whether they are cannot be known.
+    Frozen,
+    /// Another guard forbids the move: the lease, the signing key, the credentials, the schema.
+    Guard,
+}
+
+impl Cause {
+    /// What is no failure of the release: with users split the run pauses, and goes on once it is over.
+    pub fn pauses(self) -> bool {
+        matches!(self, Cause::Drift | Cause::Frozen | Cause::Guard)
+    }
 }
 
 /// What was found when looking for the effect of a step.
@@ -326,6 +365,21 @@ pub enum Evidence {
     /// A place that should be told of the run could not be.
     #[serde(rename = "sink.degraded")]
     SinkDegraded { sink: String, line: String },
+    /// Somebody who was paged, or read of it, has the incident.
+    #[serde(rename = "page.acknowledged")]
+    PageAcknowledged { by: Actor, seconds: u64, line: String },
+    /// Nobody acknowledged in time: the next channel was called, or there was none.
+    #[serde(rename = "page.escalated")]
+    PageEscalated { delivered: bool, line: String },
+    /// A freeze was set, lifted or met.
+    #[serde(rename = "freeze.changed")]
+    FreezeChanged {
+        /// `set`, `lifted` or `met`.
+        change: String,
+        /// Where it holds: `production/bot`, `production` or `all`.
+        scope: String,
+        line: String,
+    },
     #[serde(rename = "note")]
     Note { line: String },
 }
@@ -342,6 +396,9 @@ impl Event {
             | Event::StepIntent { step, .. }
             | Event::StepOutcome { step, .. }
             | Event::StepReconciled { step, .. }
+            | Event::SchemaSeen { step, .. }
+            | Event::Paused { step, .. }
+            | Event::Unpaused { step, .. }
             | Event::WaitBreached { step, .. } => Some(*step),
             _ => None,
         }

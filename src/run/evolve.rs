@@ -1,7 +1,7 @@
 //! How a fact changes the state. What the table does not know is [`Illegal`], never a guess.
 
 use super::decide::LOOKS;
-use super::event::{Cause, Event, Found, Outcome, Wish};
+use super::event::{Cause, Event, Found, Outcome, Verdict, Wish};
 use super::state::{Approval, Doing, Reaction, State};
 use crate::plan::{AtExpiry, Lane, OnFailure, Plan, Purpose, StepRef};
 
@@ -82,7 +82,13 @@ pub fn evolve(plan: &Plan, s: &State, e: &Event) -> Result<State, Illegal> {
             };
             failed(s, Cause::Timeout, then, format!("the approval of `{id}` expired: {why}"))
         }
-        (Doing::Ready { .. }, Event::WaitBreached { step, cause, line }) if here(step) => {
+        // Where somebody else writes the split nothing moves by itself, not even back.
+        (Doing::Paused { cause: Cause::Drift, line: drift, .. }, Event::WaitBreached { step, line, .. })
+            if here(step) =>
+        {
+            failed(s, Cause::Drift, Reaction::Halt, format!("{line}; {drift}"))
+        }
+        (Doing::Ready { .. } | Doing::Paused { .. }, Event::WaitBreached { step, cause, line }) if here(step) => {
             // Under other rules than the run was opened with nothing is done by itself, not even going back.
             let then = if *cause == Cause::Rules { Reaction::Halt } else { Reaction::RollBack };
             failed(s, *cause, then, line.clone())
@@ -90,9 +96,10 @@ pub fn evolve(plan: &Plan, s: &State, e: &Event) -> Result<State, Illegal> {
         (Doing::Ready { .. } | Doing::Uncertain { .. }, Event::StepIntent { step, attempt, .. })
             if here(step)
                 && s.index < plan.lane(s.lane).len()
-                && (s.lane == Lane::Rollback && s.by_hand || s.approved(plan, at)) =>
+                && (s.lane == Lane::Rollback && s.by_hand && !s.asks_by_hand(plan, at) || s.approved(plan, at)) =>
         {
             let mut next = with(Doing::Uncertain { attempt: *attempt, looks: 0, lost: false });
+            next.begun = Some(at);
             if let Some(approval) = next.approvals.get_mut(step) {
                 approval.used = true;
             }
@@ -110,7 +117,7 @@ pub fn evolve(plan: &Plan, s: &State, e: &Event) -> Result<State, Illegal> {
                 failed(&s, Cause::NoVerdict, Reaction::Hold, line.clone())
             }
             Outcome::Failed { line, cause, moved, retry, .. } => {
-                again(plan, s, *attempt, *retry && *cause != Cause::Drift, *moved, *cause, line)
+                again(plan, s, *attempt, *retry && !cause.pauses(), *moved, *cause, line)
             }
         },
         (Doing::Uncertain { attempt, looks, lost }, Event::StepReconciled { step, found, line, .. }) if here(step) => {
@@ -129,23 +136,27 @@ pub fn evolve(plan: &Plan, s: &State, e: &Event) -> Result<State, Illegal> {
         }
 
         (
-            Doing::Planned | Doing::Ready { .. } | Doing::Uncertain { .. } | Doing::Failed { .. } | Doing::Held,
+            Doing::Planned
+            | Doing::Ready { .. }
+            | Doing::Uncertain { .. }
+            | Doing::Failed { .. }
+            | Doing::Paused { .. }
+            | Doing::Held,
             Event::Interrupted { wish, .. },
         ) if s.lane == Lane::Forward => State { interrupted: Some(*wish), ..going_on(s) },
-        (Doing::Ready { .. } | Doing::Uncertain { .. }, Event::Continued { .. })
+        (Doing::Ready { .. } | Doing::Uncertain { .. } | Doing::Paused { .. }, Event::Continued { .. })
             if s.interrupted == Some(Wish::Ask) =>
         {
             State { interrupted: None, ..s.clone() }
         }
-        (Doing::Ready { .. } | Doing::Uncertain { .. } | Doing::Failed { .. }, Event::Held { .. })
-            if s.lane == Lane::Forward && s.moved =>
-        {
-            State { interrupted: None, ..with(Doing::Held) }
-        }
         (
-            Doing::Ready { .. } | Doing::Uncertain { .. } | Doing::Failed { .. },
+            Doing::Ready { .. } | Doing::Uncertain { .. } | Doing::Failed { .. } | Doing::Paused { .. },
+            Event::Held { .. },
+        ) if s.lane == Lane::Forward && s.moved => State { interrupted: None, ..with(Doing::Held) },
+        (
+            Doing::Ready { .. } | Doing::Uncertain { .. } | Doing::Failed { .. } | Doing::Paused { .. },
             Event::RollbackBegun { automatic, .. },
-        ) if s.lane == Lane::Forward && s.moved => State {
+        ) if s.lane == Lane::Forward && s.moved && s.closed(plan).is_none() => State {
             lane: Lane::Rollback,
             index: 0,
             doing: Doing::Ready { attempt: 1 },
@@ -153,8 +164,43 @@ pub fn evolve(plan: &Plan, s: &State, e: &Event) -> Result<State, Illegal> {
             by_hand: !automatic,
             ..s.clone()
         },
-        (Doing::Failed { .. }, Event::RollbackDeclined { why, .. }) => {
+        (Doing::Failed { cause, .. }, Event::Paused { step, cause: pause, line, until })
+            if here(step) && s.moved && cause == pause && pause.pauses() =>
+        {
+            with(Doing::Paused { cause: *pause, line: line.clone(), paged: false, until: *until })
+        }
+        // The pause goes on for another reason. That somebody else moves users is news to a person; the rest is not.
+        (Doing::Paused { cause: was, paged, until, .. }, Event::Paused { step, cause, line, .. })
+            if here(step) && cause.pauses() && cause != was =>
+        {
+            let paged = *paged && *cause != Cause::Drift;
+            with(Doing::Paused { cause: *cause, line: line.clone(), paged, until: *until })
+        }
+        (Doing::Paused { cause, line, paged: false, until }, Event::Paged { .. }) => {
+            with(Doing::Paused { cause: *cause, line: line.clone(), paged: true, until: *until })
+        }
+        (Doing::Paused { .. }, Event::Unpaused { step, .. }) if here(step) => anew(s),
+        (Doing::Failed { .. } | Doing::Paused { .. }, Event::RollbackDeclined { why, .. }) => {
             with(Doing::Stuck { paged: false, line: why.clone() })
+        }
+        (Doing::Ready { .. } | Doing::Uncertain { .. }, Event::RollbackDeclined { why, .. })
+            if s.interrupted.is_some() && s.moved && s.closed(plan).is_some() =>
+        {
+            with(Doing::Stuck { paged: false, line: why.clone() })
+        }
+        (
+            Doing::Ready { .. } | Doing::Failed { .. } | Doing::Paused { .. } | Doing::Uncertain { .. },
+            Event::SchemaSeen { .. },
+        ) if s.lane == Lane::Forward => schema_seen(s, e),
+        (doing, Event::OverrideUsed { reason, .. }) if !matches!(doing, Doing::Ended(_)) => {
+            // Who passes over it wants to go back; a run made for that is on its way already.
+            let goes_back = s.lane == Lane::Forward && *doing != Doing::Planned;
+            let interrupted = if goes_back { Some(Wish::RollBack) } else { s.interrupted };
+            State { overridden: Some(reason.clone()), interrupted, ..going_on(s) }
+        }
+        // As the machine did before each route went back for itself: logs of then are still read.
+        (Doing::Ready { .. }, Event::Paged { .. }) if !s.stranded.is_empty() => {
+            with(Doing::Stuck { paged: true, line: stranded(plan, s) })
         }
         (Doing::Stuck { paged: false, line }, Event::Paged { .. }) => {
             with(Doing::Stuck { paged: true, line: line.clone() })
@@ -167,13 +213,34 @@ pub fn evolve(plan: &Plan, s: &State, e: &Event) -> Result<State, Illegal> {
     })
 }
 
-/// A held run that goes on begins its step anew, and an approval that was used for it is used up.
-fn going_on(s: &State) -> State {
-    let mut next = s.clone();
-    if s.doing == Doing::Held {
-        next.doing = Doing::Ready { attempt: 1 };
-        next.approvals.retain(|at, approval| *at != s.at() || !approval.used);
+/// What the live schema says. That it stands against going back is never forgotten: what was gone once may be there again,
+/// without what was in it.
+fn schema_seen(s: &State, e: &Event) -> State {
+    let Event::SchemaSeen { step, forward, back, line } = e else { return s.clone() };
+    let failing = matches!(s.doing, Doing::Failed { .. } | Doing::Paused { .. });
+    let against = *back == Verdict::Fail || *back == Verdict::Unknown && failing;
+    let schema_against = s.schema_against.clone().or_else(|| against.then(|| line.clone()));
+    let s = State { schema_against, ..s.clone() };
+    match (&s.doing, forward) {
+        (Doing::Ready { .. }, Verdict::Fail) if *step == s.at() => {
+            failed(&s, Cause::Schema, Reaction::RollBack, line.clone())
+        }
+        // Nothing is known: users stay as they are.
+        (Doing::Ready { .. }, Verdict::Unknown) if *step == s.at() => {
+            failed(&s, Cause::Schema, Reaction::Hold, line.clone())
+        }
+        _ => s,
     }
+}
+
+fn going_on(s: &State) -> State {
+    if s.doing == Doing::Held { anew(s) } else { s.clone() }
+}
+
+/// A held or paused run that goes on begins its step anew, and an approval that was used for it is used up.
+fn anew(s: &State) -> State {
+    let mut next = State { doing: Doing::Ready { attempt: 1 }, ..s.clone() };
+    next.approvals.retain(|at, approval| *at != s.at() || !approval.used);
     next
 }
 
@@ -187,7 +254,30 @@ fn wants_approval(plan: &Plan, at: StepRef) -> bool {
 
 fn done(plan: &Plan, s: &State) -> State {
     let moved = s.moved || plan.step(s.at()).moves.is_some();
-    State { index: s.index + 1, doing: Doing::Ready { attempt: 1 }, moved, ..s.clone() }
+    onward(plan, State { moved, ..s.clone() })
+}
+
+/// The next step; behind a route whose users could not be taken back, only the moves of other routes.
+fn onward(plan: &Plan, s: State) -> State {
+    if s.stranded.is_empty() {
+        return State { index: s.index + 1, doing: Doing::Ready { attempt: 1 }, ..s };
+    }
+    let steps = plan.lane(s.lane);
+    let open = |index: &usize| steps[*index].moves.as_ref().is_some_and(|m| !s.stranded.contains_key(&m.route));
+    match (s.index + 1..steps.len()).find(open) {
+        Some(index) => State { index, doing: Doing::Ready { attempt: 1 }, ..s },
+        None => State { doing: Doing::Stuck { paged: false, line: stranded(plan, &s) }, ..s },
+    }
+}
+
+/// Why users are not back, by route where there are several.
+fn stranded(plan: &Plan, s: &State) -> String {
+    let mut routes = plan.rollback.iter().filter_map(|step| Some(&step.moves.as_ref()?.route));
+    let first = routes.next();
+    match routes.all(|route| Some(route) == first) {
+        true => s.stranded.values().cloned().collect::<Vec<_>>().join("; "),
+        false => s.stranded.iter().map(|(route, why)| format!("{route}: {why}")).collect::<Vec<_>>().join("; "),
+    }
 }
 
 /// After an attempt that did not succeed: another one, the next step, or failure.
@@ -198,15 +288,25 @@ fn again(plan: &Plan, s: &State, attempt: u32, retry: bool, moved: bool, cause: 
         return State { doing: Doing::Ready { attempt: attempt + 1 }, ..s };
     }
     match step.on_failure {
-        OnFailure::Continue if cause != Cause::Drift => {
-            State { index: s.index + 1, doing: Doing::Ready { attempt: 1 }, ..s }
-        }
+        _ if cause.pauses() => failed(&s, cause, Reaction::RollBack, line.into()),
+        OnFailure::Continue => State { index: s.index + 1, doing: Doing::Ready { attempt: 1 }, ..s },
         OnFailure::Halt => failed(&s, cause, Reaction::Halt, line.into()),
+        OnFailure::RollBack if s.lane == Lane::Rollback && apart(cause) && step.moves.is_some() => {
+            let mut s = s;
+            let route = step.moves.as_ref().map(|moves| moves.route.clone()).unwrap_or_default();
+            s.stranded.insert(route, line.into());
+            onward(plan, s)
+        }
         _ => failed(&s, cause, Reaction::RollBack, line.into()),
     }
 }
 
-/// A failure on the way back is never answered with another move.
+/// Causes that lie with one route and its side, and say nothing against the other routes.
+fn apart(cause: Cause) -> bool {
+    matches!(cause, Cause::Destination | Cause::Provider | Cause::Timeout)
+}
+
+/// A failure on the way back is never answered with another move of those users.
 fn failed(s: &State, cause: Cause, then: Reaction, line: String) -> State {
     let doing = match s.lane {
         Lane::Forward => Doing::Failed { cause, then, line },

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::event::{Cause, Grant, RunOutcome, Wish};
-use crate::plan::{Lane, Plan, StepRef, Team};
+use crate::plan::{Lane, OnFailure, Plan, Split, StepRef, Team};
 
 /// The state of a run, rebuilt from its journal at any time.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +21,14 @@ pub struct State {
     pub automatic_used: u32,
     /// A person began this rollback, so the rollback lane asks for no approval.
     pub by_hand: bool,
+    /// Routes whose users could not be taken back, with why: the others still are, and then a person is called.
+    pub stranded: BTreeMap<String, String>,
+    /// Why the live schema stands against going back, as last seen.
+    pub schema_against: Option<String>,
+    /// Why a person goes back although the schema stands against it.
+    pub overridden: Option<String>,
+    /// The newest step with an intent: its effect may be in place although its end is not known.
+    pub begun: Option<StepRef>,
 }
 
 /// What is going on with the step at `index`.
@@ -44,6 +52,14 @@ pub enum Doing {
         cause: Cause,
         then: Reaction,
         line: String,
+    },
+    /// Users are split and something forbids going forward; the run waits for its end and watches the gates.
+    Paused {
+        cause: Cause,
+        line: String,
+        paged: bool,
+        /// Unix seconds.
+        until: i64,
     },
     Held,
     /// No more automatic moves; a person has to act.
@@ -99,6 +115,10 @@ impl Default for State {
             approvals_ahead: false,
             automatic_used: 0,
             by_hand: false,
+            stranded: BTreeMap::new(),
+            schema_against: None,
+            overridden: None,
+            begun: None,
         }
     }
 }
@@ -116,6 +136,50 @@ impl State {
                 && plan.lane(self.lane).get(self.index).is_some_and(|s| s.moves.is_some())
     }
 
+    /// Why users cannot come back now: the schema stands against it, and nobody has answered for that. A plan whose way back
+    /// waits for a second person can be opened by one; what only the live schema says cannot, in this run.
+    pub fn closed(&self, plan: &Plan) -> Option<String> {
+        let waits = plan.waits_by_hand();
+        match (&self.schema_against, &plan.policy.schema_reason) {
+            (_, said) if waits && self.overridden.is_none() => {
+                let why = said.as_deref().or(self.schema_against.as_deref());
+                Some(why.unwrap_or("the schema stands against it").to_string())
+            }
+            (Some(why), _) if !waits => Some(why.clone()),
+            _ => None,
+        }
+    }
+
+    /// Whether a step waits for its approval although a person began the way back.
+    pub fn asks_by_hand(&self, plan: &Plan, at: StepRef) -> bool {
+        plan.step(at).approval.as_ref().is_some_and(|rule| rule.even_by_hand)
+    }
+
+    /// The splits of a route that are this run's own doing: what is found there beside them is somebody else's.
+    pub fn written(&self, plan: &Plan, route: &str) -> Vec<Split> {
+        let Some(planned) = plan.routes.get(route) else { return Vec::new() };
+        let mut written = vec![planned.before];
+        for (index, step) in plan.lane(self.lane).iter().enumerate() {
+            let Some(change) = step.moves.as_ref().filter(|change| change.route == route) else { continue };
+            let at = StepRef { lane: self.lane, index };
+            if index < self.index {
+                // A shift whose failure is passed over may or may not have moved anybody.
+                if step.on_failure != OnFailure::Continue {
+                    written.clear();
+                }
+                written.push(change.after);
+            } else if self.begun == Some(at) && index == self.index {
+                written.push(change.after);
+            }
+        }
+        written
+    }
+
+    /// Whether a step that is still to come moves users.
+    pub fn moves_on(&self, plan: &Plan) -> bool {
+        plan.lane(self.lane).iter().skip(self.index).any(|step| step.moves.is_some())
+    }
+
     /// The approvals of a step are complete, or it is on a way back that was agreed to beforehand.
     pub fn approved(&self, plan: &Plan, at: StepRef) -> bool {
         plan.step(at).approval.is_none() || self.complete(plan, at) || self.covering(plan, at).is_some()
@@ -129,7 +193,8 @@ impl State {
 
     /// The approval of a step forward, begun by now, that agreed to this step back too.
     pub fn covering(&self, plan: &Plan, at: StepRef) -> Option<&Approval> {
-        let back = at.lane == Lane::Rollback;
+        // Whoever agreed before has not seen what stands against it now.
+        let back = at.lane == Lane::Rollback && !self.asks_by_hand(plan, at);
         let covers = |of: &StepRef| {
             let rule = plan.step(*of).approval.as_ref();
             of.lane == Lane::Forward && rule.is_some_and(|rule| rule.covers_rollback) && self.complete(plan, *of)

@@ -31,7 +31,7 @@ pub use schema::Kinds;
 pub use slack::{Acks, SlackMode};
 pub use source::Source;
 pub use tree::Node;
-pub use types::{Approval, Change, Covers, Document, GreenWrites, Role, Route, Step};
+pub use types::{Approval, Change, Covers, Document, GreenWrites, Role, Route, SchemaChange, Step};
 pub use variables::{Inputs, Reference};
 
 use page::Page;
@@ -133,6 +133,12 @@ fn implied(mut references: Vec<Reference>, document: &Document, tree: &Node) -> 
     }
     for entry in tree.get("gates").map(Node::entries).unwrap_or_default() {
         if document.prometheus.is_none() && entry.node.get("url").is_none() {
+            references.push(Reference { text: "${env:PROMETHEUS_URL}".into(), span: entry.key_span.clone() });
+        }
+    }
+    for entry in tree.nearest("/compare/checks").entries() {
+        let number = entry.node.nearest("/number");
+        if document.prometheus.is_none() && number.get("prometheus").is_some() && number.get("url").is_none() {
             references.push(Reference { text: "${env:PROMETHEUS_URL}".into(), span: entry.key_span.clone() });
         }
     }

@@ -47,10 +47,19 @@ impl JsonSchema for Page {
                         "pagerduty": secret("The routing key, as a reference: `${env:PAGERDUTY_ROUTING_KEY}`."),
                         "slack": secret("The webhook, as a reference: `${env:SLACK_WEBHOOK_URL}`."),
                         "webhook": secret("Any URL that takes JSON, as a reference."),
-                        "url": { "type": "string", "format": "http-url", "description": "PagerDuty's address in another region." }
+                        "url": { "type": "string", "format": "http-url", "description": "PagerDuty's address for events in another region." },
+                        "token": secret("A read-only token of PagerDuty's REST API, as a reference: with it an acknowledgement there counts."),
+                        "api": { "type": "string", "format": "http-url", "description": "PagerDuty's REST API in another region." },
+                        "command": {
+                            "type": "array", "items": { "type": "string" }, "minItems": 1,
+                            "description": "A program of your own and its arguments; it finds the page in `BGCTL_PAGE` and ends with 0 when somebody is called."
+                        }
                     },
                     "additionalProperties": false,
-                    "oneOf": [{ "required": ["pagerduty"] }, { "required": ["slack"] }, { "required": ["webhook"] }]
+                    "oneOf": [
+                        { "required": ["pagerduty"] }, { "required": ["slack"] }, { "required": ["webhook"] },
+                        { "required": ["command"] }
+                    ]
                 }
             ]
         })

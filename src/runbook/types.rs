@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::page::Page;
 use super::slack::Slack;
+use crate::compare::Compare;
 use crate::plan::{AtExpiry, OnFailure};
 use crate::probes::gate::Gate;
 use crate::scalar::{Duration, Percent};
@@ -42,6 +43,9 @@ pub struct Document {
     /// The Slack app that both stacks serve.
     #[serde(default)]
     pub slack: Option<Slack>,
+    /// What blue and green are compared by before anybody moves.
+    #[serde(default)]
+    pub compare: Option<Compare>,
     /// What the release does to the data, and whether blue can live with it.
     #[serde(default)]
     pub schema: Option<SchemaChange>,
@@ -109,12 +113,36 @@ pub struct Route {
     /// Where real responses can be looked at from outside: the third witness of a shift.
     #[serde(default)]
     pub seen_at: Option<SeenAtSection>,
+    /// What a side has to be able to carry before users are sent to it, beside its fewest healthy targets.
+    #[serde(default)]
+    pub capacity: Option<CapacitySection>,
     #[schemars(skip)]
     #[serde(rename = "(kind)")]
     pub router: String,
     #[schemars(skip)]
     #[serde(rename = "(settings)")]
     pub config: Value,
+}
+
+/// What a side has to be able to carry for the share of users it will get.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CapacitySection {
+    /// Requests a second of all users at the busiest time.
+    #[serde(default)]
+    #[schemars(range(min = 1))]
+    pub peak: Option<u32>,
+    /// Requests a second that one healthy target carries.
+    #[serde(default)]
+    #[schemars(range(min = 1))]
+    pub per_target: Option<u32>,
+    /// The least share of the registered targets that has to be healthy: `80%`.
+    #[serde(default)]
+    pub healthy: Option<Percent>,
+    /// In how many zones healthy targets have to stand.
+    #[serde(default)]
+    #[schemars(range(min = 1, max = 20))]
+    pub zones: Option<u32>,
 }
 
 /// How to tell from a real response which stack gave it.
@@ -153,16 +181,41 @@ pub struct SchemaChange {
     /// Whether blue can read what green writes. Left out it is unknown, except where nothing changes.
     #[serde(default)]
     pub green_writes: Option<GreenWrites>,
-    /// The folder of the migrations.
+    /// The folder of the migrations, from where bgctl runs. They are read, and the stricter of what they say and `change` counts.
     #[serde(default)]
     pub migrations: Option<String>,
+    /// The newest migration that blue was made with, by its number or name. Left out, all of them came with this release.
+    #[serde(default)]
+    #[schemars(length(min = 1, max = 200))]
+    pub since: Option<String>,
+    /// Statements that blue lives with although what they mean has changed, on the team's word.
+    #[serde(default)]
+    pub compatible: Vec<Compatible>,
     /// The database, as a reference: `${env:DATABASE_URL}`.
     #[serde(default)]
     #[schemars(extend("format" = "secret"))]
     pub postgres: Option<String>,
-    /// Questions to the database that must have this answer before the first shift.
+    /// Columns by table that blue cannot do without. Where one is missing users do not come back by rule.
+    #[serde(default)]
+    pub blue_needs: BTreeMap<String, Vec<String>>,
+    /// Columns by table that have to be there before green gets users, beside those that the migrations add.
+    #[serde(default)]
+    pub green_needs: BTreeMap<String, Vec<String>>,
+    /// Questions to the database that must have this answer before each shift to green.
     #[serde(default)]
     pub checks: Vec<SqlCheck>,
+}
+
+/// A statement that blue lives with, on the team's word.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Compatible {
+    /// Where it stands: `0043_mood.sql:3`.
+    #[schemars(length(min = 1, max = 300))]
+    pub at: String,
+    /// Why; it stands in the plan.
+    #[schemars(length(min = 10, max = 500))]
+    pub because: String,
 }
 
 /// The kind of a migration.
@@ -208,6 +261,21 @@ pub struct PolicySection {
     /// Who is called when a person must act.
     #[serde(default)]
     pub page: Vec<Page>,
+    /// How long a run waits with users split for the end of what forbids going forward (a freeze, somebody else's change of
+    /// the split); 30m when left out. Then it holds, or halts and calls a person.
+    #[serde(default)]
+    pub pause_at_most: Option<Duration>,
+    /// Whether somebody has to say that they have it; if nobody does, the next of `page` is called.
+    #[serde(default)]
+    pub acknowledge: Option<Acknowledge>,
+}
+
+/// Somebody has to say that they have it, with `bgctl ack` or at the channel.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Acknowledge {
+    /// How long each channel is waited for.
+    pub within: Duration,
 }
 
 /// How often users may be sent back without a person.

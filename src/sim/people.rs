@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use super::Sim;
 use crate::clock::Clock;
 use crate::drive::Standing;
-use crate::people::{AfterInterrupt, Answer, Approve, Command, Control, Decision, People};
+use crate::people::{AfterInterrupt, Answer, Approve, Command, Control, Decision, Page, People};
 use crate::run::{Actor, Evidence, Grant};
 
 impl Sim {
@@ -61,9 +61,9 @@ impl People for Rc<Sim> {
         }
     }
 
-    async fn page(&self, message: &str) -> (bool, String) {
+    async fn page(&self, page: &Page) -> (bool, String) {
         self.clock.boundary().await;
-        self.pages.borrow_mut().push(message.to_string());
+        self.pages.borrow_mut().push(format!("{}. Users: {}. {}", page.happened, page.users, page.bgctl));
         (!self.scenario.pager_down, "simulated pager".into())
     }
 

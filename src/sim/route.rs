@@ -49,7 +49,7 @@ impl RouteView for SimRoute {
             Color::Green => self.sim.scenario.green_down,
         };
         let healthy = if self.sim.is(down) { 0 } else { 2 };
-        Ok(Health { healthy, total: 2, ailing: Vec::new() })
+        Ok(Health { healthy, total: 2, ..Health::default() })
     }
 
     async fn controller(&self) -> Result<Option<String>, RouterError> {

@@ -14,6 +14,7 @@ mod drain;
 mod exactly_once;
 pub mod gates;
 mod ledger;
+mod migrate;
 mod outside;
 mod shift;
 mod smoke;
@@ -36,6 +37,11 @@ pub use dedup::key_mistake;
 pub trait Step {
     /// One attempt. May be cancelled by dropping the future at any await.
     async fn execute(&self, world: &World, scribe: &dyn Scribe) -> Outcome;
+
+    /// Only looks and waits: cut off in the middle and begun again, it leaves no trace.
+    fn only_waits(&self) -> bool {
+        false
+    }
 
     /// Looks whether the wanted state is in place. Only asked of steps whose [`Resume`] is `Observe`.
     async fn in_place(&self, _world: &World, _scribe: &dyn Scribe) -> (Found, String) {
@@ -67,9 +73,20 @@ pub struct Facts {
     pub moves: Option<(String, u32)>,
 }
 
+/// The moves that one written step stands for, each by what is put behind its name, with its settings. Most are themselves.
+pub fn stages(kind: &str, config: &Value) -> Vec<(String, Value)> {
+    match kind == shift::KIND.name {
+        true => shift::stages(config),
+        false => vec![(String::new(), config.clone())],
+    }
+}
+
 /// Every kind of step.
 pub const KINDS: &[Kind] =
-    &[warm::KIND, smoke::KIND, shift::KIND, drain::KIND, bake::KIND, command::KIND, announce::KIND];
+    &[warm::KIND, smoke::KIND, migrate::KIND, shift::KIND, drain::KIND, bake::KIND, command::KIND, announce::KIND];
+
+/// The kind of step that changes the schema, for who looks at the order of a lane.
+pub const MIGRATE: &str = migrate::KIND.name;
 
 /// Seconds a step gets beyond its own deadline to end what it does and say so.
 const GRACE: u64 = 15;

@@ -14,9 +14,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Facts, Kind, Mistake, Review, Step};
-use crate::plan::{Color, Lane, Move, Plan, PlannedRoute, PlannedStep, Resume, SeenAt, Split};
+use crate::plan::{Color, Counted, Lane, Move, Plan, PlannedRoute, PlannedStep, Resume, SeenAt, Split};
 use crate::probes::Request;
-use crate::routers::{RouterError, TrafficRouter, Trouble};
+use crate::routers::{Health, RouterError, TrafficRouter, Trouble};
 use crate::run::{Cause, Evidence, Found, Outcome};
 use crate::scalar::{Percent, spoken};
 use crate::world::{Progress, Scribe, World};
@@ -38,6 +38,34 @@ struct Settings {
     green: Option<Percent>,
     /// The share of users on blue afterwards, `100%`.
     blue: Option<Percent>,
+    /// On the way back to a blue that has gone cold: the shares of blue to stop at, rising, before all of it. Each is a move
+    /// of its own, with its guard and its witnesses, and none ever takes users from blue.
+    #[serde(default)]
+    #[schemars(length(min = 1, max = 10))]
+    ramp: Option<Vec<Percent>>,
+    /// How long each stop of the ramp lasts, while blue is looked at; 30s when left out.
+    #[serde(default)]
+    every: Option<crate::scalar::Duration>,
+}
+
+/// How long a stop of a ramp lasts when nothing is said about it.
+const EVERY: &str = "30s";
+/// How often blue is looked at while it warms up.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// The moves that one shift with a ramp stands for: what each is called behind the step's own name, and its settings. A
+/// shift without one is itself. The settings of a stop have an empty ramp, which no runbook can write.
+pub fn stages(config: &Value) -> Vec<(String, Value)> {
+    let Some(stops) = config["ramp"].as_array().filter(|stops| !stops.is_empty()) else {
+        return vec![(String::new(), config.clone())];
+    };
+    let every = config.get("every").filter(|every| !every.is_null()).cloned().unwrap_or_else(|| EVERY.into());
+    let stop = |share: &Value| {
+        let settings = json!({ "route": config["route"], "blue": share, "ramp": [], "every": every });
+        (format!("@{}", share.as_str().unwrap_or_default()), settings)
+    };
+    let last = json!({ "route": config["route"], "blue": config["blue"] });
+    stops.iter().map(stop).chain([(String::new(), last)]).collect()
 }
 
 /// How long responses may disagree with the provider before the shift counts as not arrived.
@@ -61,14 +89,50 @@ fn facts(config: &Value, plan: &Plan) -> Result<Facts, Vec<Mistake>> {
         let known = plan.routes.keys().map(|r| format!("`{r}`")).collect::<Vec<_>>().join(", ");
         review.wrong("/route", format!("there is no route `{}`", settings.route), Some(&format!("known: {known}")));
     }
+    ramp(&settings, &mut review);
+    let stop = settings.ramp.as_ref().is_some_and(Vec::is_empty);
+    let every = settings.every.as_ref().filter(|_| stop);
+    let stays = every.map_or(0, crate::scalar::Duration::whole_seconds);
     review.facts(|| Facts {
-        line: format!("shift {} to {}", settings.route, Split::of_green(green)),
+        line: match every {
+            Some(every) => {
+                format!("shift {} to {}, and let BLUE warm up for {every}", settings.route, Split::of_green(green))
+            }
+            None => format!("shift {} to {}", settings.route, Split::of_green(green)),
+        },
         resume: Resume::Observe,
         attempts: 3,
-        timeout_s: 180,
-        expected_s: 3,
+        timeout_s: 180 + stays,
+        expected_s: 3 + stays,
         moves: Some((settings.route, green)),
     })
+}
+
+/// A ramp rises to all users on blue, and to nothing else.
+fn ramp(settings: &Settings, review: &mut Review) {
+    let Some(stops) = &settings.ramp else {
+        if settings.every.is_some() {
+            review.wrong("/every", "`every` is the pause of a `ramp`", Some("add `ramp: [25%, 50%]`, or leave it out"));
+        }
+        return;
+    };
+    if settings.blue.as_ref().is_none_or(|blue| blue.per_mille() != 1000) && !stops.is_empty() {
+        let help = "write `blue: 100%`: a ramp is the way back, and ends with everybody on blue";
+        review.wrong("/ramp", "this ramp does not end with all users on blue", Some(help));
+    }
+    let shares: Vec<u32> = stops.iter().map(|share| share.per_mille()).collect();
+    for (n, share) in shares.iter().enumerate() {
+        let at = format!("/ramp/{n}");
+        if !(1..1000).contains(share) {
+            review.wrong(&at, "a stop lies between nobody and everybody", Some("`blue: 100%` is the end of it anyway"));
+        } else if n > 0 && shares[n - 1] >= *share {
+            review.wrong(&at, "blue's share never falls on the way back", Some("write the stops in rising order"));
+        }
+    }
+    if settings.every.as_ref().is_some_and(|every| every.whole_seconds() > 3600) {
+        let help = "green keeps the other users for as long";
+        review.wrong("/every", "a stop of more than an hour is no way back", Some(help));
+    }
 }
 
 struct Shift {
@@ -77,6 +141,8 @@ struct Shift {
     change: Move,
     /// On the way back any split may be left behind, as long as blue is well.
     back: bool,
+    /// How long users stay here while blue warms up; nothing, but for a stop of a ramp.
+    stays: Duration,
     versions: [String; 2],
 }
 
@@ -86,7 +152,12 @@ impl Shift {
         let planned = plan.routes.get(&change.route).context("a shift on a route the plan does not have")?.clone();
         let back = plan.lane(Lane::Rollback).iter().any(|s| s == step);
         let versions = [plan.blue.version.clone(), plan.green.version.clone()];
-        Ok(Shift { route: change.route.clone(), planned, change, back, versions })
+        let stays = match step.config["ramp"].is_array() {
+            true => Settings::deserialize(&step.config).context("the settings of a stop")?.every,
+            false => None,
+        };
+        let stays = stays.map_or(Duration::ZERO, |every| every.time);
+        Ok(Shift { route: change.route.clone(), planned, change, back, stays, versions })
     }
 
     async fn move_users(&self, world: &World, scribe: &dyn Scribe) -> Outcome {
@@ -95,6 +166,11 @@ impl Shift {
             Ok(split) => split,
             Err(error) => return failure(&error),
         };
+        if self.beyond(before) {
+            let line =
+                format!("{} reads {before}: nobody is taken from BLUE for a stop of the ramp", self.planned.line);
+            return Outcome::done(line).with(json!({ "before": before, "after": before }));
+        }
         if before != self.change.after {
             if before != self.change.before && !self.back && !route.changes_by_itself() {
                 return Outcome::failed(
@@ -106,6 +182,10 @@ impl Shift {
             if let Err(outcome) = self.destination(route, before, scribe).await {
                 return outcome;
             }
+            let lane = if self.back { Lane::Rollback } else { Lane::Forward };
+            if let Some(blocked) = world.guards.blocks(&self.change, lane).await {
+                return Outcome::failed(blocked.cause, blocked.line);
+            }
             match route.set(before, self.change.after).await {
                 Ok(calls) => self.note(&calls, scribe),
                 Err(error) => {
@@ -114,7 +194,11 @@ impl Shift {
                 }
             }
         }
-        match self.witnessed(route, world, scribe).await {
+        let arrived = match self.witnessed(route, world, scribe).await {
+            Ok(line) => self.warm(route, world, scribe).await.map(|()| line),
+            doubt => doubt,
+        };
+        match arrived {
             Ok(line) => Outcome::done(line).with(json!({ "before": before, "after": self.change.after })),
             Err(Doubt::NotInPlace(line)) => Outcome::unknown(line),
             Err(Doubt::NotSeen(line)) => {
@@ -122,6 +206,30 @@ impl Shift {
             }
             Err(Doubt::Unwell(line)) => {
                 Outcome::Failed { line, cause: Cause::Destination, moved: true, retry: false, facts: Value::Null }
+            }
+        }
+    }
+
+    /// More users are on blue already than at this stop: on the way back its share never falls.
+    fn beyond(&self, now: Split) -> bool {
+        self.back && now != self.change.after && now.share(Color::Blue) > self.change.after.share(Color::Blue)
+    }
+
+    /// The stop of a ramp: blue is looked at for as long as it lasts, since a cold side fails under its first users.
+    async fn warm(&self, route: &dyn TrafficRouter, world: &World, scribe: &dyn Scribe) -> Result<(), Doubt> {
+        let begun = world.clock.elapsed();
+        loop {
+            let passed = world.clock.elapsed().saturating_sub(begun);
+            let left = self.stays.saturating_sub(passed);
+            if left.is_zero() {
+                return Ok(());
+            }
+            let line = format!("BLUE warms up, {} left", spoken(left));
+            scribe.progress(Progress { done: passed.as_secs(), of: self.stays.as_secs(), line });
+            world.clock.sleep(left.min(LOOK)).await;
+            let (healthy, line) = self.healthy(route, Color::Blue, true, scribe).await;
+            if !healthy {
+                return Err(Doubt::Unwell(format!("{line}, while it warmed up")));
             }
         }
     }
@@ -137,7 +245,7 @@ impl Shift {
     /// Nobody is sent to a side that is unhealthy, empty, too small or unknown.
     async fn destination(&self, route: &dyn TrafficRouter, now: Split, scribe: &dyn Scribe) -> Result<(), Outcome> {
         for stack in Color::BOTH.into_iter().filter(|c| self.change.after.share(*c) > now.share(*c)) {
-            let (healthy, line) = self.healthy(route, stack, scribe).await;
+            let (healthy, line) = self.healthy(route, stack, true, scribe).await;
             if !healthy {
                 return Err(Outcome::failed(Cause::Destination, format!("{line}, so nobody is sent there")));
             }
@@ -145,7 +253,14 @@ impl Shift {
         Ok(())
     }
 
-    async fn healthy(&self, route: &dyn TrafficRouter, stack: Color, scribe: &dyn Scribe) -> (bool, String) {
+    /// `carries`: whether it has to be enough for its share after this shift, and not only well.
+    async fn healthy(
+        &self,
+        route: &dyn TrafficRouter,
+        stack: Color,
+        carries: bool,
+        scribe: &dyn Scribe,
+    ) -> (bool, String) {
         match route.health(stack).await {
             Ok(health) => {
                 scribe.observed(Evidence::TrafficHealth {
@@ -158,7 +273,12 @@ impl Shift {
                     "{stack} has {} of {} targets healthy, {} needed",
                     health.healthy, health.total, self.planned.min_healthy
                 );
-                (health.healthy >= self.planned.min_healthy, line)
+                let Health { healthy, total, zones, .. } = health;
+                let lacks = self.planned.capacity.lacks(self.change.after, stack, Counted { healthy, total, zones });
+                match lacks.filter(|_| carries) {
+                    Some(lacks) => (false, lacks),
+                    None => (healthy >= self.planned.min_healthy, line),
+                }
             }
             Err(error) => (false, format!("the health of {stack} cannot be read ({error})")),
         }
@@ -180,8 +300,10 @@ impl Shift {
     /// All three witnesses, after the write.
     async fn witnessed(&self, route: &dyn TrafficRouter, world: &World, scribe: &dyn Scribe) -> Result<String, Doubt> {
         let read = self.read_back(route, world, scribe).await?;
-        for stack in Color::BOTH.into_iter().filter(|c| self.change.after.weight(*c) > 0) {
-            let (healthy, line) = self.healthy(route, stack, scribe).await;
+        // On the way back green may be as ill as it likes: it is why users leave.
+        let hosts = Color::BOTH.into_iter().filter(|c| self.change.after.weight(*c) > 0);
+        for stack in hosts.filter(|c| !self.back || *c == Color::Blue) {
+            let (healthy, line) = self.healthy(route, stack, false, scribe).await;
             if !healthy {
                 return Err(Doubt::Unwell(line));
             }
@@ -232,8 +354,10 @@ impl Shift {
             let agrees = match self.change.after.only() {
                 Some(Color::Blue) => counted > 0 && green == 0,
                 Some(Color::Green) => counted > 0 && blue == 0,
+                // At a stop of a ramp green may answer with errors that name no version: what counts is what blue has.
+                None if self.back => self.enough_blue(blue, counted + other, at),
                 None => counted > 0 && (share - want).abs() * 1000.0 <= f64::from(at.tolerance),
-            } && other * 2 <= counted;
+            } && (other * 2 <= counted || self.back && self.change.after.only().is_none());
             let route = self.route.clone();
             scribe.observed(Evidence::TrafficSeen { route, samples: at.samples, blue, green, other, agrees });
             if agrees {
@@ -250,6 +374,11 @@ impl Shift {
             world.clock.sleep(pause).await;
             pause = (pause * 2).min(Duration::from_secs(5));
         }
+    }
+
+    fn enough_blue(&self, blue: u32, of: u32, at: &SeenAt) -> bool {
+        let want = self.change.after.share(Color::Blue) * 1000.0 - f64::from(at.tolerance);
+        blue > 0 && f64::from(blue) * 1000.0 >= want * f64::from(of)
     }
 
     /// Counts responses of blue, of green and of neither.
@@ -309,6 +438,7 @@ impl Step for Shift {
         world.clock.sleep(route.settle()).await;
         match self.read(route, world, scribe).await {
             Err(error) => (Found::CannotSee, error.to_string()),
+            Ok(split) if self.beyond(split) => (Found::InPlace, format!("{} reads {split} already", self.planned.line)),
             Ok(split) if split == self.change.after => match self.witnessed(route, world, scribe).await {
                 Ok(line) => (Found::InPlace, line),
                 Err(Doubt::NotInPlace(line) | Doubt::NotSeen(line) | Doubt::Unwell(line)) => (Found::CannotSee, line),

@@ -13,6 +13,8 @@ use crate::common::peer;
 use crate::mutate::{Dice, forged, harm, sound};
 use crate::rig::*;
 use bgctl::journal::{SCRIPT, Seals, Trust, Verdict, verify};
+use bgctl::plan::{Lane, Move, Plan, PlannedStep, Purpose, Split, StepRef};
+use bgctl::run::{Cause, Event, Found, Outcome, RunOutcome};
 use bgctl::sign::{Signer, trust};
 
 /// How many changed logs are compared. `BGCTL_DIFFER` sets another number.
@@ -90,6 +92,77 @@ fn the_script_says_of_sound_logs_what_bgctl_says() {
                 assert_eq!(found, class(log, Seals::All).0, "log {n} with {}: {said}", shell.display());
             }
         }
+    }
+}
+
+/// A run that goes back over two routes and drains; `ended` says how the attempts of the first one end.
+fn two_routes(ended: &[Ended], then: usize) -> Vec<u8> {
+    let step = |id: &str, route: Option<&str>| PlannedStep {
+        id: id.into(),
+        line: id.into(),
+        approval: None,
+        attempts: 1,
+        moves: route.map(|route| Move { route: route.into(), before: Split::ALL_GREEN, after: Split::ALL_BLUE }),
+        ..plan().forward[0].clone()
+    };
+    let rollback = vec![step("back-web", Some("web")), step("back-api", Some("api")), step("drain", None)];
+    let plan = Plan { purpose: Purpose::RollbackOf("a-run".into()), rollback, ..plan() };
+    let mut rig = Rig::with(RUN, &owner(), plan, who());
+    rig.arm();
+    let back = |index| StepRef { lane: Lane::Rollback, index };
+    let begin = |rig: &mut Rig, index| {
+        let step = rig.plan.step(back(index)).clone();
+        let (line, step_sha256) = (step.line.clone(), step.sha256());
+        rig.write(&Event::StepIntent {
+            step: back(index),
+            id: step.id,
+            attempt: 1,
+            line,
+            step_sha256,
+            approvals: vec![],
+        });
+    };
+    begin(&mut rig, 0);
+    for end in ended {
+        let (step, id) = (back(0), "back-web".to_string());
+        rig.write(&match end {
+            Ended::Outcome(outcome) => Event::StepOutcome { step, id, outcome: outcome.clone() },
+            Ended::Looked(found) => Event::StepReconciled { step, id, found: *found, line: "looked".into() },
+        });
+    }
+    begin(&mut rig, then);
+    let id = rig.plan.step(back(then)).id.clone();
+    rig.write(&Event::StepOutcome { step: back(then), id, outcome: Outcome::done("back") });
+    rig.write(&Event::Paged { delivered: true, line: "somebody is called".into() });
+    rig.write(&Event::Ended { outcome: RunOutcome::Halted, line: "web is not back".into() });
+    rig.close()
+}
+
+enum Ended {
+    Outcome(Outcome),
+    Looked(Found),
+}
+
+#[test]
+fn the_script_follows_each_route_back_for_itself() {
+    let Some(bench) = Bench::new() else { return };
+    let ill = || vec![Ended::Outcome(Outcome::failed(Cause::Destination, "BLUE is not well"))];
+    let unseen = || {
+        let looks = (0..5).map(|_| Ended::Looked(Found::CannotSee));
+        std::iter::once(Ended::Outcome(Outcome::unknown("no reply"))).chain(looks).collect::<Vec<_>>()
+    };
+    let drift = vec![Ended::Outcome(Outcome::failed(Cause::Drift, "somebody else writes"))];
+    for (name, log, wanted) in [
+        ("the other route follows", two_routes(&ill(), 1), "COMPLETE"),
+        ("and where the first could not be seen", two_routes(&unseen(), 1), "COMPLETE"),
+        ("nothing is drained with users on green", two_routes(&ill(), 2), "POLICY"),
+        ("drift stops all of them", two_routes(&drift, 1), "POLICY"),
+    ] {
+        assert_eq!(class(&log, Seals::All).0, wanted, "{name}: {}", class(&log, Seals::All).1);
+        let path = bench.path("log");
+        fs::write(&path, &log).unwrap();
+        let (found, said) = bench.script(&bench.shells[0], &path, &[]);
+        assert_eq!(found, wanted, "{name}: {said}");
     }
 }
 

@@ -110,6 +110,7 @@ pub fn plan() -> Plan {
         at_expiry: AtExpiry::RollBack,
         evidence: Default::default(),
         covers_rollback: false,
+        even_by_hand: false,
     });
     let route = PlannedRoute {
         router: "alb".into(),
@@ -118,6 +119,7 @@ pub fn plan() -> Plan {
         seen_at: None,
         before: Split::ALL_BLUE,
         min_healthy: 1,
+        capacity: Default::default(),
     };
     Plan {
         bgctl_plan: 1,
@@ -133,7 +135,9 @@ pub fn plan() -> Plan {
         routes: BTreeMap::from([("web".to_string(), route)]),
         gates: BTreeMap::new(),
         slack: None,
-        policy: Policy { automatic_at_most: 2, within_s: 86_400, schema_safe: true, schema_reason: None, page: vec![] },
+        compare: None,
+        policy: Policy::default(),
+        schema: None,
         forward: vec![first, step("shift-100", Split::of_green(100), Split::ALL_GREEN)],
         rollback: vec![step("back", Split::ALL_GREEN, Split::ALL_BLUE)],
         team: Default::default(),

@@ -5,15 +5,18 @@ mod anchors;
 mod approvals;
 #[path = "../common/mod.rs"]
 mod common;
+mod compare;
 mod contract;
 mod disk;
 mod exports;
 mod kill;
 mod openssh;
+mod paging;
 mod people;
 mod provider;
 mod reading;
 mod redaction;
 mod rig;
+mod schema;
 mod secrets;
 mod signals;

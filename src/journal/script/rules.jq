@@ -110,9 +110,10 @@ def intent($l):
       | if $d.step.lane == "rollback" and (.back_again | not) and .plan.purpose == "cutover" then breach("no rollback was begun") else . end
       | if $d.step.index != .next[$d.step.lane] then breach("another step is next") else . end
       | .asked["\($d.step)"] as $asked
-      | ($step.approval and ($d.step.lane == "forward" or (.by_hand | not))) as $wanted
+      | ($step.approval.even_by_hand // false) as $always
+      | ($step.approval and ($d.step.lane == "forward" or $always or (.by_hand | not))) as $wanted
       | . as $state
-      | ([.requests[] | . as $r | ($state | planned($r.step)) as $of | select($d.step.lane == "rollback" and $r.step.lane == "forward"
+      | ([.requests[] | . as $r | ($state | planned($r.step)) as $of | select(($always | not) and $d.step.lane == "rollback" and $r.step.lane == "forward"
           and $r.used != null and $of.approval.covers_rollback and ($r.by | length) >= $of.approval.quorum)] | length > 0) as $covered
       | if $wanted and ($d.approvals | length) == 0 then breach("\($d.id) names no approval") else . end
       | if $wanted and ($covered | not) and (($asked == null) or (.requests[$asked].by | length) < $step.approval.quorum or (.denied | index([$asked])))
@@ -120,7 +121,7 @@ def intent($l):
       | reduce $d.approvals[] as $used (.; .requests[$used] as $r
           | if $r == null then breach("\($d.id) uses an approval of something else")
             elif $r.step != $d.step then
-              if $d.step.lane == "rollback" and $r.step.lane == "forward" and planned($r.step).approval.covers_rollback and $r.used != null
+              if ($always | not) and $d.step.lane == "rollback" and $r.step.lane == "forward" and planned($r.step).approval.covers_rollback and $r.used != null
               then . else breach("\($d.id) uses an approval of something else") end
             else
               if $r.used == null then
@@ -130,7 +131,15 @@ def intent($l):
               else . end
               | .requests[$used].used = { attempt: $d.attempt, open: true, at: $d.step }
             end)
-      | .open = $d.step | .attempt = $d.attempt
+      | .open = $d.step | .attempt = $d.attempt | .looks = 0
+    end;
+
+# Behind a route that could not be taken back only the moves of other routes follow.
+def onward($at):
+  . as $state | (.stranded // []) as $stranded
+  | .next[$at.lane] = if $stranded == [] then $at.index + 1 else
+      [range($at.index + 1; $state.plan[$at.lane] | length)
+        | select($state.plan[$at.lane][.].moves | . != null and (.route as $route | $stranded | index([$route]) | not))][0] // -1
     end;
 
 # An end of a step: the next one is next where it is done, or where the plan says to go on all the same.
@@ -139,9 +148,12 @@ def closes($l; $done; $retry):
   | if .open != $at then breach("no attempt of this step is open") else . end
   | .open = null
   | if $done and $step.moves or $l.data.outcome.moved then .moved = true else . end
-  | if $done then .next[$at.lane] = $at.index + 1
+  | ($at.lane == "rollback" and $step.moves != null and ($step.on_failure // "roll-back") == "roll-back"
+      and (if $l.type == "step.outcome" then $l.data.outcome.cause | IN("destination", "provider", "timeout") else $l.data.found != "other" end)) as $apart
+  | if $done then onward($at)
     elif $retry and .attempt < ($step.attempts // 1) then .
     elif $step.on_failure == "continue" then .next[$at.lane] = $at.index + 1
+    elif $apart then .failed = true | .stranded += [$step.moves.route] | onward($at)
     else .failed = true end;
 
 def fact($l):
@@ -155,11 +167,13 @@ def fact($l):
     elif $t == "step.intent" then intent($l)
     elif $t == "step.outcome" then
       .requests |= map_values(if .used != null and .used.at == $l.data.step then .used.open = false else . end)
-      | if $l.data.outcome.is == "unknown" then . else closes($l; $l.data.outcome.is == "done"; $l.data.outcome.retry) end
+      | if $l.data.outcome.is == "unknown" then .looks = 0 else closes($l; $l.data.outcome.is == "done"; $l.data.outcome.retry) end
     elif $t == "step.reconciled" then
-      if $l.data.found == "cannot-see" then . else closes($l; $l.data.found == "in-place"; $l.data.found == "not-in-place") end
+      if $l.data.found == "cannot-see" then .looks += 1 | if .looks < 5 then . else closes($l; false; false) end else closes($l; $l.data.found == "in-place"; $l.data.found == "not-in-place") end
     elif $t == "run.interrupted" then .failed = true | .interrupted = true
     elif $t == "wait.breached" or $t == "approval.expired" then .failed = true
+    elif $t == "schema.seen" then if $l.data.forward == "pass" then . else .failed = true end
+    elif $t == "override.used" then .failed = true | .interrupted = true
     elif $t == "rollback.begun" then .back_again = true | .open = null | .by_hand = ($l.data.automatic | not)
     elif $t == "run.ended" then
       if .over or .open != null and (.interrupted | not) then breach("the run had ended, or a step is not done") else . end

@@ -3,6 +3,8 @@
 //! The load balancer fails open: it sends users to a group whose targets are all unhealthy, and answers 503 for an empty
 //! one. So a side is well only by a count of healthy targets, never by the absence of unhealthy ones.
 
+use std::collections::BTreeSet;
+
 use aws_sdk_elasticloadbalancingv2::types::{
     TargetAdministrativeOverrideStateEnum, TargetHealthDescription, TargetHealthReasonEnum, TargetHealthStateEnum,
 };
@@ -15,12 +17,22 @@ pub fn count(group: &str, targets: &[TargetHealthDescription]) -> Health {
     if targets.is_empty() {
         health.ailing.push(format!("no target is registered in `{group}`: users sent there would get a 503"));
     }
+    let mut zones = Some(BTreeSet::new());
     for target in targets {
         match ailment(target) {
-            None => health.healthy += 1,
+            None => {
+                health.healthy += 1;
+                // `all`: it takes users of every zone, and where it stands itself is not said.
+                let zone = target.target().and_then(|t| t.availability_zone()).filter(|zone| *zone != "all");
+                zones = zones.zip(zone).map(|(mut zones, zone)| {
+                    zones.insert(zone);
+                    zones
+                });
+            }
             Some(words) => health.ailing.push(format!("{}: {words}", name(target))),
         }
     }
+    health.zones = zones.map(|zones| u32::try_from(zones.len()).unwrap_or(u32::MAX));
     if health.total > 0
         && health.healthy == 0
         && targets.iter().all(|t| state(t) == Some(&TargetHealthStateEnum::Unhealthy))
@@ -116,6 +128,21 @@ mod tests {
             assert_eq!(health.ailing.is_empty(), *healthy == 1, "{state}");
             assert!(health.ailing.join("\n").contains(wanted), "{state}: {:?}", health.ailing);
         }
+    }
+
+    #[test]
+    fn zones_are_counted_where_the_provider_names_them() {
+        let in_zone = |zone: Option<&str>, state: &str| {
+            let place =
+                TargetDescription::builder().id("10.0.0.7").set_availability_zone(zone.map(String::from)).build();
+            let health = TargetHealth::builder().state(TargetHealthStateEnum::from(state)).build();
+            TargetHealthDescription::builder().target(place).target_health(health).build()
+        };
+        let (a, b) = (in_zone(Some("us-east-1a"), "healthy"), in_zone(Some("us-east-1b"), "healthy"));
+        let (ill, nowhere) = (in_zone(Some("us-east-1c"), "unhealthy"), in_zone(None, "healthy"));
+        assert_eq!(count("bot", &[a.clone(), a.clone(), b.clone(), ill]).zones, Some(2));
+        assert_eq!(count("bot", &[a.clone(), nowhere]).zones, None, "one that is not named could stand anywhere");
+        assert_eq!(count("bot", &[a, in_zone(Some("all"), "healthy"), b]).zones, None);
     }
 
     #[test]

@@ -12,8 +12,9 @@ mod found;
 mod health;
 mod settings;
 mod way_back;
+mod writer;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ use aws_sdk_elasticloadbalancingv2::config::retry::RetryConfig;
 use aws_sdk_elasticloadbalancingv2::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_elasticloadbalancingv2::types::Tag;
 use aws_sdk_elasticloadbalancingv2::{Client, config};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::aws::{Attempts, Aws};
@@ -65,6 +67,9 @@ pub struct Alb {
     aws: Aws,
     settings: Settings,
     wrote: Cell<Option<Wrote>>,
+    /// The request ids of our own writes.
+    ours: RefCell<Vec<String>>,
+    opened: Timestamp,
 }
 
 /// Our own last write, answered or not.
@@ -80,7 +85,13 @@ impl Alb {
     /// Checks the settings; asks nobody.
     pub fn new(value: &Value, access: &Access) -> Result<Self, Vec<Mistake>> {
         let settings = Settings::read(value)?;
-        Ok(Alb { aws: Aws::new(&settings.place.arn().region, &access.aws), settings, wrote: Cell::new(None) })
+        Ok(Alb {
+            aws: Aws::new(&settings.place.arn().region, &access.aws),
+            settings,
+            wrote: Cell::new(None),
+            ours: RefCell::default(),
+            opened: SystemClock.now(),
+        })
     }
 
     async fn reads(&self) -> Client {
@@ -121,6 +132,12 @@ impl Alb {
 
     fn refuse(&self, kind: Trouble, what: impl std::fmt::Display) -> RouterError {
         RouterError::new(kind, format!("`{}` {what}", self.settings.place.arn()))
+    }
+
+    /// Remembers our own writes by their request ids.
+    fn own(&self, calls: Vec<Call>) -> Vec<Call> {
+        self.ours.borrow_mut().extend(calls.iter().filter_map(|call| call.request_id.clone()));
+        calls
     }
 
     /// The existing target group whose name is nearest, for a message.
@@ -212,6 +229,12 @@ impl RouteView for Alb {
         Ok(None)
     }
 
+    async fn writer(&self) -> Option<String> {
+        let ours = self.ours.borrow().clone();
+        let place = self.settings.place.arn();
+        Some(writer::writer(&self.aws, place.as_str(), &ours, self.opened).await)
+    }
+
     async fn identity(&self) -> Result<Identity, RouterError> {
         let config = self.aws.config().await;
         let account = &self.settings.place.arn().account;
@@ -273,13 +296,13 @@ impl TrafficRouter for Alb {
                 let call = client.modify_rule().rule_arn(&arn).set_actions(Some(wanted)).customize();
                 let sent = call.interceptor(attempts.clone()).send().await;
                 sent.map_err(|e| self.failed("ModifyRule", &arn, &attempts, e))?;
-                Ok(attempts.calls("ModifyRule", "ok"))
+                Ok(self.own(attempts.calls("ModifyRule", "ok")))
             }
             Writes::Listener(arn) => {
                 let call = client.modify_listener().listener_arn(&arn).set_default_actions(Some(wanted)).customize();
                 let sent = call.interceptor(attempts.clone()).send().await;
                 sent.map_err(|e| self.failed("ModifyListener", &arn, &attempts, e))?;
-                Ok(attempts.calls("ModifyListener", "ok"))
+                Ok(self.own(attempts.calls("ModifyListener", "ok")))
             }
         }
     }

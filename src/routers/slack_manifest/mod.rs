@@ -218,9 +218,11 @@ impl RouteView for SlackManifest {
     async fn health(&self, stack: Color) -> Result<Health, RouterError> {
         let url = format!("{}{}", self.settings.base(stack), self.settings.health);
         Ok(match self.api()?.status(&url).await {
-            Ok(200) => Health { healthy: 1, total: 1, ailing: Vec::new() },
-            Ok(status) => Health { healthy: 0, total: 1, ailing: vec![format!("{url} answers {status}")] },
-            Err(why) => Health { healthy: 0, total: 1, ailing: vec![format!("{url}: {why}")] },
+            Ok(200) => Health { healthy: 1, total: 1, ..Health::default() },
+            Ok(status) => {
+                Health { healthy: 0, total: 1, ailing: vec![format!("{url} answers {status}")], ..Health::default() }
+            }
+            Err(why) => Health { healthy: 0, total: 1, ailing: vec![format!("{url}: {why}")], ..Health::default() },
         })
     }
 

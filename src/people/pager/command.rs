@@ -1,0 +1,58 @@
+//! A page by a program of the team's own: the facts are in its environment, and status 0 means that somebody is called.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use serde_json::Value;
+
+use super::{Channel, Kind, Message, Outside, PATIENCE};
+use crate::world::{Command, Exit};
+
+pub const KIND: Kind = Kind { name: "command", open };
+
+struct Program {
+    argv: Vec<String>,
+}
+
+fn open(entry: &Value) -> Result<Box<dyn Channel>, String> {
+    let words = entry["command"].as_array().into_iter().flatten();
+    let argv: Vec<String> = words.filter_map(Value::as_str).map(String::from).collect();
+    match argv.first().is_some_and(|program| !program.is_empty()) {
+        true => Ok(Box::new(Program { argv })),
+        false => Err("policy.page: `command` is a list: the program and its arguments".into()),
+    }
+}
+
+#[async_trait(?Send)]
+impl Channel for Program {
+    fn name(&self) -> &'static str {
+        "command"
+    }
+
+    async fn call(&self, message: &Message<'_>, outside: &Outside) -> Result<Value, String> {
+        let page = message.page;
+        let facts = [
+            ("BGCTL_PAGE", message.text()),
+            ("BGCTL_PAGE_JSON", message.json().to_string()),
+            ("BGCTL_RUN", message.subject.run.clone()),
+            ("BGCTL_USERS", page.users.clone()),
+            ("BGCTL_HAPPENED", page.happened.clone()),
+        ];
+        let env: BTreeMap<String, String> =
+            facts.map(|(name, value)| (name.to_string(), value.replace('\0', " "))).into();
+        let argv = self.argv.iter().map(|word| outside.secrets.resolve(word)).collect();
+        let command = Command { argv, env, directory: None, timeout: PATIENCE };
+        let mut said = Vec::new();
+        let exit = outside.processes.run(&command, &mut |_, bytes| said.extend_from_slice(bytes)).await;
+        // Masked before it is cut: half of a secret is found by nobody.
+        let said = outside.secrets.mask(String::from_utf8_lossy(&said).trim());
+        let said: String = said.chars().take(120).collect();
+        match exit {
+            Ok(Exit::Status(0)) => Ok(Value::Null),
+            Ok(Exit::Status(status)) => Err(format!("ended with status {status}: {said}")),
+            Ok(Exit::Signal(signal)) => Err(format!("was ended by signal {signal}")),
+            Ok(Exit::TimedOut) => Err(format!("did not end within {}s", PATIENCE.as_secs())),
+            Err(error) => Err(format!("cannot be started: {error}")),
+        }
+    }
+}

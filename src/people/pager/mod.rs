@@ -1,0 +1,225 @@
+//! Calling a person. To add a channel: a file here, and two lines (`mod` and a row of [`KINDS`]).
+//!
+//! The channels of the policy are tried in order until one takes the page. Where the policy wants an acknowledgement and none
+//! comes, the next channel is called. Where nobody is declared, that is said and never passed off as a page. A page only tells:
+//! nothing is decided here.
+#![doc = include_str!("paging.md")]
+
+mod acknowledgement;
+mod command;
+mod page;
+mod pagerduty;
+mod slack;
+mod webhook;
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde_json::Value;
+
+pub use acknowledgement::{Acknowledgement, acknowledge, acknowledged};
+pub use page::{Message, Page, Subject};
+
+use crate::clock::Clock;
+use crate::probes::{Request, Web};
+use crate::run::{Actor, Evidence};
+use crate::scalar::spoken;
+use crate::secret::Secrets;
+use crate::world::Processes;
+
+/// The longest one channel may take: users are waiting.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How often it is looked for an acknowledgement: in the run's folder, and at a channel that can say so.
+const LOOK: Duration = Duration::from_secs(1);
+const ASK: u32 = 15;
+
+/// A way to call a person.
+#[async_trait(?Send)]
+pub trait Channel {
+    fn name(&self) -> &'static str;
+
+    /// Hands the page over; what the channel answered, or why it did not take it.
+    async fn call(&self, message: &Message<'_>, outside: &Outside) -> Result<Value, String>;
+
+    /// Who has acknowledged the page at the channel itself, where it can tell.
+    async fn acknowledged(&self, _message: &Message<'_>, _outside: &Outside) -> Option<String> {
+        None
+    }
+
+    /// Somebody has acknowledged elsewhere: the channel need not call anybody else.
+    async fn hand_over(&self, _message: &Message<'_>, _by: &str, _outside: &Outside) {}
+}
+
+/// A kind of channel: its key in YAML, and how one is made of an entry of `policy.page`.
+pub struct Kind {
+    pub name: &'static str,
+    pub open: fn(&Value) -> Result<Box<dyn Channel>, String>,
+}
+
+/// Every kind of channel.
+pub const KINDS: &[Kind] = &[slack::KIND, webhook::KIND, pagerduty::KIND, command::KIND];
+
+/// What channels reach people through.
+pub struct Outside {
+    pub web: Rc<dyn Web>,
+    pub processes: Rc<dyn Processes>,
+    pub secrets: Secrets,
+    pub clock: Rc<dyn Clock>,
+}
+
+/// The channels of a policy, in its order.
+pub struct Pager {
+    channels: Vec<Box<dyn Channel>>,
+    outside: Outside,
+    subject: Subject,
+    /// The last page, when it was sent, and the channel that took it.
+    sent: RefCell<Option<(Page, Timestamp)>>,
+    taken: Cell<Option<usize>>,
+}
+
+impl Pager {
+    /// `page` is `policy.page` of the plan, each entry one channel with references to secrets. The error names the entry that
+    /// is none.
+    pub fn new(page: &[Value], outside: Outside, subject: Subject) -> Result<Self, String> {
+        let channels = page.iter().map(channel).collect::<Result<_, _>>()?;
+        Ok(Pager { channels, outside, subject, sent: RefCell::default(), taken: Cell::default() })
+    }
+
+    /// Tries one channel after the other. True when one took the page; the words name it, or why each did not.
+    pub async fn page(&self, page: &Page) -> (bool, String) {
+        *self.sent.borrow_mut() = Some((page.clone(), self.outside.clock.now()));
+        self.taken.set(None);
+        if self.channels.is_empty() {
+            return (false, "the runbook declares nobody to page (policy.page is empty)".into());
+        }
+        self.call_from(0, page).await
+    }
+
+    /// The channels from this one on.
+    async fn call_from(&self, first: usize, page: &Page) -> (bool, String) {
+        let message = Message { subject: &self.subject, page };
+        let mut failed = Vec::new();
+        for (n, channel) in self.channels.iter().enumerate().skip(first) {
+            let name = channel.name();
+            match channel.call(&message, &self.outside).await {
+                Ok(answer) => {
+                    self.taken.set(Some(n));
+                    let key = answer["dedup_key"].as_str().map_or(String::new(), |key| format!(" ({key})"));
+                    let after =
+                        if failed.is_empty() { String::new() } else { format!(", after {}", failed.join("; ")) };
+                    return (true, self.outside.secrets.mask(&format!("{name} took the page{key}{after}")));
+                }
+                Err(why) => failed.push(self.outside.secrets.mask(&format!("{name}: {why}"))),
+            }
+        }
+        (false, failed.join("; "))
+    }
+
+    /// The page as it was sent last, for whoever sits at the terminal.
+    pub fn last(&self) -> Option<String> {
+        let sent = self.sent.borrow();
+        sent.as_ref().map(|(page, _)| Message { subject: &self.subject, page }.text())
+    }
+
+    /// Waits until somebody says that they have it, and calls the next channel each time nobody does within the time. Ends when
+    /// somebody does or no channel is left. `looked` gives what lies in the run's folder; `note` writes evidence.
+    pub async fn until_acknowledged(
+        &self,
+        within: Duration,
+        looked: &dyn Fn() -> Option<Acknowledgement>,
+        note: &mut dyn FnMut(Evidence),
+    ) {
+        let Some((page, since)) = self.sent.borrow().clone() else { return };
+        while let Some(at) = self.taken.get() {
+            if let Some(by) = self.waited(at, &page, since, within, looked).await {
+                let seconds = (self.outside.clock.now().as_second() - since.as_second()).max(0).unsigned_abs();
+                let line = format!("{} has it, {} after the page", by.name, spoken(Duration::from_secs(seconds)));
+                note(Evidence::PageAcknowledged { by, seconds, line });
+                return;
+            }
+            let name = self.channels[at].name();
+            let nobody = format!("nobody acknowledged at {name} within {}", spoken(within));
+            self.taken.set(None);
+            let (delivered, how) = self.call_from(at + 1, &page).await;
+            let line = match (delivered, how.is_empty()) {
+                (_, true) => format!("{nobody}, and no channel is left"),
+                (_, false) => format!("{nobody}; {how}"),
+            };
+            note(Evidence::PageEscalated { delivered, line });
+        }
+    }
+
+    async fn waited(
+        &self,
+        at: usize,
+        page: &Page,
+        since: Timestamp,
+        within: Duration,
+        looked: &dyn Fn() -> Option<Acknowledgement>,
+    ) -> Option<Actor> {
+        let message = Message { subject: &self.subject, page };
+        let clock = &self.outside.clock;
+        let until = clock.elapsed() + within;
+        for look in 0u32.. {
+            // What was acknowledged before the page is no answer to it.
+            if let Some(given) = looked().filter(|given| given.at >= since) {
+                for channel in &self.channels[..=at] {
+                    channel.hand_over(&message, &given.by.name, &self.outside).await;
+                }
+                return Some(given.by);
+            }
+            let asked =
+                if look % ASK == 0 { self.channels[at].acknowledged(&message, &self.outside).await } else { None };
+            if let Some(name) = asked {
+                return Some(Actor { name, via: self.channels[at].name().into() });
+            }
+            let left = until.saturating_sub(clock.elapsed());
+            if left.is_zero() {
+                return None;
+            }
+            clock.sleep(LOOK.min(left)).await;
+        }
+        unreachable!("BUG: a wait of a hundred years")
+    }
+}
+
+fn channel(entry: &Value) -> Result<Box<dyn Channel>, String> {
+    let mut kinds = KINDS.iter().filter(|kind| entry.get(kind.name).is_some());
+    match (kinds.next(), kinds.next()) {
+        (Some(kind), None) => (kind.open)(entry),
+        _ => {
+            let known = KINDS.iter().map(|kind| format!("`{}`", kind.name)).collect::<Vec<_>>().join(", ");
+            Err(format!("an entry of policy.page has exactly one of {known}, not {entry}"))
+        }
+    }
+}
+
+fn text(entry: &Value, key: &str) -> Result<String, String> {
+    entry[key].as_str().map(String::from).ok_or_else(|| format!("policy.page: `{key}` is a text"))
+}
+
+/// Posts JSON and takes any 2xx for yes.
+async fn post(outside: &Outside, url: &str, body: &Value) -> Result<Value, String> {
+    let request = Request {
+        method: "POST",
+        url: outside.secrets.resolve(url),
+        headers: vec![("content-type".into(), "application/json".into())],
+        body: body.to_string().into_bytes(),
+        timeout: PATIENCE,
+        fresh: false,
+    };
+    match outside.web.exchange(request).await {
+        Ok(response) if (200..300).contains(&response.status) => {
+            Ok(serde_json::from_slice(&response.body).unwrap_or_default())
+        }
+        Ok(response) => {
+            // Masked before it is cut: half of a secret is found by nobody.
+            let said: String = outside.secrets.mask(response.text().trim()).chars().take(120).collect();
+            Err(format!("answered {} {said}", response.status))
+        }
+        Err(error) => Err(error.to_string()),
+    }
+}

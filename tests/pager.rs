@@ -1,0 +1,255 @@
+//! Channels as they are called, what they may say, and who is called when nobody answers.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bgctl::clock::Clock;
+use bgctl::people::{Acknowledgement, Page, PagedThrough, Pager, Subject};
+use bgctl::probes::{Request, Response, Web, WebError};
+use bgctl::run::{Actor, Evidence};
+use bgctl::secret::{Secret, Secrets};
+use bgctl::sim::VirtualClock;
+use bgctl::world::{Command, Exit, Processes, Stream};
+use serde_json::{Value, json};
+
+/// Answers by host and remembers what was sent.
+struct Told {
+    sent: RefCell<Vec<(String, Value)>>,
+    clock: Rc<VirtualClock>,
+}
+
+#[async_trait(?Send)]
+impl Web for Told {
+    async fn exchange(&self, request: Request) -> Result<Response, WebError> {
+        let body = serde_json::from_slice(&request.body).unwrap_or_default();
+        self.sent.borrow_mut().push((request.url.clone(), body));
+        let answer = |status, body: &str| Response { status, body: body.as_bytes().into(), ..Response::default() };
+        let acknowledged = if self.clock.elapsed() >= Duration::from_secs(60) { "acknowledged" } else { "triggered" };
+        match request.url.as_str() {
+            url if url.contains("down") => Err(WebError { what: format!("refused by {url}"), timed_out: false }),
+            url if url.contains("angry") => Ok(answer(403, "no_team")),
+            url if url.contains("/incidents?incident_key=bgctl%2Fbot+production%2F20261120-0302-k7f") => Ok(answer(
+                200,
+                &json!({ "incidents": [{
+                    "incident_key": "bgctl/bot production/20261120-0302-k7f", "status": acknowledged,
+                    "acknowledgements": [{ "acknowledger": { "summary": "Rosa" } }],
+                }] })
+                .to_string(),
+            )),
+            _ => Ok(answer(202, r#"{"dedup_key":"k"}"#)),
+        }
+    }
+}
+
+/// Programs: `true` takes the page, `false` does not.
+#[derive(Default)]
+struct Programs(RefCell<Vec<Command>>);
+
+#[async_trait(?Send)]
+impl Processes for Programs {
+    async fn run(&self, command: &Command, output: &mut dyn for<'a> FnMut(Stream, &'a [u8])) -> std::io::Result<Exit> {
+        self.0.borrow_mut().push(command.clone());
+        output(Stream::Stderr, b"no route to routing-key-1");
+        Ok(Exit::Status(i32::from(command.argv[0] != "true")))
+    }
+}
+
+struct Desk {
+    pager: Pager,
+    web: Rc<Told>,
+    programs: Rc<Programs>,
+    clock: Rc<VirtualClock>,
+}
+
+fn desk(channels: &[Value]) -> Desk {
+    opened(channels).unwrap()
+}
+
+fn opened(channels: &[Value]) -> Result<Desk, String> {
+    let clock = Rc::new(VirtualClock::default());
+    let web = Rc::new(Told { sent: RefCell::default(), clock: clock.clone() });
+    let programs = Rc::new(Programs::default());
+    let secret = |name: &str, value: &str| (format!("${{env:{name}}}"), Secret::new(value));
+    let secrets = [
+        secret("HOOK", "https://down.test/T000/secret-path"),
+        secret("KEY", "routing-key-1"),
+        secret("TOKEN", "rest-token-1"),
+    ];
+    let outside = PagedThrough {
+        web: web.clone(),
+        processes: programs.clone(),
+        secrets: Secrets::new(secrets.into()),
+        clock: clock.clone(),
+    };
+    let subject = Subject {
+        service: "bot production".into(),
+        run: "20261120-0302-k7f".into(),
+        blue: "v1.4.1".into(),
+        owner: "rosa@example.com".into(),
+        native: Box::new(|| vec!["sh /runs/k7f/undo/web.sh".into()]),
+    };
+    Ok(Desk { pager: Pager::new(channels, outside, subject)?, web, programs, clock })
+}
+
+fn a_page() -> Page {
+    Page {
+        users: "BLUE 50 GREEN 50 at the rule".into(),
+        happened: "shift-100: GREEN has 0 of 2 targets healthy".into(),
+        bgctl: "users were left as they are; nothing more moves by itself".into(),
+    }
+}
+
+fn page(channels: &[Value]) -> (bool, String, Desk) {
+    let desk = desk(channels);
+    let (taken, line) = desk.clock.run(desk.pager.page(&a_page())).unwrap();
+    (taken, line, desk)
+}
+
+#[test]
+fn the_next_channel_is_tried_and_no_secret_is_said() {
+    let (taken, line, desk) = page(&[json!({ "slack": "${env:HOOK}" }), json!({ "pagerduty": "${env:KEY}" })]);
+    assert!(taken, "{line}");
+    assert!(line.starts_with("pagerduty took the page (k), after slack: refused by"), "{line}");
+    assert!(!line.contains("secret-path") && !line.contains("routing-key"), "{line}");
+    let sent = desk.web.sent.borrow();
+    let event = &sent[1].1;
+    assert_eq!(sent[1].0, "https://events.pagerduty.com/v2/enqueue");
+    assert_eq!((&event["routing_key"], &event["event_action"]), (&json!("routing-key-1"), &json!("trigger")));
+    assert_eq!(event["dedup_key"], "bgctl/bot production/20261120-0302-k7f");
+    assert_eq!(event["payload"]["severity"], "critical");
+    let summary = event["payload"]["summary"].as_str().unwrap();
+    assert!(summary.contains("BLUE 50 GREEN 50") && summary.contains("0 of 2 targets"), "{summary}");
+}
+
+#[test]
+fn a_page_has_three_facts_two_choices_and_the_way_without_us() {
+    let (_, _, desk) = page(&[json!({ "webhook": "https://hook.test/" }), json!({ "slack": "https://slack.test/" })]);
+    let sent = desk.web.sent.borrow();
+    let body = &sent[0].1;
+    for (name, fact) in
+        [("users", "BLUE 50"), ("happened", "0 of 2"), ("bgctl", "left as they are"), ("owner", "rosa@")]
+    {
+        assert!(body[name].as_str().is_some_and(|text| text.contains(fact)), "{name}: {body}");
+    }
+    let commands: Vec<&str> =
+        body["choices"].as_array().unwrap().iter().filter_map(|c| c["command"].as_str()).collect();
+    assert_eq!(commands, ["bgctl rollback k7f", "bgctl ack k7f"]);
+    assert_eq!(body["native"], json!(["sh /runs/k7f/undo/web.sh"]));
+    let text = body["message"].as_str().unwrap();
+    assert_eq!(Some(text.to_string()), desk.pager.last());
+    for line in
+        ["users     BLUE 50", "1         bgctl rollback k7f", "2         bgctl ack k7f", "without bgctl: sh /runs/k7f"]
+    {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+}
+
+#[test]
+fn slack_gets_no_marks_of_ours_out_of_what_others_said() {
+    let desk = desk(&[json!({ "slack": "https://slack.test/" })]);
+    let happened = "body was <!channel> & ```fence```".to_string();
+    desk.clock.run(desk.pager.page(&Page { happened, ..a_page() })).unwrap();
+    let text = desk.web.sent.borrow()[0].1["text"].as_str().unwrap().to_string();
+    assert!(text.contains("&lt;!channel&gt; &amp; '''fence'''"), "{text}");
+}
+
+#[test]
+fn a_program_finds_the_page_in_its_environment() {
+    let (taken, line, desk) = page(&[json!({ "command": ["false", "${env:KEY}"] }), json!({ "command": ["true"] })]);
+    assert!(
+        taken && line == "command took the page, after command: ended with status 1: no route to [secret]",
+        "{line}"
+    );
+    let ran = desk.programs.0.borrow();
+    assert_eq!(ran[0].argv, ["false", "routing-key-1"]);
+    assert!(ran[1].env["BGCTL_PAGE"].contains("bgctl ack k7f") && ran[1].env["BGCTL_RUN"] == "20261120-0302-k7f");
+    assert_eq!(serde_json::from_str::<Value>(&ran[1].env["BGCTL_PAGE_JSON"]).unwrap()["bgctl"], a_page().bgctl);
+}
+
+#[test]
+fn where_nobody_is_reached_that_is_said() {
+    let (taken, line, _) = page(&[json!({ "webhook": "https://angry.test/" })]);
+    assert_eq!((taken, line.as_str()), (false, "webhook: answered 403 no_team"));
+    let (taken, line, desk) = page(&[]);
+    assert!(!taken && line.contains("declares nobody") && desk.web.sent.borrow().is_empty());
+}
+
+#[test]
+fn an_unknown_channel_is_an_error() {
+    for entry in
+        [json!("slack"), json!({ "email": "x" }), json!({ "slack": "a", "webhook": "b" }), json!({ "command": [] })]
+    {
+        assert!(opened(std::slice::from_ref(&entry)).is_err(), "{entry}");
+    }
+}
+
+/// Pages and waits with five minutes a channel; the evidence, and the seconds it took.
+fn waited(channels: &[Value], given: Option<Acknowledgement>) -> (Vec<Evidence>, u64, Desk) {
+    let (_, _, desk) = page(channels);
+    let mut notes = Vec::new();
+    let looked = || given.clone().filter(|given| given.at <= desk.clock.now());
+    let mut note = |evidence| notes.push(evidence);
+    desk.clock.run(desk.pager.until_acknowledged(Duration::from_secs(300), &looked, &mut note)).unwrap();
+    let took = desk.clock.elapsed().as_secs();
+    (notes, took, desk)
+}
+
+fn by_hand(after: i64) -> Acknowledgement {
+    let start = VirtualClock::default().now();
+    let at = start.checked_add(jiff::SignedDuration::from_secs(after)).unwrap();
+    Acknowledgement { by: Actor { name: "rosa".into(), via: "command".into() }, at, word: None }
+}
+
+#[test]
+fn nobody_acknowledges_and_the_next_is_called_until_none_is_left() {
+    let channels = [
+        json!({ "webhook": "https://one.test/" }),
+        json!({ "webhook": "https://down.test/" }),
+        json!({ "slack": "https://three.test/" }),
+    ];
+    let (notes, took, desk) = waited(&channels, None);
+    let lines: Vec<(bool, &str)> = notes
+        .iter()
+        .map(|note| match note {
+            Evidence::PageEscalated { delivered, line } => (*delivered, line.as_str()),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert!(
+        lines[0].0 && lines[0].1.starts_with("nobody acknowledged at webhook within 5m; slack took the page"),
+        "{lines:?}"
+    );
+    assert_eq!(lines[1], (false, "nobody acknowledged at slack within 5m, and no channel is left"));
+    assert!((600..605).contains(&took), "bounded: {took}s");
+    assert_eq!(desk.web.sent.borrow().len(), 3);
+}
+
+#[test]
+fn bgctl_ack_ends_the_wait_and_the_channel_is_told() {
+    let (notes, took, desk) = waited(&[json!({ "pagerduty": "${env:KEY}" })], Some(by_hand(42)));
+    assert!(
+        matches!(&notes[..], [Evidence::PageAcknowledged { by, seconds: 42, .. }] if by.name == "rosa"),
+        "{notes:?}"
+    );
+    assert_eq!(took, 42);
+    assert_eq!(desk.web.sent.borrow().last().unwrap().1["event_action"], "acknowledge");
+}
+
+#[test]
+fn what_was_acknowledged_before_the_page_is_no_answer_to_it() {
+    let (notes, took, _) = waited(&[json!({ "webhook": "https://one.test/" })], Some(by_hand(-5)));
+    assert!(matches!(&notes[..], [Evidence::PageEscalated { delivered: false, .. }]), "{notes:?}");
+    assert!(took >= 300);
+}
+
+#[test]
+fn an_acknowledgement_at_pagerduty_counts() {
+    let entry = json!({ "pagerduty": "${env:KEY}", "token": "${env:TOKEN}", "api": "https://api.test" });
+    let (notes, took, _) = waited(&[entry], None);
+    let [Evidence::PageAcknowledged { by, .. }] = &notes[..] else { panic!("{notes:?}") };
+    assert_eq!((by.name.as_str(), by.via.as_str()), ("Rosa", "pagerduty"));
+    assert!((60..80).contains(&took), "{took}s");
+}

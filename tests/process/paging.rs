@@ -1,0 +1,113 @@
+//! A run that halts, the page it sends, and who says that they have it. The channels are programs of the test's own.
+
+use bgctl::lab::Fault;
+use serde_json::Value;
+
+use crate::rig::*;
+
+/// Nothing goes back by itself here, and what the two channels were told lies in two files.
+fn runbook(within: &str) -> String {
+    let channel = |file: &str| format!(r#"{{ command: [sh, -c, 'printf %s "$BGCTL_PAGE" > "$0"', {file}] }}"#);
+    let policy = format!(
+        "policy:\n  automatic_rollback: {{ at_most: 0, within: 24h }}\n  page: [{}, {}]\n  acknowledge: {{ within: {within} }}\n",
+        channel("first.txt"),
+        channel("second.txt"),
+    );
+    RUNBOOK.replace("schema:\n", &format!("{policy}schema:\n"))
+}
+
+fn halting(within: &str) -> (World, Desk) {
+    let world = World::new(&[Fault::GreenErrors]);
+    let desk = Desk::beside(&world);
+    std::fs::write(desk.path("runbook.yaml"), runbook(within)).unwrap();
+    (world, desk)
+}
+
+fn of_type(desk: &Desk, kind: &str) -> Vec<Value> {
+    desk.records().into_iter().filter(|record| record["type"] == kind).collect()
+}
+
+#[test]
+fn a_halted_run_calls_the_next_channel_when_nobody_says_that_they_have_it() {
+    let (world, desk) = halting("1s");
+    let end = desk.cutover().end(60).ends(20);
+    let page = std::fs::read_to_string(desk.path("first.txt")).expect("the first channel was called");
+    for fact in [
+        "users     BLUE 50 GREEN 50",
+        "happened  gate `errors` failed",
+        "bgctl     users were left as they are",
+        "bgctl rollback",
+        "bgctl ack",
+        "/undo/web.sh",
+    ] {
+        assert!(page.contains(fact), "{fact}: {page}");
+    }
+    assert_eq!(std::fs::read_to_string(desk.path("second.txt")).unwrap(), page, "the second is told the same");
+    let escalated = of_type(&desk, "page.escalated");
+    let delivered: Vec<&Value> = escalated.iter().map(|record| &record["data"]["delivered"]).collect();
+    assert_eq!(delivered, [&Value::Bool(true), &Value::Bool(false)]);
+    end.says(&["nobody acknowledged at command within 1s, and no channel is left", "HALTED", "without bgctl"]);
+    assert_eq!(world.green(), 50);
+    desk.run(&["audit", "verify"]).ends(0);
+}
+
+#[test]
+fn whoever_goes_back_meanwhile_can_and_has_it() {
+    let (world, desk) = halting("10m");
+    let waiting = desk.cutover();
+    until("the page", 60, || desk.path("first.txt").is_file());
+    until("the end of the run", 10, || of_type(&desk, "run.ended").len() == 1);
+    desk.run(&["rollback", "--yes", "--reason", "green answers with errors"]).ends(0);
+    assert_eq!(world.green(), 0, "everyone is back while the halted process still waits");
+    waiting.end(20).ends(20).says(&["has it"]);
+    assert!(!desk.path("second.txt").exists(), "nobody else is called");
+}
+
+#[test]
+fn bgctl_ack_is_written_into_the_log() {
+    let (world, desk) = halting("10m");
+    let waiting = desk.cutover();
+    until("the page", 60, || desk.path("first.txt").is_file());
+    until("the end of the run", 10, || of_type(&desk, "run.ended").len() == 1);
+    desk.run(&["ack", "--reason", "looking"]).ends(0).says(&[
+        "BLUE 50 GREEN 50",
+        "its process writes it into the log",
+        "bgctl rollback",
+    ]);
+    waiting.end(20).ends(20);
+    let [given] = &of_type(&desk, "page.acknowledged")[..] else { panic!("one acknowledgement") };
+    assert_eq!(given["data"]["by"]["via"], "command");
+    assert_eq!(world.green(), 50, "acknowledging moves nobody");
+    desk.run(&["audit", "verify"]).ends(0);
+}
+
+#[test]
+fn a_run_that_paged_nobody_is_not_acknowledged() {
+    let world = World::new(&[]);
+    let desk = Desk::beside(&world);
+    desk.cutover().end(60).ends(0);
+    desk.run(&["ack"]).ends(64).says(&["BG0184", "has paged nobody", "BLUE 0 GREEN 100"]);
+}
+
+#[test]
+fn a_retro_says_what_a_bad_release_did() {
+    let world = World::new(&[Fault::GreenErrors]);
+    let desk = Desk::beside(&world);
+    desk.cutover().end(60).ends(10);
+    let words = [
+        "ROLLED BACK after",
+        "on GREEN",
+        "from the verdict until everybody was back",
+        "web: BLUE 50 GREEN 50 for",
+        "in the bad state",
+    ];
+    desk.run(&["retro"]).ends(0).says(&words);
+    let found = desk.run(&["retro", "-o", "json"]).ends(0);
+    let found: Value = serde_json::from_str(&found.out).expect("one document");
+    let failed = &found["retro"]["failed"];
+    assert!(failed["failed"].as_u64() > Some(0) && failed["failed"].as_u64() < failed["requests"].as_u64(), "{found}");
+    let safe = found["retro"]["trouble"]["verdict_to_safe_ms"].as_u64().expect("everybody is back");
+    assert!(safe < 10_000, "{found}");
+    let document = desk.run(&["retro", "--format", "markdown"]).ends(0);
+    assert!(document.out.starts_with("# bot") && document.out.contains("**impact**"), "{}", document.out);
+}

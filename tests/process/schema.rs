@@ -1,0 +1,97 @@
+//! The schema ratchet from outside: the real binary, a lab with live users, a real PostgreSQL and a second person.
+
+use bgctl::lab::Fault;
+
+use crate::common::peer;
+use crate::common::postgres::Postgres;
+use crate::rig::*;
+
+const OTTO: &str = "otto@example.com";
+
+/// A desk whose cutover has a second owner, with a key of his own.
+fn desk(world: &World, schema: &str, steps: &str) -> Desk {
+    let desk = Desk::beside(world);
+    let otto = desk.path("otto").display().to_string();
+    desk.run(&["keys", "create", "--out", &otto]).ends(0);
+    let public = |name: &str| std::fs::read_to_string(desk.path(name)).unwrap();
+    std::fs::create_dir_all(desk.path(".bgctl")).unwrap();
+    std::fs::create_dir_all(desk.path("migrations")).unwrap();
+    desk.write(".bgctl/allowed_signers", &format!("{OWNER} {}{OTTO} {}", public("key.pub"), public("otto.pub")));
+    let runbook = RUNBOOK
+        .replace("owners: [owner@example.com]", &format!("owners: [{OWNER}, {OTTO}]"))
+        .replace("schema:\n  change: none\n", schema)
+        .replace("steps:\n  - id: warm-green", &format!("steps:\n{steps}  - id: warm-green"));
+    desk.write("runbook.yaml", &runbook);
+    desk
+}
+
+/// Back all the same: a word, a reason, and Otto's signature.
+fn back_with_otto(desk: &Desk, world: &World, stays: u32) {
+    desk.run(&["rollback", "--yes"]).ends(77).says(&["BG0173", "forward or page"]);
+    desk.run(&["rollback", "--yes", "--override", "schema"]).ends(64).says(&["BG0175"]);
+    desk.run(&["rollback", "--yes", "--override", "schema", "--reason", "no"]).ends(64).says(&["BG0175"]);
+    let reason = "green charges twice";
+    desk.run(&["rollback", "--yes", "--override", "schema", "--reason", reason])
+        .ends(30)
+        .says(&["approval of back-to-blue is missing", OTTO]);
+    assert_eq!(world.green(), stays, "nobody has agreed yet");
+    // Whoever runs it cannot agree to it.
+    desk.run(&["approve", "--confirm", "0"]).ends(77).says(&["cannot approve it"]);
+    let otto = desk.path("otto").display().to_string();
+    desk.run(&["approve", "--confirm", "0", "--key", &otto]).ends(0).says(&[reason]);
+    desk.run(&["resume"]).ends(10);
+    assert_eq!(world.green(), 0);
+    desk.run(&["audit", "verify", "--allowed-signers", ".bgctl/allowed_signers"]).ends(0).says(&["COMPLETE"]);
+    let records = desk.records();
+    let used = records.iter().find(|r| r["type"] == "override.used").expect("the record of it");
+    assert_eq!(used["data"]["reason"], reason);
+}
+
+#[test]
+fn a_contract_in_the_migrations_halts_and_waits_for_a_second_person() {
+    let world = World::new(&[Fault::GreenErrors]);
+    let schema = "schema:\n  change: expand\n  green_writes: compatible\n  migrations: ./migrations\n";
+    let desk = desk(&world, schema, "");
+    desk.write(
+        "migrations/1_a.sql",
+        "alter table users add column phone text;\nalter table users\n  drop column old;\n",
+    );
+    desk.run(&["check", "runbook.yaml"]).ends(0).says(&[
+        "expand    1_a.sql:1  alter table users add column phone text",
+        "contract  1_a.sql:2  alter table users drop column old",
+        "1_a.sql:2:1",
+        "forward or page",
+    ]);
+    desk.run(&["plan", "runbook.yaml"]).ends(0).says(&["FORWARD OR PAGE", "No automatic rollback", "1_a.sql:2", OTTO]);
+    desk.cutover().end(60).ends(20).says(&["forward or page"]);
+    assert_eq!((world.green(), world.turns()), (50, 0), "nobody was moved back");
+    assert!(!desk.records().iter().any(|r| r["type"] == "rollback.begun"));
+    back_with_otto(&desk, &world, 50);
+    assert_eq!(world.turns(), 1);
+}
+
+#[test]
+fn a_contract_step_seen_live_turns_the_way_back_into_forward_or_page() {
+    let (Some(server), Some(psql)) = (Postgres::start(), peer("psql")) else { return };
+    server.run("create table users (id int, phone text)");
+    let world = World::new(&[Fault::GreenErrors]);
+    let schema = "schema:\n  change: expand\n  green_writes: compatible\n  migrations: ./migrations\n  postgres: ${env:DATABASE_URL}\n  \
+                  blue_needs: { users: [phone] }\n  checks: [{ sql: select count(*) from users where phone is not null and phone_normalized is null, equals: 0 }]\n";
+    let migrate = format!(
+        "  - id: migrate\n    migrate: {{ shell: '{} -X -q -v ON_ERROR_STOP=1 -d \"$DATABASE_URL\" -f migrations/1_a.sql' }}\n",
+        psql.display()
+    );
+    let mut desk = desk(&world, schema, &migrate);
+    desk.env.insert("DATABASE_URL".into(), server.url.clone());
+    desk.write("migrations/1_a.sql", "alter table users add column if not exists phone_normalized text;\n");
+    desk.run(&["plan", "runbook.yaml"])
+        .ends(0)
+        .says(&["Automatic rollback: at most", "1 columns that BLUE needs are there"]);
+    let running = desk.cutover();
+    desk.wait_for("step.intent", "bake-50");
+    assert_eq!(server.run("select count(*) from users where phone_normalized is null"), "0", "the step has migrated");
+    server.run("alter table users drop column phone");
+    running.end(60).ends(20).says(&["forward or page", "BLUE needs `users.phone`"]);
+    assert_eq!((world.green(), world.turns()), (50, 0));
+    back_with_otto(&desk, &world, 50);
+}
