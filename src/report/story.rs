@@ -81,6 +81,8 @@ pub struct Story {
     /// Delivered or not, and the words of the channel.
     pub paged: Option<(bool, String)>,
     pub outcome: Option<(RunOutcome, String)>,
+    /// The schema stands against going back.
+    pub closed: bool,
 }
 
 impl Story {
@@ -92,6 +94,7 @@ impl Story {
             .map(|(name, route)| (name.clone(), Seen { split: route.before, at: None }))
             .collect();
         Story {
+            closed: about.plan.waits_by_hand(),
             about,
             began: None,
             last: None,
@@ -159,8 +162,12 @@ impl Story {
             },
             Event::StepReconciled { step, found: crate::run::Found::InPlace, .. } => self.finished(*step),
             Event::WaitBreached { line, .. } => self.wrong(line),
-            Event::SchemaSeen { forward: crate::run::Verdict::Pass, .. } => {}
-            Event::SchemaSeen { line, .. } => self.wrong(line),
+            Event::SchemaSeen { forward, back, line, .. } => {
+                self.closed |= *back == Verdict::Fail;
+                if *forward != Verdict::Pass {
+                    self.wrong(line);
+                }
+            }
             Event::OverrideUsed { by, reason, .. } => self.wrong(&format!("{reason}, by {}", by.name)),
             Event::Paused { line, .. } => {
                 self.current = None;

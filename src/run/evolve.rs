@@ -94,9 +94,7 @@ pub fn evolve(plan: &Plan, s: &State, e: &Event) -> Result<State, Illegal> {
             failed(s, *cause, then, line.clone())
         }
         (Doing::Ready { .. } | Doing::Uncertain { .. }, Event::StepIntent { step, attempt, .. })
-            if here(step)
-                && s.index < plan.lane(s.lane).len()
-                && (s.lane == Lane::Rollback && s.by_hand && !s.asks_by_hand(plan, at) || s.approved(plan, at)) =>
+            if here(step) && s.index < plan.lane(s.lane).len() && may_begin(plan, s, at) =>
         {
             let mut next = with(Doing::Uncertain { attempt: *attempt, looks: 0, lost: false });
             next.begun = Some(at);
@@ -242,6 +240,14 @@ fn anew(s: &State) -> State {
 
 fn name(e: &Event) -> String {
     serde_json::to_value(e).ok().and_then(|v| v["type"].as_str().map(String::from)).unwrap_or_default()
+}
+
+/// Whether everybody who has to has agreed to a step.
+fn may_begin(plan: &Plan, s: &State, at: StepRef) -> bool {
+    match s.asks_by_hand(plan, at) {
+        true => s.approved(plan, at) && s.overridden.is_some(),
+        false => s.lane == Lane::Rollback && s.by_hand || s.approved(plan, at),
+    }
 }
 
 fn wants_approval(plan: &Plan, at: StepRef) -> bool {
