@@ -119,6 +119,10 @@ fn answer(plan: &Plan, s: &State, next: Next, dice: u8) -> Vec<Event> {
                 _ => Event::Interrupted { wish: Wish::Ask, by: by(), line: "Ctrl-C".into() },
             }]
         }
+        Next::AskInPlace(step) if s.moved && s.lane == Lane::Forward && dice % 6 == 5 => {
+            let cause = if yes || dice > 128 { Cause::Gate } else { Cause::Drift };
+            vec![Event::WaitBreached { step, cause, line: "bad".into() }]
+        }
         Next::Observe(step) | Next::AskInPlace(step) => {
             let found = [Found::InPlace, Found::NotInPlace, Found::CannotSee, Found::Other][usize::from(dice % 4)];
             vec![Event::StepReconciled { step, id: id(step), found, line: "looked".into() }]

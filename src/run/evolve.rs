@@ -3,7 +3,7 @@
 use super::decide::LOOKS;
 use super::event::{Cause, Event, Found, Outcome, Verdict, Wish};
 use super::state::{Approval, Doing, Reaction, State};
-use crate::plan::{AtExpiry, Lane, OnFailure, Plan, Purpose, StepRef};
+use crate::plan::{AtExpiry, Lane, OnFailure, Plan, Purpose, Resume, StepRef};
 
 /// A fact that cannot follow on this state: a journal that was not written by this machine, or a bug.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -88,6 +88,14 @@ pub fn evolve(plan: &Plan, s: &State, e: &Event) -> Result<State, Illegal> {
         {
             failed(s, Cause::Drift, Reaction::Halt, format!("{line}; {drift}"))
         }
+        // While a person is asked whether a step without a trace happened. It must not be begun anew after a pause, so what
+        // would pause the run is for a person at once.
+        (Doing::Uncertain { .. }, Event::WaitBreached { step, cause, line })
+            if here(step) && s.moved && s.lane == Lane::Forward && plan.step(at).resume == Resume::AskHuman =>
+        {
+            let then = if cause.pauses() || *cause == Cause::Rules { Reaction::Halt } else { Reaction::RollBack };
+            failed(s, *cause, then, line.clone())
+        }
         (Doing::Ready { .. } | Doing::Paused { .. }, Event::WaitBreached { step, cause, line }) if here(step) => {
             // Under other rules than the run was opened with nothing is done by itself, not even going back.
             let then = if *cause == Cause::Rules { Reaction::Halt } else { Reaction::RollBack };
@@ -106,7 +114,7 @@ pub fn evolve(plan: &Plan, s: &State, e: &Event) -> Result<State, Illegal> {
         (Doing::Uncertain { attempt, .. }, Event::StepOutcome { step, outcome, .. }) if here(step) => match outcome {
             Outcome::Done { .. } => done(plan, s),
             Outcome::Unknown { line, .. } => match plan.step(at).resume {
-                crate::plan::Resume::Repeat => again(plan, s, *attempt, true, false, Cause::Action, line),
+                Resume::Repeat => again(plan, s, *attempt, true, false, Cause::Action, line),
                 _ => with(Doing::Uncertain { attempt: *attempt, looks: 0, lost: true }),
             },
             // Gates that could not be judged may ask to stay where users are instead of going back.

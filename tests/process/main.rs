@@ -8,6 +8,7 @@ mod common;
 mod contract;
 mod disk;
 mod exports;
+mod guards;
 mod kill;
 mod openssh;
 mod people;
