@@ -134,6 +134,8 @@ fn answer(plan: &Plan, s: &State, next: Next, dice: u8) -> Vec<Event> {
                 0 | 1 => Event::ApprovalGranted { step, id: id(step), request_sha256, grant: grant(format!("rm-{n}")) },
                 2 => Event::ApprovalDenied { step, id: id(step), request_sha256, grant: grant("rm-no".into()) },
                 3 => Event::ApprovalExpired { step, id: id(step), why: "late".into() },
+                // Nothing is watched on the way back.
+                _ if step.lane == Lane::Rollback => Event::ApprovalExpired { step, id: id(step), why: "late".into() },
                 _ if s.moved || dice > 200 => {
                     let cause = [Cause::Gate, Cause::Frozen, Cause::Drift][usize::from(dice / 5 % 3)];
                     Event::WaitBreached { step: s.at(), cause, line: "bad".into() }
