@@ -46,6 +46,12 @@ fn plan(schema_safe: bool, at_most: u32, at_expiry: AtExpiry, resume: Resume) ->
         even_by_hand: false,
     });
     forward[4].on_failure = OnFailure::Continue;
+    let mut back = shift("back", 1000, 0);
+    if !schema_safe {
+        // As compile has it: the schema stands against going back, so it takes a second person.
+        let rule = forward[3].approval.clone().unwrap();
+        back.approval = Some(ApprovalRule { quorum: 1, at_expiry: AtExpiry::Halt, even_by_hand: true, ..rule });
+    }
     Plan {
         bgctl_plan: 1,
         purpose: Purpose::Cutover,
@@ -64,7 +70,7 @@ fn plan(schema_safe: bool, at_most: u32, at_expiry: AtExpiry, resume: Resume) ->
         policy: Policy { automatic_at_most: at_most, schema_safe, ..Policy::default() },
         schema: None,
         forward,
-        rollback: vec![shift("back", 1000, 0), step("drain", "drain", Resume::Repeat, None)],
+        rollback: vec![back, step("drain", "drain", Resume::Repeat, None)],
         team: Default::default(),
         warnings: vec![],
     }
@@ -78,8 +84,24 @@ fn by() -> Actor {
 fn answer(plan: &Plan, s: &State, next: Next, dice: u8) -> Vec<Event> {
     let yes = dice.is_multiple_of(2);
     let id = |at: StepRef| plan.step(at).id.clone();
+    let seen = |forward, back| Event::SchemaSeen { step: s.at(), forward, back, line: "gone".into() };
+    let closed = s.closed(plan).is_some();
+    let word = || Event::OverrideUsed { guard: "schema".into(), by: by(), reason: "green charges twice".into() };
     match next {
+        Next::Note(Event::RollbackBegun { .. }) if dice > 240 => vec![seen(Verdict::Pass, Verdict::Fail)],
+        Next::Note(Event::RollbackDeclined { .. }) if closed && dice > 180 => vec![word()],
         Next::Note(e) => vec![e],
+        Next::Attempt(at, _) if at.lane == Lane::Forward && dice > 235 => vec![match dice % 4 {
+            0 => seen(Verdict::Pass, Verdict::Pass),
+            1 => seen(Verdict::Fail, Verdict::Pass),
+            2 => seen(Verdict::Unknown, Verdict::Unknown),
+            _ => seen(Verdict::Fail, Verdict::Fail),
+        }],
+        Next::AskRollback { why } if closed => vec![Event::RollbackDeclined { by: by(), why }],
+        Next::AskInterrupted if closed && dice.is_multiple_of(3) => vec![match yes {
+            true => word(),
+            false => Event::RollbackDeclined { by: by(), why: "the schema".into() },
+        }],
         Next::Arm if dice == 255 => vec![Event::Refused { why: "no".into() }],
         Next::Arm => {
             vec![Event::Armed {
@@ -113,12 +135,18 @@ fn answer(plan: &Plan, s: &State, next: Next, dice: u8) -> Vec<Event> {
                 0 | 1 => Event::ApprovalGranted { step, id: id(step), request_sha256, grant: grant(format!("rm-{n}")) },
                 2 => Event::ApprovalDenied { step, id: id(step), request_sha256, grant: grant("rm-no".into()) },
                 3 => Event::ApprovalExpired { step, id: id(step), why: "late".into() },
+                // Nothing is watched on the way back.
+                _ if step.lane == Lane::Rollback => Event::ApprovalExpired { step, id: id(step), why: "late".into() },
                 _ if s.moved || dice > 200 => {
                     let cause = [Cause::Gate, Cause::Frozen, Cause::Drift][usize::from(dice / 5 % 3)];
                     Event::WaitBreached { step: s.at(), cause, line: "bad".into() }
                 }
                 _ => Event::Interrupted { wish: Wish::Ask, by: by(), line: "Ctrl-C".into() },
             }]
+        }
+        Next::AskInPlace(step) if s.moved && s.lane == Lane::Forward && dice % 6 == 5 => {
+            let cause = if yes || dice > 128 { Cause::Gate } else { Cause::Drift };
+            vec![Event::WaitBreached { step, cause, line: "bad".into() }]
         }
         Next::Observe(step) | Next::AskInPlace(step) => {
             let found = [Found::InPlace, Found::NotInPlace, Found::CannotSee, Found::Other][usize::from(dice % 4)];
@@ -235,6 +263,15 @@ proptest! {
         let automatic = log.iter().any(|e| matches!(e, Event::RollbackBegun { automatic: true, .. }));
         let used = log.iter().find_map(|e| match e { Event::Armed { automatic_used, .. } => Some(*automatic_used), _ => None });
         prop_assert!(!automatic || schema_safe, "never alone across an unsafe schema");
+        if !schema_safe {
+            let at = |wanted: &dyn Fn(&Event) -> bool| log.iter().position(wanted);
+            let word = at(&|e| matches!(e, Event::OverrideUsed { .. }));
+            let agreed = at(&|e| matches!(e, Event::ApprovalGranted { id, .. } if id == "back"));
+            let begun = at(&|e| matches!(e, Event::RollbackBegun { .. }));
+            let moved = at(&|e| matches!(e, Event::StepIntent { id, .. } if id == "back"));
+            prop_assert!(begun.is_none() || word.is_some() && word < begun, "across it only with a word");
+            prop_assert!(moved.is_none() || agreed.is_some() && agreed < moved, "and with a second person");
+        }
         prop_assert!(!automatic || used.unwrap_or(0) < at_most, "never over the cap");
         if end.doing == Doing::Ended(RunOutcome::Halted) {
             prop_assert!(log.iter().any(|e| matches!(e, Event::Paged { .. })), "halted implies paged");

@@ -118,6 +118,11 @@ const PAGES: &[Page] = &[
         text: include_str!("../guards/freeze.md"),
     },
     Page {
+        name: "guards",
+        about: "what may forbid moving users, and the pause that follows",
+        text: include_str!("../guards/guards.md"),
+    },
+    Page {
         name: "gates",
         about: "rules over measurements, and how they are judged",
         text: include_str!("../probes/gates.md"),

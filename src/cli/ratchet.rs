@@ -111,7 +111,10 @@ pub fn rows(plan: &Plan) -> Vec<(String, String)> {
         for finding in &schema.findings {
             let said =
                 finding.declared.as_ref().map_or(String::new(), |why| format!("; blue lives with it, you say: {why}"));
-            rows.push((format!("  {:<9} ", finding.class), format!("{}: {}{said}", finding.place, finding.why)));
+            rows.push((
+                format!("  {:<9} ", finding.class),
+                format!("{}: {} ({}){said}", finding.place, finding.why, finding.statement),
+            ));
         }
     }
     if plan.waits_by_hand()

@@ -51,8 +51,7 @@ impl Standing {
 /// Why the key that opened the run may not go on, if so: it was given up or ran out since. A key that stands in no list is not
 /// asked for more than at the opening.
 pub fn key(files: TrustFiles, key: PublicKey, clock: Rc<dyn Clock>) -> Question {
-    let check = |files: &TrustFiles, now| files.signers().check_key(None, namespace::OPEN, &key, now);
-    let known = check(&files, clock.now()).is_ok();
+    let known = files.signers().check_key(None, namespace::OPEN, &key, clock.now()).is_ok();
     Box::new(move || {
         let error = match files.again() {
             Ok(files) => files.signers().check_key(None, namespace::OPEN, &key, clock.now()).err()?,
@@ -83,4 +82,40 @@ impl drive::Standing for Standing {
 /// A file that cannot be read is as good as none: the rules in it cannot be known.
 fn digest(path: &Path) -> Option<String> {
     std::fs::read(path).ok().map(|bytes| plan::sha256(&bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::sign::Signer as _;
+    use crate::sign::session::SessionKey;
+    use crate::sim::VirtualClock;
+
+    #[test]
+    fn a_key_that_ran_out_or_was_given_up_since_the_opening_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let (list, revoked) = (dir.path().join("allowed_signers"), dir.path().join("revoked_keys"));
+        let alice = SessionKey::from_seed([1; 32]);
+        // Virtual time begins on 2026-01-01.
+        let line = format!("alice@example.com valid-before=\"20260101010000Z\" {}\n", alice.public().trim());
+        std::fs::write(&list, line).unwrap();
+        let mut files = TrustFiles::default();
+        files.add_signers(&list, "team", true).unwrap();
+        let clock = Rc::new(VirtualClock::default());
+        let question = key(files.clone(), alice.public_key().clone(), clock.clone());
+        assert_eq!(question(), None);
+        clock.run(clock.sleep(Duration::from_secs(3600))).unwrap();
+        assert!(question().unwrap().contains("does not count any more"));
+        // Known as run out when the run was opened: that was judged then.
+        assert_eq!(key(files.clone(), alice.public_key().clone(), clock.clone())(), None);
+        std::fs::write(&revoked, format!("{}\n", alice.fingerprint())).unwrap();
+        assert!(key(files.clone(), alice.public_key().clone(), clock.clone())().unwrap().contains("revoked"));
+        // A key that stands in no list was nobody's before, and is so now.
+        let stranger = SessionKey::from_seed([2; 32]);
+        assert_eq!(key(files.clone(), stranger.public_key().clone(), clock.clone())(), None);
+        std::fs::remove_file(&list).unwrap();
+        assert!(key(files, stranger.public_key().clone(), clock)().unwrap().contains("cannot be known"));
+    }
 }

@@ -14,7 +14,7 @@ use crate::runbook::{Change, Document, GreenWrites, Node, Runbook, SchemaChange}
 use crate::schema::{Class, Folder, shortened};
 
 /// Findings that a sentence names; the page of the plan names all.
-const NAMED: usize = 2;
+const NAMED: usize = 1;
 
 /// The migrations of a runbook, read and judged; none where it names none, or names them by a variable that is not known yet.
 pub fn migrations(document: &Document) -> Option<Result<Folder, String>> {
@@ -171,7 +171,8 @@ fn read(
             known.findings.push(Finding {
                 place: place_of,
                 class: judged.class.name().into(),
-                why: format!("{} ({})", judged.why, shortened(&statement.text)),
+                why: judged.why.clone(),
+                statement: shortened(&statement.text),
                 declared,
             });
         }
@@ -240,7 +241,7 @@ fn reasons(
         let mut named: Vec<String> =
             open.iter().take(NAMED).map(|f| format!("`{}` is `{}`: {}", f.place, f.class, f.why)).collect();
         if open.len() > NAMED {
-            named.push(format!("and {} more", open.len() - NAMED));
+            named.push(format!("and {} more of the kind", open.len() - NAMED));
         }
         if named.is_empty() {
             named.push("the migrations could not be read".into());

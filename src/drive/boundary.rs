@@ -57,6 +57,16 @@ impl Driver<'_> {
         }
     }
 
+    /// Comes back only when somebody else has moved users.
+    pub(super) async fn drifts(&self) -> (Cause, String) {
+        loop {
+            self.run.world.clock.sleep(EVERY).await;
+            if let Some(blocked) = self.strange().await.filter(|blocked| blocked.cause == Cause::Drift) {
+                return (blocked.cause, blocked.line);
+            }
+        }
+    }
+
     /// What stands in the way of a paused run now; an error where that cannot be said.
     pub(super) async fn obstacle(&self) -> Result<Option<Blocked>, String> {
         match self.look().await? {
@@ -89,7 +99,7 @@ impl Driver<'_> {
     async fn strange(&self) -> Option<Blocked> {
         let now = self.run.world.clock.elapsed();
         let good = self.seen.get();
-        if !self.state.moved || now.saturating_sub(good) < COUNTS {
+        if now.saturating_sub(good) < COUNTS {
             return None;
         }
         let why = match self.look().await {

@@ -303,7 +303,20 @@ impl Driver<'_> {
 
     async fn ask_in_place(&self, at: StepRef) -> Event {
         let step = self.run.plan.step(at);
-        let (found, line) = match self.run.people.happened(&step.line).await {
+        let split = self.state.moved && at.lane == Lane::Forward;
+        let breach = async {
+            match split {
+                true => self.run.watch.breach(self.run.world, self.desk).await,
+                false => std::future::pending().await,
+            }
+        };
+        let drifts = async { if split { self.drifts().await } else { std::future::pending().await } };
+        let answer = tokio::select! { biased;
+            answer = self.run.people.happened(&step.line) => answer,
+            (cause, line) = drifts => return Event::WaitBreached { step: at, cause, line },
+            (cause, line) = breach => return Event::WaitBreached { step: at, cause, line },
+        };
+        let (found, line) = match answer {
             Answer::Given((yes, evidence)) => {
                 self.desk.observed(evidence);
                 (if yes { Found::InPlace } else { Found::NotInPlace }, "a person says so".into())

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::Driver;
-use crate::plan::{Color, PlannedSchema, StepRef};
+use crate::plan::{Color, Lane, PlannedSchema, StepRef};
 use crate::run::{Event, Evidence, Next, Verdict};
 use crate::schema::live::{Seen, When, look};
 use crate::world::Scribe;
@@ -13,10 +13,10 @@ use crate::world::Scribe;
 const TRIES: u32 = 4;
 const PAUSE: Duration = Duration::from_secs(3);
 /// The longest a way back waits for the database.
-const BACK_WITHIN: Duration = Duration::from_secs(3);
+const BACK_WITHIN: Duration = Duration::from_millis(1500);
 /// For so long a good answer counts when users have to come back and the database is silent: a green that takes all its
 /// connections must not be what keeps users on green.
-const FRESH: Duration = Duration::from_secs(600);
+const FRESH: Duration = Duration::from_secs(1200);
 
 /// What was asked so far.
 #[derive(Default)]
@@ -43,6 +43,11 @@ impl Driver<'_> {
             Next::Attempt(at, _) if !self.schema.asked && self.raises_green(*at) => {
                 self.schema.asked = true;
                 self.before_green(schema, *at).await
+            }
+            // Beside the moves too: that the way back is closed is to be known before it is needed.
+            Next::Attempt(at, _) if !self.schema.asked && at.lane == Lane::Forward && self.state.moved => {
+                self.schema.asked = true;
+                self.between(schema, *at).await
             }
             Next::Note(Event::RollbackBegun { automatic, .. }) if !self.schema.asked_back => {
                 self.schema.asked_back = true;
@@ -85,17 +90,30 @@ impl Driver<'_> {
         Some(Event::SchemaSeen { step, forward, back, line })
     }
 
-    async fn before_blue(&mut self, schema: &PlannedSchema, automatic: bool) -> Option<Event> {
-        let clock = &self.run.world.clock;
-        let seen = tokio::select! { biased;
-            seen = self.asked(schema, When::Back) => seen?,
-            () = clock.sleep(BACK_WITHIN) => Seen {
+    /// Asked in passing: an answer that cannot be had changes nothing here.
+    async fn between(&mut self, schema: &PlannedSchema, step: StepRef) -> Option<Event> {
+        let Seen { back, line, .. } = self.asked_within(schema).await?;
+        if back == Verdict::Pass {
+            self.schema.good = Some(self.run.world.clock.elapsed());
+        }
+        let news = back == Verdict::Fail && self.state.closed(self.run.plan).is_none();
+        news.then_some(Event::SchemaSeen { step, forward: Verdict::Pass, back, line })
+    }
+
+    async fn asked_within(&self, schema: &PlannedSchema) -> Option<Seen> {
+        tokio::select! { biased;
+            seen = self.asked(schema, When::Back) => seen,
+            () = self.run.world.clock.sleep(BACK_WITHIN) => Some(Seen {
                 forward: Verdict::Unknown,
                 back: Verdict::Unknown,
-                line: format!("PostgreSQL gives no answer in {} s", BACK_WITHIN.as_secs()),
-            },
-        };
-        let Seen { mut back, mut line, .. } = seen;
+                line: format!("PostgreSQL gives no answer in {}", crate::scalar::spoken(BACK_WITHIN)),
+            }),
+        }
+    }
+
+    async fn before_blue(&mut self, schema: &PlannedSchema, automatic: bool) -> Option<Event> {
+        let clock = &self.run.world.clock;
+        let Seen { mut back, mut line, .. } = self.asked_within(schema).await?;
         if back == Verdict::Unknown {
             let age = self.schema.good.map(|good| clock.elapsed().saturating_sub(good));
             match age.filter(|age| *age <= FRESH) {

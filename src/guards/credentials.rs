@@ -81,3 +81,95 @@ impl Credentials {
         Ok(identity.left)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use async_trait::async_trait;
+
+    use super::*;
+    use crate::plan::{Color, Lane, PlannedStep, Split};
+    use crate::routers::{Call, Health, Identity, NativeWayBack, Reading, RouteView, RouterError, Trouble};
+    use crate::sim::VirtualClock;
+
+    /// A route whose session is as long as a test says, or that cannot be asked.
+    struct Session {
+        left: Cell<Result<Option<u64>, Trouble>>,
+        asked: Cell<u32>,
+    }
+
+    #[async_trait(?Send)]
+    impl RouteView for Session {
+        fn line(&self) -> String {
+            "a route".into()
+        }
+
+        async fn read(&self) -> Result<Reading, RouterError> {
+            Err(RouterError::new(Trouble::Unreachable, "not asked here"))
+        }
+
+        async fn health(&self, _: Color) -> Result<Health, RouterError> {
+            Ok(Health::default())
+        }
+
+        async fn controller(&self) -> Result<Option<String>, RouterError> {
+            Ok(None)
+        }
+
+        async fn identity(&self) -> Result<Identity, RouterError> {
+            self.asked.set(self.asked.get() + 1);
+            let left = self.left.get().map_err(|kind| RouterError::new(kind, "no answer"))?;
+            Ok(Identity { line: "role deploy".into(), left: left.map(Duration::from_secs) })
+        }
+
+        fn native_way_back(&self, _: &str, _: &Reading) -> NativeWayBack {
+            NativeWayBack::default()
+        }
+    }
+
+    #[async_trait(?Send)]
+    impl TrafficRouter for Session {
+        async fn set(&self, _: Split, _: Split) -> Result<Vec<Call>, RouterError> {
+            Ok(Vec::new())
+        }
+
+        fn settle(&self) -> Duration {
+            Duration::ZERO
+        }
+    }
+
+    fn plan() -> Plan {
+        let text = include_str!("../../tests/fixtures/guarded-plan.json");
+        serde_json::from_str(text).expect("a plan")
+    }
+
+    #[test]
+    fn a_move_needs_a_session_that_outlives_its_longest_way_back() {
+        let plan = plan();
+        // The shift (3 s), its bake (300 s), and one shift back (180 s); the approval's shift is asked again.
+        assert_eq!((way_back_s(&plan, 0), way_back_s(&plan, 2)), (483, 183));
+        let clock = Rc::new(VirtualClock::default());
+        let session = Rc::new(Session { left: Cell::new(Ok(None)), asked: Cell::new(0) });
+        let routes: BTreeMap<String, Rc<dyn TrafficRouter>> = BTreeMap::from([("web".into(), session.clone() as _)]);
+        let credentials = Credentials::new(clock.clone(), routes);
+        let of = |step: &PlannedStep| step.moves.clone().expect("a move");
+        let (first, last) = (of(&plan.lane(Lane::Forward)[0]), of(&plan.lane(Lane::Forward)[2]));
+        let ask = |change: &Move| clock.run(credentials.too_short(&plan, change)).expect("no crash");
+        let later = || clock.run(clock.sleep(COUNTS)).expect("no crash");
+
+        assert_eq!(ask(&first), None, "a key without an end");
+        later();
+        session.left.set(Ok(Some(482)));
+        let line = ask(&first).expect("too short by a second");
+        assert!(line.contains("route web end in 8m 2s") && line.contains("8m 3s"), "{line}");
+        assert_eq!(ask(&last), None, "the last shift is followed by no watch");
+        assert_eq!(session.asked.get(), 2, "an answer counts for a while");
+        clock.run(clock.sleep(COUNTS - Duration::from_secs(1))).expect("no crash");
+        assert!(ask(&last).is_none() && session.asked.get() == 2, "and grows older by the second");
+        later();
+        session.left.set(Err(Trouble::Unreachable));
+        assert!(ask(&last).expect("unknown is not good").contains("is not known: no answer"));
+        assert_eq!(session.asked.get(), 4, "one lost answer is asked for again");
+    }
+}

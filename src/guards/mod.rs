@@ -3,6 +3,7 @@
 //! A guard reads the world and answers; it moves nobody and decides nothing. It is asked again directly before each write, so
 //! an answer is never older than that, or its age is bounded where it is asked. What cannot be read forbids going forward, and
 //! never forbids going back: a way back is blocked only by what would make the move itself unsafe.
+#![doc = include_str!("guards.md")]
 
 mod credentials;
 pub mod freeze;

@@ -63,6 +63,9 @@ pub struct Finding {
     pub place: String,
     pub class: String,
     pub why: String,
+    /// The statement in one line.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub statement: String,
     /// Why the team says that blue lives with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub declared: Option<String>,

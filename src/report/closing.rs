@@ -121,6 +121,9 @@ fn kept(story: &Story, outcome: RunOutcome) -> Option<String> {
         RunOutcome::RolledBack => {
             Some(format!("GREEN {} runs without users, for whoever looks for the cause", p.green.version))
         }
+        RunOutcome::Halted | RunOutcome::Holding if story.closed => Some(
+            "both stacks run as they are; the schema stands against going back, so mend GREEN where it stands".into(),
+        ),
         RunOutcome::Halted | RunOutcome::Holding => {
             Some("both stacks run as they are; `bgctl rollback` goes back from here".into())
         }
@@ -146,6 +149,13 @@ fn next(story: &Story, outcome: RunOutcome) -> Vec<(String, &'static str)> {
         RunOutcome::Holding => vec![
             (format!("bgctl rollback {run}"), "everyone back to BLUE, one call a route"),
             (format!("bgctl resume {run}"), "go on; reads everything again first"),
+        ],
+        RunOutcome::Halted if story.closed => vec![
+            (format!("bgctl show {run}"), "what happened, step by step"),
+            (
+                format!("bgctl rollback {run} --override schema --reason \"…\""),
+                "back all the same; a second person has to agree",
+            ),
         ],
         RunOutcome::Halted => vec![
             (format!("bgctl rollback {run}"), "everyone back to BLUE, if BLUE is well"),

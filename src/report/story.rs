@@ -83,6 +83,8 @@ pub struct Story {
     /// Who has it, or how nobody did.
     pub acknowledged: Option<String>,
     pub outcome: Option<(RunOutcome, String)>,
+    /// The schema stands against going back.
+    pub closed: bool,
 }
 
 impl Story {
@@ -94,6 +96,7 @@ impl Story {
             .map(|(name, route)| (name.clone(), Seen { split: route.before, at: None }))
             .collect();
         Story {
+            closed: about.plan.waits_by_hand(),
             about,
             began: None,
             last: None,
@@ -162,8 +165,12 @@ impl Story {
             },
             Event::StepReconciled { step, found: crate::run::Found::InPlace, .. } => self.finished(*step),
             Event::WaitBreached { line, .. } => self.wrong(line),
-            Event::SchemaSeen { forward: crate::run::Verdict::Pass, .. } => {}
-            Event::SchemaSeen { line, .. } => self.wrong(line),
+            Event::SchemaSeen { forward, back, line, .. } => {
+                self.closed |= *back == Verdict::Fail;
+                if *forward != Verdict::Pass {
+                    self.wrong(line);
+                }
+            }
             Event::OverrideUsed { by, reason, .. } => self.wrong(&format!("{reason}, by {}", by.name)),
             Event::Paused { line, .. } => {
                 self.current = None;

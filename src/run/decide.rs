@@ -133,6 +133,7 @@ fn failed(plan: &Plan, s: &State, cause: super::Cause, then: Reaction, line: &st
         Reaction::Halt if cause == super::Cause::Drift => {
             decline(format!("{line}: somebody else moves this route, so bgctl leaves it alone"))
         }
+        Reaction::Halt if cause.pauses() => decline(format!("{line}: a person has to look")),
         _ if cause.pauses() => Next::Pause { cause, line: line.into() },
         Reaction::Halt if cause == super::Cause::Rules => decline(format!("{line}: a person has to decide")),
         Reaction::Halt => decline(format!("{line}: the runbook says halt")),

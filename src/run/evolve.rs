@@ -3,7 +3,7 @@
 use super::decide::LOOKS;
 use super::event::{Cause, Event, Found, Outcome, Verdict, Wish};
 use super::state::{Approval, Doing, Reaction, State};
-use crate::plan::{AtExpiry, Lane, OnFailure, Plan, Purpose, StepRef};
+use crate::plan::{AtExpiry, Lane, OnFailure, Plan, Purpose, Resume, StepRef};
 
 /// A fact that cannot follow on this state: a journal that was not written by this machine, or a bug.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -88,15 +88,21 @@ pub fn evolve(plan: &Plan, s: &State, e: &Event) -> Result<State, Illegal> {
         {
             failed(s, Cause::Drift, Reaction::Halt, format!("{line}; {drift}"))
         }
+        // While a person is asked whether a step without a trace happened. It must not be begun anew after a pause, so what
+        // would pause the run is for a person at once.
+        (Doing::Uncertain { .. }, Event::WaitBreached { step, cause, line })
+            if here(step) && s.moved && s.lane == Lane::Forward && plan.step(at).resume == Resume::AskHuman =>
+        {
+            let then = if cause.pauses() || *cause == Cause::Rules { Reaction::Halt } else { Reaction::RollBack };
+            failed(s, *cause, then, line.clone())
+        }
         (Doing::Ready { .. } | Doing::Paused { .. }, Event::WaitBreached { step, cause, line }) if here(step) => {
             // Under other rules than the run was opened with nothing is done by itself, not even going back.
             let then = if *cause == Cause::Rules { Reaction::Halt } else { Reaction::RollBack };
             failed(s, *cause, then, line.clone())
         }
         (Doing::Ready { .. } | Doing::Uncertain { .. }, Event::StepIntent { step, attempt, .. })
-            if here(step)
-                && s.index < plan.lane(s.lane).len()
-                && (s.lane == Lane::Rollback && s.by_hand && !s.asks_by_hand(plan, at) || s.approved(plan, at)) =>
+            if here(step) && s.index < plan.lane(s.lane).len() && may_begin(plan, s, at) =>
         {
             let mut next = with(Doing::Uncertain { attempt: *attempt, looks: 0, lost: false });
             next.begun = Some(at);
@@ -108,7 +114,7 @@ pub fn evolve(plan: &Plan, s: &State, e: &Event) -> Result<State, Illegal> {
         (Doing::Uncertain { attempt, .. }, Event::StepOutcome { step, outcome, .. }) if here(step) => match outcome {
             Outcome::Done { .. } => done(plan, s),
             Outcome::Unknown { line, .. } => match plan.step(at).resume {
-                crate::plan::Resume::Repeat => again(plan, s, *attempt, true, false, Cause::Action, line),
+                Resume::Repeat => again(plan, s, *attempt, true, false, Cause::Action, line),
                 _ => with(Doing::Uncertain { attempt: *attempt, looks: 0, lost: true }),
             },
             // Gates that could not be judged may ask to stay where users are instead of going back.
@@ -246,6 +252,14 @@ fn anew(s: &State) -> State {
 
 fn name(e: &Event) -> String {
     serde_json::to_value(e).ok().and_then(|v| v["type"].as_str().map(String::from)).unwrap_or_default()
+}
+
+/// Whether everybody who has to has agreed to a step.
+fn may_begin(plan: &Plan, s: &State, at: StepRef) -> bool {
+    match s.asks_by_hand(plan, at) {
+        true => s.approved(plan, at) && s.overridden.is_some(),
+        false => s.lane == Lane::Rollback && s.by_hand || s.approved(plan, at),
+    }
 }
 
 fn wants_approval(plan: &Plan, at: StepRef) -> bool {

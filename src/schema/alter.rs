@@ -4,7 +4,7 @@ use squawk_syntax::ast::{self, AlterColumnOption, AlterTableAction as Action, As
 
 use super::class::Judged;
 use super::column;
-use super::known::Known;
+use super::known::{Known, Made};
 use super::names::{self, named, words};
 
 /// Judges a whole `alter table` and remembers what it makes. `new`: blue does not know what is made here.
@@ -100,7 +100,7 @@ fn altered(option: &AlterColumnOption, table: &str, name: &str, known: &mut Know
     use AlterColumnOption as O;
     if known.is_new(table, name) {
         if let O::SetType(set) = option {
-            known.column(table, name, set.ty().map(|ty| names::kind(&ty)), new);
+            known.column(table, name, set.ty().map(|ty| names::kind(&ty)), Made::of(new, false));
         }
         return Judged::expand(format!("`{name}` is new in this release"));
     }
@@ -109,7 +109,7 @@ fn altered(option: &AlterColumnOption, table: &str, name: &str, known: &mut Know
             Some(ty) => {
                 let to = names::kind(&ty);
                 let judged = column::retyped(known.kind(table, name), &to, set.using_expr().is_some());
-                known.column(table, name, Some(to), false);
+                known.column(table, name, Some(to), Made::Before);
                 judged
             }
             None => Judged::unknown("the new type cannot be read"),

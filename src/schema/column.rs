@@ -3,7 +3,7 @@
 use squawk_syntax::ast::{self, AstNode, Constraint};
 
 use super::class::Judged;
-use super::known::Known;
+use super::known::{Known, Made};
 use super::names::{self, calls, named, words};
 
 const REWRITES: &str = "rewrites the whole table under a lock that stops readers too";
@@ -24,7 +24,7 @@ const STABLE: [&str; 8] = [
 pub fn added(add: &ast::AddColumn, table: &str, known: &mut Known, new: bool) -> Judged {
     let name = named(add.column_name());
     let kind = add.ty().map(|ty| names::kind(&ty));
-    known.column(table, &name, kind.clone(), new);
+    known.column(table, &name, kind.clone(), Made::of(new, add.if_not_exists().is_some()));
     if !new {
         return Judged::expand(format!("blue knows `{name}`"));
     }

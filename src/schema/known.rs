@@ -11,30 +11,72 @@ pub struct Known {
     tables: BTreeSet<String>,
     /// Columns of tables that blue does know, which it does not.
     columns: BTreeSet<(String, String)>,
+    /// Everything that has to be there once these migrations have run, also what may have been there before.
+    needed: BTreeMap<String, BTreeSet<String>>,
+}
+
+/// Whether blue knows what a statement makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Made {
+    /// The statement belongs to blue's own migrations.
+    Before,
+    /// It would have failed had it been there.
+    New,
+    /// `if not exists`: it may be blue's.
+    Perhaps,
+}
+
+impl Made {
+    pub fn of(new: bool, if_not_exists: bool) -> Self {
+        match (new, if_not_exists) {
+            (false, _) => Made::Before,
+            (true, false) => Made::New,
+            (true, true) => Made::Perhaps,
+        }
+    }
 }
 
 impl Known {
-    pub fn table(&mut self, table: &str, new: bool) {
-        if new {
+    pub fn table(&mut self, table: &str, made: Made) {
+        if made == Made::New {
             self.tables.insert(table.into());
+        }
+        if made != Made::Before {
+            self.needed.entry(table.into()).or_default();
         }
     }
 
-    pub fn column(&mut self, table: &str, column: &str, kind: Option<String>, new: bool) {
+    /// From here on the same names may mean other tables.
+    pub fn forget(&mut self) {
+        self.tables.clear();
+        self.columns.clear();
+        self.types.clear();
+    }
+
+    pub fn column(&mut self, table: &str, column: &str, kind: Option<String>, made: Made) {
         let at = (table.to_string(), column.to_string());
         if let Some(kind) = kind {
             self.types.insert(at.clone(), kind);
         }
-        if new {
+        if made != Made::Before {
+            self.needed.entry(table.into()).or_default().insert(column.into());
+        }
+        if made == Made::New {
             self.columns.insert(at);
         }
     }
 
     pub fn dropped(&mut self, table: &str, column: Option<&str>) {
         match column {
-            Some(column) => drop(self.columns.remove(&(table.into(), column.into()))),
+            Some(column) => {
+                self.columns.remove(&(table.to_string(), column.to_string()));
+                if let Some(needed) = self.needed.get_mut(table) {
+                    needed.remove(column);
+                }
+            }
             None => {
                 self.tables.remove(table);
+                self.needed.remove(table);
                 self.columns.retain(|(of, _)| of != table);
             }
         }
@@ -54,13 +96,6 @@ impl Known {
 
     /// What green finds only where these migrations have run, by table.
     pub fn new_columns(&self) -> BTreeMap<String, Vec<String>> {
-        let mut all: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for table in &self.tables {
-            all.entry(table.clone()).or_default();
-        }
-        for (table, column) in &self.columns {
-            all.entry(table.clone()).or_default().push(column.clone());
-        }
-        all
+        self.needed.iter().map(|(table, columns)| (table.clone(), columns.iter().cloned().collect())).collect()
     }
 }

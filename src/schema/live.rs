@@ -328,7 +328,7 @@ pub async fn has_run(schema: &PlannedSchema, url: &str, database: &dyn Database)
     let newest = live.last().cloned().unwrap_or_default();
     let pending = schema.migrations.iter().filter(|migration| {
         let number = migration.version.as_ref().map(|version| numbers(version));
-        number.is_some_and(|number| !live.contains(&number) && !(applied.only_newest && number <= newest))
+        number.is_some_and(|number| !(live.contains(&number) || applied.only_newest && number <= newest))
     });
     Ok(Ran::Pending(pending.map(|migration| migration.name.clone()).collect()))
 }

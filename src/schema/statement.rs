@@ -7,7 +7,7 @@ use squawk_syntax::SourceFile;
 use squawk_syntax::ast::{self, AstNode, Stmt};
 
 use super::class::{Class, Judged};
-use super::known::Known;
+use super::known::{Known, Made};
 use super::names::{self, named, relation, words};
 use super::{alter, data};
 
@@ -26,8 +26,29 @@ pub struct Statement {
 /// The longest file that is read: what a person has written has fewer lines.
 pub const LONGEST: usize = 1024 * 1024;
 
+/// Parentheses within parentheses; the parser goes down as far as the text does.
+const DEEPEST: usize = 200;
+
+/// How deep brackets stand in each other, those in strings and comments counted with them.
+fn nesting(text: &str) -> usize {
+    let (mut depth, mut deepest) = (0_usize, 0);
+    for byte in text.bytes() {
+        match byte {
+            b'(' | b'[' => depth += 1,
+            b')' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(depth);
+    }
+    deepest
+}
+
 /// Judges all statements of a text. `new`: these migrations came after blue's version; others only tell what there was before.
 pub fn statements(text: &str, known: &mut Known, new: bool) -> Vec<Statement> {
+    if nesting(text) > DEEPEST {
+        let judged = Judged::unknown("it is nested too deeply to be read");
+        return vec![Statement { span: 0..0, text: "the whole file".into(), judged, indexes: None }];
+    }
     let parse = SourceFile::parse(text);
     let errors = parse.errors();
     let broken: Option<(usize, String)> =
@@ -64,7 +85,7 @@ fn judge(statement: &Stmt, known: &mut Known, new: bool) -> Judged {
         Stmt::AlterTable(alter) => alter::table(alter, known, new),
         Stmt::CreateTable(create) => created(create, known, new),
         Stmt::CreateTableAs(create) => {
-            known.table(&named(create.table_name()), new);
+            known.table(&named(create.table_name()), Made::of(new, create.if_not_exists().is_some()));
             Judged::expand("blue does not know it")
         }
         Stmt::SelectInto(_) => Judged::expand("blue does not know the table it makes"),
@@ -162,12 +183,19 @@ fn judge(statement: &Stmt, known: &mut Known, new: bool) -> Judged {
             data::written(statement, known)
         }
         Stmt::Select(_) | Stmt::CompoundSelect(_) | Stmt::ParenSelect(_) | Stmt::Values(_) | Stmt::Table(_) => {
+            if words(statement.syntax()).to_lowercase().contains("search_path") {
+                known.forget();
+            }
             data::read(statement.syntax())
         }
         Stmt::Vacuum(_) | Stmt::Reindex(_) | Stmt::Cluster(_) | Stmt::Refresh(_) | Stmt::Repack(_) => {
             Judged::nothing().hazard("may stop others from using the table while it runs")
         }
         Stmt::Lock(_) => Judged::nothing().hazard("stops others from using the table until the transaction ends"),
+        Stmt::Set(set) if words(set.syntax()).to_lowercase().contains("search_path") => {
+            known.forget();
+            Judged::nothing()
+        }
         Stmt::Begin(_)
         | Stmt::Commit(_)
         | Stmt::Rollback(_)
@@ -210,7 +238,8 @@ fn gone() -> Judged {
 
 fn created(create: &ast::CreateTable, known: &mut Known, new: bool) -> Judged {
     let table = named(create.table_name());
-    known.table(&table, new);
+    let made = Made::of(new, create.if_not_exists().is_some());
+    known.table(&table, made);
     let mut judged = Judged::expand("blue does not know it");
     if create.inherits().is_some() || create.partition_of().is_some() {
         judged = judged.and(Judged::semantic("rows that blue reads or writes may be in it"));
@@ -218,7 +247,7 @@ fn created(create: &ast::CreateTable, known: &mut Known, new: bool) -> Judged {
     for arg in create.table_arg_list().into_iter().flat_map(|list| list.args()) {
         if let ast::TableArg::Column(column) = &arg {
             let kind = column.ty().map(|ty| names::kind(&ty));
-            known.column(&table, &named(column.name()), kind, new);
+            known.column(&table, &named(column.name()), kind, made);
         }
         let below = arg.syntax().descendants();
         let refers = below.filter(|node| {

@@ -95,6 +95,76 @@ fn the_script_says_of_sound_logs_what_bgctl_says() {
     }
 }
 
+/// A run that went back against the schema: with or without the word that it does, and the approval of a second person.
+fn against_the_schema(word: bool, agreed: bool) -> Vec<u8> {
+    use bgctl::people::request::{Binding, build};
+    use bgctl::plan::{Lane, Split, StepRef};
+    use bgctl::run::{Actor, Cause, Event, Grant, Outcome, RunOutcome};
+    let mut plan = plan();
+    let rule = plan.forward[0].approval.take().unwrap();
+    plan.rollback[0].approval = Some(bgctl::plan::ApprovalRule { even_by_hand: true, own_run: false, ..rule });
+    plan.policy.schema_safe = false;
+    assert_eq!(plan.rollback[0].moves.as_ref().unwrap().after, Split::ALL_BLUE);
+    let mut rig = Rig::with(RUN, &owner(), plan, who());
+    rig.arm();
+    rig.step(0, &[]);
+    rig.intent(1, &[]);
+    let outcome = Outcome::failed(Cause::Gate, "errors");
+    rig.write(&Event::StepOutcome { step: at(1), id: "shift-100".into(), outcome });
+    let by = Actor { name: OWNER.into(), via: "command".into() };
+    if word {
+        rig.write(&Event::OverrideUsed {
+            guard: "schema".into(),
+            by: by.clone(),
+            reason: "green charges twice".into(),
+        });
+    }
+    rig.write(&Event::RollbackBegun { automatic: false, by, cause: "by hand".into() });
+    let step = StepRef { lane: Lane::Rollback, index: 0 };
+    let (id, expires) = (rig.plan.step(step).id.clone(), rig.clock.expires());
+    let nonce = "0".repeat(64);
+    let binding = Binding { run: RUN, requested_by: OWNER, trigger: None, nonce: &nonce, expires, measured: &[] };
+    let request = build(&rig.plan, step, &binding);
+    let request_sha256 = sha256(request.as_bytes());
+    let asked = Event::ApprovalRequested {
+        step,
+        id: id.clone(),
+        request: request.clone(),
+        request_sha256: request_sha256.clone(),
+        expires,
+    };
+    rig.write(&asked);
+    let mut approvals = Vec::new();
+    if agreed {
+        let sig = approver().sign(bgctl::sign::namespace::APPROVE, request.as_bytes()).unwrap();
+        let grant =
+            Grant { principal: APPROVER.into(), evidence: "signed".into(), key: None, sig: Some(sig), prompt: None };
+        rig.write(&Event::ApprovalGranted { step, id: id.clone(), request_sha256: request_sha256.clone(), grant });
+        approvals.push(request_sha256);
+    }
+    let planned = rig.plan.step(step).clone();
+    let (line, step_sha256) = (planned.line.clone(), planned.sha256());
+    rig.write(&Event::StepIntent { step, id: id.clone(), attempt: 1, line, step_sha256, approvals });
+    rig.write(&Event::StepOutcome { step, id, outcome: Outcome::done("all on blue") });
+    rig.write(&Event::Ended { outcome: RunOutcome::RolledBack, line: "the way back is walked".into() });
+    rig.close()
+}
+
+#[test]
+fn going_back_against_the_schema_takes_a_word_and_a_second_person() {
+    let Some(bench) = Bench::new() else { return };
+    for (word, agreed, wanted) in
+        [(true, true, "COMPLETE"), (true, false, "POLICY"), (false, true, "POLICY"), (false, false, "POLICY")]
+    {
+        let log = against_the_schema(word, agreed);
+        let path = bench.path("log");
+        fs::write(&path, &log).unwrap();
+        let (ours, why) = class(&log, Seals::All);
+        let (theirs, said) = bench.script(&bench.shells[0], &path, &[]);
+        assert_eq!((ours, theirs.as_str()), (wanted, wanted), "word {word}, agreed {agreed}: {why}\n{said}");
+    }
+}
+
 /// A run that goes back over two routes and drains; `ended` says how the attempts of the first one end.
 fn two_routes(ended: &[Ended], then: usize) -> Vec<u8> {
     let step = |id: &str, route: Option<&str>| PlannedStep {

@@ -9,6 +9,7 @@ mod compare;
 mod contract;
 mod disk;
 mod exports;
+mod guards;
 mod kill;
 mod openssh;
 mod paging;

@@ -212,3 +212,35 @@ fn names_are_folded_as_postgresql_folds_them() {
     let same = "alter table users add column Phone text; update Public.USERS set PHONE = 'x';";
     assert_eq!(strictest(&after(same)), E);
 }
+
+/// What may have been blue's before is not new, and neither is what a name meant in another schema.
+#[test]
+fn what_may_be_blues_is_not_new() {
+    for sql in [
+        "create table if not exists users (id int); alter table users drop column c;",
+        "create table if not exists users (id int); drop table users;",
+        "alter table users add column if not exists c text; alter table users drop column c;",
+        "set search_path = app; create table users (id int); set search_path to public; drop table users;",
+    ] {
+        assert_eq!(strictest(&after(sql)), C, "{sql}");
+    }
+}
+
+/// Half a statement, a statement with a hole, deep nesting: a class each time, and never a crash. What lacks a part is never
+/// taken for less than it was.
+#[test]
+fn no_text_is_too_strange_to_be_judged() {
+    let judge = |sql: &str| drop(statements(sql, &mut Known::default(), true));
+    for (sql, ..) in ROWS {
+        let ends: Vec<usize> = sql.char_indices().map(|(at, _)| at).step_by(4).collect();
+        for at in ends {
+            let (head, tail) = sql.split_at(at);
+            judge(head);
+            judge(&format!("{tail};{head}\u{0}\u{202e};"));
+        }
+    }
+    for open in ["(", "[", "select (", "not "] {
+        after(&open.repeat(2_000));
+    }
+    assert_eq!(strictest(&after(&format!("select {}1{};", "(".repeat(300), ")".repeat(300)))), U);
+}

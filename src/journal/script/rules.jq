@@ -115,6 +115,7 @@ def intent($l):
       | . as $state
       | ([.requests[] | . as $r | ($state | planned($r.step)) as $of | select(($always | not) and $d.step.lane == "rollback" and $r.step.lane == "forward"
           and $r.used != null and $of.approval.covers_rollback and ($r.by | length) >= $of.approval.quorum)] | length > 0) as $covered
+      | if $always and (.overridden | not) then breach("\($d.id) goes back against the schema, and nobody said why") else . end
       | if $wanted and ($d.approvals | length) == 0 then breach("\($d.id) names no approval") else . end
       | if $wanted and ($covered | not) and (($asked == null) or (.requests[$asked].by | length) < $step.approval.quorum or (.denied | index([$asked])))
         then breach("\($d.id) is not approved") else . end
@@ -173,7 +174,7 @@ def fact($l):
     elif $t == "run.interrupted" then .failed = true | .interrupted = true
     elif $t == "wait.breached" or $t == "approval.expired" then .failed = true
     elif $t == "schema.seen" then if $l.data.forward == "pass" then . else .failed = true end
-    elif $t == "override.used" then .failed = true | .interrupted = true
+    elif $t == "override.used" then .failed = true | .interrupted = true | .overridden = true
     elif $t == "rollback.begun" then .back_again = true | .open = null | .by_hand = ($l.data.automatic | not)
     elif $t == "run.ended" then
       if .over or .open != null and (.interrupted | not) then breach("the run had ended, or a step is not done") else . end

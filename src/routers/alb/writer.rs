@@ -1,14 +1,20 @@
 //! Who wrote a rule: what CloudTrail knows of the newest change that was not ours. It lags by minutes, so it is asked with
 //! little patience, and where it does not know yet the command that asks it later is the answer.
 
+use std::time::Duration;
+
 use aws_sdk_cloudtrail::types::{Event, LookupAttribute, LookupAttributeKey};
 use jiff::Timestamp;
 use serde_json::Value;
 
+use crate::clock::{Clock, SystemClock};
 use crate::routers::aws::Aws;
 
 /// What a change of a rule or of a listener's default rule is called.
 const CHANGES: [&str; 2] = ["ModifyRule", "ModifyListener"];
+
+/// A pause does not wait for a name.
+const PATIENCE: Duration = Duration::from_secs(4);
 
 /// Names whoever changed `place` last since then, except by the requests in `ours`; or says how to find out.
 pub async fn writer(aws: &Aws, place: &str, ours: &[String], since: Timestamp) -> String {
@@ -19,7 +25,12 @@ pub async fn writer(aws: &Aws, place: &str, ours: &[String], since: Timestamp) -
     else {
         return later(aws, action, "cannot be asked");
     };
-    match client.lookup_events().lookup_attributes(named).max_results(20).send().await {
+    let asked = client.lookup_events().lookup_attributes(named).max_results(20).send();
+    let answer = tokio::select! { biased;
+        answer = asked => answer,
+        () = SystemClock.sleep(PATIENCE) => return later(aws, action, "gives no answer in time"),
+    };
+    match answer {
         Ok(answer) => {
             let found = answer.events().iter().find_map(|event| change(event, place, ours, since));
             found.unwrap_or_else(|| later(aws, action, "does not know yet who changed it"))
