@@ -28,7 +28,6 @@ use crate::run::{
 };
 use crate::world::{Scribe, World};
 
-pub use self::approvals::word;
 pub use self::steps::Steps;
 use desk::Desk;
 
