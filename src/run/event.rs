@@ -371,10 +371,10 @@ pub enum Evidence {
     /// Nobody acknowledged in time: the next channel was called, or there was none.
     #[serde(rename = "page.escalated")]
     PageEscalated { delivered: bool, line: String },
-    /// A freeze was set, lifted or met.
+    /// A freeze was set because of this run.
     #[serde(rename = "freeze.changed")]
     FreezeChanged {
-        /// `set`, `lifted` or `met`.
+        /// `set`.
         change: String,
         /// Where it holds: `production/bot`, `production` or `all`.
         scope: String,
