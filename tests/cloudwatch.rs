@@ -134,7 +134,9 @@ async fn a_value_is_taken_over_one_whole_period_behind_the_shift() {
 }
 
 /// A CloudWatch that answers by script: what moto cannot do.
-struct Scripted(Box<dyn Fn(&Question, Timestamp, Timestamp) -> Result<Vec<Point>, Gap>>);
+struct Scripted(Script);
+
+type Script = fn(&Question, Timestamp, Timestamp) -> Result<Vec<Point>, Gap>;
 
 #[async_trait::async_trait(?Send)]
 impl Metrics for Scripted {
@@ -153,9 +155,7 @@ impl Metrics for Scripted {
 #[tokio::test]
 async fn late_missing_and_refused_metrics_are_unknown_and_silence_is_silence() {
     let since = SystemClock.now() - SignedDuration::from_mins(30);
-    let ask = |script: fn(&Question, Timestamp, Timestamp) -> Result<Vec<Point>, Gap>| async move {
-        measure(&world(Rc::new(Scripted(Box::new(script)))), errors(), since).await
-    };
+    let ask = |script: Script| async move { measure(&world(Rc::new(Scripted(script))), errors(), since).await };
     // Requests that stopped coming ten minutes ago say nothing about now.
     let old = ask(|_, from, to| {
         Ok(vec![Point { at: to - SignedDuration::from_mins(10), value: 5.0 }; usize::from(from < to)])

@@ -7,10 +7,13 @@ mod common;
 use std::rc::Rc;
 use std::time::Duration;
 
+use bgctl::probes::database::{Database, Unanswered};
 use bgctl::probes::gate;
 use bgctl::probes::{Request, Response, WebError};
 use bgctl::run::{Cause, Outcome, Verdict};
+use bgctl::sim::VirtualClock;
 use bgctl::steps::watch::Watch;
+use bgctl::world::{Exit, Stream};
 use common::scripted::{Stage, no_answer, plan, query, response, vector};
 use serde_json::{Value, json};
 
@@ -470,6 +473,48 @@ fn counters_of_a_document_are_counted_from_the_shift_on() {
     // The record holds what was asked of whom, and the answers.
     let text = stage.notes.text();
     assert!(text.contains(r#""question":"green: GET {url}/signals","answer":"#), "{text}");
+}
+
+/// A database in which every tenth order of green is broken.
+struct Orders(Rc<VirtualClock>, std::cell::RefCell<Vec<String>>);
+
+#[async_trait::async_trait(?Send)]
+impl Database for Orders {
+    async fn rows(&self, url: &str, sql: &str) -> Result<Vec<serde_json::Map<String, Value>>, Unanswered> {
+        assert_eq!(url, "correct-horse");
+        self.1.borrow_mut().push(sql.into());
+        let (seconds, green) = (self.0.time().as_secs(), sql.contains("'v2'"));
+        let row = json!({ "all": seconds * 20, "broken": if green { seconds * 2 } else { 0 } });
+        Ok(vec![row.as_object().unwrap().clone()])
+    }
+}
+
+/// A database is asked since the shift, of each version; a program for each stack.
+#[test]
+fn databases_and_programs_are_asked_of_each_stack() {
+    let mut stage = Stage::with(|_, _| no_answer(), vec![(Stream::Stdout, "12".into())], Exit::Status(0));
+    let orders = Rc::new(Orders(stage.clock.clone(), Default::default()));
+    stage.world.database = orders.clone();
+    let mut plan = plan();
+    let query = r#"select count(*) as all, count(*) filter (where broken) as broken from orders where version = '{version}' and at >= '{since}'"#;
+    let sql = json!({ "postgres": "${env:PASSWORD}", "query": query, "bad": "broken", "requests": "all" });
+    plan.gates.insert("orders".into(), json!({ "sql": sql, "max": "1%" }));
+    plan.gates.insert("lag".into(), json!({ "command": { "run": ["lag", "{stack}"] }, "max": 5, "weight": 50 }));
+    let line = failed(&stage.run_in("bake", json!({ "for": "5m", "gates": ["orders", "lag"] }), &plan), Cause::Gate);
+    assert!(line.contains("gate `orders` failed: green 10%"), "{line}");
+    assert!(orders.1.borrow()[0].ends_with("version = 'v2' and at >= '2026-01-01T00:00:00Z'"), "{:?}", orders.1);
+    // The program alone says that green lags, and is too light to turn the release back.
+    let light = json!({ "command": { "run": ["lag", "{stack}"] }, "max": 5, "weight": 50, "versus_blue": "x2" });
+    plan.gates.insert("lag".into(), light);
+    plan.gates.insert("depth".into(), json!({ "command": { "run": ["depth"] }, "max": 20 }));
+    let outcome = stage.run_in("bake", json!({ "for": "2m", "gates": ["lag", "depth"] }), &plan);
+    assert!(outcome.line().contains("too light to stop it: `lag` (50 of 100, fail): green 12"), "{outcome:?}");
+    let ran: Vec<Vec<String>> = stage.processes.ran.borrow().iter().map(|c| c.argv.clone()).collect();
+    assert_eq!(ran[0], ["lag", "green"]);
+    assert_eq!((&ran[1], &ran[2]), (&vec!["lag".to_string(), "blue".into()], &vec!["depth".to_string()]));
+    // Counts that do not say since when they count are a mistake.
+    let sql = json!({ "postgres": "${env:PASSWORD}", "query": "select 1 as a, 2 as b", "bad": "a", "requests": "b" });
+    assert!(gate::check(&json!({ "sql": sql, "max": "1%" })).mistakes[0].message.contains("since when"));
 }
 
 /// What a shop sells on green must not fall behind what it sells on blue, for each request it has.
