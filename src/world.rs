@@ -15,6 +15,7 @@ use crate::clock::Clock;
 use crate::plan::{Lane, Move};
 use crate::probes::Web;
 use crate::probes::database::Database;
+use crate::probes::metrics::Metrics;
 use crate::probes::redis::Store;
 use crate::routers::TrafficRouter;
 use crate::run::{Cause, Evidence};
@@ -32,6 +33,8 @@ pub struct World {
     pub database: Rc<dyn Database>,
     /// What may forbid a move of users.
     pub guards: Rc<dyn Guards>,
+    /// Metrics of AWS.
+    pub metrics: Rc<dyn Metrics>,
     pub secrets: Secrets,
 }
 

@@ -1,6 +1,6 @@
-//! Gates: what is asked, what the answers mean, and every pitfall of Prometheus that once fooled somebody.
+//! Gates: what is asked, what the answers mean, and what they do to a bake.
 //!
-//! The pitfalls that need a real Prometheus run against one; where none is installed they say `skipped`.
+//! The pitfalls of Prometheus are in `tests/prometheus`, against a real one.
 
 mod common;
 
@@ -537,178 +537,23 @@ fn a_burning_budget_is_a_precondition() {
     }
 }
 
-mod real {
-    use super::*;
-    use bgctl::clock::{Clock, SystemClock};
-    use bgctl::probes::by_stack::Sides;
-    use bgctl::probes::gate::Gate;
-    use bgctl::probes::http::LiveWeb;
-    use bgctl::probes::probe::{Measured, Probe};
-    use std::io::{Read, Write};
-    use std::net::TcpListener;
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicBool, Ordering};
-
-    /// A Prometheus that scrapes a page of our own each second; both end with the value.
-    struct Prometheus {
-        url: String,
-        _scraping: common::prometheus::Prometheus,
-        stop: Arc<AtomicBool>,
-        /// When set the page is gone.
-        dead: Arc<AtomicBool>,
+/// The page shows gates people copy.
+#[test]
+fn the_gates_of_the_page_are_sound() {
+    let page = include_str!("../src/probes/gates.md");
+    let yaml = page.split("```yaml\n").nth(1).unwrap().split("```").next().unwrap();
+    let document: Value = serde_yaml::from_str(yaml).unwrap();
+    let gates = document["gates"].as_object().unwrap();
+    assert_eq!(gates.len(), 8);
+    for (name, settings) in gates {
+        let checked = gate::check(settings);
+        assert_eq!((checked.mistakes, checked.warnings), (vec![], vec![]), "{name}");
     }
-
-    impl Drop for Prometheus {
-        fn drop(&mut self) {
-            self.stop.store(true, Ordering::Relaxed);
-        }
-    }
-
-    /// What a service says after `t` seconds. Blue: 90 requests a second, no error ever. Green: 10 a second, of them 8 %
-    /// errors, spread over two processes; one of them was born with 40 errors.
-    fn page(t: f64) -> String {
-        let mut page = String::new();
-        let mut line =
-            |name: &str, labels: &str, value: f64| page.push_str(&format!("{name}{{{labels}}} {}\n", value.floor()));
-        line("http_requests_total", r#"color="blue",pod="b1",status="200""#, 90.0 * t);
-        for pod in ["g1", "g2"] {
-            line("http_requests_total", &format!(r#"color="green",pod="{pod}",status="200""#), 4.6 * t);
-            line("http_requests_total", &format!(r#"color="green",pod="{pod}",status="500""#), 0.4 * t);
-        }
-        for (color, rate) in [("blue", 90.0), ("green", 10.0)] {
-            for (le, share) in [("0.1", 0.5), ("1", 0.98), ("+Inf", 1.0)] {
-                line("http_seconds_bucket", &format!(r#"color="{color}",le="{le}""#), rate * t * share);
-            }
-        }
-        line("ok_requests_total", r#"color="blue",status="200""#, 50.0 * t);
-        line("ok_requests_total", r#"color="green",status="200""#, 50.0 * t);
-        // Appears late and with errors already counted, as a process does that fails from its first request on.
-        if t > 6.0 {
-            line("late_requests_total", r#"color="green",status="500""#, 40.0);
-            line("late_requests_total", r#"color="green",status="200""#, 60.0);
-        }
-        line("late_requests_total", r#"color="blue",status="200""#, 50.0 * t);
-        line("late_requests_total", r#"color="blue",status="500""#, 0.0);
-        page
-    }
-
-    impl Prometheus {
-        async fn start() -> Option<Self> {
-            let (stop, dead) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
-            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-            let target = listener.local_addr().unwrap();
-            let (stopped, is_dead) = (stop.clone(), dead.clone());
-            std::thread::spawn(move || {
-                let begun = SystemClock.elapsed();
-                for stream in listener.incoming() {
-                    let Ok(mut stream) = stream else { return };
-                    if stopped.load(Ordering::Relaxed) {
-                        return;
-                    }
-                    let _ = stream.read(&mut [0; 4096]);
-                    if is_dead.load(Ordering::Relaxed) {
-                        continue;
-                    }
-                    let body = page((SystemClock.elapsed() - begun).as_secs_f64());
-                    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/plain; version=0.0.4\r\nconnection: close\r\n";
-                    let _ = write!(stream, "{head}content-length: {}\r\n\r\n{body}", body.len());
-                }
-            });
-            let scraping = common::prometheus::Prometheus::scraping(&[target])?;
-            Some(Prometheus { url: scraping.url.clone(), _scraping: scraping, stop, dead })
-        }
-
-        async fn measure(&self, settings: Value, since: jiff::Timestamp) -> Result<Measured, String> {
-            let gate: Gate = serde_json::from_value(settings).unwrap();
-            let mut world = Stage::new(|_, _| no_answer()).world;
-            world.web = Rc::new(LiveWeb::new(Rc::new(SystemClock)).unwrap());
-            let probe = Probe::new(Gate { url: self.url.clone(), ..gate }, &Sides::default()).unwrap();
-            let measured = probe.measure(&world, since, SystemClock.now()).await.measured;
-            measured.map_err(|gap| gap.line().to_string())
-        }
-
-        /// Asks again until the answer is as wanted, or 30 s have passed.
-        async fn until(
-            &self,
-            settings: Value,
-            since: jiff::Timestamp,
-            wanted: impl Fn(&Result<Measured, String>) -> bool,
-        ) {
-            let mut last = self.measure(settings.clone(), since).await;
-            for _ in 0..120 {
-                if wanted(&last) {
-                    return;
-                }
-                SystemClock.sleep(Duration::from_millis(250)).await;
-                last = self.measure(settings.clone(), since).await;
-            }
-            panic!("{settings}: {last:?}");
-        }
-    }
-
-    fn share(metric: &str) -> Value {
-        let query =
-            format!(r#"sum by (color) (rate({metric}{{status=~"5.."}}[5s])) / sum by (color) (rate({metric}[5s]))"#);
-        json!({ "prometheus": query, "max": "1%" })
-    }
-
-    #[tokio::test]
-    async fn pitfalls_against_a_real_prometheus() {
-        let Some(prometheus) = Prometheus::start().await else { return };
-        let since = SystemClock.now();
-        // 12 and 1: green alone is at 8 %, although all requests together are under 1 %.
-        prometheus
-            .until(share("http_requests_total"), since, |m| {
-                matches!(m, Ok(Measured::Counts { green, blue }) if green.requests > 60
-                    && (0.06..0.10).contains(&(green.bad as f64 / green.requests as f64)) && blue.bad == 0 && blue.requests > 500)
-            })
-            .await;
-        // 3: a service that never had an error has no series of errors, and that is known to be none.
-        prometheus
-            .until(
-                share("ok_requests_total"),
-                since,
-                |m| matches!(m, Ok(Measured::Counts { green, .. }) if green.bad == 0 && green.requests > 100),
-            )
-            .await;
-        // 5: a name that is spelled wrong is no data, and a wrong label is no proof.
-        prometheus
-            .until(share("http_request_total"), since, |m| matches!(m, Err(e) if e.contains("no data of green")))
-            .await;
-        let query = r#"sum by (color) (rate(ok_requests_total{code=~"5.."}[5s])) / sum by (color) (rate(ok_requests_total[5s]))"#;
-        let typo = json!({ "prometheus": query, "max": "1%" });
-        prometheus.until(typo, since, |m| matches!(m, Err(e) if e.contains("cannot be told apart"))).await;
-        // 9: errors from before the first scrape count, which `increase` alone does not see.
-        prometheus
-            .until(
-                share("late_requests_total"),
-                since,
-                |m| matches!(m, Ok(Measured::Counts { green, .. }) if green.bad == 40 && green.requests == 100),
-            )
-            .await;
-        // 15: 2 % of requests lie above the highest bucket, so no limit above it can be judged.
-        let quantile = "histogram_quantile(0.99, sum by (le, color) (rate(http_seconds_bucket[5s])))";
-        let gate = |max: &str| json!({ "prometheus": quantile, "max": max });
-        prometheus.until(gate("2s"), since, |m| matches!(m, Err(e) if e.contains("highest bucket, 1000ms"))).await;
-        prometheus
-            .until(gate("800ms"), since, |m| {
-                matches!(m, Ok(Measured::Value { green, blue: Some(_), requests: Some(n), .. }) if *green > 0.8 && *n > 50)
-            })
-            .await;
-        // 422 is the query's fault, not the service's.
-        let refused =
-            json!({ "prometheus": "max by (color) (http_requests_total * on (color) http_requests_total)", "max": 1 });
-        prometheus.until(refused, since, |m| matches!(m, Err(e) if e.contains("refused the query (422)"))).await;
-        // 7 and 8: the rate goes on after the last scrape, but the data is known to be old or gone.
-        prometheus.dead.store(true, Ordering::Relaxed);
-        prometheus
-            .until(
-                share("http_requests_total"),
-                since,
-                |m| matches!(m, Err(e) if e.contains("no data of green") || e.contains("s old")),
-            )
-            .await;
-    }
+    let mut plan = plan();
+    plan.gates = gates.iter().map(|(name, settings)| (name.clone(), settings.clone())).collect();
+    let names: Vec<&String> = gates.keys().filter(|name| *name != "budget").collect();
+    let facts = (common::scripted::kind("bake").facts)(&json!({ "for": "5m", "gates": names }), &plan);
+    assert!(facts.is_ok(), "{:?}", facts.err());
 }
 
 /// The ledger of a bake: events go in through the public address, and the store says who handled each.

@@ -15,7 +15,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("schema", &["plan", "probes", "run"]),
     ("routers", &["clock", "diag", "plan", "scalar", "secret"]),
     ("processes", &["clock", "world"]),
-    ("probes", &["clock", "diag", "plan", "run", "scalar", "secret", "world"]),
+    // How AWS is reached is one thing, whether for weights or for metrics.
+    ("probes", &["clock", "diag", "plan", "routers", "run", "scalar", "secret", "world"]),
     ("people", &["clock", "diag", "plan", "probes", "run", "scalar", "secret", "sign", "world"]),
     ("world", &["clock", "plan", "probes", "routers", "run", "secret"]),
     ("steps", &["clock", "diag", "plan", "probes", "routers", "run", "scalar", "schema", "secret", "world"]),

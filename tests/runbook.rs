@@ -27,6 +27,7 @@ fn checked(path: &Path, strict: bool) -> (u8, String) {
     let args = check::Args {
         files: vec![relative.to_str().unwrap().into()],
         strict,
+        live: false,
         vars: Vec::new(),
         swap: false,
         policy: None,
@@ -279,6 +280,7 @@ fn the_schema_is_one_that_editors_can_read() {
 fn machines_get_json() {
     let args = check::Args {
         files: vec!["tests/fixtures/broken/names.yaml".into(), "runbooks/slackbot-alb.yaml".into(), "none.yaml".into()],
+        live: false,
         strict: false,
         vars: Vec::new(),
         swap: false,

@@ -302,6 +302,7 @@ fn live_world(secret: &str) -> World {
         store: Rc::new(LiveStore::default()),
         database: Rc::new(bgctl::probes::database::NoDatabase),
         guards: Rc::new(bgctl::guards::NoGuards),
+        metrics: Rc::new(bgctl::probes::metrics::NoMetrics),
         routes: Default::default(),
         secrets: Secrets::new(secrets.into()),
         clock,

@@ -1,4 +1,4 @@
-//! `bgctl check`: every mistake of every file at once. No system is asked.
+//! `bgctl check`: every mistake of every file at once. No system is asked; `--live` does that afterwards, in `live`.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -19,7 +19,7 @@ use crate::secret::{Known, starred};
 /// At most this many mistakes of one file are drawn.
 const SHOWN: usize = 20;
 
-/// Check runbooks: every mistake at once, with its place. Asks no system and changes nothing.
+/// Check runbooks: every mistake at once, with its place. Asks no system (but see --live) and changes nothing.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
     /// Runbook files.
@@ -28,6 +28,9 @@ pub struct Args {
     /// Warnings count as mistakes.
     #[arg(long)]
     pub strict: bool,
+    /// Then ask every source of the gates, and name the metrics and labels that do exist.
+    #[arg(long)]
+    pub live: bool,
     /// Give a variable its value.
     #[arg(long = "var", value_name = "NAME=VALUE", value_parser = variable)]
     pub vars: Vec<(String, String)>,

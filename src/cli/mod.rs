@@ -18,6 +18,7 @@ mod eyes;
 mod freeze;
 pub mod keys;
 mod launch;
+mod live;
 mod open;
 pub mod past;
 mod plan;
@@ -163,8 +164,11 @@ impl Verb {
             Verb::Keys(args) => keys::run(args, cx),
             Verb::Check(args) => {
                 let ink = cx.style.err;
-                let (out, err) = (&mut cx.stdout(), &mut cx.stderr());
-                piped(check::run(args, out, err, &cx.env, &cx.known, ink.color, cx.machine()))
+                let checked = {
+                    let (out, err) = (&mut cx.stdout(), &mut cx.stderr());
+                    piped(check::run(args, out, err, &cx.env, &cx.known, ink.color, cx.machine()))?
+                };
+                if args.live && checked == Exit::Success { live::run(args, cx) } else { Ok(checked) }
             }
             Verb::Runs(args) => runs::run(args, cx),
             Verb::Smoke(args) => smoke::run(args, cx),

@@ -15,6 +15,7 @@ use crate::journal::{Archive, Entry, read, read_log};
 use crate::plan::Plan;
 use crate::probes::database::LiveDatabase;
 use crate::probes::http::LiveWeb;
+use crate::probes::metrics::Metrics;
 use crate::probes::redis::LiveStore;
 use crate::processes::LiveProcesses;
 use crate::routers::TrafficRouter;
@@ -79,8 +80,19 @@ pub fn world_without_routes(cx: &Context, outside: &Surroundings, plan: &Plan) -
         store: Rc::new(LiveStore::default()),
         database: Rc::new(LiveDatabase::new(clock)),
         guards: Rc::new(NoGuards),
+        metrics: metrics(outside),
         secrets,
     })
+}
+
+#[cfg(feature = "aws")]
+fn metrics(outside: &Surroundings) -> Rc<dyn Metrics> {
+    Rc::new(crate::probes::cloudwatch::LiveMetrics::new(&outside.access.aws))
+}
+
+#[cfg(not(feature = "aws"))]
+fn metrics(_: &Surroundings) -> Rc<dyn Metrics> {
+    Rc::new(crate::probes::metrics::NoMetrics)
 }
 
 /// Automatic rollbacks of this service and environment inside the policy's window, over all runs kept here.

@@ -289,8 +289,23 @@ fn gates(runbook: &Runbook, found: &mut Vec<Diagnostic>) -> BTreeMap<String, Val
         if let Some(url) = document.prometheus.as_ref().filter(|_| entry.node.get("url").is_none()) {
             gate.url = url.clone();
         }
+        let mut unrouted = Vec::new();
+        if let Some(metrics) = &mut gate.cloudwatch
+            && let Some(name) = metrics.route.clone()
+        {
+            let taken = match document.routes.get(&name) {
+                Some(route) => metrics.take_route(&route.router, &route.config),
+                None => Err(format!("there is no route `{name}`")),
+            };
+            unrouted.extend(taken.err().map(|message| Mistake {
+                at: "/cloudwatch/route".into(),
+                message,
+                help: Some("name an `alb` route, or give `region`, `dimensions`, `blue` and `green`".into()),
+            }));
+        }
         let settings = serde_json::to_value(gate).expect("BUG: a gate is plain data");
         let checked = gate::check(&settings);
+        found.extend(placed(unrouted, &entry.node, &entry.key_span, "BG0120"));
         found.extend(placed(checked.mistakes, &entry.node, &entry.key_span, "BG0120"));
         let doubts = placed(checked.warnings, &entry.node, &entry.key_span, "BG0120");
         found.extend(doubts.into_iter().map(|doubt| Diagnostic { severity: Severity::Warning, ..doubt }));

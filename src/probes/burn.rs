@@ -116,7 +116,7 @@ fn verdict(rates: &[(u64, f64)]) -> Burn {
 }
 
 fn named(seconds: u64) -> String {
-    if seconds % HOUR == 0 { format!("{} h", seconds / HOUR) } else { format!("{} min", seconds / MINUTE) }
+    if seconds.is_multiple_of(HOUR) { format!("{} h", seconds / HOUR) } else { format!("{} min", seconds / MINUTE) }
 }
 
 #[cfg(test)]

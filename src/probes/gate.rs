@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::promql::{self, Query};
-use super::source::{self, Command, Http, Sql};
+use super::source::{self, CloudWatch, Command, Http, Sql};
 use crate::diag::Mistake;
 use crate::scalar::{self, Limit, Margin, Unit};
 
@@ -23,6 +23,9 @@ pub struct Gate {
     /// `sum by (color) (rate(errors_total[1m])) / sum by (color) (rate(requests_total[1m]))`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prometheus: Option<String>,
+    /// Metrics of AWS: `{ route: web, bad: [HTTPCode_Target_5XX_Count], requests: RequestCount }`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cloudwatch: Option<CloudWatch>,
     /// A JSON document with the number in it: `{ url: "{url}/signals", value: /checkout/per_minute }`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http: Option<Http>,

@@ -6,11 +6,14 @@
 pub mod burn;
 mod by_label;
 pub mod by_stack;
+#[cfg(feature = "aws")]
+pub mod cloudwatch;
 pub mod database;
 mod expression;
 pub mod gate;
 pub mod http;
 pub mod inbox;
+pub mod metrics;
 pub mod number;
 pub mod probe;
 pub mod prometheus;
@@ -20,6 +23,7 @@ pub mod slack;
 pub mod slack_handlers;
 pub mod slack_views;
 pub mod source;
+pub mod survey;
 
 use std::time::Duration;
 

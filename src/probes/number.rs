@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::source::{self, About, Command, Gap, Http, Sql};
+use super::source::{self, About, CloudWatch, Command, Gap, Http, Sql};
 use crate::diag::Mistake;
 use crate::world::World;
 
@@ -18,6 +18,9 @@ pub struct Number {
     /// PromQL that gives one sample.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prometheus: Option<String>,
+    /// A metric of AWS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cloudwatch: Option<CloudWatch>,
     /// A JSON document with the number in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http: Option<Http>,
@@ -52,7 +55,7 @@ impl Number {
 
     /// Whether it is asked of each stack for itself.
     pub fn of_a_stack(&self) -> bool {
-        source::asks_of_a_stack(&self.settings().to_string())
+        self.open().is_ok_and(|source| source.of_a_stack())
     }
 
     /// Asks, once.

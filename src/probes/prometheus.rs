@@ -5,7 +5,7 @@
 //! `run::judge`.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -85,6 +85,22 @@ impl Prometheus<'_> {
         answer
     }
 
+    /// Every value a label has, over all metrics.
+    pub async fn values(&self, label: &str) -> Result<Vec<String>, Gap> {
+        #[derive(Deserialize)]
+        struct Values {
+            data: Vec<String>,
+        }
+        let url = format!("{}/api/v1/label/{label}/values", self.url.trim_end_matches('/'));
+        let response = self.web.exchange(Request::get(url, TIMEOUT)).await;
+        let response = response.map_err(|e| Gap::Silent(format!("Prometheus did not answer: {e}")))?;
+        let values: Result<Values, _> = serde_json::from_slice(&response.body);
+        match values {
+            Ok(values) => Ok(values.data),
+            Err(_) => Err(Gap::Unknown(format!("the values of `{label}` cannot be read ({})", response.status))),
+        }
+    }
+
     async fn exchange(&self, query: &str) -> Result<Vector, Gap> {
         let mut body = url_form(&[("query", query), ("time", &moment(self.at)), ("timeout", "10s")]);
         body.shrink_to_fit();
@@ -139,7 +155,7 @@ impl Vector {
     }
 
     /// The samples in one line; of many only the first.
-    fn told(&self) -> String {
+    pub fn told(&self) -> String {
         let one = |sample: &Sample| {
             let labels: Vec<String> = sample.metric.iter().map(|(k, v)| format!("{k}={v}")).collect();
             let value = sample.value.as_ref().map_or("histogram", |(_, value)| value);
@@ -178,6 +194,22 @@ impl Vector {
             [one] => one.number("the query").map(Some),
             many => Err(Gap::Unknown(format!("{} samples; exactly one is needed", many.len()))),
         }
+    }
+
+    /// The values a label has among the samples.
+    pub fn values(&self, label: &str) -> Vec<String> {
+        let values: BTreeSet<&String> = self.0.iter().filter_map(|s| s.metric.get(label)).collect();
+        values.into_iter().cloned().collect()
+    }
+
+    /// The names of all labels of the samples.
+    pub fn labels(&self) -> BTreeSet<String> {
+        self.0.iter().flat_map(|s| s.metric.keys().cloned()).collect()
+    }
+
+    /// The highest of the samples' values.
+    pub fn highest(&self) -> Option<f64> {
+        self.0.iter().filter_map(|s| s.number("").ok()).reduce(f64::max)
     }
 
     /// The highest finite bucket bound among the samples' `le` labels.

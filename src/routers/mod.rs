@@ -7,7 +7,7 @@
 #[cfg(feature = "aws")]
 pub mod alb;
 #[cfg(feature = "aws")]
-mod aws;
+pub mod aws;
 pub mod slack_manifest;
 pub mod socket_mode;
 

@@ -149,6 +149,7 @@ impl Sim {
             store: Rc::new(crate::probes::redis::NoStore),
             database: Rc::new(crate::probes::database::NoDatabase),
             guards: Rc::new(SimGuards(self.clone())),
+            metrics: Rc::new(crate::probes::metrics::NoMetrics),
             secrets: Secrets::default(),
         }
     }

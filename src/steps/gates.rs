@@ -13,6 +13,7 @@ use crate::probes::by_stack::Sides;
 use crate::probes::gate::{Gate, OnUnknown, WHOLE};
 use crate::probes::probe::{Measured, Measurement, Probe, Tally};
 use crate::probes::source::Gap;
+use crate::probes::survey::{Finding, survey};
 use crate::run::judge::{Bound, Control, Counts, Judgement, Rule};
 use crate::run::{Asked, Evidence, Verdict};
 use crate::scalar::Unit;
@@ -76,6 +77,11 @@ impl NamedGate {
     /// Judged before anything moves, and at no other time.
     pub fn is_precondition(&self) -> bool {
         self.gate.is_precondition()
+    }
+
+    /// What its question finds right now.
+    pub async fn survey(&self, world: &World) -> Vec<Finding> {
+        survey(&self.gate, &self.sides, world).await
     }
 
     /// What the gate wants when there is no verdict.

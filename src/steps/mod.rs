@@ -12,7 +12,7 @@ pub mod continuity;
 mod dedup;
 mod drain;
 mod exactly_once;
-mod gates;
+pub mod gates;
 mod ledger;
 mod migrate;
 mod outside;

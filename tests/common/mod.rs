@@ -6,6 +6,8 @@
 
 pub mod bots;
 #[cfg(feature = "aws")]
+pub mod cbor;
+#[cfg(feature = "aws")]
 pub mod elbv2;
 #[cfg(feature = "aws")]
 pub mod moto;

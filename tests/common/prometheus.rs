@@ -15,12 +15,18 @@ pub struct Prometheus {
 impl Prometheus {
     /// None where the program is missing.
     pub fn scraping(targets: &[SocketAddr]) -> Option<Prometheus> {
+        Prometheus::configured(targets, "")
+    }
+
+    /// The same, with more lines of configuration.
+    pub fn configured(targets: &[SocketAddr], more: &str) -> Option<Prometheus> {
         let program = peer("prometheus")?;
         let (data, port) = (tempfile::tempdir().expect("a folder"), free_port());
         let config = data.path().join("prometheus.yml");
         let targets: Vec<String> = targets.iter().map(|target| format!("'{target}'")).collect();
         let jobs = format!("  - {{ job_name: bot, static_configs: [{{ targets: [{}] }}] }}\n", targets.join(", "));
-        std::fs::write(&config, format!("global: {{ scrape_interval: 1s }}\nscrape_configs:\n{jobs}")).expect("a file");
+        std::fs::write(&config, format!("global: {{ scrape_interval: 1s }}\n{more}scrape_configs:\n{jobs}"))
+            .expect("a file");
         let mut command = Command::new(program);
         command
             .arg(format!("--config.file={}", config.display()))

@@ -138,6 +138,7 @@ impl Stage {
             store: Rc::new(NoStore),
             database: Rc::new(NoDatabase),
             guards: Rc::new(bgctl::guards::NoGuards),
+            metrics: Rc::new(bgctl::probes::metrics::NoMetrics),
             secrets: Secrets::new(secrets),
         };
         Stage { clock, web, processes, world, notes: Notebook::default() }

@@ -32,6 +32,7 @@ fn world(url: &str) -> World {
         store: Rc::new(NoStore),
         database: Rc::new(LiveDatabase::new(clock)),
         guards: Rc::new(NoGuards),
+        metrics: Rc::new(bgctl::probes::metrics::NoMetrics),
         secrets: Secrets::new(secrets),
     }
 }

@@ -44,6 +44,7 @@ pub fn world(store: &str) -> World {
         store: Rc::new(LiveStore::default()),
         database: Rc::new(bgctl::probes::database::NoDatabase),
         guards: Rc::new(bgctl::guards::NoGuards),
+        metrics: Rc::new(bgctl::probes::metrics::NoMetrics),
         routes: Default::default(),
         secrets: Secrets::new(secrets.into()),
         clock,

@@ -4,11 +4,13 @@
 //! why there are none. It knows nothing of limits: what a number means is judged in `run::judge`.
 #![doc = include_str!("sources.md")]
 
+mod cloudwatch;
 mod command;
 mod http;
 mod prometheus;
 mod sql;
 
+pub use cloudwatch::CloudWatch;
 pub use command::Command;
 pub use http::Http;
 pub use sql::Sql;
@@ -120,6 +122,14 @@ impl About {
         self
     }
 
+    fn color(&self) -> Option<Color> {
+        self.stack.as_ref().map(|(color, ..)| *color)
+    }
+
+    fn shifted(&self) -> Option<Timestamp> {
+        self.since
+    }
+
     /// The question with everything filled in that can be, references included.
     fn fill(&self, text: &str, secrets: &Secrets) -> Result<String, Gap> {
         self.fill_as(text, secrets, str::to_string)
@@ -160,11 +170,14 @@ pub struct Kind {
     pub name: &'static str,
     pub check: fn(&Value) -> Vec<Mistake>,
     /// Opens it with settings that were checked. The second is the address for sources that the runbook names once for all.
-    pub open: fn(&Value, &str) -> Result<Box<dyn Source>, String>,
+    pub open: fn(&Value, &str) -> Opened,
 }
 
+/// A source that can be asked, or why not.
+pub type Opened = Result<Box<dyn Source>, String>;
+
 /// Every kind of source.
-pub const KINDS: &[Kind] = &[prometheus::KIND, http::KIND, sql::KIND, command::KIND];
+pub const KINDS: &[Kind] = &[prometheus::KIND, cloudwatch::KIND, http::KIND, sql::KIND, command::KIND];
 
 /// Base URL of the runbook's Prometheus, where nothing names another.
 pub fn prometheus_url() -> String {

@@ -4,12 +4,16 @@
 //! is and how far back it looks. All of that is taken from the query itself, so a runbook need not say it twice. Nothing
 //! here is sent anywhere.
 
+mod flaws;
+
+pub use flaws::Flaw;
+
 use std::time::Duration;
 
 use promql_parser::label::{MatchOp, Matcher};
-use promql_parser::parser::{self, Expr, MatrixSelector, VectorSelector, token, value::ValueType};
+use promql_parser::parser::{self, Expr, MatrixSelector, VectorSelector, token};
 
-use super::expression::{aggregated, bare, holds_vector_of_zero, keeps, replace, scaled, walk};
+use super::expression::{aggregated, bare, keeps, replace, scaled, walk};
 
 /// For how long an instant query shows the last value of a series that has ended.
 const LOOKBACK: Duration = Duration::from_secs(300);
@@ -21,13 +25,6 @@ pub struct Query {
     label: String,
 }
 
-/// What is wrong with a query, and the cure.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Flaw {
-    pub message: String,
-    pub help: String,
-}
-
 impl Query {
     /// Reads a query whose samples are told apart by `label`.
     pub fn parse(text: &str, label: &str) -> Result<Self, String> {
@@ -37,65 +34,6 @@ impl Query {
 
     pub fn text(&self) -> &str {
         &self.text
-    }
-
-    /// Mistakes that give wrong numbers, and things that are only doubtful.
-    pub fn review(&self) -> (Vec<Flaw>, Vec<Flaw>) {
-        let (mut wrong, mut doubtful) = (Vec::new(), Vec::new());
-        let label = &self.label;
-        match self.expr.value_type() {
-            ValueType::Vector => {}
-            other => wrong.push(Flaw {
-                message: format!("the query gives a {other}, not one sample per stack"),
-                help: format!("aggregate it by stack: `sum by ({label}) (rate(…[1m]))`"),
-            }),
-        }
-        if keeps(&self.expr, label) == Some(false) {
-            wrong.push(Flaw {
-                message: format!("the query's samples have no label `{label}`, so green and blue are one number"),
-                help: format!("a total hides a bad green behind a large blue: write `by ({label})`, or name the label that holds the colour"),
-            });
-        }
-        walk(&self.expr, &mut |expr| match expr {
-            Expr::Binary(b) if b.op.id() == token::T_DIV => {
-                let vectors = [&b.lhs, &b.rhs].iter().all(|e| e.value_type() == ValueType::Vector);
-                let matched = b.modifier.as_ref().is_some_and(|m| m.matching.is_some());
-                if vectors && !matched && !(aggregated(&b.lhs) && aggregated(&b.rhs)) {
-                    wrong.push(Flaw {
-                        message: "a division of vectors that are not aggregated pairs each series with itself, so every error rate is 1".into(),
-                        help: format!("aggregate both sides: `sum by ({label}) (…) / sum by ({label}) (…)`"),
-                    });
-                }
-                if holds_vector_of_zero(&b.rhs) {
-                    wrong.push(Flaw {
-                        message: "`or vector(0)` below the line makes an absent service look like a division by zero"
-                            .into(),
-                        help: "leave it out: no requests means no verdict".into(),
-                    });
-                }
-            }
-            Expr::Call(call) if COUNTED.contains(&call.func.name) => {
-                if let Some(Expr::Subquery(inner)) = call.args.args.first().map(AsRef::as_ref) {
-                    let mut sums = false;
-                    walk(&inner.expr, &mut |e| sums |= matches!(e, Expr::Aggregate(_)));
-                    if sums {
-                        wrong.push(Flaw {
-                            message: format!(
-                                "`{}` of a sum takes a restart of one process for a jump of all",
-                                call.func.name
-                            ),
-                            help: "first `rate`, then `sum`".into(),
-                        });
-                    }
-                }
-            }
-            Expr::MatrixSelector(m) if m.range < Duration::from_secs(10) => doubtful.push(Flaw {
-                message: format!("a range of {} s holds few scrapes", m.range.as_secs_f64()),
-                help: "a range of at least four scrapes never comes out empty".into(),
-            }),
-            _ => {}
-        });
-        (wrong, doubtful)
     }
 
     /// The longest range the query looks back over.
@@ -202,6 +140,30 @@ impl Query {
             _ => None,
         });
         (counters > 0 && ranges == 0).then(|| expr.to_string())
+    }
+
+    /// Everything it selects, each once.
+    pub fn selectors(&self) -> Vec<VectorSelector> {
+        let mut found: Vec<VectorSelector> = Vec::new();
+        walk(&self.expr, &mut |expr| {
+            let selector = match expr {
+                Expr::VectorSelector(v) => v,
+                Expr::MatrixSelector(m) => &m.vs,
+                _ => return,
+            };
+            if !found.contains(selector) {
+                found.push(selector.clone());
+            }
+        });
+        found
+    }
+
+    /// Whether a selector stands above the line of a share: there it may find nothing.
+    pub fn is_of_the_part(&self, selector: &VectorSelector) -> bool {
+        let Some((part, _)) = self.share() else { return false };
+        let mut found = false;
+        walk(part, &mut |expr| found |= matches!(expr, Expr::MatrixSelector(m) if m.vs == *selector));
+        found
     }
 
     /// Bad and all requests of the whole service, as rates over a window in place of the query's own.
@@ -315,45 +277,6 @@ mod tests {
     const SHARE: &str = r#"sum by (color) (rate(http_requests_total{status=~"5.."}[1m])) / sum by (color) (rate(http_requests_total[1m]))"#;
     const P99: &str = "histogram_quantile(0.99, sum by (le, color) (rate(http_seconds_bucket{job=\"bot\"}[1m])))";
 
-    fn flaws(text: &str) -> (Vec<Flaw>, Vec<Flaw>) {
-        Query::parse(text, "color").unwrap().review()
-    }
-
-    #[test]
-    fn good_queries_have_no_flaw() {
-        for text in [SHARE, P99, "max by (color) (queue_depth)", "http_up{job=\"bot\"}"] {
-            assert_eq!(flaws(text), (vec![], vec![]), "{text}");
-        }
-    }
-
-    #[test]
-    fn queries_that_give_wrong_numbers() {
-        let table = [
-            // 1: a division series by series
-            (r#"rate(http_requests_total{status=~"5.."}[1m]) / rate(http_requests_total[1m])"#, "is 1"),
-            // 12: the mixture of both stacks
-            (
-                r#"sum(rate(http_requests_total{status=~"5.."}[1m])) / sum(rate(http_requests_total[1m]))"#,
-                "no label `color`",
-            ),
-            ("sum without (color) (rate(x[1m]))", "no label `color`"),
-            ("histogram_quantile(0.99, sum by (le) (rate(x_bucket[1m])))", "no label `color`"),
-            // 3, 5: an absent denominator
-            ("sum by (color) (rate(a[1m])) / (sum by (color) (rate(b[1m])) or vector(0))", "below the line"),
-            // 10: rate of a sum
-            ("sum by (color) (rate(sum by (color) (x)[1m:15s]))", "first `rate`"),
-            ("rate(x[1m])[5m:1m]", "not one sample per stack"),
-            ("1 + 1", "not one sample per stack"),
-        ];
-        for (text, word) in table {
-            let wrong = flaws(text).0;
-            let said: String = wrong.iter().map(|f| format!("{} {} ", f.message, f.help)).collect();
-            assert!(said.contains(word), "{text}: {said}");
-        }
-        assert_eq!(flaws("sum by (color) (rate(x[5s]))").1.len(), 1);
-        assert!(Query::parse("sum by (color", "color").is_err());
-    }
-
     #[test]
     fn counts_are_taken_from_a_share() {
         let query = Query::parse(SHARE, "color").unwrap();
@@ -369,6 +292,24 @@ mod tests {
         for text in [P99, "100 * sum by (color) (rate(a[1m])) / sum by (color) (rate(b[1m]))", "max by (color) (depth)"]
         {
             assert_eq!(Query::parse(text, "color").unwrap().counts(Duration::from_secs(1)), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_follows_from_counters_and_objectives() {
+        let of = |text: &str| Query::parse(text, "color").unwrap();
+        let minute = Duration::from_secs(60);
+        let grown = of("sum by (color) (a_total) + sum by (color) (b_total)").grown(minute).unwrap();
+        assert!(grown.contains("increase(a_total[1m])") && grown.contains("increase(b_total[1m])"), "{grown}");
+        parser::parse(&grown).unwrap();
+        assert_eq!(of(SHARE).grown(minute), None);
+        let (bad, all) = of(SHARE).sides(Duration::from_secs(3600)).unwrap();
+        assert_eq!(bad, r#"sum(sum by (color) (rate(http_requests_total{status=~"5.."}[1h])))"#);
+        assert_eq!(all, "sum(sum by (color) (rate(http_requests_total[1h])))");
+        assert_eq!(of("100 * a / b").sides(minute), None);
+        assert!(of("sum by (color) (rate(a[1m]))").grows_with_traffic());
+        for relative in [SHARE, P99, "avg by (color) (rate(a[1m]))", "max by (color) (depth)"] {
+            assert!(!of(relative).grows_with_traffic(), "{relative}");
         }
     }
 

@@ -1,0 +1,109 @@
+//! `bgctl check --live`: the questions of every gate are asked, and what keeps them from an answer is named. It only reads.
+
+use serde_json::{Value, json};
+
+use super::check::{self, Args};
+use super::policy::{self, PolicyArgs};
+use super::prepare::{LabArgs, Surroundings};
+use super::ready::world_without_routes;
+use super::{Context, Exit};
+use crate::compile;
+use crate::diag::{Kind, Refusal};
+use crate::lab::Mode;
+use crate::plan::Plan;
+use crate::policy::is_policy;
+use crate::probes::survey::{Finding, Grade};
+use crate::runbook::{Language, Source};
+use crate::steps::gates;
+
+pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
+    cx.block_on(all(args, cx))?
+}
+
+async fn all(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
+    let outside = Surroundings::new(cx, &LabArgs::default(), None, Mode::Http)?;
+    let (mut worst, mut report) = (Grade::Sound, Vec::new());
+    for path in &args.files {
+        let source = Source::read(path)?;
+        if is_policy(&source.text) {
+            continue;
+        }
+        let plan = plan(args, cx, &source)?;
+        let world = world_without_routes(cx, &outside, &plan)?;
+        if !cx.machine() {
+            cx.out("");
+            cx.out(&format!("{path} · its gates, asked just now"));
+            cx.out("");
+        }
+        let mut told: Vec<Value> = Vec::new();
+        for gate in gates::named(&plan, plan.gates.keys()).map_err(broken)? {
+            let found = gate.survey(&world).await;
+            for Finding { grade, line } in &found {
+                worst = worst.max(*grade);
+                told.push(json!({ "gate": gate.name, "is": word(*grade), "line": line }));
+                if !cx.machine() {
+                    cx.out(&format!("  {} {:<12} {line}", mark(*grade), gate.name));
+                }
+            }
+        }
+        if plan.gates.is_empty() && !cx.machine() {
+            cx.out("  – there are none");
+        }
+        report.push(json!({ "file": path, "found": told }));
+    }
+    let ok = worst < Grade::Wrong;
+    if cx.machine() {
+        cx.json(&json!({ "ok": ok, "live": report }));
+    } else {
+        let end = match worst {
+            Grade::Sound => "every gate has an answer · nothing was changed",
+            Grade::Doubtful => "every gate can have an answer; see what is marked with ! · nothing was changed",
+            Grade::Wrong => "a gate could never give a verdict · nothing was changed",
+            Grade::Silent => "a source does not answer · nothing was changed",
+        };
+        cx.out("");
+        cx.out(end);
+    }
+    Ok(match worst {
+        Grade::Silent => Exit::Unreachable,
+        Grade::Wrong => Exit::Invalid,
+        Grade::Doubtful if args.strict => Exit::Invalid,
+        _ => Exit::Success,
+    })
+}
+
+/// The plan of a file that was found in order just now.
+fn plan(args: &Args, cx: &Context, source: &Source) -> Result<Plan, Refusal> {
+    let changed = || {
+        Refusal::new(Kind::Invalid, "BG0152", format!("`{}` has changed since it was checked", source.path))
+            .next("the same command again")
+    };
+    let policy = policy::read(cx, &PolicyArgs { policy: args.policy.clone() })?.map_err(|_| changed())?;
+    let runbook = Language::default().parse(source, &check::inputs(&args.vars, &cx.env)).map_err(|_| changed())?;
+    if let Some(refusal) = runbook.refuse_missing(source) {
+        return Err(refusal);
+    }
+    let compiled = compile::compile(source, &runbook, policy.as_ref(), None, args.swap);
+    Ok(compiled.map_err(|_| changed())?.plan)
+}
+
+fn broken(error: anyhow::Error) -> Refusal {
+    Refusal::new(Kind::Other, "BG0152", "the gates of this file cannot be read").cause(format!("{error:#}"))
+}
+
+fn mark(grade: Grade) -> &'static str {
+    match grade {
+        Grade::Sound => "✓",
+        Grade::Doubtful => "!",
+        Grade::Wrong | Grade::Silent => "✗",
+    }
+}
+
+fn word(grade: Grade) -> &'static str {
+    match grade {
+        Grade::Sound => "sound",
+        Grade::Doubtful => "doubtful",
+        Grade::Wrong => "wrong",
+        Grade::Silent => "silent",
+    }
+}

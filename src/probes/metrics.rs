@@ -1,0 +1,53 @@
+//! Metrics of AWS CloudWatch: series of points, or the reason why there are none. It reads and never writes.
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use super::source::Gap;
+
+/// One metric with its dimensions and the statistic that is wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    pub namespace: String,
+    pub metric: String,
+    pub dimensions: Vec<(String, String)>,
+    pub stat: String,
+    /// Seconds.
+    pub period: i32,
+}
+
+/// A value and the moment its period begins.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Point {
+    pub at: Timestamp,
+    pub value: f64,
+}
+
+/// Something that keeps metrics.
+#[async_trait(?Send)]
+pub trait Metrics {
+    /// The points of each question from one moment up to another. A metric without any has an empty list.
+    async fn series(
+        &self,
+        region: Option<&str>,
+        questions: &[Question],
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<Vec<Vec<Point>>, Gap>;
+}
+
+/// A world without metrics of AWS.
+pub struct NoMetrics;
+
+#[async_trait(?Send)]
+impl Metrics for NoMetrics {
+    async fn series(
+        &self,
+        _: Option<&str>,
+        _: &[Question],
+        _: Timestamp,
+        _: Timestamp,
+    ) -> Result<Vec<Vec<Point>>, Gap> {
+        Err(Gap::Silent("there is no CloudWatch in this world, or bgctl was built without `aws`".into()))
+    }
+}

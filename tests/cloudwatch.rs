@@ -1,0 +1,240 @@
+//! Metrics of AWS as gates ask them, against moto: a server we did not write.
+
+#![cfg(feature = "aws")]
+
+mod common;
+
+use std::rc::Rc;
+
+use bgctl::clock::{Clock, SystemClock};
+use bgctl::plan::Color;
+use bgctl::probes::by_stack::Sides;
+use bgctl::probes::cloudwatch::LiveMetrics;
+use bgctl::probes::gate::{self, Gate};
+use bgctl::probes::metrics::{Metrics, Point, Question};
+use bgctl::probes::number::Number;
+use bgctl::probes::probe::{Measured, Probe};
+use bgctl::probes::source::{About, Gap};
+use bgctl::world::World;
+use common::cbor::Bridge;
+use common::moto::{Moto, REGION};
+use common::scripted::{Stage, no_answer, plan};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+const BALANCER: &str = "app/bot/50dc6c495c0c9188";
+
+fn group(color: &str) -> String {
+    format!("targetgroup/bot-{color}/6d0ecf831eec9f09")
+}
+
+/// One point in the minute that began so long ago.
+async fn put(moto: &Moto, color: &str, metric: &str, minutes_ago: i64, value: f64) {
+    let at = (SystemClock.now() - SignedDuration::from_mins(minutes_ago)).to_string();
+    let (group, value) = (group(color), value.to_string());
+    let form = [
+        ("Action", "PutMetricData"),
+        ("Version", "2010-08-01"),
+        ("Namespace", "AWS/ApplicationELB"),
+        ("MetricData.member.1.MetricName", metric),
+        ("MetricData.member.1.Timestamp", &at),
+        ("MetricData.member.1.Value", &value),
+        ("MetricData.member.1.Dimensions.member.1.Name", "LoadBalancer"),
+        ("MetricData.member.1.Dimensions.member.1.Value", BALANCER),
+        ("MetricData.member.1.Dimensions.member.2.Name", "TargetGroup"),
+        ("MetricData.member.1.Dimensions.member.2.Value", &group),
+    ];
+    moto.query("monitoring", &form).await;
+}
+
+fn world(metrics: Rc<dyn Metrics>) -> World {
+    let mut world = Stage::new(|_, _| no_answer()).world;
+    world.clock = Rc::new(SystemClock);
+    world.metrics = metrics;
+    world
+}
+
+fn dimensions(mut settings: Value) -> Value {
+    settings["region"] = json!(REGION);
+    settings["dimensions"] = json!({ "LoadBalancer": BALANCER });
+    settings["blue"] = json!({ "TargetGroup": group("blue") });
+    settings["green"] = json!({ "TargetGroup": group("green") });
+    settings
+}
+
+async fn measure(world: &World, settings: Value, since: Timestamp) -> Result<Measured, Gap> {
+    let checked = gate::check(&settings);
+    assert_eq!(checked.mistakes, vec![], "{settings}");
+    let gate: Gate = serde_json::from_value(settings).unwrap();
+    let probe = Probe::new(gate, &Sides::of(&plan())).unwrap();
+    probe.measure(world, since, world.clock.now()).await.measured
+}
+
+fn errors() -> Value {
+    let bad = json!(["HTTPCode_Target_5XX_Count", "TargetConnectionErrorCount"]);
+    json!({ "cloudwatch": dimensions(json!({ "bad": bad, "requests": "RequestCount" })), "max": "0.5%" })
+}
+
+#[tokio::test]
+async fn requests_of_each_target_group_are_counted_since_the_shift() {
+    let Some(moto) = Moto::start(&[]).await else { return };
+    for minute in 4..=12 {
+        put(&moto, "green", "RequestCount", minute, 100.0).await;
+        put(&moto, "blue", "RequestCount", minute, 900.0).await;
+    }
+    // Points exist only for minutes in which something went wrong.
+    put(&moto, "green", "HTTPCode_Target_5XX_Count", 5, 7.0).await;
+    put(&moto, "green", "TargetConnectionErrorCount", 6, 2.0).await;
+    // Long before the shift, and no fault of green's.
+    put(&moto, "green", "HTTPCode_Target_5XX_Count", 30, 500.0).await;
+    let bridge = Bridge::to(&moto.url).await;
+    let live = world(Rc::new(LiveMetrics::new(&bridge.access(&moto))));
+    let since = SystemClock.now() - SignedDuration::from_mins(15);
+    let counted = measure(&live, errors(), since).await;
+    let Ok(Measured::Counts { green, blue }) = counted else { panic!("{counted:?}") };
+    assert_eq!((green.bad, blue.bad), (9, 0));
+    assert!((800..=900).contains(&green.requests) && blue.requests == 9 * green.requests, "{green:?} {blue:?}");
+    // A shift that lies two minutes back is in no complete minute yet.
+    let young = measure(&live, errors(), SystemClock.now() - SignedDuration::from_mins(2)).await;
+    assert!(matches!(&young, Err(Gap::Unknown(line)) if line.contains("3m late")), "{young:?}");
+    // One number of one stack, as comparisons ask for it.
+    let lag = dimensions(json!({ "metric": "RequestCount", "stat": "Sum", "over": "1m", "late": "5m" }));
+    let number: Number = serde_json::from_value(json!({ "cloudwatch": lag })).unwrap();
+    assert!(number.check().is_empty() && number.of_a_stack());
+    assert_eq!(number.read(&live, &About::stack(&plan(), Color::Blue)).await, Ok(900.0));
+    // A dimension that is spelled wrong has no data, which is not the same as no errors.
+    let mut typo = errors();
+    typo["cloudwatch"]["green"]["TargetGroup"] = json!("targetgroup/bot-gren/6d0ecf831eec9f09");
+    let none = measure(&live, typo, since).await;
+    assert!(matches!(&none, Err(Gap::Unknown(line)) if line.contains("`RequestCount` has no data")), "{none:?}");
+}
+
+#[tokio::test]
+async fn a_value_is_taken_over_one_whole_period_behind_the_shift() {
+    let Some(moto) = Moto::start(&[]).await else { return };
+    for minute in 4..=20 {
+        put(&moto, "green", "TargetResponseTime", minute, 0.4).await;
+        put(&moto, "blue", "TargetResponseTime", minute, 0.2).await;
+        put(&moto, "green", "RequestCount", minute, 30.0).await;
+    }
+    let bridge = Bridge::to(&moto.url).await;
+    let live = world(Rc::new(LiveMetrics::new(&bridge.access(&moto))));
+    let slow = |stat: &str| {
+        let metric = json!({ "metric": "TargetResponseTime", "stat": stat, "requests": "RequestCount", "over": "5m" });
+        json!({ "cloudwatch": dimensions(metric), "max": "800ms", "versus_blue": "x3" })
+    };
+    let since = |minutes| SystemClock.now() - SignedDuration::from_mins(minutes);
+    let value = measure(&live, slow("Average"), since(30)).await;
+    let Ok(Measured::Value { green, blue: Some(blue), requests: Some(requests), .. }) = value else {
+        panic!("{value:?}")
+    };
+    assert!((green - 0.4).abs() < 1e-9 && (blue - 0.2).abs() < 1e-9 && requests == 150, "{green} {blue} {requests}");
+    let early = measure(&live, slow("Average"), since(6)).await;
+    assert!(matches!(&early, Err(Gap::Unknown(line)) if line.contains("since users were shifted")), "{early:?}");
+}
+
+/// A CloudWatch that answers by script: what moto cannot do.
+struct Scripted(Box<dyn Fn(&Question, Timestamp, Timestamp) -> Result<Vec<Point>, Gap>>);
+
+#[async_trait::async_trait(?Send)]
+impl Metrics for Scripted {
+    async fn series(
+        &self,
+        region: Option<&str>,
+        questions: &[Question],
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<Vec<Vec<Point>>, Gap> {
+        assert_eq!(region, Some(REGION));
+        questions.iter().map(|question| (self.0)(question, from, to)).collect()
+    }
+}
+
+#[tokio::test]
+async fn late_missing_and_refused_metrics_are_unknown_and_silence_is_silence() {
+    let since = SystemClock.now() - SignedDuration::from_mins(30);
+    let ask = |script: fn(&Question, Timestamp, Timestamp) -> Result<Vec<Point>, Gap>| async move {
+        measure(&world(Rc::new(Scripted(Box::new(script)))), errors(), since).await
+    };
+    // Requests that stopped coming ten minutes ago say nothing about now.
+    let old = ask(|_, from, to| {
+        Ok(vec![Point { at: to - SignedDuration::from_mins(10), value: 5.0 }; usize::from(from < to)])
+    });
+    assert!(matches!(old.await, Err(Gap::Unknown(line)) if line.contains("older than it should be")));
+    let none = ask(|_, _, _| Ok(Vec::new())).await;
+    assert!(matches!(&none, Err(Gap::Unknown(line)) if line.contains("has no data")), "{none:?}");
+    // Errors without requests are no share.
+    let odd = ask(|question, _, to| {
+        let value = if question.metric == "RequestCount" { 1.0 } else { 3.0 };
+        Ok(vec![Point { at: to - SignedDuration::from_mins(1), value }])
+    });
+    assert!(matches!(odd.await, Ok(Measured::Counts { green, .. }) if green.bad > green.requests));
+    let silent = ask(|_, _, _| Err(Gap::Silent("CloudWatch says ThrottlingException".into()))).await;
+    assert!(matches!(silent, Err(Gap::Silent(_))));
+    // Nobody listens there.
+    let access = bgctl::routers::AwsAccess {
+        endpoint: Some("http://127.0.0.1:1".into()),
+        keys: Some(("AKIAEXAMPLE".into(), bgctl::secret::Secret::new("secret"))),
+        ..Default::default()
+    };
+    let gap = measure(&world(Rc::new(LiveMetrics::new(&access))), errors(), since).await;
+    assert!(matches!(&gap, Err(Gap::Silent(line)) if line.contains("did not answer")), "{gap:?}");
+}
+
+#[test]
+fn mistakes_in_metrics_are_found_without_asking() {
+    for (settings, at, word) in [
+        (json!({}), "", "exactly one of `metric` and `bad`"),
+        (
+            json!({ "metric": "A", "bad": ["B"], "requests": "C", "stat": "Sum" }),
+            "",
+            "exactly one of `metric` and `bad`",
+        ),
+        (json!({ "metric": "A" }), "/metric", "no `stat`"),
+        (json!({ "bad": ["A"] }), "/bad", "share of"),
+        (json!({ "metric": "A", "stat": "Sum", "over": "90s" }), "/over", "no period"),
+        (json!({ "metric": "A", "stat": "Sum", "late": "2h" }), "/late", "judge nothing"),
+    ] {
+        let gate = json!({ "cloudwatch": settings, "max": 1 });
+        let found = gate::check(&gate).mistakes;
+        let wanted = format!("/cloudwatch{at}");
+        assert!(found.iter().any(|m| m.at == wanted && m.message.contains(word)), "{gate}: {found:?}");
+    }
+}
+
+/// A route names everything that has to be known of a load balancer.
+#[test]
+fn a_route_gives_region_and_dimensions() {
+    use bgctl::compile::compile;
+    use bgctl::runbook::{Inputs, Language, Source};
+    let compiled = |metrics: Value| {
+        let arn = |resource: &str| format!("arn:aws:elasticloadbalancing:eu-west-1:123456789012:{resource}");
+        let route = json!({
+            "rule": arn("listener-rule/app/bot/50dc6c495c0c9188/0467ef3c8400ae65/8c1f3f0a1e2d3c4b"),
+            "blue": arn("targetgroup/bot-blue/6d0ecf831eec9f09"), "green": arn("targetgroup/bot-green/73e2d6bc24d8a067"),
+        });
+        let stack = |version: &str| json!({ "version": version, "url": format!("http://{version}.test") });
+        let text = json!({
+            "bgctl": 1, "service": "bot", "environment": "test", "owners": ["a@example.com"],
+            "stacks": { "blue": stack("v1"), "green": stack("v2") }, "routes": { "web": { "alb": route } },
+            "gates": { "edge": { "cloudwatch": metrics, "max": "0.5%" } },
+            "steps": [
+                { "id": "shift", "shift": { "route": "web", "green": "100%" } },
+                { "id": "bake", "bake": { "for": "15m", "gates": ["edge"] } },
+            ],
+            "rollback": { "owner": "a@example.com", "steps": [{ "id": "back", "shift": { "route": "web", "blue": "100%" } }] },
+        });
+        let source = Source::new("test.yaml", text.to_string());
+        let runbook = Language::default().parse(&source, &Inputs::default()).unwrap_or_else(|d| panic!("{d:?}"));
+        compile(&source, &runbook, None, None, false).map(|compiled| compiled.plan.gates["edge"]["cloudwatch"].clone())
+    };
+    let counts = json!({ "route": "web", "bad": ["HTTPCode_Target_5XX_Count"], "requests": "RequestCount" });
+    let metrics = compiled(counts.clone()).unwrap();
+    assert_eq!(metrics["region"], "eu-west-1");
+    assert_eq!(metrics["dimensions"], json!({ "LoadBalancer": "app/bot/50dc6c495c0c9188" }));
+    assert_eq!(metrics["green"], json!({ "TargetGroup": "targetgroup/bot-green/73e2d6bc24d8a067" }));
+    let mut other = counts;
+    other["route"] = json!("wev");
+    let found = compiled(other).unwrap_err();
+    assert!(found.iter().any(|d| d.headline.contains("no route `wev`")), "{found:?}");
+}
