@@ -99,7 +99,7 @@ pub async fn arm(plan: &Plan, world: &World, keep: &Keep<'_>) -> Result<Vec<Valu
 }
 
 /// A guard's word before anything was begun.
-fn forbidden(blocked: &Blocked) -> Refusal {
+pub fn forbidden(blocked: &Blocked) -> Refusal {
     let users = "where they were. Nothing was changed.";
     match blocked.cause {
         Cause::Frozen => Refusal::new(Kind::Later, "BG0402", "forward moves are frozen")

@@ -186,6 +186,8 @@ fn check(name: &str, sim: &Sim, events: &[Event], outcome: RunOutcome) {
     let history = sim.history.borrow();
     let ours: Vec<(Duration, Split)> =
         history.iter().copied().filter(|h| sim.scenario.foreign.is_none_or(|f| f != *h)).collect();
+    let mended = sim.scenario.foreign.zip(sim.scenario.mended).map(|((at, _), after)| at + after);
+    let ours: Vec<(Duration, Split)> = ours.into_iter().filter(|h| mended != Some(h.0)).collect();
     let turns = ours.windows(3).filter(|w| {
         let share = |i: usize| w[i].1.share(Color::Green);
         (share(1) - share(0)) * (share(2) - share(1)) < 0.0
@@ -313,6 +315,11 @@ const CASES: &[Case] = &[
     // Nobody is left to move, so the watch and the message at the end go on.
     ("frozen once everybody is on green", RunOutcome::Completed, || Scenario {
         frozen: Some((s(500), s(36_000))),
+        ..Scenario::default()
+    }),
+    ("somebody else moves users and sets them back", RunOutcome::Completed, || Scenario {
+        foreign: Some((s(100), Split { blue: 80, green: 20 })),
+        mended: Some(s(120)),
         ..Scenario::default()
     }),
     ("a gate fails under a freeze", RunOutcome::RolledBack, || Scenario {

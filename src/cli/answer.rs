@@ -29,12 +29,8 @@ pub struct AnswerArgs {
     /// The folder the run takes approvals from, if it was given one.
     #[arg(long, value_name = "DIR")]
     pub approvals: Option<PathBuf>,
-    /// Whose signatures count (OpenSSH's format); `.bgctl/allowed_signers` otherwise.
-    #[arg(long, value_name = "FILE")]
-    pub allowed_signers: Option<PathBuf>,
-    /// Keys that no longer count; `revoked_keys` beside the allowed signers always counts.
-    #[arg(long, value_name = "FILE")]
-    pub revoked: Vec<PathBuf>,
+    #[command(flatten)]
+    pub trust: trust::ApproversArgs,
 }
 
 /// A request to be answered.
@@ -58,7 +54,7 @@ const NOTHING: &str = "not asked. Nothing was signed.";
 
 /// Finds and reads the request.
 pub fn asked(args: &AnswerArgs, cx: &Context) -> Result<Asked, Refusal> {
-    let files = trust::approvers(cx, args.allowed_signers.as_ref(), &args.revoked)?;
+    let files = trust::approvers(cx, &args.trust)?;
     let (text, from) = match args.request.as_deref() {
         Some("-") => (paste()?, From::Paste),
         Some(name) if cx.cwd.join(name).is_file() => {
@@ -186,24 +182,8 @@ impl Asked {
         let known = std::rc::Rc::new(move || requests::known(&archive));
         let folder = self.folder(args, cx).unwrap_or_else(|| past.folder.clone());
         let inbox = Inbox::new(folder, trusting(self.files.signers()), requests::barred(&past.entries)).knowing(known);
-        let step = past.plan.step(*at);
-        let (Some(rule), Some(asked)) = (&step.approval, past.state.approvals.get(at)) else { return Ok(None) };
-        let ask = Approve {
-            step: *at,
-            id: &step.id,
-            line: &step.line,
-            rule,
-            request: &asked.request,
-            request_sha256: &asked.request_sha256,
-            expires: asked.expires,
-            word: self.shown.word.clone(),
-            users: String::new(),
-            evidence: Vec::new(),
-            way_back: String::new(),
-            grants: &asked.grants,
-            void: &asked.void,
-            team: &past.plan.team,
-        };
+        let asked = past.state.approvals.get(at);
+        let Some(ask) = asked.and_then(|asked| Approve::of(&past.plan, *at, asked)) else { return Ok(None) };
         inbox.judge(&ask, signature, cx.clock.now()).map_err(|why| {
             Refusal::new(Kind::Denied, "BG0421", "this answer would not count")
                 .place(format!("step {} of run {}", self.shown.step, self.shown.run))

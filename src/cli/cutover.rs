@@ -3,9 +3,12 @@
 use super::launch::{self, Launch};
 use super::prepare::{self, Prepared, Surroundings, prepare};
 use super::{Context, Exit, eyes, plan};
+use crate::arm;
 use crate::diag::{Kind, Refusal};
+use crate::guards;
 use crate::people::{Answer, Board, confirm};
-use crate::run::{Actor, Evidence};
+use crate::run::{Actor, Cause, Evidence};
+use crate::world::Blocked;
 
 /// Move users from blue to green, step by step.
 #[derive(Clone, Debug, clap::Args)]
@@ -35,6 +38,10 @@ async fn cutover(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     };
     if !cx.quiet && !cx.machine() && cx.style.interactive {
         plan::lines(&plan, &remarks, cx.columns()).iter().for_each(|line| cx.err(line));
+    }
+    // Before anything has to be typed; preflight looks again.
+    if let Some(found) = guards::frozen(&launch::freezes(cx)?, &plan, cx.clock.now()).first() {
+        return Err(arm::forbidden(&Blocked { cause: Cause::Frozen, line: found.line() }));
     }
     let Some(answered) = confirmed(args, cx, &plan.environment).await? else {
         cx.err("Nothing was changed.");

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use super::check::{counted, file_json};
-use super::trust::{self, Believed};
+use super::trust::{self, Believed, BelievedArgs};
 use super::{Context, Exit};
 use crate::diag::{Kind, Refusal, Severity};
 use crate::report::Mark;
@@ -158,7 +158,7 @@ fn create(cx: &Context, out: Option<&PathBuf>) -> Result<Exit, Refusal> {
 fn whoami(cx: &Context, key: Option<&str>) -> Result<Exit, Refusal> {
     let looks = trust::looks(cx, key, None)?;
     let chosen = choice::choose(&looks)?;
-    let believed = Believed::read(cx, &[], &[])?;
+    let believed = Believed::read(cx, &BelievedArgs::default())?;
     let key = chosen.public().map_err(|error| trust::refusal(&error))?;
     let signers = believed.signers();
     let names = key.as_ref().map_or(Vec::new(), |key| signers.principals(key));

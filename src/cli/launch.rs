@@ -14,11 +14,11 @@ use super::policy::PolicyArgs;
 use super::prepare::Surroundings;
 use super::ready::Ready;
 use super::witnesses::{Anchored, Begun};
-use super::{Context, Exit, requests, standing, undo};
+use super::{Context, Exit, requests, standing, trust, undo};
 use crate::diag::{Kind, Refusal};
 use crate::drive::{Broken, End, Run, Watch, drive};
+use crate::guards;
 use crate::guards::freeze::{self, Freezes};
-use crate::guards::{self};
 use crate::journal::{Append, Archive, Entry, Journal, JournalError, Lock, Record, SealState};
 use crate::people::{self, Ci, Inbox, Operator, Pager, People, Terminal};
 use crate::plan::{Plan, Purpose, Split};
@@ -38,13 +38,8 @@ pub struct SigningArgs {
     /// Take approvals as signed files from this folder; requests are written there too.
     #[arg(long, value_name = "DIR")]
     pub approvals: Option<PathBuf>,
-    /// Whose signatures count (OpenSSH's format); `.bgctl/allowed_signers` otherwise.
-    #[arg(long, value_name = "FILE")]
-    pub allowed_signers: Option<PathBuf>,
-    /// Keys that no longer count: one public key or SHA256: fingerprint a line, or OpenSSH's binary list (KRL);
-    /// `revoked_keys` beside the allowed signers always counts.
-    #[arg(long, value_name = "FILE")]
-    pub revoked: Vec<PathBuf>,
+    #[command(flatten)]
+    pub trust: trust::ApproversArgs,
 }
 
 /// What a process brings to a run.

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::launch::Launch;
 use super::standing::Standing;
@@ -121,6 +121,7 @@ impl Launch<'_> {
                 .map_err(|e| self.unwritable(e, &folder))?;
             let store: Box<dyn Store> = Box::new(DirStore::create(&folder).map_err(|e| self.unwritable(e, &folder))?);
             let mut bound = standing.bound();
+            bound.insert("epochs".into(), epochs(&locks));
             bound.extend(witnesses.bound().map_err(|e| self.unwritable(e, archive.root()))?);
             let opening = Opening { run: id.clone(), plan: &self.plan, who: self.who(&actor), bound };
             let journal = Journal::create(store, opening, signer.as_ref(), self.cx.clock.clone());
@@ -161,7 +162,9 @@ impl Launch<'_> {
         let locks = self.locks(&archive, id, &actor)?;
         let store: Box<dyn Store> = Box::new(DirStore::open(folder).map_err(|e| self.unwritable(e, folder))?);
         let (who, clock) = (self.who(&actor), self.cx.clock.clone());
-        let resumed = Journal::resume_under(store, &who, standing.bound(), signer.as_ref(), clock);
+        let mut bound = standing.bound();
+        bound.insert("epochs".into(), epochs(&locks));
+        let resumed = Journal::resume_under(store, &who, bound, signer.as_ref(), clock);
         let (mut journal, mut past) = resumed.map_err(|e| self.open_failed(e, folder))?;
         let witnesses = Witnesses::new(self.cx, &archive);
         witnesses.enter(What::Resumed, &mut journal, false).map_err(|e| self.unwritable(e, folder))?;
@@ -195,6 +198,11 @@ impl Launch<'_> {
         open.past.extend(written.map_err(|e| self.unwritable(e, &open.folder))?);
         Ok(())
     }
+}
+
+/// The takings of the service's lease and its routes' that this process goes by, in their order: the owner signs them.
+fn epochs(leases: &[Lock]) -> Value {
+    leases.iter().map(|lease| lease.epoch().to_string()).collect::<Vec<_>>().into()
 }
 
 fn host() -> String {

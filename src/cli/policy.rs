@@ -41,7 +41,7 @@ pub fn read(cx: &Context, args: &PolicyArgs) -> Result<Result<Option<PolicyFile>
         Ok(file) => file,
         Err(found) => return Ok(Err((source, found))),
     };
-    let found = file.beside(&trust::approvers(cx, None, &[])?.signers());
+    let found = file.beside(&trust::approvers(cx, &trust::ApproversArgs::default())?.signers());
     if found.iter().any(|d| d.severity == Severity::Error) {
         return Ok(Err((source, found)));
     }

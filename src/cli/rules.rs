@@ -19,7 +19,7 @@ impl Launch<'_> {
 
     /// Whose approvals count, as the files say now.
     pub(super) fn approvers(&self) -> Result<TrustFiles, Refusal> {
-        trust::approvers(self.cx, self.args.allowed_signers.as_ref(), &self.args.revoked)
+        trust::approvers(self.cx, &self.args.trust)
     }
 
     /// What the policy asks of approvers' keys beside their role's level of evidence.

@@ -17,6 +17,35 @@ use crate::sign::{AllowedSigners, Assurance, PublicKey, SignError, Signer, Trust
 /// Where a team keeps its allowed signers, in the repository.
 pub const TEAM: &str = ".bgctl/allowed_signers";
 
+/// Whose approvals count.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct ApproversArgs {
+    /// Whose signatures count (OpenSSH's format); `.bgctl/allowed_signers` otherwise.
+    #[arg(long, value_name = "FILE")]
+    pub allowed_signers: Option<PathBuf>,
+    #[command(flatten)]
+    pub revoked: RevokedArgs,
+}
+
+/// Whom a verifier believes.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct BelievedArgs {
+    /// Believe these files only (OpenSSH's allowed_signers format).
+    #[arg(long, value_name = "FILE")]
+    pub allowed_signers: Vec<PathBuf>,
+    #[command(flatten)]
+    pub revoked: RevokedArgs,
+}
+
+/// Keys that were given up.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct RevokedArgs {
+    /// Keys that no longer count: one public key or SHA256: fingerprint a line, or OpenSSH's binary list (KRL);
+    /// `revoked_keys` beside the allowed signers always counts.
+    #[arg(long, value_name = "FILE")]
+    pub revoked: Vec<PathBuf>,
+}
+
 /// Whom the verifier believes: the files that were read.
 #[derive(Default)]
 pub struct Believed {
@@ -25,18 +54,18 @@ pub struct Believed {
 
 impl Believed {
     /// The files named, or the team's and this machine's; and the keys that were given up.
-    pub fn read(cx: &Context, named: &[PathBuf], revoked: &[PathBuf]) -> Result<Self, Refusal> {
+    pub fn read(cx: &Context, args: &BelievedArgs) -> Result<Self, Refusal> {
         let mut files = TrustFiles::default();
-        for path in named {
+        for path in &args.allowed_signers {
             files.add_signers(&cx.cwd.join(path), path.display().to_string(), true).map_err(unreadable)?;
         }
-        if named.is_empty() {
+        if args.allowed_signers.is_empty() {
             files.add_signers(&cx.cwd.join(TEAM), TEAM, false).map_err(unreadable)?;
             let own = Archive::new(cx.state_dir()?).allowed_signers();
             let name = format!("{} (this machine's own list)", own.display());
             files.add_signers(&own, name, false).map_err(unreadable)?;
         }
-        add_revoked(cx, &mut files, revoked)?;
+        add_revoked(cx, &mut files, &args.revoked.revoked)?;
         Ok(Believed { files })
     }
 
@@ -66,10 +95,10 @@ impl Believed {
 
 /// Whose approvals count, and which keys were given up: the files named, the team's, or git's. This machine's own list
 /// gives nobody a say.
-pub fn approvers(cx: &Context, named: Option<&PathBuf>, revoked: &[PathBuf]) -> Result<TrustFiles, Refusal> {
+pub fn approvers(cx: &Context, args: &ApproversArgs) -> Result<TrustFiles, Refusal> {
     let mut files = TrustFiles::default();
     let team = cx.cwd.join(TEAM);
-    match (named, git(cx, "gpg.ssh.allowedSignersFile")) {
+    match (&args.allowed_signers, git(cx, "gpg.ssh.allowedSignersFile")) {
         (Some(path), _) => {
             files.add_signers(&cx.cwd.join(path), path.display().to_string(), true).map_err(unreadable)?;
         }
@@ -83,7 +112,7 @@ pub fn approvers(cx: &Context, named: Option<&PathBuf>, revoked: &[PathBuf]) -> 
             files.add_signers(&team, TEAM, false).map_err(unreadable)?;
         }
     }
-    add_revoked(cx, &mut files, revoked)?;
+    add_revoked(cx, &mut files, &args.revoked.revoked)?;
     Ok(files)
 }
 
@@ -143,7 +172,7 @@ pub fn looks<'a>(
     flag: Option<&str>,
     principals: impl IntoIterator<Item = &'a str>,
 ) -> Result<Vec<Look>, Refusal> {
-    Ok(choice::looks(&sources(cx, flag, principals)?, &Believed::read(cx, &[], &[])?.signers()))
+    Ok(choice::looks(&sources(cx, flag, principals)?, &Believed::read(cx, &BelievedArgs::default())?.signers()))
 }
 
 /// The key that signs here, opened. A passphrase is asked for where somebody can be asked.

@@ -25,6 +25,8 @@ pub struct Args {
     #[arg(long, value_name = "KEY")]
     pub key: Option<String>,
     #[command(flatten)]
+    pub approvers: trust::ApproversArgs,
+    #[command(flatten)]
     pub policy: PolicyArgs,
 }
 
@@ -123,7 +125,7 @@ fn signed(
     let people: Vec<_> = holders.filter(|(_, person)| person.kind == PersonKind::Human).collect();
     let principals = people.iter().flat_map(|(_, person)| person.principals.iter().map(String::as_str));
     let signer = trust::signer(cx, args.key.as_deref(), principals)?;
-    let known = trust::approvers(cx, None, &[])?.signers();
+    let known = trust::approvers(cx, &args.approvers)?.signers();
     let key = PublicKey::from_line(&signer.public())
         .map_err(|error| refuse("this key cannot lift a freeze".into()).cause(error.to_string()))?;
     let whose = known

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Driver;
 use crate::people::{Answer, Approve, Decision};
-use crate::plan::{Lane, Plan, StepRef};
+use crate::plan::{Lane, StepRef};
 use crate::run::Event;
 
 impl Driver<'_> {
@@ -84,24 +84,8 @@ impl Driver<'_> {
 
     /// The approval of a step as people are asked for it.
     fn asking(&self, at: StepRef, users: String) -> Option<Approve<'_>> {
-        let step = self.run.plan.step(at);
-        let (rule, asked) = (step.approval.as_ref()?, self.state.approvals.get(&at)?);
-        Some(Approve {
-            step: at,
-            id: &step.id,
-            line: &step.line,
-            rule,
-            request: &asked.request,
-            request_sha256: &asked.request_sha256,
-            expires: asked.expires,
-            word: word(self.run.plan, at),
-            users,
-            evidence: self.measured(),
-            way_back: self.way_back(),
-            grants: &asked.grants,
-            void: &asked.void,
-            team: &self.run.plan.team,
-        })
+        let asked = Approve::of(self.run.plan, at, self.state.approvals.get(&at)?)?;
+        Some(Approve { users, evidence: self.measured(), way_back: self.way_back(), ..asked })
     }
 
     /// Why the approval of a step cannot be used now, although it was complete: its time is over, or somebody took it back.
@@ -136,17 +120,5 @@ fn decided(step: StepRef, id: String, request_sha256: &str, decision: Decision) 
         Decision::Withdrawn { principal, why, grant } => {
             Event::ApprovalWithdrawn { step, id, request_sha256, principal, why, grant }
         }
-    }
-}
-
-/// What has to be typed to agree to a step: green's percentage, or the step's name.
-pub fn word(plan: &Plan, at: StepRef) -> String {
-    let step = plan.step(at);
-    match &step.moves {
-        Some(change) => {
-            let share = change.after.share(crate::plan::Color::Green) * 100.0;
-            if share.fract() == 0.0 { format!("{share:.0}") } else { format!("{share:.1}") }
-        }
-        None => step.id.clone(),
     }
 }

@@ -12,7 +12,7 @@ use crate::world::Blocked;
 
 /// How often a wait looks, and how long a look at the splits counts.
 const EVERY: Duration = Duration::from_secs(5);
-const COUNTS: Duration = Duration::from_secs(15);
+pub(super) const COUNTS: Duration = Duration::from_secs(15);
 /// A reading can be older than our own last write, so a strange split is read once more before it is believed.
 const AGAIN: Duration = Duration::from_secs(2);
 /// A split that could not be read for this long is unknown, and unknown forbids going forward.
@@ -108,7 +108,8 @@ impl Driver<'_> {
         };
         let dark = self.run.world.clock.elapsed().saturating_sub(good);
         let line = || format!("where users are is not known for {}s: {why}", dark.as_secs());
-        (dark >= UNREAD).then(|| Blocked { cause: Cause::Guard, line: line() })
+        // Before anybody has moved, the first shift finds that out by itself.
+        (self.state.moved && dark >= UNREAD).then(|| Blocked { cause: Cause::Guard, line: line() })
     }
 
     /// Reads every route: somebody else's doing, if any is found.

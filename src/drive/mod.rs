@@ -29,7 +29,6 @@ use crate::run::{
 };
 use crate::world::{Scribe, World};
 
-pub use self::approvals::word;
 pub use self::steps::Steps;
 use desk::Desk;
 
@@ -94,7 +93,9 @@ pub async fn drive(
     reporter: &mut dyn Reporter,
 ) -> Result<End, Broken> {
     let desk = Desk::new(&run.world.secrets, journal, reporter);
-    let seen = Cell::new(run.world.clock.elapsed());
+    let now = run.world.clock.elapsed();
+    // Preflight reads every route of a new run; of one that is taken up again nothing is known.
+    let seen = Cell::new(if facts.is_empty() { now } else { now.saturating_sub(boundary::COUNTS) });
     let (state, schema) = (replay(run.plan, facts)?, schema::Memory::default());
     let mut driver = Driver { run, desk: &desk, state, refusal: None, seen, schema };
     let outcome = driver.go().await?;

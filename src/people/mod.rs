@@ -28,8 +28,10 @@ pub use terminal::Terminal;
 
 use async_trait::async_trait;
 
-use crate::plan::{ApprovalRule, StepRef, Team};
-use crate::run::{Actor, Evidence, Grant};
+use self::shown::percent;
+use crate::plan::{ApprovalRule, Plan, StepRef, Team};
+
+use crate::run::{Actor, Approval, Evidence, Grant};
 
 /// Somebody, or something that carries questions to somebody.
 #[async_trait(?Send)]
@@ -84,7 +86,28 @@ pub struct Approve<'a> {
     pub team: &'a Team,
 }
 
-impl Approve<'_> {
+impl<'a> Approve<'a> {
+    /// The approval of a step as people are asked for it; none where the step needs none.
+    pub fn of(plan: &'a Plan, at: StepRef, asked: &'a Approval) -> Option<Self> {
+        let step = plan.step(at);
+        Some(Approve {
+            step: at,
+            id: &step.id,
+            line: &step.line,
+            rule: step.approval.as_ref()?,
+            request: &asked.request,
+            request_sha256: &asked.request_sha256,
+            expires: asked.expires,
+            word: step.moves.as_ref().map_or_else(|| step.id.clone(), |change| percent(change.after)),
+            users: String::new(),
+            evidence: Vec::new(),
+            way_back: String::new(),
+            grants: &asked.grants,
+            void: &asked.void,
+            team: &plan.team,
+        })
+    }
+
     /// The names of those who have granted already.
     pub fn by(&self) -> Vec<&str> {
         self.grants.iter().map(|grant| grant.principal.as_str()).collect()

@@ -124,7 +124,8 @@ impl Shown {
 }
 
 /// Green's share as it is typed: `50`, `0.1`.
-fn percent(after: Split) -> String {
+/// What has to be typed to agree to this split: green's percentage.
+pub(super) fn percent(after: Split) -> String {
     let share = after.share(Color::Green) * 100.0;
     if share.fract() == 0.0 { format!("{share:.0}") } else { format!("{share:.1}") }
 }

@@ -348,10 +348,10 @@ pub enum Evidence {
     /// A place that should be told of the run could not be.
     #[serde(rename = "sink.degraded")]
     SinkDegraded { sink: String, line: String },
-    /// A freeze was set, lifted or met.
+    /// A freeze was set because of this run.
     #[serde(rename = "freeze.changed")]
     FreezeChanged {
-        /// `set`, `lifted` or `met`.
+        /// `set`.
         change: String,
         /// Where it holds: `production/bot`, `production` or `all`.
         scope: String,

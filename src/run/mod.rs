@@ -19,4 +19,4 @@ mod state;
 pub use decide::{Next, decide};
 pub use event::{Actor, Cause, Event, Evidence, Found, Grant, Outcome, RunOutcome, Verdict, Wish};
 pub use evolve::{Illegal, evolve, replay};
-pub use state::{Doing, State};
+pub use state::{Approval, Doing, State};

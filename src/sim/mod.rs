@@ -44,6 +44,8 @@ pub struct Scenario {
     pub blue_down: Option<Duration>,
     /// Somebody else writes this split at this moment.
     pub foreign: Option<(Duration, Split)>,
+    /// And sets back what was there before, this much later.
+    pub mended: Option<Duration>,
     /// What an approver answers after a minute: yes, no, or nobody is there.
     pub approval: Option<bool>,
     /// What a person answers to every other question.
@@ -76,6 +78,7 @@ impl Default for Scenario {
             other_rules: None,
             blue_down: None,
             foreign: None,
+            mended: None,
             approval: Some(true),
             person: Some(true),
             ahead: false,
@@ -171,6 +174,13 @@ impl Sim {
             && !history.contains(&(at, split))
         {
             due.push((at, split));
+        }
+        if let (Some((at, split)), Some(after)) = (self.scenario.foreign, self.scenario.mended)
+            && at + after <= now
+            && history.last() == Some(&(at, split))
+            && let Some((_, before)) = history.iter().rev().nth(1)
+        {
+            due.push((at + after, *before));
         }
         due.sort_by_key(|d| d.0);
         history.extend(due);

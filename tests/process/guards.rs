@@ -181,3 +181,33 @@ fn a_holder_that_was_stopped_while_another_took_over_moves_nobody() {
     let armed = of(&desk, "rollback.armed").remove(0);
     assert_eq!(armed["data"]["checks"][0]["epochs"][0], "1", "{armed}");
 }
+
+#[test]
+fn a_freeze_of_a_role_is_lifted_by_a_key_of_that_role_alone() {
+    let mut desk = Desk::new();
+    person(&mut desk);
+    for name in ["rm", "stranger"] {
+        let key = desk.path(name).display().to_string();
+        desk.run(&["keys", "create", "--out", &key]).ends(0);
+    }
+    let public = |name: &str| std::fs::read_to_string(desk.path(&format!("{name}.pub"))).expect("a public key");
+    std::fs::create_dir(desk.path(".bgctl")).unwrap();
+    let signers = format!("rm@example.com {}stranger@example.com {}", public("rm"), public("stranger"));
+    desk.write(".bgctl/allowed_signers", &signers);
+    desk.write(
+        ".bgctl/policy.yaml",
+        "bgctl_policy: 1\npersons:\n  rm: { principals: [rm@example.com] }\n  stranger: { principals: [stranger@example.com] }\n  \
+         third: { principals: [third@example.com] }\nroles:\n  managers: { members: [rm, third] }\n",
+    );
+    desk.run(&["freeze", "staging", "--reason", "year end", "--lift", "managers"]).ends(0);
+    let lift = |key: &str| {
+        let key = desk.path(key).display().to_string();
+        desk.run(&["unfreeze", "staging", "--reason", "over", "--confirm", "staging", "--key", &key])
+    };
+    lift("stranger").ends(77).says(&["stranger@example.com is none of role `managers`"]);
+    desk.run(&["freeze", "--list"]).ends(0).says(&["year end"]);
+    lift("rm").ends(0).says(&["LIFTED staging by rm"]);
+    let kept = std::fs::read_dir(desk.path("state/freezes/lifted")).unwrap().next().unwrap().unwrap().path();
+    assert!(std::fs::read_to_string(kept).unwrap().contains("BEGIN SSH SIGNATURE"), "the signature is kept");
+    desk.run(&["freeze", "--list"]).ends(0).says(&["nothing is frozen"]);
+}

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::BufReader;
 
-use super::super::trust::Believed;
+use super::super::trust::{Believed, BelievedArgs};
 use super::super::{Context, Exit, witnesses};
 use super::against::head;
 use super::{locate, unreadable};
@@ -34,7 +34,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
         );
     }
     let log = locate(cx, args.run.as_deref())?;
-    let trust = Believed::read(cx, &[], &[])?.trust(cx)?;
+    let trust = Believed::read(cx, &BelievedArgs::default())?.trust(cx)?;
     let file = File::open(&log).map_err(|error| unreadable(&log, &error))?;
     let report = journal::verify(&mut BufReader::new(file), &trust, Seals::Last).map_err(|e| unreadable(&log, &e))?;
     if let Verdict::Broken(fault) = &report.verdict {

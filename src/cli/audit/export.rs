@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use super::super::trust::{self, Believed};
+use super::super::trust::{self, Believed, BelievedArgs};
 use super::super::{Context, Exit};
 use super::{locate, unreadable, verify};
 use crate::diag::{Kind, Refusal};
@@ -54,7 +54,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
             .cause("what is not sound is not said in other words")
             .next("bgctl audit verify    what is wrong, and what is still intact")
     })?;
-    let trust = Believed::read(cx, &[], &[])?.trust(cx)?;
+    let trust = Believed::read(cx, &BelievedArgs::default())?.trust(cx)?;
     let report =
         journal::verify(&mut std::io::Cursor::new(&bytes[..]), &trust, Seals::All).map_err(|e| unreadable(&log, &e))?;
     let verdict = verify::word(&report.verdict);

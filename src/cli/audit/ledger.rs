@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::super::trust::Believed;
+use super::super::trust::{Believed, BelievedArgs};
 use super::super::{Context, Exit};
 use super::against::{Against, AnchorArgs, asked};
 use crate::anchors::Memory;
@@ -15,12 +15,8 @@ use crate::secret::visible;
 /// Is every run still here, and unchanged? Reads the ledger of runs and holds each log against it.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// Believe these files only (OpenSSH's allowed_signers format).
-    #[arg(long, value_name = "FILE")]
-    allowed_signers: Vec<std::path::PathBuf>,
-    /// Believe none of these keys, nor what was signed with them (a list of keys or fingerprints, or a KRL).
-    #[arg(long, value_name = "FILE")]
-    revoked: Vec<std::path::PathBuf>,
+    #[command(flatten)]
+    believed: BelievedArgs,
     #[command(flatten)]
     anchor: AnchorArgs,
 }
@@ -38,7 +34,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
                 .cause(error.to_string()));
         }
     };
-    let believed = Believed::read(cx, &args.allowed_signers, &args.revoked)?;
+    let believed = Believed::read(cx, &args.believed)?;
     let reading = ledger::read(&bytes, &believed.trust(cx)?);
     let mut against = Against::default();
     let seen = seen(cx, args, &place, &mut against)?;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use super::super::trust::{self, Believed};
+use super::super::trust::{self, Believed, BelievedArgs};
 use super::super::{Context, Exit};
 use super::{locate, unreadable, verify, withheld, write_new};
 use crate::diag::{Kind, Refusal};
@@ -45,7 +45,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
         return Err(refuse("this is a copy with something withheld already").next("redact the original once more"));
     }
     let bytes = std::fs::read(&log).map_err(|error| unreadable(&log, &error))?;
-    let trust = Believed::read(cx, &[], &[])?.trust(cx)?;
+    let trust = Believed::read(cx, &BelievedArgs::default())?.trust(cx)?;
     let report = journal::verify(&mut Cursor::new(&bytes[..]), &trust, Seals::All).map_err(|e| unreadable(&log, &e))?;
     if let Verdict::Broken(_) | Verdict::Untrusted(_) = report.verdict {
         return Err(refuse("an owner cannot vouch for a log that does not hold").next("bgctl audit verify"));

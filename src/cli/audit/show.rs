@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::super::trust::Believed;
+use super::super::trust::{Believed, BelievedArgs};
 use super::super::{Context, Exit, Output};
 use super::{locate, unreadable, verify, withheld};
 use crate::diag::{Kind, Refusal};
@@ -34,7 +34,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
             .next("bgctl audit verify    what is wrong, and what is still intact")
     })?;
     // A timeline is read as the truth, so it says beside itself what a stranger may believe of it.
-    let trust = Believed::read(cx, &[], &[])?.trust(cx)?;
+    let trust = Believed::read(cx, &BelievedArgs::default())?.trust(cx)?;
     let mut input = std::io::Cursor::new(&bytes[..]);
     let report = match &redaction {
         None => journal::verify(&mut input, &trust, Seals::Last),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::super::trust::Believed;
+use super::super::trust::{Believed, BelievedArgs};
 use super::super::{Context, Exit};
 use super::against::{Against, AnchorArgs, Said, against};
 use super::{locate, unreadable, withheld};
@@ -24,13 +24,8 @@ const BUFFER: usize = 256 * 1024;
 pub struct Args {
     /// A run, the end of its name, or a log file.
     run: Option<String>,
-    /// Believe these files only (OpenSSH's allowed_signers format).
-    #[arg(long, value_name = "FILE")]
-    allowed_signers: Vec<PathBuf>,
-    /// Keys that no longer count: one public key or SHA256: fingerprint a line, or OpenSSH's binary list (KRL);
-    /// `revoked_keys` beside the allowed signers always counts.
-    #[arg(long, value_name = "FILE")]
-    revoked: Vec<PathBuf>,
+    #[command(flatten)]
+    believed: BelievedArgs,
     /// Hold the rules of the run against this policy too: whatever they ask less of is named.
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
@@ -43,7 +38,7 @@ pub struct Args {
 
 pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     let log = locate(cx, args.run.as_deref())?;
-    let believed = Believed::read(cx, &args.allowed_signers, &args.revoked)?;
+    let believed = Believed::read(cx, &args.believed)?;
     let trust = believed.trust(cx)?;
     let seals = if args.all_seals { Seals::All } else { Seals::Last };
     let file = File::open(&log).map_err(|error| unreadable(&log, &error))?;
