@@ -2,6 +2,7 @@
 //!
 //! It looks once and says what it saw. How often to look and what follows is for its callers.
 
+use std::cell::RefCell;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
@@ -11,6 +12,7 @@ use serde::Deserialize;
 use crate::plan::Plan;
 use crate::probes::gate::{Gate, Measured, OnUnknown, Probe};
 use crate::probes::prometheus::Gap;
+use crate::run::course::Course;
 use crate::run::judge::{Bound, Control, Counts, Judgement, Rule};
 use crate::run::{Evidence, Verdict};
 use crate::scalar::Unit;
@@ -50,7 +52,7 @@ impl NamedGate {
     pub fn open(&self, world: &World) -> Result<OpenGate<'_>, String> {
         let probe = Probe::new(self.gate.clone(), world.secrets.resolve(&self.gate.url))?;
         let rule = rule(&probe);
-        Ok(OpenGate { named: self, probe, rule })
+        Ok(OpenGate { named: self, probe, rule, course: RefCell::default() })
     }
 
     /// What the gate wants when there is no verdict.
@@ -69,6 +71,8 @@ pub struct OpenGate<'a> {
     pub named: &'a NamedGate,
     probe: Probe,
     rule: Rule,
+    /// What was counted so far: an error rate is judged by the course it took.
+    course: RefCell<Course>,
 }
 
 impl OpenGate<'_> {
@@ -86,7 +90,10 @@ impl OpenGate<'_> {
         let judgement = match self.probe.measure(world.web.as_ref(), since, at).await {
             Ok(Measured::Counts { green, blue }) => {
                 let counts = |t: crate::probes::gate::Tally| Counts { requests: t.requests, bad: t.bad };
-                self.rule.judge_counts(counts(green), counts(blue))
+                let elapsed = Duration::try_from(at.duration_since(since)).unwrap_or_default();
+                let mut course = self.course.borrow_mut();
+                course.look(elapsed, counts(green), counts(blue), Vec::new());
+                self.rule.judge_course(&course)
             }
             Ok(Measured::Value { green, blue, blue_idle, requests }) => {
                 let control = match (blue, blue_idle) {

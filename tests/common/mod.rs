@@ -5,6 +5,7 @@
 #![allow(dead_code, reason = "each test binary uses its part of this")]
 
 pub mod bots;
+pub mod canary;
 #[cfg(feature = "aws")]
 pub mod elbv2;
 #[cfg(feature = "aws")]
