@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::diag::{Kind, Refusal};
 use crate::plan::{Color, Plan, PlannedRoute, Purpose, Split};
+use crate::probes::burn;
 use crate::probes::slack_handlers::Handlers;
 use crate::routers::{NativeWayBack, RouteView, RouterError, Trouble};
 use crate::world::World;
@@ -23,6 +24,7 @@ pub async fn arm(plan: &Plan, world: &World, keep: &Keep<'_>) -> Result<Vec<Valu
     let mut checks = Vec::new();
     if plan.purpose == Purpose::Cutover {
         checks.extend(listeners(plan, world).await?);
+        checks.extend(burn::preconditions(plan, world).await?);
     }
     for (name, planned) in &plan.routes {
         let route = world.route(name);

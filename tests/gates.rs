@@ -255,7 +255,7 @@ fn an_idle_blue_does_not_stop_the_last_bake() {
 fn a_silent_prometheus_ends_the_waiting_early() {
     let stage = Stage::new(|_, _| no_answer());
     let line = failed(&bake(&stage, &["errors"]), Cause::NoVerdict);
-    assert!(line.contains("Prometheus is silent"), "{line}");
+    assert!(line.contains("nobody answers"), "{line}");
     assert!(stage.clock.time() < Duration::from_secs(180), "{:?}", stage.clock.time());
 }
 
@@ -312,7 +312,7 @@ fn mistakes_in_a_gate_are_found_without_a_server() {
             "nothing to count",
         ),
         (json!({ "prometheus": share, "max": "1%", "requests": "sum by (color) (all)" }), "/requests", "rate"),
-        (json!({ "prometheus": share, "max": "1%", "weight": 3 }), "", "unknown field `weight`"),
+        (json!({ "prometheus": share, "max": "1%", "wait": 3 }), "", "unknown field `wait`"),
         (json!({ "prometheus": share, "max": "fast" }), "", "not a limit"),
     ];
     for (settings, at, word) in table {
@@ -327,11 +327,223 @@ fn mistakes_in_a_gate_are_found_without_a_server() {
     assert_eq!((&config["label"], &config["url"]), (&json!("color"), &json!("${env:PROMETHEUS_URL}")));
 }
 
+/// A share of good requests has its limit below: the numerator counts what is good.
+#[test]
+fn a_healthy_share_of_good_requests_passes_and_a_bad_one_fails() {
+    let bakes = |good: f64| {
+        let stage = Stage::new(move |r, t| {
+            let seconds = t.as_secs_f64();
+            let both = |green: f64, blue: f64| vector(&[("green", &green.to_string()), ("blue", &blue.to_string())]);
+            match () {
+                () if query(r).contains("timestamp(") => both(2.0, 2.0),
+                () if query(r).contains("count_over_time(") => both(4.0, 4.0),
+                () if query(r).contains("2.5") => both(20.0 * seconds * good, 180.0 * seconds * 0.999),
+                () => both(20.0 * seconds, 180.0 * seconds),
+            }
+        });
+        let mut plan = plan();
+        let share = r#"sum by (color) (rate(http_seconds_bucket{le="2.5"}[1m])) / sum by (color) (rate(http_seconds_count[1m]))"#;
+        plan.gates.insert("fast".into(), json!({ "prometheus": share, "min": "99%" }));
+        stage.run_in("bake", json!({ "for": "5m", "gates": ["fast"] }), &plan)
+    };
+    let healthy = bakes(0.998);
+    assert!(matches!(&healthy, Outcome::Done { line, .. } if line.contains("green 99.8%")), "{healthy:?}");
+    assert!(failed(&bakes(0.9), Cause::Gate).contains("green 90%"), "one in ten is slow");
+}
+
+/// Gates with weights: what each bake does when these of them are over their limit.
+#[test]
+fn light_gates_fail_a_bake_only_together() {
+    let bakes = |over: &'static [&'static str]| {
+        let stage = Stage::new(move |r, _| {
+            let text = query(r);
+            let value = if over.iter().any(|name| text.contains(name)) { "20" } else { "3" };
+            match () {
+                () if text.contains("timestamp(") => vector(&[("green", "2"), ("blue", "2")]),
+                () if text.contains("count_over_time(") => vector(&[("green", "4"), ("blue", "4")]),
+                () if text.contains("gone") && over.contains(&"gone") => vector(&[]),
+                () => vector(&[("green", value), ("blue", "3")]),
+            }
+        });
+        let mut plan = plan();
+        plan.gates.clear();
+        for (name, weight) in [("latency", 50), ("queue", 50), ("noise", 30), ("depth", 100), ("gone", 50)] {
+            let gate = json!({ "prometheus": format!("max by (color) ({name})"), "max": 10, "weight": weight });
+            plan.gates.insert(name.into(), gate);
+        }
+        let gates: Vec<&String> = plan.gates.keys().collect();
+        let settings = json!({ "for": "5m", "windows": 5, "fail": 2, "gates": gates });
+        stage.run_in("bake", settings, &plan)
+    };
+    for (over, done) in
+        [(&[][..], true), (&["noise"], true), (&["latency"], true), (&["latency", "noise"], true), (&["gone"], true)]
+    {
+        let outcome = bakes(over);
+        assert_eq!(matches!(outcome, Outcome::Done { .. }), done, "{over:?}: {outcome:?}");
+        for name in over.iter() {
+            assert!(outcome.line().contains(&format!("`{name}` (")), "what did not pass is named: {}", outcome.line());
+        }
+    }
+    assert!(failed(&bakes(&["depth"]), Cause::Gate).starts_with("gate `depth` failed: green 20"));
+    let line = failed(&bakes(&["latency", "queue"]), Cause::Gate);
+    assert!(line.starts_with("gates failed together: `latency` (50 of 100, fail): green 20"), "{line}");
+    assert!(line.contains("`queue` (50 of 100, fail)"), "{line}");
+    // One fails and one cannot be judged: that is enough not to pass, and not enough to send users back.
+    let line = failed(&bakes(&["latency", "gone"]), Cause::NoVerdict);
+    assert!(line.contains("`latency`") && line.contains("`gone`"), "{line}");
+}
+
+#[test]
+fn gates_too_light_to_fail_a_bake_are_a_mistake() {
+    let mut plan = plan();
+    plan.gates.get_mut("depth").unwrap()["weight"] = json!(60);
+    let facts = (common::scripted::kind("bake").facts)(&json!({ "for": "5m", "gates": ["depth"] }), &plan);
+    assert!(facts.unwrap_err()[0].message.contains("together weigh 60 of 100"));
+    for (settings, at, word) in [
+        (json!({ "prometheus": "max by (color) (x)", "max": 1, "weight": 0 }), "/weight", "1 to 100"),
+        (
+            json!({ "prometheus": "max by (color) (x)", "max": 1, "weight": 50, "critical": true }),
+            "/weight",
+            "weighs 100",
+        ),
+        (json!({ "prometheus": "max by (color) (x)", "max": 1, "critical": false }), "/critical", "needs its `weight`"),
+    ] {
+        let found = gate::check(&settings).mistakes;
+        assert!(found.iter().any(|m| m.at == at && m.message.contains(word)), "{found:?}");
+    }
+}
+
+/// A counter that must not move fails at the first look that sees it move, however small the step.
+#[test]
+fn a_counter_that_must_not_move() {
+    let stage = Stage::new(|r, t| {
+        let text = query(r);
+        match () {
+            () if text.contains("timestamp(") => vector(&[("green", "2"), ("blue", "2")]),
+            () if text.contains("count_over_time(") => vector(&[("green", "20"), ("blue", "20")]),
+            () => {
+                assert!(text.contains("offset") && text.contains("increase(handled_twice_total["), "{text}");
+                vector(&[("green", if t.as_secs() > 70 { "1" } else { "0" }), ("blue", "0")])
+            }
+        }
+    });
+    let mut plan = plan();
+    let gate = json!({ "prometheus": "sum by (color) (handled_twice_total)", "delta": true, "max": 0 });
+    plan.gates.insert("twice".into(), gate);
+    let line = failed(&stage.run_in("bake", json!({ "for": "5m", "gates": ["twice"] }), &plan), Cause::Gate);
+    assert!(line.contains("green 1 is over the limit"), "{line}");
+    assert!(stage.clock.time() < Duration::from_secs(80), "{:?}", stage.clock.time());
+    let range = json!({ "prometheus": "sum by (color) (rate(x[1m]))", "delta": true, "max": 0 });
+    assert!(gate::check(&range).mistakes[0].message.contains("no counter"));
+}
+
+/// Business signals of a service that has no Prometheus: each stack says for itself, from process start on.
+#[test]
+fn counters_of_a_document_are_counted_from_the_shift_on() {
+    let bakes = |bad: f64, restart: bool| {
+        let stage = Stage::new(move |request, t| {
+            let green = request.url.starts_with("http://green.test/");
+            let seconds = t.as_secs_f64() - if restart && green && t.as_secs() > 60 { 60.0 } else { 0.0 };
+            let before = if restart && green && t.as_secs() > 60 { 0.0 } else { 10_000.0 };
+            // What came before the shift is worse than anything after it.
+            let (per_second, share) = if green { (20.0, bad) } else { (180.0, 0.002) };
+            let document = json!({
+                "failed": (before * 0.5 + per_second * seconds * share).floor(),
+                "asked": (before + per_second * seconds).floor(),
+            });
+            response(200, document.to_string())
+        });
+        let mut plan = plan();
+        let http = json!({ "url": "{url}/signals", "bad": "/failed", "requests": "/asked" });
+        plan.gates
+            .insert("checkout".into(), json!({ "http": http, "delta": true, "max": "0.5%", "versus_blue": "+0.3%" }));
+        let outcome = stage.run_in("bake", json!({ "for": "5m", "gates": ["checkout"] }), &plan);
+        (outcome, stage)
+    };
+    for restart in [false, true] {
+        let (outcome, _) = bakes(0.002, restart);
+        assert!(matches!(outcome, Outcome::Done { .. }), "{restart}: {outcome:?}");
+    }
+    let (outcome, stage) = bakes(0.05, false);
+    let line = failed(&outcome, Cause::Gate);
+    assert!(line.contains("checkout` failed: green 5") && stage.clock.time() < Duration::from_secs(100), "{line}");
+    // The record holds what was asked of whom, and the answers.
+    let text = stage.notes.text();
+    assert!(text.contains(r#""question":"green: GET {url}/signals","answer":"#), "{text}");
+}
+
+/// What a shop sells on green must not fall behind what it sells on blue, for each request it has.
+#[test]
+fn a_business_metric_has_a_least_value_and_a_comparison() {
+    let bakes = |green: f64, answers: bool| {
+        let stage = Stage::new(move |request, _| match request.url.starts_with("http://green.test/") {
+            true if !answers => no_answer(),
+            true => response(200, json!({ "sold": green, "asked": 400 }).to_string()),
+            false => response(200, json!({ "sold": 0.1, "asked": 4000 }).to_string()),
+        });
+        let mut plan = plan();
+        let http = json!({ "url": "{url}/signals", "value": "/sold", "requests": "/asked" });
+        let gate = json!({ "http": http, "min": 0.01, "versus_blue": "x1.5", "min_requests": 100 });
+        plan.gates.insert("sold".into(), gate);
+        let outcome = stage.run_in("bake", json!({ "for": "5m", "gates": ["sold"] }), &plan);
+        (outcome, stage)
+    };
+    assert!(matches!(bakes(0.09, true).0, Outcome::Done { .. }));
+    assert!(failed(&bakes(0.05, true).0, Cause::Gate).contains("beyond blue"));
+    assert!(failed(&bakes(0.001, true).0, Cause::Gate).contains("under the limit"));
+    // Silence is counted apart, and ends the waiting by a limit of its own.
+    let (outcome, stage) = bakes(0.09, false);
+    assert!(failed(&outcome, Cause::NoVerdict).contains("nobody answers"));
+    assert_eq!(stage.clock.time().as_secs() / 60, 5);
+    assert!(stage.notes.text().contains(r#""silent":5"#));
+}
+
+/// Nobody is moved while the budget of the service burns, and nobody knows is no reason to start either.
+#[test]
+fn a_burning_budget_is_a_precondition() {
+    use bgctl::probes::burn;
+    let judged = |hour: f64, five: f64, all: &'static str| {
+        let stage = Stage::new(move |r, _| {
+            let text = query(r);
+            let rate = if text.contains("[1h]") || text.contains("[6h]") { hour } else { five };
+            match () {
+                () if !text.contains("5..") => vector(&[("", all)]),
+                () => vector(&[("", &(rate * 0.001 * 100.0).to_string())]),
+            }
+        });
+        let mut plan = plan();
+        let share = r#"sum by (color) (rate(http_requests_total{status=~"5.."}[5m])) / sum by (color) (rate(http_requests_total[5m]))"#;
+        let gate = json!({ "prometheus": share, "objective": "99.9%" });
+        assert_eq!(gate::check(&gate).mistakes, vec![]);
+        plan.gates.insert("budget".into(), gate);
+        let checks = stage.clock.run(burn::preconditions(&plan, &stage.world)).unwrap();
+        // It is no gate of a bake.
+        let facts = (common::scripted::kind("bake").facts)(&json!({ "for": "5m", "gates": ["budget"] }), &plan);
+        assert!(facts.unwrap_err().iter().any(|m| m.message.contains("before the first step")));
+        checks
+    };
+    let checks = judged(2.0, 30.0, "100").unwrap();
+    assert!(checks[0]["line"].as_str().unwrap().contains("the budget does not burn: 2.0 in 1 h"), "{checks:?}");
+    let refusal = judged(20.0, 16.0, "100").unwrap_err();
+    assert_eq!(refusal.code, "BG0150");
+    assert!(refusal.cause[0].contains("20.0 times what the objective allows in the last 1 h"), "{refusal:?}");
+    assert_eq!(judged(20.0, 16.0, "0").unwrap_err().code, "BG0151");
+    for (settings, at) in [
+        (json!({ "prometheus": "sum(rate(a[5m])) / sum(rate(b[5m]))", "objective": "99.9%", "max": 1 }), "/objective"),
+        (json!({ "prometheus": "sum(rate(a[5m])) / sum(rate(b[5m]))", "objective": "100%" }), "/objective"),
+        (json!({ "prometheus": "sum(rate(a[5m]))", "objective": "99.9%" }), "/prometheus"),
+    ] {
+        assert!(gate::check(&settings).mistakes.iter().any(|m| m.at == at), "{settings}");
+    }
+}
+
 mod real {
     use super::*;
     use bgctl::clock::{Clock, SystemClock};
-    use bgctl::probes::gate::{Gate, Measured, Probe};
+    use bgctl::probes::by_stack::Sides;
+    use bgctl::probes::gate::Gate;
     use bgctl::probes::http::LiveWeb;
+    use bgctl::probes::probe::{Measured, Probe};
     use std::io::{Read, Write};
     use std::net::TcpListener;
     use std::sync::Arc;
@@ -408,9 +620,11 @@ mod real {
 
         async fn measure(&self, settings: Value, since: jiff::Timestamp) -> Result<Measured, String> {
             let gate: Gate = serde_json::from_value(settings).unwrap();
-            let web = LiveWeb::new(Rc::new(SystemClock)).unwrap();
-            let probe = Probe::new(gate, self.url.clone()).unwrap();
-            probe.measure(&web, since, SystemClock.now()).await.map_err(|gap| gap.line().to_string())
+            let mut world = Stage::new(|_, _| no_answer()).world;
+            world.web = Rc::new(LiveWeb::new(Rc::new(SystemClock)).unwrap());
+            let probe = Probe::new(Gate { url: self.url.clone(), ..gate }, &Sides::default()).unwrap();
+            let measured = probe.measure(&world, since, SystemClock.now()).await.measured;
+            measured.map_err(|gap| gap.line().to_string())
         }
 
         /// Asks again until the answer is as wanted, or 30 s have passed.

@@ -2,8 +2,10 @@
 //!
 //! `cargo bench --bench judge` prints the same beside the rules others use.
 
-use bgctl::run::Verdict;
+use bgctl::run::{Cause, Outcome, Verdict};
 use common::canary::{Canary, Dice, Release};
+use common::scripted::{Stage, query, response};
+use serde_json::{Value, json};
 
 mod common;
 
@@ -77,4 +79,34 @@ fn a_release_with_a_burst_passes_and_says_so() {
 fn an_outage_that_begins_late_is_no_burst() {
     let (found, median) = bakes(26, 300, &Canary { green: 0.5, from: 450.0, ..Canary::HEALTHY });
     assert!(found == 300 && median <= 450 + 75, "{found} of 300, after {median} s");
+}
+
+/// The whole way: the bake asks Prometheus for the instances when green is about to fail, and names the one that is bad.
+#[test]
+fn a_bake_tells_the_instances_apart() {
+    let stage = Stage::new(|request, now| {
+        let (text, seconds) = (query(request), now.as_secs_f64());
+        let sample = |labels: Value, value: f64| json!({ "metric": labels, "value": [0, value.floor().to_string()] });
+        let both = |green: f64, blue: f64| {
+            vec![sample(json!({ "color": "green" }), green), sample(json!({ "color": "blue" }), blue)]
+        };
+        let pods = |each: [f64; 3]| {
+            let pod =
+                |(n, count): (usize, &f64)| sample(json!({ "color": "green", "instance": format!("g{n}:80") }), *count);
+            each.iter().enumerate().map(pod).collect()
+        };
+        let result = match (text.contains("by (color, instance)"), text.contains("5..")) {
+            _ if text.contains("timestamp(") => both(2.0, 2.0),
+            _ if text.contains("count_over_time(") => both(4.0, 4.0),
+            (true, true) => pods([0.0, seconds * 0.3, 0.0]),
+            (true, false) => pods([seconds * 0.7; 3]),
+            (false, true) => both(seconds * 0.3, seconds * 18.0 * 0.002),
+            (false, false) => both(seconds * 2.1, seconds * 18.0),
+        };
+        let data = json!({ "resultType": "vector", "result": result });
+        response(200, json!({ "status": "success", "data": data }).to_string())
+    });
+    let outcome = stage.run("bake", json!({ "for": "10m", "gates": ["errors"] }));
+    assert!(matches!(&outcome, Outcome::Failed { cause: Cause::NoVerdict, .. }), "{outcome:?}");
+    assert!(outcome.line().contains("are of one instance, g1:80; the other 2 have 0 of"), "{}", outcome.line());
 }

@@ -167,6 +167,8 @@ impl Tape {
                 line: format!("{gate} on GREEN {green}, limit {limit}"),
                 window,
                 windows: 5,
+                asked: Vec::new(),
+                silent: 0,
             },
         )
     }

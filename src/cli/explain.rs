@@ -108,6 +108,11 @@ const PAGES: &[Page] = &[
         text: include_str!("../probes/gates.md"),
     },
     Page {
+        name: "sources",
+        about: "where numbers come from: Prometheus, HTTP, SQL, programs",
+        text: include_str!("../probes/source/sources.md"),
+    },
+    Page {
         name: "shift",
         about: "change the share of users, with three witnesses",
         text: include_str!("../steps/shift.md"),

@@ -1,48 +1,76 @@
-//! Gates: their settings, the mistakes that can be seen in them without a server, and how one is measured.
+//! Gates: their settings, and the mistakes that can be seen in them without asking anybody.
 //!
-//! Both stacks are measured over the same time, which begins after users were shifted, from answers that are pinned to one
-//! moment. What the numbers mean is `run::judge`.
+//! How one is measured is `probe`; what the numbers mean is `run::judge`.
 #![doc = include_str!("gates.md")]
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::Web;
-use super::prometheus::{Gap, Prometheus, Vector};
 use super::promql::{self, Query};
+use super::source::{self, Command, Http, Sql};
 use crate::diag::Mistake;
-use crate::plan::Color;
-use crate::scalar::{Limit, Margin, Unit, spoken};
+use crate::scalar::{self, Limit, Margin, Unit};
 
-/// A rule over measurements of both stacks. Exactly one of `max` and `min` is given.
+/// A rule over measurements of both stacks, from exactly one source, with exactly one of `max`, `min` and `objective`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("oneOf" = source::one_of()))]
 pub struct Gate {
     /// PromQL that gives one sample per stack, told apart by the colour label:
     /// `sum by (color) (rate(errors_total[1m])) / sum by (color) (rate(requests_total[1m]))`.
-    pub prometheus: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prometheus: Option<String>,
+    /// A JSON document with the number in it: `{ url: "{url}/signals", value: /checkout/per_minute }`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<Http>,
+    /// A question to PostgreSQL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sql: Option<Sql>,
+    /// A program that prints the number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<Command>,
     /// The highest value green may have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max: Option<Limit>,
     /// The lowest value green may have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min: Option<Limit>,
+    /// The share of good requests that was promised, `99.9%`: users are not moved while the error budget of that promise burns.
+    /// Judged once, before the first step; no bake names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub objective: Option<Limit>,
     /// How much worse than blue, over the same time, green may be: `+0.3%`, `+50ms` or `x1.5`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub versus_blue: Option<Margin>,
+    /// The growth since users were shifted is judged, not the value: for counters that must not move.
+    #[serde(default, skip_serializing_if = "no")]
+    pub delta: bool,
+    /// How far back the source's own numbers reach, where that is not seen in a PromQL query. Nothing is judged before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub looks_back: Option<scalar::Duration>,
     /// PromQL for the number of requests per stack, as a rate over a range; taken from the query itself when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requests: Option<String>,
     /// The fewest requests of green without which the gate cannot pass. It can always fail.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_requests: Option<u64>,
+    /// Out of 100, what its failure weighs. Gates that fail at the same time fail the bake when together they weigh 100; 100
+    /// when left out, so that it does so alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100))]
+    pub weight: Option<u32>,
+    /// Says that this gate fails a bake alone, which is so unless it has a `weight`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub critical: Option<bool>,
     /// The label that holds `blue` or `green`.
     #[serde(default = "color")]
     pub label: String,
+    /// The label that tells the instances of a stack apart, so that a single bad one is not taken for the release.
+    #[serde(default = "instance")]
+    pub instance: String,
     /// What the query's numbers are; taken from the limit when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<Unit>,
@@ -50,17 +78,24 @@ pub struct Gate {
     #[serde(default)]
     pub unknown: OnUnknown,
     /// Base URL of Prometheus, `http://prometheus:9090`, also as `${env:NAME}`. Left out: `${env:PROMETHEUS_URL}`.
-    #[serde(default = "prometheus_url")]
+    #[serde(default = "source::prometheus_url")]
     pub url: String,
 }
 
-fn prometheus_url() -> String {
-    "${env:PROMETHEUS_URL}".into()
+fn no(flag: &bool) -> bool {
+    !flag
 }
 
 fn color() -> String {
     "color".into()
 }
+
+fn instance() -> String {
+    "instance".into()
+}
+
+/// What fails a bake.
+pub const WHOLE: u32 = 100;
 
 /// What a gate without a verdict means while users are split.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -90,256 +125,179 @@ pub fn check(settings: &Value) -> Checked {
             return Checked { config: None, mistakes: vec![mistake], warnings: Vec::new() };
         }
     };
-    let (mut mistakes, mut warnings) = (Vec::new(), Vec::new());
-    let mistake = |at: &str, message: String, help: &str| Mistake { at: at.into(), message, help: Some(help.into()) };
-    if gate.max.is_some() == gate.min.is_some() {
-        mistakes.push(mistake("", "a gate takes exactly one of `max` and `min`".into(), "write `max: 0.5%`"));
+    let mut review = Review::default();
+    review.limits(&gate);
+    review.weights(&gate);
+    match source::chosen(settings) {
+        Err(mistake) => review.mistakes.push(mistake),
+        Ok((kind, own)) => match &gate.prometheus {
+            Some(text) => review.expression(&gate, text),
+            None => review.source(&gate, kind, own),
+        },
     }
-    if let (Some(Margin::Plus(by)), Some(limit)) = (&gate.versus_blue, gate.limit())
-        && by.unit != limit.unit
-    {
-        let message = format!("the limit `{limit}` and the margin `+{by}` are not of one unit");
-        mistakes.push(mistake("/versus_blue", message, "write both as percentages, as durations or as numbers"));
-    }
-    match Query::parse(&gate.prometheus, &gate.label) {
-        Err(e) => {
-            mistakes.push(mistake("/prometheus", format!("this is no PromQL: {e}"), "try it in Prometheus first"))
-        }
-        Ok(query) => {
-            let (wrong, doubtful) = query.review();
-            let place = |flaw: promql::Flaw| mistake("/prometheus", flaw.message, &flaw.help);
-            mistakes.extend(wrong.into_iter().map(place));
-            warnings.extend(doubtful.into_iter().map(place));
-            let countable = query.counts(SECOND).is_some() || query.observations(SECOND).is_some();
-            if gate.min_requests.is_some_and(|n| n > 0) && gate.requests.is_none() && !countable {
-                let message = "`min_requests` has nothing to count: the query is neither a share nor a quantile".into();
-                let help = format!("add `requests: sum by ({}) (rate(…[1m]))`", gate.label);
-                mistakes.push(mistake("/min_requests", message, &help));
-            }
-        }
-    }
-    if let Some(requests) = &gate.requests
-        && let Err(e) = promql::count_of(requests, SECOND)
-    {
-        let help = format!("write a rate: `sum by ({}) (rate(http_requests_total[1m]))`", gate.label);
-        mistakes.push(mistake("/requests", format!("requests cannot be counted by this: {e}"), &help));
-    }
+    let Review { mistakes, warnings } = review;
     let config = mistakes.is_empty().then(|| serde_json::to_value(&gate).expect("BUG: a gate is plain data"));
     Checked { config, mistakes, warnings }
 }
 
 const SECOND: Duration = Duration::from_secs(1);
-/// Fewer scrapes than this in a range are no measurement.
-const FEWEST_SCRAPES: f64 = 3.0;
+
+#[derive(Default)]
+struct Review {
+    mistakes: Vec<Mistake>,
+    warnings: Vec<Mistake>,
+}
+
+fn mistake(at: &str, message: impl Into<String>, help: &str) -> Mistake {
+    Mistake { at: at.into(), message: message.into(), help: Some(help.into()) }
+}
+
+impl Review {
+    fn wrong(&mut self, at: &str, message: impl Into<String>, help: &str) {
+        self.mistakes.push(mistake(at, message, help));
+    }
+
+    fn limits(&mut self, gate: &Gate) {
+        if let Some(objective) = &gate.objective {
+            if gate.max.is_some() || gate.min.is_some() || gate.versus_blue.is_some() || gate.delta {
+                self.wrong(
+                    "/objective",
+                    "a gate with an `objective` takes no other limit",
+                    "make it a gate of its own",
+                );
+            }
+            if objective.unit != Unit::Percent || !(0.5..1.0).contains(&objective.value) {
+                self.wrong("/objective", format!("`{objective}` is no objective"), "write a share under 100%: `99.9%`");
+            }
+            if gate.prometheus.is_none() {
+                self.wrong(
+                    "/objective",
+                    "a burning budget is seen in Prometheus only",
+                    "give the share of bad requests as PromQL",
+                );
+            }
+        } else if gate.max.is_some() == gate.min.is_some() {
+            self.wrong("", "a gate takes exactly one of `max` and `min`", "write `max: 0.5%`");
+        }
+        if let (Some(Margin::Plus(by)), Some(limit)) = (&gate.versus_blue, gate.limit())
+            && by.unit != limit.unit
+        {
+            let message = format!("the limit `{limit}` and the margin `+{by}` are not of one unit");
+            self.wrong("/versus_blue", message, "write both as percentages, as durations or as numbers");
+        }
+    }
+
+    fn weights(&mut self, gate: &Gate) {
+        match (gate.weight, gate.critical) {
+            (Some(0 | 101..), _) => self.wrong("/weight", "a weight is 1 to 100", "100 fails a bake alone"),
+            (Some(weight), Some(true)) if weight < WHOLE => {
+                let message = format!("a critical gate weighs {WHOLE}, not {weight}");
+                self.wrong("/weight", message, "leave one of the two out");
+            }
+            (None, Some(false)) => {
+                self.wrong("/critical", "a gate that is not critical needs its `weight`", "write `weight: 50`");
+            }
+            _ => {}
+        }
+    }
+
+    fn expression(&mut self, gate: &Gate, text: &str) {
+        let label = if gate.objective.is_some() { "" } else { &gate.label };
+        let query = match Query::parse(text, label) {
+            Err(e) => {
+                return self.wrong("/prometheus", format!("this is no PromQL: {e}"), "try it in Prometheus first");
+            }
+            Ok(query) => query,
+        };
+        if gate.objective.is_some() {
+            if query.sides(SECOND).is_none() {
+                let help = "write `sum(rate(errors_total[5m])) / sum(rate(requests_total[5m]))`; the ranges are put in";
+                self.wrong("/prometheus", "the query is no share of bad requests among all", help);
+            }
+            return;
+        }
+        let (wrong, doubtful) = query.review();
+        let place = |flaw: promql::Flaw| mistake("/prometheus", flaw.message, &flaw.help);
+        self.mistakes.extend(wrong.into_iter().map(place));
+        self.warnings.extend(doubtful.into_iter().map(place));
+        if gate.delta && query.grown(SECOND).is_none() {
+            let help = format!("write the counter alone: `sum by ({}) (dead_letters_total)`", gate.label);
+            self.wrong("/delta", "there is no counter whose growth could be judged", &help);
+        }
+        if gate.versus_blue.is_some() && !gate.delta && query.grows_with_traffic() {
+            let message = "the value grows with the share of users a stack has, so green and blue are never equal";
+            self.warnings.push(mistake("/versus_blue", message, "divide it by the requests of the stack"));
+        }
+        let countable = query.counts(SECOND).is_some() || query.observations(SECOND).is_some();
+        if gate.min_requests.is_some_and(|n| n > 0) && gate.requests.is_none() && !countable {
+            let message = "`min_requests` has nothing to count: the query is neither a share nor a quantile";
+            let help = format!("add `requests: sum by ({}) (rate(…[1m]))`", gate.label);
+            self.wrong("/min_requests", message, &help);
+        }
+        if let Some(requests) = &gate.requests
+            && let Err(e) = promql::count_of(requests, SECOND)
+        {
+            let help = format!("write a rate: `sum by ({}) (rate(http_requests_total[1m]))`", gate.label);
+            self.wrong("/requests", format!("requests cannot be counted by this: {e}"), &help);
+        }
+    }
+
+    fn source(&mut self, gate: &Gate, kind: &source::Kind, own: &Value) {
+        let found = (kind.check)(own);
+        let sound = found.is_empty();
+        self.mistakes.extend(found.into_iter().map(|m| Mistake { at: format!("/{}{}", kind.name, m.at), ..m }));
+        if gate.requests.is_some() {
+            let help = format!("write it inside of `{}`", kind.name);
+            self.wrong("/requests", "`requests` is PromQL, and this gate asks no Prometheus", &help);
+        }
+        let Ok(source) = (kind.open)(own, "") else { return };
+        if !sound {
+            return;
+        }
+        let at = format!("/{}", kind.name);
+        let since = own.to_string().contains("{since}");
+        if source.counts() && !since && !source.counts_since() && !gate.delta {
+            let message = "nothing says since when `bad` and `requests` are counted";
+            self.wrong(&at, message, "ask with `{since}`, or write `delta: true` where they only ever grow");
+        }
+        if gate.delta && (since || source.counts_since()) {
+            self.wrong("/delta", "these numbers begin at the shift already", "leave `delta` or `{since}` out");
+        }
+        if gate.min_requests.is_some_and(|n| n > 0) && !source.counts_requests() {
+            self.wrong(
+                "/min_requests",
+                "`min_requests` has nothing to count",
+                &format!("give `requests` in `{}`", kind.name),
+            );
+        }
+        if !source.of_a_stack() {
+            if gate.versus_blue.is_some() {
+                let help = "ask with `{stack}`, `{version}` or `{url}`";
+                self.wrong(
+                    "/versus_blue",
+                    "the source gives one number for both stacks, so nothing can be compared",
+                    help,
+                );
+            }
+            let message = "one number for both stacks hides a bad green behind a large blue";
+            self.warnings.push(mistake(&at, message, "ask with `{stack}`, `{version}` or `{url}`"));
+        }
+    }
+}
 
 impl Gate {
     /// The limit, whichever side it is on.
     pub fn limit(&self) -> Option<&Limit> {
         self.max.as_ref().or(self.min.as_ref())
     }
-}
 
-/// Requests of one stack, and the bad ones among them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
-    pub requests: u64,
-    pub bad: u64,
-}
-
-/// What was measured.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Measured {
-    /// A share, counted since users were shifted.
-    Counts { green: Tally, blue: Tally },
-    /// A value now. Blue's is missing when it has none; `blue_idle` says that it serves nobody.
-    Value { green: f64, blue: Option<f64>, blue_idle: bool, requests: Option<u64> },
-}
-
-/// A gate ready to be measured.
-pub struct Probe {
-    pub gate: Gate,
-    query: Query,
-    /// The base URL with secrets filled in.
-    url: String,
-}
-
-impl Probe {
-    /// Takes the settings `check` has accepted, and the URL with its references replaced.
-    pub fn new(gate: Gate, url: String) -> Result<Self, String> {
-        let query = Query::parse(&gate.prometheus, &gate.label)?;
-        Ok(Probe { gate, query, url })
+    /// Out of [`WHOLE`], what its failure weighs.
+    pub fn weighs(&self) -> u32 {
+        self.weight.unwrap_or(WHOLE)
     }
 
-    /// How long after the shift the first value is of users on the new split only.
-    pub fn warm_up(&self) -> Duration {
-        if self.is_share() { Duration::ZERO } else { self.query.range() }
-    }
-
-    /// Error rates: counted since the shift instead of looked at window by window.
-    pub fn is_share(&self) -> bool {
-        self.query.counts(SECOND).is_some()
-    }
-
-    /// The quantile of a latency gate.
-    pub fn quantile(&self) -> Option<f64> {
-        self.query.quantile()
-    }
-
-    /// Requests can be counted.
-    pub fn counts_requests(&self) -> bool {
-        self.gate.requests.is_some() || self.query.observations(SECOND).is_some() || self.is_share()
-    }
-
-    /// Measures both stacks at `at`, over nothing that is older than `since`.
-    pub async fn measure(&self, web: &dyn Web, since: Timestamp, at: Timestamp) -> Result<Measured, Gap> {
-        let elapsed = Duration::try_from(at.duration_since(since)).unwrap_or_default();
-        // Timers may be a little early against the wall clock.
-        if elapsed < SECOND || elapsed + SECOND / 10 < self.warm_up() {
-            let range = spoken(self.warm_up());
-            return Err(Gap::Unknown(format!(
-                "only {} since users were shifted; {range} are looked at",
-                spoken(elapsed)
-            )));
-        }
-        let prometheus = Prometheus { web, url: &self.url, at };
-        let (measured, fresh) = tokio::join!(self.numbers(&prometheus, elapsed), self.freshness(&prometheus));
-        // Without fresh data the numbers are of another time, so that is said first.
-        fresh?;
-        measured
-    }
-
-    async fn numbers(&self, prometheus: &Prometheus<'_>, elapsed: Duration) -> Result<Measured, Gap> {
-        match self.query.counts(elapsed) {
-            Some((bad, all)) => self.share(prometheus, &bad, &all).await,
-            None => self.value(prometheus, elapsed).await,
-        }
-    }
-
-    async fn share(&self, prometheus: &Prometheus<'_>, bad: &str, all: &str) -> Result<Measured, Gap> {
-        let (bad, all) = tokio::join!(prometheus.ask(bad), prometheus.ask(all));
-        let (bad, all) = (bad?, all?);
-        let label = &self.gate.label;
-        let Some(green) = all.of(Color::Green, label)? else {
-            return Err(Gap::Unknown(format!("no requests of green are known (no sample with {label}=\"green\")")));
-        };
-        let blue = all.of(Color::Blue, label)?.unwrap_or(0.0);
-        if bad.is_empty() {
-            self.prove_none(prometheus).await?;
-        }
-        let none_is_zero = self.query.proof_of_none().is_some();
-        let bad_of = |color: Color, requests: f64| match bad.of(color, label)? {
-            Some(count) => Ok(count),
-            None if requests == 0.0 || none_is_zero => Ok(0.0),
-            None => Err(Gap::Unknown(format!(
-                "{} has no series for bad requests; let the service begin them at 0",
-                color.name()
-            ))),
-        };
-        let tally = |requests: f64, bad: f64| {
-            let requests = requests.round().max(0.0) as u64;
-            // Both are estimates between scrapes, so the part may come out a little larger than the whole.
-            let bad = (bad.round().max(0.0) as u64).min(requests);
-            Tally { requests, bad }
-        };
-        let (green_bad, blue_bad) = (bad_of(Color::Green, green)?, bad_of(Color::Blue, blue)?);
-        Ok(Measured::Counts { green: tally(green, green_bad), blue: tally(blue, blue_bad) })
-    }
-
-    /// No series of bad requests at all: good news, or a label that is spelled wrong.
-    async fn prove_none(&self, prometheus: &Prometheus<'_>) -> Result<(), Gap> {
-        let Some(proof) = self.query.proof_of_none() else {
-            let line = "there is no series for bad requests at all; let the service begin them at 0".to_string();
-            return Err(Gap::Unknown(line));
-        };
-        if prometheus.ask(&proof).await?.is_empty() {
-            let line = format!("bad requests cannot be told apart: `{proof}` has no answer");
-            return Err(Gap::Unknown(line));
-        }
-        Ok(())
-    }
-
-    async fn value(&self, prometheus: &Prometheus<'_>, elapsed: Duration) -> Result<Measured, Gap> {
-        let (values, requests, bounds) = tokio::join!(
-            prometheus.ask(self.query.text()),
-            self.requests(prometheus, elapsed),
-            self.bounds(prometheus)
-        );
-        let (values, requests, bounds) = (values?, requests?, bounds?);
-        let label = &self.gate.label;
-        let count = |color: Color| -> Result<Option<u64>, Gap> {
-            let Some(requests) = &requests else { return Ok(None) };
-            Ok(Some(requests.of(color, label)?.unwrap_or(0.0).round().max(0.0) as u64))
-        };
-        let (green_requests, blue_requests) = (count(Color::Green)?, count(Color::Blue)?);
-        if let Some(0) = green_requests {
-            return Err(Gap::Unknown("green has had no request since users were shifted".into()));
-        }
-        if let (Some(top), Some(limit)) = (bounds, &self.gate.max)
-            && limit.value >= top
-        {
-            let line =
-                format!("the limit {limit} is not under the histogram's highest bucket, {}", Unit::Seconds.show(top));
-            return Err(Gap::Unknown(line));
-        }
-        let Some(green) = values.of(Color::Green, label)? else {
-            return Err(Gap::Unknown(format!("the query has no sample with {label}=\"green\"")));
-        };
-        let blue_idle = blue_requests == Some(0);
-        // An idle blue has no latency. Its NaN must not stand in the way of green's own limit.
-        let blue = if blue_idle || self.gate.versus_blue.is_none() {
-            values.of(Color::Blue, label).unwrap_or(None)
-        } else {
-            values.of(Color::Blue, label)?
-        };
-        Ok(Measured::Value { green, blue, blue_idle, requests: green_requests })
-    }
-
-    async fn requests(&self, prometheus: &Prometheus<'_>, elapsed: Duration) -> Result<Option<Vector>, Gap> {
-        let query = match &self.gate.requests {
-            Some(text) => Some(promql::count_of(text, elapsed).map_err(Gap::Unknown)?),
-            None => self.query.observations(elapsed),
-        };
-        match query {
-            Some(query) => Ok(Some(prometheus.ask(&query).await?)),
-            None => Ok(None),
-        }
-    }
-
-    async fn bounds(&self, prometheus: &Prometheus<'_>) -> Result<Option<f64>, Gap> {
-        match self.query.bucket_bounds() {
-            Some(query) => Ok(prometheus.ask(&query).await?.highest_bound()),
-            None => Ok(None),
-        }
-    }
-
-    /// Rates go on for minutes after the last scrape, so the age of the data is asked for itself.
-    async fn freshness(&self, prometheus: &Prometheus<'_>) -> Result<(), Gap> {
-        let (Some(age), Some((scrapes, range))) = (self.query.age(), self.query.scrapes()) else { return Ok(()) };
-        let (age, scrapes) = tokio::join!(prometheus.ask(&age), prometheus.ask(&scrapes));
-        let (age, scrapes) = (age?, scrapes?);
-        let label = &self.gate.label;
-        // Blue's data matters only to a gate that compares with it.
-        let needed = |color: &Color| *color == Color::Green || self.gate.versus_blue.is_some();
-        for color in Color::BOTH.into_iter().filter(needed) {
-            let (Some(age), count) = (age.of(color, label)?, scrapes.of(color, label)?.unwrap_or(0.0)) else {
-                if color == Color::Green {
-                    return Err(Gap::Unknown(format!("no data of green (nothing has {label}=\"green\")")));
-                }
-                continue;
-            };
-            let name = color.name();
-            let every = range.as_secs_f64() / count.max(1.0);
-            if age > 3.0 * every + 5.0 {
-                let line =
-                    format!("the newest data of {name} is {age:.0} s old, with a scrape about every {every:.0} s");
-                return Err(Gap::Unknown(line));
-            }
-            if count < FEWEST_SCRAPES {
-                let line =
-                    format!("the range {} holds {count} scrapes of {name}; {FEWEST_SCRAPES} are needed", spoken(range));
-                return Err(Gap::Unknown(line));
-            }
-        }
-        Ok(())
+    /// Judged once before anything moves, and never in a bake.
+    pub fn is_precondition(&self) -> bool {
+        self.objective.is_some()
     }
 }

@@ -4,44 +4,34 @@
 //! An answer that is empty, partial, doubled or not finite is never a number here. What it means for users is judged in
 //! `run::judge`.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Deserialize;
 
+use super::source::Gap;
 use super::{Request, Web};
 use crate::plan::Color;
+use crate::run::Asked;
 
 /// The longest one query may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// How far Prometheus' clock may be from ours. Beyond it, "since the shift" means another moment there than here.
 const SKEW: i64 = 5;
 
+/// So many samples of an answer are told in a record.
+const TOLD: usize = 6;
+
 /// A server that is asked.
 pub struct Prometheus<'a> {
-    pub web: &'a dyn Web,
+    web: &'a dyn Web,
     /// Base URL, secrets filled in.
-    pub url: &'a str,
+    url: &'a str,
     /// All queries are evaluated at this moment.
-    pub at: Timestamp,
-}
-
-/// Why there is no answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Gap {
-    /// The server could not be reached or could not serve: says nothing of the service.
-    Silent(String),
-    /// It answered, and the answer is no number.
-    Unknown(String),
-}
-
-impl Gap {
-    pub fn line(&self) -> &str {
-        match self {
-            Gap::Silent(line) | Gap::Unknown(line) => line,
-        }
-    }
+    at: Timestamp,
+    asked: RefCell<Vec<Asked>>,
 }
 
 /// Samples of an instant vector.
@@ -74,8 +64,28 @@ struct Data {
 }
 
 impl Prometheus<'_> {
+    /// One question after the other, or all at once: every query is evaluated at the same moment.
+    pub fn new<'a>(web: &'a dyn Web, url: &'a str, at: Timestamp) -> Prometheus<'a> {
+        Prometheus { web, url, at, asked: RefCell::default() }
+    }
+
+    /// Everything that was asked so far, with what came back.
+    pub fn asked(&self) -> Vec<Asked> {
+        self.asked.borrow().clone()
+    }
+
     /// Asks one query.
     pub async fn ask(&self, query: &str) -> Result<Vector, Gap> {
+        let answer = self.exchange(query).await;
+        let told = match &answer {
+            Ok(vector) => vector.told(),
+            Err(gap) => gap.line().to_string(),
+        };
+        self.asked.borrow_mut().push(Asked { question: query.into(), answer: told });
+        answer
+    }
+
+    async fn exchange(&self, query: &str) -> Result<Vector, Gap> {
         let mut body = url_form(&[("query", query), ("time", &moment(self.at)), ("timeout", "10s")]);
         body.shrink_to_fit();
         let request = Request {
@@ -128,6 +138,23 @@ impl Vector {
         self.0.is_empty()
     }
 
+    /// The samples in one line; of many only the first.
+    fn told(&self) -> String {
+        let one = |sample: &Sample| {
+            let labels: Vec<String> = sample.metric.iter().map(|(k, v)| format!("{k}={v}")).collect();
+            let value = sample.value.as_ref().map_or("histogram", |(_, value)| value);
+            if labels.is_empty() { value.to_string() } else { format!("{} {value}", labels.join(" ")) }
+        };
+        match &self.0[..] {
+            [] => "no sample".into(),
+            all if all.len() <= TOLD => all.iter().map(one).collect::<Vec<_>>().join(", "),
+            all => {
+                let first: Vec<String> = all[..TOLD].iter().map(one).collect();
+                format!("{}, and {} more", first.join(", "), all.len() - TOLD)
+            }
+        }
+    }
+
     /// The one sample of a stack. None where it has none; a reason where it has several, or one that is no number.
     pub fn of(&self, color: Color, label: &str) -> Result<Option<f64>, Gap> {
         let mine: Vec<&Sample> =
@@ -140,19 +167,44 @@ impl Vector {
                 return Err(Gap::Unknown(format!("{count} samples for {}; exactly one is needed", color.name())));
             }
         };
-        let Some((_, text)) = &sample.value else {
-            return Err(Gap::Unknown(format!("{} has a histogram where a number is needed", color.name())));
-        };
-        match text.parse::<f64>() {
-            Ok(value) if value.is_finite() => Ok(Some(value)),
-            _ => Err(Gap::Unknown(format!("the value of {} is {text}", color.name()))),
+        sample.number(color.name()).map(Some)
+    }
+
+    /// The one sample there is, whatever its labels. None where there is none; a reason where there are several, or it is no
+    /// number.
+    pub fn only(&self) -> Result<Option<f64>, Gap> {
+        match &self.0[..] {
+            [] => Ok(None),
+            [one] => one.number("the query").map(Some),
+            many => Err(Gap::Unknown(format!("{} samples; exactly one is needed", many.len()))),
         }
+    }
+
+    /// The samples of a stack by a further label; those without it, and those that are no number, are left out.
+    pub fn apart(&self, color: Color, label: &str, by: &str) -> Vec<(String, f64)> {
+        let mine = self.0.iter().filter(|s| s.metric.get(label).is_some_and(|l| l == color.name()));
+        mine.filter_map(|s| Some((s.metric.get(by)?.clone(), s.value.as_ref()?.1.parse().ok()?)))
+            .filter(|(_, value): &(String, f64)| value.is_finite())
+            .collect()
     }
 
     /// The highest finite bucket bound among the samples' `le` labels.
     pub fn highest_bound(&self) -> Option<f64> {
         let bounds = self.0.iter().filter_map(|s| s.metric.get("le")?.parse::<f64>().ok());
         bounds.filter(|b| b.is_finite()).reduce(f64::max)
+    }
+}
+
+impl Sample {
+    /// Its value, as long as that is a finite number.
+    fn number(&self, of: &str) -> Result<f64, Gap> {
+        let Some((_, text)) = &self.value else {
+            return Err(Gap::Unknown(format!("{of} has a histogram where a number is needed")));
+        };
+        match text.parse::<f64>() {
+            Ok(value) if value.is_finite() => Ok(value),
+            _ => Err(Gap::Unknown(format!("the value of {of} is {text}"))),
+        }
     }
 }
 

@@ -7,9 +7,12 @@
 use std::time::Duration;
 
 use promql_parser::label::{MatchOp, Matcher};
-use promql_parser::parser::{self, Expr, VectorSelector, token, value::ValueType};
+use promql_parser::parser::{self, Expr, MatrixSelector, VectorSelector, token, value::ValueType};
 
-use super::expression::{aggregated, bare, holds_vector_of_zero, keeps, replace, scaled, walk};
+use super::expression::{aggregated, apart, bare, holds_vector_of_zero, keeps, replace, scaled, walk};
+
+/// For how long an instant query shows the last value of a series that has ended.
+const LOOKBACK: Duration = Duration::from_secs(300);
 
 /// A query that could be read.
 pub struct Query {
@@ -112,10 +115,17 @@ impl Query {
         Some((counted(bad, elapsed)?.to_string(), counted(all, elapsed)?.to_string()))
     }
 
+    /// The same, each stack told apart by a further label. None where the query's sums do not name their labels.
+    pub fn counts_apart(&self, elapsed: Duration, by: &str) -> Option<(String, String)> {
+        let (bad, all) = self.share()?;
+        Some((apart(counted(bad, elapsed)?, by)?.to_string(), apart(counted(all, elapsed)?, by)?.to_string()))
+    }
+
     /// The two sides of a share.
     fn share(&self) -> Option<(&Expr, &Expr)> {
         let Expr::Binary(b) = bare(&self.expr) else { return None };
-        let summed = |e: &Expr| keeps(e, &self.label) == Some(true) && !scaled(e) && aggregated(e);
+        let labelled = |e: &Expr| self.label.is_empty() || keeps(e, &self.label) == Some(true);
+        let summed = |e: &Expr| labelled(e) && !scaled(e) && aggregated(e);
         (b.op.id() == token::T_DIV && summed(&b.lhs) && summed(&b.rhs)).then_some((&*b.lhs, &*b.rhs))
     }
 
@@ -166,12 +176,70 @@ impl Query {
         Some(format!("min by ({}) (time() - timestamp({selector}))", self.label))
     }
 
-    /// How many scrapes the range held, per stack, and that range.
+    /// Seconds since the newest sample the query rests on, whatever its labels.
+    pub fn newest(&self) -> Option<String> {
+        let (selector, _) = self.main()?;
+        Some(format!("min(time() - timestamp({selector}))"))
+    }
+
+    /// How many scrapes the range held, per stack, and that range; for a query without one the five minutes for which
+    /// Prometheus goes on showing a last value.
     pub fn scrapes(&self) -> Option<(String, Duration)> {
         let (selector, range) = self.main()?;
-        let range = range?;
+        let range = range.unwrap_or(LOOKBACK);
         let text = format!("max by ({}) (count_over_time({selector}[{}ms]))", self.label, range.as_millis());
         Some((text, range))
+    }
+
+    /// How far the counters of the query have grown since `elapsed` ago. None where there is a range in it: then it is no
+    /// counter any more.
+    pub fn grown(&self, elapsed: Duration) -> Option<String> {
+        let mut expr = self.expr.clone();
+        let (mut counters, mut ranges) = (0, 0);
+        replace(&mut expr, &mut |node| match node {
+            Expr::VectorSelector(selector) => {
+                counters += 1;
+                parser::parse(&growth(selector, elapsed)).ok()
+            }
+            Expr::MatrixSelector(_) | Expr::Subquery(_) => {
+                ranges += 1;
+                None
+            }
+            _ => None,
+        });
+        (counters > 0 && ranges == 0).then(|| expr.to_string())
+    }
+
+    /// Bad and all requests of the whole service, as rates over a window in place of the query's own.
+    pub fn sides(&self, window: Duration) -> Option<(String, String)> {
+        let Expr::Binary(b) = bare(&self.expr) else { return None };
+        if b.op.id() != token::T_DIV || scaled(&b.lhs) || scaled(&b.rhs) {
+            return None;
+        }
+        let side = |expr: &Expr| {
+            let (mut expr, mut ranges) = (expr.clone(), 0);
+            replace(&mut expr, &mut |node| match node {
+                Expr::MatrixSelector(m) => {
+                    ranges += 1;
+                    Some(Expr::MatrixSelector(MatrixSelector { vs: m.vs.clone(), range: window }))
+                }
+                _ => None,
+            });
+            (ranges > 0).then(|| format!("sum({expr})"))
+        };
+        Some((side(&b.lhs)?, side(&b.rhs)?))
+    }
+
+    /// A sum of rates: its value follows the share of users a stack has.
+    pub fn grows_with_traffic(&self) -> bool {
+        let Expr::Aggregate(sum) = bare(&self.expr) else { return false };
+        let (mut rates, mut relative) = (false, false);
+        walk(&sum.expr, &mut |e| match e {
+            Expr::Call(call) => rates |= COUNTED.contains(&call.func.name),
+            Expr::Binary(b) => relative |= b.op.id() == token::T_DIV,
+            _ => {}
+        });
+        [token::T_SUM, token::T_COUNT].contains(&sum.op.id()) && rates && !relative
     }
 
     fn main(&self) -> Option<(VectorSelector, Option<Duration>)> {

@@ -66,7 +66,7 @@ pub struct Worst<'a> {
 impl Course {
     /// Takes in the counts since users were shifted, as they stand `at` this long after. Counts never fall: what
     /// Prometheus estimates between two scrapes may, by one or two.
-    pub fn look(&mut self, at: Duration, green: Counts, blue: Counts, instances: Vec<(String, Counts)>) {
+    pub fn look(&mut self, at: Duration, green: Counts, blue: Counts) {
         let (green_so_far, blue_so_far) = (self.green(), self.blue());
         let new = Look {
             from: self.looks.last().map_or(Duration::ZERO, |look| look.until),
@@ -85,6 +85,10 @@ impl Course {
             }
             _ => self.looks.push(new),
         }
+    }
+
+    /// Takes in green's counts since users were shifted by instance.
+    pub fn tell_apart(&mut self, instances: Vec<(String, Counts)>) {
         self.instances = instances;
     }
 
@@ -177,7 +181,7 @@ mod tests {
         for (n, bad) in bad.iter().enumerate() {
             green = Counts { requests: green.requests + 30 + bad, bad: green.bad + bad };
             blue.requests += 270;
-            course.look(Duration::from_secs(15 * (n as u64 + 1)), green, blue, Vec::new());
+            course.look(Duration::from_secs(15 * (n as u64 + 1)), green, blue);
         }
         course
     }
@@ -202,10 +206,10 @@ mod tests {
     fn a_look_soon_after_another_is_a_part_of_it() {
         let mut course = course(&[0, 0, 0]);
         let green = course.green();
-        course.look(Duration::from_secs(50), Counts { requests: green.requests + 9, bad: 3 }, course.blue(), vec![]);
+        course.look(Duration::from_secs(50), Counts { requests: green.requests + 9, bad: 3 }, course.blue());
         assert_eq!((course.looks(), course.green().bad), (3, 3));
         // An estimate that falls is no look into the past.
-        course.look(Duration::from_secs(65), green, course.blue(), vec![]);
+        course.look(Duration::from_secs(65), green, course.blue());
         assert_eq!((course.looks(), course.green().bad), (4, 3));
     }
 
@@ -216,13 +220,16 @@ mod tests {
         let pods = |bad: [u64; 3]| {
             bad.iter().enumerate().map(|(n, bad)| (format!("g{n}"), counts(100, *bad))).collect::<Vec<_>>()
         };
-        course.look(Duration::from_secs(15), counts(300, 20), counts(900, 2), pods([0, 20, 0]));
+        course.look(Duration::from_secs(15), counts(300, 20), counts(900, 2));
+        course.tell_apart(pods([0, 20, 0]));
         let worst = course.worst_instance().unwrap();
         assert_eq!((worst.name, worst.others, worst.lopsided), ("g1", 2, true));
         assert_eq!(worst.rest, counts(200, 0));
-        course.look(Duration::from_secs(30), counts(300, 21), counts(900, 2), pods([6, 8, 7]));
+        course.look(Duration::from_secs(30), counts(300, 21), counts(900, 2));
+        course.tell_apart(pods([6, 8, 7]));
         assert!(!course.worst_instance().unwrap().lopsided);
-        course.look(Duration::from_secs(45), counts(300, 21), counts(900, 2), pods([21, 0, 0])[..1].to_vec());
+        course.look(Duration::from_secs(45), counts(300, 21), counts(900, 2));
+        course.tell_apart(pods([21, 0, 0])[..1].to_vec());
         assert_eq!(course.worst_instance(), None);
     }
 }

@@ -260,6 +260,17 @@ pub enum Verdict {
     Unknown,
 }
 
+/// A question to a source of numbers, and its answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    pub question: String,
+    pub answer: String,
+}
+
+fn zero(n: &u32) -> bool {
+    *n == 0
+}
+
 /// What was measured or said along the way. Numbers are strings: a log that is hashed and signed holds no floats.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", content = "data")]
@@ -278,6 +289,12 @@ pub enum Evidence {
         line: String,
         window: u32,
         windows: u32,
+        /// What was asked for it, and what came back.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        asked: Vec<Asked>,
+        /// Looks in a row, this one included, to which the source gave no answer.
+        #[serde(default, skip_serializing_if = "zero")]
+        silent: u32,
     },
     /// One smoke or warm-up check.
     #[serde(rename = "check.done")]

@@ -19,6 +19,6 @@ mod likelihood;
 mod state;
 
 pub use decide::{Next, decide};
-pub use event::{Actor, Cause, Event, Evidence, Found, Grant, Outcome, RunOutcome, Verdict, Wish};
+pub use event::{Actor, Asked, Cause, Event, Evidence, Found, Grant, Outcome, RunOutcome, Verdict, Wish};
 pub use evolve::{Illegal, evolve, replay};
 pub use state::{Doing, State};

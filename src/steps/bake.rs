@@ -15,7 +15,7 @@ use super::ledger::{self, Ledger, SETTLE, Sending};
 use super::watch::Places;
 use super::{Facts, GRACE, Kind, Mistake, Review, Step, settings};
 use crate::plan::{Plan, PlannedStep, Resume};
-use crate::probes::gate::OnUnknown;
+use crate::probes::gate::{OnUnknown, WHOLE};
 use crate::run::judge::Judgement;
 use crate::run::{Cause, Evidence, Outcome, Verdict};
 use crate::scalar::{Duration, spoken};
@@ -44,6 +44,10 @@ pub struct Bake {
     pub fail: Option<u32>,
     /// Names of gates of this runbook.
     pub gates: Vec<String>,
+    /// So many looks in a row to which a gate's source gives no answer end the bake without a verdict; 5 when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100))]
+    pub silent: Option<u32>,
     /// Synthetic events through the public address, each accounted for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ledger: Option<Ledger>,
@@ -63,7 +67,19 @@ fn facts(config: &Value, plan: &Plan) -> Result<Facts, Vec<Mistake>> {
             review.wrong(&format!("/gates/{n}"), format!("there is no gate `{name}`"), Some(&help));
         }
     }
-    for gate in gates::named(plan, bake.gates.iter().filter(|g| plan.gates.contains_key(*g))).unwrap_or_default() {
+    let known = gates::named(plan, bake.gates.iter().filter(|g| plan.gates.contains_key(*g))).unwrap_or_default();
+    let together: u32 = known.iter().map(NamedGate::weighs).sum();
+    if !known.is_empty() && together < WHOLE {
+        let message =
+            format!("these gates together weigh {together} of {WHOLE}, so all of them may fail and the bake does not");
+        review.wrong("/gates", message, Some("add a gate, or raise a `weight`"));
+    }
+    for gate in known {
+        if gate.is_precondition() {
+            let n = bake.gates.iter().position(|name| *name == gate.name).unwrap_or_default();
+            let message = format!("gate `{}` has an `objective`: it is judged before the first step", gate.name);
+            review.wrong(&format!("/gates/{n}"), message, Some("leave it out here"));
+        }
         if let Some(range) = gate.warm_up().filter(|range| *range > bake.time.time) {
             let message = format!("gate `{}` looks back over {}, longer than this bake", gate.name, spoken(range));
             review.wrong("/for", message, Some("bake longer, or shorten the range in the gate's query"));
@@ -77,6 +93,7 @@ fn facts(config: &Value, plan: &Plan) -> Result<Facts, Vec<Mistake>> {
     let (windows, fail) = (bake.windows(), bake.fail());
     review.between("/windows", windows, 1, 1000);
     review.between("/fail", fail, 1, windows.max(1));
+    review.between("/silent", bake.silent(), 1, 100);
     review.facts(|| Facts {
         line: format!(
             "bake {} in {windows} windows, failed at {fail} bad ones: {}{with}",
@@ -100,6 +117,10 @@ impl Bake {
     fn fail(&self) -> u32 {
         self.fail.unwrap_or_else(|| self.windows().min(2))
     }
+
+    fn silent(&self) -> u32 {
+        self.silent.unwrap_or(SILENT)
+    }
 }
 
 /// Longer than this past its time, and the machine slept.
@@ -116,8 +137,23 @@ struct Watching {
 /// One gate in the course of a bake.
 struct Course<'a> {
     gate: OpenGate<'a>,
+    /// Windows that failed.
     failed: u32,
+    /// Looks in a row without an answer.
+    silent: u32,
     last: Judgement,
+}
+
+impl Course<'_> {
+    /// It has failed often enough, and still does.
+    fn fails(&self, fail: u32) -> bool {
+        self.last.verdict == Verdict::Fail && (self.gate.fails_at_once() || self.failed >= fail)
+    }
+}
+
+/// Whether the gates that are picked decide together.
+fn decisive<'a>(courses: &'a [Course<'a>], pick: impl Fn(&Course<'a>) -> bool) -> bool {
+    gates::decisive(courses.iter().filter(|c| pick(c)).map(|c| &c.gate))
 }
 
 impl Watching {
@@ -195,7 +231,7 @@ impl Watching {
         let window = self.bake.time.time / windows;
         let mut courses = Vec::new();
         for gate in &self.gates {
-            match gate.open(world) {
+            match gate.open() {
                 Ok(gate) => courses.push(Course {
                     last: Judgement {
                         verdict: Verdict::Unknown,
@@ -207,6 +243,7 @@ impl Watching {
                     },
                     gate,
                     failed: 0,
+                    silent: 0,
                 }),
                 Err(e) => {
                     return Outcome::failed(Cause::NoVerdict, format!("gate `{}` cannot be asked: {e}", gate.name));
@@ -215,7 +252,10 @@ impl Watching {
         }
         let since = world.clock.now();
         let mut begun = world.clock.elapsed();
-        let (mut ended, mut next_poll, mut silent) = (0, window.min(POLL), 0);
+        for course in &courses {
+            course.gate.begin(world, since).await;
+        }
+        let (mut ended, mut next_poll) = (0, window.min(POLL));
         let mut places = Places::default();
         // The bake may take one more of its own length when nothing can be judged, and no longer.
         while ended < 2 * windows {
@@ -228,47 +268,73 @@ impl Watching {
             let whole = until == window_end;
             next_poll = until + window.min(POLL);
             ended += u32::from(whole);
-            let (mut looked, mut heard) = (false, false);
-            for course in courses.iter_mut().filter(|c| whole || c.gate.is_share()) {
+            for n in 0..courses.len() {
+                let course = &mut courses[n];
+                if !whole && !course.gate.fails_at_once() {
+                    continue;
+                }
                 let look = course.gate.look(world, since).await;
-                (looked, heard) = (true, heard || !look.silent);
+                course.silent = if look.silent { course.silent + 1 } else { 0 };
                 let fails = look.judgement.verdict == Verdict::Fail;
-                let proven = fails && course.gate.is_share();
+                if whole || (fails && course.gate.fails_at_once()) {
+                    scribe.observed(course.gate.evidence(&self.id, &look, course.silent, (ended.max(1), windows)));
+                }
                 course.last = look.judgement;
-                if whole || proven {
-                    scribe.observed(course.gate.evidence(&self.id, &course.last, ended.max(1), windows));
-                }
                 course.failed += u32::from(whole && fails);
-                if proven || course.failed >= fail {
-                    return failed(course);
+                if decisive(&courses, |c| c.fails(fail)) {
+                    return failed(&courses, |c| c.fails(fail));
                 }
             }
-            silent = if looked && !heard {
-                silent + 1
-            } else if heard {
-                0
-            } else {
-                silent
-            };
-            if silent >= SILENT {
-                return no_verdict(&courses, "Prometheus is silent");
+            if decisive(&courses, |c| c.silent >= self.bake.silent()) {
+                return no_verdict(&courses, "nobody answers");
             }
-            if whole && ended >= windows && courses.iter().all(|c| c.last.verdict == Verdict::Pass) {
-                let lines: Vec<String> =
-                    courses.iter().map(|c| format!("{}: {}", c.gate.name(), c.last.line)).collect();
-                return Outcome::done(format!("every gate passed; {}", lines.join("; ")))
-                    .with(json!({ "windows": ended.to_string() }));
+            if whole && ended >= windows && !decisive(&courses, |c| c.last.verdict != Verdict::Pass) {
+                return passed(&courses, ended);
             }
         }
-        match courses.iter().find(|c| c.last.verdict == Verdict::Fail) {
-            Some(course) => failed(course),
-            None => no_verdict(&courses, "the time is up"),
+        let fails = |course: &Course<'_>| course.last.verdict == Verdict::Fail;
+        match decisive(&courses, fails) {
+            true => failed(&courses, fails),
+            false => no_verdict(&courses, "the time is up"),
         }
     }
 }
 
-fn failed(course: &Course<'_>) -> Outcome {
-    Outcome::failed(Cause::Gate, format!("gate `{}` failed: {}", course.gate.name(), course.last.line))
+/// The gates that did not pass, of which there may be some light ones, are named beside the others.
+fn passed(courses: &[Course<'_>], windows: u32) -> Outcome {
+    let (good, open): (Vec<_>, Vec<_>) = courses.iter().partition(|c| c.last.verdict == Verdict::Pass);
+    let line = |c: &&Course<'_>| format!("{}: {}", c.gate.name(), c.last.line);
+    let told = good.iter().map(line).collect::<Vec<_>>().join("; ");
+    let line = if open.is_empty() {
+        format!("every gate passed; {told}")
+    } else {
+        let light: Vec<String> = open.iter().map(|c| format!("{}: {}", weighed(c), c.last.line)).collect();
+        format!("passed; {told}; too light to stop it: {}", light.join("; "))
+    };
+    Outcome::done(line).with(json!({ "windows": windows.to_string() }))
+}
+
+/// `` `latency` (50 of 100, fail) ``.
+fn weighed(course: &Course<'_>) -> String {
+    let (name, weight) = (course.gate.name(), course.gate.named.weighs());
+    format!("`{name}` ({weight} of {WHOLE}, {})", gates::word(course.last.verdict))
+}
+
+/// The gates that fail, and why. Where one of them is enough that is said of it alone.
+fn failed(courses: &[Course<'_>], fails: impl Fn(&Course<'_>) -> bool) -> Outcome {
+    let failing: Vec<&Course<'_>> = courses.iter().filter(|c| fails(c)).collect();
+    let alone = failing.iter().copied().find(|c| c.gate.named.weighs() == WHOLE);
+    let Some(course) = alone.or(failing.first().copied()) else {
+        panic!("BUG: a bake failed without a gate that fails")
+    };
+    let line = match alone {
+        Some(course) => format!("gate `{}` failed: {}", course.gate.name(), course.last.line),
+        None => {
+            let told: Vec<String> = failing.iter().map(|c| format!("{}: {}", weighed(c), c.last.line)).collect();
+            format!("gates failed together: {}", told.join("; "))
+        }
+    };
+    Outcome::failed(Cause::Gate, line)
         .with(json!({ "gate": course.gate.name(), "failed_windows": course.failed.to_string() }))
 }
 

@@ -10,30 +10,45 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use crate::plan::Plan;
-use crate::probes::gate::{Gate, Measured, OnUnknown, Probe};
-use crate::probes::prometheus::Gap;
+use crate::probes::by_stack::Sides;
+use crate::probes::gate::{Gate, OnUnknown, WHOLE};
+use crate::probes::probe::{Measured, Measurement, Probe, Tally};
+use crate::probes::source::Gap;
 use crate::run::course::Course;
 use crate::run::judge::{Bound, Control, Counts, Judgement, Rule};
-use crate::run::{Evidence, Verdict};
+use crate::run::{Asked, Evidence, Verdict};
 use crate::scalar::Unit;
 use crate::world::World;
 
 /// How often error rates are looked at. Their test may be looked at as often as one likes.
 pub const POLL: Duration = Duration::from_secs(15);
-/// So many looks in a row without any answer of Prometheus end the waiting: users are not kept where nobody can see them.
+/// So many looks in a row without any answer of a gate's source end the waiting: users are not kept where nobody can see them.
 pub const SILENT: u32 = 5;
 
 /// A gate by name.
 pub struct NamedGate {
     pub name: String,
     gate: Gate,
+    sides: Sides,
 }
 
 /// One look at a gate.
 pub struct Look {
     pub judgement: Judgement,
-    /// Prometheus could not be asked.
+    /// Its source gave no answer.
     pub silent: bool,
+    /// What was asked, and what came back.
+    pub asked: Vec<Asked>,
+}
+
+/// Out of [`WHOLE`], what gates weigh together. One of a failing hundred is enough; several lighter ones have to agree.
+pub fn weight<'a, 'b: 'a>(gates: impl Iterator<Item = &'a OpenGate<'b>>) -> u32 {
+    gates.map(|gate| gate.named.weighs()).sum::<u32>().min(WHOLE)
+}
+
+/// Whether these gates together decide.
+pub fn decisive<'a, 'b: 'a>(gates: impl Iterator<Item = &'a OpenGate<'b>>) -> bool {
+    weight(gates) == WHOLE
 }
 
 /// The gates of these names, as the plan has them.
@@ -42,17 +57,27 @@ pub fn named<'a>(plan: &Plan, names: impl Iterator<Item = &'a String>) -> Result
         .map(|name| {
             let config = plan.gates.get(name).ok_or_else(|| anyhow!("the plan has no gate `{name}`"))?;
             let gate = Gate::deserialize(config).with_context(|| format!("gate `{name}` of the plan"))?;
-            Ok(NamedGate { name: name.clone(), gate })
+            Ok(NamedGate { name: name.clone(), gate, sides: Sides::of(plan) })
         })
         .collect()
 }
 
 impl NamedGate {
     /// Ready to be measured in this world.
-    pub fn open(&self, world: &World) -> Result<OpenGate<'_>, String> {
-        let probe = Probe::new(self.gate.clone(), world.secrets.resolve(&self.gate.url))?;
+    pub fn open(&self) -> Result<OpenGate<'_>, String> {
+        let probe = Probe::new(self.gate.clone(), &self.sides)?;
         let rule = rule(&probe);
         Ok(OpenGate { named: self, probe, rule, course: RefCell::default() })
+    }
+
+    /// Out of [`WHOLE`], what its failure weighs.
+    pub fn weighs(&self) -> u32 {
+        self.gate.weighs()
+    }
+
+    /// Judged before anything moves, and at no other time.
+    pub fn is_precondition(&self) -> bool {
+        self.gate.is_precondition()
     }
 
     /// What the gate wants when there is no verdict.
@@ -62,7 +87,7 @@ impl NamedGate {
 
     /// How long after the shift its first value is of users on the new split only.
     pub fn warm_up(&self) -> Option<Duration> {
-        Some(Probe::new(self.gate.clone(), String::new()).ok()?.warm_up())
+        Some(Probe::new(self.gate.clone(), &self.sides).ok()?.warm_up())
     }
 }
 
@@ -80,21 +105,22 @@ impl OpenGate<'_> {
         &self.named.name
     }
 
-    /// Error rates fail at once, on proof; values fail by the window.
-    pub fn is_share(&self) -> bool {
-        self.probe.is_share()
+    /// Error rates and counters fail at once, on proof; values fail by the window.
+    pub fn fails_at_once(&self) -> bool {
+        self.probe.fails_at_once()
+    }
+
+    /// Takes a first look at what is counted from now on.
+    pub async fn begin(&self, world: &World, since: Timestamp) {
+        self.probe.begin(world, since).await;
     }
 
     pub async fn look(&self, world: &World, since: Timestamp) -> Look {
         let at = world.clock.now();
-        let judgement = match self.probe.measure(world.web.as_ref(), since, at).await {
-            Ok(Measured::Counts { green, blue }) => {
-                let counts = |t: crate::probes::gate::Tally| Counts { requests: t.requests, bad: t.bad };
-                let elapsed = Duration::try_from(at.duration_since(since)).unwrap_or_default();
-                let mut course = self.course.borrow_mut();
-                course.look(elapsed, counts(green), counts(blue), Vec::new());
-                self.rule.judge_course(&course)
-            }
+        let Measurement { measured, mut asked } = self.probe.measure(world, since, at).await;
+        let silent = matches!(measured, Err(Gap::Silent(_)));
+        let judgement = match measured {
+            Ok(Measured::Counts { green, blue }) => self.judge(world, (since, at), (green, blue), &mut asked).await,
             Ok(Measured::Value { green, blue, blue_idle, requests }) => {
                 let control = match (blue, blue_idle) {
                     (_, true) => Control::Idle,
@@ -103,16 +129,35 @@ impl OpenGate<'_> {
                 };
                 self.rule.judge_value(green, control, requests)
             }
-            Err(gap) => {
-                let silent = matches!(gap, Gap::Silent(_));
-                return Look { judgement: self.rule.unknown(world.secrets.mask(gap.line())), silent };
-            }
+            Err(gap) => self.rule.unknown(world.secrets.mask(gap.line())),
         };
-        Look { judgement, silent: false }
+        Look { judgement, silent, asked }
     }
 
-    pub fn evidence(&self, step: &str, judgement: &Judgement, window: u32, windows: u32) -> Evidence {
-        let Judgement { verdict, green, blue, limit, requests, line } = judgement.clone();
+    /// Judges counts by the course they took. Instances are told apart only where green is about to fail.
+    async fn judge(
+        &self,
+        world: &World,
+        (since, at): (Timestamp, Timestamp),
+        (green, blue): (Tally, Tally),
+        asked: &mut Vec<Asked>,
+    ) -> Judgement {
+        let counts = |t: Tally| Counts { requests: t.requests, bad: t.bad };
+        let elapsed = Duration::try_from(at.duration_since(since)).unwrap_or_default();
+        self.course.borrow_mut().look(elapsed, counts(green), counts(blue));
+        let judgement = self.rule.judge_course(&self.course.borrow());
+        if judgement.verdict != Verdict::Fail {
+            return judgement;
+        }
+        let (instances, questions) = self.probe.instances(world, since, at).await;
+        asked.extend(questions);
+        let instances = instances.into_iter().map(|(name, tally)| (name, counts(tally))).collect();
+        self.course.borrow_mut().tell_apart(instances);
+        self.rule.judge_course(&self.course.borrow())
+    }
+
+    pub fn evidence(&self, step: &str, look: &Look, silent: u32, (window, windows): (u32, u32)) -> Evidence {
+        let Judgement { verdict, green, blue, limit, requests, line } = look.judgement.clone();
         Evidence::GateEvaluated {
             step: step.into(),
             gate: self.name().into(),
@@ -124,6 +169,8 @@ impl OpenGate<'_> {
             line,
             window,
             windows,
+            asked: look.asked.clone(),
+            silent,
         }
     }
 }

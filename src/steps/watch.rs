@@ -46,34 +46,50 @@ pub struct Watch {
 impl Watch {
     /// All gates of the plan.
     pub fn new(plan: &Plan) -> Result<Self> {
-        Ok(Watch { gates: gates::named(plan, plan.gates.keys())? })
+        let mut gates = gates::named(plan, plan.gates.keys())?;
+        gates.retain(|gate| !gate.is_precondition());
+        Ok(Watch { gates })
     }
 
     /// Comes back only when a gate fails, judged from now on. Cancelled by dropping. `step` stands in the evidence.
     pub async fn breach(&self, step: &str, world: &World, scribe: &dyn Scribe) -> (Cause, String) {
         let since = world.clock.now();
-        let open: Vec<_> = self.gates.iter().filter_map(|g| g.open(world).ok()).collect();
-        let mut failing = vec![0; open.len()];
+        let open: Vec<_> = self.gates.iter().filter_map(|g| g.open().ok()).collect();
+        for gate in &open {
+            gate.begin(world, since).await;
+        }
+        let (mut failing, mut silent) = (vec![0; open.len()], vec![0; open.len()]);
+        let mut failed = vec![false; open.len()];
         let mut places = Places::default();
         for poll in 1u32.. {
             world.clock.sleep(POLL).await;
             if let Some(line) = places.look(step, world, scribe).await {
                 return (Cause::Destination, line);
             }
-            for (gate, failing) in open.iter().zip(&mut failing) {
-                if !gate.is_share() && poll % LOOKS_A_WINDOW != 0 {
+            for (n, gate) in open.iter().enumerate() {
+                if !gate.fails_at_once() && poll % LOOKS_A_WINDOW != 0 {
                     continue;
                 }
-                let judgement = gate.look(world, since).await.judgement;
-                let enough = if gate.is_share() { 1 } else { FAIL };
-                if judgement.verdict != Verdict::Fail {
-                    *failing = 0;
+                let look = gate.look(world, since).await;
+                silent[n] = if look.silent { silent[n] + 1 } else { 0 };
+                let enough = if gate.fails_at_once() { 1 } else { FAIL };
+                if look.judgement.verdict != Verdict::Fail {
+                    (failing[n], failed[n]) = (0, false);
                     continue;
                 }
-                *failing += 1;
-                scribe.observed(gate.evidence(step, &judgement, *failing, enough));
-                if *failing >= enough {
-                    return (Cause::Gate, format!("gate `{}` failed while waiting: {}", gate.name(), judgement.line));
+                failing[n] += 1;
+                failed[n] = failing[n] >= enough;
+                scribe.observed(gate.evidence(step, &look, silent[n], (failing[n], enough)));
+                let together = || open.iter().zip(&failed).filter(|(_, failed)| **failed).map(|(gate, _)| gate);
+                if failed[n] && gates::decisive(together()) {
+                    let line = &look.judgement.line;
+                    let others: Vec<&str> = together().map(|g| g.name()).filter(|name| *name != gate.name()).collect();
+                    let with = if others.is_empty() || gates::decisive([gate].into_iter()) {
+                        String::new()
+                    } else {
+                        format!(", together with `{}`", others.join("`, `"))
+                    };
+                    return (Cause::Gate, format!("gate `{}` failed while waiting{with}: {line}", gate.name()));
                 }
             }
         }

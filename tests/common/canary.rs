@@ -175,7 +175,8 @@ pub fn judge(ticks: &[Tick], told_apart: bool) -> Bake {
         let all = green.iter().fold(Counts::default(), |sum, one| plus(sum, *one));
         let apart =
             green.iter().enumerate().filter(|_| told_apart).map(|(n, one)| (format!("green-{n}"), *one)).collect();
-        course.look(Duration::from_secs((n as u64 + 1) * LOOK), all, blue, apart);
+        course.look(Duration::from_secs((n as u64 + 1) * LOOK), all, blue);
+        course.tell_apart(apart);
         last = rule.judge_course(&course);
         if last.verdict == Verdict::Fail {
             return Bake { last, looks: n + 1 };

@@ -1,0 +1,119 @@
+//! Source `http`: a number in a JSON document that a stack, or anything else, serves.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{About, Gap, Kind, Picks, Reading, Source, asks_of_a_stack, shortened, typed};
+use crate::diag::Mistake;
+use crate::probes::Request;
+use crate::world::World;
+
+/// The longest an answer may take.
+const WITHIN: Duration = Duration::from_secs(5);
+
+/// A JSON document with a number in it. `{url}`, `{stack}`, `{version}` and `{since}` are filled in.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Http {
+    /// What is asked: `{url}/signals` asks each stack for itself.
+    pub url: String,
+    /// Where the number stands, `/checkout/per_minute`; left out, the document is the number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+    /// Where the number of bad requests stands, in place of `value`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bad: Option<String>,
+    /// Where the number of all requests stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests: Option<String>,
+    /// Headers of the request, with secrets as references.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
+}
+
+pub const KIND: Kind = Kind {
+    name: "http",
+    check,
+    open: |settings, _| {
+        let http: Http = typed(settings).map_err(|m| m.message)?;
+        Ok(Box::new(Asked { picks: picks(&http), http }))
+    },
+};
+
+fn check(settings: &Value) -> Vec<Mistake> {
+    let http: Http = match typed(settings) {
+        Ok(http) => http,
+        Err(mistake) => return vec![mistake],
+    };
+    let mut found = picks(&http).check();
+    let pointers = [("/value", &http.value), ("/bad", &http.bad), ("/requests", &http.requests)];
+    for (at, pointer) in pointers.iter().filter_map(|(at, pointer)| Some((at, pointer.as_ref()?))) {
+        if !pointer.starts_with('/') {
+            found.push(Mistake {
+                at: (*at).into(),
+                message: format!("`{pointer}` is no place in a document"),
+                help: Some(format!("write `/{pointer}`, a JSON pointer")),
+            });
+        }
+    }
+    let known = ["http://", "https://", "{url}", "${"];
+    if !known.iter().any(|start| http.url.starts_with(start)) {
+        found.push(Mistake {
+            at: "/url".into(),
+            message: format!("`{}` is no URL", http.url),
+            help: Some("begin it with `{url}`, `http://` or `https://`".into()),
+        });
+    }
+    found
+}
+
+fn picks(http: &Http) -> Picks {
+    Picks { value: http.value.clone(), bad: http.bad.clone(), requests: http.requests.clone() }
+}
+
+struct Asked {
+    http: Http,
+    picks: Picks,
+}
+
+#[async_trait(?Send)]
+impl Source for Asked {
+    fn question(&self) -> String {
+        format!("GET {}", self.http.url)
+    }
+
+    fn counts(&self) -> bool {
+        self.picks.bad.is_some()
+    }
+
+    fn counts_requests(&self) -> bool {
+        self.picks.requests.is_some()
+    }
+
+    fn of_a_stack(&self) -> bool {
+        asks_of_a_stack(&json!(self.http).to_string())
+    }
+
+    async fn read(&self, world: &World, about: &About) -> Result<Reading, Gap> {
+        let mut request = Request::get(about.fill(&self.http.url, &world.secrets)?, WITHIN);
+        request.headers.push(("accept".into(), "application/json".into()));
+        for (name, value) in &self.http.headers {
+            request.headers.push((name.clone(), world.secrets.resolve(value)));
+        }
+        let response = world.web.exchange(request).await.map_err(|e| Gap::Silent(e.to_string()))?;
+        match response.status {
+            200 => {}
+            // The server cannot serve now; anything else is its word on the question.
+            status @ (429 | 500..) => return Err(Gap::Silent(format!("the answer is {status}"))),
+            status => return Err(Gap::Unknown(format!("the answer is {status}, not 200"))),
+        }
+        let document = serde_json::from_slice(&response.body)
+            .map_err(|_| Gap::Unknown(format!("the answer is no JSON: `{}`", shortened(&response.text()))))?;
+        self.picks.read(&document)
+    }
+}

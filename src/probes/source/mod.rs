@@ -1,0 +1,320 @@
+//! Sources: where numbers come from. One file a source, one row of [`KINDS`].
+//!
+//! A source answers one question about one stack, or about the service as a whole, with finite numbers or with the reason
+//! why there are none. It knows nothing of limits: what a number means is judged in `run::judge`.
+#![doc = include_str!("sources.md")]
+
+mod command;
+mod http;
+mod prometheus;
+mod sql;
+
+pub use command::Command;
+pub use http::Http;
+pub use sql::Sql;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use crate::diag::Mistake;
+use crate::plan::{Color, Plan};
+use crate::secret::Secrets;
+use crate::world::World;
+
+/// Somebody who can be asked for a number.
+#[async_trait(?Send)]
+pub trait Source {
+    /// What is asked, as the runbook says it: references stand for secrets, `{stack}` and its kin are not filled in.
+    fn question(&self) -> String;
+
+    /// Bad ones are counted among all requests, so the numbers are a share and not a value.
+    fn counts(&self) -> bool {
+        false
+    }
+
+    /// The requests behind a value come with it.
+    fn counts_requests(&self) -> bool {
+        self.counts()
+    }
+
+    /// The counts begin when users were shifted, without being told.
+    fn counts_since(&self) -> bool {
+        false
+    }
+
+    /// It is asked about each stack for itself.
+    fn of_a_stack(&self) -> bool;
+
+    /// How long after the shift its first number is of users on the new split only.
+    fn warm_up(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    /// Asks once. Nothing is repeated, and nothing is changed anywhere.
+    async fn read(&self, world: &World, about: &About) -> Result<Reading, Gap>;
+}
+
+/// What a source said.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Reading {
+    /// The value; the number of bad requests where the source counts them.
+    pub value: f64,
+    pub requests: Option<f64>,
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Gap {
+    /// Nobody could be reached, or could serve: says nothing of the service.
+    Silent(String),
+    /// There is an answer, and it is no number.
+    Unknown(String),
+}
+
+impl Gap {
+    pub fn line(&self) -> &str {
+        match self {
+            Gap::Silent(line) | Gap::Unknown(line) => line,
+        }
+    }
+
+    /// The same without the secrets of the run.
+    pub fn masked(self, secrets: &Secrets) -> Gap {
+        match self {
+            Gap::Silent(line) => Gap::Silent(secrets.mask(&line)),
+            Gap::Unknown(line) => Gap::Unknown(secrets.mask(&line)),
+        }
+    }
+}
+
+/// What a question is about. It stands where the question says `{stack}` (`blue` or `green`), `{version}`, `{url}` (of that
+/// stack) and `{since}` (the moment users were shifted, `2026-11-21T15:04:05Z`).
+#[derive(Clone, Debug, Default)]
+pub struct About {
+    stack: Option<(Color, String, String)>,
+    since: Option<Timestamp>,
+}
+
+/// What can be filled in that differs between the stacks.
+const OF_A_STACK: [&str; 3] = ["{stack}", "{version}", "{url}"];
+
+impl About {
+    /// One stack of a plan.
+    pub fn stack(plan: &Plan, color: Color) -> About {
+        let stack = plan.stack(color);
+        let url = stack.url.trim_end_matches('/').to_string();
+        About { stack: Some((color, stack.version.clone(), url)), since: None }
+    }
+
+    /// The service as a whole.
+    pub fn service() -> About {
+        About::default()
+    }
+
+    pub fn since(mut self, since: Timestamp) -> About {
+        self.since = Some(since);
+        self
+    }
+
+    /// The question with everything filled in that can be, references included.
+    fn fill(&self, text: &str, secrets: &Secrets) -> Result<String, Gap> {
+        self.fill_as(text, secrets, str::to_string)
+    }
+
+    /// The same, with each word about a stack spelled for where it is put.
+    fn fill_as(&self, text: &str, secrets: &Secrets, spell: fn(&str) -> String) -> Result<String, Gap> {
+        let mut text = text.to_string();
+        match &self.stack {
+            Some((color, version, url)) => {
+                for (name, value) in OF_A_STACK.iter().zip([color.name(), version, url]) {
+                    text = text.replace(name, &spell(value));
+                }
+            }
+            None if asks_of_a_stack(&text) => {
+                return Err(Gap::Unknown(format!("`{text}` asks about one stack, and none is meant here")));
+            }
+            None => {}
+        }
+        if text.contains("{since}") {
+            let Some(since) = self.since else {
+                return Err(Gap::Unknown("no users have been shifted, so there is no `{since}`".into()));
+            };
+            let second = Timestamp::from_second(since.as_second()).unwrap_or(since);
+            text = text.replace("{since}", &second.to_string());
+        }
+        Ok(secrets.resolve(&text))
+    }
+}
+
+/// Whether the question differs between the stacks.
+pub fn asks_of_a_stack(text: &str) -> bool {
+    OF_A_STACK.iter().any(|name| text.contains(name))
+}
+
+/// A kind of source: its key in YAML, what is wrong with its settings, and how it is opened.
+pub struct Kind {
+    pub name: &'static str,
+    pub check: fn(&Value) -> Vec<Mistake>,
+    /// Opens it with settings that were checked. The second is the address for sources that the runbook names once for all.
+    pub open: fn(&Value, &str) -> Result<Box<dyn Source>, String>,
+}
+
+/// Every kind of source.
+pub const KINDS: &[Kind] = &[prometheus::KIND, http::KIND, sql::KIND, command::KIND];
+
+/// Base URL of the runbook's Prometheus, where nothing names another.
+pub fn prometheus_url() -> String {
+    "${env:PROMETHEUS_URL}".into()
+}
+
+/// For a schema: one of the sources has to be given, and no second one.
+pub fn one_of() -> Value {
+    KINDS.iter().map(|kind| json!({ "required": [kind.name] })).collect()
+}
+
+/// The one source that settings name, with its own settings.
+pub fn chosen(settings: &Value) -> Result<(&'static Kind, &Value), Mistake> {
+    let given: Vec<_> =
+        KINDS.iter().filter_map(|kind| Some((kind, settings.get(kind.name).filter(|own| !own.is_null())?))).collect();
+    match given[..] {
+        [one] => Ok(one),
+        _ => {
+            let all: Vec<&str> = KINDS.iter().map(|kind| kind.name).collect();
+            Err(Mistake {
+                at: String::new(),
+                message: "exactly one source of numbers is needed".into(),
+                help: Some(format!("one of: {}", all.join(", "))),
+            })
+        }
+    }
+}
+
+/// Where in an answer the numbers stand: JSON pointers, or names of columns.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Picks {
+    value: Option<String>,
+    bad: Option<String>,
+    requests: Option<String>,
+}
+
+impl Picks {
+    /// What is wrong with the combination.
+    fn check(&self) -> Vec<Mistake> {
+        let mistake = |at: &str, message: &str, help: &str| Mistake {
+            at: at.into(),
+            message: message.into(),
+            help: Some(help.into()),
+        };
+        let mut found = Vec::new();
+        if self.value.is_some() && self.bad.is_some() {
+            found.push(mistake("/bad", "`value` and `bad` exclude each other", "`bad` is counted among `requests`"));
+        }
+        if self.bad.is_some() && self.requests.is_none() {
+            found.push(mistake("/bad", "`bad` has nothing to be a share of", "add `requests`: all of them"));
+        }
+        found
+    }
+
+    /// The numbers of an answer.
+    fn read(&self, answer: &Value) -> Result<Reading, Gap> {
+        let value = number(answer, self.bad.as_deref().or(self.value.as_deref()))?;
+        let requests = self.requests.as_deref().map(|at| number(answer, Some(at))).transpose()?;
+        Ok(Reading { value, requests })
+    }
+}
+
+/// The number at a place of an answer; without a place the answer itself, or the only member it has.
+fn number(answer: &Value, at: Option<&str>) -> Result<f64, Gap> {
+    let found = match at {
+        Some(at) => answer.pointer(at).ok_or_else(|| Gap::Unknown(format!("the answer has nothing at `{at}`")))?,
+        None => match answer.as_object() {
+            Some(members) if members.len() == 1 => members.values().next().unwrap_or(answer),
+            _ => answer,
+        },
+    };
+    let read = match found {
+        Value::Number(number) => number.as_f64(),
+        Value::String(text) => text.trim().parse().ok(),
+        _ => None,
+    };
+    // A text can say `NaN` or `inf`, and a comparison with either is an accident.
+    read.filter(|n: &f64| n.is_finite()).ok_or_else(|| {
+        let what = match found {
+            Value::Null => "nothing (null)".into(),
+            Value::Array(_) => "a list".into(),
+            Value::Object(_) => "an object".into(),
+            other => format!("`{}`", shortened(&other.to_string())),
+        };
+        Gap::Unknown(format!("{} is {what}, no finite number", at.map_or("the answer".into(), |at| format!("`{at}`"))))
+    })
+}
+
+/// Enough of a text to recognise it by.
+fn shortened(text: &str) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(80) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
+    }
+}
+
+/// Settings as their type, or the mistake that keeps them from it.
+fn typed<T: DeserializeOwned>(settings: &Value) -> Result<T, Mistake> {
+    serde_json::from_value(settings.clone()).map_err(|e| Mistake {
+        at: String::new(),
+        message: e.to_string(),
+        help: None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_finite_numbers_are_numbers() {
+        let answer = json!({ "a": 1, "b": "2.5", "c": "NaN", "d": "inf", "e": null, "f": true, "g": [1], "h": "many" });
+        for (at, wanted) in [("/a", 1.0), ("/b", 2.5)] {
+            assert_eq!(number(&answer, Some(at)), Ok(wanted));
+        }
+        for (at, word) in [
+            ("/c", "NaN"),
+            ("/d", "inf"),
+            ("/e", "null"),
+            ("/f", "true"),
+            ("/g", "a list"),
+            ("/h", "many"),
+            ("/z", "has nothing at `/z`"),
+        ] {
+            let Err(Gap::Unknown(line)) = number(&answer, Some(at)) else { panic!("{at}") };
+            assert!(line.contains(word), "{line}");
+        }
+        assert_eq!(number(&json!({ "count": 7 }), None), Ok(7.0));
+        assert_eq!(number(&json!(7), None), Ok(7.0));
+        assert!(number(&answer, None).is_err());
+    }
+
+    #[test]
+    fn a_question_is_about_one_stack_or_none() {
+        let about = About { stack: Some((Color::Green, "v2'x".into(), "http://g".into())), since: None };
+        let secrets = Secrets::default();
+        assert_eq!(about.fill("{url}/x?v={version}&s={stack}", &secrets).unwrap(), "http://g/x?v=v2'x&s=green");
+        assert_eq!(about.fill_as("'{version}'", &secrets, |t| t.replace('\'', "''")).unwrap(), "'v2''x'");
+        assert!(about.fill("{since}", &secrets).unwrap_err().line().contains("no users"));
+        let since = About::service().since(Timestamp::from_millisecond(1_700_000_000_900).unwrap());
+        assert_eq!(since.fill("> '{since}'", &secrets).unwrap(), "> '2023-11-14T22:13:20Z'");
+        assert!(since.fill("{stack}", &secrets).unwrap_err().line().contains("one stack"));
+    }
+
+    #[test]
+    fn exactly_one_source_is_named() {
+        assert_eq!(chosen(&json!({ "sql": {}, "http": null, "max": 1 })).map(|c| c.0.name).unwrap(), "sql");
+        for wrong in [json!({ "max": 1 }), json!({ "sql": {}, "http": {} })] {
+            assert!(chosen(&wrong).is_err_and(|m| m.help.unwrap().contains("prometheus")));
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Source `sql`: a number that PostgreSQL counts, in a session that cannot write.
+
+use async_trait::async_trait;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{About, Gap, Kind, Picks, Reading, Source, asks_of_a_stack, shortened, typed};
+use crate::diag::Mistake;
+use crate::probes::database::Unanswered;
+use crate::world::World;
+
+/// A question to PostgreSQL that gives one row. `{stack}`, `{version}` and `{since}` are filled in.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Sql {
+    /// The database, as a reference: `${env:DATABASE_URL}`.
+    #[schemars(extend("format" = "secret"))]
+    pub postgres: String,
+    /// One `select`: `select count(*) from orders where version = '{version}' and created_at >= '{since}'`.
+    pub query: String,
+    /// The column of the number; left out, there is only one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+    /// The column of the number of bad requests, in place of `value`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bad: Option<String>,
+    /// The column of the number of all requests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests: Option<String>,
+}
+
+pub const KIND: Kind = Kind {
+    name: "sql",
+    check,
+    open: |settings, _| {
+        let sql: Sql = typed(settings).map_err(|m| m.message)?;
+        Ok(Box::new(Asked { picks: picks(&sql), sql }))
+    },
+};
+
+fn check(settings: &Value) -> Vec<Mistake> {
+    let sql: Sql = match typed(settings) {
+        Ok(sql) => sql,
+        Err(mistake) => return vec![mistake],
+    };
+    let mut found = picks(&sql).check();
+    if sql.query.trim().is_empty() {
+        let help = "write one `select` that gives one row".to_string();
+        found.push(Mistake { at: "/query".into(), message: "there is nothing to ask".into(), help: Some(help) });
+    }
+    found
+}
+
+/// Columns as places in the row.
+fn picks(sql: &Sql) -> Picks {
+    let place = |column: &Option<String>| {
+        column.as_ref().map(|name| format!("/{}", name.replace('~', "~0").replace('/', "~1")))
+    };
+    Picks { value: place(&sql.value), bad: place(&sql.bad), requests: place(&sql.requests) }
+}
+
+struct Asked {
+    sql: Sql,
+    picks: Picks,
+}
+
+#[async_trait(?Send)]
+impl Source for Asked {
+    fn question(&self) -> String {
+        self.sql.query.clone()
+    }
+
+    fn counts(&self) -> bool {
+        self.picks.bad.is_some()
+    }
+
+    fn counts_requests(&self) -> bool {
+        self.picks.requests.is_some()
+    }
+
+    fn of_a_stack(&self) -> bool {
+        asks_of_a_stack(&json!(self.sql).to_string())
+    }
+
+    async fn read(&self, world: &World, about: &About) -> Result<Reading, Gap> {
+        // A version is text of the runbook: a quote in it must not end the text it is put into.
+        let query = about.fill_as(&self.sql.query, &world.secrets, |word| word.replace('\'', "''"))?;
+        let url = world.secrets.resolve(&self.sql.postgres);
+        let rows = world.database.rows(&url, &query).await.map_err(|e| match e {
+            Unanswered::Silent(_) => Gap::Silent(e.to_string()),
+            Unanswered::Refused(_) => Gap::Unknown(e.to_string()),
+        })?;
+        match <[_; 1]>::try_from(rows) {
+            Ok([row]) => self.picks.read(&Value::Object(row)),
+            Err(rows) => {
+                let asked = shortened(&self.sql.query);
+                Err(Gap::Unknown(format!("`{asked}` gives {} rows; exactly one is needed", rows.len())))
+            }
+        }
+    }
+}
