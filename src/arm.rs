@@ -7,11 +7,13 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::diag::{Kind, Refusal};
+use crate::guards::way_back_s;
 use crate::plan::{Color, Plan, PlannedRoute, Purpose, Split};
 use crate::probes::burn;
 use crate::probes::slack_handlers::Handlers;
 use crate::routers::{NativeWayBack, RouteView, RouterError, Trouble};
-use crate::world::World;
+use crate::run::Cause;
+use crate::world::{Blocked, World};
 
 /// The longest a stack may take to list its listeners.
 const LISTENERS_WITHIN: Duration = Duration::from_secs(5);
@@ -21,7 +23,12 @@ pub type Keep<'a> = dyn Fn(&str, &NativeWayBack) -> std::io::Result<()> + 'a;
 
 /// Checks everything that can be checked without moving anybody. The answer goes into the record `rollback.armed`.
 pub async fn arm(plan: &Plan, world: &World, keep: &Keep<'_>) -> Result<Vec<Value>, Refusal> {
-    let mut checks = Vec::new();
+    let mut checks = world.guards.armed();
+    if plan.purpose == Purpose::Cutover
+        && let Some(blocked) = world.guards.forbids().await
+    {
+        return Err(forbidden(&blocked));
+    }
     if plan.purpose == Purpose::Cutover {
         checks.extend(listeners(plan, world).await?);
         checks.extend(burn::preconditions(plan, world).await?);
@@ -56,7 +63,7 @@ pub async fn arm(plan: &Plan, world: &World, keep: &Keep<'_>) -> Result<Vec<Valu
             checks.push(json!({ "route": name, "line": format!("{name}: {line}") }));
         }
         let identity = route.identity().await.map_err(|e| refused(&e, planned))?;
-        let longest: u64 = plan.forward.iter().chain(&plan.rollback).map(|s| s.expected_s).sum();
+        let longest = way_back_s(plan, 0);
         if identity.left.is_some_and(|left| left < Duration::from_secs(longest)) {
             return Err(Refusal::new(
                 Kind::Denied,
@@ -64,7 +71,9 @@ pub async fn arm(plan: &Plan, world: &World, keep: &Keep<'_>) -> Result<Vec<Valu
                 "the credentials end before the way back would be walked",
             )
             .place(identity.line)
-            .cause(format!("the plan takes about {longest}s; the rollback at its end must still be allowed"))
+            .cause(format!(
+                "the plan and its longest way back take {longest}s; the rollback at its end must still be allowed"
+            ))
             .users(format!("{users}. Nothing was changed."))
             .next("renew the session, then the same command again"));
         }
@@ -80,6 +89,22 @@ pub async fn arm(plan: &Plan, world: &World, keep: &Keep<'_>) -> Result<Vec<Valu
         }));
     }
     Ok(checks)
+}
+
+/// A guard's word before anything was begun.
+fn forbidden(blocked: &Blocked) -> Refusal {
+    let users = "where they were. Nothing was changed.";
+    match blocked.cause {
+        Cause::Frozen => Refusal::new(Kind::Later, "BG0402", "forward moves are frozen")
+            .cause(blocked.line.clone())
+            .users(format!("{users} A rollback is never frozen."))
+            .next("bgctl freeze --list                          what is frozen, by whom and until when")
+            .next("bgctl unfreeze SCOPE --reason \"…\"          for whoever may lift it; then the same command again"),
+        _ => Refusal::new(Kind::Denied, "BG0160", "a guard forbids moving users")
+            .cause(blocked.line.clone())
+            .users(users)
+            .next("bgctl status"),
+    }
 }
 
 /// Nobody is moved to a green that lacks a listener of blue's: users would be the first to know.

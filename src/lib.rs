@@ -43,6 +43,7 @@ pub mod compile;
 pub mod diag;
 pub mod drive;
 pub mod export;
+pub mod guards;
 pub mod journal;
 pub mod lab;
 pub mod people;

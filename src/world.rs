@@ -9,13 +9,15 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use serde_json::Value;
 
 use crate::clock::Clock;
+use crate::plan::{Lane, Move};
 use crate::probes::Web;
 use crate::probes::database::Database;
 use crate::probes::redis::Store;
 use crate::routers::TrafficRouter;
-use crate::run::Evidence;
+use crate::run::{Cause, Evidence};
 use crate::secret::Secrets;
 
 /// What a step may touch.
@@ -28,6 +30,8 @@ pub struct World {
     pub store: Rc<dyn Store>,
     /// PostgreSQL, which is only ever asked.
     pub database: Rc<dyn Database>,
+    /// What may forbid a move of users.
+    pub guards: Rc<dyn Guards>,
     pub secrets: Secrets,
 }
 
@@ -39,6 +43,35 @@ impl World {
             .unwrap_or_else(|| panic!("BUG: the plan names a route `{name}` that the world was built without"))
             .as_ref()
     }
+}
+
+/// What may forbid moving users, asked directly before each move and at each boundary of the forward lane. An answer rests on
+/// something read a moment ago; what cannot be answered forbids going forward.
+#[async_trait(?Send)]
+pub trait Guards {
+    /// Why this move may not be made now, if it may not. On the way back only what makes moving itself unsafe counts.
+    async fn blocks(&self, change: &Move, lane: Lane) -> Option<Blocked>;
+
+    /// Why nothing may go forward now, whatever comes next. Cheap enough to be asked every few seconds of a wait.
+    async fn forbids(&self) -> Option<Blocked>;
+
+    /// What stands in the record of arming, each with a `line`.
+    fn armed(&self) -> Vec<Value> {
+        Vec::new()
+    }
+
+    /// A rollback by rule begins. Says which scope was frozen for it, and how that went in words, where a guard does that.
+    fn went_back(&self, _cause: &str) -> Option<(String, String)> {
+        None
+    }
+}
+
+/// Why a move may not be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Blocked {
+    pub cause: Cause,
+    /// What forbids it, by whom and until when, as people read it.
+    pub line: String,
 }
 
 /// Child processes.

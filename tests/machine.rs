@@ -59,7 +59,7 @@ fn plan(schema_safe: bool, at_most: u32, at_expiry: AtExpiry, resume: Resume) ->
         routes: BTreeMap::new(),
         gates: BTreeMap::new(),
         slack: None,
-        policy: Policy { automatic_at_most: at_most, within_s: 86_400, schema_safe, schema_reason: None, page: vec![] },
+        policy: Policy { automatic_at_most: at_most, schema_safe, ..Policy::default() },
         forward,
         rollback: vec![shift("back", 1000, 0), step("drain", "drain", Resume::Repeat, None)],
         team: Default::default(),
@@ -110,7 +110,10 @@ fn answer(plan: &Plan, s: &State, next: Next, dice: u8) -> Vec<Event> {
                 0 | 1 => Event::ApprovalGranted { step, id: id(step), request_sha256, grant: grant(format!("rm-{n}")) },
                 2 => Event::ApprovalDenied { step, id: id(step), request_sha256, grant: grant("rm-no".into()) },
                 3 => Event::ApprovalExpired { step, id: id(step), why: "late".into() },
-                _ if s.moved => Event::WaitBreached { step: s.at(), cause: Cause::Gate, line: "bad".into() },
+                _ if s.moved || dice > 200 => {
+                    let cause = [Cause::Gate, Cause::Frozen, Cause::Drift][usize::from(dice / 5 % 3)];
+                    Event::WaitBreached { step: s.at(), cause, line: "bad".into() }
+                }
                 _ => Event::Interrupted { wish: Wish::Ask, by: by(), line: "Ctrl-C".into() },
             }]
         }
@@ -127,6 +130,22 @@ fn answer(plan: &Plan, s: &State, next: Next, dice: u8) -> Vec<Event> {
             1 => Event::Held { by: by(), line: "hold".into() },
             _ => Event::Continued { by: by() },
         }],
+        Next::Pause { cause, line } => vec![Event::Paused { step: s.at(), cause, line, until: 0 }],
+        Next::AwaitFree { cause, .. } => vec![match dice % 8 {
+            1 => Event::WaitBreached { step: s.at(), cause: Cause::Gate, line: "bad".into() },
+            2 if cause == Cause::Frozen => Event::Held { by: by(), line: "still frozen".into() },
+            2 => Event::RollbackDeclined { by: by(), why: "still there".into() },
+            3 => Event::Interrupted { wish: Wish::Ask, by: by(), line: "Ctrl-C".into() },
+            4 => Event::Interrupted { wish: Wish::RollBack, by: by(), line: "SIGTERM".into() },
+            5 if cause != Cause::Drift => {
+                Event::Paused { step: s.at(), cause: Cause::Drift, line: "moved".into(), until: 0 }
+            }
+            6 if cause != Cause::Guard => {
+                Event::Paused { step: s.at(), cause: Cause::Guard, line: "lost".into(), until: 0 }
+            }
+            7 => Event::Resumed { by: by() },
+            _ => Event::Unpaused { step: s.at(), line: "free".into() },
+        }],
         Next::Page { .. } => vec![Event::Paged { delivered: yes, line: "paged".into() }],
         Next::Attempt(step, attempt) => {
             let intent = Event::StepIntent {
@@ -137,7 +156,7 @@ fn answer(plan: &Plan, s: &State, next: Next, dice: u8) -> Vec<Event> {
                 step_sha256: String::new(),
                 approvals: vec![],
             };
-            let outcome = match dice % 7 {
+            let outcome = match dice % 9 {
                 0..=2 => Outcome::done("done"),
                 3 => Outcome::failed(Cause::Gate, "failed"),
                 4 => Outcome::unknown("lost"),
@@ -148,6 +167,7 @@ fn answer(plan: &Plan, s: &State, next: Next, dice: u8) -> Vec<Event> {
                     retry: true,
                     facts: Default::default(),
                 },
+                6 => Outcome::failed([Cause::Drift, Cause::Frozen, Cause::Guard][usize::from(dice / 9 % 3)], "blocked"),
                 // Died before the end was written; another process takes over.
                 _ => return vec![intent, Event::Resumed { by: by() }],
             };
@@ -221,6 +241,29 @@ proptest! {
         }
         if matches!(end.doing, Doing::Ended(RunOutcome::Stopped | RunOutcome::Refused)) {
             prop_assert!(!end.moved, "stopped means nobody moved");
+        }
+        // A run that is paused waits with users split, has called somebody before it rests there, and where somebody else
+        // moves users it never turns back by rule.
+        let (mut s, mut drift) = (State::default(), false);
+        for e in &log {
+            let next = evolve(&plan, &s, e).unwrap();
+            if let Doing::Paused { cause, .. } = &next.doing {
+                prop_assert!(next.moved && next.lane == Lane::Forward);
+                drift = *cause == Cause::Drift;
+            }
+            let paused = matches!(s.doing, Doing::Paused { .. });
+            if matches!(e, Event::Unpaused { .. }) {
+                let paged = matches!(s.doing, Doing::Paused { paged: true, .. });
+                prop_assert!(paged, "nobody was called");
+                prop_assert_eq!(&next.doing, &Doing::Ready { attempt: 1 });
+            }
+            if paused && drift && matches!(e, Event::WaitBreached { .. }) {
+                let declined = matches!(decide(&plan, &next), Next::Note(Event::RollbackDeclined { .. }));
+                prop_assert!(declined);
+            }
+            let begins = matches!(e, Event::StepIntent { .. });
+            prop_assert!(!(paused && begins), "nothing begins in a pause");
+            s = next;
         }
         // Every effect is preceded by its own intent, and an outcome follows at most once.
         let mut open: Option<StepRef> = None;

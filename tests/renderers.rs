@@ -100,7 +100,7 @@ fn plan() -> Plan {
         routes: BTreeMap::from([("web".to_string(), route)]),
         gates: BTreeMap::new(),
         slack: None,
-        policy: Policy { automatic_at_most: 2, within_s: 86_400, schema_safe: true, schema_reason: None, page: vec![] },
+        policy: Policy::default(),
         forward,
         rollback: vec![PlannedStep {
             attempts: 2,

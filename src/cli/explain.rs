@@ -103,6 +103,11 @@ const PAGES: &[Page] = &[
     },
     Page { name: "drain", about: "let work in flight end", text: include_str!("../steps/drain.md") },
     Page {
+        name: "freeze",
+        about: "forbid forward moves, and lift that again",
+        text: include_str!("../guards/freeze.md"),
+    },
+    Page {
         name: "gates",
         about: "rules over measurements, and how they are judged",
         text: include_str!("../probes/gates.md"),

@@ -14,16 +14,19 @@ use super::policy::PolicyArgs;
 use super::prepare::Surroundings;
 use super::ready::Ready;
 use super::witnesses::{Anchored, Begun};
-use super::{Context, Exit, requests, undo};
+use super::{Context, Exit, requests, standing, undo};
 use crate::diag::{Kind, Refusal};
 use crate::drive::{Broken, End, Run, Watch, drive};
-use crate::journal::{Archive, Entry, Record, SealState};
+use crate::guards::freeze::{self, Freezes};
+use crate::guards::{self};
+use crate::journal::{Append, Archive, Entry, Journal, JournalError, Lock, Record, SealState};
 use crate::people::{self, Ci, Inbox, Operator, Pager, People, Terminal};
 use crate::plan::{Plan, Purpose, Split};
 use crate::report::{About, Chorus, Reporter, Rest};
 use crate::routers::NativeWayBack;
-use crate::run::{Actor, Cause, Event, RunOutcome, Wish};
+use crate::run::{Actor, Cause, Event, Evidence, RunOutcome, Wish};
 use crate::secret::{self, TagKey};
+use crate::sign::PublicKey;
 use crate::world::{Scribe, World};
 
 /// Who signs, and whose approvals count.
@@ -103,6 +106,16 @@ impl Launch<'_> {
             let told = open.witnesses.begin(&anchored, &mut open.journal, &open.folder).await;
             begun = told.map_err(|e| self.unwritable(e, &open.folder))?;
         }
+        world.guards = Rc::new(self.guards(&open, &world)?);
+        let leases = open.leases.clone();
+        if open.past.iter().any(|entry| matches!(entry.event(), Some(Event::RollbackBegun { automatic: true, .. })))
+            && !open.past.iter().any(|entry| entry.kind == "freeze.changed")
+            && let Some((scope, line)) = world.guards.went_back("taken up again after a crash")
+        {
+            let freeze = Evidence::FreezeChanged { change: "set".into(), scope, line };
+            let entries = open.journal.append(&[Record::from(&freeze)]);
+            open.past.extend(entries.map_err(|e| self.unwritable(e, &open.folder))?);
+        }
         let watch = Gates { plan: self.plan.clone() };
         let eyes =
             Eyes::new(self.cx, About { run: open.id.clone(), plan: self.plan.clone(), by: open.actor.name.clone() });
@@ -140,7 +153,8 @@ impl Launch<'_> {
         let mut chorus = eyes.chorus;
         open.past.iter().for_each(|entry| chorus.story.take(entry));
         begun.entries.iter().for_each(|entry| chorus.record(entry));
-        let driving = drive(&run, &facts, &mut open.journal, &mut chorus);
+        let mut fenced = Fenced { journal: &mut open.journal, leases: leases.clone() };
+        let driving = drive(&run, &facts, &mut fenced, &mut chorus);
         let end = match &eyes.live {
             Some(live) => {
                 tokio::select! { end = driving => end, () = live.ticking() => unreachable!("BUG: the clock stopped") }
@@ -152,6 +166,30 @@ impl Launch<'_> {
         self.close(open, end, chorus, &world, people.as_ref()).await
     }
 
+    /// Everything that may forbid a move of this run.
+    fn guards(&self, open: &Open, world: &World) -> Result<guards::Standing, Refusal> {
+        let leases = open.leases.clone();
+        let epochs = leases.iter().map(Lock::epoch).collect();
+        let key: guards::Question = match PublicKey::from_line(&open.signer.public()) {
+            Ok(key) => standing::key(open.standing.trust().clone(), key, self.cx.clock.clone()),
+            // A shared key stands in no list, so none can say anything about it.
+            Err(_) => Box::new(|| None),
+        };
+        Ok(guards::Standing {
+            run: open.id.clone(),
+            plan: self.plan.clone(),
+            clock: open.deadlines.clone(),
+            lease: Box::new(move || lost(&leases)),
+            epochs,
+            key,
+            freezes: freezes(self.cx)?,
+            // A lab's routes live and die with the process that plays it.
+            freezes_after_rollback: self.outside.lab.is_none(),
+            credentials: guards::Credentials::new(self.cx.clock.clone(), world.routes.clone()),
+            more: Vec::new(),
+        })
+    }
+
     async fn close(
         &self,
         open: Open,
@@ -160,11 +198,11 @@ impl Launch<'_> {
         world: &World,
         people: &dyn People,
     ) -> Result<Exit, Refusal> {
-        let Open { id, folder, journal, signer, witnesses, .. } = open;
+        let Open { id, folder, journal, signer, witnesses, leases, .. } = open;
         let users = world.secrets.mask(&read_users(&self.plan, world).await);
         let end = match end {
             Ok(end) => end,
-            Err(broken) => return Err(self.broken(&broken, &users, &folder, people).await),
+            Err(broken) => return Err(self.broken(&broken, lost(&leases), &users, &folder, people).await),
         };
         let state = match end.outcome {
             RunOutcome::Holding | RunOutcome::Waiting => SealState::Handover,
@@ -217,22 +255,38 @@ impl Launch<'_> {
     }
 
     /// The journal broke while users may be split: nothing moves any more, and a person has to know.
-    async fn broken(&self, broken: &Broken, users: &str, folder: &Path, people: &dyn People) -> Refusal {
-        let (kind, code) = match broken {
-            Broken::Journal(_) => (Kind::Environment, "BG0602"),
-            Broken::Illegal(_) => (Kind::Bug, "BG0702"),
+    async fn broken(
+        &self,
+        broken: &Broken,
+        lost: Option<String>,
+        users: &str,
+        folder: &Path,
+        people: &dyn People,
+    ) -> Refusal {
+        let (kind, code, headline, page) = match (&lost, broken) {
+            (Some(_), _) => (
+                Kind::Later,
+                "BG0161",
+                "this process has lost the lease of its run, so it moves nobody any more",
+                "bgctl lost the lease of its run and has stopped",
+            ),
+            (None, Broken::Journal(_)) => (Kind::Environment, "BG0602", UNWRITTEN, "bgctl lost its journal"),
+            (None, Broken::Illegal(_)) => (Kind::Bug, "BG0702", UNWRITTEN, "bgctl lost its journal"),
         };
-        let mut refusal = Refusal::new(kind, code, "the run cannot be written down any more, so nothing more moves")
+        let mut refusal = Refusal::new(kind, code, headline)
             .place(folder.display().to_string())
-            .cause(broken.to_string())
+            .cause(lost.clone().unwrap_or_else(|| broken.to_string()))
             .users(format!("{users}, read just now."));
         let split = !self.plan.routes.values().all(|r| users.contains(&r.before.to_string()));
         if split {
-            let (delivered, line) = people.page(&format!("bgctl lost its journal; users: {users}")).await;
+            let (delivered, line) = people.page(&format!("{page}; users: {users}")).await;
             let paged = if delivered { "a person was paged" } else { "NOBODY COULD BE PAGED" };
             refusal = refusal.cause(format!("{paged}: {line}")).kind(Kind::Halted);
         }
-        refusal = refusal.next("free space or mend the disk, then: bgctl rollback        everyone back to blue");
+        refusal = match lost {
+            Some(_) => refusal.next("bgctl status        whether another process moves users now"),
+            None => refusal.next("free space or mend the disk, then: bgctl rollback        everyone back to blue"),
+        };
         undo::native(folder).into_iter().fold(refusal, Refusal::next)
     }
 
@@ -277,6 +331,34 @@ impl Launch<'_> {
         Operator::new(eyes.keyboard.clone(), clock, folder, actor, eyes.board.clone(), status).map_err(|e| {
             Refusal::new(Kind::Environment, "BG0204", "signals cannot be listened to").cause(e.to_string())
         })
+    }
+}
+
+const UNWRITTEN: &str = "the run cannot be written down any more, so nothing more moves";
+
+/// Why this process may not go on, if somebody has taken one of its leases.
+fn lost(leases: &[Lock]) -> Option<String> {
+    leases.iter().find_map(Lock::lost)
+}
+
+/// The freezes as this process finds them.
+pub fn freezes(cx: &Context) -> Result<Freezes, Refusal> {
+    Ok(Freezes::new(&cx.state_dir()?, &cx.cwd, cx.var(freeze::VARIABLE)))
+}
+
+/// A journal that only the holder of its leases writes: whoever was stopped while another took over must not append to a log
+/// that is the other's now.
+struct Fenced<'a> {
+    journal: &'a mut Journal,
+    leases: Rc<Vec<Lock>>,
+}
+
+impl Append for Fenced<'_> {
+    fn append(&mut self, records: &[Record]) -> Result<Vec<Entry>, JournalError> {
+        match lost(&self.leases) {
+            Some(what) => Err(JournalError { what }),
+            None => self.journal.append(records),
+        }
     }
 }
 

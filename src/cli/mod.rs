@@ -13,6 +13,7 @@ pub mod decide;
 mod exit;
 mod explain;
 mod eyes;
+mod freeze;
 pub mod keys;
 mod launch;
 mod open;
@@ -35,6 +36,7 @@ mod status;
 mod style;
 pub mod trust;
 mod undo;
+mod unfreeze;
 mod version;
 mod witnesses;
 
@@ -66,7 +68,7 @@ Groups:
   Look     check  plan  smoke  status  show  runs  explain  schema
   Design   decide
   Move     cutover  resume  approve  reject
-  Go back  rollback
+  Go back  rollback  freeze  unfreeze
   Prove    audit  keys";
 
 /// Moves live users from blue to green one reviewed step at a time, and back in one call.
@@ -131,6 +133,8 @@ enum Verb {
     Rollback(rollback::Args),
     Approve(approve::Args),
     Reject(reject::Args),
+    Freeze(freeze::Args),
+    Unfreeze(unfreeze::Args),
     Status(status::Args),
     Smoke(smoke::Args),
     Show(show::Args),
@@ -167,6 +171,8 @@ impl Verb {
             Verb::Rollback(args) => rollback::run(args, cx),
             Verb::Approve(args) => approve::run(args, cx),
             Verb::Reject(args) => reject::run(args, cx),
+            Verb::Freeze(args) => freeze::run(args, cx),
+            Verb::Unfreeze(args) => unfreeze::run(args, cx),
             Verb::Explain(args) => explain::run(args, cx),
             Verb::Version(args) => version::run(args, cx),
         }
@@ -208,6 +214,7 @@ const WORDS: &[(&str, &str)] = &[
     ("ls", "runs"),
     ("info", "show"),
     ("describe", "show"),
+    ("thaw", "unfreeze"),
     ("verify", "audit verify"),
     ("help", "--help"),
 ];

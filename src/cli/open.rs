@@ -30,7 +30,7 @@ pub struct Open {
     pub(super) standing: Standing,
     /// Judges deadlines: never earlier than what the log says already.
     pub(super) deadlines: Rc<Ratchet>,
-    _locks: Vec<Lock>,
+    pub(super) leases: Rc<Vec<Lock>>,
 }
 
 impl Open {
@@ -68,6 +68,7 @@ impl Launch<'_> {
             pid: std::process::id(),
             command: format!("bgctl {}", self.command),
             since: self.cx.clock.now().to_string(),
+            epoch: 0,
         };
         let plan = &self.plan;
         let mut locks = vec![Lock::take(archive, &plan.environment, &plan.service, &holder)?];
@@ -134,7 +135,18 @@ impl Launch<'_> {
         })?;
         trust_own_key(&archive, &actor, signer.as_ref());
         let deadlines = Rc::new(Ratchet::new(self.cx.clock.clone(), self.cx.clock.now()));
-        Ok(Open { id, folder, journal, past: Vec::new(), signer, actor, standing, deadlines, witnesses, _locks: locks })
+        Ok(Open {
+            id,
+            folder,
+            journal,
+            past: Vec::new(),
+            signer,
+            actor,
+            standing,
+            deadlines,
+            witnesses,
+            leases: Rc::new(locks),
+        })
     }
 
     /// Goes on with a run whose process has gone. The tail a crash tore off is cut; everything sealed counts.
@@ -164,7 +176,7 @@ impl Launch<'_> {
         let newest = past.iter().filter_map(|entry| entry.ts.parse().ok()).max();
         let now = self.cx.clock.now();
         let deadlines = Rc::new(Ratchet::new(self.cx.clock.clone(), newest.unwrap_or(now).max(now)));
-        Ok(Open { id, folder, journal, past, signer, actor, standing, deadlines, witnesses, _locks: locks })
+        Ok(Open { id, folder, journal, past, signer, actor, standing, deadlines, witnesses, leases: Rc::new(locks) })
     }
 
     /// Writes down what was asked before there was a log, and what was answered.

@@ -10,6 +10,7 @@ use super::Context;
 use super::prepare::{self, Surroundings};
 use crate::diag::{Kind, Refusal};
 use crate::drive::Steps;
+use crate::guards::NoGuards;
 use crate::journal::{Archive, Entry, read, read_log};
 use crate::plan::Plan;
 use crate::probes::database::LiveDatabase;
@@ -77,6 +78,7 @@ pub fn world_without_routes(cx: &Context, outside: &Surroundings, plan: &Plan) -
         processes,
         store: Rc::new(LiveStore::default()),
         database: Rc::new(LiveDatabase::new(clock)),
+        guards: Rc::new(NoGuards),
         secrets,
     })
 }

@@ -2,14 +2,17 @@
 //! again at each step boundary.
 
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use serde_json::{Map, Value, json};
 
 use super::Context;
 use super::policy::PolicyArgs;
+use crate::clock::Clock;
 use crate::drive;
+use crate::guards::Question;
 use crate::plan;
-use crate::sign::TrustFiles;
+use crate::sign::{PublicKey, TrustError, TrustFiles, namespace};
 
 /// The files of the rules, with their digests at the opening.
 pub struct Standing {
@@ -21,6 +24,10 @@ pub struct Standing {
 }
 
 impl Standing {
+    pub fn trust(&self) -> &TrustFiles {
+        &self.trust
+    }
+
     /// Takes the digests of the files that hold for a run begun or resumed now.
     pub fn new(cx: &Context, trust: TrustFiles, policy: &PolicyArgs) -> Self {
         let (policy, name) = policy.place(cx);
@@ -39,6 +46,24 @@ impl Standing {
         }
         bound
     }
+}
+
+/// Why the key that opened the run may not go on, if so: it was given up or ran out since. A key that stands in no list is not
+/// asked for more than at the opening.
+pub fn key(files: TrustFiles, key: PublicKey, clock: Rc<dyn Clock>) -> Question {
+    let check = |files: &TrustFiles, now| files.signers().check_key(None, namespace::OPEN, &key, now);
+    let known = check(&files, clock.now()).is_ok();
+    Box::new(move || {
+        let error = match files.again() {
+            Ok(files) => files.signers().check_key(None, namespace::OPEN, &key, clock.now()).err()?,
+            Err(error) => return Some(format!("whether the signing key still counts cannot be known: {error}")),
+        };
+        let over = match &error {
+            TrustError::Revoked { .. } | TrustError::RevocationUnknown { .. } => true,
+            _ => known,
+        };
+        over.then(|| format!("the key that opened this run does not count any more: {error}"))
+    })
 }
 
 impl drive::Standing for Standing {

@@ -346,5 +346,6 @@ fn automatic(at_most: u32, within_s: u64, unsafe_because: Option<String>, page: 
         schema_safe: unsafe_because.is_none(),
         schema_reason: unsafe_because,
         page,
+        ..Policy::default()
     }
 }

@@ -5,9 +5,12 @@
 //! is decided; when the journal cannot be written the loop ends at once.
 
 mod approvals;
+mod boundary;
 mod desk;
+mod pause;
 mod steps;
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -90,7 +93,8 @@ pub async fn drive(
     reporter: &mut dyn Reporter,
 ) -> Result<End, Broken> {
     let desk = Desk::new(&run.world.secrets, journal, reporter);
-    let mut driver = Driver { run, desk: &desk, state: replay(run.plan, facts)?, refusal: None };
+    let seen = Cell::new(run.world.clock.elapsed());
+    let mut driver = Driver { run, desk: &desk, state: replay(run.plan, facts)?, refusal: None, seen };
     let outcome = driver.go().await?;
     Ok(End { outcome, refusal: driver.refusal, state: driver.state })
 }
@@ -100,13 +104,15 @@ struct Driver<'a> {
     desk: &'a Desk<'a>,
     state: State,
     refusal: Option<Refusal>,
+    /// When every route was last found as this run has left it.
+    seen: Cell<Duration>,
 }
 
 impl Driver<'_> {
     async fn go(&mut self) -> Result<RunOutcome, Broken> {
         loop {
             let next = decide(self.run.plan, &self.state);
-            if let Some(breach) = self.under_other_rules(&next) {
+            if let Some(breach) = self.at_boundary(&next).await {
                 self.take_in(&breach)?;
                 continue;
             }
@@ -136,6 +142,8 @@ impl Driver<'_> {
                     Some(event) => event,
                     None => return self.left(),
                 },
+                Next::Pause { cause, line } => self.paused(cause, line),
+                Next::AwaitFree { cause, until } => self.await_free(cause, until).await,
                 Next::Page { line } => {
                     let (delivered, how) =
                         self.run.people.page(&format!("{line}. Users: {}", self.users().await)).await;
@@ -146,20 +154,17 @@ impl Driver<'_> {
         }
     }
 
-    /// Nothing is asked for or begun forward under other rules than the owner signed for. Going back is not asked.
-    fn under_other_rules(&self, next: &Next) -> Option<Event> {
-        let boundary = matches!(next, Next::Request(_) | Next::Await(_) | Next::Attempt(..));
-        let ready = matches!(self.state.doing, Doing::Ready { .. }) && self.state.lane == Lane::Forward;
-        let line = self.run.standing.changed().filter(|_| boundary && ready)?;
-        Some(Event::WaitBreached { step: self.state.at(), cause: Cause::Rules, line })
-    }
-
     /// Writes the fact, and only then believes it.
     fn take_in(&mut self, event: &Event) -> Result<(), Broken> {
         let event = &self.desk.masked(event);
         let next = evolve(self.run.plan, &self.state, event)?;
         self.desk.write(&[Record::from(event)])?;
         self.state = next;
+        if let Event::RollbackBegun { automatic: true, cause, .. } = event
+            && let Some((scope, line)) = self.run.world.guards.went_back(cause)
+        {
+            self.desk.observed(Evidence::FreezeChanged { change: "set".into(), scope, line });
+        }
         Ok(())
     }
 
@@ -223,10 +228,15 @@ impl Driver<'_> {
         let timeout = Duration::from_secs(planned.timeout_s);
         let mut work = self.run.steps.get(at).execute(self.run.world, self.desk);
         let mut late = self.run.world.clock.sleep(timeout);
+        let waits = at.lane == Lane::Forward && self.state.moved && self.run.steps.get(at).only_waits();
+        let waits = waits && planned.moves.is_none();
+        let mut trips = Box::pin(async { if waits { self.trips().await } else { std::future::pending().await } });
         loop {
             let command = tokio::select! { biased;
                 command = self.run.control.next() => command,
                 outcome = &mut work => return Ok(Some(ended(outcome))),
+                // Dropping the work is the same as a power cut, and such a step has done nothing to anybody.
+                (cause, line) = &mut trips => return Ok(Some(ended(Outcome::failed(cause, line)))),
                 () = &mut late => return Ok(Some(ended(overdue(planned.moves.is_some(), timeout)))),
             };
             if command == Command::Leave {
@@ -249,6 +259,7 @@ impl Driver<'_> {
                 () = self.run.world.clock.sleep(GRACE) => None,
             };
             drop(work);
+            drop(trips);
             self.take_in(&interrupted)?;
             return Ok(Some(ended(outcome.unwrap_or_else(|| overdue(true, GRACE)))));
         }

@@ -42,7 +42,9 @@ fn class(kind: &str) -> Option<(u32, u32)> {
         "step.outcome" | "step.reconciled" | "prompt.answered" | "override.used" | "freeze.changed" => {
             Some((API, OTHER))
         }
-        "run.interrupted" | "run.held" | "run.continued" | "run.paged" => Some((API, OTHER)),
+        "run.interrupted" | "run.held" | "run.continued" | "run.paged" | "run.paused" | "run.unpaused" => {
+            Some((API, OTHER))
+        }
         kind if kind.starts_with("approval.") || kind.starts_with("rollback.") => Some((API, OTHER)),
         _ => None,
     }

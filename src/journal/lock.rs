@@ -1,10 +1,13 @@
 //! One cutover of a service at a time on this machine. The operating system gives the lock back when its holder dies, so
 //! there is no stale lock and nothing to remove by hand.
+//!
+//! Each taking has a number, its epoch, one higher than the last. A process that was stopped for an hour does not know that its
+//! lock file was removed and taken anew meanwhile, so a holder asks [`Lock::lost`] before whatever it writes.
 
-use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
@@ -23,12 +26,18 @@ pub struct Holder {
     pub command: String,
     /// RFC 3339, UTC.
     pub since: String,
+    /// Which taking of the lock this is; 0 in files of older versions.
+    #[serde(default)]
+    pub epoch: u64,
 }
 
 /// A service in an environment, held until this is dropped or the process ends.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    file: File,
+    path: PathBuf,
+    what: String,
+    epoch: u64,
 }
 
 impl Lock {
@@ -41,16 +50,43 @@ impl Lock {
                 .cause(e.to_string())
         };
         private(path.parent().unwrap_or(archive.root())).map_err(failed)?;
-        let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
-        let mut file = open.map_err(failed)?;
+        let open = || OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
+        let mut file = open().map_err(failed)?;
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(Errno::WOULDBLOCK) => return Err(held(&mut file, environment, service)),
             Err(error) => return Err(failed(error.into())),
         }
-        let text = serde_json::to_string(holder).expect("BUG: a holder is plain data") + "\n";
+        if !same(&file, &path).map_err(failed)? {
+            // Removed between opening and locking: what is locked here keeps nobody out.
+            return Err(held(&mut file, environment, service));
+        }
+        let epoch = next_epoch(&path).map_err(failed)?;
+        let holder = Holder { epoch, ..holder.clone() };
+        let text = serde_json::to_string(&holder).expect("BUG: a holder is plain data") + "\n";
         file.set_len(0).and_then(|()| file.write_all(text.as_bytes())).map_err(failed)?;
-        Ok(Lock { _file: file })
+        Ok(Lock { file, path, what: format!("{environment}/{service}"), epoch })
+    }
+
+    /// Which taking of this lock this is: it only ever grows.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Why this lock keeps nobody out any more, if it does not: its file was removed or replaced, or it was taken anew.
+    pub fn lost(&self) -> Option<String> {
+        let what = &self.what;
+        match (same(&self.file, &self.path), epoch(&self.path)) {
+            (Ok(true), Ok(now)) if now == self.epoch => None,
+            (_, Ok(now)) if now > self.epoch => Some(format!(
+                "the lease of {what} was taken over: epoch {now} holds it, this process has {}",
+                self.epoch
+            )),
+            (Ok(_), Ok(_)) => Some(format!("the lease of {what} is lost: its file was removed or replaced")),
+            (Err(error), _) | (_, Err(error)) => {
+                Some(format!("whether the lease of {what} is held cannot be known: {error}"))
+            }
+        }
     }
 
     /// Who holds the lock now, as the refusal that taking it would give. Takes nothing and makes no file.
@@ -66,12 +102,42 @@ fn path(archive: &Archive, environment: &str, service: &str) -> PathBuf {
     archive.root().join("locks").join(format!("{}-{}.lock", clean(environment), clean(service)))
 }
 
+/// Whether the open file is the one that stands at its path.
+fn same(file: &File, path: &Path) -> io::Result<bool> {
+    let ours = file.metadata()?;
+    match fs::metadata(path) {
+        Ok(there) => Ok((ours.dev(), ours.ino()) == (there.dev(), there.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// The number of the newest taking. It stands beside the lock, so that removing the one does not begin the other anew.
+fn epoch(lock: &Path) -> io::Result<u64> {
+    match fs::read_to_string(lock.with_extension("epoch")) {
+        Ok(text) => text.trim().parse().map_err(|_| io::Error::other(format!("`{}` is no epoch", text.trim()))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+        Err(error) => Err(error),
+    }
+}
+
+/// Takes the next number; only whoever holds the lock may.
+fn next_epoch(lock: &Path) -> io::Result<u64> {
+    let next = epoch(lock)? + 1;
+    let (path, new) = (lock.with_extension("epoch"), lock.with_extension("epoch.new"));
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+    file.write_all(format!("{next}\n").as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&new, &path)?;
+    Ok(next)
+}
+
 fn held(file: &mut File, environment: &str, service: &str) -> Refusal {
     let mut text = String::new();
     let _ = file.rewind().and_then(|()| file.read_to_string(&mut text));
     match serde_json::from_str::<Holder>(&text) {
         Ok(holder) => {
-            let Holder { run, who, host, pid, command, since } = holder;
+            let Holder { run, who, host, pid, command, since, .. } = holder;
             Refusal::new(Kind::Later, "BG0401", format!("{environment}/{service} is locked by run {run}"))
                 .cause(format!("{who}@{host}, `{command}`, since {since}, process {pid}, alive"))
                 .next(format!("bgctl status {run}"))
@@ -99,6 +165,7 @@ mod tests {
             pid: 7,
             command: "bgctl cutover".into(),
             since: "2026-11-21T02:58:10Z".into(),
+            epoch: 0,
         };
         let first = Lock::take(&archive, "production", "bot", &holder("m2c")).unwrap();
         let refusal = Lock::take(&archive, "production", "bot", &holder("kfx")).unwrap_err();
@@ -113,5 +180,32 @@ mod tests {
         let again = Lock::take(&archive, "production", "bot", &holder("kfx"));
         assert!(again.is_ok());
         assert!(Lock::take(&archive, "production", "bot", &holder("x")).unwrap_err().headline.contains("run kfx"));
+        assert_eq!(again.unwrap().epoch(), 2);
+    }
+
+    #[test]
+    fn whoever_slept_through_a_take_over_knows_it_when_asked() {
+        let dir = tempfile::tempdir().unwrap();
+        let archive = Archive::new(dir.path());
+        let holder = |run: &str| Holder {
+            run: run.into(),
+            who: "rm-two".into(),
+            host: "build-3".into(),
+            pid: 7,
+            command: "bgctl cutover".into(),
+            since: "2026-11-21T02:58:10Z".into(),
+            epoch: 0,
+        };
+        let first = Lock::take(&archive, "production", "bot", &holder("m2c")).unwrap();
+        assert_eq!((first.lost(), first.epoch()), (None, 1));
+        let file = path(&archive, "production", "bot");
+        fs::remove_file(&file).unwrap();
+        assert!(first.lost().unwrap().contains("removed or replaced"));
+        let second = Lock::take(&archive, "production", "bot", &holder("kfx")).unwrap();
+        assert_eq!((second.lost(), second.epoch()), (None, 2), "the number goes on although the file was removed");
+        assert!(first.lost().unwrap().contains("epoch 2 holds it, this process has 1"));
+        fs::write(file.with_extension("epoch"), "many").unwrap();
+        assert!(second.lost().unwrap().contains("cannot be known"));
+        assert!(Lock::take(&archive, "staging", "bot", &holder("x")).is_ok());
     }
 }

@@ -188,6 +188,8 @@ fn is_event(kind: &str) -> bool {
                 | "run.continued"
                 | "run.held"
                 | "run.paged"
+                | "run.paused"
+                | "run.unpaused"
                 | "run.continues"
                 | "run.ended"
                 | "wait.breached"

@@ -153,6 +153,31 @@ pub struct Policy {
     pub schema_reason: Option<String>,
     /// Who is called when a person must act.
     pub page: Vec<Value>,
+    /// How long a run waits, with users split, for the end of what forbids going forward.
+    #[serde(default = "half_an_hour", skip_serializing_if = "is_half_an_hour")]
+    pub pause_at_most_s: u64,
+}
+
+fn half_an_hour() -> u64 {
+    1800
+}
+
+fn is_half_an_hour(seconds: &u64) -> bool {
+    *seconds == half_an_hour()
+}
+
+/// What holds where a runbook says nothing.
+impl Default for Policy {
+    fn default() -> Self {
+        Policy {
+            automatic_at_most: 2,
+            within_s: 86_400,
+            schema_safe: true,
+            schema_reason: None,
+            page: Vec::new(),
+            pause_at_most_s: half_an_hour(),
+        }
+    }
 }
 
 /// What a run is for.

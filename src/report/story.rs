@@ -159,6 +159,10 @@ impl Story {
             },
             Event::StepReconciled { step, found: crate::run::Found::InPlace, .. } => self.finished(*step),
             Event::WaitBreached { line, .. } => self.wrong(line),
+            Event::Paused { line, .. } => {
+                self.current = None;
+                self.wrong(line);
+            }
             Event::RollbackBegun { cause, .. } => {
                 self.rollback = true;
                 self.current = None;
@@ -172,7 +176,7 @@ impl Story {
             }
             Event::Interrupted { by, line, .. } => self.wrong(&format!("{line}, by {}", by.name)),
             // Going on after an interruption: what stopped it is no longer the reason of anything.
-            Event::Continued { .. } | Event::Resumed { .. } => self.why = None,
+            Event::Continued { .. } | Event::Resumed { .. } | Event::Unpaused { .. } => self.why = None,
             Event::StepReconciled { .. } | Event::Held { .. } => self.current = None,
         }
     }

@@ -69,6 +69,8 @@ fn event_sentence(event: &Event) -> Sentence {
         Event::WaitBreached { line, .. } => say(Mark::Failed, "watch", line.clone()),
         Event::Interrupted { by, line, .. } => say(Mark::Warning, "interrupt", format!("{line}, by {}", by.name)),
         Event::Continued { by } => say(Mark::Back, "continue", format!("{} said go on", by.name)),
+        Event::Paused { line, .. } => say(Mark::Warning, "pause", format!("paused, nothing moves: {line}")),
+        Event::Unpaused { line, .. } => say(Mark::Back, "pause", format!("goes on: {line}")),
         Event::Held { by, line } => say(Mark::Warning, "hold", format!("{line}, by {}", by.name)),
         Event::RollbackBegun { automatic: true, cause, .. } => {
             say(Mark::Back, "rollback", format!("automatic: {cause}"))
@@ -124,6 +126,7 @@ fn evidence_sentence(evidence: &Evidence) -> Sentence {
         Evidence::AnchorReceipt { kind, line, .. } => say(Mark::Done, "anchor", format!("{kind}: {line}")),
         Evidence::SinkDegraded { sink, line } => say(Mark::Warning, "anchor", format!("{sink}: {line}")),
         Evidence::ClockAnomaly { line } => say(Mark::Warning, "clock", line.clone()),
+        Evidence::FreezeChanged { line, .. } => say(Mark::Warning, "freeze", line.clone()),
         Evidence::Note { line } => say(Mark::Plain, "note", line.clone()),
     }
 }

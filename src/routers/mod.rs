@@ -68,6 +68,12 @@ pub trait RouteView {
         Watched::default()
     }
 
+    /// Who wrote the split that is there now, as one sentence, or how to find out. Asked only when it is not ours, and not for
+    /// long.
+    async fn writer(&self) -> Option<String> {
+        None
+    }
+
     /// Proves who we are to the provider and until when: `role bgctl-prod in 1234, session 58m left`.
     async fn identity(&self) -> Result<Identity, RouterError>;
 

@@ -30,6 +30,16 @@ pub enum Next {
     },
     /// After an interruption while users are split: roll back, hold or go on?
     AskInterrupted,
+    /// Something forbids going forward: say so, with how long that is waited for.
+    Pause {
+        cause: super::Cause,
+        line: String,
+    },
+    /// Wait until the way is free, the gates fail, a person wishes otherwise or the time is over.
+    AwaitFree {
+        cause: super::Cause,
+        until: i64,
+    },
     /// Call a person.
     Page {
         line: String,
@@ -51,6 +61,9 @@ pub fn decide(plan: &Plan, s: &State) -> Next {
             Resume::AskHuman => Next::AskInPlace(s.at()),
         },
         Doing::Failed { cause, then, line } => failed(plan, s, *cause, *then, line),
+        Doing::Paused { .. } if s.interrupted.is_some() => interrupted(s),
+        Doing::Paused { paged: false, line, .. } => Next::Page { line: line.clone() },
+        Doing::Paused { paged: true, cause, until, .. } => Next::AwaitFree { cause: *cause, until: *until },
         Doing::Held => Next::Stop(RunOutcome::Holding),
         Doing::Stuck { paged: false, line } => Next::Page { line: line.clone() },
         Doing::Stuck { paged: true, line } => end(RunOutcome::Halted, line),
@@ -107,9 +120,10 @@ fn failed(plan: &Plan, s: &State, cause: super::Cause, then: Reaction, line: &st
     }
     let decline = |why: String| Next::Note(Event::RollbackDeclined { by: Actor::rule(), why });
     match then {
-        _ if cause == super::Cause::Drift => {
+        Reaction::Halt if cause == super::Cause::Drift => {
             decline(format!("{line}: somebody else moves this route, so bgctl leaves it alone"))
         }
+        _ if cause.pauses() => Next::Pause { cause, line: line.into() },
         Reaction::Halt if cause == super::Cause::Rules => decline(format!("{line}: a person has to decide")),
         Reaction::Halt => decline(format!("{line}: the runbook says halt")),
         Reaction::Hold => Next::Note(Event::Held { by: Actor::rule(), line: line.into() }),

@@ -71,6 +71,19 @@ pub enum Event {
     /// The question after an interruption was answered with "go on".
     #[serde(rename = "run.continued")]
     Continued { by: Actor },
+    /// Something forbids going forward while users are split: nobody is shifting, the gates are watched, and the run goes on by
+    /// itself once the way is free.
+    #[serde(rename = "run.paused")]
+    Paused {
+        step: StepRef,
+        cause: Cause,
+        line: String,
+        /// Unix seconds: no longer than until then.
+        until: i64,
+    },
+    /// The way is free again.
+    #[serde(rename = "run.unpaused")]
+    Unpaused { step: StepRef, line: String },
     /// Users stay split on purpose; nobody is shifting.
     #[serde(rename = "run.held")]
     Held { by: Actor, line: String },
@@ -162,6 +175,17 @@ pub enum Cause {
     Action,
     /// The policy or the list of trusted keys is another than the run was opened under.
     Rules,
+    /// Forward moves are frozen, or whether they are cannot be known.
+    Frozen,
+    /// Another guard forbids the move: the lease, the signing key, the credentials, the schema.
+    Guard,
+}
+
+impl Cause {
+    /// What is no failure of the release: with users split the run pauses, and goes on once it is over.
+    pub fn pauses(self) -> bool {
+        matches!(self, Cause::Drift | Cause::Frozen | Cause::Guard)
+    }
 }
 
 /// What was found when looking for the effect of a step.
@@ -326,6 +350,15 @@ pub enum Evidence {
     /// A place that should be told of the run could not be.
     #[serde(rename = "sink.degraded")]
     SinkDegraded { sink: String, line: String },
+    /// A freeze was set, lifted or met.
+    #[serde(rename = "freeze.changed")]
+    FreezeChanged {
+        /// `set`, `lifted` or `met`.
+        change: String,
+        /// Where it holds: `production/bot`, `production` or `all`.
+        scope: String,
+        line: String,
+    },
     #[serde(rename = "note")]
     Note { line: String },
 }
@@ -342,6 +375,8 @@ impl Event {
             | Event::StepIntent { step, .. }
             | Event::StepOutcome { step, .. }
             | Event::StepReconciled { step, .. }
+            | Event::Paused { step, .. }
+            | Event::Unpaused { step, .. }
             | Event::WaitBreached { step, .. } => Some(*step),
             _ => None,
         }

@@ -82,7 +82,13 @@ pub fn evolve(plan: &Plan, s: &State, e: &Event) -> Result<State, Illegal> {
             };
             failed(s, Cause::Timeout, then, format!("the approval of `{id}` expired: {why}"))
         }
-        (Doing::Ready { .. }, Event::WaitBreached { step, cause, line }) if here(step) => {
+        // Where somebody else writes the split nothing moves by itself, not even back.
+        (Doing::Paused { cause: Cause::Drift, line: drift, .. }, Event::WaitBreached { step, line, .. })
+            if here(step) =>
+        {
+            failed(s, Cause::Drift, Reaction::Halt, format!("{line}; {drift}"))
+        }
+        (Doing::Ready { .. } | Doing::Paused { .. }, Event::WaitBreached { step, cause, line }) if here(step) => {
             // Under other rules than the run was opened with nothing is done by itself, not even going back.
             let then = if *cause == Cause::Rules { Reaction::Halt } else { Reaction::RollBack };
             failed(s, *cause, then, line.clone())
@@ -93,6 +99,7 @@ pub fn evolve(plan: &Plan, s: &State, e: &Event) -> Result<State, Illegal> {
                 && (s.lane == Lane::Rollback && s.by_hand || s.approved(plan, at)) =>
         {
             let mut next = with(Doing::Uncertain { attempt: *attempt, looks: 0, lost: false });
+            next.begun = Some(at);
             if let Some(approval) = next.approvals.get_mut(step) {
                 approval.used = true;
             }
@@ -110,7 +117,7 @@ pub fn evolve(plan: &Plan, s: &State, e: &Event) -> Result<State, Illegal> {
                 failed(&s, Cause::NoVerdict, Reaction::Hold, line.clone())
             }
             Outcome::Failed { line, cause, moved, retry, .. } => {
-                again(plan, s, *attempt, *retry && *cause != Cause::Drift, *moved, *cause, line)
+                again(plan, s, *attempt, *retry && !cause.pauses(), *moved, *cause, line)
             }
         },
         (Doing::Uncertain { attempt, looks, lost }, Event::StepReconciled { step, found, line, .. }) if here(step) => {
@@ -129,21 +136,25 @@ pub fn evolve(plan: &Plan, s: &State, e: &Event) -> Result<State, Illegal> {
         }
 
         (
-            Doing::Planned | Doing::Ready { .. } | Doing::Uncertain { .. } | Doing::Failed { .. } | Doing::Held,
+            Doing::Planned
+            | Doing::Ready { .. }
+            | Doing::Uncertain { .. }
+            | Doing::Failed { .. }
+            | Doing::Paused { .. }
+            | Doing::Held,
             Event::Interrupted { wish, .. },
         ) if s.lane == Lane::Forward => State { interrupted: Some(*wish), ..going_on(s) },
-        (Doing::Ready { .. } | Doing::Uncertain { .. }, Event::Continued { .. })
+        (Doing::Ready { .. } | Doing::Uncertain { .. } | Doing::Paused { .. }, Event::Continued { .. })
             if s.interrupted == Some(Wish::Ask) =>
         {
             State { interrupted: None, ..s.clone() }
         }
-        (Doing::Ready { .. } | Doing::Uncertain { .. } | Doing::Failed { .. }, Event::Held { .. })
-            if s.lane == Lane::Forward && s.moved =>
-        {
-            State { interrupted: None, ..with(Doing::Held) }
-        }
         (
-            Doing::Ready { .. } | Doing::Uncertain { .. } | Doing::Failed { .. },
+            Doing::Ready { .. } | Doing::Uncertain { .. } | Doing::Failed { .. } | Doing::Paused { .. },
+            Event::Held { .. },
+        ) if s.lane == Lane::Forward && s.moved => State { interrupted: None, ..with(Doing::Held) },
+        (
+            Doing::Ready { .. } | Doing::Uncertain { .. } | Doing::Failed { .. } | Doing::Paused { .. },
             Event::RollbackBegun { automatic, .. },
         ) if s.lane == Lane::Forward && s.moved => State {
             lane: Lane::Rollback,
@@ -153,7 +164,23 @@ pub fn evolve(plan: &Plan, s: &State, e: &Event) -> Result<State, Illegal> {
             by_hand: !automatic,
             ..s.clone()
         },
-        (Doing::Failed { .. }, Event::RollbackDeclined { why, .. }) => {
+        (Doing::Failed { cause, .. }, Event::Paused { step, cause: pause, line, until })
+            if here(step) && s.moved && cause == pause && pause.pauses() =>
+        {
+            with(Doing::Paused { cause: *pause, line: line.clone(), paged: false, until: *until })
+        }
+        // The pause goes on for another reason. That somebody else moves users is news to a person; the rest is not.
+        (Doing::Paused { cause: was, paged, until, .. }, Event::Paused { step, cause, line, .. })
+            if here(step) && cause.pauses() && cause != was =>
+        {
+            let paged = *paged && *cause != Cause::Drift;
+            with(Doing::Paused { cause: *cause, line: line.clone(), paged, until: *until })
+        }
+        (Doing::Paused { cause, line, paged: false, until }, Event::Paged { .. }) => {
+            with(Doing::Paused { cause: *cause, line: line.clone(), paged: true, until: *until })
+        }
+        (Doing::Paused { .. }, Event::Unpaused { step, .. }) if here(step) => anew(s),
+        (Doing::Failed { .. } | Doing::Paused { .. }, Event::RollbackDeclined { why, .. }) => {
             with(Doing::Stuck { paged: false, line: why.clone() })
         }
         (Doing::Stuck { paged: false, line }, Event::Paged { .. }) => {
@@ -167,13 +194,14 @@ pub fn evolve(plan: &Plan, s: &State, e: &Event) -> Result<State, Illegal> {
     })
 }
 
-/// A held run that goes on begins its step anew, and an approval that was used for it is used up.
 fn going_on(s: &State) -> State {
-    let mut next = s.clone();
-    if s.doing == Doing::Held {
-        next.doing = Doing::Ready { attempt: 1 };
-        next.approvals.retain(|at, approval| *at != s.at() || !approval.used);
-    }
+    if s.doing == Doing::Held { anew(s) } else { s.clone() }
+}
+
+/// A held or paused run that goes on begins its step anew, and an approval that was used for it is used up.
+fn anew(s: &State) -> State {
+    let mut next = State { doing: Doing::Ready { attempt: 1 }, ..s.clone() };
+    next.approvals.retain(|at, approval| *at != s.at() || !approval.used);
     next
 }
 
@@ -198,9 +226,8 @@ fn again(plan: &Plan, s: &State, attempt: u32, retry: bool, moved: bool, cause: 
         return State { doing: Doing::Ready { attempt: attempt + 1 }, ..s };
     }
     match step.on_failure {
-        OnFailure::Continue if cause != Cause::Drift => {
-            State { index: s.index + 1, doing: Doing::Ready { attempt: 1 }, ..s }
-        }
+        _ if cause.pauses() => failed(&s, cause, Reaction::RollBack, line.into()),
+        OnFailure::Continue => State { index: s.index + 1, doing: Doing::Ready { attempt: 1 }, ..s },
         OnFailure::Halt => failed(&s, cause, Reaction::Halt, line.into()),
         _ => failed(&s, cause, Reaction::RollBack, line.into()),
     }

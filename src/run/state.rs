@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::event::{Cause, Grant, RunOutcome, Wish};
-use crate::plan::{Lane, Plan, StepRef, Team};
+use crate::plan::{Lane, OnFailure, Plan, Split, StepRef, Team};
 
 /// The state of a run, rebuilt from its journal at any time.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +21,8 @@ pub struct State {
     pub automatic_used: u32,
     /// A person began this rollback, so the rollback lane asks for no approval.
     pub by_hand: bool,
+    /// The newest step with an intent: its effect may be in place although its end is not known.
+    pub begun: Option<StepRef>,
 }
 
 /// What is going on with the step at `index`.
@@ -44,6 +46,14 @@ pub enum Doing {
         cause: Cause,
         then: Reaction,
         line: String,
+    },
+    /// Users are split and something forbids going forward; the run waits for its end and watches the gates.
+    Paused {
+        cause: Cause,
+        line: String,
+        paged: bool,
+        /// Unix seconds.
+        until: i64,
     },
     Held,
     /// No more automatic moves; a person has to act.
@@ -99,6 +109,7 @@ impl Default for State {
             approvals_ahead: false,
             automatic_used: 0,
             by_hand: false,
+            begun: None,
         }
     }
 }
@@ -114,6 +125,31 @@ impl State {
         self.moved
             || matches!(self.doing, Doing::Uncertain { .. })
                 && plan.lane(self.lane).get(self.index).is_some_and(|s| s.moves.is_some())
+    }
+
+    /// The splits of a route that are this run's own doing: what is found there beside them is somebody else's.
+    pub fn written(&self, plan: &Plan, route: &str) -> Vec<Split> {
+        let Some(planned) = plan.routes.get(route) else { return Vec::new() };
+        let mut written = vec![planned.before];
+        for (index, step) in plan.lane(self.lane).iter().enumerate() {
+            let Some(change) = step.moves.as_ref().filter(|change| change.route == route) else { continue };
+            let at = StepRef { lane: self.lane, index };
+            if index < self.index {
+                // A shift whose failure is passed over may or may not have moved anybody.
+                if step.on_failure != OnFailure::Continue {
+                    written.clear();
+                }
+                written.push(change.after);
+            } else if self.begun == Some(at) && index == self.index {
+                written.push(change.after);
+            }
+        }
+        written
+    }
+
+    /// Whether a step that is still to come moves users.
+    pub fn moves_on(&self, plan: &Plan) -> bool {
+        plan.lane(self.lane).iter().skip(self.index).any(|step| step.moves.is_some())
     }
 
     /// The approvals of a step are complete, or it is on a way back that was agreed to beforehand.

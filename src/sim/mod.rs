@@ -21,10 +21,10 @@ pub use time::{Crashed, VirtualClock};
 use async_trait::async_trait;
 
 use crate::people::Command;
-use crate::plan::{Plan, Split};
+use crate::plan::{Lane, Move, Plan, Split};
 use crate::run::Cause;
 use crate::secret::Secrets;
-use crate::world::{self, Processes, Scribe, World};
+use crate::world::{self, Blocked, Guards, Processes, Scribe, World};
 
 /// What goes wrong, and what people do. Everything not said goes well.
 #[derive(Clone, Debug)]
@@ -55,6 +55,8 @@ pub struct Scenario {
     pub breach: Option<Duration>,
     /// The policy is another from this moment on.
     pub other_rules: Option<Duration>,
+    /// Forward moves are frozen in this span of time.
+    pub frozen: Option<(Duration, Duration)>,
     /// The journal cannot be written from this append on.
     pub disk_full_at: Option<u32>,
     /// No page is delivered.
@@ -79,6 +81,7 @@ impl Default for Scenario {
             ahead: false,
             wishes: Vec::new(),
             breach: None,
+            frozen: None,
             disk_full_at: None,
             pager_down: false,
             automatic_used: 0,
@@ -145,6 +148,7 @@ impl Sim {
             processes: Rc::new(SimProcesses { sim: self.clone() }),
             store: Rc::new(crate::probes::redis::NoStore),
             database: Rc::new(crate::probes::database::NoDatabase),
+            guards: Rc::new(SimGuards(self.clone())),
             secrets: Secrets::default(),
         }
     }
@@ -201,6 +205,22 @@ impl Processes for SimProcesses {
         self.sim.effects.borrow_mut().push(command.argv.join(" "));
         self.sim.clock.boundary().await;
         Ok(world::Exit::Status(0))
+    }
+}
+
+/// The freeze of the scenario.
+pub struct SimGuards(pub Rc<Sim>);
+
+#[async_trait(?Send)]
+impl Guards for SimGuards {
+    async fn blocks(&self, _: &Move, lane: Lane) -> Option<Blocked> {
+        if lane == Lane::Forward { self.forbids().await } else { None }
+    }
+
+    async fn forbids(&self) -> Option<Blocked> {
+        let (from, to) = self.0.scenario.frozen?;
+        let frozen = (from..to).contains(&self.0.clock.time());
+        frozen.then(|| Blocked { cause: Cause::Frozen, line: "forward moves are frozen".into() })
     }
 }
 

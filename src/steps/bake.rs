@@ -191,6 +191,10 @@ impl Watching {
 
 #[async_trait(?Send)]
 impl Step for Watching {
+    fn only_waits(&self) -> bool {
+        true
+    }
+
     async fn execute(&self, world: &World, scribe: &dyn Scribe) -> Outcome {
         let (Some(ledger), Some(suite)) = (&self.bake.ledger, &self.suite) else {
             return self.watch(world, scribe).await;

@@ -141,6 +141,10 @@ struct Draining {
 
 #[async_trait(?Send)]
 impl Step for Draining {
+    fn only_waits(&self) -> bool {
+        true
+    }
+
     async fn execute(&self, world: &World, scribe: &dyn Scribe) -> Outcome {
         if let Some(longest) = &self.drain.longest_job {
             return self.wait(world, scribe, longest).await;

@@ -37,6 +37,11 @@ pub trait Step {
     /// One attempt. May be cancelled by dropping the future at any await.
     async fn execute(&self, world: &World, scribe: &dyn Scribe) -> Outcome;
 
+    /// Only looks and waits: cut off in the middle and begun again, it leaves no trace.
+    fn only_waits(&self) -> bool {
+        false
+    }
+
     /// Looks whether the wanted state is in place. Only asked of steps whose [`Resume`] is `Observe`.
     async fn in_place(&self, _world: &World, _scribe: &dyn Scribe) -> (Found, String) {
         (Found::CannotSee, "this kind of step leaves nothing to look at".into())

@@ -106,6 +106,10 @@ impl Shift {
             if let Err(outcome) = self.destination(route, before, scribe).await {
                 return outcome;
             }
+            let lane = if self.back { Lane::Rollback } else { Lane::Forward };
+            if let Some(blocked) = world.guards.blocks(&self.change, lane).await {
+                return Outcome::failed(blocked.cause, blocked.line);
+            }
             match route.set(before, self.change.after).await {
                 Ok(calls) => self.note(&calls, scribe),
                 Err(error) => {

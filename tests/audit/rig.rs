@@ -133,7 +133,7 @@ pub fn plan() -> Plan {
         routes: BTreeMap::from([("web".to_string(), route)]),
         gates: BTreeMap::new(),
         slack: None,
-        policy: Policy { automatic_at_most: 2, within_s: 86_400, schema_safe: true, schema_reason: None, page: vec![] },
+        policy: Policy::default(),
         forward: vec![first, step("shift-100", Split::of_green(100), Split::ALL_GREEN)],
         rollback: vec![step("back", Split::ALL_GREEN, Split::ALL_BLUE)],
         team: Default::default(),

@@ -40,7 +40,7 @@ fn plan() -> Plan {
         routes: [].into(),
         gates: [].into(),
         slack: None,
-        policy: Policy { automatic_at_most: 2, within_s: 86_400, schema_safe: true, schema_reason: None, page: vec![] },
+        policy: Policy::default(),
         forward: vec![],
         rollback: vec![],
         team: Default::default(),

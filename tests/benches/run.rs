@@ -71,7 +71,7 @@ fn plan() -> Plan {
         routes: [].into(),
         gates: [].into(),
         slack: None,
-        policy: Policy { automatic_at_most: 2, within_s: 86_400, schema_safe: true, schema_reason: None, page: vec![] },
+        policy: Policy::default(),
         forward: (0..STEPS).map(step).collect(),
         rollback: vec![],
         team: Default::default(),

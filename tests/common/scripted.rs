@@ -137,6 +137,7 @@ impl Stage {
             processes: processes.clone(),
             store: Rc::new(NoStore),
             database: Rc::new(NoDatabase),
+            guards: Rc::new(bgctl::guards::NoGuards),
             secrets: Secrets::new(secrets),
         };
         Stage { clock, web, processes, world, notes: Notebook::default() }

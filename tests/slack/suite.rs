@@ -43,6 +43,7 @@ pub fn world(store: &str) -> World {
         processes: Rc::new(LiveProcesses::new(clock.clone())),
         store: Rc::new(LiveStore::default()),
         database: Rc::new(bgctl::probes::database::NoDatabase),
+        guards: Rc::new(bgctl::guards::NoGuards),
         routes: Default::default(),
         secrets: Secrets::new(secrets.into()),
         clock,

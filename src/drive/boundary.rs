@@ -1,0 +1,139 @@
+//! What stands in the way of going forward: other rules, a guard, or a split that is not what this run has left. Looked for at
+//! each boundary of the forward lane and all through its waits.
+//!
+//! It only says what it found. What follows is for the run machine: a stop, a pause, or a halt.
+
+use std::time::Duration;
+
+use super::Driver;
+use crate::plan::{Lane, Move, Split};
+use crate::run::{Cause, Doing, Event, Next};
+use crate::world::Blocked;
+
+/// How often a wait looks, and how long a look at the splits counts.
+const EVERY: Duration = Duration::from_secs(5);
+const COUNTS: Duration = Duration::from_secs(15);
+/// A reading can be older than our own last write, so a strange split is read once more before it is believed.
+const AGAIN: Duration = Duration::from_secs(2);
+/// A split that could not be read for this long is unknown, and unknown forbids going forward.
+const UNREAD: Duration = Duration::from_secs(60);
+/// Naming who moved users may take so long and no longer.
+const NAMING: Duration = Duration::from_secs(5);
+
+impl Driver<'_> {
+    /// Nothing is asked for or begun forward under other rules than the owner signed for, or past a guard. Going back is not
+    /// asked.
+    pub(super) async fn at_boundary(&self, next: &Next) -> Option<Event> {
+        let boundary = matches!(next, Next::Request(_) | Next::Await(_) | Next::Attempt(..));
+        if !boundary || self.state.lane != Lane::Forward || !matches!(self.state.doing, Doing::Ready { .. }) {
+            return None;
+        }
+        let breached = |cause, line| Some(Event::WaitBreached { step: self.state.at(), cause, line });
+        if let Some(line) = self.run.standing.changed() {
+            return breached(Cause::Rules, line);
+        }
+        let begins = matches!(next, Next::Attempt(..));
+        // A shift compares before it writes, so directly before one nothing need be read.
+        let compares = begins && self.change().is_some();
+        let strange = if compares { None } else { self.strange().await };
+        let blocked = match strange {
+            Some(blocked) => blocked,
+            None => self.guarded(begins).await?,
+        };
+        breached(blocked.cause, blocked.line)
+    }
+
+    /// Comes back only when something stands in the way while the run waits.
+    pub(super) async fn trips(&self) -> (Cause, String) {
+        loop {
+            self.run.world.clock.sleep(EVERY).await;
+            let blocked = match self.strange().await {
+                Some(blocked) => Some(blocked),
+                None => self.guarded(false).await,
+            };
+            if let Some(blocked) = blocked {
+                return (blocked.cause, blocked.line);
+            }
+        }
+    }
+
+    /// What stands in the way of a paused run now; an error where that cannot be said.
+    pub(super) async fn obstacle(&self) -> Result<Option<Blocked>, String> {
+        match self.look().await? {
+            Some(drift) => Ok(Some(drift)),
+            None => Ok(self.guarded(true).await),
+        }
+    }
+
+    /// The change the step at hand makes.
+    fn change(&self) -> Option<&Move> {
+        self.run.plan.forward.get(self.state.index).and_then(|step| step.moves.as_ref())
+    }
+
+    /// What a guard says. `begins`: the step at hand is about to begin, so what only it needs is asked as well.
+    async fn guarded(&self, begins: bool) -> Option<Blocked> {
+        let guards = &self.run.world.guards;
+        // A freeze is against moves: where none is left to come, a bake or a drain may end in peace.
+        if self.state.moves_on(self.run.plan)
+            && let Some(blocked) = guards.forbids().await
+        {
+            return Some(blocked);
+        }
+        match self.change().filter(|_| begins) {
+            Some(change) => guards.blocks(change, Lane::Forward).await,
+            None => None,
+        }
+    }
+
+    /// A split that is not this run's doing, or that could not be read for too long. Asks the provider now and then only.
+    async fn strange(&self) -> Option<Blocked> {
+        let now = self.run.world.clock.elapsed();
+        let good = self.seen.get();
+        if !self.state.moved || now.saturating_sub(good) < COUNTS {
+            return None;
+        }
+        let why = match self.look().await {
+            Ok(drift) => return drift,
+            Err(why) => why,
+        };
+        let dark = self.run.world.clock.elapsed().saturating_sub(good);
+        let line = || format!("where users are is not known for {}s: {why}", dark.as_secs());
+        (dark >= UNREAD).then(|| Blocked { cause: Cause::Guard, line: line() })
+    }
+
+    /// Reads every route: somebody else's doing, if any is found.
+    async fn look(&self) -> Result<Option<Blocked>, String> {
+        for (name, planned) in &self.run.plan.routes {
+            if self.read(name).await?.is_none() {
+                continue;
+            }
+            self.run.world.clock.sleep(AGAIN).await;
+            let Some(found) = self.read(name).await? else { continue };
+            let ours = self.state.written(self.run.plan, name).last().copied().unwrap_or(planned.before);
+            let writer = self.writer(name).await;
+            let line = format!("{} reads {found}, and this run left it at {ours}{writer}", planned.line);
+            return Ok(Some(Blocked { cause: Cause::Drift, line }));
+        }
+        self.seen.set(self.run.world.clock.elapsed());
+        Ok(None)
+    }
+
+    /// The split of a route, if it is none of this run's own.
+    async fn read(&self, name: &str) -> Result<Option<Split>, String> {
+        let route = self.run.world.route(name);
+        if route.changes_by_itself() {
+            return Ok(None);
+        }
+        let split = route.read().await.map_err(|error| format!("{} cannot be read ({error})", route.line()))?.split;
+        Ok(Some(split).filter(|split| !self.state.written(self.run.plan, name).contains(split)))
+    }
+
+    /// Who moved it, where the provider can say in time.
+    async fn writer(&self, name: &str) -> String {
+        let writer = tokio::select! { biased;
+            writer = self.run.world.route(name).writer() => writer,
+            () = self.run.world.clock.sleep(NAMING) => None,
+        };
+        writer.map_or_else(String::new, |writer| format!("; {writer}"))
+    }
+}
