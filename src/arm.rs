@@ -12,7 +12,8 @@ use crate::plan::{Color, Plan, PlannedRoute, Purpose, Split};
 use crate::probes::burn;
 use crate::probes::slack_handlers::Handlers;
 use crate::routers::{NativeWayBack, RouteView, RouterError, Trouble};
-use crate::run::Cause;
+use crate::run::{Cause, Verdict};
+use crate::schema::live::{Seen, When, look};
 use crate::world::{Blocked, World};
 
 /// The longest a stack may take to list its listeners.
@@ -32,6 +33,7 @@ pub async fn arm(plan: &Plan, world: &World, keep: &Keep<'_>) -> Result<Vec<Valu
     if plan.purpose == Purpose::Cutover {
         checks.extend(listeners(plan, world).await?);
         checks.extend(burn::preconditions(plan, world).await?);
+        checks.extend(schema(plan, world).await?);
     }
     for (name, planned) in &plan.routes {
         let route = world.route(name);
@@ -136,6 +138,28 @@ async fn listeners(plan: &Plan, world: &World) -> Result<Option<Value>, Refusal>
             .users(users)
             .next("add the listener to green, then the same command again");
     Err(refusal.next(format!("or, if that is meant: `slack.handlers.retired: [\"{}\"]`", lacking.join("\", \""))))
+}
+
+/// Users are sent to a green that finds what it needs, from a blue that could take them back. Where a step of this run has
+/// still to migrate, green's part is looked at after it.
+async fn schema(plan: &Plan, world: &World) -> Result<Option<Value>, Refusal> {
+    let Some((schema, reference)) = plan.schema.as_ref().and_then(|s| Some((s, s.postgres.as_ref()?))) else {
+        return Ok(None);
+    };
+    let when = if schema.migrate.is_some() { When::Early } else { When::Forward };
+    let url = world.secrets.resolve(reference);
+    let seen = look(schema, &url, world.database.as_ref(), when, !plan.policy.schema_safe).await;
+    let Some(Seen { forward, line, .. }) = seen else { return Ok(None) };
+    let (kind, headline) = match forward {
+        Verdict::Pass => return Ok(Some(json!({ "schema": "live", "line": format!("schema: {line}") }))),
+        Verdict::Fail => (Kind::Stopped, "the live schema is not what the release needs"),
+        Verdict::Unknown => (Kind::Unreachable, "whether the schema fits cannot be known"),
+    };
+    Err(Refusal::new(kind, "BG0176", headline)
+        .cause(world.secrets.mask(&line))
+        .users("where they were, on blue. Nothing was changed.")
+        .next("bgctl explain schema        what is looked at")
+        .next("mend it, then the same command again"))
 }
 
 async fn healthy(

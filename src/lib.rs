@@ -56,6 +56,7 @@ pub mod routers;
 pub mod run;
 pub mod runbook;
 pub mod scalar;
+pub mod schema;
 pub mod secret;
 pub mod sign;
 pub mod sim;

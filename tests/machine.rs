@@ -43,6 +43,7 @@ fn plan(schema_safe: bool, at_most: u32, at_expiry: AtExpiry, resume: Resume) ->
         at_expiry,
         evidence: Default::default(),
         covers_rollback: false,
+        even_by_hand: false,
     });
     forward[4].on_failure = OnFailure::Continue;
     Plan {
@@ -60,6 +61,7 @@ fn plan(schema_safe: bool, at_most: u32, at_expiry: AtExpiry, resume: Resume) ->
         gates: BTreeMap::new(),
         slack: None,
         policy: Policy { automatic_at_most: at_most, schema_safe, ..Policy::default() },
+        schema: None,
         forward,
         rollback: vec![shift("back", 1000, 0), step("drain", "drain", Resume::Repeat, None)],
         team: Default::default(),

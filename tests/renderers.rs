@@ -85,6 +85,7 @@ fn plan() -> Plan {
         at_expiry: AtExpiry::RollBack,
         evidence: Default::default(),
         covers_rollback: false,
+        even_by_hand: false,
     });
     Plan {
         bgctl_plan: 1,
@@ -101,6 +102,7 @@ fn plan() -> Plan {
         gates: BTreeMap::new(),
         slack: None,
         policy: Policy::default(),
+        schema: None,
         forward,
         rollback: vec![PlannedStep {
             attempts: 2,

@@ -152,7 +152,7 @@ fn the_live_split_and_line_come_from_facts() {
     let source = Source::new("runbook.yaml", &text);
     let runbook = Language::default().parse(&source, &Inputs::default()).unwrap_or_else(|e| panic!("{e:?}"));
     let live = ("alb public:443 rule 10".to_string(), Split { blue: 80, green: 20 });
-    let facts = compile::Facts { routes: BTreeMap::from([("web".into(), live)]) };
+    let facts = compile::Facts { routes: BTreeMap::from([("web".into(), live)]), ..compile::Facts::default() };
     let plan = compile::compile(&source, &runbook, None, Some(&facts), false).unwrap().plan;
     assert_eq!(plan.routes["web"].line, "alb public:443 rule 10");
     assert_eq!(compile::not_on_blue(&plan), Some(("web", Split { blue: 80, green: 20 })));

@@ -63,6 +63,7 @@ fn plan() -> Plan {
         at_expiry: AtExpiry::RollBack,
         evidence: Default::default(),
         covers_rollback: false,
+        even_by_hand: false,
     });
     Plan {
         bgctl_plan: 1,
@@ -79,6 +80,7 @@ fn plan() -> Plan {
         gates: BTreeMap::new(),
         slack: None,
         policy: Policy { pause_at_most_s: 240, ..Policy::default() },
+        schema: None,
         forward,
         rollback: vec![
             step("back", "shift", Resume::Observe, Some((1000, 0))),

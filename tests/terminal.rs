@@ -95,7 +95,7 @@ fn the_part_on_the_terminal() {
                 for n in 0..4 {
                     say(&format!("COMMAND {n} {:?}", operator.next().await));
                 }
-                bgctl::people::wish_rollback(&path, &actor, "from elsewhere").unwrap();
+                bgctl::people::wish_rollback(&path, &actor, "from elsewhere", false).unwrap();
                 say(&format!("COMMAND 4 {:?}", operator.next().await));
                 assert!(!bgctl::people::wish_is_open(&path));
             }
@@ -129,6 +129,7 @@ async fn approve(keyboard: Rc<Keyboard>, board: Board, clock: Rc<dyn Clock>, sec
         at_expiry: AtExpiry::RollBack,
         evidence: Default::default(),
         covers_rollback: false,
+        even_by_hand: false,
     };
     let team = Default::default();
     let ask = Approve {
@@ -142,6 +143,7 @@ async fn approve(keyboard: Rc<Keyboard>, board: Board, clock: Rc<dyn Clock>, sec
         word: "50".into(),
         users: "BLUE 90 GREEN 10".into(),
         evidence: vec!["errors 0.14% (limit 0.50%)".into()],
+        way_back: "armed: one call a route, r at any time".into(),
         grants: &[],
         void: &[],
         team: &team,

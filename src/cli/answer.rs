@@ -199,6 +199,7 @@ impl Asked {
             word: self.shown.word.clone(),
             users: String::new(),
             evidence: Vec::new(),
+            way_back: String::new(),
             grants: &asked.grants,
             void: &asked.void,
             team: &past.plan.team,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Exit, policy};
+use super::{Exit, policy, ratchet};
 use crate::compile::{self, Compiled};
 use crate::diag::{Diagnostic, Refusal, Severity};
 use crate::plan::{Lane, Plan};
@@ -198,6 +198,15 @@ fn text(checked: &Checked, bad: bool, out: &mut dyn Write, err: &mut dyn Write, 
             for (name, line) in summary(runbook, plan) {
                 writeln!(out, "  ✓ {name:<12} {line}")?;
             }
+            if let Some(Ok(folder)) = compile::migrations(&runbook.document) {
+                let (count, safe) = (folder.new_ones().count(), plan.policy.schema_safe);
+                let back = if safe { "users can come back by rule" } else { "forward or page" };
+                let mark = if safe { "✓" } else { "!" };
+                writeln!(out, "  {mark} {:<12} {} since blue: {back}", "schema", counted(count, "migration"))?;
+                for line in ratchet::statements(&folder, color) {
+                    writeln!(out, "{line}")?;
+                }
+            }
             writeln!(out, "  – {:<12} not asked: `bgctl plan` reads what is live", "live")?;
             match plan.environment.as_str() {
                 "lab" => format!("bgctl cutover {path} --lab"),
@@ -297,7 +306,13 @@ pub(super) fn counted(n: usize, what: &str) -> String {
 }
 
 fn machine(checked: &Checked, bad: bool) -> Value {
-    file_json(&checked.source, &checked.found, bad)
+    let mut json = file_json(&checked.source, &checked.found, bad);
+    if let Some(Good::Runbook(runbook, _)) = &checked.good
+        && let Some(Ok(folder)) = compile::migrations(&runbook.document)
+    {
+        json["statements"] = ratchet::statements_json(&folder);
+    }
+    json
 }
 
 /// What is wrong in a file, for machines.

@@ -21,6 +21,7 @@ pub mod past;
 mod plan;
 mod policy;
 mod prepare;
+mod ratchet;
 mod ready;
 mod reject;
 mod requests;

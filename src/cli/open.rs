@@ -179,6 +179,15 @@ impl Launch<'_> {
         Ok(Open { id, folder, journal, past, signer, actor, standing, deadlines, witnesses, leases: Rc::new(locks) })
     }
 
+    /// Writes down that a person goes back although the schema stands against it, and why.
+    pub fn overridden(&self, open: &mut Open, by: &Actor, reason: &str) -> Result<(), Refusal> {
+        let known = self.cx.known.secrets();
+        let event = Event::OverrideUsed { guard: "schema".into(), by: by.clone(), reason: known.mask(reason) };
+        let written = crate::journal::Append::append(&mut open.journal, &[Record::from(&event)]);
+        open.past.extend(written.map_err(|e| self.unwritable(e, &open.folder))?);
+        Ok(())
+    }
+
     /// Writes down what was asked before there was a log, and what was answered.
     pub fn answered(&self, open: &mut Open, answer: &Evidence) -> Result<(), Refusal> {
         let record = Record::from(answer);

@@ -80,6 +80,9 @@ pub fn lines(plan: &Plan, remarks: &[String], width: usize) -> Vec<String> {
     let (moves, approvals) = (counted(moves, "move"), counted(approvals, "approval"));
     page.row("", &format!("Plan {}…: {moves}, {approvals}, about {takes} when nothing is wrong.", &plan.id()[..12]));
     page.row("", &automatic(plan));
+    for (head, text) in super::ratchet::rows(plan) {
+        page.row(&head, &text);
+    }
     for remark in remarks.iter().chain(&plan.warnings) {
         page.row("! ", remark);
     }
@@ -115,7 +118,7 @@ impl Page {
         let class = match (&step.moves, step.kind.as_str()) {
             (Some(_), _) => "MOVE",
             (None, "bake" | "drain") => "wait",
-            (None, "command" | "announce") => "act",
+            (None, "command" | "announce" | "migrate") => "act",
             _ => "read",
         };
         let what = match &step.moves {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use super::{Context, Exit, check, policy};
+use super::{Context, Exit, check, policy, ratchet};
 use crate::arm;
 use crate::compile::{self, Compiled, Facts};
 use crate::diag::{Diagnostic, Kind, Refusal, Severity};
@@ -15,6 +15,7 @@ use crate::lab::{Fault, Lab, Mode, Options};
 use crate::plan::{Color, Plan, PlannedRoute, Split};
 use crate::policy::PolicyFile;
 use crate::routers::{self, Access, AwsAccess, RouteView, TrafficRouter};
+use crate::run::Verdict;
 use crate::runbook::{Inputs, Language, Runbook, Source, sorted};
 use crate::secret::Secret;
 
@@ -143,13 +144,19 @@ pub async fn prepare(cx: &Context, args: &FromArgs, outside: &Surroundings) -> R
     if let Some(refusal) = outside_the_lab(&draft, outside) {
         return Err(refusal);
     }
-    let mut facts = Facts { routes: BTreeMap::new() };
+    let mut facts = Facts::default();
     let mut remarks = Vec::new();
     for (name, planned) in &draft.routes {
         let view = view(planned, outside)?;
         let reading = view.read().await.map_err(|e| arm::refused(&e, planned))?;
         remarks.extend(reading.remarks.iter().map(|remark| format!("{name}: {remark}")));
         facts.routes.insert(name.clone(), (view.line(), reading.split));
+    }
+    if let Some(schema) = &draft.schema
+        && let Some(seen) = ratchet::live(cx, outside, schema).await?
+    {
+        remarks.push(format!("schema, live: {}", seen.line));
+        facts.schema = (seen.back == Verdict::Fail).then_some(seen.line);
     }
     let plan = match compile::compile(&source, &runbook, policy.as_ref(), Some(&facts), args.swap) {
         Ok(Compiled { plan, .. }) => plan,

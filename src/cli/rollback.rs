@@ -9,13 +9,16 @@ use std::time::Duration;
 
 use super::launch::{self, Launch};
 use super::prepare::{LabArgs, Surroundings};
-use super::{Context, Exit, eyes, prepare, resume, undo};
+use super::{Context, Exit, eyes, prepare, ratchet, resume, undo};
 use crate::arm;
 use crate::diag::{Kind, Refusal};
 use crate::journal::Archive;
 use crate::people::{Answer, Board, confirm, wish_is_open, wish_rollback};
 use crate::plan::{Color, Plan, Purpose, Split};
 use crate::run::{Actor, Doing, Event, Evidence, RunOutcome, replay};
+
+/// The reason of whoever gave none.
+pub const NO_REASON: &str = "by hand";
 
 /// Send everybody back to blue: one call for each route.
 #[derive(Clone, Debug, clap::Args)]
@@ -26,8 +29,11 @@ pub struct Args {
     #[arg(short, long)]
     pub yes: bool,
     /// Why; it stands in the log.
-    #[arg(long, value_name = "TEXT", default_value = "by hand")]
+    #[arg(long, value_name = "TEXT", default_value = NO_REASON)]
     pub reason: String,
+    /// Go back although the schema stands against it: takes a reason, and somebody else's signed approval.
+    #[arg(long = "override", value_name = "GUARD", value_parser = ["schema"])]
+    pub overrides: Option<String>,
     /// Only print the commands that do it without bgctl.
     #[arg(long)]
     pub print: bool,
@@ -61,6 +67,13 @@ async fn rollback(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
         cx.err("NO CHANGES. All users are on BLUE already.");
         return Ok(Exit::Success);
     }
+    let against = ratchet::against(cx, &outside, &plan, &state).await?;
+    if let Some(why) = &against {
+        ratchet::overridden(&plan, why, args.overrides.as_deref(), &args.reason)?;
+        cx.err(&format!("! schema   {why}: to be passed over, once a second person agrees"));
+    } else if args.overrides.is_some() {
+        cx.err("  schema   nothing stands against going back, so nothing is passed over");
+    }
     let answered = match args.yes {
         true => Some(confirm::rollback_by_flag(cx.operator())),
         false => agreed(cx).await?,
@@ -80,21 +93,34 @@ async fn rollback(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     };
     if ended {
         let plan = Plan { purpose: Purpose::RollbackOf(id), ..plan };
+        let plan = against.iter().fold(plan, |plan, why| ratchet::waiting(plan, why));
         let launch = launch(plan);
         let ready = launch.ready()?;
         let mut open = launch.create()?;
         launch.answered(&mut open, &answered)?;
+        if against.is_some() {
+            launch.overridden(&mut open, &by, &args.reason)?;
+        }
         return Ok(back_home(launch.drive(ready, open, None).await?));
     }
+    // What only the database says now stands in no plan of an open run: it halts, and the next run waits for a second person.
+    let opens = against.is_some() && plan.waits_by_hand();
     let launch = launch(plan);
     let ready = launch.ready()?;
     match launch.resume(&id, &folder) {
         Ok(mut open) => {
             launch.answered(&mut open, &answered)?;
+            if opens {
+                launch.overridden(&mut open, &by, &args.reason)?;
+                return Ok(back_home(launch.drive(ready, open, None).await?));
+            }
+            if against.is_some() {
+                cx.err("  schema   this run halts; the same command again opens one that waits for a second person");
+            }
             Ok(back_home(launch.drive(ready, open, Some((by, args.reason.clone()))).await?))
         }
         // Somebody drives this run: that process goes back, and we look on.
-        Err(refusal) if refusal.kind == Kind::Later => ask_the_holder(cx, &folder, &by, &args.reason).await,
+        Err(refusal) if refusal.kind == Kind::Later => ask_the_holder(cx, &folder, &by, &args.reason, opens).await,
         Err(refusal) => Err(refusal),
     }
 }
@@ -121,10 +147,6 @@ async fn show(cx: &Context, plan: &Plan, outside: &Surroundings) -> Result<Optio
             only = reading.split.only();
         }
     }
-    if !plan.policy.schema_safe {
-        let why = plan.policy.schema_reason.as_deref().unwrap_or("not declared safe");
-        cx.err(&format!("! schema   {why}: BLUE may not be able to live with what GREEN wrote"));
-    }
     Ok(only)
 }
 
@@ -145,8 +167,14 @@ async fn agreed(cx: &Context) -> Result<Option<Evidence>, Refusal> {
 }
 
 /// Leaves the wish where the driving process looks, and waits until that run has ended.
-async fn ask_the_holder(cx: &Context, folder: &Path, by: &Actor, reason: &str) -> Result<Exit, Refusal> {
-    wish_rollback(folder, by, reason).map_err(|e| {
+async fn ask_the_holder(
+    cx: &Context,
+    folder: &Path,
+    by: &Actor,
+    reason: &str,
+    overrides: bool,
+) -> Result<Exit, Refusal> {
+    wish_rollback(folder, by, reason, overrides).map_err(|e| {
         Refusal::new(Kind::Environment, "BG0405", "the run's process cannot be asked to go back").cause(e.to_string())
     })?;
     cx.err("asked the process that drives this run to go back");
@@ -155,7 +183,7 @@ async fn ask_the_holder(cx: &Context, folder: &Path, by: &Actor, reason: &str) -
         cx.clock.sleep(Duration::from_millis(200)).await;
         if !taken && !wish_is_open(folder) {
             taken = true;
-            cx.err("it goes back now");
+            cx.err(if overrides { "it waits for a second person now: bgctl approve" } else { "it goes back now" });
         }
         let sound = resume::sound(folder)?;
         let ended = sound.entries.iter().filter_map(|e| e.event()).find_map(|e| match e {

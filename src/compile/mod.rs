@@ -1,6 +1,7 @@
 //! From a runbook and what is live to a plan, or to every mistake at once.
 //!
-//! Nothing is asked of any system here: what is live comes in as [`Facts`]. The plan that comes out leaves no choice open
+//! Nothing is asked of any system here: what is live comes in as [`Facts`], and only the migrations are read beside the
+//! runbook. The plan that comes out leaves no choice open
 //! that would change what happens, and says in `warnings` what it takes on the operator's word.
 
 mod continuity;
@@ -25,12 +26,15 @@ use crate::runbook::{Acks, Node, Runbook, SlackMode, Source, sorted};
 use crate::steps::key_mistake;
 use lane::Walker;
 use lines::Lines;
+pub use schema::migrations;
 
 /// What was read from the live world.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
     /// For each route the line a person recognises it by, and the split it has.
     pub routes: BTreeMap<String, (String, Split)>,
+    /// Why blue cannot live with the live schema, if it cannot.
+    pub schema: Option<String>,
 }
 
 /// A plan, with the warnings as they are shown beside the file.
@@ -57,7 +61,8 @@ pub fn compile(
     let document = &runbook.document;
     let team = people::team(policy);
     let roles = people::check(document, &runbook.tree, policy, &mut found);
-    let (policy, words) = schema::policy(document, &runbook.tree);
+    let (policy, schema, words) =
+        schema::policy(document, &runbook.tree, &roles, facts.and_then(|facts| facts.schema.as_deref()));
     found.extend(words);
     let stack = |color: Color| {
         let written = if swap { color.other() } else { color };
@@ -82,6 +87,7 @@ pub fn compile(
         gates: gates(runbook, &mut found),
         slack: slack(runbook, swap, &mut found),
         policy,
+        schema,
         forward: Vec::new(),
         rollback: Vec::new(),
         team,
@@ -113,7 +119,9 @@ pub fn compile(
     }
     let mut walker = Walker { source, lines: &lines, runbook, roles: &roles, found: &mut found };
     let (forward, ends) = walker.lane(Lane::Forward, &plan, None);
-    let (rollback, _) = walker.lane(Lane::Rollback, &plan, Some(ends));
+    let (mut rollback, _) = walker.lane(Lane::Rollback, &plan, Some(ends));
+    found.extend(schema::migrate(runbook, &forward, &rollback, plan.schema.as_mut()));
+    found.extend(schema::ratchet(runbook, &plan.policy, &roles, &mut rollback));
     found.extend(way_back::check(runbook, &forward, &rollback));
     for (pointer, lane) in [("/steps", &forward), ("/rollback/steps", &rollback)] {
         found.extend(untaken(runbook, &plan, lane, pointer));

@@ -14,6 +14,8 @@ use crate::runbook::{Approval, Covers, Document, Node, Role, meant};
 
 /// How long an automatic rollback waits for the role the runbook wants to ask.
 const ROLLBACK_WITHIN_S: u64 = 600;
+/// How long somebody has to agree to a rollback that the schema stands against.
+const OVERRIDE_WITHIN_S: u64 = 1800;
 
 /// The people of a plan.
 pub fn team(policy: Option<&PolicyFile>) -> Team {
@@ -216,6 +218,27 @@ impl Roles {
         Some(rule(name, role, within_s, AtExpiry::Halt))
     }
 
+    /// Who has to agree before users go back although the schema stands against it: the role made for that, or any owner. Never
+    /// whoever runs it, and never by a word at their terminal.
+    pub fn overriding(&self, document: &Document) -> ApprovalRule {
+        const ROLE: &str = "schema.override";
+        let own = Resolved {
+            members: document.owners.clone(),
+            quorum: 1,
+            own_run: false,
+            evidence: EvidenceLevel::Signed,
+            within_s: None,
+        };
+        let (name, role) = match self.roles.get(ROLE) {
+            Some(role) => (ROLE, role),
+            None => ("owners", &own),
+        };
+        let within_s = role.within_s.map_or(OVERRIDE_WITHIN_S, |most| most.min(OVERRIDE_WITHIN_S));
+        let evidence = role.evidence.max(EvidenceLevel::Signed);
+        let rule = rule(name, role, within_s, AtExpiry::Halt);
+        ApprovalRule { own_run: false, evidence, even_by_hand: true, ..rule }
+    }
+
     fn known(&self, name: &str, at: Range<usize>, found: &mut Vec<Diagnostic>) -> Option<&Resolved> {
         let role = self.roles.get(name);
         // A role that is wrong itself was named at its own place.
@@ -240,5 +263,6 @@ fn rule(name: &str, role: &Resolved, within_s: u64, at_expiry: AtExpiry) -> Appr
         at_expiry,
         evidence: role.evidence,
         covers_rollback: false,
+        even_by_hand: false,
     }
 }

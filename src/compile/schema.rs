@@ -1,14 +1,35 @@
 //! The migration ratchet and the policy: whether blue can live with what green does to the data.
 //!
-//! Every answer here is the operator's word: this version reads no SQL and asks no database, and says so.
+//! Three answers are asked for, and the strictest counts: what the runbook declares, what the migrations say, and (by the run)
+//! what the live database says. Where it is no, the way back is closed for bgctl's rules and needs a second person by hand.
 
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use super::people::Roles;
 use super::{automatic, key, place};
 use crate::diag::Diagnostic;
-use crate::plan::Policy;
-use crate::runbook::{Change, Document, GreenWrites, Node};
+use crate::plan::{Color, Finding, PlannedCheck, PlannedMigration, PlannedSchema, PlannedStep, Policy};
+use crate::runbook::{Change, Document, GreenWrites, Node, Runbook, SchemaChange};
+use crate::schema::{Class, Folder, shortened};
 
-/// The policy of the run, with what it takes on the operator's word.
-pub fn policy(document: &Document, tree: &Node) -> (Policy, Vec<Diagnostic>) {
+/// Findings that a sentence names; the page of the plan names all.
+const NAMED: usize = 2;
+
+/// The migrations of a runbook, read and judged; none where it names none, or names them by a variable that is not known yet.
+pub fn migrations(document: &Document) -> Option<Result<Folder, String>> {
+    let schema = document.schema.as_ref()?;
+    let folder = schema.migrations.as_ref().filter(|folder| !folder.contains("${"))?;
+    Some(Folder::read(Path::new(folder), schema.since.as_deref()))
+}
+
+/// The policy of the run, the schema as it is known, and what of both is taken on the operator's word.
+pub fn policy(
+    document: &Document,
+    tree: &Node,
+    roles: &Roles,
+    live: Option<&str>,
+) -> (Policy, Option<PlannedSchema>, Vec<Diagnostic>) {
     let mut words = Vec::new();
     let rule = &document.policy.automatic_rollback;
     if rule.within.time.is_zero() {
@@ -26,48 +47,267 @@ pub fn policy(document: &Document, tree: &Node) -> (Policy, Vec<Diagnostic>) {
         }
         words.push(warning);
     }
-    let mut reason = None;
+    let (mut reason, mut planned) = (None, None);
     match &document.schema {
         None => words.push(Diagnostic::warning(
             "BG0123",
             "the runbook says nothing about the database: blue is taken to live with all that green writes",
         )),
         Some(schema) => {
-            // With no change of the schema at all, silence about green's writes is a good answer.
-            let writes = schema.green_writes.unwrap_or(match schema.change {
-                Change::None => GreenWrites::Compatible,
-                _ => GreenWrites::Unknown,
-            });
-            reason = match (schema.change, writes) {
-                (Change::Contract, _) => Some("`schema.change` is `contract`: blue misses what was taken away"),
-                (Change::Incompatible, _) => Some("`schema.change` is `incompatible`: blue cannot work on the data"),
-                (_, GreenWrites::Incompatible) => {
-                    Some("`schema.green_writes` is `incompatible`: blue cannot read them")
+            let mut known = asked(schema, tree, &mut words);
+            let class = read(document, schema, tree, &mut known, &mut words);
+            let mut reasons = reasons(schema, class, &known, tree, &mut words);
+            reasons.extend(live.map(|line| format!("the live database: {line}")));
+            reason = (!reasons.is_empty()).then(|| reasons.join("; "));
+            known.overriding = known.postgres.is_some().then(|| roles.overriding(document));
+            planned = (known != PlannedSchema::default()).then_some(known);
+        }
+    }
+    (automatic(rule.at_most, rule.within.whole_seconds(), reason, page), planned, words)
+}
+
+/// What the live database will be asked.
+fn asked(schema: &SchemaChange, tree: &Node, words: &mut Vec<Diagnostic>) -> PlannedSchema {
+    let checks =
+        schema.checks.iter().map(|check| PlannedCheck { sql: check.sql.clone(), equals: check.equals }).collect();
+    let known = PlannedSchema {
+        postgres: schema.postgres.clone(),
+        checks,
+        blue_needs: schema.blue_needs.clone(),
+        green_needs: schema.green_needs.clone(),
+        ..PlannedSchema::default()
+    };
+    if known.postgres.is_none() {
+        for field in ["checks", "blue_needs", "green_needs"] {
+            if tree.get("schema").and_then(|schema| schema.get(field)).is_some() {
+                let wrong = Diagnostic::error("BG0170", format!("nobody could answer `schema.{field}`"));
+                words.push(wrong.at(
+                    place(tree, &format!("/schema/{field}")),
+                    "name the database: `postgres: ${env:DATABASE_URL}`",
+                ));
+            }
+        }
+    } else if known.blue_needs.is_empty() {
+        let warning = Diagnostic::warning(
+            "BG0123",
+            "what blue needs of the database is not named, so a loss of it would not be seen",
+        );
+        words.push(warning.at(place(tree, "/schema/postgres"), "add `blue_needs: { users: [id, phone] }`"));
+    }
+    for (n, check) in schema.checks.iter().enumerate() {
+        if check.sql.trim().trim_end_matches(';').contains(';') {
+            let wrong = Diagnostic::error("BG0170", "a check is one statement");
+            words.push(wrong.at(place(tree, &format!("/schema/checks/{n}/sql")), "make two checks of it"));
+        }
+    }
+    known
+}
+
+/// Reads the migrations into what is known, and gives the strictest class that nobody answers for.
+fn read(
+    document: &Document,
+    schema: &SchemaChange,
+    tree: &Node,
+    known: &mut PlannedSchema,
+    words: &mut Vec<Diagnostic>,
+) -> Class {
+    let folder = match migrations(document) {
+        None => {
+            for (field, given) in [("since", schema.since.is_some()), ("compatible", !schema.compatible.is_empty())] {
+                if given && schema.migrations.is_none() {
+                    let wrong = Diagnostic::error(
+                        "BG0170",
+                        format!("`schema.{field}` is about migrations, and none are named"),
+                    );
+                    words.push(wrong.at(place(tree, &format!("/schema/{field}")), "add `migrations: ./migrations`"));
                 }
-                (_, GreenWrites::Unknown) => Some("`schema.green_writes` is not known to be compatible"),
-                (_, GreenWrites::Compatible) => None,
-            };
-            let mut word = |field: &str, headline: &str| {
-                let pointer = format!("/schema/{field}");
-                words.push(Diagnostic::warning("BG0123", headline).at(place(tree, &pointer), "not looked at"));
-            };
-            if schema.migrations.is_some() {
-                word("migrations", "the migrations are not read by this version: `change` is taken on your word");
             }
-            if schema.postgres.is_some() {
-                word("postgres", "the database is not asked by this version");
+            if schema.migrations.is_none() && schema.change != Change::None {
+                let warning = Diagnostic::warning("BG0123", "no migrations are named: `change` is taken on your word");
+                words.push(warning.at(place(tree, "/schema/change"), "add `migrations: ./migrations`"));
             }
-            if !schema.checks.is_empty() {
-                word("checks", "the checks are not run by this version: run them yourself before the first shift");
+            return Class::Nothing;
+        }
+        Some(Err(why)) => {
+            let since = if why.starts_with("none of them") { "/schema/since" } else { "/schema/migrations" };
+            words.push(
+                Diagnostic::error("BG0170", format!("the migrations cannot be read: {why}"))
+                    .at(place(tree, since), "a folder of SQL files"),
+            );
+            return Class::Unknown;
+        }
+        Some(Ok(folder)) => folder,
+    };
+    let mut open = Class::Nothing;
+    let mut used = vec![false; schema.compatible.len()];
+    let mut indexed = BTreeSet::new();
+    for migration in folder.new_ones() {
+        let (name, version) = (migration.name.clone(), migration.version.clone());
+        known.migrations.push(PlannedMigration { name, version, sha256: migration.sha256.clone() });
+        for statement in &migration.statements {
+            let judged = &statement.judged;
+            *known.statements.entry(judged.class.name().into()).or_default() += 1;
+            indexed.extend(statement.indexes.clone());
+            if judged.class.is_safe() {
+                continue;
             }
-            if let Some(reason) = reason {
-                let at = if reason.contains("green_writes") { "/schema/green_writes" } else { "/schema/change" };
-                words.push(
-                    Diagnostic::warning("BG0124", format!("no automatic rollback: {reason}"))
-                        .at(place(tree, at), "a failed gate pages a person instead"),
-                );
+            let place_of = migration.place(statement);
+            let declared = schema.compatible.iter().position(|declared| declared.at == place_of);
+            if let Some(n) = declared {
+                used[n] = true;
+                if !judged.declarable {
+                    let wrong = Diagnostic::error(
+                        "BG0171",
+                        format!("`{place_of}` is `{}`, which no word makes compatible", judged.class.name()),
+                    );
+                    words.push(wrong.at(place(tree, &format!("/schema/compatible/{n}/at")), judged.why.clone()));
+                }
+            }
+            let declared = declared.filter(|_| judged.declarable).map(|n| schema.compatible[n].because.clone());
+            if declared.is_none() {
+                open = open.max(judged.class);
+            }
+            known.findings.push(Finding {
+                place: place_of,
+                class: judged.class.name().into(),
+                why: format!("{} ({})", judged.why, shortened(&statement.text)),
+                declared,
+            });
+        }
+    }
+    known.folder = schema.migrations.clone();
+    known.before = folder.migrations.iter().filter(|m| !m.new).filter_map(|m| m.version.clone()).collect();
+    known.indexed = indexed.into_iter().collect();
+    for (table, columns) in folder.known.new_columns() {
+        let needs = known.green_needs.entry(table).or_default();
+        for column in columns {
+            if !needs.contains(&column) {
+                needs.push(column);
             }
         }
     }
-    (automatic(rule.at_most, rule.within.whole_seconds(), reason.map(String::from), page), words)
+    if known.postgres.is_none() {
+        known.green_needs.clear();
+        known.indexed.clear();
+    }
+    for (n, _) in used.iter().enumerate().filter(|(_, used)| !**used) {
+        let wrong =
+            Diagnostic::error("BG0171", format!("no statement at `{}` asks for a word", schema.compatible[n].at));
+        words.push(
+            wrong.at(
+                place(tree, &format!("/schema/compatible/{n}/at")),
+                "the file has changed, or its place is another",
+            ),
+        );
+    }
+    let any = known.statements.keys().any(|class| class != Class::Nothing.name());
+    if schema.change == Change::None && any {
+        let warning = Diagnostic::warning("BG0124", "`schema.change` is `none`, and the migrations change the schema");
+        words.push(warning.at(place(tree, "/schema/change"), "the stricter of both counts: write `expand`"));
+    }
+    open
+}
+
+/// Every reason why users may not come back without a person.
+fn reasons(
+    schema: &SchemaChange,
+    class: Class,
+    known: &PlannedSchema,
+    tree: &Node,
+    words: &mut Vec<Diagnostic>,
+) -> Vec<String> {
+    // With no change of the schema at all, silence about green's writes is a good answer.
+    let changes = schema.change != Change::None || known.statements.keys().any(|class| class != Class::Nothing.name());
+    let writes = schema.green_writes.unwrap_or(if changes { GreenWrites::Unknown } else { GreenWrites::Compatible });
+    let mut reasons = Vec::new();
+    let mut because = |at: &str, reason: String| {
+        let warning = Diagnostic::warning("BG0124", format!("no automatic rollback: {reason}"));
+        words.push(warning.at(place(tree, at), "a failed gate pages a person instead"));
+        reasons.push(reason);
+    };
+    match schema.change {
+        Change::Contract => {
+            because("/schema/change", "`schema.change` is `contract`: blue misses what was taken away".into())
+        }
+        Change::Incompatible => {
+            because("/schema/change", "`schema.change` is `incompatible`: blue cannot work on the data".into())
+        }
+        Change::None | Change::Expand => {}
+    }
+    if !class.is_safe() {
+        let open: Vec<&Finding> = known.findings.iter().filter(|finding| finding.declared.is_none()).collect();
+        let mut named: Vec<String> =
+            open.iter().take(NAMED).map(|f| format!("`{}` is `{}`: {}", f.place, f.class, f.why)).collect();
+        if open.len() > NAMED {
+            named.push(format!("and {} more", open.len() - NAMED));
+        }
+        if named.is_empty() {
+            named.push("the migrations could not be read".into());
+        }
+        because("/schema/migrations", named.join("; "));
+    }
+    match writes {
+        GreenWrites::Incompatible => {
+            because("/schema/green_writes", "`schema.green_writes` is `incompatible`: blue cannot read them".into())
+        }
+        GreenWrites::Unknown => {
+            because("/schema/green_writes", "`schema.green_writes` is not known to be compatible".into())
+        }
+        GreenWrites::Compatible => {}
+    }
+    reasons
+}
+
+/// A migration runs before anybody is on green, and never on the way back.
+pub fn migrate(
+    runbook: &Runbook,
+    forward: &[PlannedStep],
+    rollback: &[PlannedStep],
+    schema: Option<&mut PlannedSchema>,
+) -> Vec<Diagnostic> {
+    const KIND: &str = crate::steps::MIGRATE;
+    let mut found = Vec::new();
+    let at = |pointer: &str, id: &str| {
+        let lane = runbook.tree.nearest(pointer);
+        let node = lane.items().iter().find(|node| node.get("id").and_then(Node::text) == Some(id));
+        node.and_then(|node| node.entry(KIND)).map_or(lane.span.clone(), |entry| entry.key_span.clone())
+    };
+    for step in rollback.iter().filter(|step| step.kind == KIND) {
+        let wrong = Diagnostic::error("BG0174", "the way back migrates nothing");
+        found.push(wrong.at(at("/rollback/steps", &step.id), "what users came back to would change under them"));
+    }
+    let moved = forward.iter().position(|step| step.moves.as_ref().is_some_and(|m| m.after.weight(Color::Green) > 0));
+    let steps: Vec<(usize, &PlannedStep)> = forward.iter().enumerate().filter(|(_, step)| step.kind == KIND).collect();
+    for (n, step) in &steps {
+        if moved.is_some_and(|moved| moved < *n) {
+            let wrong = Diagnostic::error("BG0174", format!("`{}` would migrate with users on green", step.id));
+            found.push(wrong.at(at("/steps", &step.id), "put it before the first shift; contract in the next release"));
+        }
+    }
+    if let [_, (_, second), ..] = steps.as_slice() {
+        let wrong = Diagnostic::error("BG0174", "two steps migrate");
+        found.push(wrong.at(at("/steps", &second.id), "the tool runs everything that has not run: one step is enough"));
+    }
+    if let (Some(schema), Some((_, step))) = (schema, steps.first()) {
+        schema.migrate = Some(step.id.clone());
+    }
+    found
+}
+
+/// Where the schema stands against it, the first move back waits for a second person, also when a person asked for it.
+pub fn ratchet(runbook: &Runbook, policy: &Policy, roles: &Roles, rollback: &mut [PlannedStep]) -> Vec<Diagnostic> {
+    if policy.schema_safe {
+        return Vec::new();
+    }
+    let rule = roles.overriding(&runbook.document);
+    let mut found = Vec::new();
+    if rule.members.len() <= rule.quorum as usize && rule.role == "owners" {
+        let headline = "nobody but the runner could agree to a rollback that the schema stands against";
+        let warning = Diagnostic::warning("BG0172", headline);
+        found.push(warning.at(key(&runbook.tree, "owners"), "name a second owner, or the role `schema.override`"));
+    }
+    if let Some(first) = rollback.iter_mut().find(|step| step.moves.is_some()) {
+        first.approval = Some(rule);
+    }
+    found
 }

@@ -15,7 +15,7 @@ impl Driver<'_> {
         let ahead =
             if self.state.approvals_ahead { self.run.plan.forward.iter().map(|s| s.timeout_s).sum() } else { 0 };
         let expires = self.run.deadlines.now().as_second() + i64::try_from(within + ahead).unwrap_or(i64::MAX / 2);
-        let measured: Vec<String> = self.desk.gates.borrow().values().cloned().collect();
+        let measured = self.measured();
         let request = (self.run.request)(at, expires, &measured);
         let request_sha256 = crate::plan::sha256(request.as_bytes());
         Event::ApprovalRequested { step: at, id: step.id.clone(), request, request_sha256, expires }
@@ -60,6 +60,28 @@ impl Driver<'_> {
         })
     }
 
+    /// What was measured, and what an approver has to know of the way back.
+    fn measured(&self) -> Vec<String> {
+        let mut measured: Vec<String> = self.desk.gates.borrow().values().cloned().collect();
+        let plan = self.run.plan;
+        let against = self.state.schema_against.as_ref().or(plan.policy.schema_reason.as_ref());
+        if let Some(why) = against.filter(|_| self.state.schema_against.is_some() || !plan.policy.schema_safe) {
+            measured.push(self.desk.clean(&format!("schema: users cannot simply come back: {why}")));
+        }
+        if let Some(reason) = &self.state.overridden {
+            measured.push(self.desk.clean(&format!("to be passed over because: {reason}")));
+        }
+        measured
+    }
+
+    /// The way back, as the card of an approval says it.
+    fn way_back(&self) -> String {
+        match self.state.closed(self.run.plan) {
+            None => "armed: one call a route, r at any time".into(),
+            Some(why) => self.desk.clean(&format!("FORWARD OR PAGE, it takes a second person: {why}")),
+        }
+    }
+
     /// The approval of a step as people are asked for it.
     fn asking(&self, at: StepRef, users: String) -> Option<Approve<'_>> {
         let step = self.run.plan.step(at);
@@ -74,7 +96,8 @@ impl Driver<'_> {
             expires: asked.expires,
             word: word(self.run.plan, at),
             users,
-            evidence: self.desk.gates.borrow().values().cloned().collect(),
+            evidence: self.measured(),
+            way_back: self.way_back(),
             grants: &asked.grants,
             void: &asked.void,
             team: &self.run.plan.team,

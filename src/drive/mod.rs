@@ -8,6 +8,7 @@ mod approvals;
 mod boundary;
 mod desk;
 mod pause;
+mod schema;
 mod steps;
 
 use std::cell::Cell;
@@ -94,7 +95,8 @@ pub async fn drive(
 ) -> Result<End, Broken> {
     let desk = Desk::new(&run.world.secrets, journal, reporter);
     let seen = Cell::new(run.world.clock.elapsed());
-    let mut driver = Driver { run, desk: &desk, state: replay(run.plan, facts)?, refusal: None, seen };
+    let (state, schema) = (replay(run.plan, facts)?, schema::Memory::default());
+    let mut driver = Driver { run, desk: &desk, state, refusal: None, seen, schema };
     let outcome = driver.go().await?;
     Ok(End { outcome, refusal: driver.refusal, state: driver.state })
 }
@@ -104,6 +106,7 @@ struct Driver<'a> {
     desk: &'a Desk<'a>,
     state: State,
     refusal: Option<Refusal>,
+    schema: schema::Memory,
     /// When every route was last found as this run has left it.
     seen: Cell<Duration>,
 }
@@ -114,6 +117,10 @@ impl Driver<'_> {
             let next = decide(self.run.plan, &self.state);
             if let Some(breach) = self.at_boundary(&next).await {
                 self.take_in(&breach)?;
+                continue;
+            }
+            if let Some(seen) = self.schema(&next).await {
+                self.take_in(&seen)?;
                 continue;
             }
             let event = match next {
@@ -214,6 +221,7 @@ impl Driver<'_> {
         if let Some(event) = self.unusable(at).await {
             return Ok(Some(event));
         }
+        self.schema.forget();
         let approvals = self.used_by(at);
         self.take_in(&Event::StepIntent {
             step: at,
@@ -277,6 +285,7 @@ impl Driver<'_> {
                 (Wish::RollBack, Actor { name: "the system".into(), via: "signal".into() }, "SIGTERM".to_string())
             }
             Command::RollBack { by, reason } => (Wish::RollBack, by, reason),
+            Command::Override { by, reason } => return Event::OverrideUsed { guard: "schema".into(), by, reason },
         };
         Event::Interrupted { wish, by, line }
     }
@@ -293,13 +302,21 @@ impl Driver<'_> {
         Event::StepReconciled { step: at, id: step.id.clone(), found, line }
     }
 
+    /// Back to blue by hand, where that is open.
+    fn back(&self, by: Actor, cause: String) -> Event {
+        match self.state.closed(self.run.plan) {
+            None => Event::RollbackBegun { automatic: false, by, cause },
+            Some(why) => Event::RollbackDeclined { by, why: format!("{cause}; forward or page: {why}") },
+        }
+    }
+
     async fn ask_rollback(&self, why: String) -> Event {
         let by = self.run.people.actor();
         match self.run.people.roll_back(&why, &self.users().await).await {
             Answer::Given((yes, evidence)) => {
                 self.desk.observed(evidence);
                 match yes {
-                    true => Event::RollbackBegun { automatic: false, by, cause: why },
+                    true => self.back(by, why),
                     false => Event::RollbackDeclined { by, why: format!("{why}; a person declined the rollback") },
                 }
             }
@@ -317,12 +334,13 @@ impl Driver<'_> {
             command = self.run.control.next() => match command {
                 Command::Interrupt | Command::Leave => return None,
                 Command::Terminate | Command::RollBack { .. } => Answer::NobodyThere,
+                command @ Command::Override { .. } => return Some(self.interrupted(command)),
             },
             answer = self.run.people.interrupted(&users) => answer,
             // Nobody decides for a minute while users are split: the safe side.
             () = self.run.world.clock.sleep(Duration::from_secs(60)) => Answer::NobodyThere,
         };
-        let begun = |by| Event::RollbackBegun { automatic: false, by, cause: "interrupted".into() };
+        let begun = |by| self.back(by, "interrupted".into());
         let Answer::Given((choice, evidence)) = answer else { return Some(begun(Actor::rule())) };
         self.desk.observed(evidence);
         Some(match choice {

@@ -201,14 +201,18 @@ impl Rules<'_> {
         if self.other_policy && at.lane == Lane::Forward {
             found.push(format!("`{id}` was begun under another policy than the plan's"));
         }
-        let by_hand = self.state.as_ref().is_some_and(|state| state.by_hand) && at.lane == Lane::Rollback;
+        let always = step.approval.as_ref().is_some_and(|rule| rule.even_by_hand);
+        let by_hand = self.state.as_ref().is_some_and(|state| state.by_hand) && at.lane == Lane::Rollback && !always;
         if step.approval.is_some() && uses.is_empty() && !by_hand {
             found.push(format!("`{id}` names no approval"));
         }
         for used in uses {
             let covers = |of: StepRef| {
                 let rule = plan.lane(of.lane).get(of.index).and_then(|step| step.approval.as_ref());
-                at.lane == Lane::Rollback && of.lane == Lane::Forward && rule.is_some_and(|rule| rule.covers_rollback)
+                !always
+                    && at.lane == Lane::Rollback
+                    && of.lane == Lane::Forward
+                    && rule.is_some_and(|rule| rule.covers_rollback)
             };
             let Some(request) = self.requests.get_mut(used).filter(|r| r.step == at || covers(r.step)) else {
                 found.push(format!("`{id}` uses an approval of something else"));

@@ -49,6 +49,7 @@ pub const KINDS: &[&str] = &[
     "run.refused",
     "run.resumed",
     "run.unpaused",
+    "schema.seen",
     "seal",
     "sink.degraded",
     "step.intent",

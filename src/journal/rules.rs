@@ -193,5 +193,7 @@ fn is_event(kind: &str) -> bool {
                 | "run.continues"
                 | "run.ended"
                 | "wait.breached"
+                | "schema.seen"
+                | "override.used"
         )
 }

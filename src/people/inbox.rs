@@ -268,6 +268,7 @@ mod tests {
             at_expiry: AtExpiry::RollBack,
             evidence: Default::default(),
             covers_rollback: false,
+            even_by_hand: false,
         }
     }
 
@@ -285,6 +286,7 @@ mod tests {
             word: "100".into(),
             users: String::new(),
             evidence: Vec::new(),
+            way_back: String::new(),
             grants,
             void: &[],
             team: &TEAM,

@@ -74,6 +74,8 @@ pub struct Approve<'a> {
     pub word: String,
     pub users: String,
     pub evidence: Vec<String>,
+    /// How users come back, in words.
+    pub way_back: String,
     /// Who has granted already.
     pub grants: &'a [Grant],
     /// Who took theirs back.

@@ -27,6 +27,9 @@ const LOOK: Duration = Duration::from_millis(200);
 struct Wished {
     by: Actor,
     reason: String,
+    /// Although the schema stands against it.
+    #[serde(default)]
+    overrides: bool,
 }
 
 fn wish_file(folder: &Path) -> PathBuf {
@@ -34,11 +37,12 @@ fn wish_file(folder: &Path) -> PathBuf {
 }
 
 /// Asks the process that drives the run in `folder` to go back. Returns once the wish is on the disk.
-pub fn wish_rollback(folder: &Path, by: &Actor, reason: &str) -> io::Result<()> {
+/// `overrides`: although the schema stands against it.
+pub fn wish_rollback(folder: &Path, by: &Actor, reason: &str, overrides: bool) -> io::Result<()> {
     let file = wish_file(folder);
     let parent = file.parent().unwrap_or(folder);
     std::fs::create_dir_all(parent)?;
-    let text = serde_json::to_string(&Wished { by: by.clone(), reason: reason.into() })?;
+    let text = serde_json::to_string(&Wished { by: by.clone(), reason: reason.into(), overrides })?;
     let draft = parent.join(format!("rollback.{}.tmp", std::process::id()));
     std::fs::write(&draft, text)?;
     std::fs::rename(&draft, &file)
@@ -58,8 +62,10 @@ fn take_wish(folder: &Path) -> Option<Command> {
     let wished = serde_json::from_str(&text).unwrap_or_else(|_| Wished {
         by: Actor { name: "unknown".into(), via: "command".into() },
         reason: "asked for in the run's folder".into(),
+        overrides: false,
     });
-    Some(Command::RollBack { by: wished.by, reason: wished.reason })
+    let Wished { by, reason, overrides } = wished;
+    Some(if overrides { Command::Override { by, reason } } else { Command::RollBack { by, reason } })
 }
 
 /// Who may be listening to while a run is driven.

@@ -3,9 +3,11 @@
 //! A plan is complete in itself: a run can be resumed or rolled back from it with the runbook file gone. Secrets stand in
 //! it as references (`${env:NAME}`), never as values. It knows neither a vendor nor a file format.
 
+mod schema;
 mod split;
 mod team;
 
+pub use schema::{Finding, PlannedCheck, PlannedMigration, PlannedSchema};
 pub use split::{Color, Split};
 pub use team::{EvidenceLevel, Person, PersonKind, Team};
 
@@ -120,6 +122,9 @@ pub struct ApprovalRule {
     /// Whoever approves this step approves the way back from it too, so that a rollback by rule waits for nobody.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub covers_rollback: bool,
+    /// It holds also for a person who goes back by hand: the schema stands against it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub even_by_hand: bool,
 }
 
 /// What an unanswered approval means.
@@ -211,6 +216,9 @@ pub struct Plan {
     /// Settings of the Slack app under test, if the runbook has any (references to secrets, never values).
     pub slack: Option<Value>,
     pub policy: Policy,
+    /// The schema, as far as it was read or can be asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<PlannedSchema>,
     pub forward: Vec<PlannedStep>,
     pub rollback: Vec<PlannedStep>,
     /// The people as the team's policy has them; empty without one.
@@ -230,6 +238,11 @@ impl Plan {
 
     pub fn step(&self, at: StepRef) -> &PlannedStep {
         &self.lane(at.lane)[at.index]
+    }
+
+    /// The way back waits for a second person, whoever asks for it.
+    pub fn waits_by_hand(&self) -> bool {
+        self.rollback.iter().any(|step| step.approval.as_ref().is_some_and(|rule| rule.even_by_hand))
     }
 
     pub fn stack(&self, color: Color) -> &Stack {

@@ -159,6 +159,9 @@ impl Story {
             },
             Event::StepReconciled { step, found: crate::run::Found::InPlace, .. } => self.finished(*step),
             Event::WaitBreached { line, .. } => self.wrong(line),
+            Event::SchemaSeen { forward: crate::run::Verdict::Pass, .. } => {}
+            Event::SchemaSeen { line, .. } => self.wrong(line),
+            Event::OverrideUsed { by, reason, .. } => self.wrong(&format!("{reason}, by {}", by.name)),
             Event::Paused { line, .. } => {
                 self.current = None;
                 self.wrong(line);

@@ -77,6 +77,13 @@ fn event_sentence(event: &Event) -> Sentence {
         }
         Event::RollbackBegun { by, cause, .. } => say(Mark::Back, "rollback", format!("by {}: {cause}", by.name)),
         Event::RollbackDeclined { why, .. } => say(Mark::Failed, "rollback", format!("not done: {why}")),
+        Event::SchemaSeen { forward: Verdict::Pass, line, .. } => detail(Mark::Done, "schema", line.clone()),
+        Event::SchemaSeen { line, .. } => say(Mark::Failed, "schema", line.clone()),
+        Event::OverrideUsed { guard, by, reason } => say(
+            Mark::Warning,
+            "override",
+            format!("{} goes back although the {guard} stands against it: {reason}", by.name),
+        ),
         Event::Paged { delivered: true, line } => say(Mark::Done, "page", line.clone()),
         Event::Paged { line, .. } => say(Mark::Failed, "page", format!("nobody was reached: {line}")),
         Event::Resumed { by } => say(Mark::Back, "resume", format!("taken up again by {}", by.name)),

@@ -51,17 +51,20 @@ pub enum Next {
 pub fn decide(plan: &Plan, s: &State) -> Next {
     match &s.doing {
         Doing::Planned if s.interrupted.is_some() => end(RunOutcome::Stopped, "interrupted before anything moved"),
-        Doing::Planned => Next::Arm,
+        Doing::Planned => match (&plan.purpose, s.closed(plan)) {
+            (Purpose::RollbackOf(_), Some(why)) => end(RunOutcome::Stopped, &format!("not gone back: {why}")),
+            _ => Next::Arm,
+        },
         Doing::Ready { attempt } => ready(plan, s, *attempt),
         Doing::Uncertain { attempt, .. } => match plan.step(s.at()).resume {
             Resume::Observe => Next::Observe(s.at()),
             // An interrupted step is not begun again just to be interrupted once more.
-            _ if s.interrupted.is_some() && s.lane == Lane::Forward => interrupted(s),
+            _ if s.interrupted.is_some() && s.lane == Lane::Forward => interrupted(plan, s),
             Resume::Repeat => Next::Attempt(s.at(), *attempt),
             Resume::AskHuman => Next::AskInPlace(s.at()),
         },
         Doing::Failed { cause, then, line } => failed(plan, s, *cause, *then, line),
-        Doing::Paused { .. } if s.interrupted.is_some() => interrupted(s),
+        Doing::Paused { .. } if s.interrupted.is_some() => interrupted(plan, s),
         Doing::Paused { paged: false, line, .. } => Next::Page { line: line.clone() },
         Doing::Paused { paged: true, cause, until, .. } => Next::AwaitFree { cause: *cause, until: *until },
         Doing::Held => Next::Stop(RunOutcome::Holding),
@@ -77,7 +80,7 @@ fn end(outcome: RunOutcome, line: &str) -> Next {
 
 fn ready(plan: &Plan, s: &State, attempt: u32) -> Next {
     if s.interrupted.is_some() && s.lane == Lane::Forward {
-        return interrupted(s);
+        return interrupted(plan, s);
     }
     let steps = plan.lane(s.lane);
     if s.index >= steps.len() {
@@ -88,11 +91,11 @@ fn ready(plan: &Plan, s: &State, attempt: u32) -> Next {
     }
     // Ahead: everything still unapproved in this lane is asked for before the first effect.
     let last = if s.approvals_ahead && s.lane == Lane::Forward { steps.len() } else { s.index + 1 };
-    // Whoever goes back by hand has decided it already.
-    let asks = s.lane == Lane::Forward || !s.by_hand;
+    // Whoever goes back by hand has decided it already, unless the schema stands against it.
+    let asks = |at: StepRef| s.lane == Lane::Forward || !s.by_hand || s.asks_by_hand(plan, at);
     let waiting: Vec<StepRef> = (s.index..last)
         .map(|index| StepRef { lane: s.lane, index })
-        .filter(|at| asks && !s.approved(plan, *at))
+        .filter(|at| asks(*at) && !s.approved(plan, *at))
         .collect();
     if let Some(at) = waiting.iter().find(|at| !s.approvals.contains_key(at)) {
         return Next::Request(*at);
@@ -103,10 +106,17 @@ fn ready(plan: &Plan, s: &State, attempt: u32) -> Next {
     }
 }
 
-fn interrupted(s: &State) -> Next {
+/// "Forward or page": nobody is sent back, and a person decides.
+fn declined(line: &str, why: &str) -> Next {
+    let why = format!("{line}; users cannot simply come back, so forward or page: {why}");
+    Next::Note(Event::RollbackDeclined { by: Actor::rule(), why })
+}
+
+fn interrupted(plan: &Plan, s: &State) -> Next {
     match s.interrupted {
         _ if !s.moved => end(RunOutcome::Stopped, "interrupted before any user moved"),
         Some(Wish::Ask) => Next::AskInterrupted,
+        _ if let Some(why) = s.closed(plan) => declined("asked to go back", &why),
         _ => Next::Note(Event::RollbackBegun { automatic: false, by: Actor::rule(), cause: "interrupted".into() }),
     }
 }
@@ -116,7 +126,7 @@ fn failed(plan: &Plan, s: &State, cause: super::Cause, then: Reaction, line: &st
         return end(RunOutcome::Stopped, line);
     }
     if s.interrupted == Some(Wish::RollBack) {
-        return interrupted(s);
+        return interrupted(plan, s);
     }
     let decline = |why: String| Next::Note(Event::RollbackDeclined { by: Actor::rule(), why });
     match then {
@@ -129,7 +139,9 @@ fn failed(plan: &Plan, s: &State, cause: super::Cause, then: Reaction, line: &st
         Reaction::Hold => Next::Note(Event::Held { by: Actor::rule(), line: line.into() }),
         Reaction::RollBack => {
             let policy = &plan.policy;
-            if !policy.schema_safe {
+            if let Some(why) = s.closed(plan) {
+                declined(line, &why)
+            } else if !policy.schema_safe {
                 let why = policy.schema_reason.as_deref().unwrap_or("the schema is not declared safe");
                 Next::AskRollback { why: format!("{line}; no automatic rollback: {why}") }
             } else if s.automatic_used >= policy.automatic_at_most {

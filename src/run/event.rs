@@ -91,6 +91,19 @@ pub enum Event {
     RollbackBegun { automatic: bool, by: Actor, cause: String },
     #[serde(rename = "rollback.declined")]
     RollbackDeclined { by: Actor, why: String },
+    /// What the live schema says, read before users are sent on to green and before they come back.
+    #[serde(rename = "schema.seen")]
+    SchemaSeen {
+        step: StepRef,
+        /// Whether users may go on to green.
+        forward: Verdict,
+        /// Whether blue could live with it.
+        back: Verdict,
+        line: String,
+    },
+    /// A person goes back although something stands against it that only people may pass over.
+    #[serde(rename = "override.used")]
+    OverrideUsed { guard: String, by: Actor, reason: String },
     /// A person was called, or every channel failed.
     #[serde(rename = "run.paged")]
     Paged { delivered: bool, line: String },
@@ -175,6 +188,8 @@ pub enum Cause {
     Action,
     /// The policy or the list of trusted keys is another than the run was opened under.
     Rules,
+    /// The live schema is not what the step needs.
+    Schema,
     /// Forward moves are frozen, or whether they are cannot be known.
     Frozen,
     /// Another guard forbids the move: the lease, the signing key, the credentials, the schema.
@@ -375,6 +390,7 @@ impl Event {
             | Event::StepIntent { step, .. }
             | Event::StepOutcome { step, .. }
             | Event::StepReconciled { step, .. }
+            | Event::SchemaSeen { step, .. }
             | Event::Paused { step, .. }
             | Event::Unpaused { step, .. }
             | Event::WaitBreached { step, .. } => Some(*step),

@@ -1,7 +1,7 @@
 //! How a fact changes the state. What the table does not know is [`Illegal`], never a guess.
 
 use super::decide::LOOKS;
-use super::event::{Cause, Event, Found, Outcome, Wish};
+use super::event::{Cause, Event, Found, Outcome, Verdict, Wish};
 use super::state::{Approval, Doing, Reaction, State};
 use crate::plan::{AtExpiry, Lane, OnFailure, Plan, Purpose, StepRef};
 
@@ -96,7 +96,7 @@ pub fn evolve(plan: &Plan, s: &State, e: &Event) -> Result<State, Illegal> {
         (Doing::Ready { .. } | Doing::Uncertain { .. }, Event::StepIntent { step, attempt, .. })
             if here(step)
                 && s.index < plan.lane(s.lane).len()
-                && (s.lane == Lane::Rollback && s.by_hand || s.approved(plan, at)) =>
+                && (s.lane == Lane::Rollback && s.by_hand && !s.asks_by_hand(plan, at) || s.approved(plan, at)) =>
         {
             let mut next = with(Doing::Uncertain { attempt: *attempt, looks: 0, lost: false });
             next.begun = Some(at);
@@ -156,7 +156,7 @@ pub fn evolve(plan: &Plan, s: &State, e: &Event) -> Result<State, Illegal> {
         (
             Doing::Ready { .. } | Doing::Uncertain { .. } | Doing::Failed { .. } | Doing::Paused { .. },
             Event::RollbackBegun { automatic, .. },
-        ) if s.lane == Lane::Forward && s.moved => State {
+        ) if s.lane == Lane::Forward && s.moved && s.closed(plan).is_none() => State {
             lane: Lane::Rollback,
             index: 0,
             doing: Doing::Ready { attempt: 1 },
@@ -183,6 +183,21 @@ pub fn evolve(plan: &Plan, s: &State, e: &Event) -> Result<State, Illegal> {
         (Doing::Failed { .. } | Doing::Paused { .. }, Event::RollbackDeclined { why, .. }) => {
             with(Doing::Stuck { paged: false, line: why.clone() })
         }
+        (Doing::Ready { .. } | Doing::Uncertain { .. }, Event::RollbackDeclined { why, .. })
+            if s.interrupted.is_some() && s.moved && s.closed(plan).is_some() =>
+        {
+            with(Doing::Stuck { paged: false, line: why.clone() })
+        }
+        (
+            Doing::Ready { .. } | Doing::Failed { .. } | Doing::Paused { .. } | Doing::Uncertain { .. },
+            Event::SchemaSeen { .. },
+        ) if s.lane == Lane::Forward => schema_seen(s, e),
+        (doing, Event::OverrideUsed { reason, .. }) if !matches!(doing, Doing::Ended(_)) => {
+            // Who passes over it wants to go back; a run made for that is on its way already.
+            let goes_back = s.lane == Lane::Forward && *doing != Doing::Planned;
+            let interrupted = if goes_back { Some(Wish::RollBack) } else { s.interrupted };
+            State { overridden: Some(reason.clone()), interrupted, ..going_on(s) }
+        }
         (Doing::Stuck { paged: false, line }, Event::Paged { .. }) => {
             with(Doing::Stuck { paged: true, line: line.clone() })
         }
@@ -192,6 +207,26 @@ pub fn evolve(plan: &Plan, s: &State, e: &Event) -> Result<State, Illegal> {
         (doing, Event::Ended { outcome, .. }) if may_end(plan, s, doing, *outcome) => with(Doing::Ended(*outcome)),
         _ => return Err(Illegal { state: format!("{:?} in the {:?} lane", s.doing, s.lane), event: name(e) }),
     })
+}
+
+/// What the live schema says. That it stands against going back is never forgotten: what was gone once may be there again,
+/// without what was in it.
+fn schema_seen(s: &State, e: &Event) -> State {
+    let Event::SchemaSeen { step, forward, back, line } = e else { return s.clone() };
+    let failing = matches!(s.doing, Doing::Failed { .. } | Doing::Paused { .. });
+    let against = *back == Verdict::Fail || *back == Verdict::Unknown && failing;
+    let schema_against = s.schema_against.clone().or_else(|| against.then(|| line.clone()));
+    let s = State { schema_against, ..s.clone() };
+    match (&s.doing, forward) {
+        (Doing::Ready { .. }, Verdict::Fail) if *step == s.at() => {
+            failed(&s, Cause::Schema, Reaction::RollBack, line.clone())
+        }
+        // Nothing is known: users stay as they are.
+        (Doing::Ready { .. }, Verdict::Unknown) if *step == s.at() => {
+            failed(&s, Cause::Schema, Reaction::Hold, line.clone())
+        }
+        _ => s,
+    }
 }
 
 fn going_on(s: &State) -> State {

@@ -21,6 +21,10 @@ pub struct State {
     pub automatic_used: u32,
     /// A person began this rollback, so the rollback lane asks for no approval.
     pub by_hand: bool,
+    /// Why the live schema stands against going back, as last seen.
+    pub schema_against: Option<String>,
+    /// Why a person goes back although the schema stands against it.
+    pub overridden: Option<String>,
     /// The newest step with an intent: its effect may be in place although its end is not known.
     pub begun: Option<StepRef>,
 }
@@ -109,6 +113,8 @@ impl Default for State {
             approvals_ahead: false,
             automatic_used: 0,
             by_hand: false,
+            schema_against: None,
+            overridden: None,
             begun: None,
         }
     }
@@ -125,6 +131,25 @@ impl State {
         self.moved
             || matches!(self.doing, Doing::Uncertain { .. })
                 && plan.lane(self.lane).get(self.index).is_some_and(|s| s.moves.is_some())
+    }
+
+    /// Why users cannot come back now: the schema stands against it, and nobody has answered for that. A plan whose way back
+    /// waits for a second person can be opened by one; what only the live schema says cannot, in this run.
+    pub fn closed(&self, plan: &Plan) -> Option<String> {
+        let waits = plan.waits_by_hand();
+        match (&self.schema_against, &plan.policy.schema_reason) {
+            (_, said) if waits && self.overridden.is_none() => {
+                let why = said.as_deref().or(self.schema_against.as_deref());
+                Some(why.unwrap_or("the schema stands against it").to_string())
+            }
+            (Some(why), _) if !waits => Some(why.clone()),
+            _ => None,
+        }
+    }
+
+    /// Whether a step waits for its approval although a person began the way back.
+    pub fn asks_by_hand(&self, plan: &Plan, at: StepRef) -> bool {
+        plan.step(at).approval.as_ref().is_some_and(|rule| rule.even_by_hand)
     }
 
     /// The splits of a route that are this run's own doing: what is found there beside them is somebody else's.
@@ -165,7 +190,8 @@ impl State {
 
     /// The approval of a step forward, begun by now, that agreed to this step back too.
     pub fn covering(&self, plan: &Plan, at: StepRef) -> Option<&Approval> {
-        let back = at.lane == Lane::Rollback;
+        // Whoever agreed before has not seen what stands against it now.
+        let back = at.lane == Lane::Rollback && !self.asks_by_hand(plan, at);
         let covers = |of: &StepRef| {
             let rule = plan.step(*of).approval.as_ref();
             of.lane == Lane::Forward && rule.is_some_and(|rule| rule.covers_rollback) && self.complete(plan, *of)

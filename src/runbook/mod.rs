@@ -31,7 +31,7 @@ pub use schema::Kinds;
 pub use slack::{Acks, SlackMode};
 pub use source::Source;
 pub use tree::Node;
-pub use types::{Approval, Change, Covers, Document, GreenWrites, Role, Route, Step};
+pub use types::{Approval, Change, Covers, Document, GreenWrites, Role, Route, SchemaChange, Step};
 pub use variables::{Inputs, Reference};
 
 use page::Page;

@@ -52,7 +52,26 @@ fn within() -> Duration {
 fn facts(config: &Value, _: &Plan) -> Result<Facts, Vec<Mistake>> {
     let command: Command = settings(config)?;
     let mut review = Review::default();
-    let shown = match (&command.run, &command.shell) {
+    let shown = self::review(&mut review, command.run.as_deref(), command.shell.as_deref(), &command.env);
+    review.longer_than_zero("/within", &command.within);
+    review.facts(|| Facts {
+        line: format!("run `{}`", crate::schema::shortened(&shown)),
+        resume: Resume::AskHuman,
+        attempts: 1,
+        timeout_s: command.within.whole_seconds() + GRACE,
+        expected_s: command.within.whole_seconds().min(10),
+        moves: None,
+    })
+}
+
+/// What is wrong with a program and its environment; gives the program as it is shown.
+pub(super) fn review(
+    review: &mut Review,
+    run: Option<&[String]>,
+    shell: Option<&str>,
+    env: &BTreeMap<String, String>,
+) -> String {
+    let shown = match (run, shell) {
         (Some(argv), None) => {
             if argv.first().is_none_or(String::is_empty) {
                 review.wrong("/run", "there is no program to run", Some("write `run: [program, argument]`"));
@@ -63,7 +82,7 @@ fn facts(config: &Value, _: &Plan) -> Result<Facts, Vec<Mistake>> {
             if line.trim().is_empty() {
                 review.wrong("/shell", "there is nothing to run", None);
             }
-            line.clone()
+            line.into()
         }
         _ => {
             let help = "write `run: [program, argument]`, or `shell: \"…\"` where a shell is needed";
@@ -71,29 +90,22 @@ fn facts(config: &Value, _: &Plan) -> Result<Facts, Vec<Mistake>> {
             String::new()
         }
     };
-    if command.run.iter().flatten().chain(&command.shell).chain(command.env.values()).any(|s| s.contains('\0')) {
+    let words = run.into_iter().flatten().map(String::as_str).chain(shell).chain(env.values().map(String::as_str));
+    if words.into_iter().any(|s| s.contains('\0')) {
         review.wrong("", "a zero byte cannot be passed to a program", None);
     }
-    for name in command.env.keys().filter(|n| n.is_empty() || n.contains(['=', '\0'])) {
+    for name in env.keys().filter(|n| n.is_empty() || n.contains(['=', '\0'])) {
         review.wrong("/env", format!("`{name}` is not a name of an environment variable"), None);
     }
-    review.longer_than_zero("/within", &command.within);
-    review.facts(|| Facts {
-        line: format!("run `{}`", shortened(&shown)),
-        resume: Resume::AskHuman,
-        attempts: 1,
-        timeout_s: command.within.whole_seconds() + GRACE,
-        expected_s: command.within.whole_seconds().min(10),
-        moves: None,
-    })
+    shown
 }
 
-/// One line of at most 100 characters.
-fn shortened(text: &str) -> String {
-    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    match line.char_indices().nth(99) {
-        Some((end, _)) => format!("{}…", &line[..end]),
-        None => line,
+/// The program with its arguments, as it is started.
+pub(super) fn argv(run: Option<&[String]>, shell: Option<&str>) -> Vec<String> {
+    match (run, shell) {
+        (Some(argv), _) => argv.to_vec(),
+        (None, Some(line)) => vec!["/bin/sh".into(), "-c".into(), line.into()],
+        (None, None) => panic!("BUG: a command without a program passed its check"),
     }
 }
 
@@ -110,56 +122,76 @@ struct Running {
 impl Step for Running {
     async fn execute(&self, world: &World, scribe: &dyn Scribe) -> Outcome {
         let settings = &self.command;
-        let argv = match (&settings.run, &settings.shell) {
-            (Some(argv), _) => argv.clone(),
-            (None, Some(line)) => vec!["/bin/sh".into(), "-c".into(), line.clone()],
-            (None, None) => panic!("BUG: a command without a program passed its check"),
-        };
+        let argv = argv(settings.run.as_deref(), settings.shell.as_deref());
         let command = crate::world::Command {
             argv: argv.iter().map(|word| world.secrets.resolve(word)).collect(),
             env: settings.env.iter().map(|(name, value)| (name.clone(), world.secrets.resolve(value))).collect(),
             directory: settings.directory.clone(),
             timeout: settings.within.time,
         };
-        let mut pages = Pages { step: &self.id, scribe, pages: Default::default(), kept: 0, dropped: 0 };
-        let mut streams = [world.secrets.output(), world.secrets.output()];
-        let mut line = |stream, line: &str| {
-            scribe.progress(Progress { done: 0, of: 0, line: line.into() });
-            pages.line(stream, line);
-        };
-        let ended = world
-            .processes
-            .run(&command, &mut |stream, piece| {
-                let output = &mut streams[usize::from(stream == Stream::Stderr)];
-                output.push(piece, &mut |text| line(stream, text));
-            })
-            .await;
-        let [out, err] = &mut streams;
-        out.finish(&mut |text| line(Stream::Stdout, text));
-        err.finish(&mut |text| line(Stream::Stderr, text));
-        let dropped = pages.finish();
-        let program = world.secrets.mask(argv.first().map_or("", String::as_str));
+        let Ended { exit, line, dropped, .. } = capture(&self.id, &command, world, scribe, &|_| false).await;
         let facts = json!({ "output_not_kept_bytes": dropped.to_string() });
-        let within = &settings.within;
-        match ended {
-            Ok(Exit::Status(status)) if status == settings.expect_status => {
-                Outcome::done(format!("`{program}` ended with status {status}")).with(facts)
-            }
-            Ok(Exit::Status(status)) => {
-                let wanted = settings.expect_status;
-                let line = format!("`{program}` ended with status {status}, not {wanted}");
+        match exit {
+            Ok(Exit::Status(status)) if status == settings.expect_status => Outcome::done(line).with(facts),
+            Ok(Exit::Status(_)) => {
+                let line = format!("{line}, not {}", settings.expect_status);
                 Outcome::failed(Cause::Action, line).with(facts)
             }
-            Ok(Exit::Signal(signal)) => {
-                Outcome::failed(Cause::Action, format!("`{program}` was ended by signal {signal}")).with(facts)
-            }
-            Ok(Exit::TimedOut) => {
-                let line = format!("`{program}` did not end within {within} and was ended with all it had started");
-                Outcome::failed(Cause::Timeout, line).with(facts)
-            }
-            Err(e) => Outcome::failed(Cause::Action, format!("`{program}` cannot be run: {e}")).with(facts),
+            Ok(Exit::TimedOut) => Outcome::failed(Cause::Timeout, line).with(facts),
+            Ok(Exit::Signal(_)) | Err(_) => Outcome::failed(Cause::Action, line).with(facts),
         }
     }
+}
+
+/// How a program ended.
+pub(super) struct Ended {
+    pub exit: std::io::Result<Exit>,
+    /// The same in words.
+    pub line: String,
+    /// Bytes of output that were not kept.
+    pub dropped: usize,
+    /// A line of its output was looked for, and came.
+    pub marked: bool,
+}
+
+/// Runs a program to its end, with its output in records, without secrets.
+pub(super) async fn capture(
+    id: &str,
+    command: &crate::world::Command,
+    world: &World,
+    scribe: &dyn Scribe,
+    mark: &dyn Fn(&str) -> bool,
+) -> Ended {
+    let mut pages = Pages { step: id, scribe, pages: Default::default(), kept: 0, dropped: 0 };
+    let mut streams = [world.secrets.output(), world.secrets.output()];
+    let mut marked = false;
+    let mut line = |stream, line: &str| {
+        marked |= mark(line);
+        scribe.progress(Progress { done: 0, of: 0, line: line.into() });
+        pages.line(stream, line);
+    };
+    let exit = world
+        .processes
+        .run(command, &mut |stream, piece| {
+            let output = &mut streams[usize::from(stream == Stream::Stderr)];
+            output.push(piece, &mut |text| line(stream, text));
+        })
+        .await;
+    let [out, err] = &mut streams;
+    out.finish(&mut |text| line(Stream::Stdout, text));
+    err.finish(&mut |text| line(Stream::Stderr, text));
+    let dropped = pages.finish();
+    let program = world.secrets.mask(command.argv.first().map_or("", String::as_str));
+    let line = match &exit {
+        Ok(Exit::Status(status)) => format!("`{program}` ended with status {status}"),
+        Ok(Exit::Signal(signal)) => format!("`{program}` was ended by signal {signal}"),
+        Ok(Exit::TimedOut) => {
+            let within = crate::scalar::spoken(command.timeout);
+            format!("`{program}` did not end within {within} and was ended with all it had started")
+        }
+        Err(e) => format!("`{program}` cannot be run: {e}"),
+    };
+    Ended { exit, line, dropped, marked }
 }
 
 /// Collects lines into records.

@@ -14,6 +14,7 @@ mod drain;
 mod exactly_once;
 mod gates;
 mod ledger;
+mod migrate;
 mod outside;
 mod shift;
 mod smoke;
@@ -74,7 +75,10 @@ pub struct Facts {
 
 /// Every kind of step.
 pub const KINDS: &[Kind] =
-    &[warm::KIND, smoke::KIND, shift::KIND, drain::KIND, bake::KIND, command::KIND, announce::KIND];
+    &[warm::KIND, smoke::KIND, migrate::KIND, shift::KIND, drain::KIND, bake::KIND, command::KIND, announce::KIND];
+
+/// The kind of step that changes the schema, for who looks at the order of a lane.
+pub const MIGRATE: &str = migrate::KIND.name;
 
 /// Seconds a step gets beyond its own deadline to end what it does and say so.
 const GRACE: u64 = 15;

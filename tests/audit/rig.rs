@@ -110,6 +110,7 @@ pub fn plan() -> Plan {
         at_expiry: AtExpiry::RollBack,
         evidence: Default::default(),
         covers_rollback: false,
+        even_by_hand: false,
     });
     let route = PlannedRoute {
         router: "alb".into(),
@@ -134,6 +135,7 @@ pub fn plan() -> Plan {
         gates: BTreeMap::new(),
         slack: None,
         policy: Policy::default(),
+        schema: None,
         forward: vec![first, step("shift-100", Split::of_green(100), Split::ALL_GREEN)],
         rollback: vec![step("back", Split::ALL_GREEN, Split::ALL_BLUE)],
         team: Default::default(),

@@ -41,6 +41,7 @@ fn plan() -> Plan {
         gates: [].into(),
         slack: None,
         policy: Policy::default(),
+        schema: None,
         forward: vec![],
         rollback: vec![],
         team: Default::default(),

@@ -72,6 +72,7 @@ fn plan() -> Plan {
         gates: [].into(),
         slack: None,
         policy: Policy::default(),
+        schema: None,
         forward: (0..STEPS).map(step).collect(),
         rollback: vec![],
         team: Default::default(),

@@ -110,9 +110,10 @@ def intent($l):
       | if $d.step.lane == "rollback" and (.back_again | not) and .plan.purpose == "cutover" then breach("no rollback was begun") else . end
       | if $d.step.index != .next[$d.step.lane] then breach("another step is next") else . end
       | .asked["\($d.step)"] as $asked
-      | ($step.approval and ($d.step.lane == "forward" or (.by_hand | not))) as $wanted
+      | ($step.approval.even_by_hand // false) as $always
+      | ($step.approval and ($d.step.lane == "forward" or $always or (.by_hand | not))) as $wanted
       | . as $state
-      | ([.requests[] | . as $r | ($state | planned($r.step)) as $of | select($d.step.lane == "rollback" and $r.step.lane == "forward"
+      | ([.requests[] | . as $r | ($state | planned($r.step)) as $of | select(($always | not) and $d.step.lane == "rollback" and $r.step.lane == "forward"
           and $r.used != null and $of.approval.covers_rollback and ($r.by | length) >= $of.approval.quorum)] | length > 0) as $covered
       | if $wanted and ($d.approvals | length) == 0 then breach("\($d.id) names no approval") else . end
       | if $wanted and ($covered | not) and (($asked == null) or (.requests[$asked].by | length) < $step.approval.quorum or (.denied | index([$asked])))
@@ -120,7 +121,7 @@ def intent($l):
       | reduce $d.approvals[] as $used (.; .requests[$used] as $r
           | if $r == null then breach("\($d.id) uses an approval of something else")
             elif $r.step != $d.step then
-              if $d.step.lane == "rollback" and $r.step.lane == "forward" and planned($r.step).approval.covers_rollback and $r.used != null
+              if ($always | not) and $d.step.lane == "rollback" and $r.step.lane == "forward" and planned($r.step).approval.covers_rollback and $r.used != null
               then . else breach("\($d.id) uses an approval of something else") end
             else
               if $r.used == null then
@@ -160,6 +161,8 @@ def fact($l):
       if $l.data.found == "cannot-see" then . else closes($l; $l.data.found == "in-place"; $l.data.found == "not-in-place") end
     elif $t == "run.interrupted" then .failed = true | .interrupted = true
     elif $t == "wait.breached" or $t == "approval.expired" then .failed = true
+    elif $t == "schema.seen" then if $l.data.forward == "pass" then . else .failed = true end
+    elif $t == "override.used" then .failed = true | .interrupted = true
     elif $t == "rollback.begun" then .back_again = true | .open = null | .by_hand = ($l.data.automatic | not)
     elif $t == "run.ended" then
       if .over or .open != null and (.interrupted | not) then breach("the run had ended, or a step is not done") else . end

@@ -2,7 +2,7 @@ def kinds: ["anchor.receipt", "approval.denied", "approval.expired", "approval.g
   "approval.withdrawn", "check.done", "clock.anomaly", "command.output", "drain.measured", "freeze.changed", "gate.evaluated",
   "note", "override.used", "plan.loaded", "prompt.answered", "provider.called", "recovered", "rollback.armed",
   "rollback.begun", "rollback.declined", "run.continued", "run.continues", "run.ended", "run.held", "run.interrupted",
-  "run.opened", "run.paged", "run.paused", "run.refused", "run.resumed", "run.unpaused", "seal", "sink.degraded",
+  "run.opened", "run.paged", "run.paused", "run.refused", "run.resumed", "run.unpaused", "schema.seen", "seal", "sink.degraded",
   "step.intent", "step.outcome", "step.reconciled", "traffic.health", "traffic.read", "traffic.seen", "wait.breached"];
 def is_text: type == "string";
 def is_digest: is_text and test("\\A[0-9a-f]{64}\\z");

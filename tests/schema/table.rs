@@ -1,0 +1,214 @@
+//! The table of classes, a row a case.
+
+use bgctl::schema::{Class, Known, Statement, statements, strictest};
+
+/// What blue's migrations have made.
+const BEFORE: &str = "
+create table users (
+    id serial primary key, a int, b varchar(20), c text, d timestamp, e mood default 'a', f char(3), note text not null
+);
+create table orders (id serial primary key, uid int);
+create index ix_a on users (a);
+";
+
+fn after(sql: &str) -> Vec<Statement> {
+    let mut known = Known::default();
+    let before = statements(BEFORE, &mut known, false);
+    assert!(before.iter().all(|s| s.judged.class.is_safe()), "{before:#?}");
+    statements(sql, &mut known, true)
+}
+
+/// Which class, whether the team may declare it compatible, and a word of the hazard.
+type Row = (&'static str, Class, bool, &'static str);
+
+const NO: bool = false;
+const YES: bool = true;
+
+use Class::{Contract as C, Expand as E, Nothing as N, Semantic as S, Tighten as T, Unknown as U};
+
+const ROWS: &[Row] = &[
+    ("alter table users add column x int", E, NO, ""),
+    ("alter table only users add x int null", E, NO, ""),
+    ("alter table users add column x int not null default 5", E, NO, ""),
+    ("alter table users add column x timestamptz default now()", E, NO, ""),
+    ("alter table users add column x timestamptz not null default current_timestamp", E, NO, ""),
+    ("alter table users add column x timestamptz default clock_timestamp()", E, NO, "rewrites"),
+    ("alter table users add column x uuid not null default gen_random_uuid()", E, NO, "rewrites"),
+    ("alter table users add column x int generated always as (a + 1) stored", E, NO, "rewrites"),
+    ("alter table users add column x int generated always as identity", E, NO, "rewrites"),
+    ("alter table users add column x bigserial", E, NO, "rewrites"),
+    ("alter table users add column x int not null", T, NO, ""),
+    ("alter table users add column x int unique", E, NO, "index"),
+    ("alter table users add column x int default 1 unique", T, NO, ""),
+    ("alter table users add column x int check (x > 0)", T, NO, ""),
+    ("alter table users add column x int references orders", S, YES, ""),
+    ("alter table users add column x int references orders on delete cascade", E, NO, ""),
+    ("alter table users drop column c", C, NO, ""),
+    ("alter table users rename column c to cc", C, NO, ""),
+    ("alter table users rename to people", C, NO, ""),
+    ("alter table users set schema archive", C, NO, ""),
+    ("alter schema public rename to old", C, NO, ""),
+    ("alter table users alter b type varchar(40)", S, YES, ""),
+    ("alter table users alter column b set data type character varying (40)", S, YES, ""),
+    ("alter table users alter b type text", S, YES, ""),
+    ("alter table users alter c type text", E, NO, ""),
+    ("alter table users alter b type varchar(10)", T, NO, "rewrites"),
+    ("alter table users alter c type varchar(10)", T, NO, "rewrites"),
+    ("alter table users alter a type bigint", S, YES, "rewrites"),
+    ("alter table users alter a type smallint", T, NO, "rewrites"),
+    ("alter table users alter d type timestamptz", S, YES, "UTC"),
+    ("alter table users alter d type timestamp with time zone", S, YES, "UTC"),
+    ("alter table users alter a type text using a::text", C, NO, "rewrites"),
+    ("alter table users alter a type text", C, NO, "rewrites"),
+    ("alter table strange alter b type varchar(40)", T, NO, "rewrites"),
+    ("alter table users alter a set not null", T, NO, "reads the whole table"),
+    ("alter table users alter note drop not null", S, NO, ""),
+    ("alter table users add constraint k check (a > 0)", T, NO, "reads"),
+    ("alter table users add constraint k check (a > 0) not valid", T, NO, ""),
+    ("alter table users validate constraint k", T, NO, "reads"),
+    ("alter table orders add constraint k foreign key (uid) references users (id)", T, NO, "both tables"),
+    ("alter table orders add constraint k foreign key (uid) references users (id) not valid", T, NO, ""),
+    ("alter table users add constraint k unique (a)", T, NO, "index"),
+    ("alter table users add constraint k unique using index ix", T, NO, ""),
+    ("alter table users add primary key (id)", T, NO, "index"),
+    ("alter table users add constraint k exclude using gist (a with =)", T, NO, "index"),
+    ("alter table users drop constraint k", S, YES, ""),
+    ("create index on users (c)", E, NO, "concurrently"),
+    ("create index concurrently ix on users (c)", E, NO, "invalid"),
+    ("create unique index concurrently ix on users (c)", T, NO, "invalid"),
+    ("alter table users alter a set default 1", S, YES, ""),
+    ("alter table users alter a drop default", S, YES, ""),
+    ("alter type mood add value 'zz'", S, YES, ""),
+    ("alter type mood rename value 'a' to 'aa'", C, NO, ""),
+    ("create trigger t before insert on users for each row execute function f()", S, YES, "writes"),
+    ("create rule r as on insert to users do instead nothing", S, YES, "writes"),
+    ("alter table users enable row level security", S, YES, ""),
+    ("create policy p on users using (true)", S, YES, ""),
+    ("alter table users set (fillfactor = 70)", E, NO, ""),
+    ("alter table users set unlogged", S, YES, "rewrites"),
+    ("drop table users", C, NO, ""),
+    ("drop view v", C, NO, ""),
+    ("drop function f(int)", C, NO, ""),
+    ("drop type mood", C, NO, ""),
+    ("drop index ix_a", S, YES, ""),
+    ("drop index concurrently ix_a", S, YES, ""),
+    ("drop schema x cascade", C, NO, ""),
+    ("truncate users", C, NO, ""),
+    ("delete from users where a = 1", C, NO, ""),
+    ("update users set a = a + 1", S, YES, "batches"),
+    ("insert into users (a) values (1)", S, YES, ""),
+    ("merge into users u using orders o on o.uid = u.id when matched then delete", U, NO, ""),
+    ("create view v as select a from users", E, NO, ""),
+    ("create or replace view v as select a from users", S, YES, ""),
+    ("create table t (id int primary key, uid int references users on delete cascade)", E, NO, ""),
+    ("create table t (id int primary key, uid int references users (id))", S, YES, ""),
+    ("create table t (id int, uid int, foreign key (uid) references users)", S, YES, ""),
+    ("create type colour as enum ('a')", E, NO, ""),
+    ("create extension if not exists pgcrypto", E, NO, ""),
+    ("grant select on users to bot", E, NO, ""),
+    ("revoke select on users from bot", C, NO, ""),
+    ("do $$ begin execute 'drop table users'; end $$", U, NO, ""),
+    ("create function f() returns int language sql as 'select 1'", U, NO, ""),
+    ("create or replace procedure p() language sql as 'select 1'", U, NO, ""),
+    ("call p()", U, NO, ""),
+    ("select clean_up()", U, NO, ""),
+    ("select pg_catalog.set_config('search_path', '', false)", N, NO, ""),
+    ("with gone as (delete from users returning id) select * from gone", U, NO, ""),
+    ("with gone as (delete from orders returning id) update users set a = 1", U, NO, ""),
+    ("set lock_timeout = '2s'", N, NO, ""),
+    ("begin", N, NO, ""),
+    ("commit", N, NO, ""),
+    ("comment on table users is 'people'", N, NO, ""),
+    ("lock table users in exclusive mode", N, NO, "until the transaction ends"),
+    ("alter system set fsync = off", U, NO, ""),
+    ("ALTER TABLE `users` ADD COLUMN x INT(11) UNSIGNED", U, NO, ""),
+    ("alter tabel users drop column c", U, NO, ""),
+    ("\\i other.sql", U, NO, ""),
+    ("alter table ${schema}.users add column x int", U, NO, ""),
+];
+
+#[test]
+fn each_row_of_the_table_has_its_class() {
+    let mut wrong = Vec::new();
+    for (sql, class, declarable, hazard) in ROWS {
+        let found = after(&format!("{sql};\n"));
+        let is = strictest(&found);
+        let may = found.iter().filter(|s| !s.judged.class.is_safe()).all(|s| s.judged.declarable) && !is.is_safe();
+        let said: String = found.iter().filter_map(|s| s.judged.hazard.clone()).collect();
+        let hazardous = if hazard.is_empty() { said.is_empty() } else { said.contains(hazard) };
+        if is != *class || may != *declarable || !hazardous {
+            wrong.push(format!("{sql}: {} declarable {may} hazard `{said}` not {}", is.name(), class.name()));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// What this very release has made is none of blue's: it may be filled, changed and dropped.
+#[test]
+fn what_came_with_the_release_may_be_changed() {
+    let made = "alter table users add column phone text; create table t (id int);";
+    for sql in [
+        "update users set phone = normalize(c) where phone is null",
+        "update users u set phone = o.id::text from orders o where o.uid = u.id",
+        "alter table users drop column phone",
+        "alter table users alter column phone set not null",
+        "alter table t add column x int not null",
+        "alter table t alter column id type bigint",
+        "create unique index on t (id)",
+        "insert into t values (1)",
+        "delete from t",
+        "truncate t",
+        "drop table t",
+    ] {
+        let found = after(&format!("{made}\n{sql};"));
+        assert_eq!(strictest(&found), E, "{sql}: {found:#?}");
+    }
+    // And what blue knows is not made new by being named beside it.
+    for (sql, class) in [
+        ("update users set phone = c, c = ''", S),
+        ("truncate t, users", C),
+        ("drop table t, users", C),
+        ("alter table users drop column phone, drop column c", C),
+    ] {
+        assert_eq!(strictest(&after(&format!("{made}\n{sql};"))), class, "{sql}");
+    }
+}
+
+#[test]
+fn the_strictest_action_of_a_statement_counts() {
+    let found = after("alter table users add column x int, alter a set default 1, drop column c;");
+    assert_eq!((found.len(), strictest(&found)), (1, C));
+    // One that may be declared beside one that may not: a person has to look.
+    let found = after("alter table users alter note drop not null, alter a set default 1;");
+    assert!(strictest(&found) == S && !found[0].judged.declarable, "{found:#?}");
+}
+
+/// After a mistake a parser can take two statements for one, so nothing behind it counts as read.
+#[test]
+fn behind_a_mistake_nothing_counts_as_read() {
+    let sql =
+        "alter table users add column x int;\nalter tabel users drop column c;\nalter table users add column y int;\n";
+    let found = after(sql);
+    assert_eq!(found[0].judged.class, E);
+    assert!(found.len() > 1 && found[1..].iter().all(|s| s.judged.class == U), "{found:#?}");
+    assert!(found[1].span.start >= sql.find("alter tabel").unwrap(), "{found:#?}");
+}
+
+#[test]
+fn places_are_those_of_the_statement() {
+    let sql = "-- adds\n\n  alter table users add column x int;   -- done\n/* then */ drop table users;\n";
+    let texts: Vec<&str> = after(sql).iter().map(|s| &sql[s.span.clone()]).map(str::trim).collect();
+    assert_eq!(texts, ["alter table users add column x int;", "drop table users;"]);
+    assert_eq!(after("drop -- all\n  table   users ;")[0].text, "drop table users");
+}
+
+#[test]
+fn names_are_folded_as_postgresql_folds_them() {
+    for sql in ["alter table PUBLIC.Users drop column C", "alter table \"users\" drop column \"c\""] {
+        assert_eq!(strictest(&after(&format!("{sql};"))), C, "{sql}");
+    }
+    let quoted = "alter table users add column \"Phone\" text; update users set phone = 'x';";
+    assert_eq!(strictest(&after(quoted)), S, "another column than the new one");
+    let same = "alter table users add column Phone text; update Public.USERS set PHONE = 'x';";
+    assert_eq!(strictest(&after(same)), E);
+}
