@@ -12,6 +12,7 @@ pub mod elbv2;
 pub mod moto;
 #[cfg(feature = "aws")]
 pub mod nginx;
+pub mod play;
 pub mod postgres;
 pub mod prometheus;
 pub mod scripted;
