@@ -78,10 +78,24 @@ impl SimWeb {
 /// Requests of either stack in a second.
 const PER_SECOND: f64 = 50.0;
 
-/// The range of a query that is sent as a form: `[15000ms]`.
+/// The range of a query that is sent as a form: `[1m30s]`.
 fn range(query: &str) -> Duration {
-    let digits = query.split("%5B").nth(1).and_then(|rest| rest.split("ms").next());
-    digits.and_then(|digits| digits.parse().ok()).map_or(Duration::ZERO, Duration::from_millis)
+    let mut rest = query.split("%5B").nth(1).and_then(|rest| rest.split("%5D").next()).unwrap_or_default();
+    let mut seconds = 0.0;
+    while let Some(digits) = rest.find(|c: char| !c.is_ascii_digit()).filter(|digits| *digits > 0) {
+        let (number, after) = rest.split_at(digits);
+        let unit = after.find(|c: char| c.is_ascii_digit()).unwrap_or(after.len());
+        let each = match &after[..unit] {
+            "ms" => 0.001,
+            "s" => 1.0,
+            "m" => 60.0,
+            "h" => 3600.0,
+            _ => 0.0,
+        };
+        seconds += number.parse::<f64>().unwrap_or_default() * each;
+        rest = &after[unit..];
+    }
+    Duration::from_secs_f64(seconds)
 }
 
 /// What is counted in a query that is sent as a form: the text between `increase(` and its range.
