@@ -33,6 +33,8 @@ struct Look {
     until: Duration,
     green: Counts,
     blue: Counts,
+    /// A look soon after it has become a part of it.
+    grown: bool,
 }
 
 /// Bad requests of green that came all at once.
@@ -73,15 +75,17 @@ impl Course {
             until: at,
             green: green.since(green_so_far),
             blue: blue.since(blue_so_far),
+            grown: false,
         };
         let took = |look: &Look| look.until.saturating_sub(look.from);
-        let longest = self.looks.iter().map(took).max().unwrap_or_default();
         match self.looks.last_mut() {
-            // A look soon after another one (at the end of a window) is a part of it, or a burst could lie across three.
-            Some(last) if took(&new) * 2 < longest => {
+            // A look soon after another one (at the end of a window) is a part of it, or a burst could lie across three. Only
+            // once: the first look may have been long in coming, and what follows it are looks of their own.
+            Some(last) if !last.grown && took(&new) * 2 < took(last) => {
                 last.until = at;
                 last.green = last.green.and(new.green);
                 last.blue = last.blue.and(new.blue);
+                last.grown = true;
             }
             _ => self.looks.push(new),
         }
@@ -211,6 +215,12 @@ mod tests {
         // An estimate that falls is no look into the past.
         course.look(Duration::from_secs(65), green, course.blue());
         assert_eq!((course.looks(), course.green().bad), (4, 3));
+        // Nothing could be counted for nine seconds, and then every three.
+        let mut course = Course::default();
+        for seconds in [9, 12, 15, 18] {
+            course.look(Duration::from_secs(seconds), Counts { requests: seconds * 10, bad: seconds * 3 }, green);
+        }
+        assert_eq!(course.looks(), 3);
     }
 
     #[test]
