@@ -53,8 +53,7 @@ impl Page {
 /// A request as text, up to the end its head announces.
 fn request(stream: &mut TcpStream) -> String {
     let (mut text, mut piece) = (Vec::new(), [0; 4096]);
-    loop {
-        let Ok(n) = stream.read(&mut piece) else { break };
+    while let Ok(n) = stream.read(&mut piece) {
         text.extend_from_slice(&piece[..n]);
         let so_far = String::from_utf8_lossy(&text).into_owned();
         let Some((head, body)) = so_far.split_once("\r\n\r\n") else {
