@@ -184,7 +184,7 @@ fn process(plan: &Plan, sim: &Rc<Sim>, journal: &mut SimJournal) -> Result<Resul
 /// What must hold whatever happened. `I…` are the invariants of the design.
 fn check(name: &str, sim: &Sim, events: &[Event], outcome: RunOutcome) {
     let split = sim.split();
-    let history = sim.history.borrow();
+    let history = sim.history("web");
     let ours: Vec<(Duration, Split)> =
         history.iter().copied().filter(|h| sim.scenario.foreign.is_none_or(|f| f != *h)).collect();
     let mended = sim.scenario.foreign.zip(sim.scenario.mended).map(|((at, _), after)| at + after);
@@ -472,7 +472,7 @@ fn no_record_no_effect() {
             Err(error) => assert!(error.to_string().contains("no space left"), "{error}"),
         }
         let intents = journal.events().iter().filter(|e| matches!(e, Event::StepIntent { .. })).count();
-        let moves = sim.history.borrow().len() - 1;
+        let moves = sim.history("web").len() - 1;
         assert!(moves <= intents, "append {n} failed: {moves} moves with {intents} intents");
         n += 1;
     }

@@ -89,13 +89,13 @@ fn run(plan: &Plan, scenario: Scenario) -> (Rc<Sim>, End, Vec<Event>) {
 
 /// Every share of blue that was in force, in per cent, one after the other.
 fn shares(sim: &Sim) -> Vec<u32> {
-    sim.history.borrow().iter().map(|(_, split)| (split.share(Color::Blue) * 100.0).round() as u32).collect()
+    sim.history("web").iter().map(|(_, split)| (split.share(Color::Blue) * 100.0).round() as u32).collect()
 }
 
 /// When users were first at this share of blue.
 fn since(sim: &Sim, blue: u32) -> Duration {
     let of = |split: &Split| (split.share(Color::Blue) * 100.0).round() as u32;
-    sim.history.borrow().iter().rev().find(|(_, split)| of(split) == blue).expect("that share").0
+    sim.history("web").iter().rev().find(|(_, split)| of(split) == blue).expect("that share").0
 }
 
 fn wish(at: u64) -> Scenario {

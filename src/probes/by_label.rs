@@ -33,6 +33,22 @@ impl ByLabel {
     }
 }
 
+impl ByLabel {
+    /// The requests of green by instance, as far as they can be told apart: no verdict hangs on it that they can.
+    pub async fn instances(&self, gate: &Gate, prometheus: &Prometheus<'_>, elapsed: Duration) -> Vec<(String, Tally)> {
+        let Some((part, all)) = self.query.counts_apart(elapsed, &gate.instance) else { return Vec::new() };
+        let (Ok(part), Ok(all)) = tokio::join!(prometheus.ask(&part), prometheus.ask(&all)) else { return Vec::new() };
+        let of_green = |vector: &Vector| vector.apart(Color::Green, &gate.label, &gate.instance);
+        let part = of_green(&part);
+        let tally = |name: String, requests: f64| {
+            let counted = part.iter().find(|(of, _)| *of == name).map_or(0.0, |(_, count)| *count);
+            let tally = Tally::of(requests, counted, gate.min.is_some());
+            (name, tally)
+        };
+        of_green(&all).into_iter().map(|(name, requests)| tally(name, requests)).collect()
+    }
+}
+
 struct Asking<'a> {
     gate: &'a Gate,
     query: &'a Query,
@@ -74,12 +90,7 @@ impl Asking<'_> {
                 if good { "good" } else { "bad" }
             ))),
         };
-        let tally = |requests: f64, part: f64| {
-            let requests = requests.round().max(0.0) as u64;
-            // Both are estimates between scrapes, so the part may come out a little larger than the whole.
-            let part = (part.round().max(0.0) as u64).min(requests);
-            Tally { requests, bad: if good { requests - part } else { part } }
-        };
+        let tally = |requests: f64, part: f64| Tally::of(requests, part, good);
         let (green_part, blue_part) = (part_of(Color::Green, green)?, part_of(Color::Blue, blue)?);
         Ok(Measured::Counts { green: tally(green, green_part), blue: tally(blue, blue_part) })
     }

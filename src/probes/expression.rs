@@ -101,3 +101,22 @@ pub(super) fn replace(expr: &mut Expr, with: &mut dyn FnMut(&Expr) -> Option<Exp
         _ => {}
     }
 }
+
+/// The expression with one label more in each of its `by (…)`.
+pub(super) fn apart(mut expr: Expr, by: &str) -> Option<Expr> {
+    let mut told = 0;
+    replace(&mut expr, &mut |node| {
+        let Expr::Aggregate(sum) = node else { return None };
+        let Some(LabelModifier::Include(labels)) = &sum.modifier else { return None };
+        if labels.labels.iter().any(|label| label == by) {
+            return None;
+        }
+        told += 1;
+        let mut sum = sum.clone();
+        let mut labels = labels.clone();
+        labels.labels.push(by.into());
+        sum.modifier = Some(LabelModifier::Include(labels));
+        Some(Expr::Aggregate(sum))
+    });
+    (told > 0).then_some(expr)
+}

@@ -71,6 +71,9 @@ pub struct Gate {
     /// The label that holds `blue` or `green`.
     #[serde(default = "color")]
     pub label: String,
+    /// The label that tells the instances of a stack apart, so that a single bad one is not taken for the release.
+    #[serde(default = "instance")]
+    pub instance: String,
     /// What the query's numbers are; taken from the limit when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<Unit>,
@@ -88,6 +91,10 @@ fn no(flag: &bool) -> bool {
 
 fn color() -> String {
     "color".into()
+}
+
+fn instance() -> String {
+    "instance".into()
 }
 
 /// What fails a bake.

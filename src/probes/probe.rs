@@ -25,6 +25,16 @@ pub struct Tally {
     pub bad: u64,
 }
 
+impl Tally {
+    /// Of counts as Prometheus estimates them. `part` counts the bad requests, or the good ones.
+    pub fn of(requests: f64, part: f64, good: bool) -> Self {
+        let requests = requests.round().max(0.0) as u64;
+        // Both are estimates between scrapes, so the part may come out a little larger than the whole.
+        let part = (part.round().max(0.0) as u64).min(requests);
+        Tally { requests, bad: if good { requests - part } else { part } }
+    }
+}
+
 /// What was measured.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Measured {
@@ -134,5 +144,19 @@ impl Probe {
             }
             Way::ByStack(by) => by.measure(world, since, self.gate.versus_blue.is_some()).await,
         }
+    }
+
+    /// Counts green's requests by instance, where the source can tell them apart.
+    pub async fn instances(
+        &self,
+        world: &World,
+        since: Timestamp,
+        at: Timestamp,
+    ) -> (Vec<(String, Tally)>, Vec<Asked>) {
+        let Way::ByLabel(by) = &self.way else { return Default::default() };
+        let elapsed = Duration::try_from(at.duration_since(since)).unwrap_or_default();
+        let url = world.secrets.resolve(&self.gate.url);
+        let prometheus = Prometheus::new(world.web.as_ref(), &url, at);
+        (by.instances(&self.gate, &prometheus, elapsed).await, prometheus.asked())
     }
 }

@@ -212,6 +212,14 @@ impl Vector {
         self.0.iter().filter_map(|s| s.number("").ok()).reduce(f64::max)
     }
 
+    /// The samples of a stack by a further label; those without it, and those that are no number, are left out.
+    pub fn apart(&self, color: Color, label: &str, by: &str) -> Vec<(String, f64)> {
+        let mine = self.0.iter().filter(|s| s.metric.get(label).is_some_and(|l| l == color.name()));
+        mine.filter_map(|s| Some((s.metric.get(by)?.clone(), s.value.as_ref()?.1.parse().ok()?)))
+            .filter(|(_, value): &(String, f64)| value.is_finite())
+            .collect()
+    }
+
     /// The highest finite bucket bound among the samples' `le` labels.
     pub fn highest_bound(&self) -> Option<f64> {
         let bounds = self.0.iter().filter_map(|s| s.metric.get("le")?.parse::<f64>().ok());

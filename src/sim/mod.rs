@@ -21,7 +21,7 @@ pub use time::{Crashed, VirtualClock};
 use async_trait::async_trait;
 
 use crate::people::Command;
-use crate::plan::{Lane, Move, Plan, Split};
+use crate::plan::{Color, Lane, Move, Plan, PlannedRoute, Split};
 use crate::run::Cause;
 use crate::secret::Secrets;
 use crate::world::{self, Blocked, Guards, Processes, Scribe, World};
@@ -42,7 +42,9 @@ pub struct Scenario {
     /// From this moment a side has no healthy target.
     pub green_down: Option<Duration>,
     pub blue_down: Option<Duration>,
-    /// Somebody else writes this split at this moment.
+    /// From each moment on a side has so many healthy targets on every route; None: nobody can say how many.
+    pub health: Vec<(Duration, Color, Option<u32>)>,
+    /// Somebody else writes this split at this moment, on the first route.
     pub foreign: Option<(Duration, Split)>,
     /// And sets back what was there before, this much later.
     pub mended: Option<Duration>,
@@ -59,6 +61,10 @@ pub struct Scenario {
     pub other_rules: Option<Duration>,
     /// Forward moves are frozen in this span of time.
     pub frozen: Option<(Duration, Duration)>,
+    /// The credentials (or the signing key) do not suffice for going forward in this span of time.
+    pub unfit: Option<(Duration, Duration)>,
+    /// Another process has taken the lease at this moment: this one may move nobody, not even back.
+    pub lease_lost: Option<Duration>,
     /// The journal cannot be written from this append on.
     pub disk_full_at: Option<u32>,
     /// No page is delivered.
@@ -84,7 +90,10 @@ impl Default for Scenario {
             ahead: false,
             wishes: Vec::new(),
             breach: None,
+            health: Vec::new(),
             frozen: None,
+            unfit: None,
+            lease_lost: None,
             disk_full_at: None,
             pager_down: false,
             automatic_used: 0,
@@ -106,14 +115,33 @@ pub enum Write {
     Denied,
 }
 
+/// What a run did to the world, or learned of it, in the order it happened.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Saw {
+    /// So many healthy targets; None: it could not be read.
+    Health { route: String, stack: Color, healthy: Option<u32> },
+    /// Whether anything forbade going forward.
+    Guards { forward_blocked: bool },
+    /// A write was sent; what became of it stands in the history of the route.
+    Sent { route: String, from: Split, to: Split },
+}
+
+/// The provider's side of one route.
+struct Place {
+    /// Every split that was ever in force, with its moment.
+    history: Vec<(Duration, Split)>,
+    /// Writes on their way.
+    late: Vec<(Duration, Split)>,
+    /// Where real responses of it are seen.
+    url: Option<String>,
+}
+
 /// A world under test. Survives the crash of a run: the provider and the people go on.
 pub struct Sim {
     pub scenario: Scenario,
     pub clock: Rc<VirtualClock>,
-    /// Every split that was ever in force, with its moment.
-    pub history: RefCell<Vec<(Duration, Split)>>,
-    /// Writes on their way.
-    late: RefCell<Vec<(Duration, Split)>>,
+    places: RefCell<BTreeMap<String, Place>>,
+    pub saw: RefCell<Vec<(Duration, Saw)>>,
     writes: Cell<usize>,
     pub pages: RefCell<Vec<String>>,
     wishes: Cell<usize>,
@@ -124,12 +152,17 @@ pub struct Sim {
 
 impl Sim {
     pub fn new(plan: &Plan, scenario: Scenario) -> Rc<Self> {
-        let start = plan.routes.values().next().map_or(Split::ALL_BLUE, |route| route.before);
+        let place = |planned: &PlannedRoute| Place {
+            history: vec![(Duration::ZERO, planned.before)],
+            late: Vec::new(),
+            url: planned.seen_at.as_ref().map(|seen| seen.url.clone()),
+        };
+        let places = plan.routes.iter().map(|(name, planned)| (name.clone(), place(planned))).collect();
         Rc::new(Sim {
             scenario,
             clock: Rc::new(VirtualClock::default()),
-            history: RefCell::new(vec![(Duration::ZERO, start)]),
-            late: RefCell::default(),
+            places: RefCell::new(places),
+            saw: RefCell::default(),
             writes: Cell::new(0),
             pages: RefCell::default(),
             wishes: Cell::new(0),
@@ -142,7 +175,10 @@ impl Sim {
     pub fn world(self: &Rc<Self>, plan: &Plan) -> World {
         let mut routes: BTreeMap<String, Rc<dyn crate::routers::TrafficRouter>> = BTreeMap::new();
         for (name, planned) in &plan.routes {
-            routes.insert(name.clone(), Rc::new(route::SimRoute { sim: self.clone(), line: planned.line.clone() }));
+            routes.insert(
+                name.clone(),
+                Rc::new(route::SimRoute { sim: self.clone(), name: name.clone(), line: planned.line.clone() }),
+            );
         }
         World {
             clock: self.clock.clone(),
@@ -157,43 +193,82 @@ impl Sim {
         }
     }
 
-    /// The split in force at the provider now, late writes included.
+    /// The split of the first route in force at the provider now, late writes included.
     pub fn split(&self) -> Split {
-        let now = self.clock.time();
-        let mut history = self.history.borrow_mut();
-        let mut due: Vec<(Duration, Split)> = Vec::new();
-        self.late.borrow_mut().retain(|write| {
-            if write.0 <= now {
-                due.push(*write);
-                false
-            } else {
-                true
-            }
-        });
-        if let Some((at, split)) = self.scenario.foreign
-            && at <= now
-            && !history.contains(&(at, split))
-        {
-            due.push((at, split));
-        }
-        if let (Some((at, split)), Some(after)) = (self.scenario.foreign, self.scenario.mended)
-            && at + after <= now
-            && history.last() == Some(&(at, split))
-            && let Some((_, before)) = history.iter().rev().nth(1)
-        {
-            due.push((at + after, *before));
-        }
-        due.sort_by_key(|d| d.0);
-        history.extend(due);
-        history.last().map_or(Split::ALL_BLUE, |h| h.1)
+        let first = self.places.borrow().keys().next().cloned();
+        first.map_or(Split::ALL_BLUE, |route| self.split_of(&route))
     }
 
-    /// The split that was in force so long ago.
-    fn split_ago(&self, ago: Duration) -> Split {
-        let now = self.split();
+    /// The split of a route in force at the provider now.
+    pub fn split_of(&self, route: &str) -> Split {
+        self.catch_up();
+        self.places.borrow().get(route).and_then(|place| place.history.last()).map_or(Split::ALL_BLUE, |last| last.1)
+    }
+
+    /// Every split of a route that was ever in force, with its moment.
+    pub fn history(&self, route: &str) -> Vec<(Duration, Split)> {
+        self.catch_up();
+        self.places.borrow().get(route).map(|place| place.history.clone()).unwrap_or_default()
+    }
+
+    /// Lets happen what is due by now without anybody's doing.
+    fn catch_up(&self) {
+        let now = self.clock.time();
+        for (n, place) in self.places.borrow_mut().values_mut().enumerate() {
+            let mut due: Vec<(Duration, Split)> = place.late.extract_if(.., |write| write.0 <= now).collect();
+            if let Some((at, split)) = self.scenario.foreign
+                && n == 0
+                && at <= now
+                && !place.history.contains(&(at, split))
+            {
+                due.push((at, split));
+            }
+            if let (Some((at, split)), Some(after)) = (self.scenario.foreign, self.scenario.mended)
+                && n == 0
+                && at + after <= now
+                && place.history.last() == Some(&(at, split))
+                && let Some((_, before)) = place.history.iter().rev().nth(1)
+            {
+                due.push((at + after, *before));
+            }
+            due.sort_by_key(|write| write.0);
+            place.history.extend(due);
+        }
+    }
+
+    /// The split of a route that was in force so long ago.
+    fn split_ago(&self, route: &str, ago: Duration) -> Split {
+        self.catch_up();
         let then = self.clock.time().saturating_sub(ago);
-        let history = self.history.borrow();
-        history.iter().rev().find(|h| h.0 <= then).map_or(now, |h| h.1)
+        let places = self.places.borrow();
+        let history = places.get(route).map_or(&[][..], |place| &place.history);
+        let found = history.iter().rev().find(|h| h.0 <= then).or(history.last());
+        found.map_or(Split::ALL_BLUE, |h| h.1)
+    }
+
+    /// The route whose responses are seen at an address.
+    fn seen_at(&self, url: &str) -> Option<String> {
+        let places = self.places.borrow();
+        let named = places.iter().find(|(_, place)| place.url.as_deref() == Some(url)).or_else(|| places.iter().next());
+        named.map(|(name, _)| name.clone())
+    }
+
+    /// How many targets of a side are healthy now; None: nobody can say.
+    fn healthy(&self, stack: Color) -> Option<u32> {
+        let down = match stack {
+            Color::Blue => self.scenario.blue_down,
+            Color::Green => self.scenario.green_down,
+        };
+        let said = self.scenario.health.iter().filter(|(at, of, _)| *of == stack && self.is(Some(*at)));
+        if self.is(down) { Some(0) } else { said.last().map_or(Some(2), |(_, _, healthy)| *healthy) }
+    }
+
+    fn saw(&self, what: Saw) {
+        self.saw.borrow_mut().push((self.clock.time(), what));
+    }
+
+    fn within(&self, span: Option<(Duration, Duration)>) -> bool {
+        span.is_some_and(|(from, to)| (from..to).contains(&self.clock.time()))
     }
 
     fn is(&self, since: Option<Duration>) -> bool {
@@ -219,19 +294,34 @@ impl Processes for SimProcesses {
     }
 }
 
-/// The freeze of the scenario.
+/// The guards of the scenario: its freeze, its credentials, its lease.
 pub struct SimGuards(pub Rc<Sim>);
+
+impl SimGuards {
+    fn forward(&self) -> Option<Blocked> {
+        let sim = &self.0;
+        let blocked = |cause, line: &str| Some(Blocked { cause, line: line.into() });
+        match () {
+            () if sim.is(sim.scenario.lease_lost) => blocked(Cause::Guard, "another process holds the lease"),
+            () if sim.within(sim.scenario.frozen) => blocked(Cause::Frozen, "forward moves are frozen"),
+            () if sim.within(sim.scenario.unfit) => blocked(Cause::Guard, "the credentials end before users were back"),
+            () => None,
+        }
+    }
+}
 
 #[async_trait(?Send)]
 impl Guards for SimGuards {
     async fn blocks(&self, _: &Move, lane: Lane) -> Option<Blocked> {
-        if lane == Lane::Forward { self.forbids().await } else { None }
+        let blocked = self.forward();
+        self.0.saw(Saw::Guards { forward_blocked: blocked.is_some() });
+        blocked.filter(|_| lane == Lane::Forward || self.0.is(self.0.scenario.lease_lost))
     }
 
     async fn forbids(&self) -> Option<Blocked> {
-        let (from, to) = self.0.scenario.frozen?;
-        let frozen = (from..to).contains(&self.0.clock.time());
-        frozen.then(|| Blocked { cause: Cause::Frozen, line: "forward moves are frozen".into() })
+        let blocked = self.forward();
+        self.0.saw(Saw::Guards { forward_blocked: blocked.is_some() });
+        blocked
     }
 }
 

@@ -6,13 +6,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::json;
 
-use super::{Sim, Write};
+use super::{Place, Saw, Sim, Write};
 use crate::clock::Clock;
 use crate::plan::{Color, Split};
 use crate::routers::{Call, Health, Identity, NativeWayBack, Reading, RouteView, RouterError, TrafficRouter, Trouble};
 
 pub(super) struct SimRoute {
     pub(super) sim: Rc<Sim>,
+    pub(super) name: String,
     pub(super) line: String,
 }
 
@@ -38,18 +39,18 @@ impl RouteView for SimRoute {
         self.sim.clock.boundary().await;
         self.sim.clock.sleep(Duration::from_millis(10)).await;
         self.blind()?;
-        let split = self.sim.split_ago(self.sim.scenario.staleness);
+        let split = self.sim.split_ago(&self.name, self.sim.scenario.staleness);
         Ok(Reading { split, exact: json!(split), remarks: Vec::new() })
     }
 
     async fn health(&self, stack: Color) -> Result<Health, RouterError> {
         self.sim.clock.boundary().await;
-        let down = match stack {
-            Color::Blue => self.sim.scenario.blue_down,
-            Color::Green => self.sim.scenario.green_down,
+        let healthy = self.sim.healthy(stack);
+        self.sim.saw(Saw::Health { route: self.name.clone(), stack, healthy });
+        let Some(healthy) = healthy else {
+            return Err(RouterError::new(Trouble::Unreachable, "the health of the targets cannot be read"));
         };
-        let healthy = if self.sim.is(down) { 0 } else { 2 };
-        Ok(Health { healthy, total: 2, ..Health::default() })
+        Ok(Health { healthy, total: healthy.max(2), ..Health::default() })
     }
 
     async fn controller(&self) -> Result<Option<String>, RouterError> {
@@ -71,15 +72,22 @@ impl TrafficRouter for SimRoute {
         let sim = &self.sim;
         sim.clock.boundary().await;
         self.blind()?;
-        let found = sim.split();
+        let found = sim.split_of(&self.name);
         if found != from {
             return Err(RouterError::new(Trouble::Drift { found }, format!("reads {found}, expected {from}")));
         }
+        sim.saw(Saw::Sent { route: self.name.clone(), from, to });
         let n = sim.writes.replace(sim.writes.get() + 1);
         // A permission that is taken away stays away.
         let denied = sim.scenario.writes.iter().take(n).any(|w| *w == Write::Denied);
         let fate = if denied { Write::Denied } else { sim.scenario.writes.get(n).copied().unwrap_or(Write::Applied) };
-        let apply = || sim.history.borrow_mut().push((sim.clock.time(), to));
+        let now = sim.clock.time();
+        let change = |change: fn(&mut Place, (Duration, Split)), at: Duration| {
+            if let Some(place) = sim.places.borrow_mut().get_mut(&self.name) {
+                change(place, (at, to));
+            }
+        };
+        let apply = || change(|place, write| place.history.push(write), now);
         let lost = |what: &str| {
             let mut error = RouterError::new(Trouble::Unreachable, what.to_string());
             error.moved = true;
@@ -96,7 +104,7 @@ impl TrafficRouter for SimRoute {
             }
             Write::Lost => lost("no reply"),
             Write::Late(after) => {
-                sim.late.borrow_mut().push((sim.clock.time() + after, to));
+                change(|place, write| place.late.push(write), now + after);
                 lost("no reply")
             }
             Write::Throttled => Err(RouterError::new(Trouble::Throttled, "rate exceeded")),

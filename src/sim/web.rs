@@ -21,7 +21,7 @@ impl Web for SimWeb {
     async fn exchange(&self, request: Request) -> Result<Response, WebError> {
         let time = Duration::from_millis(5);
         self.sim.clock.sleep(time).await;
-        let headers = vec![("x-version".to_string(), self.version())];
+        let headers = vec![("x-version".to_string(), self.version(&request.url))];
         let body = if request.url.contains("/api/v1/query") {
             self.sim.clock.boundary().await;
             self.prometheus(&request)
@@ -34,8 +34,9 @@ impl Web for SimWeb {
 
 impl SimWeb {
     /// Which version answers next: the shares are met exactly over time, by a golden-ratio walk instead of chance.
-    fn version(&self) -> String {
-        let split = self.sim.split_ago(self.sim.scenario.propagation);
+    fn version(&self, url: &str) -> String {
+        let route = self.sim.seen_at(url).unwrap_or_default();
+        let split = self.sim.split_ago(&route, self.sim.scenario.propagation);
         let n = self.sim.clock.answers();
         let place = (n as f64 * 0.618_033_988_749_895).fract();
         let stack = if place < split.share(Color::Green) { 1 } else { 0 };
@@ -45,19 +46,26 @@ impl SimWeb {
     fn prometheus(&self, request: &Request) -> serde_json::Value {
         let query = String::from_utf8_lossy(&request.body);
         let ill = self.sim.is(self.sim.scenario.green_errors);
+        let counts = query.contains("increase");
+        // Of the two counts behind a share, the one whose selector speaks of errors is that of the bad requests.
+        let bad = counts && ["5", "rror", "fail"].iter().any(|word| selector(&query).contains(word));
+        let seconds = range(&query).as_secs_f64();
+        // Of the range, so many seconds in which green was ill.
+        let since_ill = self
+            .sim
+            .scenario
+            .green_errors
+            .map_or(0.0, |at| self.sim.clock.time().saturating_sub(at).as_secs_f64().min(seconds));
         let value = |color: Color| match () {
-            () if query.contains("timestamp") => "1",
-            () if query.contains("count_over_time") => "4",
-            // Of the two counts behind a share, the one whose selector speaks of errors is that of the bad requests.
-            () if query.contains("increase")
-                && ["5", "rror", "fail"].iter().any(|word| selector(&query).contains(word)) =>
-            {
-                if ill && color == Color::Green { "2000" } else { "10" }
-            }
-            () if query.contains("increase") => "10000",
-            () if ill && color == Color::Green => "0.2",
-            () => "0.001",
+            () if query.contains("timestamp") => 1.0,
+            () if query.contains("count_over_time") => 4.0,
+            () if bad && color == Color::Green => (seconds * 0.001 + since_ill * 0.2) * PER_SECOND,
+            () if bad => seconds * 0.001 * PER_SECOND,
+            () if counts => seconds * PER_SECOND,
+            () if ill && color == Color::Green => 0.2,
+            () => 0.001,
         };
+        let value = |color: Color| value(color).to_string();
         let now = self.sim.clock.now().as_second();
         let result: Vec<_> = Color::BOTH
             .into_iter()
@@ -65,6 +73,29 @@ impl SimWeb {
             .collect();
         json!({ "status": "success", "data": { "resultType": "vector", "result": result } })
     }
+}
+
+/// Requests of either stack in a second.
+const PER_SECOND: f64 = 50.0;
+
+/// The range of a query that is sent as a form: `[1m30s]`.
+fn range(query: &str) -> Duration {
+    let mut rest = query.split("%5B").nth(1).and_then(|rest| rest.split("%5D").next()).unwrap_or_default();
+    let mut seconds = 0.0;
+    while let Some(digits) = rest.find(|c: char| !c.is_ascii_digit()).filter(|digits| *digits > 0) {
+        let (number, after) = rest.split_at(digits);
+        let unit = after.find(|c: char| c.is_ascii_digit()).unwrap_or(after.len());
+        let each = match &after[..unit] {
+            "ms" => 0.001,
+            "s" => 1.0,
+            "m" => 60.0,
+            "h" => 3600.0,
+            _ => 0.0,
+        };
+        seconds += number.parse::<f64>().unwrap_or_default() * each;
+        rest = &after[unit..];
+    }
+    Duration::from_secs_f64(seconds)
 }
 
 /// What is counted in a query that is sent as a form: the text between `increase(` and its range.

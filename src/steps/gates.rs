@@ -2,6 +2,7 @@
 //!
 //! It looks once and says what it saw. How often to look and what follows is for its callers.
 
+use std::cell::RefCell;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
@@ -14,6 +15,7 @@ use crate::probes::gate::{Gate, OnUnknown, WHOLE};
 use crate::probes::probe::{Measured, Measurement, Probe, Tally};
 use crate::probes::source::Gap;
 use crate::probes::survey::{Finding, survey};
+use crate::run::course::Course;
 use crate::run::judge::{Bound, Control, Counts, Judgement, Rule};
 use crate::run::{Asked, Evidence, Verdict};
 use crate::scalar::Unit;
@@ -66,7 +68,7 @@ impl NamedGate {
     pub fn open(&self) -> Result<OpenGate<'_>, String> {
         let probe = Probe::new(self.gate.clone(), &self.sides)?;
         let rule = rule(&probe);
-        Ok(OpenGate { named: self, probe, rule })
+        Ok(OpenGate { named: self, probe, rule, course: RefCell::default() })
     }
 
     /// Out of [`WHOLE`], what its failure weighs.
@@ -100,6 +102,8 @@ pub struct OpenGate<'a> {
     pub named: &'a NamedGate,
     probe: Probe,
     rule: Rule,
+    /// What was counted so far: an error rate is judged by the course it took.
+    course: RefCell<Course>,
 }
 
 impl OpenGate<'_> {
@@ -119,13 +123,10 @@ impl OpenGate<'_> {
 
     pub async fn look(&self, world: &World, since: Timestamp) -> Look {
         let at = world.clock.now();
-        let Measurement { measured, asked } = self.probe.measure(world, since, at).await;
+        let Measurement { measured, mut asked } = self.probe.measure(world, since, at).await;
         let silent = matches!(measured, Err(Gap::Silent(_)));
         let judgement = match measured {
-            Ok(Measured::Counts { green, blue }) => {
-                let counts = |t: Tally| Counts { requests: t.requests, bad: t.bad };
-                self.rule.judge_counts(counts(green), counts(blue))
-            }
+            Ok(Measured::Counts { green, blue }) => self.judge(world, (since, at), (green, blue), &mut asked).await,
             Ok(Measured::Value { green, blue, blue_idle, requests }) => {
                 let control = match (blue, blue_idle) {
                     (_, true) => Control::Idle,
@@ -137,6 +138,28 @@ impl OpenGate<'_> {
             Err(gap) => self.rule.unknown(world.secrets.mask(gap.line())),
         };
         Look { judgement, silent, asked }
+    }
+
+    /// Judges counts by the course they took. Instances are told apart only where green is about to fail.
+    async fn judge(
+        &self,
+        world: &World,
+        (since, at): (Timestamp, Timestamp),
+        (green, blue): (Tally, Tally),
+        asked: &mut Vec<Asked>,
+    ) -> Judgement {
+        let counts = |t: Tally| Counts { requests: t.requests, bad: t.bad };
+        let elapsed = Duration::try_from(at.duration_since(since)).unwrap_or_default();
+        self.course.borrow_mut().look(elapsed, counts(green), counts(blue));
+        let judgement = self.rule.judge_course(&self.course.borrow());
+        if judgement.verdict != Verdict::Fail {
+            return judgement;
+        }
+        let (instances, questions) = self.probe.instances(world, since, at).await;
+        asked.extend(questions);
+        let instances = instances.into_iter().map(|(name, tally)| (name, counts(tally))).collect();
+        self.course.borrow_mut().tell_apart(instances);
+        self.rule.judge_course(&self.course.borrow())
     }
 
     pub fn evidence(&self, step: &str, look: &Look, silent: u32, (window, windows): (u32, u32)) -> Evidence {

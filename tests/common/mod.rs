@@ -5,6 +5,7 @@
 #![allow(dead_code, reason = "each test binary uses its part of this")]
 
 pub mod bots;
+pub mod canary;
 #[cfg(feature = "aws")]
 pub mod cbor;
 #[cfg(feature = "aws")]
@@ -13,6 +14,7 @@ pub mod elbv2;
 pub mod moto;
 #[cfg(feature = "aws")]
 pub mod nginx;
+pub mod play;
 pub mod postgres;
 pub mod prometheus;
 pub mod scripted;

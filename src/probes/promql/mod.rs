@@ -13,7 +13,7 @@ use std::time::Duration;
 use promql_parser::label::{MatchOp, Matcher};
 use promql_parser::parser::{self, Expr, MatrixSelector, VectorSelector, token};
 
-use super::expression::{aggregated, bare, keeps, replace, scaled, walk};
+use super::expression::{aggregated, apart, bare, keeps, replace, scaled, walk};
 
 /// For how long an instant query shows the last value of a series that has ended.
 const LOOKBACK: Duration = Duration::from_secs(300);
@@ -51,6 +51,12 @@ impl Query {
     pub fn counts(&self, elapsed: Duration) -> Option<(String, String)> {
         let (bad, all) = self.share()?;
         Some((counted(bad, elapsed)?.to_string(), counted(all, elapsed)?.to_string()))
+    }
+
+    /// The same, each stack told apart by a further label. None where the query's sums do not name their labels.
+    pub fn counts_apart(&self, elapsed: Duration, by: &str) -> Option<(String, String)> {
+        let (bad, all) = self.share()?;
+        Some((apart(counted(bad, elapsed)?, by)?.to_string(), apart(counted(all, elapsed)?, by)?.to_string()))
     }
 
     /// The two sides of a share.

@@ -1,0 +1,207 @@
+//! Runs of hand-made plans through the shipping driver, machine and shift on the simulated world.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bgctl::drive::{Broken, End, Run, Steps, Watch, drive};
+use bgctl::journal::{Append, Entry, Record};
+use bgctl::plan::{Plan, PlannedStep};
+use bgctl::report::Reporter;
+use bgctl::run::{Actor, Cause, Event, Outcome};
+use bgctl::sim::{Crashed, Scenario, Sim, SimJournal, SimWatch};
+use bgctl::steps::{KINDS, Step};
+use bgctl::world::{Command, Scribe, World};
+use serde_json::{Value, json};
+
+pub const fn s(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// A step of a plan. A kind that ships is built as it ships; beside them there are `watch`, which fails when green is ill
+/// with users on it, `wait`, and `tell`, which leaves no trace.
+pub fn step(id: &str, kind: &str, config: Value) -> Value {
+    let resume = if kind == "tell" { "ask-human" } else { "repeat" };
+    json!({
+        "id": id, "kind": kind, "line": format!("{kind} {id}"), "config": config, "resume": resume, "attempts": 3,
+        "timeout_s": 7200, "expected_s": 1, "moves": null, "approval": null, "on_failure": "roll-back",
+        "place": "runbook.yaml:1",
+    })
+}
+
+/// A shift of a route to green's share, in thousandths.
+pub fn shift(id: &str, route: &str, from: u32, to: u32) -> Value {
+    let split = |green: u32| json!({ "blue": 1000 - green, "green": green });
+    let mut step = step(id, "shift", Value::Null);
+    step["resume"] = json!("observe");
+    step["timeout_s"] = json!(180);
+    step["moves"] = json!({ "route": route, "before": split(from), "after": split(to) });
+    step
+}
+
+/// The step with an approval in front of it.
+pub fn approved(mut step: Value, at_expiry: &str) -> Value {
+    step["approval"] = json!({
+        "role": "release-managers", "members": ["person-1"], "quorum": 1, "own_run": false, "within_s": 1800,
+        "at_expiry": at_expiry, "evidence": "prompt", "covers_rollback": false,
+    });
+    step
+}
+
+/// A plan over these routes. `policy` adds to what holds where a runbook says nothing.
+pub fn plan(routes: &[&str], forward: Vec<Value>, rollback: Vec<Value>, policy: Value) -> Plan {
+    let route = |name: &&str| {
+        let seen_at =
+            json!({ "url": format!("https://{name}.test/"), "header": "x-version", "samples": 20, "tolerance": 60 });
+        let planned = json!({
+            "router": "simulated", "config": null, "line": format!("the route {name}"), "seen_at": seen_at,
+            "before": { "blue": 1000, "green": 0 }, "min_healthy": 2,
+        });
+        (name.to_string(), planned)
+    };
+    let share = r#"sum by (color) (rate(http_requests_total{status=~"5.."}[1m])) / sum by (color) (rate(http_requests_total[1m]))"#;
+    let mut rules = json!({
+        "automatic_at_most": 2, "within_s": 86400, "schema_safe": true, "schema_reason": null, "page": [],
+        "pause_at_most_s": 600,
+    });
+    for (name, value) in policy.as_object().into_iter().flatten() {
+        rules[name] = value.clone();
+    }
+    let plan = json!({
+        "bgctl_plan": 1, "purpose": "cutover", "service": "bot", "environment": "test", "owners": ["owner"],
+        "rollback_owner": "owner", "runbook": "runbook.yaml", "runbook_sha256": "",
+        "blue": { "version": "v1", "url": "http://blue.test" }, "green": { "version": "v2", "url": "http://green.test" },
+        "routes": routes.iter().map(route).collect::<BTreeMap<_, _>>(),
+        "gates": { "errors": { "prometheus": share, "max": "0.5%", "versus_blue": "+0.3%", "url": "http://prometheus.test" } },
+        "slack": null, "policy": rules, "forward": forward, "rollback": rollback, "warnings": [],
+    });
+    serde_json::from_value(plan).unwrap()
+}
+
+/// One night: a plan, its world and its log.
+pub struct Play {
+    pub plan: Plan,
+    pub sim: Rc<Sim>,
+    pub journal: SimJournal,
+    /// Whether waits are watched by the shipping gates and not by the scenario's breach.
+    pub real_watch: bool,
+}
+
+impl Play {
+    pub fn new(plan: Plan, scenario: Scenario) -> Self {
+        let sim = Sim::new(&plan, scenario);
+        let journal = SimJournal::new(&sim);
+        Play { plan, sim, journal, real_watch: false }
+    }
+
+    /// One process: goes on where the log ends, until the run rests or the process dies.
+    pub fn process(&mut self) -> Result<Result<End, Broken>, Crashed> {
+        let mut facts = self.journal.events();
+        let ended = matches!(facts.last(), Some(Event::Ended { .. } | Event::Refused { .. }));
+        if !facts.is_empty() && !ended {
+            let resumed = Event::Resumed { by: Actor { name: "the next process".into(), via: "command".into() } };
+            match self.journal.append(&[Record::from(&resumed)]) {
+                Err(error) if self.sim.scenario.disk_full_at.is_some() => return Ok(Err(error.into())),
+                Err(_) => return Err(Crashed),
+                Ok(_) => {}
+            }
+            facts.push(resumed);
+        }
+        let steps = self.steps();
+        let world = self.sim.world(&self.plan);
+        let (real, simulated) = (bgctl::steps::watch::Watch::new(&self.plan).unwrap(), SimWatch(self.sim.clone()));
+        let watch: &dyn Watch = if self.real_watch { &Gates(real) } else { &simulated };
+        let run = Run {
+            id: "run",
+            plan: &self.plan,
+            steps: &steps,
+            world: &world,
+            people: &self.sim,
+            control: &self.sim,
+            watch,
+            keep: &|_, _| Ok(()),
+            request: &|at, expires, _| format!("{at:?} {expires}"),
+            deadlines: world.clock.as_ref(),
+            standing: &self.sim,
+            automatic_used: self.sim.scenario.automatic_used,
+        };
+        let clock = self.sim.clock.clone();
+        clock.run(drive(&run, &facts, &mut self.journal, &mut Deaf))
+    }
+
+    /// To the end, without a crash on the way.
+    pub fn end(&mut self) -> End {
+        self.process().expect("no crash was asked for").expect("the journal can be written")
+    }
+
+    /// The log as `(kind, data)`.
+    pub fn log(&self) -> Vec<(&str, &Value)> {
+        self.journal.entries.iter().map(|entry| (entry.kind.as_str(), &entry.data)).collect()
+    }
+
+    fn steps(&self) -> Steps {
+        let build = |step: &PlannedStep| -> Box<dyn Step> {
+            match step.kind.as_str() {
+                "watch" => Box::new(Wait { sim: self.sim.clone(), judges: true }),
+                "wait" => Box::new(Wait { sim: self.sim.clone(), judges: false }),
+                "tell" => Box::new(Tell),
+                kind => (KINDS.iter().find(|k| k.name == kind).unwrap().build)(step, &self.plan).unwrap(),
+            }
+        };
+        let all = |lane: &[PlannedStep]| lane.iter().map(build).collect();
+        Steps { forward: all(&self.plan.forward), rollback: all(&self.plan.rollback) }
+    }
+}
+
+struct Gates(bgctl::steps::watch::Watch);
+
+#[async_trait(?Send)]
+impl Watch for Gates {
+    async fn breach(&self, world: &World, scribe: &dyn Scribe) -> (Cause, String) {
+        self.0.breach("a wait", world, scribe).await
+    }
+}
+
+struct Wait {
+    sim: Rc<Sim>,
+    judges: bool,
+}
+
+#[async_trait(?Send)]
+impl Step for Wait {
+    fn only_waits(&self) -> bool {
+        true
+    }
+
+    async fn execute(&self, world: &World, _: &dyn Scribe) -> Outcome {
+        for _ in 0..12 {
+            world.clock.sleep(s(10)).await;
+            let ill = self.sim.scenario.green_errors.is_some_and(|at| at <= self.sim.clock.time());
+            if self.judges && ill && world.routes.keys().any(|route| self.sim.split_of(route).green > 0) {
+                return Outcome::failed(Cause::Gate, "errors on GREEN");
+            }
+        }
+        Outcome::done("quiet")
+    }
+}
+
+struct Tell;
+
+#[async_trait(?Send)]
+impl Step for Tell {
+    async fn execute(&self, world: &World, _: &dyn Scribe) -> Outcome {
+        let argv = vec!["tell".to_string()];
+        let command = Command { argv, env: BTreeMap::new(), directory: None, timeout: s(10) };
+        match world.processes.run(&command, &mut |_, _| ()).await {
+            Ok(_) => Outcome::done("told"),
+            Err(error) => Outcome::failed(Cause::Action, error.to_string()),
+        }
+    }
+}
+
+struct Deaf;
+
+impl Reporter for Deaf {
+    fn record(&mut self, _: &Entry) {}
+}

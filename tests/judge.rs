@@ -1,0 +1,112 @@
+//! The judge against chance: fixed seeds, thousands of bakes, and the bars it was built to.
+//!
+//! `cargo bench --bench judge` prints the same beside the rules others use.
+
+use bgctl::run::{Cause, Outcome, Verdict};
+use common::canary::{Canary, Dice, Release};
+use common::scripted::{Stage, query, response};
+use serde_json::{Value, json};
+
+mod common;
+
+/// How many of so many bakes were sent back, and the median of the seconds that took.
+fn bakes(seed: u64, count: usize, canary: &Canary) -> (usize, u64) {
+    let mut dice = Dice::new(seed);
+    let mut back: Vec<u64> = (0..count).filter_map(|_| canary.bake(&mut dice).sent_back()).collect();
+    back.sort_unstable();
+    (back.len(), back.get(back.len() / 2).copied().unwrap_or_default())
+}
+
+#[test]
+fn a_healthy_canary_is_left_alone() {
+    for (seed, count, rps) in [(20, 4000, 20.0), (21, 1000, 500.0)] {
+        let (back, _) = bakes(seed, count, &Canary { rps, ..Canary::HEALTHY });
+        assert!(back * 500 <= count, "{back} of {count} healthy bakes at {rps} requests a second were sent back");
+    }
+}
+
+#[test]
+fn a_bad_canary_is_found() {
+    for (rps, green, within) in [(20.0, 0.02, 120), (20.0, 0.10, 60), (500.0, 0.02, 60)] {
+        let (found, median) = bakes(22, 1000, &Canary { rps, green, ..Canary::HEALTHY });
+        assert!(found >= 995, "only {found} of 1000 with {green} bad at {rps} requests a second were found");
+        assert!(median <= within, "the median time to find {green} at {rps} requests a second is {median} s");
+    }
+}
+
+/// Errors in clusters, of one instance or of one tenant whose requests reach all of them: the release is well.
+#[test]
+fn clustered_errors_do_not_fool_it() {
+    for (rps, bursts, release, at_most) in [
+        (20.0, 1, Release::OneInstance, 6),
+        (20.0, 3, Release::OneInstance, 12),
+        (500.0, 3, Release::OneInstance, 4),
+        (20.0, 1, Release::OneTenant, 12),
+    ] {
+        let (back, _) = bakes(23, 1000, &Canary { rps, bursts, release, ..Canary::HEALTHY });
+        assert!(back <= at_most, "{back} of 1000 healthy bakes with {bursts} bursts of {release:?} at {rps}/s");
+    }
+}
+
+/// One of three instances fails every second request all the time: no verdict about the release, and no pass either.
+#[test]
+fn one_bad_instance_is_named_and_does_not_pass() {
+    let mut dice = Dice::new(24);
+    let sick = Canary { sick: 0.5, ..Canary::HEALTHY };
+    let (back, held): (Vec<_>, Vec<_>) = (0..200).map(|_| sick.bake(&mut dice)).partition(|b| b.sent_back().is_some());
+    assert!(back.len() <= 2, "{} of 200 were taken for the release", back.len());
+    for bake in held {
+        assert_eq!(bake.last.verdict, Verdict::Unknown, "{}", bake.last.line);
+        assert!(bake.last.line.contains("of one instance, green-0"), "{}", bake.last.line);
+    }
+}
+
+/// A burst that is over does not throw a healthy release away at the end of its bake.
+#[test]
+fn a_release_with_a_burst_passes_and_says_so() {
+    let mut dice = Dice::new(25);
+    let canary = Canary { rps: 500.0, bursts: 1, ..Canary::HEALTHY };
+    let passed = (0..200).filter(|_| canary.bake(&mut dice).last.verdict == Verdict::Pass).count();
+    assert!(passed >= 195, "only {passed} of 200 passed");
+    let canary = Canary { bursts: 1, ..Canary::HEALTHY };
+    let line = (0..50).map(|_| canary.bake(&mut dice).last).find(|last| last.line.contains("left out"));
+    let last = line.expect("a burst of ten at two requests a second is over the limit, so it must be named");
+    assert_eq!(last.verdict, Verdict::Pass, "{}", last.line);
+}
+
+/// What begins in the middle of a bake is found too, though it looks like a burst at first.
+#[test]
+fn an_outage_that_begins_late_is_no_burst() {
+    let (found, median) = bakes(26, 300, &Canary { green: 0.5, from: 450.0, ..Canary::HEALTHY });
+    assert!(found == 300 && median <= 450 + 75, "{found} of 300, after {median} s");
+}
+
+/// The whole way: the bake asks Prometheus for the instances when green is about to fail, and names the one that is bad.
+#[test]
+fn a_bake_tells_the_instances_apart() {
+    let stage = Stage::new(|request, now| {
+        let (text, seconds) = (query(request), now.as_secs_f64());
+        let sample = |labels: Value, value: f64| json!({ "metric": labels, "value": [0, value.floor().to_string()] });
+        let both = |green: f64, blue: f64| {
+            vec![sample(json!({ "color": "green" }), green), sample(json!({ "color": "blue" }), blue)]
+        };
+        let pods = |each: [f64; 3]| {
+            let pod =
+                |(n, count): (usize, &f64)| sample(json!({ "color": "green", "instance": format!("g{n}:80") }), *count);
+            each.iter().enumerate().map(pod).collect()
+        };
+        let result = match (text.contains("by (color, instance)"), text.contains("5..")) {
+            _ if text.contains("timestamp(") => both(2.0, 2.0),
+            _ if text.contains("count_over_time(") => both(4.0, 4.0),
+            (true, true) => pods([0.0, seconds * 0.3, 0.0]),
+            (true, false) => pods([seconds * 0.7; 3]),
+            (false, true) => both(seconds * 0.3, seconds * 18.0 * 0.002),
+            (false, false) => both(seconds * 2.1, seconds * 18.0),
+        };
+        let data = json!({ "resultType": "vector", "result": result });
+        response(200, json!({ "status": "success", "data": data }).to_string())
+    });
+    let outcome = stage.run("bake", json!({ "for": "10m", "gates": ["errors"] }));
+    assert!(matches!(&outcome, Outcome::Failed { cause: Cause::NoVerdict, .. }), "{outcome:?}");
+    assert!(outcome.line().contains("are of one instance, g1:80; the other 2 have 0 of"), "{}", outcome.line());
+}
