@@ -135,6 +135,7 @@ fn scenario(dice: &mut Dice) -> Scenario {
         disk_full_at: one_in(dice, 25).then(|| 1 + dice.below(40) as u32),
         pager_down: one_in(dice, 10),
         automatic_used: dice.below(3) as u32,
+        mended: maybe(dice, 3),
     }
 }
 
