@@ -1,4 +1,4 @@
-//! Facts. Every journal record that the machine reads carries exactly one [`Event`]; [`Evidence`] stands beside them for
+//! Facts. Every journal record that the machine reads carries exactly one [`Event`]; [`Evidence`](super::Evidence) stands beside them for
 //! people and auditors and never changes what happens next.
 //!
 //! These are a file format from the first release: names and members are only ever added.
@@ -6,7 +6,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::plan::{Lane, Split, StepRef};
+use super::evidence::Verdict;
+use crate::plan::{Lane, StepRef};
 
 /// A fact the machine acts on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -288,100 +289,6 @@ impl RunOutcome {
             RunOutcome::Waiting => "waiting",
         }
     }
-}
-
-/// `pass`, `fail` or `unknown`. Only pass advances.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Verdict {
-    Pass,
-    Fail,
-    Unknown,
-}
-
-/// A question to a source of numbers, and its answer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Asked {
-    pub question: String,
-    pub answer: String,
-}
-
-fn zero(n: &u32) -> bool {
-    *n == 0
-}
-
-/// What was measured or said along the way. Numbers are strings: a log that is hashed and signed holds no floats.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type", content = "data")]
-pub enum Evidence {
-    #[serde(rename = "gate.evaluated")]
-    GateEvaluated {
-        step: String,
-        gate: String,
-        verdict: Verdict,
-        /// Green's value with its unit, `0.14%`.
-        green: Option<String>,
-        blue: Option<String>,
-        limit: String,
-        requests: Option<String>,
-        /// The reason in words, with the numbers.
-        line: String,
-        window: u32,
-        windows: u32,
-        /// What was asked for it, and what came back.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        asked: Vec<Asked>,
-        /// Looks in a row, this one included, to which the source gave no answer.
-        #[serde(default, skip_serializing_if = "zero")]
-        silent: u32,
-    },
-    /// One smoke or warm-up check.
-    #[serde(rename = "check.done")]
-    CheckDone { step: String, check: String, verdict: Verdict, ms: u64, line: String },
-    /// One call to a provider that may change something, each attempt for itself.
-    #[serde(rename = "provider.called")]
-    ProviderCalled { route: String, action: String, attempt: u32, request_id: Option<String>, code: String, ms: u64 },
-    /// First witness: what the provider says.
-    #[serde(rename = "traffic.read")]
-    TrafficRead { route: String, split: Split, ms: u64 },
-    /// Second witness: the receiving side is well.
-    #[serde(rename = "traffic.health")]
-    TrafficHealth { route: String, stack: String, healthy: u32, total: u32 },
-    /// Third witness: what real responses say. `green` and `blue` count responses; `other` are neither.
-    #[serde(rename = "traffic.seen")]
-    TrafficSeen { route: String, samples: u32, blue: u32, green: u32, other: u32, agrees: bool },
-    #[serde(rename = "drain.measured")]
-    DrainMeasured { step: String, stack: String, in_flight: Option<String>, after_ms: u64 },
-    #[serde(rename = "prompt.answered")]
-    PromptAnswered { text: String, choices: Vec<String>, answer: String, seconds: u64, by: Actor },
-    #[serde(rename = "command.output")]
-    CommandOutput { step: String, stream: String, text: String },
-    /// Time jumped, or the machine slept.
-    #[serde(rename = "clock.anomaly")]
-    ClockAnomaly { line: String },
-    /// A place outside of the log took its head.
-    #[serde(rename = "anchor.receipt")]
-    AnchorReceipt { kind: String, place: String, head: String, receipt: String, line: String },
-    /// A place that should be told of the run could not be.
-    #[serde(rename = "sink.degraded")]
-    SinkDegraded { sink: String, line: String },
-    /// Somebody who was paged, or read of it, has the incident.
-    #[serde(rename = "page.acknowledged")]
-    PageAcknowledged { by: Actor, seconds: u64, line: String },
-    /// Nobody acknowledged in time: the next channel was called, or there was none.
-    #[serde(rename = "page.escalated")]
-    PageEscalated { delivered: bool, line: String },
-    /// A freeze was set because of this run.
-    #[serde(rename = "freeze.changed")]
-    FreezeChanged {
-        /// `set`.
-        change: String,
-        /// Where it holds: `production/bot`, `production` or `all`.
-        scope: String,
-        line: String,
-    },
-    #[serde(rename = "note")]
-    Note { line: String },
 }
 
 /// The lane a rollback runs in, for readers of the log.

@@ -1,7 +1,8 @@
 //! How a fact changes the state. What the table does not know is [`Illegal`], never a guess.
 
 use super::decide::LOOKS;
-use super::event::{Cause, Event, Found, Outcome, Verdict, Wish};
+use super::event::{Cause, Event, Found, Outcome, Wish};
+use super::evidence::Verdict;
 use super::state::{Approval, Doing, Reaction, State};
 use crate::plan::{AtExpiry, Lane, OnFailure, Plan, Purpose, Resume, StepRef};
 

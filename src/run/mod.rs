@@ -13,12 +13,14 @@ mod confirmation;
 pub mod course;
 mod decide;
 mod event;
+mod evidence;
 mod evolve;
 pub mod judge;
 mod likelihood;
 mod state;
 
 pub use decide::{Next, decide};
-pub use event::{Actor, Asked, Cause, Event, Evidence, Found, Grant, Outcome, RunOutcome, Verdict, Wish};
+pub use event::{Actor, Cause, Event, Found, Grant, Outcome, RunOutcome, Wish};
+pub use evidence::{Asked, Evidence, Verdict};
 pub use evolve::{Illegal, evolve, replay};
 pub use state::{Approval, Doing, State};
