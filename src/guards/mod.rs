@@ -7,6 +7,7 @@
 
 mod credentials;
 pub mod freeze;
+mod scope;
 
 use std::rc::Rc;
 
