@@ -10,12 +10,13 @@ mod lines;
 mod paging;
 mod people;
 mod schema;
+mod slack;
 mod way_back;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use crate::diag::{Diagnostic, Mistake, Severity};
@@ -23,8 +24,7 @@ use crate::plan::{Capacity, Color, Lane, Plan, PlannedRoute, PlannedStep, Policy
 use crate::policy::PolicyFile;
 use crate::probes::gate;
 use crate::routers::Access;
-use crate::runbook::{Acks, Node, Route, Runbook, SlackMode, Source, sorted};
-use crate::steps::key_mistake;
+use crate::runbook::{Node, Route, Runbook, Source, sorted};
 use lane::Walker;
 use lines::Lines;
 pub use schema::migrations;
@@ -89,7 +89,7 @@ pub fn compile(
         green: stack(Color::Green),
         routes: routes(runbook, facts, swap, &mut found),
         gates: gates(runbook, &mut found),
-        slack: slack(runbook, swap, &mut found),
+        slack: slack::settings(runbook, swap, &mut found),
         compare: comparison(runbook, &mut found),
         policy,
         schema,
@@ -330,67 +330,6 @@ fn comparison(runbook: &Runbook, found: &mut Vec<Diagnostic>) -> Option<Value> {
     }
     found.extend(placed(compare.check(), node, &key(&runbook.tree, "compare"), "BG0189"));
     Some(serde_json::to_value(compare).expect("BUG: a comparison is plain data"))
-}
-
-fn slack(runbook: &Runbook, swap: bool, found: &mut Vec<Diagnostic>) -> Option<Value> {
-    let slack = runbook.document.slack.as_ref()?;
-    let mut word = |pointer: &str, headline: &str, label: &str| {
-        found.push(Diagnostic::warning("BG0123", headline).at(place(&runbook.tree, pointer), label));
-    };
-    let handed_over = has_route(runbook, "socket_mode");
-    if slack.mode == SlackMode::Socket && !handed_over {
-        word(
-            "/slack/mode",
-            "no route hands the sockets over",
-            "add a `socket_mode` route: a fleet that is connected gets events, whatever the other routes say",
-        );
-    }
-    let looked_at = runbook.document.steps.iter().any(|step| {
-        let checks = step.config["checks"].as_array();
-        step.kind == "smoke" && checks.is_some_and(|checks| checks.iter().any(|check| check == "dedup"))
-    });
-    if slack.dedup.is_some() && !looked_at {
-        word(
-            "/slack/dedup/redis",
-            "the shared store of handled events is taken on your word",
-            "add the check `dedup` to a `smoke` step: it reads owner, lease and time of a claim",
-        );
-    }
-    if slack.acks == Some(Acks::BeforeWork) {
-        word(
-            "/slack/acks",
-            "a stack that is killed with work in hand loses what it has acked",
-            "drain before you stop it, or ack after the work (`processBeforeResponse`)",
-        );
-    }
-    if let Some(mistake) = slack.dedup.as_ref().and_then(|dedup| key_mistake(&dedup.key)) {
-        let help = "write `dedup:evt:{team_id}:{event_id}`";
-        found.push(Diagnostic::error("BG0118", mistake).at(place(&runbook.tree, "/slack/dedup/key"), help));
-    }
-    let mut settings = json!({
-        "mode": slack.mode,
-        "signing_secret": slack.signing_secret,
-        "events_path": slack.events_path,
-    });
-    for (name, value) in [("team_id", &slack.team_id), ("channel_id", &slack.channel_id), ("app_id", &slack.app_id)] {
-        if let Some(value) = value {
-            settings[name] = json!(value);
-        }
-    }
-    if let Some(dedup) = &slack.dedup {
-        settings["dedup"] = json!({ "redis": dedup.redis, "key": dedup.key, "delayed_events": dedup.delayed_events });
-    }
-    if let Some(handlers) = &slack.handlers {
-        settings["handlers"] = json!(handlers);
-    }
-    if let Some(continuity) = &slack.continuity {
-        let continuity = if swap { continuity.clone().exchanged() } else { continuity.clone() };
-        settings["continuity"] = json!(continuity);
-    }
-    if let Some(acks) = slack.acks {
-        settings["acks"] = json!(acks);
-    }
-    Some(settings)
 }
 
 /// Whether a route of this kind is there.
