@@ -167,11 +167,8 @@ fn held(file: &mut File, environment: &str, service: &str) -> Refusal {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_second_one_is_told_who_was_first() {
-        let dir = tempfile::tempdir().unwrap();
-        let archive = Archive::new(dir.path());
-        let holder = |run: &str| Holder {
+    fn holder(run: &str) -> Holder {
+        Holder {
             run: run.into(),
             who: "rm-two".into(),
             host: "build-3".into(),
@@ -179,7 +176,13 @@ mod tests {
             command: "bgctl cutover".into(),
             since: "2026-11-21T02:58:10Z".into(),
             epoch: 0,
-        };
+        }
+    }
+
+    #[test]
+    fn the_second_one_is_told_who_was_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let archive = Archive::new(dir.path());
         let first = Lock::take(&archive, "production", "bot", &holder("m2c")).unwrap();
         let refusal = Lock::take(&archive, "production", "bot", &holder("kfx")).unwrap_err();
         assert_eq!((refusal.kind, refusal.code), (Kind::Later, "BG0401"));
@@ -200,15 +203,6 @@ mod tests {
     fn whoever_slept_through_a_take_over_knows_it_when_asked() {
         let dir = tempfile::tempdir().unwrap();
         let archive = Archive::new(dir.path());
-        let holder = |run: &str| Holder {
-            run: run.into(),
-            who: "rm-two".into(),
-            host: "build-3".into(),
-            pid: 7,
-            command: "bgctl cutover".into(),
-            since: "2026-11-21T02:58:10Z".into(),
-            epoch: 0,
-        };
         let first = Lock::take(&archive, "production", "bot", &holder("m2c")).unwrap();
         assert_eq!((first.lost(), first.epoch()), (None, 1));
         assert_eq!(Lock::holder(&archive, "production", "bot"), Some(Holder { epoch: 1, ..holder("m2c") }));
