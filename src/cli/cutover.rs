@@ -2,7 +2,7 @@
 
 use super::launch::{self, Launch};
 use super::prepare::{self, Prepared, Surroundings, prepare};
-use super::{Context, Exit, eyes, plan};
+use super::{Context, Exit, eyes, fence, plan};
 use crate::arm;
 use crate::diag::{Kind, Refusal};
 use crate::guards;
@@ -40,7 +40,7 @@ async fn cutover(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
         plan::lines(&plan, &remarks, cx.columns()).iter().for_each(|line| cx.err(line));
     }
     // Before anything has to be typed; preflight looks again.
-    if let Some(found) = guards::frozen(&launch::freezes(cx)?, &plan, cx.clock.now()).first() {
+    if let Some(found) = guards::frozen(&fence::freezes(cx)?, &plan, cx.clock.now()).first() {
         return Err(arm::forbidden(&Blocked { cause: Cause::Frozen, line: found.line() }));
     }
     let Some(answered) = confirmed(args, cx, &plan.environment).await? else {

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::{Context, Exit, launch};
+use super::{Context, Exit, fence};
 use crate::diag::{Kind, Refusal};
 use crate::guards::freeze::{By, Found, Freeze, Place, Scope};
 use crate::scalar::Duration;
@@ -37,7 +37,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
         return Err(wrong("a freeze needs a reason: whoever meets it at night has nothing else".into()));
     }
     let until = args.until.as_deref().map(|text| until(text, now)).transpose().map_err(wrong)?;
-    let freezes = launch::freezes(cx)?;
+    let freezes = fence::freezes(cx)?;
     let stands = |(freeze, _): &(Freeze, _)| freeze.via == By::Person && freeze.until.is_none_or(|until| now < until);
     // A freeze that only a role may lift must not be weakened by setting it again.
     if let Some((freeze, _)) = freezes.of(&scope).iter().find(|found| stands(found)) {
@@ -89,7 +89,7 @@ fn list(cx: &Context) -> Result<Exit, Refusal> {
         Found::Freeze(freeze, _) => freeze.until.is_none_or(|until| now < until),
         Found::Unreadable { .. } => true,
     };
-    let found: Vec<Found> = launch::freezes(cx)?.all().into_iter().filter(holds).collect();
+    let found: Vec<Found> = fence::freezes(cx)?.all().into_iter().filter(holds).collect();
     if cx.machine() {
         cx.json(&json!({ "freezes": found.iter().map(machine).collect::<Vec<_>>() }));
         return Ok(Exit::Success);

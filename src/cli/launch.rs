@@ -9,24 +9,22 @@ use async_trait::async_trait;
 use serde_json::json;
 
 use super::eyes::Eyes;
+use super::fence::{Fenced, lost};
 use super::open::Open;
 use super::policy::PolicyArgs;
 use super::prepare::Surroundings;
 use super::ready::Ready;
 use super::witnesses::{Anchored, Begun};
-use super::{Context, Exit, requests, standing, trust, undo};
+use super::{Context, Exit, trust, undo};
 use crate::diag::{Kind, Refusal};
 use crate::drive::{Broken, End, Run, Watch, drive};
-use crate::guards;
-use crate::guards::freeze::{self, Freezes};
-use crate::journal::{Append, Archive, Entry, Journal, JournalError, Lock, Record, SealState};
-use crate::people::{self, Ci, Control, Inbox, Operator, Page, PagedThrough, Pager, People, Subject, Terminal};
+use crate::journal::{Append, Archive, Entry, Record, SealState};
+use crate::people::{self, Control, Operator, Page, Pager, People};
 use crate::plan::{Plan, Purpose, Split};
 use crate::report::{About, Chorus, Reporter, Rest};
 use crate::routers::NativeWayBack;
 use crate::run::{Actor, Cause, Event, Evidence, RunOutcome, Wish};
 use crate::secret::{self, TagKey};
-use crate::sign::PublicKey;
 use crate::world::{Scribe, World};
 
 /// Who signs, and whose approvals count.
@@ -204,30 +202,6 @@ impl Launch<'_> {
         }
     }
 
-    /// Everything that may forbid a move of this run.
-    fn guards(&self, open: &Open, world: &World) -> Result<guards::Standing, Refusal> {
-        let leases = open.leases.clone();
-        let epochs = leases.iter().map(Lock::epoch).collect();
-        let key: guards::Question = match PublicKey::from_line(&open.signer.public()) {
-            Ok(key) => standing::key(open.standing.trust().clone(), key, self.cx.clock.clone()),
-            // A shared key stands in no list, so none can say anything about it.
-            Err(_) => Box::new(|| None),
-        };
-        Ok(guards::Standing {
-            run: open.id.clone(),
-            plan: self.plan.clone(),
-            clock: open.deadlines.clone(),
-            lease: Box::new(move || lost(&leases)),
-            epochs,
-            key,
-            freezes: freezes(self.cx)?,
-            // A lab's routes live and die with the process that plays it.
-            freezes_after_rollback: self.outside.lab.is_none(),
-            credentials: guards::Credentials::new(self.cx.clock.clone(), world.routes.clone()),
-            more: Vec::new(),
-        })
-    }
-
     async fn close(
         &self,
         open: Open,
@@ -332,94 +306,9 @@ impl Launch<'_> {
         };
         undo::native(folder).into_iter().fold(refusal, Refusal::next)
     }
-
-    fn pager(&self, open: &Open, world: &World) -> Result<Rc<Pager>, Refusal> {
-        let plan = &self.plan;
-        let folder = open.folder.clone();
-        let subject = Subject {
-            service: format!("{} {}", plan.service, plan.environment),
-            run: open.id.clone(),
-            blue: plan.blue.version.clone(),
-            owner: plan.rollback_owner.clone(),
-            native: Box::new(move || undo::native(&folder)),
-        };
-        let outside = PagedThrough {
-            web: world.web.clone(),
-            processes: world.processes.clone(),
-            secrets: world.secrets.clone(),
-            clock: world.clock.clone(),
-        };
-        let pager = Pager::new(&plan.policy.page, outside, subject);
-        pager.map(Rc::new).map_err(|e| Refusal::new(Kind::Invalid, "BG0109", "policy.page cannot be used").cause(e))
-    }
-
-    fn people(&self, open: &Open, eyes: &Eyes, pager: Rc<Pager>) -> Result<Box<dyn People>, Refusal> {
-        let signers = self.approvers()?.signers().demanding(self.demands());
-        let named = self.args.approvals.as_ref().map(|folder| self.cx.cwd.join(folder));
-        let folder = named.unwrap_or_else(|| open.folder.join("approvals"));
-        let mut barred = requests::barred(&open.past);
-        barred.extend(requests::runner(open, self.cx.trigger()));
-        let archive = self.archive()?;
-        let known = Rc::new(move || requests::known(&archive));
-        let inbox =
-            Inbox::new(folder, people::trusting(signers), barred).knowing(known).also(open.folder.join("approvals"));
-        let clock = open.deadlines.clone();
-        let actor = open.actor.clone();
-        Ok(match &eyes.keyboard {
-            Some(keyboard) => Box::new(Terminal {
-                keyboard: keyboard.clone(),
-                board: eyes.board.clone(),
-                clock,
-                actor: Actor { via: "prompt".into(), ..actor },
-                inbox,
-                pager,
-            }),
-            None => Box::new(Ci { run: open.id.clone(), actor, clock, inbox, pager, board: eyes.board.clone() }),
-        })
-    }
-
-    fn operator(&self, open: &Open, eyes: &Eyes) -> Result<Operator, Refusal> {
-        let live = eyes.live.clone();
-        let status = move || {
-            if let Some(live) = &live {
-                live.status();
-            }
-        };
-        let (clock, folder) = (self.cx.clock.clone(), open.folder.clone());
-        let actor = Actor { via: "key".into(), ..open.actor.clone() };
-        Operator::new(eyes.keyboard.clone(), clock, folder, actor, eyes.board.clone(), status).map_err(|e| {
-            Refusal::new(Kind::Environment, "BG0204", "signals cannot be listened to").cause(e.to_string())
-        })
-    }
 }
 
 const UNWRITTEN: &str = "the run cannot be written down any more, so nothing more moves";
-
-/// Why this process may not go on, if somebody has taken one of its leases.
-fn lost(leases: &[Lock]) -> Option<String> {
-    leases.iter().find_map(Lock::lost)
-}
-
-/// The freezes as this process finds them.
-pub fn freezes(cx: &Context) -> Result<Freezes, Refusal> {
-    Ok(Freezes::new(&cx.state_dir()?, &cx.cwd, cx.var(freeze::VARIABLE)))
-}
-
-/// A journal that only the holder of its leases writes: whoever was stopped while another took over must not append to a log
-/// that is the other's now.
-struct Fenced<'a> {
-    journal: &'a mut Journal,
-    leases: Rc<Vec<Lock>>,
-}
-
-impl Append for Fenced<'_> {
-    fn append(&mut self, records: &[Record]) -> Result<Vec<Entry>, JournalError> {
-        match lost(&self.leases) {
-            Some(what) => Err(JournalError { what }),
-            None => self.journal.append(records),
-        }
-    }
-}
 
 /// Keeps judging all gates of the plan while a run waits.
 struct Gates {

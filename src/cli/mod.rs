@@ -9,13 +9,16 @@ mod approve;
 pub mod audit;
 pub mod check;
 mod context;
+mod crew;
 mod cutover;
 pub mod decide;
 mod diff;
 mod exit;
 mod explain;
 mod eyes;
+mod fence;
 mod freeze;
+mod global;
 pub mod keys;
 mod launch;
 mod live;
@@ -48,7 +51,6 @@ mod witnesses;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::panic::AssertUnwindSafe;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -57,6 +59,7 @@ use serde_json::json;
 
 pub use context::Context;
 pub use exit::Exit;
+pub use global::Global;
 pub use style::{Output, Style, When};
 
 use crate::diag::Refusal;
@@ -91,42 +94,6 @@ struct Cli {
     global: Global,
     #[command(subcommand)]
     verb: Verb,
-}
-
-/// What every command takes.
-#[derive(Debug, Clone, clap::Args)]
-pub struct Global {
-    /// Change to this folder first.
-    #[arg(short = 'C', long, value_name = "DIR", global = true, help_heading = "Global")]
-    chdir: Option<PathBuf>,
-    /// What to write: live or plain text, one JSON document, or one JSON object an event.
-    #[arg(short, long, value_name = "FORM", global = true, help_heading = "Global")]
-    output: Option<Output>,
-    /// When to use colour.
-    #[arg(long, value_name = "WHEN", global = true, help_heading = "Global")]
-    color: Option<When>,
-    /// Write ASCII only.
-    #[arg(long, global = true, help_heading = "Global")]
-    ascii: bool,
-    /// Never ask: what a question would have answered must be a flag.
-    #[arg(long, visible_alias = "non-interactive", global = true, help_heading = "Global")]
-    no_input: bool,
-    /// Say only the result.
-    #[arg(short, long, global = true, help_heading = "Global")]
-    quiet: bool,
-    /// Say more; twice for every call to a provider.
-    #[arg(short, long, action = clap::ArgAction::Count, global = true, help_heading = "Global")]
-    verbose: u8,
-    /// Where runs and their signed logs are kept.
-    #[arg(long, value_name = "DIR", global = true, help_heading = "Global")]
-    state_dir: Option<PathBuf>,
-}
-
-impl Global {
-    fn output(&self, env: &BTreeMap<String, String>) -> Output {
-        let ours = env.get("BGCTL_OUTPUT").and_then(|text| clap::ValueEnum::from_str(text, true).ok());
-        self.output.or(ours).unwrap_or_default()
-    }
 }
 
 #[derive(Debug, clap::Subcommand)]

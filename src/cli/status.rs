@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::launch;
 use super::past::Past;
-use super::{Context, Exit};
+use super::{Context, Exit, fence};
 use crate::diag::Refusal;
 use crate::guards::freeze::Found;
 use crate::journal::{Archive, Holder, Lock};
@@ -179,7 +178,7 @@ fn guarded(past: &Past, cx: &Context) -> Guarded {
     let state = cx.state_dir().ok();
     let lease = state.as_ref().and_then(|state| Lock::holder(&Archive::new(state), environment, service));
     let now = cx.clock.now();
-    let frozen = launch::freezes(cx).map(|freezes| freezes.holding(environment, service, now)).unwrap_or_default();
+    let frozen = fence::freezes(cx).map(|freezes| freezes.holding(environment, service, now)).unwrap_or_default();
     let armed = past.entries.iter().rev().find_map(|entry| match entry.event() {
         Some(Event::Armed { automatic_used, .. }) => Some(automatic_used),
         _ => None,

@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use super::policy::{self, PolicyArgs};
-use super::{Context, Exit, answer, launch, trust};
+use super::{Context, Exit, answer, fence, trust};
 use crate::diag::{Kind, Refusal};
 use crate::guards::freeze::{Found, Freeze, Lifted, Place, Scope};
 use crate::plan::PersonKind;
@@ -47,7 +47,7 @@ async fn unfreeze(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     if args.reason.trim().is_empty() {
         return Err(Refusal::new(Kind::Usage, "BG0001", "lifting a freeze needs a reason").users(NOTHING));
     }
-    let freezes = launch::freezes(cx)?;
+    let freezes = fence::freezes(cx)?;
     let found = freezes.of(&scope);
     if found.is_empty() {
         return elsewhere(cx, &scope, freezes.all());

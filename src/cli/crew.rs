@@ -1,0 +1,73 @@
+//! Who is asked, called and listened to while a run is driven.
+
+use std::rc::Rc;
+
+use super::eyes::Eyes;
+use super::launch::Launch;
+use super::open::Open;
+use super::{requests, undo};
+use crate::diag::{Kind, Refusal};
+use crate::people::{self, Ci, Inbox, Operator, PagedThrough, Pager, People, Subject, Terminal};
+use crate::run::Actor;
+use crate::world::World;
+
+impl Launch<'_> {
+    pub(super) fn pager(&self, open: &Open, world: &World) -> Result<Rc<Pager>, Refusal> {
+        let plan = &self.plan;
+        let folder = open.folder.clone();
+        let subject = Subject {
+            service: format!("{} {}", plan.service, plan.environment),
+            run: open.id.clone(),
+            blue: plan.blue.version.clone(),
+            owner: plan.rollback_owner.clone(),
+            native: Box::new(move || undo::native(&folder)),
+        };
+        let outside = PagedThrough {
+            web: world.web.clone(),
+            processes: world.processes.clone(),
+            secrets: world.secrets.clone(),
+            clock: world.clock.clone(),
+        };
+        let pager = Pager::new(&plan.policy.page, outside, subject);
+        pager.map(Rc::new).map_err(|e| Refusal::new(Kind::Invalid, "BG0109", "policy.page cannot be used").cause(e))
+    }
+
+    pub(super) fn people(&self, open: &Open, eyes: &Eyes, pager: Rc<Pager>) -> Result<Box<dyn People>, Refusal> {
+        let signers = self.approvers()?.signers().demanding(self.demands());
+        let named = self.args.approvals.as_ref().map(|folder| self.cx.cwd.join(folder));
+        let folder = named.unwrap_or_else(|| open.folder.join("approvals"));
+        let mut barred = requests::barred(&open.past);
+        barred.extend(requests::runner(open, self.cx.trigger()));
+        let archive = self.archive()?;
+        let known = Rc::new(move || requests::known(&archive));
+        let inbox =
+            Inbox::new(folder, people::trusting(signers), barred).knowing(known).also(open.folder.join("approvals"));
+        let clock = open.deadlines.clone();
+        let actor = open.actor.clone();
+        Ok(match &eyes.keyboard {
+            Some(keyboard) => Box::new(Terminal {
+                keyboard: keyboard.clone(),
+                board: eyes.board.clone(),
+                clock,
+                actor: Actor { via: "prompt".into(), ..actor },
+                inbox,
+                pager,
+            }),
+            None => Box::new(Ci { run: open.id.clone(), actor, clock, inbox, pager, board: eyes.board.clone() }),
+        })
+    }
+
+    pub(super) fn operator(&self, open: &Open, eyes: &Eyes) -> Result<Operator, Refusal> {
+        let live = eyes.live.clone();
+        let status = move || {
+            if let Some(live) = &live {
+                live.status();
+            }
+        };
+        let (clock, folder) = (self.cx.clock.clone(), open.folder.clone());
+        let actor = Actor { via: "key".into(), ..open.actor.clone() };
+        Operator::new(eyes.keyboard.clone(), clock, folder, actor, eyes.board.clone(), status).map_err(|e| {
+            Refusal::new(Kind::Environment, "BG0204", "signals cannot be listened to").cause(e.to_string())
+        })
+    }
+}
