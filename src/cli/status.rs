@@ -13,7 +13,7 @@ use crate::journal::{Archive, Holder, Lock};
 use crate::plan::{Color, Lane, PlannedRoute, Split, StepRef};
 use crate::report::{Mark, spoken_seconds};
 use crate::routers::{Access, KINDS};
-use crate::run::{Doing, Event, RunOutcome};
+use crate::run::{Doing, Event, Outcome, RunOutcome};
 
 /// How long a provider may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -59,7 +59,7 @@ async fn look(past: &Past, cx: &Context, offline: bool) -> BTreeMap<String, Live
             Live::NotAsked("--offline")
         } else if past.plan.environment == "lab" {
             // A lab's routes live and die with the process that played it; the real provider knows nothing of them.
-            Live::NotAsked("the lab is gone with its process")
+            Live::NotAsked("a lab is reached only by the process that plays it")
         } else {
             tokio::select! { biased;
                 live = read(route, cx) => live,
@@ -221,6 +221,8 @@ fn marks(past: &Past) -> Vec<(Mark, StepRef)> {
         .map(|step| {
             let mark = if past.story.done.contains(&step) {
                 Mark::Done
+            } else if step == past.state.at() && matches!(past.state.doing, Doing::Paused { .. }) {
+                Mark::Warning
             } else if Some(step) == last {
                 Mark::Failed
             } else if step == past.state.at() && !ended {
@@ -236,7 +238,7 @@ fn marks(past: &Past) -> Vec<(Mark, StepRef)> {
 /// The step whose failure is the last there was.
 fn last_failed(past: &Past) -> Option<StepRef> {
     past.entries.iter().rev().find_map(|entry| match entry.event() {
-        Some(crate::run::Event::StepOutcome { step, outcome: crate::run::Outcome::Failed { .. }, .. }) => Some(step),
+        Some(Event::StepOutcome { step, outcome: Outcome::Failed { cause, .. }, .. }) if !cause.pauses() => Some(step),
         _ => None,
     })
 }
@@ -280,6 +282,7 @@ fn machine(past: &Past, live: &BTreeMap<String, Live>, cx: &Context) -> Value {
                 Mark::Done => "done",
                 Mark::Failed => "failed",
                 Mark::Working => "working",
+                Mark::Warning => "paused",
                 _ => "later",
             }})
         })

@@ -57,6 +57,8 @@ fn event_sentence(event: &Event) -> Sentence {
         Event::StepIntent { id, attempt, line, .. } => say(Mark::Working, id, format!("attempt {attempt}: {line}")),
         Event::StepOutcome { id, outcome, .. } => match outcome {
             Outcome::Done { line, .. } => say(Mark::Done, id, line.clone()),
+            // What makes a run pause is no failure of its step.
+            Outcome::Failed { line, cause, .. } if cause.pauses() => say(Mark::Warning, id, line.clone()),
             Outcome::Failed { line, .. } => say(Mark::Failed, id, line.clone()),
             Outcome::Unknown { line, .. } => say(Mark::Warning, id, format!("not known yet: {line}")),
         },

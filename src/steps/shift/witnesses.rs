@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 
 use super::Shift;
-use crate::plan::{Color, SeenAt};
+use crate::plan::{Color, SeenAt, Split};
 use crate::probes::Request;
 use crate::routers::TrafficRouter;
 use crate::run::Evidence;
@@ -17,6 +17,8 @@ use crate::world::{Progress, Scribe, World};
 const PROPAGATION: Duration = Duration::from_secs(60);
 /// How many connections look at the public address at once.
 const AT_ONCE: usize = 20;
+/// So many expected responses of a side are not all missed by chance (less than once in a hundred looks).
+const HANDFUL: f64 = 5.0;
 
 /// Which witness does not agree.
 pub(super) enum Doubt {
@@ -84,14 +86,7 @@ impl Shift {
             let counted = blue + green;
             let want = self.change.after.share(Color::Green);
             let share = if counted == 0 { 0.0 } else { f64::from(green) / f64::from(counted) };
-            // At 0 % and 100 % a single response of the other side means the shift has not arrived everywhere.
-            let agrees = match self.change.after.only() {
-                Some(Color::Blue) => counted > 0 && green == 0,
-                Some(Color::Green) => counted > 0 && blue == 0,
-                // At a stop of a ramp green may answer with errors that name no version: what counts is what blue has.
-                None if self.back => self.enough_blue(blue, counted + other, at),
-                None => counted > 0 && (share - want).abs() * 1000.0 <= f64::from(at.tolerance),
-            } && (other * 2 <= counted || self.back && self.change.after.only().is_none());
+            let agrees = self.agrees(at.tolerance, [blue, green, other]);
             let route = self.route.clone();
             scribe.observed(Evidence::TrafficSeen { route, samples: at.samples, blue, green, other, agrees });
             if agrees {
@@ -110,9 +105,13 @@ impl Shift {
         }
     }
 
-    fn enough_blue(&self, blue: u32, of: u32, at: &SeenAt) -> bool {
-        let want = self.change.after.share(Color::Blue) * 1000.0 - f64::from(at.tolerance);
-        blue > 0 && f64::from(blue) * 1000.0 >= want * f64::from(of)
+    fn agrees(&self, tolerance: u32, seen: [u32; 3]) -> bool {
+        let after = self.change.after;
+        if self.back && after.only().is_none() {
+            enough_blue(after, tolerance, seen)
+        } else {
+            shows(after, tolerance, seen)
+        }
     }
 
     /// Counts responses of blue, of green and of neither.
@@ -130,5 +129,57 @@ impl Shift {
             }
         }
         counts
+    }
+}
+
+/// Whether responses of blue, of green and of neither are those of a split.
+fn shows(split: Split, tolerance: u32, [blue, green, other]: [u32; 3]) -> bool {
+    let counted = blue + green;
+    let share = f64::from(green) / f64::from(counted.max(1));
+    let met = match split.only() {
+        // At 0 % and 100 % a single response of the other side means that the shift has not arrived everywhere.
+        Some(Color::Blue) => green == 0,
+        Some(Color::Green) => blue == 0,
+        // A wide tolerance must not take the split before the shift for the one after it: of a side that should have given a
+        // handful of responses at least one is there.
+        None => {
+            let missed = |stack: Color, given: u32| given == 0 && split.share(stack) * f64::from(counted) >= HANDFUL;
+            (share - split.share(Color::Green)).abs() * 1000.0 <= f64::from(tolerance)
+                && !missed(Color::Blue, blue)
+                && !missed(Color::Green, green)
+        }
+    };
+    counted > 0 && met && other * 2 <= counted
+}
+
+/// At a stop of a ramp green may answer with errors that name no version: what counts is what blue has.
+fn enough_blue(split: Split, tolerance: u32, [blue, green, other]: [u32; 3]) -> bool {
+    let want = split.share(Color::Blue) * 1000.0 - f64::from(tolerance);
+    blue > 0 && f64::from(blue) * 1000.0 >= want * f64::from(blue + green + other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_split_before_a_shift_is_not_taken_for_the_one_after_it() {
+        let wide = 150;
+        assert!(!shows(Split::of_green(100), wide, [100, 0, 0]), "nobody of 100 is on green");
+        assert!(shows(Split::of_green(100), wide, [96, 4, 0]));
+        assert!(!shows(Split::of_green(950), wide, [0, 200, 0]), "nobody of 200 is on blue");
+        // Of 1 % among 100 responses there may well be none.
+        assert!(shows(Split::of_green(10), wide, [100, 0, 0]));
+        assert!(!shows(Split::of_green(500), wide, [70, 30, 0]));
+        assert!(!shows(Split::ALL_GREEN, wide, [1, 99, 0]) && shows(Split::ALL_GREEN, wide, [0, 100, 0]));
+        assert!(!shows(Split::ALL_BLUE, wide, [0, 0, 100]) && !shows(Split::ALL_BLUE, wide, [60, 0, 40]));
+    }
+
+    #[test]
+    fn at_a_stop_of_a_ramp_only_blue_counts() {
+        assert!(enough_blue(Split::of_green(500), 50, [48, 2, 50]));
+        assert!(
+            !enough_blue(Split::of_green(500), 50, [40, 60, 0]) && !enough_blue(Split::of_green(500), 50, [0, 0, 0])
+        );
     }
 }
