@@ -141,6 +141,12 @@ impl Freezes {
         let entries = match fs::read_dir(&self.folder) {
             Ok(entries) => entries,
             Err(error) if error.kind() == ErrorKind::NotFound => return found,
+            // Where there is no state folder there is no freeze, and no journal either: that is what has to be said.
+            Err(error)
+                if error.kind() == ErrorKind::NotADirectory && !self.folder.parent().is_some_and(Path::is_dir) =>
+            {
+                return found;
+            }
             Err(error) => {
                 found.push(unreadable(&self.folder, error.to_string()));
                 return found;

@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     fn every_fact_of_the_machine_has_its_type_here() {
-        let source = include_str!("../run/event.rs");
+        let source = concat!(include_str!("../run/event.rs"), include_str!("../run/evidence.rs"));
         let named: Vec<&str> =
             source.split("#[serde(rename = \"").skip(1).filter_map(|s| s.split('"').next()).collect();
         assert!(named.len() > 25);

@@ -34,8 +34,8 @@ impl Rule {
             ..plain.clone()
         };
         match (plain.verdict, calmly.verdict) {
-            (Verdict::Fail, _) if course.looks() < 2 => {
-                unproven("all of one look; the next one has to confirm it".into())
+            (Verdict::Fail, _) if course.looks() < 2 || calm.green.requests == 0 => {
+                unproven("seen too shortly to tell a burst; the next look has to confirm it".into())
             }
             (Verdict::Fail, Verdict::Fail) => match self.one_instance(course, limit, blue) {
                 Some(why) => unproven(why),

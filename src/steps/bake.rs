@@ -123,6 +123,8 @@ impl Bake {
     }
 }
 
+/// Looks at error rates that a bake has at least, where it is long enough for one a second.
+const FEWEST_LOOKS: u32 = 6;
 /// Longer than this past its time, and the machine slept.
 const SLEPT: Time = Time::from_secs(10);
 
@@ -259,7 +261,9 @@ impl Watching {
         for course in &courses {
             course.gate.begin(world, since).await;
         }
-        let (mut ended, mut next_poll) = (0, window.min(POLL));
+        // A fail is confirmed by later looks, so a short bake has no fewer of them than it takes to tell a burst from an outage.
+        let look = window.min(POLL).min(self.bake.time.time / FEWEST_LOOKS).max(Time::from_secs(1));
+        let (mut ended, mut next_poll) = (0, look);
         let mut places = Places::default();
         // The bake may take one more of its own length when nothing can be judged, and no longer.
         while ended < 2 * windows {
@@ -270,7 +274,7 @@ impl Watching {
                 return Outcome::failed(Cause::Destination, line);
             }
             let whole = until == window_end;
-            next_poll = until + window.min(POLL);
+            next_poll = until + look;
             ended += u32::from(whole);
             for n in 0..courses.len() {
                 let course = &mut courses[n];
