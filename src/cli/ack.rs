@@ -36,7 +36,9 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
             .next("bgctl status        what runs, and where users are now"));
     };
     let by = Actor { name: cx.operator().into(), via: "command".into() };
-    let given = Acknowledgement { by, at: now, word: args.reason.clone() };
+    cx.known.of_references(&past.plan.canonical(), &cx.env);
+    let word = args.reason.as_deref().map(|reason| cx.known.mask(reason));
+    let given = Acknowledgement { by, at: now, word };
     acknowledge(&past.folder, &given).map_err(|e| {
         Refusal::new(Kind::Environment, "BG0184", "the acknowledgement cannot be written")
             .place(past.folder.display().to_string())

@@ -48,7 +48,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     }
     let freeze = Freeze {
         scope,
-        reason: reason.trim().into(),
+        reason: cx.known.mask(reason.trim()),
         by: cx.trigger().unwrap_or(cx.operator()).into(),
         via: By::Person,
         since: Some(now),

@@ -85,8 +85,11 @@ async fn rollback(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
         return Ok(Exit::Stopped);
     };
     let by = Actor { name: cx.operator().into(), via: "command".into() };
+    // What is handed to other processes lies in files of the run's folder, where no secret may stand.
+    cx.known.of_references(&plan.canonical(), &outside.env);
+    let reason = cx.known.mask(&args.reason);
     // Whoever goes back has it. That nobody else is called is a courtesy, and no reason to go back later.
-    let given = Acknowledgement { by: by.clone(), at: cx.clock.now(), word: Some(args.reason.clone()) };
+    let given = Acknowledgement { by: by.clone(), at: cx.clock.now(), word: Some(reason.clone()) };
     let _ = acknowledge(&folder, &given);
     let launch = |plan: Plan| Launch {
         cx,
@@ -125,7 +128,7 @@ async fn rollback(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
             Ok(back_home(launch.drive(ready, open, Some((by, args.reason.clone()))).await?))
         }
         // Somebody drives this run: that process goes back, and we look on.
-        Err(refusal) if refusal.kind == Kind::Later => ask_the_holder(cx, &folder, &by, &args.reason, opens).await,
+        Err(refusal) if refusal.kind == Kind::Later => ask_the_holder(cx, &folder, &by, &reason, opens).await,
         Err(refusal) => Err(refusal),
     }
 }

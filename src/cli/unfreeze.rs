@@ -59,8 +59,12 @@ async fn unfreeze(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
         return Ok(Exit::Stopped);
     }
     for (freeze, path) in &found {
-        let mut lifted =
-            Lifted { by: cx.operator().into(), reason: args.reason.trim().into(), at: cx.clock.now(), sig: None };
+        let mut lifted = Lifted {
+            by: cx.operator().into(),
+            reason: cx.known.mask(args.reason.trim()),
+            at: cx.clock.now(),
+            sig: None,
+        };
         if let Some(role) = &freeze.lift {
             (lifted.by, lifted.sig) = signed(args, cx, freeze, role, &lifted)?;
         }

@@ -12,7 +12,7 @@ use bgctl::probes::http::LiveWeb;
 use bgctl::probes::prometheus::{Prometheus as Client, Vector};
 use bgctl::probes::source::Gap;
 use bgctl::run::Verdict;
-use bgctl::steps::gates::{self, Look};
+use bgctl::steps::gates::{self, Look, NamedGate};
 use bgctl::world::World;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -175,15 +175,18 @@ impl Rig {
         self.until_seen(settings, since, |l| l.judgement.verdict == verdict && l.judgement.line.contains(word)).await
     }
 
+    /// One gate, looked at again and again as in a bake: a fail is confirmed by later looks.
     pub async fn until_seen(&self, settings: Value, since: Timestamp, wanted: impl Fn(&Look) -> bool) -> Look {
-        for _ in 0..100 {
-            let look = self.look(&settings, since).await;
-            if wanted(&look) {
-                return look;
+        let (world, named) = (world(Rc::new(SystemClock)), named(&self.url, &settings));
+        let gate = named.open().unwrap();
+        let mut last = gate.look(&world, since).await;
+        for _ in 0..25 {
+            if wanted(&last) {
+                return last;
             }
-            SystemClock.sleep(Duration::from_millis(250)).await;
+            SystemClock.sleep(Duration::from_secs(1)).await;
+            last = gate.look(&world, since).await;
         }
-        let last = self.look(&settings, since).await;
         panic!("{settings}: {:?}, asked {:#?}", last.judgement, last.asked);
     }
 
@@ -216,12 +219,15 @@ pub fn world(clock: Rc<dyn Clock>) -> World {
 }
 
 pub async fn look(world: &World, url: &str, settings: &Value, since: Timestamp) -> Look {
+    named(url, settings).open().unwrap().look(world, since).await
+}
+
+fn named(url: &str, settings: &Value) -> NamedGate {
     let mut plan = plan();
     let mut settings = settings.clone();
     settings["url"] = json!(url);
     plan.gates.insert("row".into(), settings);
-    let named = gates::named(&plan, ["row".to_string()].iter()).unwrap();
-    named[0].open().unwrap().look(world, since).await
+    gates::named(&plan, ["row".to_string()].iter()).unwrap().remove(0)
 }
 
 /// Bad of all requests of a metric, over five scrapes.

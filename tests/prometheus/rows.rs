@@ -110,7 +110,8 @@ async fn row_09_errors_before_the_first_scrape_are_counted() {
     let Some(rig) = Rig::shared() else { return };
     let sudden = r#"sum(increase(late_requests_total{color="green",status="500"}[10s]))"#;
     rig.until_raw(sudden, |text| text == "0").await;
-    rig.until(share("late_requests_total"), rig.begun, Fail, "green 40% (40 of 100 bad)").await;
+    // All at once, so they may be a burst: they are counted and named, and are no pass.
+    rig.until(share("late_requests_total"), rig.begun, Unknown, "green 40% (40 of 100 bad)").await;
 }
 
 #[tokio::test]
@@ -159,7 +160,7 @@ async fn row_14_nothing_from_before_the_shift_counts() {
     .await;
     let shifted = SystemClock.now();
     let all = rig.look(&share("healed_requests_total"), rig.begun).await.judgement;
-    assert_eq!(all.verdict, Fail, "{all:?}");
+    assert!(all.verdict == Unknown && !all.line.contains("(0 of "), "{all:?}");
     rig.until(share("healed_requests_total"), shifted, Pass, "(0 of ").await;
     // A value is judged when its whole range lies behind the shift.
     let rate = value("sum by (color) (rate(ok_requests_total[10s]))", "100");
