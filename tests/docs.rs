@@ -78,6 +78,18 @@ fn every_link_leads_somewhere() {
     }
 }
 
+#[test]
+fn every_page_is_linked() {
+    let readme = fs::read_to_string(README).unwrap();
+    let answer = Command::new(env!("CARGO_BIN_EXE_bgctl")).arg("explain").output().unwrap();
+    let listed = String::from_utf8(answer.stdout).unwrap();
+    let names = listed.lines().filter_map(|line| line.split_whitespace().next());
+    // Exit codes are a section of README itself, and the error codes are one page under another name.
+    for name in names.filter(|name| *name != "exit-codes" && !name.starts_with("BG")) {
+        assert!(readme.contains(&format!("[{name}](src/")), "README does not link the page `{name}`");
+    }
+}
+
 /// Every `bgctl …` of README is a command line that bgctl understands: it may fail, but not as a usage error of its words.
 #[test]
 fn every_command_line_parses() {

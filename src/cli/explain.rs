@@ -129,7 +129,7 @@ const PAGES: &[Page] = &[
     },
     Page {
         name: "sources",
-        about: "where numbers come from: Prometheus, HTTP, SQL, programs",
+        about: "where numbers come from: Prometheus, CloudWatch, HTTP, SQL, programs",
         text: include_str!("../probes/source/sources.md"),
     },
     Page {
