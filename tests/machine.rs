@@ -199,6 +199,10 @@ fn answer(plan: &Plan, s: &State, next: Next, dice: u8) -> Vec<Event> {
                     facts: Default::default(),
                 },
                 6 => Outcome::failed([Cause::Drift, Cause::Frozen, Cause::Guard][usize::from(dice / 9 % 3)], "blocked"),
+                // Work that moves nobody is dropped at a Ctrl-C.
+                7 if step.lane == Lane::Forward && plan.step(step).moves.is_none() => {
+                    return vec![intent, Event::Interrupted { wish: Wish::Ask, by: by(), line: "Ctrl-C".into() }];
+                }
                 // Died before the end was written; another process takes over.
                 _ => return vec![intent, Event::Resumed { by: by() }],
             };
@@ -304,6 +308,21 @@ proptest! {
             let begins = matches!(e, Event::StepIntent { .. });
             prop_assert!(!(paused && begins), "nothing begins in a pause");
             s = next;
+        }
+        // What leaves no trace is not done again before somebody said that it did not happen, also after a hold.
+        let mut in_doubt: Option<StepRef> = None;
+        for e in &log {
+            match e {
+                Event::StepIntent { step, .. } => {
+                    let traceless = plan.step(*step).resume == Resume::AskHuman;
+                    prop_assert!(!traceless || in_doubt != Some(*step), "done again without a question");
+                    in_doubt = Some(*step);
+                }
+                Event::StepReconciled { found: Found::CannotSee, .. } => {}
+                Event::StepOutcome { outcome: Outcome::Unknown { .. }, .. } => {}
+                Event::StepOutcome { .. } | Event::StepReconciled { .. } => in_doubt = None,
+                _ => {}
+            }
         }
         // Every effect is preceded by its own intent, and an outcome follows at most once.
         let mut open: Option<StepRef> = None;

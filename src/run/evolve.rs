@@ -159,7 +159,13 @@ pub fn evolve(plan: &Plan, s: &State, e: &Event) -> Result<State, Illegal> {
         (
             Doing::Ready { .. } | Doing::Uncertain { .. } | Doing::Failed { .. } | Doing::Paused { .. },
             Event::Held { .. },
-        ) if s.lane == Lane::Forward && s.moved => State { interrupted: None, ..with(Doing::Held) },
+        ) if s.lane == Lane::Forward && s.moved => {
+            let in_doubt = match &s.doing {
+                Doing::Uncertain { attempt, .. } if plan.step(at).resume == Resume::AskHuman => Some(*attempt),
+                _ => None,
+            };
+            State { interrupted: None, in_doubt, ..with(Doing::Held) }
+        }
         (
             Doing::Ready { .. } | Doing::Uncertain { .. } | Doing::Failed { .. } | Doing::Paused { .. },
             Event::RollbackBegun { automatic, .. },
@@ -241,7 +247,13 @@ fn schema_seen(s: &State, e: &Event) -> State {
 }
 
 fn going_on(s: &State) -> State {
-    if s.doing == Doing::Held { anew(s) } else { s.clone() }
+    match (&s.doing, s.in_doubt) {
+        (Doing::Held, Some(attempt)) => {
+            State { doing: Doing::Uncertain { attempt, looks: 0, lost: false }, in_doubt: None, ..s.clone() }
+        }
+        (Doing::Held, None) => anew(s),
+        _ => s.clone(),
+    }
 }
 
 /// A held or paused run that goes on begins its step anew, and an approval that was used for it is used up.

@@ -27,6 +27,9 @@ pub struct State {
     pub schema_against: Option<String>,
     /// Why a person goes back although the schema stands against it.
     pub overridden: Option<String>,
+    /// The attempt that was cut off when the run was held, of a step that leaves no trace: before it is made again somebody
+    /// says whether it happened.
+    pub in_doubt: Option<u32>,
     /// The newest step with an intent: its effect may be in place although its end is not known.
     pub begun: Option<StepRef>,
 }
@@ -118,6 +121,7 @@ impl Default for State {
             stranded: BTreeMap::new(),
             schema_against: None,
             overridden: None,
+            in_doubt: None,
             begun: None,
         }
     }
