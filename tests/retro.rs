@@ -195,6 +195,26 @@ fn a_gate_that_passes_again_was_no_sign() {
 }
 
 #[test]
+fn a_freeze_is_no_fault_of_the_release() {
+    let mut log = Log::default();
+    log.begins(0.0, Lane::Forward, 1, 1).ends(
+        5.0,
+        Lane::Forward,
+        1,
+        Outcome::failed(Cause::Frozen, "production is frozen"),
+    );
+    log.event(
+        6.0,
+        Event::WaitBreached {
+            step: StepRef { lane: Lane::Forward, index: 1 },
+            cause: Cause::Drift,
+            line: "moved".into(),
+        },
+    );
+    assert_eq!(retro(&plan(), &log.0).trouble, None);
+}
+
+#[test]
 fn people_and_pages_in_numbers() {
     let mut log = Log::default();
     let at = StepRef { lane: Lane::Forward, index: 2 };

@@ -204,6 +204,8 @@ impl<'a> Reader<'a> {
                 }
                 match outcome {
                     Outcome::Done { .. } => self.arrived(*step, at),
+                    // A freeze, or somebody else's write, stops the run and says nothing against the release.
+                    Outcome::Failed { cause, .. } if cause.pauses() => {}
                     Outcome::Failed { line, .. } => self.wrong(&format!("{id}: {line}"), at),
                     Outcome::Unknown { .. } => {}
                 }
@@ -212,7 +214,7 @@ impl<'a> Reader<'a> {
                 self.ended(*step, id, at);
                 self.arrived(*step, at);
             }
-            Event::WaitBreached { line, .. } => self.wrong(line, at),
+            Event::WaitBreached { line, cause, .. } if !cause.pauses() => self.wrong(line, at),
             Event::RollbackBegun { cause, .. } => {
                 self.wrong(cause, at);
                 self.back = Some(at);
