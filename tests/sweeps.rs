@@ -1,24 +1,16 @@
 //! Crash at every boundary and fault at every step, generated: the shipping driver, machine and shift step on the
 //! simulated world.
 
+mod common;
+
 use std::collections::BTreeMap;
-use std::rc::Rc;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use bgctl::drive::{Broken, End, Run, Steps, drive};
-use bgctl::journal::{Append, Entry, Record};
 use bgctl::people::Command;
 use bgctl::plan::*;
-use bgctl::report::Reporter;
-use bgctl::run::{Actor, Cause, Event, Outcome, RunOutcome};
-use bgctl::sim::{Scenario, Sim, SimJournal, SimWatch, Write};
-use bgctl::steps::{KINDS, Step};
-use bgctl::world::{Scribe, World};
-
-const fn s(seconds: u64) -> Duration {
-    Duration::from_secs(seconds)
-}
+use bgctl::run::{Actor, Event, RunOutcome};
+use bgctl::sim::{Scenario, Sim, Write};
+use common::play::{Play, s};
 
 fn step(id: &str, kind: &str, resume: Resume, moves: Option<(u32, u32)>) -> PlannedStep {
     PlannedStep {
@@ -93,92 +85,9 @@ fn plan() -> Plan {
     }
 }
 
-/// Waits five minutes; as `watch` it fails when green answers with errors while users are on it.
-struct Wait {
-    sim: Rc<Sim>,
-    judges: bool,
-}
-
-#[async_trait(?Send)]
-impl Step for Wait {
-    fn only_waits(&self) -> bool {
-        true
-    }
-
-    async fn execute(&self, world: &World, _: &dyn Scribe) -> Outcome {
-        for _ in 0..30 {
-            world.clock.sleep(s(10)).await;
-            let ill = self.sim.scenario.green_errors.is_some_and(|at| at <= self.sim.clock.time());
-            if self.judges && ill && self.sim.split().green > 0 {
-                return Outcome::failed(Cause::Gate, "errors on GREEN");
-            }
-        }
-        Outcome::done("quiet")
-    }
-}
-
-struct Tell;
-
-#[async_trait(?Send)]
-impl Step for Tell {
-    async fn execute(&self, world: &World, _: &dyn Scribe) -> Outcome {
-        let argv = vec!["tell".to_string()];
-        let command = bgctl::world::Command { argv, env: BTreeMap::new(), directory: None, timeout: s(10) };
-        match world.processes.run(&command, &mut |_, _| ()).await {
-            Ok(_) => Outcome::done("told"),
-            Err(error) => Outcome::failed(Cause::Action, error.to_string()),
-        }
-    }
-}
-
-fn steps(plan: &Plan, sim: &Rc<Sim>) -> Steps {
-    let build = |step: &PlannedStep| -> Box<dyn Step> {
-        match step.kind.as_str() {
-            "watch" => Box::new(Wait { sim: sim.clone(), judges: true }),
-            "wait" => Box::new(Wait { sim: sim.clone(), judges: false }),
-            "tell" => Box::new(Tell),
-            kind => (KINDS.iter().find(|k| k.name == kind).unwrap().build)(step, plan).unwrap(),
-        }
-    };
-    Steps { forward: plan.forward.iter().map(build).collect(), rollback: plan.rollback.iter().map(build).collect() }
-}
-
-struct Deaf;
-impl Reporter for Deaf {
-    fn record(&mut self, _: &Entry) {}
-}
-
-/// One process: runs until the run rests, or dies on the way.
-fn process(plan: &Plan, sim: &Rc<Sim>, journal: &mut SimJournal) -> Result<Result<End, Broken>, bgctl::sim::Crashed> {
-    let mut facts = journal.events();
-    let ended = matches!(facts.last(), Some(Event::Ended { .. } | Event::Refused { .. }));
-    if !facts.is_empty() && !ended {
-        let by = Actor { name: "the next process".into(), via: "command".into() };
-        let resumed = Event::Resumed { by };
-        if journal.append(&[Record::from(&resumed)]).is_err() {
-            return Err(bgctl::sim::Crashed);
-        }
-        facts.push(resumed);
-    }
-    let steps = steps(plan, sim);
-    let world = sim.world(plan);
-    let watch = SimWatch(sim.clone());
-    let run = Run {
-        id: "run",
-        plan,
-        steps: &steps,
-        world: &world,
-        people: sim,
-        control: sim,
-        watch: &watch,
-        keep: &|_, _| Ok(()),
-        request: &|at, expires, _| format!("{at:?} {expires}"),
-        deadlines: world.clock.as_ref(),
-        standing: sim,
-        automatic_used: sim.scenario.automatic_used,
-    };
-    let clock = sim.clock.clone();
-    clock.run(drive(&run, &facts, journal, &mut Deaf))
+/// Bakes of five minutes.
+fn play(scenario: Scenario) -> Play {
+    Play { waits: 30, ..Play::new(plan(), scenario) }
 }
 
 /// What must hold whatever happened. `I…` are the invariants of the design.
@@ -407,13 +316,11 @@ const WISHES: &[Case] = &[
 #[test]
 fn every_case_ends_as_it_should() {
     for (name, want, scenario) in CASES.iter().chain(WISHES) {
-        let plan = plan();
-        let sim = Sim::new(&plan, scenario());
-        let mut journal = SimJournal::new(&sim);
-        let end = process(&plan, &sim, &mut journal).unwrap().unwrap();
-        let kinds: Vec<&str> = journal.entries.iter().map(|e| e.kind.as_str()).collect();
+        let mut play = play(scenario());
+        let end = play.end();
+        let kinds: Vec<&str> = play.log().iter().map(|(kind, _)| *kind).collect();
         assert_eq!(end.outcome, *want, "{name}: {kinds:#?}");
-        check(name, &sim, &journal.events(), end.outcome);
+        check(name, &play.sim, &play.journal.events(), end.outcome);
     }
 }
 
@@ -433,25 +340,23 @@ fn crash_anywhere_and_resume_to_the_same_end() {
 }
 
 fn crash_everywhere((name, want, scenario): &Case) -> u32 {
-    let plan = plan();
-    let sim = Sim::new(&plan, scenario());
-    sim.clock.crash_at(None);
-    process(&plan, &sim, &mut SimJournal::new(&sim)).unwrap().unwrap();
-    let points = sim.clock.boundaries();
+    let mut whole = play(scenario());
+    whole.end();
+    let points = whole.sim.clock.boundaries();
     for n in 1..=points {
         let name = format!("{name}, died at boundary {n}");
-        let sim = Sim::new(&plan, scenario());
-        let mut journal = SimJournal::new(&sim);
-        sim.clock.crash_at(Some(n));
-        assert!(process(&plan, &sim, &mut journal).is_err(), "{name}: it lives");
-        sim.clock.crash_at(None);
-        let end = process(&plan, &sim, &mut journal).unwrap().unwrap_or_else(|e| panic!("{name}: {e}"));
+        let mut play = play(scenario());
+        play.sim.clock.crash_at(Some(n));
+        assert!(play.process().is_err(), "{name}: it lives");
+        play.sim.clock.crash_at(None);
+        let end = play.process().unwrap().unwrap_or_else(|e| panic!("{name}: {e}"));
+        let sim = &play.sim;
         // A wish that was not written down dies with the process, and what leaves no trace needs a person.
         // And a freeze that came behind the last move (or behind preflight) can come before it, where a crash has cost time.
         let overtaken = sim.scenario.frozen.is_some_and(|(from, _)| from >= s(500) || !from.is_zero() && from < s(1));
         let free = !sim.scenario.wishes.is_empty() || sim.scenario.person.is_none() || overtaken;
         assert!(free || end.outcome == *want, "{name}: {:?} instead of {want:?}: {:?}", end.outcome, end.state);
-        check(&name, &sim, &journal.events(), end.outcome);
+        check(&name, sim, &play.journal.events(), end.outcome);
     }
     points
 }
@@ -459,20 +364,18 @@ fn crash_everywhere((name, want, scenario): &Case) -> u32 {
 /// The disk fills up at every record in turn: nothing moves without its record.
 #[test]
 fn no_record_no_effect() {
-    let plan = plan();
     let mut n = 1;
     loop {
-        let sim = Sim::new(&plan, Scenario { disk_full_at: Some(n), ..Scenario::default() });
-        let mut journal = SimJournal::new(&sim);
-        match process(&plan, &sim, &mut journal).unwrap() {
+        let mut play = play(Scenario { disk_full_at: Some(n), ..Scenario::default() });
+        match play.process().unwrap() {
             Ok(end) => {
                 assert_eq!(end.outcome, RunOutcome::Completed);
                 break;
             }
             Err(error) => assert!(error.to_string().contains("no space left"), "{error}"),
         }
-        let intents = journal.events().iter().filter(|e| matches!(e, Event::StepIntent { .. })).count();
-        let moves = sim.history("web").len() - 1;
+        let intents = play.journal.events().iter().filter(|e| matches!(e, Event::StepIntent { .. })).count();
+        let moves = play.sim.history("web").len() - 1;
         assert!(moves <= intents, "append {n} failed: {moves} moves with {intents} intents");
         n += 1;
     }

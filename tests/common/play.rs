@@ -86,13 +86,15 @@ pub struct Play {
     pub journal: SimJournal,
     /// Whether waits are watched by the shipping gates and not by the scenario's breach.
     pub real_watch: bool,
+    /// How many times ten seconds a `wait` or `watch` takes.
+    pub waits: u32,
 }
 
 impl Play {
     pub fn new(plan: Plan, scenario: Scenario) -> Self {
         let sim = Sim::new(&plan, scenario);
         let journal = SimJournal::new(&sim);
-        Play { plan, sim, journal, real_watch: false }
+        Play { plan, sim, journal, real_watch: false, waits: 12 }
     }
 
     /// One process: goes on where the log ends, until the run rests or the process dies.
@@ -143,8 +145,8 @@ impl Play {
     fn steps(&self) -> Steps {
         let build = |step: &PlannedStep| -> Box<dyn Step> {
             match step.kind.as_str() {
-                "watch" => Box::new(Wait { sim: self.sim.clone(), judges: true }),
-                "wait" => Box::new(Wait { sim: self.sim.clone(), judges: false }),
+                "watch" => Box::new(Wait { sim: self.sim.clone(), judges: true, tens: self.waits }),
+                "wait" => Box::new(Wait { sim: self.sim.clone(), judges: false, tens: self.waits }),
                 "tell" => Box::new(Tell),
                 kind => (KINDS.iter().find(|k| k.name == kind).unwrap().build)(step, &self.plan).unwrap(),
             }
@@ -163,9 +165,11 @@ impl Watch for Gates {
     }
 }
 
+/// Only waits; as `watch` it fails when green answers with errors while users are on it.
 struct Wait {
     sim: Rc<Sim>,
     judges: bool,
+    tens: u32,
 }
 
 #[async_trait(?Send)]
@@ -175,7 +179,7 @@ impl Step for Wait {
     }
 
     async fn execute(&self, world: &World, _: &dyn Scribe) -> Outcome {
-        for _ in 0..12 {
+        for _ in 0..self.tens {
             world.clock.sleep(s(10)).await;
             let ill = self.sim.scenario.green_errors.is_some_and(|at| at <= self.sim.clock.time());
             if self.judges && ill && world.routes.keys().any(|route| self.sim.split_of(route).green > 0) {
