@@ -1,11 +1,14 @@
 //! `bgctl freeze`: forbid forward moves of a service, an environment or everything. Anybody may, also a job.
 
+use std::collections::BTreeSet;
+
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::{Context, Exit, fence};
 use crate::diag::{Kind, Refusal};
 use crate::guards::freeze::{By, Found, Freeze, Place, Scope};
+use crate::journal::Archive;
 use crate::scalar::Duration;
 
 /// Forbid forward moves of a service, an environment or everything. Never stops a rollback.
@@ -62,12 +65,31 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
             .users(super::unfreeze::NOTHING)
     })?;
     cx.err(&freeze.line());
+    if let Some(known) = unmet(&freeze.scope, &Archive::new(cx.state_dir()?)) {
+        cx.err(&format!(
+            "! no run kept here was of `{}`, so see that it is spelled right; there were: {known}",
+            freeze.scope
+        ));
+    }
     cx.err("  runs that are under way stop at their next boundary; a rollback is never frozen");
     cx.err(&format!("  next       bgctl unfreeze {} --reason \"…\"", freeze.scope));
     if cx.machine() {
         cx.json(&json!({ "freeze": freeze, "file": path }));
     }
     Ok(Exit::Success)
+}
+
+/// What runs were of, where none of them would have met this freeze: one that is spelled wrong freezes nothing.
+fn unmet(scope: &Scope, archive: &Archive) -> Option<String> {
+    let place = |id: &String| {
+        let text = std::fs::read(archive.run(id).join("plan.json")).ok()?;
+        let plan: Value = serde_json::from_slice(&text).ok()?;
+        Some((plan["environment"].as_str()?.to_string(), plan["service"].as_str()?.to_string()))
+    };
+    let known: BTreeSet<(String, String)> = archive.runs().iter().filter_map(place).collect();
+    let met = known.is_empty() || known.iter().any(|(environment, service)| scope.covers(environment, service));
+    let names = || known.iter().map(|(environment, service)| format!("{environment}/{service}")).collect::<Vec<_>>();
+    (!met).then(|| names().join(", "))
 }
 
 fn until(text: &str, now: Timestamp) -> Result<Timestamp, String> {
