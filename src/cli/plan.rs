@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use super::check::counted;
 use super::prepare::{self, Prepared, Surroundings, prepare};
-use super::{Context, Exit};
+use super::{Context, Exit, fence};
 use crate::diag::{Kind, Refusal};
+use crate::guards;
 use crate::plan::{AtExpiry, Plan, PlannedStep};
 use crate::report::wrap;
 use crate::scalar::spoken;
@@ -30,10 +31,12 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
 
 async fn plan(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     let outside = Surroundings::new(cx, &args.from.lab, None, args.from.lab_mode())?;
-    let Prepared { plan, remarks, saved } = match prepare(cx, &args.from, &outside).await? {
+    let Prepared { plan, mut remarks, saved } = match prepare(cx, &args.from, &outside).await? {
         Ok(prepared) => prepared,
         Err(exit) => return Ok(exit),
     };
+    let frozen = guards::frozen(&fence::freezes(cx)?, &plan, cx.clock.now());
+    remarks.extend(frozen.iter().map(|found| format!("a cutover is refused now: {}", found.line())));
     if cx.machine() {
         cx.json(&serde_json::json!({ "id": plan.id(), "plan": *plan, "remarks": remarks }));
     } else {

@@ -85,6 +85,7 @@ fn under_a_freeze_nothing_begins_and_everybody_can_go_back() {
     assert_eq!((world.green(), world.turns()), (0, 1));
     desk.complete();
     desk.cutover().end(20).ends(75).says(&["BG0402", "incident", "A rollback is never frozen"]);
+    desk.run(&["plan", "runbook.yaml"]).ends(0).says(&["a cutover is refused now", "incident"]);
     assert_eq!(world.green(), 0);
     desk.complete();
     person(&mut desk);
