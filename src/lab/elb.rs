@@ -5,7 +5,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
 use axum::http::request::Parts;
@@ -29,6 +29,26 @@ const ELB: &str = "http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/";
 const STS: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
 const USER: &str = "arn:aws:sts::000000000000:assumed-role/bgctl-lab/rehearsal";
 
+/// What the proxy follows, and what it will follow in a moment.
+struct InForce {
+    /// The number of the write it came from.
+    number: u64,
+    forward: Forward,
+    /// Writes on their way, each with the moment it arrives.
+    coming: Vec<(Instant, u64, Forward)>,
+}
+
+impl InForce {
+    /// Takes in what has arrived. A later write that arrives first is not undone by an earlier one.
+    fn catch_up(&mut self, now: Instant) {
+        for (_, number, forward) in self.coming.extract_if(.., |write| write.0 <= now) {
+            if number > self.number {
+                (self.number, self.forward) = (number, forward);
+            }
+        }
+    }
+}
+
 /// The load balancer.
 pub struct Elb {
     model: Mutex<Model>,
@@ -36,8 +56,7 @@ pub struct Elb {
     secret: String,
     /// The rule whose weights the proxy follows.
     served: String,
-    /// What the proxy follows now, and the number of the write it came from.
-    in_force: Mutex<(u64, Forward)>,
+    in_force: Mutex<InForce>,
     writes: AtomicU64,
     reads: AtomicU64,
     faults: Arc<Faults>,
@@ -53,7 +72,7 @@ impl Elb {
         Arc::new(Elb {
             secret: secret.to_string(),
             served: rule.arn.clone(),
-            in_force: Mutex::new((0, forward)),
+            in_force: Mutex::new(InForce { number: 0, forward, coming: Vec::new() }),
             model: Mutex::new(model),
             writes: AtomicU64::new(0),
             reads: AtomicU64::new(0),
@@ -70,7 +89,9 @@ impl Elb {
 
     /// What the proxy follows, with a number that changes when it does.
     pub fn in_force(&self) -> (u64, Forward) {
-        locked(&self.in_force).clone()
+        let mut in_force = locked(&self.in_force);
+        in_force.catch_up(time::now());
+        (in_force.number, in_force.forward.clone())
     }
 
     /// Answers one call.
@@ -96,7 +117,7 @@ impl Elb {
         response
     }
 
-    fn carry_out(self: &Arc<Self>, parts: &Parts, body: &[u8], action: &str, call: &Node) -> Result<Xml, Refusal> {
+    fn carry_out(&self, parts: &Parts, body: &[u8], action: &str, call: &Node) -> Result<Xml, Refusal> {
         sigv4::check(parts, body, ACCESS_KEY, &self.secret)?;
         let count = if is_write(action) { &self.writes } else { &self.reads };
         let count = count.fetch_add(1, Ordering::Relaxed);
@@ -120,7 +141,7 @@ impl Elb {
         }
     }
 
-    fn modify_rule(self: &Arc<Self>, call: &Node) -> Result<Xml, Refusal> {
+    fn modify_rule(&self, call: &Node) -> Result<Xml, Refusal> {
         let arn = call.get("RuleArn").ok_or_else(|| Refusal::invalid("A rule ARN must be specified"))?;
         self.with(|model| {
             let index = model
@@ -142,7 +163,7 @@ impl Elb {
         })
     }
 
-    fn modify_listener(self: &Arc<Self>, call: &Node) -> Result<Xml, Refusal> {
+    fn modify_listener(&self, call: &Node) -> Result<Xml, Refusal> {
         let arn = call.get("ListenerArn").ok_or_else(|| Refusal::invalid("A listener ARN must be specified"))?;
         self.with(|model| {
             let missing = || Refusal::new("ListenerNotFound", format!("Listeners '{arn}' not found"));
@@ -158,7 +179,7 @@ impl Elb {
     }
 
     /// Puts new actions into a rule, and sends them on their way to the proxy.
-    fn write(self: &Arc<Self>, model: &mut Model, index: usize, members: &[&Node]) -> Result<(), Refusal> {
+    fn write(&self, model: &mut Model, index: usize, members: &[&Node]) -> Result<(), Refusal> {
         let rule = &model.rules[index];
         let groups: Vec<&str> = model.groups.iter().map(|group| group.arn.as_str()).collect();
         let https = model.listeners.iter().any(|listener| listener.arn == rule.listener && listener.https);
@@ -175,18 +196,11 @@ impl Elb {
         Ok(())
     }
 
-    /// Lets the proxy follow after 100 to 300 ms. A later write that arrives first is not undone by an earlier one.
-    fn propagate(self: &Arc<Self>, forward: Forward) {
+    /// Lets the proxy follow after 100 to 300 ms. The proxy looks at the time when it is asked, so no timer can be late.
+    fn propagate(&self, forward: Forward) {
         let number = self.writes.load(Ordering::Relaxed);
         let lag = time::ms(self.dice.between(100, 300));
-        let elb = Arc::clone(self);
-        tokio::spawn(async move {
-            time::sleep(lag).await;
-            let mut in_force = locked(&elb.in_force);
-            if number > in_force.0 {
-                *in_force = (number, forward);
-            }
-        });
+        locked(&self.in_force).coming.push((time::now() + lag, number, forward));
     }
 }
 
