@@ -1,6 +1,7 @@
 //! A loopback server: one handler that gets every request whole. All servers of the lab are this one.
 
 use std::future::Future;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -14,7 +15,10 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use super::memory::Memory;
+use super::time;
 
+/// How often a port that is in use is tried again, a tenth of a second apart.
+const TRIES: u32 = 30;
 /// The largest body taken.
 const BODY: usize = 1 << 20;
 
@@ -27,7 +31,16 @@ pub struct Door {
 impl Door {
     /// Opens a free port on loopback, or the one this door had before.
     pub async fn open(memory: &Memory) -> std::io::Result<Door> {
-        let listener = TcpListener::bind(("127.0.0.1", memory.next_port())).await?;
+        let place = ("127.0.0.1", memory.next_port());
+        // A port from before may be some connection's own for a moment.
+        let mut tries = 0;
+        let listener = loop {
+            match TcpListener::bind(place).await {
+                Err(error) if error.kind() == ErrorKind::AddrInUse && tries < TRIES => tries += 1,
+                bound => break bound?,
+            }
+            time::sleep(time::ms(100)).await;
+        };
         let address = listener.local_addr()?;
         memory.opened(address.port());
         Ok(Door { address, listener })
