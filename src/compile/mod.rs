@@ -23,7 +23,7 @@ use crate::diag::{Diagnostic, Mistake, Severity};
 use crate::plan::{Capacity, Color, Lane, Plan, PlannedRoute, PlannedStep, Policy, Purpose, SeenAt, Split, Stack};
 use crate::policy::PolicyFile;
 use crate::probes::gate;
-use crate::routers::Access;
+use crate::routers::{Access, MetricsPlace};
 use crate::runbook::{Node, Route, Runbook, Source, sorted};
 use lane::Walker;
 use lines::Lines;
@@ -293,15 +293,14 @@ fn gates(runbook: &Runbook, found: &mut Vec<Diagnostic>) -> BTreeMap<String, Val
         if let Some(metrics) = &mut gate.cloudwatch
             && let Some(name) = metrics.route.clone()
         {
-            let taken = match document.routes.get(&name) {
-                Some(route) => metrics.take_route(&route.router, &route.config),
-                None => Err(format!("there is no route `{name}`")),
-            };
-            unrouted.extend(taken.err().map(|message| Mistake {
-                at: "/cloudwatch/route".into(),
-                message,
-                help: Some("name an `alb` route, or give `region`, `dimensions`, `blue` and `green`".into()),
-            }));
+            match metrics_place(runbook, &name) {
+                Ok(place) => metrics.take_route(place),
+                Err(message) => unrouted.push(Mistake {
+                    at: "/cloudwatch/route".into(),
+                    message,
+                    help: Some("name an `alb` route, or give `region`, `dimensions`, `blue` and `green`".into()),
+                }),
+            }
         }
         let settings = serde_json::to_value(gate).expect("BUG: a gate is plain data");
         let checked = gate::check(&settings);
@@ -313,6 +312,16 @@ fn gates(runbook: &Runbook, found: &mut Vec<Diagnostic>) -> BTreeMap<String, Val
         gates.insert(entry.key.clone(), checked.config.unwrap_or(settings));
     }
     gates
+}
+
+/// Where metrics of a route are kept, as its router says.
+fn metrics_place(runbook: &Runbook, name: &str) -> Result<MetricsPlace, String> {
+    let route = runbook.document.routes.get(name).ok_or_else(|| format!("there is no route `{name}`"))?;
+    let kind = runbook.kinds.routers.iter().find(|kind| kind.name == route.router);
+    // Settings that are wrong have been named already.
+    let view = kind.and_then(|kind| (kind.view)(&route.config, &Access::default()).ok());
+    let view = view.ok_or_else(|| format!("the settings of route `{name}` are not known here"))?;
+    view.metrics().ok_or_else(|| format!("a `{}` route has no metrics in CloudWatch", route.router))
 }
 
 /// What is compared, with the address of the runbook's Prometheus where a number names none.

@@ -43,6 +43,11 @@ pub trait RouteView {
         false
     }
 
+    /// Where the provider keeps metrics of this place, if it does.
+    fn metrics(&self) -> Option<MetricsPlace> {
+        None
+    }
+
     /// What stands for the third witness where the runbook names no `seen_at`.
     fn unseen(&self) -> &'static str {
         "not looked at from outside (no `seen_at`)"
@@ -94,6 +99,15 @@ pub trait TrafficRouter: RouteView {
 
     /// How long after an ambiguous or successful write a late effect has to be reckoned with.
     fn settle(&self) -> Duration;
+}
+
+/// Where metrics of a route are kept: the region, and the dimensions of the whole and of each side.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MetricsPlace {
+    pub region: String,
+    pub whole: (String, String),
+    pub blue: (String, String),
+    pub green: (String, String),
 }
 
 /// The split as read, with the provider's own exact state beside it.

@@ -16,6 +16,7 @@ use super::{About, Gap, Kind, Reading, Source, asks_of_a_stack, typed};
 use crate::diag::Mistake;
 use crate::plan::Color;
 use crate::probes::metrics::{Point, Question};
+use crate::routers::MetricsPlace;
 use crate::scalar::{Duration, spoken};
 use crate::world::World;
 
@@ -84,32 +85,13 @@ pub const KIND: Kind = Kind {
 };
 
 impl CloudWatch {
-    /// Takes region and dimensions from the settings of its route.
-    pub fn take_route(&mut self, router: &str, config: &Value) -> Result<(), String> {
-        if router != "alb" {
-            return Err(format!("a `{router}` route has no metrics in CloudWatch"));
+    /// Takes region and dimensions from where its route's metrics are kept. What the runbook names itself stays.
+    pub fn take_route(&mut self, place: MetricsPlace) {
+        self.region.get_or_insert(place.region);
+        let named = [(&mut self.dimensions, place.whole), (&mut self.blue, place.blue), (&mut self.green, place.green)];
+        for (own, (name, value)) in named {
+            own.entry(name).or_insert(value);
         }
-        let place = config["rule"].as_str().or(config["listener"].as_str()).unwrap_or_default();
-        let (region, resource) = arn(place).ok_or("the route's ARN is not known here; give `region` and dimensions")?;
-        // `listener-rule/app/bot/50dc6c495c0c9188/…` is a part of `app/bot/50dc6c495c0c9188`.
-        let balancer: Vec<&str> = resource.split('/').skip(1).take(3).collect();
-        self.region.get_or_insert(region.into());
-        self.dimensions.entry("LoadBalancer".into()).or_insert(balancer.join("/"));
-        for (own, name) in [(&mut self.blue, "blue"), (&mut self.green, "green")] {
-            let (_, group) = arn(config[name].as_str().unwrap_or_default())
-                .ok_or_else(|| format!("the target group of {name} is not known here; give its dimensions"))?;
-            own.entry("TargetGroup".into()).or_insert(group.into());
-        }
-        Ok(())
-    }
-}
-
-/// Region and resource of an ARN.
-fn arn(text: &str) -> Option<(&str, &str)> {
-    let parts: Vec<&str> = text.splitn(6, ':').collect();
-    match parts[..] {
-        ["arn", _, _, region, _, resource] if !text.contains("${") => Some((region, resource)),
-        _ => None,
     }
 }
 

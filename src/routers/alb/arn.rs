@@ -148,6 +148,14 @@ impl Arn {
         self.resource.rsplit('/').next().unwrap_or_default()
     }
 
+    /// The resource as metrics name it: `app/bot/50dc6c495c0c9188` of a rule or listener, `targetgroup/…` of a target group.
+    pub fn dimension(&self) -> String {
+        match self.resource.starts_with("targetgroup/") {
+            true => self.resource.clone(),
+            false => self.resource.split('/').skip(1).take(3).collect::<Vec<_>>().join("/"),
+        }
+    }
+
     /// The listener a rule belongs to; a listener itself.
     pub fn listener(&self) -> String {
         self.with(&self.resource.replacen("listener-rule/", "listener/", 1), 5)

@@ -30,12 +30,14 @@ use serde_json::{Value, json};
 
 use super::aws::{Attempts, Aws};
 use super::{
-    Access, Call, Health, Identity, Kind, NativeWayBack, Reading, RouteView, RouterError, TrafficRouter, Trouble,
+    Access, Call, Health, Identity, Kind, MetricsPlace, NativeWayBack, Reading, RouteView, RouterError, TrafficRouter,
+    Trouble,
 };
 use crate::clock::{Clock, SystemClock};
 use crate::diag::Mistake;
 use crate::plan::{Color, Split};
 use actions::MOST;
+use arn::Arn;
 use errors::{Question, explain};
 use found::Writes;
 use settings::{Place, Settings};
@@ -169,6 +171,17 @@ impl RouteView for Alb {
 
     fn min_healthy(&self) -> u32 {
         self.settings.min_healthy
+    }
+
+    fn metrics(&self) -> Option<MetricsPlace> {
+        let (arn, groups) = (self.settings.place.arn(), &self.settings.groups);
+        let group = |arn: &Arn| ("TargetGroup".to_string(), arn.dimension());
+        Some(MetricsPlace {
+            region: arn.region.clone(),
+            whole: ("LoadBalancer".into(), arn.dimension()),
+            blue: group(&groups.blue),
+            green: group(&groups.green),
+        })
     }
 
     async fn read(&self) -> Result<Reading, RouterError> {
