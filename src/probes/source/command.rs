@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::{About, Gap, Kind, Picks, Reading, Source, asks_of_a_stack, shortened, typed};
+use super::{About, Document, Gap, Kind, Picks, shortened};
 use crate::diag::Mistake;
 use crate::scalar::Duration;
 use crate::world::{self, Exit, Stream, World};
@@ -43,71 +43,41 @@ fn within() -> Duration {
     Duration::seconds(10)
 }
 
-pub const KIND: Kind = Kind {
-    name: "command",
-    check,
-    open: |settings, _| {
-        let command: Command = typed(settings).map_err(|m| m.message)?;
-        Ok(Box::new(Asked { picks: picks(&command), command }))
-    },
-};
-
-fn check(settings: &Value) -> Vec<Mistake> {
-    let command: Command = match typed(settings) {
-        Ok(command) => command,
-        Err(mistake) => return vec![mistake],
-    };
-    let mut found = picks(&command).check();
-    let mut wrong = |at: &str, message: &str, help: &str| {
-        found.push(Mistake { at: at.into(), message: message.into(), help: Some(help.into()) });
-    };
-    if command.run.first().is_none_or(String::is_empty) {
-        wrong("/run", "there is no program to run", "write `run: [program, argument]`");
-    }
-    if command.run.iter().chain(command.env.values()).any(|text| text.contains('\0')) {
-        wrong("", "a zero byte cannot be passed to a program", "leave it out");
-    }
-    if command.within.time.is_zero() || command.within.whole_seconds() > 60 {
-        wrong("/within", "a program that is asked for a number has up to a minute", "write `within: 10s`");
-    }
-    found
-}
-
-fn picks(command: &Command) -> Picks {
-    Picks { value: command.value.clone(), bad: command.bad.clone(), requests: command.requests.clone() }
-}
-
-struct Asked {
-    command: Command,
-    picks: Picks,
-}
+pub const KIND: Kind = Kind { name: "command", check: super::check::<Command>, open: super::open::<Command> };
 
 #[async_trait(?Send)]
-impl Source for Asked {
+impl Document for Command {
+    fn picks(&self) -> Picks {
+        Picks { value: self.value.clone(), bad: self.bad.clone(), requests: self.requests.clone() }
+    }
+
     fn question(&self) -> String {
-        self.command.run.join(" ")
+        self.run.join(" ")
     }
 
-    fn counts(&self) -> bool {
-        self.picks.bad.is_some()
+    fn review(&self, found: &mut Vec<Mistake>) {
+        let mut wrong = |at: &str, message: &str, help: &str| {
+            found.push(Mistake { at: at.into(), message: message.into(), help: Some(help.into()) });
+        };
+        if self.run.first().is_none_or(String::is_empty) {
+            wrong("/run", "there is no program to run", "write `run: [program, argument]`");
+        }
+        if self.run.iter().chain(self.env.values()).any(|text| text.contains('\0')) {
+            wrong("", "a zero byte cannot be passed to a program", "leave it out");
+        }
+        if self.within.time.is_zero() || self.within.whole_seconds() > 60 {
+            wrong("/within", "a program that is asked for a number has up to a minute", "write `within: 10s`");
+        }
     }
 
-    fn counts_requests(&self) -> bool {
-        self.picks.requests.is_some()
-    }
-
-    fn of_a_stack(&self) -> bool {
-        asks_of_a_stack(&json!(self.command).to_string())
-    }
-
-    async fn read(&self, world: &World, about: &About) -> Result<Reading, Gap> {
+    async fn ask(&self, world: &World, about: &About) -> Result<Value, Gap> {
         let fill = |text: &String| about.fill(text, &world.secrets);
-        let env = self.command.env.iter().map(|(name, value)| Ok((name.clone(), fill(value)?)));
+        let env = self.env.iter().map(|(name, value)| Ok((name.clone(), fill(value)?)));
         let command = world::Command {
-            argv: self.command.run.iter().map(fill).collect::<Result<_, _>>()?,
+            argv: self.run.iter().map(fill).collect::<Result<_, _>>()?,
             env: env.collect::<Result<_, Gap>>()?,
             directory: None,
-            timeout: self.command.within.time,
+            timeout: self.within.time,
         };
         let (mut printed, mut complained) = (Vec::new(), Vec::new());
         let mut take = |stream, piece: &[u8]| {
@@ -116,7 +86,7 @@ impl Source for Asked {
             kept.extend_from_slice(&piece[..piece.len().min(room)]);
         };
         let ended = world.processes.run(&command, &mut take).await;
-        let program = self.command.run.first().map_or("", String::as_str);
+        let program = self.run.first().map_or("", String::as_str);
         let said = |bytes: &[u8]| shortened(&String::from_utf8_lossy(bytes));
         match ended {
             Ok(Exit::Status(0)) => {}
@@ -126,12 +96,12 @@ impl Source for Asked {
             }
             Ok(Exit::Signal(signal)) => return Err(Gap::Silent(format!("`{program}` was ended by signal {signal}"))),
             Ok(Exit::TimedOut) => {
-                return Err(Gap::Silent(format!("`{program}` did not end within {}", self.command.within)));
+                return Err(Gap::Silent(format!("`{program}` did not end within {}", self.within)));
             }
             Err(e) => return Err(Gap::Silent(format!("`{program}` cannot be run: {e}"))),
         }
         let document = serde_json::from_slice(&printed)
             .map_err(|_| Gap::Unknown(format!("`{program}` printed no number and no JSON: `{}`", said(&printed))))?;
-        self.picks.read(&document)
+        Ok(document)
     }
 }

@@ -6,9 +6,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::{About, Gap, Kind, Picks, Reading, Source, asks_of_a_stack, shortened, typed};
+use super::{About, Document, Gap, Kind, Picks, shortened};
 use crate::diag::Mistake;
 use crate::probes::Request;
 use crate::world::World;
@@ -36,73 +36,43 @@ pub struct Http {
     pub headers: BTreeMap<String, String>,
 }
 
-pub const KIND: Kind = Kind {
-    name: "http",
-    check,
-    open: |settings, _| {
-        let http: Http = typed(settings).map_err(|m| m.message)?;
-        Ok(Box::new(Asked { picks: picks(&http), http }))
-    },
-};
+pub const KIND: Kind = Kind { name: "http", check: super::check::<Http>, open: super::open::<Http> };
 
-fn check(settings: &Value) -> Vec<Mistake> {
-    let http: Http = match typed(settings) {
-        Ok(http) => http,
-        Err(mistake) => return vec![mistake],
-    };
-    let mut found = picks(&http).check();
-    let pointers = [("/value", &http.value), ("/bad", &http.bad), ("/requests", &http.requests)];
-    for (at, pointer) in pointers.iter().filter_map(|(at, pointer)| Some((at, pointer.as_ref()?))) {
-        if !pointer.starts_with('/') {
+#[async_trait(?Send)]
+impl Document for Http {
+    fn picks(&self) -> Picks {
+        Picks { value: self.value.clone(), bad: self.bad.clone(), requests: self.requests.clone() }
+    }
+
+    fn question(&self) -> String {
+        format!("GET {}", self.url)
+    }
+
+    fn review(&self, found: &mut Vec<Mistake>) {
+        let pointers = [("/value", &self.value), ("/bad", &self.bad), ("/requests", &self.requests)];
+        for (at, pointer) in pointers.iter().filter_map(|(at, pointer)| Some((at, pointer.as_ref()?))) {
+            if !pointer.starts_with('/') {
+                found.push(Mistake {
+                    at: (*at).into(),
+                    message: format!("`{pointer}` is no place in a document"),
+                    help: Some(format!("write `/{pointer}`, a JSON pointer")),
+                });
+            }
+        }
+        let known = ["http://", "https://", "{url}", "${"];
+        if !known.iter().any(|start| self.url.starts_with(start)) {
             found.push(Mistake {
-                at: (*at).into(),
-                message: format!("`{pointer}` is no place in a document"),
-                help: Some(format!("write `/{pointer}`, a JSON pointer")),
+                at: "/url".into(),
+                message: format!("`{}` is no URL", self.url),
+                help: Some("begin it with `{url}`, `http://` or `https://`".into()),
             });
         }
     }
-    let known = ["http://", "https://", "{url}", "${"];
-    if !known.iter().any(|start| http.url.starts_with(start)) {
-        found.push(Mistake {
-            at: "/url".into(),
-            message: format!("`{}` is no URL", http.url),
-            help: Some("begin it with `{url}`, `http://` or `https://`".into()),
-        });
-    }
-    found
-}
 
-fn picks(http: &Http) -> Picks {
-    Picks { value: http.value.clone(), bad: http.bad.clone(), requests: http.requests.clone() }
-}
-
-struct Asked {
-    http: Http,
-    picks: Picks,
-}
-
-#[async_trait(?Send)]
-impl Source for Asked {
-    fn question(&self) -> String {
-        format!("GET {}", self.http.url)
-    }
-
-    fn counts(&self) -> bool {
-        self.picks.bad.is_some()
-    }
-
-    fn counts_requests(&self) -> bool {
-        self.picks.requests.is_some()
-    }
-
-    fn of_a_stack(&self) -> bool {
-        asks_of_a_stack(&json!(self.http).to_string())
-    }
-
-    async fn read(&self, world: &World, about: &About) -> Result<Reading, Gap> {
-        let mut request = Request::get(about.fill(&self.http.url, &world.secrets)?, WITHIN);
+    async fn ask(&self, world: &World, about: &About) -> Result<Value, Gap> {
+        let mut request = Request::get(about.fill(&self.url, &world.secrets)?, WITHIN);
         request.headers.push(("accept".into(), "application/json".into()));
-        for (name, value) in &self.http.headers {
+        for (name, value) in &self.headers {
             request.headers.push((name.clone(), world.secrets.resolve(value)));
         }
         let response = world.web.exchange(request).await.map_err(|e| Gap::Silent(e.to_string()))?;
@@ -114,6 +84,6 @@ impl Source for Asked {
         }
         let document = serde_json::from_slice(&response.body)
             .map_err(|_| Gap::Unknown(format!("the answer is no JSON: `{}`", shortened(&response.text()))))?;
-        self.picks.read(&document)
+        Ok(document)
     }
 }

@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -237,6 +238,66 @@ impl Picks {
         let value = number(answer, self.bad.as_deref().or(self.value.as_deref()))?;
         let requests = self.requests.as_deref().map(|at| number(answer, Some(at))).transpose()?;
         Ok(Reading { value, requests })
+    }
+}
+
+/// A source whose answer is a document with the numbers in it.
+#[async_trait(?Send)]
+trait Document: DeserializeOwned + Serialize {
+    /// Where in the document the numbers stand.
+    fn picks(&self) -> Picks;
+
+    fn question(&self) -> String;
+
+    /// Asks once.
+    async fn ask(&self, world: &World, about: &About) -> Result<Value, Gap>;
+
+    /// Everything that can be seen without asking, beside the numbers' places.
+    fn review(&self, found: &mut Vec<Mistake>);
+}
+
+/// `check` of a kind whose answer is a document.
+fn check<T: Document>(settings: &Value) -> Vec<Mistake> {
+    let document: T = match typed(settings) {
+        Ok(document) => document,
+        Err(mistake) => return vec![mistake],
+    };
+    let mut found = document.picks().check();
+    document.review(&mut found);
+    found
+}
+
+/// `open` of a kind whose answer is a document.
+fn open<T: Document + 'static>(settings: &Value, _: &str) -> Opened {
+    let document: T = typed(settings).map_err(|m| m.message)?;
+    Ok(Box::new(Picked { picks: document.picks(), document }))
+}
+
+struct Picked<T> {
+    document: T,
+    picks: Picks,
+}
+
+#[async_trait(?Send)]
+impl<T: Document> Source for Picked<T> {
+    fn question(&self) -> String {
+        self.document.question()
+    }
+
+    fn counts(&self) -> bool {
+        self.picks.bad.is_some()
+    }
+
+    fn counts_requests(&self) -> bool {
+        self.picks.requests.is_some()
+    }
+
+    fn of_a_stack(&self) -> bool {
+        asks_of_a_stack(&json!(self.document).to_string())
+    }
+
+    async fn read(&self, world: &World, about: &About) -> Result<Reading, Gap> {
+        self.picks.read(&self.document.ask(world, about).await?)
     }
 }
 

@@ -3,9 +3,9 @@
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::{About, Gap, Kind, Picks, Reading, Source, asks_of_a_stack, shortened, typed};
+use super::{About, Document, Gap, Kind, Picks, shortened};
 use crate::diag::Mistake;
 use crate::probes::database::Unanswered;
 use crate::world::World;
@@ -30,71 +30,41 @@ pub struct Sql {
     pub requests: Option<String>,
 }
 
-pub const KIND: Kind = Kind {
-    name: "sql",
-    check,
-    open: |settings, _| {
-        let sql: Sql = typed(settings).map_err(|m| m.message)?;
-        Ok(Box::new(Asked { picks: picks(&sql), sql }))
-    },
-};
-
-fn check(settings: &Value) -> Vec<Mistake> {
-    let sql: Sql = match typed(settings) {
-        Ok(sql) => sql,
-        Err(mistake) => return vec![mistake],
-    };
-    let mut found = picks(&sql).check();
-    if sql.query.trim().is_empty() {
-        let help = "write one `select` that gives one row".to_string();
-        found.push(Mistake { at: "/query".into(), message: "there is nothing to ask".into(), help: Some(help) });
-    }
-    found
-}
-
-/// Columns as places in the row.
-fn picks(sql: &Sql) -> Picks {
-    let place = |column: &Option<String>| {
-        column.as_ref().map(|name| format!("/{}", name.replace('~', "~0").replace('/', "~1")))
-    };
-    Picks { value: place(&sql.value), bad: place(&sql.bad), requests: place(&sql.requests) }
-}
-
-struct Asked {
-    sql: Sql,
-    picks: Picks,
-}
+pub const KIND: Kind = Kind { name: "sql", check: super::check::<Sql>, open: super::open::<Sql> };
 
 #[async_trait(?Send)]
-impl Source for Asked {
+impl Document for Sql {
+    /// Columns as places in the row.
+    fn picks(&self) -> Picks {
+        let place = |column: &Option<String>| {
+            column.as_ref().map(|name| format!("/{}", name.replace('~', "~0").replace('/', "~1")))
+        };
+        Picks { value: place(&self.value), bad: place(&self.bad), requests: place(&self.requests) }
+    }
+
     fn question(&self) -> String {
-        self.sql.query.clone()
+        self.query.clone()
     }
 
-    fn counts(&self) -> bool {
-        self.picks.bad.is_some()
+    fn review(&self, found: &mut Vec<Mistake>) {
+        if self.query.trim().is_empty() {
+            let help = "write one `select` that gives one row".to_string();
+            found.push(Mistake { at: "/query".into(), message: "there is nothing to ask".into(), help: Some(help) });
+        }
     }
 
-    fn counts_requests(&self) -> bool {
-        self.picks.requests.is_some()
-    }
-
-    fn of_a_stack(&self) -> bool {
-        asks_of_a_stack(&json!(self.sql).to_string())
-    }
-
-    async fn read(&self, world: &World, about: &About) -> Result<Reading, Gap> {
+    async fn ask(&self, world: &World, about: &About) -> Result<Value, Gap> {
         // A version is text of the runbook: a quote in it must not end the text it is put into.
-        let query = about.fill_as(&self.sql.query, &world.secrets, |word| word.replace('\'', "''"))?;
-        let url = world.secrets.resolve(&self.sql.postgres);
+        let query = about.fill_as(&self.query, &world.secrets, |word| word.replace('\'', "''"))?;
+        let url = world.secrets.resolve(&self.postgres);
         let rows = world.database.rows(&url, &query).await.map_err(|e| match e {
             Unanswered::Silent(_) => Gap::Silent(e.to_string()),
             Unanswered::Refused(_) => Gap::Unknown(e.to_string()),
         })?;
         match <[_; 1]>::try_from(rows) {
-            Ok([row]) => self.picks.read(&Value::Object(row)),
+            Ok([row]) => Ok(Value::Object(row)),
             Err(rows) => {
-                let asked = shortened(&self.sql.query);
+                let asked = shortened(&self.query);
                 Err(Gap::Unknown(format!("`{asked}` gives {} rows; exactly one is needed", rows.len())))
             }
         }
