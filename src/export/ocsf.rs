@@ -42,9 +42,8 @@ fn class(kind: &str) -> Option<(u32, u32)> {
         "step.outcome" | "step.reconciled" | "prompt.answered" | "override.used" | "freeze.changed" => {
             Some((API, OTHER))
         }
-        "run.interrupted" | "run.held" | "run.continued" | "run.paged" | "run.paused" | "run.unpaused" => {
-            Some((API, OTHER))
-        }
+        "run.interrupted" | "run.held" | "run.continued" | "run.paged" | "run.paused" | "run.unpaused"
+        | "users.seen" => Some((API, OTHER)),
         kind if ["approval.", "rollback.", "page."].iter().any(|family| kind.starts_with(family)) => Some((API, OTHER)),
         _ => None,
     }

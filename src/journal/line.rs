@@ -60,6 +60,7 @@ pub const KINDS: &[&str] = &[
     "traffic.health",
     "traffic.read",
     "traffic.seen",
+    "users.seen",
     "wait.breached",
 ];
 

@@ -195,5 +195,6 @@ fn is_event(kind: &str) -> bool {
                 | "wait.breached"
                 | "schema.seen"
                 | "override.used"
+                | "users.seen"
         )
 }

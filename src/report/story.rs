@@ -165,6 +165,11 @@ impl Story {
             },
             Event::StepReconciled { step, found: crate::run::Found::InPlace, .. } => self.finished(*step),
             Event::WaitBreached { line, .. } => self.wrong(line),
+            Event::UsersSeen { routes, .. } => {
+                for (route, split) in routes.iter().filter_map(|(route, seen)| Some((route, seen.split?))) {
+                    self.users.insert(route.clone(), Seen { split, at });
+                }
+            }
             Event::SchemaSeen { forward, back, line, .. } => {
                 self.closed |= *back == Verdict::Fail;
                 if *forward != Verdict::Pass {

@@ -69,6 +69,10 @@ fn event_sentence(event: &Event) -> Sentence {
             Found::CannotSee => say(Mark::Warning, id, format!("looked, and could not see: {line}")),
         },
         Event::WaitBreached { line, .. } => say(Mark::Failed, "watch", line.clone()),
+        Event::UsersSeen { routes, .. } => {
+            let seen = routes.iter().map(|(route, seen)| format!("{route}: {}", seen.line)).collect::<Vec<_>>();
+            detail(Mark::Done, "users", seen.join("; "))
+        }
         Event::Interrupted { by, line, .. } => say(Mark::Warning, "interrupt", format!("{line}, by {}", by.name)),
         Event::Continued { by } => say(Mark::Back, "continue", format!("{} said go on", by.name)),
         Event::Paused { line, .. } => say(Mark::Warning, "pause", format!("paused, nothing moves: {line}")),

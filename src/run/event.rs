@@ -3,11 +3,13 @@
 //!
 //! These are a file format from the first release: names and members are only ever added.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::evidence::Verdict;
-use crate::plan::{Lane, StepRef};
+use crate::plan::{Lane, Split, StepRef};
 
 /// A fact the machine acts on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -66,6 +68,15 @@ pub enum Event {
     /// A guard or a gate tripped while the run was waiting between steps.
     #[serde(rename = "wait.breached")]
     WaitBreached { step: StepRef, cause: Cause, line: String },
+    /// Where every route was found, all read at the same moment: when a person asks to go back, and before a run says how
+    /// it ended.
+    #[serde(rename = "users.seen")]
+    UsersSeen {
+        /// By the route's name.
+        routes: BTreeMap<String, Sighting>,
+        /// No write of this run whose answer was lost can land any more.
+        settled: bool,
+    },
     /// Somebody asked the run to stop what it is doing.
     #[serde(rename = "run.interrupted")]
     Interrupted { wish: Wish, by: Actor, line: String },
@@ -214,6 +225,15 @@ pub enum Found {
     Other,
     /// The world could not be seen.
     CannotSee,
+}
+
+/// One route, looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sighting {
+    /// None: it could not be read.
+    pub split: Option<Split>,
+    /// What was read and where, or why nothing was.
+    pub line: String,
 }
 
 /// What an interruption asks for.

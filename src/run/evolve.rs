@@ -1,7 +1,9 @@
 //! How a fact changes the state. What the table does not know is [`Illegal`], never a guess.
 
+use std::collections::BTreeMap;
+
 use super::decide::LOOKS;
-use super::event::{Cause, Event, Found, Outcome, Wish};
+use super::event::{Cause, Event, Found, Outcome, Sighting, Wish};
 use super::evidence::Verdict;
 use super::state::{Approval, Doing, Reaction, State};
 use crate::plan::{AtExpiry, Lane, OnFailure, Plan, Purpose, Resume, StepRef};
@@ -107,6 +109,7 @@ pub fn evolve(plan: &Plan, s: &State, e: &Event) -> Result<State, Illegal> {
         {
             let mut next = with(Doing::Uncertain { attempt: *attempt, looks: 0, lost: false });
             next.begun = Some(at);
+            next.seen = None;
             if let Some(approval) = next.approvals.get_mut(step) {
                 approval.used = true;
             }
@@ -151,6 +154,20 @@ pub fn evolve(plan: &Plan, s: &State, e: &Event) -> Result<State, Illegal> {
             | Doing::Held,
             Event::Interrupted { wish, .. },
         ) if s.lane == Lane::Forward => State { interrupted: Some(*wish), ..going_on(s) },
+        // A person wants users back: that is heard whatever the run was doing, any number of times.
+        (Doing::Stuck { line, .. }, Event::Interrupted { wish: Wish::RollBack, .. }) if s.lane == Lane::Forward => {
+            State {
+                interrupted: Some(Wish::RollBack),
+                ..with(Doing::Failed { cause: Cause::Action, then: Reaction::RollBack, line: line.clone() })
+            }
+        }
+        (Doing::Ready { .. } | Doing::Uncertain { .. }, Event::Interrupted { wish: Wish::RollBack, .. }) => {
+            State { by_hand: true, ..s.clone() }
+        }
+        (Doing::Stuck { .. }, Event::Interrupted { wish: Wish::RollBack, .. }) => {
+            State { by_hand: true, index: 0, stranded: Default::default(), ..with(Doing::Ready { attempt: 1 }) }
+        }
+        (doing, Event::UsersSeen { routes, .. }) if !matches!(doing, Doing::Ended(_)) => users_seen(plan, s, routes),
         (Doing::Ready { .. } | Doing::Uncertain { .. } | Doing::Paused { .. }, Event::Continued { .. })
             if s.interrupted == Some(Wish::Ask) =>
         {
@@ -224,6 +241,15 @@ pub fn evolve(plan: &Plan, s: &State, e: &Event) -> Result<State, Illegal> {
         (doing, Event::Ended { outcome, .. }) if may_end(plan, s, doing, *outcome) => with(Doing::Ended(*outcome)),
         _ => return Err(Illegal { state: format!("{:?} in the {:?} lane", s.doing, s.lane), event: name(e) }),
     })
+}
+
+/// Where users are decides whether anybody has moved, whatever the log says of it.
+fn users_seen(plan: &Plan, s: &State, routes: &BTreeMap<String, Sighting>) -> State {
+    let elsewhere = |(name, seen): (&String, &Sighting)| {
+        plan.routes.get(name).zip(seen.split).is_some_and(|(planned, split)| split != planned.before)
+    };
+    let moved = s.moved || plan.purpose == Purpose::Cutover && routes.iter().any(elsewhere);
+    State { moved, seen: Some(routes.clone()), ..s.clone() }
 }
 
 /// What the live schema says. That it stands against going back is never forgotten: what was gone once may be there again,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::event::{Cause, Grant, RunOutcome, Wish};
+use super::event::{Cause, Grant, RunOutcome, Sighting, Wish};
 use crate::plan::{Lane, OnFailure, Plan, Split, StepRef, Team};
 
 /// The state of a run, rebuilt from its journal at any time.
@@ -32,6 +32,8 @@ pub struct State {
     pub in_doubt: Option<u32>,
     /// The newest step with an intent: its effect may be in place although its end is not known.
     pub begun: Option<StepRef>,
+    /// Where every route was when last looked at all at once; forgotten as soon as a step begins.
+    pub seen: Option<BTreeMap<String, Sighting>>,
 }
 
 /// What is going on with the step at `index`.
@@ -123,6 +125,7 @@ impl Default for State {
             overridden: None,
             in_doubt: None,
             begun: None,
+            seen: None,
         }
     }
 }

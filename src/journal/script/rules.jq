@@ -172,6 +172,9 @@ def fact($l):
     elif $t == "step.reconciled" then
       if $l.data.found == "cannot-see" then .looks += 1 | if .looks < 5 then . else closes($l; false; false) end else closes($l; $l.data.found == "in-place"; $l.data.found == "not-in-place") end
     elif $t == "run.interrupted" then .failed = true | .interrupted = true
+    elif $t == "users.seen" then
+      .plan.routes as $planned
+      | if any($l.data.routes | to_entries[]; .value.split != null and .value.split != $planned[.key].before) then .moved = true else . end
     elif $t == "wait.breached" or $t == "approval.expired" then .failed = true
     elif $t == "schema.seen" then if $l.data.forward == "pass" then . else .failed = true end
     elif $t == "override.used" then .failed = true | .interrupted = true | .overridden = true
