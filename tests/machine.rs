@@ -208,6 +208,7 @@ fn answer(plan: &Plan, s: &State, next: Next, dice: u8) -> Vec<Event> {
             };
             vec![intent, Event::StepOutcome { step, id: id(step), outcome }]
         }
+        Next::Together(legs) => answer(plan, s, legs[usize::from(dice) % legs.len()].clone(), dice),
         Next::Stop(_) => vec![],
     }
 }

@@ -176,8 +176,8 @@ impl TwoRoutes {
         let state = State::default();
         let mut two = TwoRoutes { plan, state };
         two.take(Event::Armed { approvals_ahead: false, automatic_used: 0, checks: vec![] });
-        two.step(Outcome::done("there"));
-        two.step(Outcome::done("there"));
+        two.step("a", Outcome::done("there"));
+        two.step("w", Outcome::done("there"));
         let by = Actor { name: "operator".into(), via: "key".into() };
         two.take(Event::Interrupted { wish: Wish::RollBack, by: by.clone(), line: "r".into() });
         two.take(Event::RollbackBegun { automatic: false, by, cause: "r".into() });
@@ -188,17 +188,22 @@ impl TwoRoutes {
         self.state = evolve(&self.plan, &self.state, &event).unwrap();
     }
 
-    /// The step that is due begins and ends; its name.
-    fn step(&mut self, outcome: Outcome) -> String {
-        let Next::Attempt(at, attempt) = decide(&self.plan, &self.state) else {
-            panic!("{:?}", decide(&self.plan, &self.state))
+    /// The step of this name, which is due, begins and ends.
+    fn step(&mut self, id: &str, outcome: Outcome) {
+        let due = match decide(&self.plan, &self.state) {
+            Next::Together(legs) => legs,
+            next => vec![next],
         };
+        let due = due.into_iter().find_map(|next| match next {
+            Next::Attempt(at, attempt) if self.plan.step(at).id == id => Some((at, attempt)),
+            _ => None,
+        });
+        let (at, attempt) = due.unwrap_or_else(|| panic!("{id}: {:?}", decide(&self.plan, &self.state)));
         let step = self.plan.step(at);
         let (id, line) = (step.id.clone(), step.line.clone());
         let step_sha256 = step.sha256();
         self.take(Event::StepIntent { step: at, id: id.clone(), attempt, line, step_sha256, approvals: vec![] });
-        self.take(Event::StepOutcome { step: at, id: id.clone(), outcome });
-        id
+        self.take(Event::StepOutcome { step: at, id, outcome });
     }
 }
 
@@ -206,21 +211,56 @@ impl TwoRoutes {
 fn a_route_that_cannot_be_taken_back_does_not_keep_the_others_from_it() {
     let ill = || Outcome::failed(Cause::Destination, "BLUE has 0 of 2 targets healthy");
     let mut two = TwoRoutes::new("");
-    assert_eq!(two.step(ill()), "back-web");
-    assert_eq!(two.step(Outcome::done("there")), "back-api");
+    two.step("back-web", ill());
+    two.step("back-api", Outcome::done("there"));
     let Next::Page { line } = decide(&two.plan, &two.state) else { panic!("{:?}", two.state) };
     assert_eq!(line, "web: BLUE has 0 of 2 targets healthy", "nothing is drained with users on green");
 
     // The stops of its ramp are those users too.
     let mut two = TwoRoutes::new(", ramp: [25%, 50%]");
-    assert_eq!((two.step(ill()), two.step(ill())), ("back-web@25%".into(), "back-api".into()));
+    two.step("back-api", ill());
+    two.step("back-web@25%", ill());
     let Next::Page { line } = decide(&two.plan, &two.state) else { panic!("{:?}", two.state) };
     assert!(line.starts_with("api: BLUE") && line.contains("; web: BLUE"), "{line}");
 
-    // What speaks against every move stops all of them.
+    // Nor does what somebody else does at one of them.
     let mut two = TwoRoutes::new("");
-    two.step(Outcome::failed(Cause::Drift, "somebody else writes"));
+    two.step("back-web", Outcome::failed(Cause::Drift, "somebody else writes"));
+    two.step("back-api", Outcome::done("there"));
     assert!(matches!(decide(&two.plan, &two.state), Next::Page { .. }), "{:?}", two.state);
+}
+
+/// R33: retries of one route come not before the first call of the next, and a ramp of one holds up no other.
+#[test]
+fn r33_the_calls_of_all_routes_are_due_together() {
+    let due = |two: &TwoRoutes| match decide(&two.plan, &two.state) {
+        Next::Together(legs) => legs,
+        next => panic!("{next:?}"),
+    };
+    let mut two = TwoRoutes::new(", ramp: [25%, 50%]");
+    assert_eq!(due(&two).len(), 2);
+    let again = Outcome::Failed {
+        line: "busy".into(),
+        cause: Cause::Provider,
+        moved: false,
+        retry: true,
+        facts: serde_json::Value::Null,
+    };
+    two.step("back-web@25%", again);
+    let attempts: Vec<u32> = due(&two).iter().map(|next| if let Next::Attempt(_, n) = next { *n } else { 0 }).collect();
+    assert_eq!(attempts, [1, 2], "api's first attempt waits for no retry of web's");
+    two.step("back-api", Outcome::done("there"));
+    for stop in ["back-web@25%", "back-web@50%", "back-web"] {
+        two.step(stop, Outcome::done("there"));
+    }
+    assert!(matches!(decide(&two.plan, &two.state), Next::Attempt(at, 1) if two.plan.step(at).id == "drain"));
+
+    // Where the runbook wants one after the other, so it is.
+    let mut two = TwoRoutes::new("");
+    two.plan.policy.rollback_in_order = true;
+    assert!(matches!(decide(&two.plan, &two.state), Next::Attempt(at, 1) if two.plan.step(at).id == "back-web"));
+    two.step("back-web", Outcome::done("there"));
+    two.step("back-api", Outcome::done("there"));
 }
 
 /// The headlines of one code, with the word at the caret.
@@ -234,7 +274,7 @@ fn said(text: &str, code: &str) -> Vec<(Severity, String)> {
 }
 
 #[test]
-fn routes_go_back_in_the_reverse_of_how_they_came() {
+fn routes_in_order_go_back_in_the_reverse_of_how_they_came() {
     let forward =
         "  - { id: a, shift: { route: api, green: 100% } }\n  - { id: w, shift: { route: web, green: 100% } }\n";
     let back = |first: &str, second: &str| {
@@ -244,7 +284,9 @@ fn routes_go_back_in_the_reverse_of_how_they_came() {
     };
     let routes = ["api", "web"];
     assert_eq!(said(&runbook(&routes, forward, &back("web", "api")), "BG0182"), []);
-    let found = said(&runbook(&routes, forward, &back("api", "web")), "BG0182");
+    let wrong = runbook(&routes, forward, &back("api", "web"));
+    assert_eq!(said(&wrong, "BG0182"), [], "they go back together");
+    let found = said(&wrong.replace("rollback:\n", "rollback:\n  in_order: true\n"), "BG0182");
     assert_eq!(found, [(Severity::Warning, "b1".to_string())]);
 }
 

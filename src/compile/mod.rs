@@ -67,6 +67,7 @@ pub fn compile(
     if let Some(most) = &document.policy.pause_at_most {
         policy.pause_at_most_s = most.whole_seconds();
     }
+    policy.rollback_in_order = document.rollback.in_order;
     found.extend(words);
     let stack = |color: Color| {
         let written = if swap { color.other() } else { color };

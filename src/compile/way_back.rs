@@ -1,5 +1,6 @@
 //! The way back: one call for each moved route, before anything else, straight to all users on blue; or, for a blue that
-//! has gone cold, a ramp that only ever rises. The routes go back in the reverse order of how they came.
+//! has gone cold, a ramp that only ever rises. The routes go back together; where the runbook wants one after the other, in the
+//! reverse order of how they came.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -15,7 +16,9 @@ pub fn check(runbook: &Runbook, forward: &[PlannedStep], rollback: &[PlannedStep
     let mut found = lane.ends_on_blue();
     found.extend(lane.every_route(forward));
     found.extend(lane.moves_first());
-    found.extend(lane.order(forward));
+    if runbook.document.rollback.in_order {
+        found.extend(lane.order(forward));
+    }
     found
 }
 

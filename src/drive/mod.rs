@@ -7,6 +7,7 @@
 mod approvals;
 mod boundary;
 mod desk;
+mod legs;
 mod pause;
 mod schema;
 mod steps;
@@ -137,12 +138,10 @@ impl Driver<'_> {
                     Some(event) => event,
                     None => return self.left(),
                 },
-                Next::Observe(at) => {
-                    if self.looked_in_vain() {
-                        self.run.world.clock.sleep(Duration::from_secs(3)).await;
-                    }
-                    let (found, line) = self.run.steps.get(at).in_place(self.run.world, self.desk).await;
-                    Event::StepReconciled { step: at, id: self.id_of(at), found, line }
+                Next::Observe(at) => looked(self.run, self.desk, at, self.state.looked_in_vain(at)).await,
+                Next::Together(_) => {
+                    self.together().await?;
+                    continue;
                 }
                 Next::AskInPlace(at) => self.ask_in_place(at).await,
                 Next::AskRollback { why } => self.ask_rollback(why).await,
@@ -178,10 +177,6 @@ impl Driver<'_> {
 
     fn id_of(&self, at: StepRef) -> String {
         self.run.plan.step(at).id.clone()
-    }
-
-    fn looked_in_vain(&self) -> bool {
-        matches!(self.state.doing, Doing::Uncertain { looks, .. } if looks > 0)
     }
 
     /// Where the users are, read now; the sentence every question and page carries.
@@ -235,15 +230,8 @@ impl Driver<'_> {
             return Ok(Some(event));
         }
         self.schema.forget();
-        let approvals = self.used_by(at);
-        self.take_in(&Event::StepIntent {
-            step: at,
-            id: planned.id.clone(),
-            attempt,
-            line: planned.line.clone(),
-            step_sha256: planned.sha256(),
-            approvals,
-        })?;
+        let intent = self.intent(at, attempt);
+        self.take_in(&intent)?;
         let id = planned.id.clone();
         let ended = |outcome| Event::StepOutcome { step: at, id: id.clone(), outcome };
         let timeout = Duration::from_secs(planned.timeout_s);
@@ -283,6 +271,29 @@ impl Driver<'_> {
             drop(trips);
             self.take_in(&interrupted)?;
             return Ok(Some(ended(outcome.unwrap_or_else(|| overdue(true, GRACE)))));
+        }
+    }
+
+    /// What is durable before the first byte of an attempt.
+    fn intent(&self, at: StepRef, attempt: u32) -> Event {
+        let planned = self.run.plan.step(at);
+        Event::StepIntent {
+            step: at,
+            id: planned.id.clone(),
+            attempt,
+            line: planned.line.clone(),
+            step_sha256: planned.sha256(),
+            approvals: self.used_by(at),
+        }
+    }
+
+    /// A wish that comes while users go back. To go back is what any of them would ask for.
+    fn heard(&mut self, command: Command) -> Result<(), Broken> {
+        match self.interrupted(command) {
+            event @ (Event::Interrupted { wish: Wish::RollBack, .. } | Event::OverrideUsed { .. }) => {
+                self.take_in(&event)
+            }
+            _ => Ok(()),
         }
     }
 
@@ -382,6 +393,15 @@ impl Driver<'_> {
         let split = self.state.may_have_moved(self.run.plan);
         Ok(if split { RunOutcome::Holding } else { RunOutcome::Stopped })
     }
+}
+
+/// Looks whether the effect of a step is in place.
+async fn looked(run: &Run<'_>, desk: &Desk<'_>, at: StepRef, in_vain: bool) -> Event {
+    if in_vain {
+        run.world.clock.sleep(Duration::from_secs(3)).await;
+    }
+    let (found, line) = run.steps.get(at).in_place(run.world, desk).await;
+    Event::StepReconciled { step: at, id: run.plan.step(at).id.clone(), found, line }
 }
 
 fn overdue(moves: bool, after: Duration) -> Outcome {

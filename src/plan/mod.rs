@@ -169,6 +169,9 @@ pub struct Policy {
     /// How long a page may wait for an acknowledgement before the next channel is called; it need not, when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub acknowledge_s: Option<u64>,
+    /// The routes go back one after the other, in the order of the rollback lane, and not all at once.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rollback_in_order: bool,
 }
 
 fn half_an_hour() -> u64 {
@@ -190,6 +193,7 @@ impl Default for Policy {
             page: Vec::new(),
             pause_at_most_s: half_an_hour(),
             acknowledge_s: None,
+            rollback_in_order: false,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The one thing to do next.
 
 use super::event::{Actor, Event, RunOutcome, Wish};
+use super::legs::Legs;
 use super::state::{Doing, Reaction, State};
 use crate::plan::{Lane, Plan, Purpose, Resume, StepRef};
 
@@ -22,6 +23,8 @@ pub enum Next {
     Attempt(StepRef, u32),
     /// Look whether the step's effect is in place.
     Observe(StepRef),
+    /// Each of these at the same time: none waits for another.
+    Together(Vec<Next>),
     /// Nothing can be looked at: ask a person whether it happened.
     AskInPlace(StepRef),
     /// Automatic rollback is not allowed here: ask a person.
@@ -63,6 +66,7 @@ pub fn decide(plan: &Plan, s: &State) -> Next {
             Resume::Repeat => Next::Attempt(s.at(), *attempt),
             Resume::AskHuman => Next::AskInPlace(s.at()),
         },
+        Doing::Together(legs) => Next::Together(legs.next(plan, s)),
         Doing::Failed { cause, then, line } => failed(plan, s, *cause, *then, line),
         Doing::Paused { .. } if s.interrupted.is_some() => interrupted(plan, s),
         Doing::Paused { paged: false, line, .. } => Next::Page { line: line.clone() },
@@ -102,7 +106,10 @@ fn ready(plan: &Plan, s: &State, attempt: u32) -> Next {
     }
     match waiting.first() {
         Some(at) => Next::Await(*at),
-        None => Next::Attempt(s.at(), attempt),
+        None => match Legs::of(plan, s) {
+            Some(legs) => Next::Together(legs.next(plan, s)),
+            None => Next::Attempt(s.at(), attempt),
+        },
     }
 }
 

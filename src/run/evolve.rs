@@ -16,6 +16,12 @@ pub struct Illegal {
     pub event: String,
 }
 
+impl Illegal {
+    pub(super) fn of(s: &State, e: &Event) -> Self {
+        Illegal { state: format!("{:?} in the {:?} lane", s.doing, s.lane), event: name(e) }
+    }
+}
+
 /// Reads a whole journal.
 pub fn replay<'a>(plan: &Plan, events: impl IntoIterator<Item = &'a Event>) -> Result<State, Illegal> {
     events.into_iter().try_fold(State::default(), |s, e| evolve(plan, &s, e))
@@ -23,6 +29,14 @@ pub fn replay<'a>(plan: &Plan, events: impl IntoIterator<Item = &'a Event>) -> R
 
 /// Takes in one fact.
 pub fn evolve(plan: &Plan, s: &State, e: &Event) -> Result<State, Illegal> {
+    if let (Some(legs), Some(step)) = (s.legs(plan, e), e.step()) {
+        return legs.evolve(plan, s, step, e);
+    }
+    alone(plan, s, e)
+}
+
+/// The same where the run is at one step only.
+pub(super) fn alone(plan: &Plan, s: &State, e: &Event) -> Result<State, Illegal> {
     let at = s.at();
     let here = |step: &StepRef| *step == at;
     let with = |doing: Doing| State { doing, ..s.clone() };
@@ -105,7 +119,7 @@ pub fn evolve(plan: &Plan, s: &State, e: &Event) -> Result<State, Illegal> {
             failed(s, *cause, then, line.clone())
         }
         (Doing::Ready { .. } | Doing::Uncertain { .. }, Event::StepIntent { step, attempt, .. })
-            if here(step) && s.index < plan.lane(s.lane).len() && may_begin(plan, s, at) =>
+            if here(step) && s.index < plan.lane(s.lane).len() && s.may_begin(plan, at) =>
         {
             let mut next = with(Doing::Uncertain { attempt: *attempt, looks: 0, lost: false });
             next.begun = Some(at);
@@ -161,9 +175,10 @@ pub fn evolve(plan: &Plan, s: &State, e: &Event) -> Result<State, Illegal> {
                 ..with(Doing::Failed { cause: Cause::Action, then: Reaction::RollBack, line: line.clone() })
             }
         }
-        (Doing::Ready { .. } | Doing::Uncertain { .. }, Event::Interrupted { wish: Wish::RollBack, .. }) => {
-            State { by_hand: true, ..s.clone() }
-        }
+        (
+            Doing::Ready { .. } | Doing::Uncertain { .. } | Doing::Together(_),
+            Event::Interrupted { wish: Wish::RollBack, .. },
+        ) => State { by_hand: true, ..s.clone() },
         (Doing::Stuck { .. }, Event::Interrupted { wish: Wish::RollBack, .. }) => {
             State { by_hand: true, index: 0, stranded: Default::default(), ..with(Doing::Ready { attempt: 1 }) }
         }
@@ -229,7 +244,7 @@ pub fn evolve(plan: &Plan, s: &State, e: &Event) -> Result<State, Illegal> {
             State { overridden: Some(reason.clone()), interrupted, ..going_on(s) }
         }
         // As the machine did before each route went back for itself: logs of then are still read.
-        (Doing::Ready { .. }, Event::Paged { .. }) if !s.stranded.is_empty() => {
+        (Doing::Ready { .. } | Doing::Together(_), Event::Paged { .. }) if !s.stranded.is_empty() => {
             with(Doing::Stuck { paged: true, line: stranded(plan, s) })
         }
         (Doing::Stuck { paged: false, line }, Event::Paged { .. }) => {
@@ -239,7 +254,7 @@ pub fn evolve(plan: &Plan, s: &State, e: &Event) -> Result<State, Illegal> {
             State { interrupted: s.interrupted.filter(|w| *w == Wish::RollBack), ..going_on(s) }
         }
         (doing, Event::Ended { outcome, .. }) if may_end(plan, s, doing, *outcome) => with(Doing::Ended(*outcome)),
-        _ => return Err(Illegal { state: format!("{:?} in the {:?} lane", s.doing, s.lane), event: name(e) }),
+        _ => return Err(Illegal::of(s, e)),
     })
 }
 
@@ -293,14 +308,6 @@ fn name(e: &Event) -> String {
     serde_json::to_value(e).ok().and_then(|v| v["type"].as_str().map(String::from)).unwrap_or_default()
 }
 
-/// Whether everybody who has to has agreed to a step.
-fn may_begin(plan: &Plan, s: &State, at: StepRef) -> bool {
-    match s.asks_by_hand(plan, at) {
-        true => s.approved(plan, at) && s.overridden.is_some(),
-        false => s.lane == Lane::Rollback && s.by_hand || s.approved(plan, at),
-    }
-}
-
 fn wants_approval(plan: &Plan, at: StepRef) -> bool {
     plan.lane(at.lane).get(at.index).is_some_and(|s| s.approval.is_some())
 }
@@ -311,7 +318,7 @@ fn done(plan: &Plan, s: &State) -> State {
 }
 
 /// The next step; behind a route whose users could not be taken back, only the moves of other routes.
-fn onward(plan: &Plan, s: State) -> State {
+pub(super) fn onward(plan: &Plan, s: State) -> State {
     if s.stranded.is_empty() {
         return State { index: s.index + 1, doing: Doing::Ready { attempt: 1 }, ..s };
     }

@@ -16,6 +16,7 @@ mod event;
 mod evidence;
 mod evolve;
 pub mod judge;
+mod legs;
 mod likelihood;
 mod state;
 

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::event::{Cause, Grant, RunOutcome, Sighting, Wish};
+use super::event::{Cause, Event, Grant, RunOutcome, Sighting, Wish};
+use super::legs::Legs;
 use crate::plan::{Lane, OnFailure, Plan, Split, StepRef, Team};
 
 /// The state of a run, rebuilt from its journal at any time.
@@ -52,6 +53,8 @@ pub enum Doing {
         /// The attempt itself said it does not know (a lost reply), so the next try is a further attempt.
         lost: bool,
     },
+    /// Several routes go back at the same time.
+    Together(Legs),
     /// The forward lane failed. What follows depends on whether users moved and on the rules.
     Failed {
         cause: Cause,
@@ -185,6 +188,33 @@ impl State {
     /// Whether a step that is still to come moves users.
     pub fn moves_on(&self, plan: &Plan) -> bool {
         plan.lane(self.lane).iter().skip(self.index).any(|step| step.moves.is_some())
+    }
+
+    /// The world was looked at for this step, and could not be seen.
+    pub fn looked_in_vain(&self, at: StepRef) -> bool {
+        let vain = |doing: &Doing| matches!(doing, Doing::Uncertain { looks, .. } if *looks > 0);
+        match &self.doing {
+            Doing::Together(legs) => legs.at().any(|(step, doing)| step == at && vain(doing)),
+            doing => self.at() == at && vain(doing),
+        }
+    }
+
+    /// Whether everybody who has to has agreed to a step.
+    pub fn may_begin(&self, plan: &Plan, at: StepRef) -> bool {
+        match self.asks_by_hand(plan, at) {
+            true => self.approved(plan, at) && self.overridden.is_some(),
+            false => self.lane == Lane::Rollback && self.by_hand || self.approved(plan, at),
+        }
+    }
+
+    /// The routes that go back together, if a fact about a step is one about theirs.
+    pub(super) fn legs(&self, plan: &Plan, e: &Event) -> Option<Legs> {
+        match (&self.doing, e) {
+            (Doing::Together(legs), _) => Some(legs.clone()),
+            // The first intent makes them legs.
+            (Doing::Ready { .. }, Event::StepIntent { .. }) => Legs::of(plan, self),
+            _ => None,
+        }
     }
 
     /// The approvals of a step are complete, or it is on a way back that was agreed to beforehand.

@@ -319,7 +319,10 @@ pub struct Rollback {
     /// `none`, or the role that has to agree before an automatic rollback. A person can always start one by hand.
     #[serde(default = "none")]
     pub approval: String,
-    /// What is done, in this order: one call for each route that was moved comes first.
+    /// Whether the routes go back one after the other, in the order of the steps. They go back all at once when left out.
+    #[serde(default)]
+    pub in_order: bool,
+    /// What is done: one call for each route that was moved comes first, and then the other steps in their order.
     #[schemars(length(min = 1))]
     pub steps: Vec<Step>,
 }

@@ -165,8 +165,8 @@ fn going_back_against_the_schema_takes_a_word_and_a_second_person() {
     }
 }
 
-/// A run that goes back over two routes and drains; `ended` says how the attempts of the first one end.
-fn two_routes(ended: &[Ended], then: usize) -> Vec<u8> {
+/// A run that is to go back over two routes and drain.
+fn routes_back(in_order: bool) -> Rig {
     let step = |id: &str, route: Option<&str>| PlannedStep {
         id: id.into(),
         line: id.into(),
@@ -176,22 +176,27 @@ fn two_routes(ended: &[Ended], then: usize) -> Vec<u8> {
         ..plan().forward[0].clone()
     };
     let rollback = vec![step("back-web", Some("web")), step("back-api", Some("api")), step("drain", None)];
-    let plan = Plan { purpose: Purpose::RollbackOf("a-run".into()), rollback, ..plan() };
+    let mut plan = Plan { purpose: Purpose::RollbackOf("a-run".into()), rollback, ..plan() };
+    plan.policy.rollback_in_order = in_order;
     let mut rig = Rig::with(RUN, &owner(), plan, who());
     rig.arm();
-    let back = |index| StepRef { lane: Lane::Rollback, index };
-    let begin = |rig: &mut Rig, index| {
-        let step = rig.plan.step(back(index)).clone();
-        let (line, step_sha256) = (step.line.clone(), step.sha256());
-        rig.write(&Event::StepIntent {
-            step: back(index),
-            id: step.id,
-            attempt: 1,
-            line,
-            step_sha256,
-            approvals: vec![],
-        });
-    };
+    rig
+}
+
+fn back(index: usize) -> StepRef {
+    StepRef { lane: Lane::Rollback, index }
+}
+
+fn begin(rig: &mut Rig, index: usize) {
+    let step = rig.plan.step(back(index)).clone();
+    let (line, step_sha256) = (step.line.clone(), step.sha256());
+    let (id, approvals) = (step.id, vec![]);
+    rig.write(&Event::StepIntent { step: back(index), id, attempt: 1, line, step_sha256, approvals });
+}
+
+/// `ended` says how the attempts of the first route end; which step follows it is the other word.
+fn two_routes(ended: &[Ended], then: usize) -> Vec<u8> {
+    let mut rig = routes_back(false);
     begin(&mut rig, 0);
     for end in ended {
         let (step, id) = (back(0), "back-web".to_string());
@@ -205,6 +210,21 @@ fn two_routes(ended: &[Ended], then: usize) -> Vec<u8> {
     rig.write(&Event::StepOutcome { step: back(then), id, outcome: Outcome::done("back") });
     rig.write(&Event::Paged { delivered: true, line: "somebody is called".into() });
     rig.write(&Event::Ended { outcome: RunOutcome::Halted, line: "web is not back".into() });
+    rig.close()
+}
+
+/// A run in which both routes are on their way back at once.
+fn together(in_order: bool) -> Vec<u8> {
+    let mut rig = routes_back(in_order);
+    begin(&mut rig, 0);
+    begin(&mut rig, 1);
+    for index in [1, 0] {
+        let id = rig.plan.step(back(index)).id.clone();
+        rig.write(&Event::StepOutcome { step: back(index), id, outcome: Outcome::done("back") });
+    }
+    begin(&mut rig, 2);
+    rig.write(&Event::StepOutcome { step: back(2), id: "drain".into(), outcome: Outcome::done("drained") });
+    rig.write(&Event::Ended { outcome: RunOutcome::RolledBack, line: "the way back is walked and read back".into() });
     rig.close()
 }
 
@@ -226,7 +246,9 @@ fn the_script_follows_each_route_back_for_itself() {
         ("the other route follows", two_routes(&ill(), 1), "COMPLETE"),
         ("and where the first could not be seen", two_routes(&unseen(), 1), "COMPLETE"),
         ("nothing is drained with users on green", two_routes(&ill(), 2), "POLICY"),
-        ("drift stops all of them", two_routes(&drift, 1), "POLICY"),
+        ("nor does drift at one of them stop the other", two_routes(&drift, 1), "COMPLETE"),
+        ("both are under way", together(false), "COMPLETE"),
+        ("one has to be back before the other", together(true), "POLICY"),
     ] {
         assert_eq!(class(&log, Seals::All).0, wanted, "{name}: {}", class(&log, Seals::All).1);
         let path = bench.path("log");

@@ -98,17 +98,34 @@ def withdrawn($l):
       | .requests[$d.request_sha256].void += [$d.principal]
     end;
 
+# Going back the moves of different routes may be under way together.
+def apart($one; $other): $one.moves and $other.moves and $one.moves.route != $other.moves.route;
+
+def others_open($at; $step):
+  . as $state | any(.open | keys[] | fromjson; . != $at and (.lane == "forward" or $at.lane == "forward" or (. as $of | $state | apart(planned($of); $step) | not)));
+
+# Forward one step follows the other. Back, every step before this one is done, or moves another route, or moves one that could not
+# be taken back; and behind such a route only moves follow.
+def is_next($at; $step):
+  . as $state | (.stranded // []) as $stranded
+  | def passed: .moves as $moves | if $moves then $stranded | index([$moves.route]) else $stranded != [] end;
+  if $at.lane == "forward" then $at.index == .next.forward
+  else (.gone | index([$at.index]) | not) and ($stranded == [] or ($step.moves and ($step | passed | not)))
+    and all(range(0; $at.index); . as $n | $state.plan.rollback[$n] as $before
+      | ($state.gone + $state.was | index([$n])) or ($before | passed) or (($state.plan.policy.rollback_in_order | not) and apart($before; $step)))
+  end;
+
 def intent($l):
   $l.data as $d | planned($d.step) as $step
   | if $step == null then breach("it is no step of the plan") else
       if $step.id != $d.id then breach("\($d.id) is not the step the plan has there") else . end
       | task("HASH"; [.n, "\($d.id) is not the step the plan has there", $d.step_sha256, ($step | tojson | @base64)])
       | if .over then breach("the run had ended") else . end
-      | if .open != null and .open != $d.step then breach("another step is not done yet") else . end
+      | if others_open($d.step; $step) then breach("another step is not done yet") else . end
       | if $d.step.lane == "forward" and .back_again then breach("a run that went back goes forward again") else . end
       | if $d.step.lane == "forward" and .other_policy then breach("\($d.id) was begun under another policy than the plan's") else . end
       | if $d.step.lane == "rollback" and (.back_again | not) and .plan.purpose == "cutover" then breach("no rollback was begun") else . end
-      | if $d.step.index != .next[$d.step.lane] then breach("another step is next") else . end
+      | if is_next($d.step; $step) then . else breach("another step is next") end
       | .asked["\($d.step)"] as $asked
       | ($step.approval.even_by_hand // false) as $always
       | ($step.approval and ($d.step.lane == "forward" or $always or (.by_hand | not))) as $wanted
@@ -132,29 +149,23 @@ def intent($l):
               else . end
               | .requests[$used].used = { attempt: $d.attempt, open: true, at: $d.step }
             end)
-      | .open = $d.step | .attempt = $d.attempt | .looks = 0
+      | .open["\($d.step)"] = { attempt: $d.attempt, looks: 0 }
     end;
 
-# Behind a route that could not be taken back only the moves of other routes follow.
 def onward($at):
-  . as $state | (.stranded // []) as $stranded
-  | .next[$at.lane] = if $stranded == [] then $at.index + 1 else
-      [range($at.index + 1; $state.plan[$at.lane] | length)
-        | select($state.plan[$at.lane][.].moves | . != null and (.route as $route | $stranded | index([$route]) | not))][0] // -1
-    end;
+  if $at.lane == "forward" then .next.forward = $at.index + 1 else .gone += [$at.index] end;
 
 # An end of a step: the next one is next where it is done, or where the plan says to go on all the same.
 def closes($l; $done; $retry):
   $l.data.step as $at | planned($at) as $step
-  | if .open != $at then breach("no attempt of this step is open") else . end
-  | .open = null
+  | (.open["\($at)"].attempt // 0) as $attempt
+  | if .open["\($at)"] == null then breach("no attempt of this step is open") else . end
+  | .open |= del(.["\($at)"])
   | if $done and $step.moves or $l.data.outcome.moved then .moved = true else . end
-  | ($at.lane == "rollback" and $step.moves != null and ($step.on_failure // "roll-back") == "roll-back"
-      and (if $l.type == "step.outcome" then $l.data.outcome.cause | IN("destination", "provider", "timeout") else $l.data.found != "other" end)) as $apart
   | if $done then onward($at)
-    elif $retry and .attempt < ($step.attempts // 1) then .
-    elif $step.on_failure == "continue" then .next[$at.lane] = $at.index + 1
-    elif $apart then .failed = true | .stranded += [$step.moves.route] | onward($at)
+    elif $retry and $attempt < ($step.attempts // 1) then .
+    elif $step.on_failure == "continue" then onward($at)
+    elif $at.lane == "rollback" and $step.moves != null then .failed = true | .stranded += [$step.moves.route] | onward($at)
     else .failed = true end;
 
 def fact($l):
@@ -168,9 +179,13 @@ def fact($l):
     elif $t == "step.intent" then intent($l)
     elif $t == "step.outcome" then
       .requests |= map_values(if .used != null and .used.at == $l.data.step then .used.open = false else . end)
-      | if $l.data.outcome.is == "unknown" then .looks = 0 else closes($l; $l.data.outcome.is == "done"; $l.data.outcome.retry) end
+      | if $l.data.outcome.is == "unknown" then (if .open["\($l.data.step)"] then .open["\($l.data.step)"].looks = 0 else . end) else closes($l; $l.data.outcome.is == "done"; $l.data.outcome.retry) end
     elif $t == "step.reconciled" then
-      if $l.data.found == "cannot-see" then .looks += 1 | if .looks < 5 then . else closes($l; false; false) end else closes($l; $l.data.found == "in-place"; $l.data.found == "not-in-place") end
+      if $l.data.found == "cannot-see" and .open["\($l.data.step)"] != null then
+        .open["\($l.data.step)"].looks += 1 | if .open["\($l.data.step)"].looks < 5 then . else closes($l; false; false) end
+      else closes($l; $l.data.found == "in-place"; $l.data.found == "not-in-place") end
+    # A person's wish to go back begins a rollback anew that was stuck.
+    elif $t == "run.interrupted" and (.back_again or .plan.purpose != "cutover") then .failed = true | .by_hand = true | .was += .gone | .gone = [] | .stranded = []
     elif $t == "run.interrupted" then .failed = true | .interrupted = true
     elif $t == "users.seen" then
       .plan.routes as $planned
@@ -178,9 +193,9 @@ def fact($l):
     elif $t == "wait.breached" or $t == "approval.expired" then .failed = true
     elif $t == "schema.seen" then if $l.data.forward == "pass" then . else .failed = true end
     elif $t == "override.used" then .failed = true | .interrupted = true | .overridden = true
-    elif $t == "rollback.begun" then .back_again = true | .open = null | .by_hand = ($l.data.automatic | not)
+    elif $t == "rollback.begun" then .back_again = true | .open = {} | .by_hand = ($l.data.automatic | not)
     elif $t == "run.ended" then
-      if .over or .open != null and (.interrupted | not) then breach("the run had ended, or a step is not done") else . end
+      if .over or .open != {} and (.interrupted | not) then breach("the run had ended, or a step is not done") else . end
       | (.next.forward == (.plan.forward | length) and (.back_again | not)) as $done
       | if ($l.data.outcome == "completed") != $done and ($l.data.outcome == "completed" or (.failed | not) and (.by_hand | not))
           or $l.data.outcome == "stopped" and .moved
