@@ -159,6 +159,23 @@ fn a_lost_reply_within_a_ramp_is_looked_up_and_not_repeated() {
     assert_eq!((end.outcome, shares(&sim)), (RunOutcome::RolledBack, vec![100, 0, 25, 50, 100]));
 }
 
+/// R33: a provider that hangs at one route holds up no other.
+#[test]
+fn r33_a_route_that_hangs_does_not_keep_the_others_on_green() {
+    let forward = "  - { id: a, shift: { route: api, green: 50% } }\n  - { id: w, shift: { route: web, green: 50% } }\n  - { id: t, shift: { route: tcp, green: 50% } }\n  - { id: wait, drain: { stack: blue, longest_job: 10m } }\n";
+    let back: String = ["tcp", "web", "api"]
+        .map(|route| format!("    - {{ id: back-{route}, shift: {{ route: {route}, blue: 100% }} }}\n"))
+        .concat();
+    let plan = plan(&runbook(&["api", "tcp", "web"], forward, &back));
+    let scenario = Scenario { mute: Some((s(199), "web".into())), ..wish(200) };
+    let (sim, end, _) = run(&plan, scenario);
+    assert_eq!(end.outcome, RunOutcome::Halted, "web is not known to be back");
+    for route in ["api", "tcp"] {
+        let (at, split) = *sim.history(route).last().unwrap();
+        assert!(split.only() == Some(Color::Blue) && at < s(203), "{route} {split} at {at:?}");
+    }
+}
+
 /// Two routes on green, on their way back; `web` was moved last. What the machine does as each step back ends.
 struct TwoRoutes {
     plan: Plan,

@@ -16,6 +16,7 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::future::join_all;
 
 use crate::arm::{Keep, arm};
 use crate::clock::Clock;
@@ -35,6 +36,9 @@ use desk::Desk;
 
 /// How long a call that moves users may go on after Ctrl-C before it counts as lost.
 const GRACE: Duration = Duration::from_secs(10);
+
+/// How long a reading may take that a sentence is made from.
+const READ_WITHIN: Duration = Duration::from_secs(5);
 
 /// Keeps judging while a run waits with users split. A breach beats an approval.
 #[async_trait(?Send)]
@@ -181,13 +185,18 @@ impl Driver<'_> {
 
     /// Where the users are, read now; the sentence every question and page carries.
     async fn users(&self) -> String {
-        let mut lines = Vec::new();
-        for (name, planned) in &self.run.plan.routes {
-            lines.push(match self.run.world.route(name).read().await {
-                Ok(reading) => format!("{} at {}", reading.split, planned.line),
-                Err(error) => format!("unknown at {} ({error})", planned.line),
-            });
-        }
+        let world = self.run.world;
+        let read = self.run.plan.routes.iter().map(|(name, planned)| async move {
+            let unknown = |why: String| format!("unknown at {} ({why})", planned.line);
+            tokio::select! { biased;
+                read = world.route(name).read() => match read {
+                    Ok(reading) => format!("{} at {}", reading.split, planned.line),
+                    Err(error) => unknown(error.to_string()),
+                },
+                () = world.clock.sleep(READ_WITHIN) => unknown(format!("no answer in {}s", READ_WITHIN.as_secs())),
+            }
+        });
+        let lines = join_all(read).await;
         // Questions and pages leave the process without passing a record.
         self.desk.clean(&lines.join("; "))
     }
@@ -400,7 +409,11 @@ async fn looked(run: &Run<'_>, desk: &Desk<'_>, at: StepRef, in_vain: bool) -> E
     if in_vain {
         run.world.clock.sleep(Duration::from_secs(3)).await;
     }
-    let (found, line) = run.steps.get(at).in_place(run.world, desk).await;
+    let within = Duration::from_secs(run.plan.step(at).timeout_s);
+    let (found, line) = tokio::select! { biased;
+        found = run.steps.get(at).in_place(run.world, desk) => found,
+        () = run.world.clock.sleep(within) => (Found::CannotSee, format!("no answer in {}s", within.as_secs())),
+    };
     Event::StepReconciled { step: at, id: run.plan.step(at).id.clone(), found, line }
 }
 

@@ -37,6 +37,8 @@ pub struct Scenario {
     pub staleness: Duration,
     /// Reads fail in this span of time.
     pub blind: Option<(Duration, Duration)>,
+    /// From this moment no call on this route comes back.
+    pub mute: Option<(Duration, String)>,
     /// From this moment green answers with errors.
     pub green_errors: Option<Duration>,
     /// From this moment a side has no healthy target.
@@ -79,6 +81,7 @@ impl Default for Scenario {
             propagation: Duration::from_millis(300),
             staleness: Duration::ZERO,
             blind: None,
+            mute: None,
             green_errors: None,
             green_down: None,
             other_rules: None,

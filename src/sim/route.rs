@@ -18,8 +18,12 @@ pub(super) struct SimRoute {
 }
 
 impl SimRoute {
-    fn blind(&self) -> Result<(), RouterError> {
+    /// Whether the provider answers at all.
+    async fn answers(&self) -> Result<(), RouterError> {
         let now = self.sim.clock.time();
+        if self.sim.scenario.mute.as_ref().is_some_and(|(from, route)| *from <= now && *route == self.name) {
+            std::future::pending::<()>().await;
+        }
         match self.sim.scenario.blind {
             Some((from, to)) if (from..to).contains(&now) => {
                 Err(RouterError::new(Trouble::Unreachable, "the provider does not answer"))
@@ -38,13 +42,14 @@ impl RouteView for SimRoute {
     async fn read(&self) -> Result<Reading, RouterError> {
         self.sim.clock.boundary().await;
         self.sim.clock.sleep(Duration::from_millis(10)).await;
-        self.blind()?;
+        self.answers().await?;
         let split = self.sim.split_ago(&self.name, self.sim.scenario.staleness);
         Ok(Reading { split, exact: json!(split), remarks: Vec::new() })
     }
 
     async fn health(&self, stack: Color) -> Result<Health, RouterError> {
         self.sim.clock.boundary().await;
+        self.answers().await?;
         let healthy = self.sim.healthy(stack);
         self.sim.saw(Saw::Health { route: self.name.clone(), stack, healthy });
         let Some(healthy) = healthy else {
@@ -71,7 +76,7 @@ impl TrafficRouter for SimRoute {
     async fn set(&self, from: Split, to: Split) -> Result<Vec<Call>, RouterError> {
         let sim = &self.sim;
         sim.clock.boundary().await;
-        self.blind()?;
+        self.answers().await?;
         let found = sim.split_of(&self.name);
         if found != from {
             return Err(RouterError::new(Trouble::Drift { found }, format!("reads {found}, expected {from}")));
