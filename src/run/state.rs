@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::event::{Cause, Event, Grant, RunOutcome, Sighting, Wish};
+use super::event::{Cause, Event, Grant, Reaction, RunOutcome, Sighting, Wish};
 use super::legs::Legs;
 use crate::plan::{Lane, OnFailure, Plan, Split, StepRef, Team};
 
@@ -76,14 +76,6 @@ pub enum Doing {
         line: String,
     },
     Ended(RunOutcome),
-}
-
-/// What the runbook wants once users have moved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reaction {
-    RollBack,
-    Hold,
-    Halt,
 }
 
 /// An approval on its way.
