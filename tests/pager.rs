@@ -98,6 +98,7 @@ fn a_page() -> Page {
         users: "BLUE 50 GREEN 50 at the rule".into(),
         happened: "shift-100: GREEN has 0 of 2 targets healthy".into(),
         bgctl: "users were left as they are; nothing more moves by itself".into(),
+        stays: None,
     }
 }
 

@@ -16,7 +16,7 @@ use bgctl::plan::{
     ApprovalRule, AtExpiry, Lane, Move, OnFailure, Plan, PlannedRoute, PlannedStep, Policy, Purpose, Resume, Split,
     Stack, StepRef,
 };
-use bgctl::report::{About, Chorus, Ink, Jsonl, Live, Plain, Provider, Reporter, Rest};
+use bgctl::report::{About, Chorus, Findings, Ink, Jsonl, Live, Place, Plain, Provider, Reporter, Rest, Side};
 use bgctl::run::{Actor, Cause, Event, Evidence, Grant, Outcome, RunOutcome, Verdict};
 use bgctl::world::Progress;
 use jiff::Timestamp;
@@ -319,11 +319,20 @@ fn about() -> About {
     About { run: "20261120-0302-k7f".into(), plan: Rc::new(plan()), by: "engineer@example.com".into() }
 }
 
-fn rest(outcome: RunOutcome, exit: u8, second: i64) -> Rest {
+fn well() -> Side {
+    Side::Well("2 of 2".into())
+}
+
+fn found(split: Split) -> Findings {
+    let web = Place { split: Ok(split), blue: well(), green: well() };
+    Findings { routes: BTreeMap::from([("web".to_string(), web)]), to_green: vec![] }
+}
+
+fn rest(outcome: RunOutcome, exit: u8, second: i64, found: Findings) -> Rest {
     Rest {
         outcome,
         exit,
-        users: None,
+        found: Some(found),
         now: Timestamp::from_second(BEGAN + second).unwrap(),
         native: vec!["cd undo && aws elbv2 modify-rule --cli-input-json file://web.json".into()],
         folder: Some("/data/bgctl/runs/20261120-0302-k7f".into()),
@@ -364,9 +373,9 @@ fn bless() -> bool {
 
 fn stories() -> [(&'static str, Tape, Rest); 3] {
     [
-        ("completed", happy(), rest(RunOutcome::Completed, 0, 423)),
-        ("rolled-back", rolled_back(), rest(RunOutcome::RolledBack, 10, 215)),
-        ("halted", halted(), rest(RunOutcome::Halted, 20, 248)),
+        ("completed", happy(), rest(RunOutcome::Completed, 0, 423, found(Split::ALL_GREEN))),
+        ("rolled-back", rolled_back(), rest(RunOutcome::RolledBack, 10, 215, found(Split::ALL_BLUE))),
+        ("halted", halted(), rest(RunOutcome::Halted, 20, 248, found(Split::of_green(100)))),
     ]
 }
 
@@ -578,7 +587,9 @@ fn looking_back_says_where_users_are_and_what_to_do() {
 
     let (code, shown, _) = bgctl(dir.path(), &["show", "abc"]);
     assert_eq!(code, 0);
-    assert!(shown.contains("ROLLED BACK. All users are on BLUE v1.4.1."), "{shown}");
+    // Nobody read anything for this: it says what was, and when.
+    assert!(shown.contains("ROLLED BACK. All users were on BLUE v1.4.1 when last read."), "{shown}");
+    assert!(shown.contains("GREEN v1.4.2 was not asked") && !shown.contains("runs without users"), "{shown}");
     assert!(shown.contains("✗ bake-10"), "{shown}");
     let (_, shown, _) = bgctl(dir.path(), &["show", "abc", "--step", "bake-10"]);
     assert!(shown.contains("gate errors, window 2 of 5") && !shown.contains("shift-10 "), "{shown}");
