@@ -115,23 +115,35 @@ fn false_claims(shown: &str, rest: &Rest, late: bool) -> Vec<String> {
     for (stack, name) in [(Color::Blue, "BLUE v1"), (Color::Green, "GREEN v2")] {
         must(!says(&format!("All users are on {name}")) || all(stack), "all users are on a side");
         must(!says(&format!("(all on {name})")) || !splits.is_empty(), "all of a route on a side");
-        must(!says(&format!("{name} runs without users")) || empty(stack) && every(stack, is_well), "runs without users");
+        must(
+            !says(&format!("{name} runs without users")) || empty(stack) && every(stack, is_well),
+            "runs without users",
+        );
         must(!says(&format!("{name} has no users")) || empty(stack), "has no users");
         must(!says(&format!("{name} was healthy when asked")) || every(stack, is_well), "was healthy");
         let ails = found.is_some_and(|found| matches!(found.side(stack), Side::Ailing(_)));
         must(!says(&format!("{name} was not healthy")) || ails, "was not healthy");
     }
-    must(!says("ready to take them back") || every(Color::Blue, is_well) && empty(Color::Blue), "ready to take them back");
+    must(
+        !says("ready to take them back") || every(Color::Blue, is_well) && empty(Color::Blue),
+        "ready to take them back",
+    );
     must(!says("Users are split") || known && !all(Color::Blue) && !all(Color::Green), "users are split");
     must(!says("both stacks run"), "both stacks run");
     must(!says("Nobody needs to act") || all(Color::Blue) && !late, "nobody needs to act");
     must(!says("read just now") || found.is_some(), "read just now");
     let well = every(Color::Green, is_well);
     must(!says("GREEN is the healthy side") || well && !every(Color::Blue, is_well), "green is the healthy side");
-    must(!says("bgctl rollback k7f  everyone back to BLUE\n") || every(Color::Blue, is_well), "back, without a condition");
+    must(
+        !says("bgctl rollback k7f  everyone back to BLUE\n") || every(Color::Blue, is_well),
+        "back, without a condition",
+    );
     // What must be said.
     if known {
-        must(splits.iter().all(|split| says(&split.as_ref().unwrap().to_string())), "a split that was read is not said");
+        must(
+            splits.iter().all(|split| says(&split.as_ref().unwrap().to_string())),
+            "a split that was read is not said",
+        );
     }
     if let Some(found) = found {
         for (name, place) in &found.routes {
@@ -215,7 +227,7 @@ fn r06_what_was_recorded_is_said_with_its_age() {
         };
         let shown = close(&story(&plan, false, Some(Split::ALL_GREEN)), &rest).lines.join("\n");
         assert_eq!(false_claims(&format!("{shown}\n"), &rest, false), Vec::<String>::new(), "{shown}");
-        assert!(shown.contains("BLUE 0 GREEN 100, last read 10m00s ago"), "{shown}");
+        assert!(shown.contains("BLUE 0 GREEN 100, last read 10m ago"), "{shown}");
         let never = close(&story(&plan, false, None), &rest).lines.join("\n");
         assert!(never.contains("users      not read"), "{never}");
     }
@@ -228,7 +240,7 @@ fn r06_where_green_is_the_healthy_side_that_comes_first() {
     let place = Place { split: green(10), blue: Side::Ailing("0 of 2".into()), green: Side::Well("2 of 2".into()) };
     let mut found = Findings { routes: BTreeMap::from([("web".to_string(), place)]), to_green: vec![] };
     let about = About { run: "20261120-0302-k7f".into(), plan: plan.clone(), by: "engineer".into() };
-    let mut shown = |found: &Findings| {
+    let shown = |found: &Findings| {
         let rest = Rest {
             outcome: RunOutcome::Halted,
             exit: 20,

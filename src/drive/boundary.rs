@@ -24,6 +24,9 @@ impl Driver<'_> {
     /// Nothing is asked for or begun forward under other rules than the owner signed for, or past a guard. Going back is not
     /// asked.
     pub(super) async fn at_boundary(&self, next: &Next) -> Option<Event> {
+        if let Some(breach) = self.before(next).await {
+            return Some(breach.at(self.state.at()));
+        }
         let boundary = matches!(next, Next::Request(_) | Next::Await(_) | Next::Attempt(..));
         if !boundary || self.state.lane != Lane::Forward || !matches!(self.state.doing, Doing::Ready { .. }) {
             return None;

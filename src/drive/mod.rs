@@ -26,8 +26,8 @@ use crate::people::{AfterInterrupt, Answer, Command, Control, People};
 use crate::plan::{Lane, Plan, StepRef};
 use crate::report::Reporter;
 use crate::run::{
-    Actor, Breach, Cause, Doing, Event, Evidence, Found, Illegal, Next, Outcome, RunOutcome, State, Wish, decide, evolve,
-    replay,
+    Actor, Breach, Cause, Doing, Event, Evidence, Found, Illegal, Next, Outcome, RunOutcome, State, Wish, decide,
+    evolve, replay,
 };
 use crate::world::{Scribe, World};
 
@@ -194,7 +194,10 @@ impl Driver<'_> {
         let mut lines = Vec::new();
         for (name, planned) in &self.run.plan.routes {
             lines.push(match self.run.world.route(name).read().await {
-                Ok(reading) => format!("{} at {}", reading.split, planned.line),
+                Ok(reading) => {
+                    self.desk.seen(name, reading.split);
+                    format!("{} at {}", reading.split, planned.line)
+                }
                 Err(error) => format!("unknown at {} ({error})", planned.line),
             });
         }

@@ -11,10 +11,11 @@ use std::time::Duration;
 use futures_util::future::{join, join_all};
 
 use super::Driver;
+use super::boundary::COUNTS;
 use super::found::{found, within};
 use crate::people::Page;
 use crate::plan::{Color, Lane, PlannedRoute};
-use crate::run::{Breach, Cause, Evidence};
+use crate::run::{Breach, Cause, Doing, Event, Evidence, Next, RunOutcome};
 use crate::world::{Blocked, Scribe};
 
 /// How often the sides are looked at. With the second look a loss is known within 15 s.
@@ -64,6 +65,17 @@ impl Driver<'_> {
         }
     }
 
+    /// Before the next step, where the last look is not a fresh one, and always before a run says that it is completed.
+    pub(super) async fn before(&self, next: &Next) -> Option<Breach> {
+        let ready = self.state.lane == Lane::Forward && matches!(self.state.doing, Doing::Ready { .. });
+        let old = self.run.world.clock.elapsed().saturating_sub(self.sides.looked.get()) >= COUNTS;
+        match next {
+            Next::Request(_) | Next::Await(_) | Next::Attempt(..) if ready && old => self.unwell().await,
+            Next::Note(Event::Ended { outcome: RunOutcome::Completed, .. }) if ready => self.unwell().await,
+            _ => None,
+        }
+    }
+
     /// Comes back only when a side with users cannot carry them: that nothing is known of it is no answer to a question.
     pub(super) async fn side_fails(&self) -> Breach {
         loop {
@@ -109,16 +121,17 @@ impl Driver<'_> {
             Some(told.collect::<Vec<_>>().join("; ")).filter(|told| !told.is_empty())
         };
         match (of(Color::Blue), of(Color::Green)) {
-            (Some(blue), Some(green)) => {
-                Some(Breach::new(Cause::Destination, format!("{green}; {blue}, so nobody is sent back to it")).halting())
-            }
+            (Some(blue), Some(green)) => Some(
+                Breach::new(Cause::Destination, format!("{green}; {blue}, so nobody is sent back to it")).halting(),
+            ),
             (Some(blue), None) => {
                 let well = served.iter().zip(&second).filter(|(side, _)| side.stack == Color::Green);
-                let well: Option<Vec<&str>> =
-                    well.map(|(_, answer)| if let Answer::Well(line) = answer { Some(line.as_str()) } else { None }).collect();
-                let green = well.filter(|well| !well.is_empty()).map_or(String::new(), |well| {
-                    format!("; {}, so GREEN is the healthy side", well.join(", "))
-                });
+                let well: Option<Vec<&str>> = well
+                    .map(|(_, answer)| if let Answer::Well(line) = answer { Some(line.as_str()) } else { None })
+                    .collect();
+                let green = well
+                    .filter(|well| !well.is_empty())
+                    .map_or(String::new(), |well| format!("; {}, so GREEN is the healthy side", well.join(", ")));
                 Some(Breach::new(Cause::Destination, format!("{blue}: nobody is sent back to it{green}")).halting())
             }
             (None, Some(green)) => Some(match self.blue_lacks().await {
@@ -182,7 +195,11 @@ impl Driver<'_> {
                     self.note(key, healthy, total);
                     let needed = side.planned.min_healthy;
                     let line = format!("{} has {healthy} of {total} targets healthy", side.stack);
-                    if healthy < needed { Answer::Lacks(format!("{line}, {needed} needed")) } else { Answer::Well(line) }
+                    if healthy < needed {
+                        Answer::Lacks(format!("{line}, {needed} needed"))
+                    } else {
+                        Answer::Well(line)
+                    }
                 }
                 Err(why) => {
                     self.sides.answered.borrow_mut().entry(key).or_insert_with(|| world.clock.elapsed());

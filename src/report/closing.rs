@@ -143,6 +143,7 @@ impl Ending<'_> {
         };
         match found.only() {
             Some(stack) => format!("All users are on {}.", story.version(stack)),
+            None if found.nobody_has_a_share() => format!("Not every route gives its users to a side: {}.", found.line(&story.about.plan)),
             None if found.known() => format!("Users are split: {}.", found.line(&story.about.plan)),
             None => "Where all users are is not known.".into(),
         }
@@ -173,7 +174,8 @@ impl Ending<'_> {
             RunOutcome::Completed => Color::Blue,
             RunOutcome::RolledBack => Color::Green,
             RunOutcome::Halted | RunOutcome::Holding => {
-                let both = Color::BOTH.map(|stack| format!("{} {}", self.story.version(stack), how(&self.asked(stack))));
+                let both =
+                    Color::BOTH.map(|stack| format!("{} {}", self.story.version(stack), how(&self.asked(stack))));
                 block.row("stacks", &both.join("; "));
                 if self.story.closed {
                     block.row("", "the schema stands against going back, so mend GREEN where it stands");

@@ -80,6 +80,12 @@ impl Findings {
         self.routes.values().any(|place| place.split.as_ref().is_ok_and(|split| split.weight(stack) > 0))
     }
 
+    /// A route was read on which neither side has a share.
+    pub fn nobody_has_a_share(&self) -> bool {
+        let none = |place: &Place| place.split.as_ref().is_ok_and(|split| split.blue == 0 && split.green == 0);
+        self.known() && self.routes.values().any(none)
+    }
+
     /// A side over all routes: the worst answer, each with the name of its route where there are several.
     pub fn side(&self, stack: Color) -> Side {
         let of = |pick: fn(&Side) -> Option<&String>| {

@@ -327,7 +327,11 @@ fn against_blue(courses: &[Course<'_>], fails: impl Fn(&Course<'_>) -> bool) -> 
         worse => worse.or(stay)?,
     };
     let why = course.last.back.why().unwrap_or(NO_BETTER);
-    Some(if fails(course) { why.into() } else { format!("{why} (gate `{}`: {})", course.gate.name(), course.last.line) })
+    Some(if fails(course) {
+        why.into()
+    } else {
+        format!("{why} (gate `{}`: {})", course.gate.name(), course.last.line)
+    })
 }
 
 /// The gates that did not pass, of which there may be some light ones, are named beside the others.
@@ -378,7 +382,9 @@ fn no_verdict(courses: &[Course<'_>], why: &str) -> Outcome {
     let lines: Vec<String> = open.iter().map(|c| format!("`{}`: {}", c.gate.name(), c.last.line)).collect();
     let line = format!("no verdict, {why}; {}", lines.join("; "));
     match against_blue(courses, |_| false).filter(|_| courses.iter().any(|c| c.last.back == Back::Worse)) {
-        Some(against) if !hold => Outcome::failed(Cause::NoVerdict, format!("{line}; {against}")).wanting(Reaction::Halt),
+        Some(against) if !hold => {
+            Outcome::failed(Cause::NoVerdict, format!("{line}; {against}")).wanting(Reaction::Halt)
+        }
         _ => Outcome::failed(Cause::NoVerdict, line).wanting(if hold { Reaction::Hold } else { Reaction::RollBack }),
     }
 }
