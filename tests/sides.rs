@@ -6,7 +6,7 @@ mod common;
 use std::time::Duration;
 
 use bgctl::people::Command;
-use bgctl::plan::{Color, Plan, Split};
+use bgctl::plan::{Color, OnFailure, Plan, Split};
 use bgctl::run::RunOutcome;
 use bgctl::sim::Scenario;
 use common::play::{self, Play, approved, s, shift, step};
@@ -90,6 +90,16 @@ fn r05_no_run_is_completed_on_a_green_that_was_just_lost() {
     for before in [50, 500, 2_000, 9_000] {
         let lost = took - Duration::from_millis(before);
         goes_back(Play::new(usual(), scenario(vec![(lost, GREEN, Some(0))])), lost);
+    }
+}
+
+/// That a step's own failure is passed over does not pass over a side that is gone.
+#[test]
+fn r05_a_step_whose_failure_is_passed_over_does_not_hide_a_lost_side() {
+    for at in [40, 171] {
+        let mut plan = usual();
+        plan.forward.iter_mut().for_each(|step| step.on_failure = OnFailure::Continue);
+        goes_back(Play::new(plan, scenario(vec![(s(at), GREEN, Some(0))])), s(at));
     }
 }
 

@@ -265,7 +265,10 @@ impl Driver<'_> {
                 command = self.run.control.next() => command,
                 outcome = &mut work => return Ok(Some(ended(outcome))),
                 // Dropping the work is the same as a power cut, and such a step has done nothing to anybody.
-                breach = &mut trips => return Ok(Some(ended(breach.outcome()))),
+                breach = &mut trips => {
+                    self.sides.forget();
+                    return Ok(Some(ended(breach.outcome())));
+                }
                 () = &mut late => return Ok(Some(ended(overdue(planned.moves.is_some(), timeout)))),
             };
             if command == Command::Leave {

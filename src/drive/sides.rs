@@ -32,10 +32,17 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(super) struct Sides {
     /// When they were last looked at.
     looked: Cell<Duration>,
-    /// When each last answered, or was asked in vain for the first time.
-    answered: RefCell<BTreeMap<(String, Color), Duration>>,
+    /// Since when each has not answered.
+    dark: RefCell<BTreeMap<(String, Color), Duration>>,
     /// Healthy and total when last written down: the log holds what changed.
     noted: RefCell<BTreeMap<(String, Color), (u32, u32)>>,
+}
+
+impl Sides {
+    /// What was found ends a step, whose failure may be passed over: before the next one it is looked at again.
+    pub(super) fn forget(&self) {
+        self.looked.set(Duration::ZERO);
+    }
 }
 
 /// One side that has users on a route.
@@ -190,7 +197,7 @@ impl Driver<'_> {
             let key = (side.route.to_string(), side.stack);
             match within(world.clock.as_ref(), PATIENCE, route.health(side.stack)).await {
                 Ok(health) => {
-                    self.sides.answered.borrow_mut().insert(key.clone(), world.clock.elapsed());
+                    self.sides.dark.borrow_mut().remove(&key);
                     let (healthy, total) = (health.healthy, health.total);
                     self.note(key, healthy, total);
                     let needed = side.planned.min_healthy;
@@ -202,7 +209,7 @@ impl Driver<'_> {
                     }
                 }
                 Err(why) => {
-                    self.sides.answered.borrow_mut().entry(key).or_insert_with(|| world.clock.elapsed());
+                    self.sides.dark.borrow_mut().entry(key).or_insert_with(|| world.clock.elapsed());
                     Answer::Unread(format!("the health of {} on {} cannot be read ({why})", side.stack, side.route))
                 }
             }
@@ -222,10 +229,10 @@ impl Driver<'_> {
     /// The side that has not answered for too long.
     fn unread(&self, served: &[Served<'_>], answers: &[Answer]) -> Option<Blocked> {
         let now = self.run.world.clock.elapsed();
-        let answered = self.sides.answered.borrow();
+        let since = self.sides.dark.borrow();
         served.iter().zip(answers).find_map(|(side, answer)| {
             let Answer::Unread(why) = answer else { return None };
-            let dark = now.saturating_sub(answered.get(&(side.route.to_string(), side.stack)).copied().unwrap_or(now));
+            let dark = now.saturating_sub(since.get(&(side.route.to_string(), side.stack)).copied().unwrap_or(now));
             let line = || format!("whether {} is well is not known for {}s: {why}", side.stack, dark.as_secs());
             (dark >= UNREAD).then(|| Blocked { cause: Cause::Guard, line: line() })
         })

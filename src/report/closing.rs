@@ -143,7 +143,9 @@ impl Ending<'_> {
         };
         match found.only() {
             Some(stack) => format!("All users are on {}.", story.version(stack)),
-            None if found.nobody_has_a_share() => format!("Not every route gives its users to a side: {}.", found.line(&story.about.plan)),
+            None if found.nobody_has_a_share() => {
+                format!("Not every route gives its users to a side: {}.", found.line(&story.about.plan))
+            }
             None if found.known() => format!("Users are split: {}.", found.line(&story.about.plan)),
             None => "Where all users are is not known.".into(),
         }
