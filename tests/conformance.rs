@@ -15,6 +15,7 @@ use async_trait::async_trait;
 use bgctl::lab::{Lab, Options};
 use bgctl::plan::{Color, Split};
 use bgctl::routers::{NativeWayBack, Reading, TrafficRouter, Trouble, alb};
+use common::at;
 use common::moto::{Api, Balancer, Moto, between, pause};
 use serde_json::{Value, json};
 
@@ -99,7 +100,7 @@ async fn suite(place: &dyn Place) {
     // It sets absolute weights, in steps up and down, one right after the other, and everybody sees the same.
     let mut from = 0;
     for to in place.shares() {
-        let calls = router.set(split(from), split(to)).await.expect("it sets");
+        let calls = router.set(&at(split(from)), split(to)).await.expect("it sets");
         assert!(!calls.is_empty() && calls.iter().all(|call| call.code == "ok"), "{calls:?}");
         if place.one_call() {
             assert_eq!(calls.len(), 1, "one write is one call: {calls:?}");
@@ -111,10 +112,10 @@ async fn suite(place: &dyn Place) {
     witnessed(place, Split::ALL_GREEN).await;
 
     // Setting what is there already is no call.
-    assert_eq!(router.set(split(1000), split(1000)).await.expect("nothing to do"), []);
+    assert_eq!(router.set(&at(split(1000)), split(1000)).await.expect("nothing to do"), []);
 
     // Written is only over what was expected.
-    let error = router.set(split(0), split(250)).await.expect_err("a stale `from` is drift");
+    let error = router.set(&at(split(0)), split(250)).await.expect_err("a stale `from` is drift");
     assert_eq!(error.kind, Trouble::Drift { found: split(1000) });
     assert!(!error.moved && error.calls.is_empty(), "{error:?}");
     witnessed(place, Split::ALL_GREEN).await;
@@ -123,12 +124,12 @@ async fn suite(place: &dyn Place) {
     let elsewhere = split(place.elsewhere());
     place.meddle(elsewhere.blue, elsewhere.green);
     reads(router, elsewhere).await;
-    let error = router.set(split(1000), split(0)).await.expect_err("somebody else moved it");
+    let error = router.set(&at(split(1000)), split(0)).await.expect_err("somebody else moved it");
     assert_eq!(error.kind, Trouble::Drift { found: elsewhere });
     witnessed(place, elsewhere).await;
 
     // Nobody is sent nowhere.
-    let error = router.set(elsewhere, Split { blue: 0, green: 0 }).await.expect_err("0/0 is refused");
+    let error = router.set(&at(elsewhere), Split { blue: 0, green: 0 }).await.expect_err("0/0 is refused");
     assert_eq!((error.kind, error.moved), (Trouble::Invalid, false));
     witnessed(place, elsewhere).await;
 

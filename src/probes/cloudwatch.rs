@@ -52,7 +52,7 @@ impl Metrics for LiveMetrics {
             return Err(Gap::Unknown("no region is named: write `region:`, or `route:` with an `alb` route".into()));
         };
         let aws = self.region(region);
-        let client = Client::new(aws.config().await);
+        let client = Client::new(&aws.config().await);
         let queries: Vec<MetricDataQuery> = questions.iter().enumerate().map(|(n, q)| query(n, q)).collect();
         let mut series = vec![Vec::new(); questions.len()];
         let mut page: Option<String> = None;

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use bgctl::plan::Split;
 use bgctl::routers::{Access, alb};
+use common::at;
 use common::moto::{Balancer, Moto};
 use serde_json::json;
 
@@ -36,7 +37,7 @@ async fn shift(settings: &str) {
     let (from, to) = (Split::of_green(number("BGCTL_BENCH_FROM")), Split::of_green(number("BGCTL_BENCH_TO")));
     let settings = serde_json::from_str(settings).expect("JSON");
     let router = (alb::KIND.open)(&settings, &Access::default()).expect("good settings");
-    router.set(from, to).await.expect("it sets");
+    router.set(&at(from), to).await.expect("it sets");
     assert_eq!(router.read().await.expect("it reads").split, to);
 }
 
