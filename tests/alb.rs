@@ -3,15 +3,24 @@
 
 mod common;
 
+use std::cell::{Cell, RefCell};
 use std::process::Command;
 use std::rc::Rc;
 use std::time::Duration;
 
+use async_trait::async_trait;
+use bgctl::clock::Clock;
+
 use bgctl::plan::{Color, Split};
-use bgctl::routers::{Access, AwsAccess, Identity, RouteView, RouterError, TrafficRouter, Trouble, alb};
+use bgctl::routers::{
+    Access, AwsAccess, Call, Health, Identity, NativeWayBack, Reading, RouteView, RouterError, TrafficRouter, Trouble,
+    alb,
+};
+use bgctl::run::Outcome;
 use common::at;
 use common::elbv2::{Endpoint, Fault};
 use common::moto::{Balancer, Moto, REGION, between};
+use common::scripted::{Stage, kind, response};
 use serde_json::{Value, json};
 
 fn open(settings: &Value, access: &Access) -> Rc<dyn TrafficRouter> {
@@ -352,6 +361,109 @@ async fn r15_an_old_reading_is_not_the_comparison_before_a_write() {
     let reading = route.read().await.expect("it reads");
     route.set(&reading, green(100)).await.expect("it sets");
     assert_eq!(endpoint.count("DescribeRules"), 2);
+}
+
+/// A route each of whose calls takes 100 ms of virtual time, and what it was asked.
+struct Far {
+    clock: Rc<dyn Clock>,
+    split: Cell<Split>,
+    asked: RefCell<Vec<(&'static str, u128)>>,
+}
+
+impl Far {
+    async fn away(&self, what: &'static str) {
+        self.asked.borrow_mut().push((what, self.clock.elapsed().as_millis()));
+        self.clock.sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[async_trait(?Send)]
+impl RouteView for Far {
+    fn line(&self) -> String {
+        "far away".into()
+    }
+
+    async fn read(&self) -> Result<Reading, RouterError> {
+        self.away("read").await;
+        Ok(at(self.split.get()))
+    }
+
+    async fn health(&self, stack: Color) -> Result<Health, RouterError> {
+        self.away(stack.name()).await;
+        Ok(Health { healthy: 2, total: 2, ..Health::default() })
+    }
+
+    async fn controller(&self) -> Result<Option<String>, RouterError> {
+        Ok(None)
+    }
+
+    async fn identity(&self) -> Result<Identity, RouterError> {
+        panic!("nobody asks who we are on the way back")
+    }
+
+    fn native_way_back(&self, _: &str, _: &Reading) -> NativeWayBack {
+        NativeWayBack::default()
+    }
+}
+
+#[async_trait(?Send)]
+impl TrafficRouter for Far {
+    async fn set(&self, from: &Reading, to: Split) -> Result<Vec<Call>, RouterError> {
+        assert_eq!(from.split, self.split.get());
+        self.away("write").await;
+        self.split.set(to);
+        Ok(Vec::new())
+    }
+
+    fn settle(&self) -> Duration {
+        Duration::from_secs(5)
+    }
+}
+
+#[test]
+fn r15_a_way_back_is_one_round_trip_to_the_write_and_one_for_all_witnesses() {
+    use common::play;
+    let plan = play::plan(
+        &["web"],
+        vec![play::shift("there", "web", 0, 1000)],
+        vec![play::shift("back", "web", 1000, 0)],
+        json!({}),
+    );
+    let mut stage = Stage::new(|_, _| {
+        let mut answer = response(200, "")?;
+        answer.headers.push(("x-version".into(), "v1.4.1".into()));
+        Ok(answer)
+    });
+    let clock: Rc<dyn Clock> = stage.clock.clone();
+    let far = Rc::new(Far { clock: clock.clone(), split: Cell::new(Split::ALL_GREEN), asked: RefCell::default() });
+    stage.world.routes.insert("web".into(), far.clone());
+    let mut plan = plan;
+    plan.blue.version = "v1.4.1".into();
+    let step = (kind("shift").build)(&plan.rollback[0], &plan).expect("a shift");
+    let outcome = stage.clock.run(step.execute(&stage.world, &stage.notes)).expect("nothing crashes here");
+    assert!(matches!(outcome, Outcome::Done { .. }), "{outcome:?}");
+    let asked = far.asked.borrow();
+    // Everything that can be asked at the same time is.
+    let mut times: Vec<u128> = asked.iter().map(|(_, at)| *at).collect();
+    assert!(asked.contains(&("write", 100)), "{asked:?}");
+    assert_eq!((asked.len(), times.pop()), (5, Some(200)), "{asked:?}");
+    assert_eq!(clock.elapsed().as_millis(), 300);
+}
+
+#[test]
+fn r24_a_plan_keeps_the_weights_that_were_found() {
+    use bgctl::compile::{Facts, compile};
+    use bgctl::runbook::{Inputs, Language, Source};
+    let text = std::fs::read_to_string(format!("{}/runbooks/slackbot-alb.yaml", env!("CARGO_MANIFEST_DIR")));
+    let source = Source::new("runbook.yaml", &text.expect("the runbook of the examples"));
+    let runbook = Language::default().parse(&source, &Inputs::default()).unwrap_or_else(|e| panic!("{e:?}"));
+    for (found, home) in [((1, 0), (1, 0)), ((999, 0), (999, 0)), ((30, 0), (30, 0)), ((90, 10), (100, 0))] {
+        let split = Split { blue: found.0, green: found.1 };
+        let facts = Facts { routes: [("web".to_string(), ("rule".to_string(), split))].into(), ..Facts::default() };
+        let plan = compile(&source, &runbook, None, Some(&facts), false).expect("it compiles").plan;
+        let back = plan.rollback.iter().find_map(|step| step.moves.as_ref()).expect("a way back");
+        assert_eq!((back.after.blue, back.after.green), home, "{found:?}");
+    }
 }
 
 #[tokio::test]

@@ -25,6 +25,9 @@ use serde_json::{Value, json};
 trait Place {
     fn router(&self) -> Rc<dyn TrafficRouter>;
 
+    /// The kind of its router, as in YAML.
+    fn kind(&self) -> &'static str;
+
     /// Shares of green in thousandths, up to all of it, that this place can have.
     fn shares(&self) -> [u32; 4] {
         [100, 5, 500, 1000]
@@ -111,6 +114,20 @@ async fn suite(place: &dyn Place) {
     }
     witnessed(place, Split::ALL_GREEN).await;
 
+    // A reading that was just made is as good as the word of somebody who knows, also when it is used twice.
+    let reading = router.read().await.expect("it reads");
+    for _ in 0..2 {
+        assert_eq!(router.set(&reading, split(1000)).await.expect("nothing to do"), []);
+    }
+    assert_eq!(router.lacks(&reading), None, "a place that was split lacks nothing");
+    assert_eq!(router.complete(&reading).await.expect("nothing to add"), []);
+
+    // How long a lost write may still land is no secret: its page says it, with where that is known from.
+    assert!(router.lands_within() >= router.settle());
+    let page = std::fs::read_to_string(format!("{}/src/routers/{}.md", env!("CARGO_MANIFEST_DIR"), place.kind()));
+    let wanted = format!("for {} s after the loss", router.lands_within().as_secs());
+    assert!(page.expect("a page").replace('\n', " ").contains(&wanted), "`{wanted}` is not in the page");
+
     // Setting what is there already is no call.
     assert_eq!(router.set(&at(split(1000)), split(1000)).await.expect("nothing to do"), []);
 
@@ -190,6 +207,10 @@ impl AwsCli<'_> {
 
 #[async_trait(?Send)]
 impl Place for AwsCli<'_> {
+    fn kind(&self) -> &'static str {
+        "alb"
+    }
+
     fn router(&self) -> Rc<dyn TrafficRouter> {
         let mut settings = self.balancer.settings();
         if self.default {
@@ -308,6 +329,10 @@ impl Fleets {
 
 #[async_trait(?Send)]
 impl Place for Fleets {
+    fn kind(&self) -> &'static str {
+        "socket_mode"
+    }
+
     fn router(&self) -> Rc<dyn TrafficRouter> {
         let urls = |side: usize| self.sides[side].iter().map(|stub| stub.url.clone()).collect::<Vec<_>>();
         let settings = json!({ "blue": urls(0), "green": urls(1), "app_token": "xapp-1-lab", "api": self.slack.api(), "floor": 2 });

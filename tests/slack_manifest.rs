@@ -281,6 +281,9 @@ async fn r40_a_pause_longer_than_we_would_wait_stays_one() {
         assert!(error.kind == Trouble::Throttled && error.passing() && !error.moved, "{error:?}");
         error.after.expect("how long Slack asks to wait")
     };
+    // What Slack asks for is not how long a lost answer is reckoned with; the page says that, too.
+    let page = include_str!("../src/routers/slack_manifest.md").replace('\n', " ");
+    assert!(page.contains(&format!("for {} s after the loss", router.lands_within().as_secs())));
     let first = asked(router.set(&at(Split::ALL_GREEN), Split::ALL_BLUE).await.unwrap_err());
     assert!(first > Duration::from_secs(590), "{first:?}");
     let updates = rig.slack.calls("apps.manifest.update");

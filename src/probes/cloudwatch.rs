@@ -66,7 +66,11 @@ impl Metrics for LiveMetrics {
                 .set_next_token(page)
                 .send()
                 .await
-                .map_err(|e| gap(&e))?;
+                .map_err(|e| {
+                    // Credentials may be what was wrong: the next question looks for them anew.
+                    aws.forget();
+                    gap(&e)
+                })?;
             page = answer.next_token().map(String::from);
             for result in answer.metric_data_results() {
                 match result.status_code() {

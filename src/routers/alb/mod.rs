@@ -51,8 +51,8 @@ pub const KIND: Kind = Kind {
     open: |value, access| Ok(Rc::new(Alb::new(value, access)?)),
 };
 
-/// How long the load balancer may go on routing by the old rule after a change, and how late a request that was cut off may
-/// still be applied. AWS publishes no number; real responses are the proof, this is only how long to wait for one.
+/// How long reads may lag behind a change that was answered. AWS publishes no number; real responses are the proof, this is
+/// only how long to wait for one.
 const SETTLE: Duration = Duration::from_secs(5);
 
 /// Tags that say that a controller owns the place, and which one.

@@ -38,8 +38,11 @@ pub const KIND: Kind = Kind {
     open: |value, access| Ok(Rc::new(SlackManifest::new(value, access)?)),
 };
 
-/// How late an update whose answer was lost is still reckoned with. Slack publishes no number.
+/// How long an export may lag behind an update. Slack publishes no number.
 const SETTLE: Duration = Duration::from_secs(10);
+/// How long an update whose answer was lost is still reckoned with. Slack publishes no number, and takes about one update a
+/// minute: what has not been applied by then would meet the next one.
+const LANDS_WITHIN: Duration = Duration::from_secs(60);
 /// The longest a pause that Slack asks for is waited out here; a longer one is kept, and reported to the caller until it is over.
 const LONGEST_PAUSE: Duration = Duration::from_secs(120);
 /// A token with less than this left is rotated when a run is armed: a way back may be hours away, and 12 h is all there is.
@@ -316,6 +319,10 @@ impl TrafficRouter for SlackManifest {
 
     fn settle(&self) -> Duration {
         SETTLE
+    }
+
+    fn lands_within(&self) -> Duration {
+        LANDS_WITHIN
     }
 }
 
