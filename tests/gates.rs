@@ -269,9 +269,9 @@ fn no_verdict_waits_once_more_and_names_the_wish() {
     let outcome = stage.run("bake", json!({ "for": "10m", "gates": ["depth"] }));
     failed(&outcome, Cause::NoVerdict);
     assert_eq!(stage.clock.time().as_secs() / 60, 20);
-    assert_eq!(serde_json::to_value(&outcome).unwrap()["facts"]["unknown"], "hold");
+    assert_eq!(serde_json::to_value(&outcome).unwrap()["then"], "hold");
     let outcome = Stage::new(|_, _| vector(&[])).run("bake", json!({ "for": "10m", "gates": ["depth", "p99"] }));
-    assert_eq!(serde_json::to_value(&outcome).unwrap()["facts"]["unknown"], "roll-back");
+    assert_eq!(serde_json::to_value(&outcome).unwrap()["then"], "roll-back");
 }
 
 #[test]

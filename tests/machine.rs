@@ -196,6 +196,7 @@ fn answer(plan: &Plan, s: &State, next: Next, dice: u8) -> Vec<Event> {
                     cause: Cause::Provider,
                     moved: yes,
                     retry: true,
+                    then: None,
                     facts: Default::default(),
                 },
                 6 => Outcome::failed([Cause::Drift, Cause::Frozen, Cause::Guard][usize::from(dice / 9 % 3)], "blocked"),
@@ -365,6 +366,48 @@ fn what_cannot_follow_is_refused() {
     let done = Event::StepOutcome { step: at, id: "smoke".into(), outcome: Outcome::done("x") };
     let illegal = evolve(&plan, &State::default(), &done).unwrap_err();
     assert_eq!(illegal.to_string(), "`step.outcome` cannot follow while the run is Planned in the Forward lane");
+}
+
+/// What a step wants after a failure goes through the machine as a type, and in logs of before as a word among the facts.
+#[test]
+fn r30_what_a_step_wants_after_a_failure_is_done() {
+    let plan = plan(true, 2, AtExpiry::RollBack, Resume::Repeat);
+    let silent = Outcome::failed(Cause::NoVerdict, "nobody answers");
+    let after = |outcome: Outcome| {
+        let at = |index| StepRef { lane: Lane::Forward, index };
+        let intent = |index, id: &str| Event::StepIntent {
+            step: at(index),
+            id: id.into(),
+            attempt: 1,
+            line: String::new(),
+            step_sha256: String::new(),
+            approvals: vec![],
+        };
+        let ended = |index, id: &str, outcome| Event::StepOutcome { step: at(index), id: id.into(), outcome };
+        let log = [
+            Event::Armed { approvals_ahead: false, automatic_used: 0, checks: vec![] },
+            intent(0, "smoke"),
+            ended(0, "smoke", Outcome::done("well")),
+            intent(1, "shift-10"),
+            ended(1, "shift-10", Outcome::done("moved")),
+            intent(2, "bake-10"),
+            ended(2, "bake-10", outcome),
+        ];
+        // As it comes back from the disk.
+        let log: Vec<Event> = serde_json::from_value(serde_json::to_value(log).unwrap()).unwrap();
+        decide(&plan, &replay(&plan, &log).unwrap())
+    };
+    let held = |next: Next| matches!(next, Next::Note(Event::Held { .. }));
+    assert!(held(after(silent.clone().wanting(Reaction::Hold))));
+    assert!(held(after(silent.clone().with(serde_json::json!({ "unknown": "hold" })))), "a log of before");
+    let next = after(silent.clone().wanting(Reaction::Halt));
+    assert!(matches!(next, Next::Note(Event::RollbackDeclined { .. })), "{next:?}");
+    for back in [silent.clone(), silent.clone().wanting(Reaction::RollBack)] {
+        let next = after(back);
+        assert!(matches!(next, Next::Note(Event::RollbackBegun { automatic: true, .. })), "{next:?}");
+    }
+    let text = serde_json::to_string(&silent).unwrap();
+    assert!(!text.contains("then"), "what is not wanted is not written: {text}");
 }
 
 fn name(text: &str) -> String {

@@ -131,6 +131,7 @@ fn bad_green() -> Log {
         cause: Cause::Gate,
         moved: false,
         retry: false,
+        then: None,
         facts: json!(null),
     };
     log.ends(102.0, Lane::Forward, 1, failed);

@@ -33,6 +33,7 @@ pub const COMPARED: &[&str] = &[
     "id",
     "is",
     "cause",
+    "then",
     "found",
     "wish",
     "outcome",

@@ -1,8 +1,8 @@
 //! The one thing to do next.
 
-use super::event::{Actor, Event, RunOutcome, Wish};
-use super::state::{Doing, Reaction, State};
-use crate::plan::{Lane, Plan, Purpose, Resume, StepRef};
+use super::event::{Actor, Event, Reaction, RunOutcome, Wish};
+use super::state::{Doing, State};
+use crate::plan::{AtExpiry, Lane, OnFailure, Plan, Purpose, Resume, StepRef};
 
 /// How often the world is looked at in vain before a lost reply counts as a failure.
 pub const LOOKS: u32 = 5;
@@ -136,7 +136,8 @@ fn failed(plan: &Plan, s: &State, cause: super::Cause, then: Reaction, line: &st
         Reaction::Halt if cause.pauses() => decline(format!("{line}: a person has to look")),
         _ if cause.pauses() => Next::Pause { cause, line: line.into() },
         Reaction::Halt if cause == super::Cause::Rules => decline(format!("{line}: a person has to decide")),
-        Reaction::Halt => decline(format!("{line}: the runbook says halt")),
+        Reaction::Halt if says_halt(plan, s) => decline(format!("{line}: the runbook says halt")),
+        Reaction::Halt => decline(format!("{line}: a person has to decide")),
         Reaction::Hold => Next::Note(Event::Held { by: Actor::rule(), line: line.into() }),
         Reaction::RollBack => {
             let policy = &plan.policy;
@@ -157,4 +158,12 @@ fn failed(plan: &Plan, s: &State, cause: super::Cause, then: Reaction, line: &st
             }
         }
     }
+}
+
+/// The runbook wants a person for any failure of this step, or for its approval that nobody answers.
+fn says_halt(plan: &Plan, s: &State) -> bool {
+    plan.lane(s.lane).get(s.index).is_some_and(|step| {
+        step.on_failure == OnFailure::Halt
+            || step.approval.as_ref().is_some_and(|rule| rule.at_expiry == AtExpiry::Halt)
+    })
 }

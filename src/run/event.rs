@@ -142,6 +142,9 @@ pub enum Outcome {
         moved: bool,
         /// Whether trying again can help; decided where it is known.
         retry: bool,
+        /// What the step's own declaration wants instead of the runbook's `on_failure`, once users have moved.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        then: Option<Reaction>,
         #[serde(default)]
         facts: Value,
     },
@@ -159,7 +162,17 @@ impl Outcome {
 
     /// A failure that moved nobody and that a second try would not mend.
     pub fn failed(cause: Cause, line: impl Into<String>) -> Self {
-        Outcome::Failed { line: line.into(), cause, moved: false, retry: false, facts: Value::Null }
+        Outcome::Failed { line: line.into(), cause, moved: false, retry: false, then: None, facts: Value::Null }
+    }
+
+    /// A failure after which the step itself wants this, whatever the runbook says of failures.
+    pub fn wanting(self, reaction: Reaction) -> Self {
+        match self {
+            Outcome::Failed { line, cause, moved, retry, facts, .. } => {
+                Outcome::Failed { line, cause, moved, retry, then: Some(reaction), facts }
+            }
+            other => other,
+        }
     }
 
     pub fn unknown(line: impl Into<String>) -> Self {
@@ -169,7 +182,9 @@ impl Outcome {
     pub fn with(self, facts: Value) -> Self {
         match self {
             Outcome::Done { line, .. } => Outcome::Done { line, facts },
-            Outcome::Failed { line, cause, moved, retry, .. } => Outcome::Failed { line, cause, moved, retry, facts },
+            Outcome::Failed { line, cause, moved, retry, then, .. } => {
+                Outcome::Failed { line, cause, moved, retry, then, facts }
+            }
             Outcome::Unknown { line, .. } => Outcome::Unknown { line, facts },
         }
     }
@@ -179,6 +194,17 @@ impl Outcome {
             Outcome::Done { line, .. } | Outcome::Failed { line, .. } | Outcome::Unknown { line, .. } => line,
         }
     }
+}
+
+/// What is wanted once users have moved and a step has failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reaction {
+    RollBack,
+    /// Users stay where they are.
+    Hold,
+    /// Nothing moves by itself any more, because going back is known to be wrong: a person decides.
+    Halt,
 }
 
 /// Why a step failed, as far as it changes what the machine does.

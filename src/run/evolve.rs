@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::decide::LOOKS;
-use super::event::{Cause, Event, Found, Outcome, Sighting, Wish};
+use super::event::{Cause, Event, Found, Outcome, Reaction, Sighting, Wish};
 use super::evidence::Verdict;
-use super::state::{Approval, Doing, Reaction, State};
+use super::state::{Approval, Doing, State};
 use crate::plan::{AtExpiry, Lane, OnFailure, Plan, Purpose, Resume, StepRef};
 
 /// A fact that cannot follow on this state: a journal that was not written by this machine, or a bug.
@@ -121,14 +121,10 @@ pub fn evolve(plan: &Plan, s: &State, e: &Event) -> Result<State, Illegal> {
                 Resume::Repeat => again(plan, s, *attempt, true, false, Cause::Action, line),
                 _ => with(Doing::Uncertain { attempt: *attempt, looks: 0, lost: true }),
             },
-            // Gates that could not be judged may ask to stay where users are instead of going back.
-            Outcome::Failed { line, cause: Cause::NoVerdict, moved, facts, .. } if facts["unknown"] == "hold" => {
-                let s = State { moved: s.moved || *moved, ..s.clone() };
-                failed(&s, Cause::NoVerdict, Reaction::Hold, line.clone())
-            }
-            Outcome::Failed { line, cause, moved, retry, .. } => {
-                again(plan, s, *attempt, *retry && !cause.pauses(), *moved, *cause, line)
-            }
+            Outcome::Failed { line, cause, moved, retry, .. } => match wanted(outcome) {
+                Some(then) => failed(&State { moved: s.moved || *moved, ..s.clone() }, *cause, then, line.clone()),
+                None => again(plan, s, *attempt, *retry && !cause.pauses(), *moved, *cause, line),
+            },
         },
         (Doing::Uncertain { attempt, looks, lost }, Event::StepReconciled { step, found, line, .. }) if here(step) => {
             let moves = plan.step(at).moves.is_some();
@@ -357,6 +353,17 @@ fn again(plan: &Plan, s: &State, attempt: u32, retry: bool, moved: bool, cause: 
 /// Causes that lie with one route and its side, and say nothing against the other routes.
 fn apart(cause: Cause) -> bool {
     matches!(cause, Cause::Destination | Cause::Provider | Cause::Timeout)
+}
+
+/// What the step that failed wants by its own declaration, where that is another thing than what the runbook says of
+/// failures. Before `then` was a member of its own, the wish of gates that could not be judged stood among the facts: logs
+/// of then are still read.
+fn wanted(outcome: &Outcome) -> Option<Reaction> {
+    match outcome {
+        Outcome::Failed { then: Some(then), .. } => Some(*then).filter(|then| *then != Reaction::RollBack),
+        Outcome::Failed { cause: Cause::NoVerdict, facts, .. } if facts["unknown"] == "hold" => Some(Reaction::Hold),
+        _ => None,
+    }
 }
 
 /// A failure on the way back is never answered with another move of those users.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::event::{Cause, Grant, RunOutcome, Sighting, Wish};
+use super::event::{Cause, Grant, Reaction, RunOutcome, Sighting, Wish};
 use crate::plan::{Lane, OnFailure, Plan, Split, StepRef, Team};
 
 /// The state of a run, rebuilt from its journal at any time.
@@ -73,14 +73,6 @@ pub enum Doing {
         line: String,
     },
     Ended(RunOutcome),
-}
-
-/// What the runbook wants once users have moved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reaction {
-    RollBack,
-    Hold,
-    Halt,
 }
 
 /// An approval on its way.

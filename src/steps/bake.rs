@@ -17,7 +17,7 @@ use super::{Facts, GRACE, Kind, Mistake, Review, Step, settings};
 use crate::plan::{Plan, PlannedStep, Resume};
 use crate::probes::gate::{OnUnknown, WHOLE};
 use crate::run::judge::Judgement;
-use crate::run::{Cause, Evidence, Outcome, Verdict};
+use crate::run::{Cause, Evidence, Outcome, Reaction, Verdict};
 use crate::scalar::{Duration, spoken};
 use crate::world::{Progress, Scribe, World};
 
@@ -224,8 +224,7 @@ impl Step for Watching {
                 other => other,
             },
             Ok(tally) => Outcome::failed(Cause::Gate, tally.line()),
-            Err(why) => Outcome::failed(Cause::NoVerdict, format!("the ledger cannot be counted: {why}"))
-                .with(json!({ "unknown": "roll-back" })),
+            Err(why) => Outcome::failed(Cause::NoVerdict, format!("the ledger cannot be counted: {why}")),
         }
     }
 }
@@ -350,6 +349,6 @@ fn no_verdict(courses: &[Course<'_>], why: &str) -> Outcome {
     let open: Vec<&Course<'_>> = courses.iter().filter(|c| c.last.verdict != Verdict::Pass).collect();
     let hold = open.iter().all(|c| c.gate.named.on_unknown() == OnUnknown::Hold);
     let lines: Vec<String> = open.iter().map(|c| format!("`{}`: {}", c.gate.name(), c.last.line)).collect();
-    Outcome::failed(Cause::NoVerdict, format!("no verdict, {why}; {}", lines.join("; ")))
-        .with(json!({ "unknown": if hold { "hold" } else { "roll-back" } }))
+    let outcome = Outcome::failed(Cause::NoVerdict, format!("no verdict, {why}; {}", lines.join("; ")));
+    outcome.wanting(if hold { Reaction::Hold } else { Reaction::RollBack })
 }

@@ -184,7 +184,14 @@ impl Migrating {
             }
             Some(Err(why)) => {
                 let line = format!("what has run cannot be read, so nothing is migrated: {why}");
-                Err(Outcome::Failed { line, cause: Cause::Action, moved: false, retry: true, facts: Value::Null })
+                Err(Outcome::Failed {
+                    line,
+                    cause: Cause::Action,
+                    moved: false,
+                    retry: true,
+                    then: None,
+                    facts: Value::Null,
+                })
             }
             None => Ok(None),
         }

@@ -254,7 +254,7 @@ impl Step for Testing {
             first.line
         );
         let retry = bad.iter().any(|f| f.silent);
-        Outcome::Failed { line, cause: Cause::Gate, moved: false, retry, facts: Value::Null }
+        Outcome::Failed { line, cause: Cause::Gate, moved: false, retry, then: None, facts: Value::Null }
     }
 }
 

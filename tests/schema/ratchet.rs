@@ -206,6 +206,7 @@ fn bad() -> Outcome {
         cause: Cause::Gate,
         moved: false,
         retry: false,
+        then: None,
         facts: Default::default(),
     }
 }

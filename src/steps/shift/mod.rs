@@ -199,12 +199,22 @@ impl Shift {
         match arrived {
             Ok(line) => Outcome::done(line).with(json!({ "before": before, "after": self.change.after })),
             Err(Doubt::NotInPlace(line)) => Outcome::unknown(line),
-            Err(Doubt::NotSeen(line)) => {
-                Outcome::Failed { line, cause: Cause::Provider, moved: true, retry: false, facts: Value::Null }
-            }
-            Err(Doubt::Unwell(line)) => {
-                Outcome::Failed { line, cause: Cause::Destination, moved: true, retry: false, facts: Value::Null }
-            }
+            Err(Doubt::NotSeen(line)) => Outcome::Failed {
+                line,
+                cause: Cause::Provider,
+                moved: true,
+                retry: false,
+                then: None,
+                facts: Value::Null,
+            },
+            Err(Doubt::Unwell(line)) => Outcome::Failed {
+                line,
+                cause: Cause::Destination,
+                moved: true,
+                retry: false,
+                then: None,
+                facts: Value::Null,
+            },
         }
     }
 
@@ -308,6 +318,7 @@ fn failure(error: &RouterError) -> Outcome {
             cause: Cause::Provider,
             moved: false,
             retry: error.passing(),
+            then: None,
             facts: Value::Null,
         },
     }
