@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bgctl::clock::Clock;
-use bgctl::people::{Acknowledgement, Page, PagedThrough, Pager, Subject};
+use bgctl::people::{Acknowledgement, Choice, Page, PagedThrough, Pager, Subject};
 use bgctl::probes::{Request, Response, Web, WebError};
 use bgctl::run::{Actor, Evidence};
 use bgctl::secret::{Secret, Secrets};
@@ -86,7 +86,7 @@ fn opened(channels: &[Value]) -> Result<Desk, String> {
     let subject = Subject {
         service: "bot production".into(),
         run: "20261120-0302-k7f".into(),
-        blue: "v1.4.1".into(),
+        incident: "20261120-0302-k7f".into(),
         owner: "rosa@example.com".into(),
         native: Box::new(|| vec!["sh /runs/k7f/undo/web.sh".into()]),
     };
@@ -98,6 +98,10 @@ fn a_page() -> Page {
         users: "BLUE 50 GREEN 50 at the rule".into(),
         happened: "shift-100: GREEN has 0 of 2 targets healthy".into(),
         bgctl: "users were left as they are; nothing more moves by itself".into(),
+        choices: vec![
+            Choice::new("bgctl rollback k7f", "everyone back to BLUE v1.4.1; refused while BLUE is not well"),
+            Choice::new("bgctl ack k7f", "users stay as they are: you have it, and mend what is named above"),
+        ],
     }
 }
 

@@ -303,6 +303,7 @@ fn live_world(secret: &str) -> World {
         database: Rc::new(bgctl::probes::database::NoDatabase),
         metrics: Rc::new(bgctl::probes::metrics::NoMetrics),
         guards: Rc::new(bgctl::guards::NoGuards),
+        overrides: Default::default(),
         routes: Default::default(),
         secrets: Secrets::new(secrets.into()),
         clock,

@@ -8,6 +8,7 @@ use super::open::Open;
 use super::{requests, undo};
 use crate::diag::{Kind, Refusal};
 use crate::people::{self, Ci, Inbox, Operator, PagedThrough, Pager, People, Subject, Terminal};
+use crate::plan::Purpose;
 use crate::run::Actor;
 use crate::world::World;
 
@@ -18,7 +19,10 @@ impl Launch<'_> {
         let subject = Subject {
             service: format!("{} {}", plan.service, plan.environment),
             run: open.id.clone(),
-            blue: plan.blue.version.clone(),
+            incident: match &plan.purpose {
+                Purpose::RollbackOf(run) => run.clone(),
+                Purpose::Cutover => open.id.clone(),
+            },
             owner: plan.rollback_owner.clone(),
             native: Box::new(move || undo::native(&folder)),
         };
@@ -28,7 +32,12 @@ impl Launch<'_> {
             secrets: world.secrets.clone(),
             clock: world.clock.clone(),
         };
-        let pager = Pager::new(&plan.policy.page, outside, subject);
+        // Whoever goes back sits here, and has the incident. A CI job that goes back is nobody.
+        let here = self.command == "rollback" && self.cx.style.ci.is_none();
+        let pager = match here {
+            true => Ok(Pager::for_whom_it_is(self.cx.operator(), outside, subject)),
+            false => Pager::new(&plan.policy.page, outside, subject),
+        };
         pager.map(Rc::new).map_err(|e| Refusal::new(Kind::Invalid, "BG0109", "policy.page cannot be used").cause(e))
     }
 

@@ -6,10 +6,12 @@
 
 mod approvals;
 mod boundary;
+mod choices;
 mod desk;
 mod pause;
 mod schema;
 mod steps;
+mod undone;
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -97,7 +99,9 @@ pub async fn drive(
     // Preflight reads every route of a new run; of one that is taken up again nothing is known.
     let seen = Cell::new(if facts.is_empty() { now } else { now.saturating_sub(boundary::COUNTS) });
     let (state, schema) = (replay(run.plan, facts)?, schema::Memory::default());
-    let mut driver = Driver { run, desk: &desk, state, refusal: None, seen, schema };
+    facts.iter().for_each(|fact| passes_over(run.world, fact));
+    let because = facts.iter().filter_map(because).next_back().unwrap_or_default();
+    let mut driver = Driver { run, desk: &desk, state, refusal: None, seen, schema, because };
     let outcome = driver.go().await?;
     Ok(End { outcome, refusal: driver.refusal, state: driver.state })
 }
@@ -110,6 +114,8 @@ struct Driver<'a> {
     schema: schema::Memory,
     /// When every route was last found as this run has left it.
     seen: Cell<Duration>,
+    /// Why a person is asked or called, should one be: what the last step in doubt said, or why users go back.
+    because: String,
 }
 
 impl Driver<'_> {
@@ -131,6 +137,7 @@ impl Driver<'_> {
                 Next::Request(at) => self.request(at),
                 Next::Await(at) => match self.approval(at).await {
                     Some(event) => event,
+                    None if at.lane == Lane::Rollback && self.state.moved => return Ok(RunOutcome::Halted),
                     None => return Ok(RunOutcome::Waiting),
                 },
                 Next::Attempt(at, attempt) => match self.attempt(at, attempt).await? {
@@ -153,7 +160,8 @@ impl Driver<'_> {
                 Next::Pause { cause, line } => self.paused(cause, line),
                 Next::AwaitFree { cause, until } => self.await_free(cause, until).await,
                 Next::Page { line } => {
-                    let page = Page { users: self.users().await, happened: line, bgctl: self.part().into() };
+                    let choices = self.choices().await;
+                    let page = Page { users: self.users().await, happened: line, bgctl: self.part().into(), choices };
                     let (delivered, how) = self.run.people.page(&page).await;
                     Event::Paged { delivered, line: how }
                 }
@@ -168,6 +176,10 @@ impl Driver<'_> {
         let next = evolve(self.run.plan, &self.state, event)?;
         self.desk.write(&[Record::from(event)])?;
         self.state = next;
+        if let Some(because) = because(event) {
+            self.because = because;
+        }
+        passes_over(self.run.world, event);
         if let Event::RollbackBegun { automatic: true, cause, .. } = event
             && let Some((scope, line)) = self.run.world.guards.went_back(cause)
         {
@@ -298,7 +310,7 @@ impl Driver<'_> {
                 (Wish::RollBack, Actor { name: "the system".into(), via: "signal".into() }, "SIGTERM".to_string())
             }
             Command::RollBack { by, reason } => (Wish::RollBack, by, reason),
-            Command::Override { by, reason } => return Event::OverrideUsed { guard: "schema".into(), by, reason },
+            Command::Override { guard, by, reason } => return Event::OverrideUsed { guard, by, reason },
         };
         Event::Interrupted { wish, by, line }
     }
@@ -313,17 +325,29 @@ impl Driver<'_> {
             }
         };
         let drifts = async { if split { self.drifts().await } else { std::future::pending().await } };
+        let breached = async {
+            tokio::select! { biased;
+                (cause, line) = drifts => Event::WaitBreached { step: at, cause, line },
+                (cause, line) = breach => Event::WaitBreached { step: at, cause, line },
+            }
+        };
+        let mut breached = Box::pin(breached);
+        if let Some(event) = self.undone(at, &mut breached).await {
+            return event;
+        }
         let answer = tokio::select! { biased;
             answer = self.run.people.happened(&step.line) => answer,
-            (cause, line) = drifts => return Event::WaitBreached { step: at, cause, line },
-            (cause, line) = breach => return Event::WaitBreached { step: at, cause, line },
+            event = breached => return event,
         };
         let (found, line) = match answer {
             Answer::Given((yes, evidence)) => {
                 self.desk.observed(evidence);
                 (if yes { Found::InPlace } else { Found::NotInPlace }, "a person says so".into())
             }
-            Answer::NobodyThere => (Found::CannotSee, "nobody is there to say whether it happened".into()),
+            Answer::NobodyThere => {
+                let line = format!("whether `{}` happened is not known; nobody answered", step.id);
+                return self.unanswered(at, &line);
+            }
         };
         Event::StepReconciled { step: at, id: step.id.clone(), found, line }
     }
@@ -382,6 +406,27 @@ impl Driver<'_> {
         let split = self.state.may_have_moved(self.run.plan);
         Ok(if split { RunOutcome::Holding } else { RunOutcome::Stopped })
     }
+}
+
+/// What a person has to be told of this fact, if one is asked or called for it.
+fn because(event: &Event) -> Option<String> {
+    match event {
+        Event::StepOutcome { outcome: Outcome::Unknown { line, .. }, .. } => Some(line.clone()),
+        Event::RollbackBegun { cause, .. } => Some(cause.clone()),
+        _ => None,
+    }
+}
+
+/// Steps go by what a person passes over, in this process and in those before it.
+fn passes_over(world: &World, event: &Event) {
+    if let Event::OverrideUsed { guard, by, reason } = event {
+        world.overrides.pass_over(guard, format!("{}: {reason}", by.name));
+    }
+}
+
+/// The shortest name of a run that still reads well.
+fn short(run: &str) -> &str {
+    run.rsplit('-').next().unwrap_or(run)
 }
 
 fn overdue(moves: bool, after: Duration) -> Outcome {

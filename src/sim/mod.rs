@@ -189,6 +189,7 @@ impl Sim {
             database: Rc::new(crate::probes::database::NoDatabase),
             metrics: Rc::new(crate::probes::metrics::NoMetrics),
             guards: Rc::new(SimGuards(self.clone())),
+            overrides: Default::default(),
             secrets: Secrets::default(),
         }
     }

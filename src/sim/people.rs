@@ -49,6 +49,14 @@ impl People for Rc<Sim> {
         self.think(self.scenario.person.map(|_| (happened, said()))).await
     }
 
+    async fn undone(&self, _line: &str, _users: &str) -> Answer<(AfterInterrupt, Evidence)> {
+        let choice = self.scenario.person.map(|yes| if yes { AfterInterrupt::Continue } else { AfterInterrupt::Hold });
+        match self.think(choice).await {
+            Answer::Given(choice) => Answer::Given((choice, said())),
+            Answer::NobodyThere => Answer::NobodyThere,
+        }
+    }
+
     async fn roll_back(&self, _why: &str, _users: &str) -> Answer<(bool, Evidence)> {
         self.think(self.scenario.person.map(|yes| (yes, said()))).await
     }

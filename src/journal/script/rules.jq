@@ -171,13 +171,13 @@ def fact($l):
       | if $l.data.outcome.is == "unknown" then .looks = 0 else closes($l; $l.data.outcome.is == "done"; $l.data.outcome.retry) end
     elif $t == "step.reconciled" then
       if $l.data.found == "cannot-see" then .looks += 1 | if .looks < 5 then . else closes($l; false; false) end else closes($l; $l.data.found == "in-place"; $l.data.found == "not-in-place") end
-    elif $t == "run.interrupted" then .failed = true | .interrupted = true
+    elif $t == "run.interrupted" then .failed = true | .interrupted = true | .by_hand = (.by_hand or (.back_again and $l.data.wish == "roll-back"))
     elif $t == "users.seen" then
       .plan.routes as $planned
       | if any($l.data.routes | to_entries[]; .value.split != null and .value.split != $planned[.key].before) then .moved = true else . end
     elif $t == "wait.breached" or $t == "approval.expired" then .failed = true
     elif $t == "schema.seen" then if $l.data.forward == "pass" then . else .failed = true end
-    elif $t == "override.used" then .failed = true | .interrupted = true | .overridden = true
+    elif $t == "override.used" then .failed = true | .interrupted = true | .overridden = (.overridden or $l.data.guard == "schema")
     elif $t == "rollback.begun" then .back_again = true | .open = null | .by_hand = ($l.data.automatic | not)
     elif $t == "run.ended" then
       if .over or .open != null and (.interrupted | not) then breach("the run had ended, or a step is not done") else . end

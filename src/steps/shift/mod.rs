@@ -18,7 +18,7 @@ use self::witnesses::Doubt;
 use super::{Facts, Kind, Mistake, Review, Step};
 use crate::plan::{Color, Counted, Lane, Move, Plan, PlannedRoute, PlannedStep, Resume, Split};
 use crate::routers::{Health, RouterError, TrafficRouter, Trouble};
-use crate::run::{Cause, Evidence, Found, Outcome};
+use crate::run::{Cause, Evidence, Found, Outcome, guard};
 use crate::scalar::{Percent, spoken};
 use crate::world::{Progress, Scribe, World};
 
@@ -175,7 +175,7 @@ impl Shift {
                 )
                 .with(json!({ "found": before }));
             }
-            if let Err(outcome) = self.destination(route, before, scribe).await {
+            if let Err(outcome) = self.destination(route, before, world, scribe).await {
                 return outcome;
             }
             let lane = if self.back { Lane::Rollback } else { Lane::Forward };
@@ -236,7 +236,7 @@ impl Shift {
             scribe.progress(Progress { done: passed.as_secs(), of: self.stays.as_secs(), line });
             world.clock.sleep(left.min(LOOK)).await;
             let (healthy, line) = self.healthy(route, Color::Blue, true, scribe).await;
-            if !healthy {
+            if !healthy && !self.passed_over(world, &line, scribe) {
                 return Err(Doubt::Unwell(format!("{line}, while it warmed up")));
             }
         }
@@ -251,14 +251,27 @@ impl Shift {
     }
 
     /// Nobody is sent to a side that is unhealthy, empty, too small or unknown.
-    async fn destination(&self, route: &dyn TrafficRouter, now: Split, scribe: &dyn Scribe) -> Result<(), Outcome> {
+    async fn destination(
+        &self,
+        route: &dyn TrafficRouter,
+        now: Split,
+        world: &World,
+        scribe: &dyn Scribe,
+    ) -> Result<(), Outcome> {
         for stack in Color::BOTH.into_iter().filter(|c| self.change.after.share(*c) > now.share(*c)) {
             let (healthy, line) = self.healthy(route, stack, true, scribe).await;
-            if !healthy {
+            if !healthy && !self.passed_over(world, &line, scribe) {
                 return Err(Outcome::failed(Cause::Destination, format!("{line}, so nobody is sent there")));
             }
         }
         Ok(())
+    }
+
+    /// On the way back a person may take an ill blue on themselves. What it was like stands in the log with who and why.
+    fn passed_over(&self, world: &World, line: &str, scribe: &dyn Scribe) -> bool {
+        let Some(why) = world.overrides.passed_over(guard::BLUE_HEALTH).filter(|_| self.back) else { return false };
+        scribe.observed(Evidence::Note { line: format!("{line}; users go there all the same, {why}") });
+        true
     }
 
     /// `carries`: whether it has to be enough for its share after this shift, and not only well.

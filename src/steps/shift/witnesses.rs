@@ -40,7 +40,7 @@ impl Shift {
         let hosts = Color::BOTH.into_iter().filter(|c| self.change.after.weight(*c) > 0);
         for stack in hosts.filter(|c| !self.back || *c == Color::Blue) {
             let (healthy, line) = self.healthy(route, stack, false, scribe).await;
-            if !healthy {
+            if !healthy && !self.passed_over(world, &line, scribe) {
                 return Err(Doubt::Unwell(line));
             }
         }
