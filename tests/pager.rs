@@ -257,3 +257,48 @@ fn an_acknowledgement_at_pagerduty_counts() {
     assert_eq!((by.name.as_str(), by.via.as_str()), ("Rosa", "pagerduty"));
     assert!((60..80).contains(&took), "{took}s");
 }
+
+#[test]
+fn r42_whoever_goes_back_is_here_and_nobody_else_is_called() {
+    let desk = desk(&[json!({ "webhook": "https://hook.test/" })]);
+    let outside = PagedThrough {
+        web: desk.web.clone(),
+        processes: desk.programs.clone(),
+        secrets: Secrets::new(Default::default()),
+        clock: desk.clock.clone(),
+    };
+    let subject = Subject {
+        service: "bot production".into(),
+        run: "20261120-0315-abc".into(),
+        incident: "20261120-0302-k7f".into(),
+        owner: "rosa@example.com".into(),
+        native: Box::new(Vec::new),
+    };
+    let pager = Pager::for_whom_it_is("rosa", outside, subject);
+    let (taken, line) = desk.clock.run(pager.page(&a_page())).unwrap();
+    assert_eq!((taken, line.as_str()), (true, "nobody else was called: rosa asked for this rollback and is here"));
+    assert!(desk.web.sent.borrow().is_empty());
+    assert!(!pager.is_out(), "so nobody is waited for");
+}
+
+#[test]
+fn r42_a_rollback_is_of_the_incident_it_goes_back_for() {
+    let clock = Rc::new(VirtualClock::default());
+    let web = Rc::new(Told { sent: RefCell::default(), clock: clock.clone() });
+    let outside = PagedThrough {
+        web: web.clone(),
+        processes: Rc::new(Programs::default()),
+        secrets: Secrets::new(Default::default()),
+        clock: clock.clone(),
+    };
+    let subject = Subject {
+        service: "bot production".into(),
+        run: "20261120-0315-abc".into(),
+        incident: "20261120-0302-k7f".into(),
+        owner: "rosa@example.com".into(),
+        native: Box::new(Vec::new),
+    };
+    let pager = Pager::new(&[json!({ "pagerduty": "key" })], outside, subject).unwrap();
+    clock.run(pager.page(&a_page())).unwrap();
+    assert_eq!(web.sent.borrow()[0].1["dedup_key"], "bgctl/bot production/20261120-0302-k7f");
+}

@@ -16,6 +16,7 @@ impl Launch<'_> {
     pub(super) fn pager(&self, open: &Open, world: &World) -> Result<Rc<Pager>, Refusal> {
         let plan = &self.plan;
         let folder = open.folder.clone();
+        let against = !plan.policy.schema_safe;
         let subject = Subject {
             service: format!("{} {}", plan.service, plan.environment),
             run: open.id.clone(),
@@ -24,7 +25,13 @@ impl Launch<'_> {
                 Purpose::Cutover => open.id.clone(),
             },
             owner: plan.rollback_owner.clone(),
-            native: Box::new(move || undo::native(&folder)),
+            native: Box::new(move || {
+                let mut commands = undo::native(&folder);
+                // As a comment of the shell: the line is copied as it stands.
+                let said = |line: &mut String| *line += "        # the schema stands against going back";
+                commands.iter_mut().filter(|_| against).for_each(said);
+                commands
+            }),
         };
         let outside = PagedThrough {
             web: world.web.clone(),

@@ -237,6 +237,11 @@ impl Launch<'_> {
             Some(refusal) => Exit::from(refusal.kind),
             None => Exit::from(end.outcome),
         };
+        if end.outcome == RunOutcome::Halted && !matches!(end.state.doing, crate::run::Doing::Ended(_)) {
+            tail.push(format!(
+                "  or         bgctl approve {id}, then bgctl resume {id}: on with the rollback, once it is agreed to"
+            ));
+        }
         if let Some(lab) = &self.outside.lab {
             tail.push(String::new());
             tail.push(format!("lab: {}", lab.finish()));

@@ -70,6 +70,8 @@ pub struct Scenario {
     /// No page is delivered.
     pub pager_down: bool,
     pub automatic_used: u32,
+    /// Until this moment three requests are in flight on each stack.
+    pub busy: Option<Duration>,
 }
 
 impl Default for Scenario {
@@ -97,6 +99,7 @@ impl Default for Scenario {
             disk_full_at: None,
             pager_down: false,
             automatic_used: 0,
+            busy: None,
         }
     }
 }

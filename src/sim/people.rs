@@ -71,7 +71,9 @@ impl People for Rc<Sim> {
 
     async fn page(&self, page: &Page) -> (bool, String) {
         self.clock.boundary().await;
-        self.pages.borrow_mut().push(format!("{}. Users: {}. {}", page.happened, page.users, page.bgctl));
+        let choices =
+            page.choices.iter().map(|choice| format!("\n{}    {}", choice.command, choice.what)).collect::<String>();
+        self.pages.borrow_mut().push(format!("{}. Users: {}. {}{choices}", page.happened, page.users, page.bgctl));
         (!self.scenario.pager_down, "simulated pager".into())
     }
 
