@@ -13,6 +13,7 @@ use crate::probes::burn;
 use crate::probes::slack_handlers::Handlers;
 use crate::routers::{NativeWayBack, RouteView, RouterError, Trouble};
 use crate::run::{Cause, Verdict};
+use crate::scalar::spoken;
 use crate::schema::live::{Seen, When, look};
 use crate::world::{Blocked, World};
 
@@ -35,6 +36,7 @@ pub async fn arm(plan: &Plan, world: &World, keep: &Keep<'_>) -> Result<Vec<Valu
         checks.extend(crate::compare::preflight(plan, world).await?);
         checks.extend(burn::preconditions(plan, world).await?);
         checks.extend(schema(plan, world).await?);
+        checks.extend(agreement(plan));
     }
     for (name, planned) in &plan.routes {
         let route = world.route(name);
@@ -106,6 +108,16 @@ pub async fn arm(plan: &Plan, world: &World, keep: &Keep<'_>) -> Result<Vec<Valu
         }));
     }
     Ok(checks)
+}
+
+/// Who has to agree to an automatic rollback, and for how long users would wait for that.
+fn agreement(plan: &Plan) -> Option<Value> {
+    let rule = plan.agreed_rollback().filter(|_| plan.policy.schema_safe)?;
+    let within = spoken(Duration::from_secs(rule.within_s));
+    let who = format!("{} of {} ({})", rule.quorum, rule.role, rule.members.join(", "));
+    Some(
+        json!({ "role": rule.role, "line": format!("an automatic rollback waits up to {within} for {who}; a person's own for nobody") }),
+    )
 }
 
 /// A guard's word before anything was begun.

@@ -4,6 +4,7 @@
 //! one it is in, and there is no `dry_run` flag. People are not in it: whether somebody has to be asked is for the run
 //! machine to decide, so only the driver can ask.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
@@ -35,6 +36,8 @@ pub struct World {
     pub metrics: Rc<dyn Metrics>,
     /// What may forbid a move of users.
     pub guards: Rc<dyn Guards>,
+    /// What a person passes over on a way back.
+    pub overrides: Overrides,
     pub secrets: Secrets,
 }
 
@@ -45,6 +48,20 @@ impl World {
             .get(name)
             .unwrap_or_else(|| panic!("BUG: the plan names a route `{name}` that the world was built without"))
             .as_ref()
+    }
+}
+
+/// Guards that a person passes over, by their names: who, and why. Whether that may be is for whoever writes it down.
+#[derive(Debug, Default)]
+pub struct Overrides(RefCell<BTreeMap<String, String>>);
+
+impl Overrides {
+    pub fn pass_over(&self, guard: &str, why: String) {
+        self.0.borrow_mut().insert(guard.into(), why);
+    }
+
+    pub fn passed_over(&self, guard: &str) -> Option<String> {
+        self.0.borrow().get(guard).cloned()
     }
 }
 

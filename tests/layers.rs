@@ -27,7 +27,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("policy", &["diag", "plan", "runbook", "scalar", "sign"]),
     ("compile", &["compare", "diag", "plan", "policy", "probes", "routers", "runbook", "scalar", "schema", "steps"]),
     ("anchors", &["clock", "journal", "plan", "policy", "probes", "secret", "world"]),
-    ("arm", &["compare", "diag", "guards", "plan", "probes", "routers", "run", "schema", "world"]),
+    ("arm", &["compare", "diag", "guards", "plan", "probes", "routers", "run", "scalar", "schema", "world"]),
     (
         "drive",
         &[

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bgctl::clock::Clock;
-use bgctl::people::{Acknowledgement, Page, PagedThrough, Pager, Subject};
+use bgctl::people::{Acknowledgement, Choice, Page, PagedThrough, Pager, Subject};
 use bgctl::probes::{Request, Response, Web, WebError};
 use bgctl::run::{Actor, Evidence};
 use bgctl::secret::{Secret, Secrets};
@@ -86,7 +86,7 @@ fn opened(channels: &[Value]) -> Result<Desk, String> {
     let subject = Subject {
         service: "bot production".into(),
         run: "20261120-0302-k7f".into(),
-        blue: "v1.4.1".into(),
+        incident: "20261120-0302-k7f".into(),
         owner: "rosa@example.com".into(),
         native: Box::new(|| vec!["sh /runs/k7f/undo/web.sh".into()]),
     };
@@ -98,7 +98,10 @@ fn a_page() -> Page {
         users: "BLUE 50 GREEN 50 at the rule".into(),
         happened: "shift-100: GREEN has 0 of 2 targets healthy".into(),
         bgctl: "users were left as they are; nothing more moves by itself".into(),
-        stays: None,
+        choices: vec![
+            Choice::new("bgctl rollback k7f", "everyone back to BLUE v1.4.1; refused while BLUE is not well"),
+            Choice::new("bgctl ack k7f", "users stay as they are: you have it, and mend what is named above"),
+        ],
     }
 }
 
@@ -122,28 +125,6 @@ fn the_next_channel_is_tried_and_no_secret_is_said() {
     assert_eq!(event["payload"]["severity"], "critical");
     let summary = event["payload"]["summary"].as_str().unwrap();
     assert!(summary.contains("BLUE 50 GREEN 50") && summary.contains("0 of 2 targets"), "{summary}");
-}
-
-/// Going back comes second where it would be wrong.
-#[test]
-fn g18_where_green_is_the_healthy_side_that_is_the_first_choice() {
-    let line = "GREEN is the healthy side: 2 of 2 healthy, BLUE 0 of 2, asked just now";
-    for (commands, wanted) in [
-        (vec![], vec!["bgctl ack k7f", "bgctl rollback k7f"]),
-        (
-            vec!["aws one".to_string(), "aws two".into()],
-            vec!["aws one && aws two", "bgctl ack k7f", "bgctl rollback k7f"],
-        ),
-    ] {
-        let desk = desk(&[json!({ "webhook": "https://hook.test/" })]);
-        let page = Page { stays: Some((line.into(), commands)), ..a_page() };
-        desk.clock.run(desk.pager.page(&page)).unwrap();
-        let sent = desk.web.sent.borrow();
-        let choices = sent[0].1["choices"].as_array().unwrap().clone();
-        let said: Vec<&str> = choices.iter().filter_map(|choice| choice["command"].as_str()).collect();
-        assert_eq!(said, wanted);
-        assert!(choices[0]["what"].as_str().unwrap().starts_with(line), "{choices:?}");
-    }
 }
 
 #[test]
@@ -275,4 +256,49 @@ fn an_acknowledgement_at_pagerduty_counts() {
     let [Evidence::PageAcknowledged { by, .. }] = &notes[..] else { panic!("{notes:?}") };
     assert_eq!((by.name.as_str(), by.via.as_str()), ("Rosa", "pagerduty"));
     assert!((60..80).contains(&took), "{took}s");
+}
+
+#[test]
+fn r42_whoever_goes_back_is_here_and_nobody_else_is_called() {
+    let desk = desk(&[json!({ "webhook": "https://hook.test/" })]);
+    let outside = PagedThrough {
+        web: desk.web.clone(),
+        processes: desk.programs.clone(),
+        secrets: Secrets::new(Default::default()),
+        clock: desk.clock.clone(),
+    };
+    let subject = Subject {
+        service: "bot production".into(),
+        run: "20261120-0315-abc".into(),
+        incident: "20261120-0302-k7f".into(),
+        owner: "rosa@example.com".into(),
+        native: Box::new(Vec::new),
+    };
+    let pager = Pager::for_whom_it_is("rosa", outside, subject);
+    let (taken, line) = desk.clock.run(pager.page(&a_page())).unwrap();
+    assert_eq!((taken, line.as_str()), (true, "nobody else was called: rosa asked for this rollback and is here"));
+    assert!(desk.web.sent.borrow().is_empty());
+    assert!(!pager.is_out(), "so nobody is waited for");
+}
+
+#[test]
+fn r42_a_rollback_is_of_the_incident_it_goes_back_for() {
+    let clock = Rc::new(VirtualClock::default());
+    let web = Rc::new(Told { sent: RefCell::default(), clock: clock.clone() });
+    let outside = PagedThrough {
+        web: web.clone(),
+        processes: Rc::new(Programs::default()),
+        secrets: Secrets::new(Default::default()),
+        clock: clock.clone(),
+    };
+    let subject = Subject {
+        service: "bot production".into(),
+        run: "20261120-0315-abc".into(),
+        incident: "20261120-0302-k7f".into(),
+        owner: "rosa@example.com".into(),
+        native: Box::new(Vec::new),
+    };
+    let pager = Pager::new(&[json!({ "pagerduty": "key" })], outside, subject).unwrap();
+    clock.run(pager.page(&a_page())).unwrap();
+    assert_eq!(web.sent.borrow()[0].1["dedup_key"], "bgctl/bot production/20261120-0302-k7f");
 }

@@ -30,6 +30,7 @@ fn checked(path: &Path, strict: bool) -> (u8, String) {
         live: false,
         vars: Vec::new(),
         swap: false,
+        ci: false,
         policy: None,
     };
     let env =
@@ -284,6 +285,7 @@ fn machines_get_json() {
         strict: false,
         vars: Vec::new(),
         swap: false,
+        ci: false,
         policy: None,
     };
     let (mut out, mut err) = (Vec::new(), Vec::new());

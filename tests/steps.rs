@@ -12,7 +12,7 @@ use bgctl::probes::http::LiveWeb;
 use bgctl::probes::redis::LiveStore;
 use bgctl::probes::{Request, Response, Web, WebError};
 use bgctl::processes::LiveProcesses;
-use bgctl::run::{Cause, Evidence, Outcome, Verdict};
+use bgctl::run::{Cause, Evidence, Outcome, Reaction, Verdict};
 use bgctl::secret::{Secret, Secrets};
 use bgctl::world::{Command, Exit, Processes, Stream, World};
 use common::scripted::{Notebook, SIGNING_SECRET, Stage, built, kind, no_answer, plan, response};
@@ -142,14 +142,19 @@ fn drained_is_zero_seen_twice() {
         other => panic!("{other:?}"),
     }
     // A gauge that cannot be read is not zero.
-    for (numbers, residue) in
-        [(&[2][..], "2 still in flight"), (&[-2], "unknown: `/bgctl/inflight` answers 404"), (&[-1], "unknown")]
-    {
+    for (numbers, residue) in [
+        (&[2][..], "2 requests were still in flight on BLUE after 10s"),
+        (&[1], "1 request was still in flight on BLUE after 10s"),
+        (&[-2], "unknown after 10s: `/bgctl/inflight` answers 404"),
+        (&[-1], "unknown"),
+    ] {
         let numbers: &'static [i64] = numbers.to_vec().leak();
         let outcome = gauge(numbers).run("drain", drain("ask"));
         assert!(matches!(outcome, Outcome::Unknown { .. }) && outcome.line().contains(residue), "{outcome:?}");
         assert!(is_done(&gauge(numbers).run("drain", drain("continue"))));
         assert_eq!(cause(&gauge(numbers).run("drain", drain("roll-back"))), Some(Cause::Timeout));
+        let held = gauge(numbers).run("drain", drain("hold"));
+        assert!(matches!(held, Outcome::Failed { then: Some(Reaction::Hold), .. }), "{held:?}");
     }
 }
 
@@ -303,6 +308,7 @@ fn live_world(secret: &str) -> World {
         database: Rc::new(bgctl::probes::database::NoDatabase),
         metrics: Rc::new(bgctl::probes::metrics::NoMetrics),
         guards: Rc::new(bgctl::guards::NoGuards),
+        overrides: Default::default(),
         routes: Default::default(),
         secrets: Secrets::new(secrets.into()),
         clock,

@@ -46,7 +46,7 @@ fn nobody_to_page(clock: &Rc<dyn Clock>) -> Rc<Pager> {
         clock: clock.clone(),
     };
     let word = || String::from("test");
-    let subject = Subject { service: word(), run: word(), blue: word(), owner: word(), native: Box::new(Vec::new) };
+    let subject = Subject { service: word(), run: word(), incident: word(), owner: word(), native: Box::new(Vec::new) };
     Rc::new(Pager::new(&[], outside, subject).unwrap())
 }
 
@@ -160,6 +160,7 @@ async fn approve(keyboard: Rc<Keyboard>, board: Board, clock: Rc<dyn Clock>, sec
         way_back: "armed: one call a route, r at any time".into(),
         grants: &[],
         void: &[],
+        waits: false,
         team: &team,
     };
     // The prompt first: who listens for commands would otherwise take what was typed before it opened.

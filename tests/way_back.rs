@@ -331,3 +331,47 @@ fn users_who_are_not_back_are_never_passed_over() {
     let back = "    - { id: back, on_failure: continue, shift: { route: web, blue: 100% } }\n";
     assert_eq!(said(&runbook(&["web"], TO_GREEN, back), "BG0181"), [(Severity::Error, "continue".to_string())]);
 }
+
+const MANAGERS: &str = "roles:\n  managers: { members: [rm@example.com], quorum: 1 }\n";
+
+#[test]
+fn d3_what_asks_a_person_is_named_and_refused_where_nobody_is() {
+    use bgctl::compile::unattended::in_ci;
+    let forward = |then: &str| {
+        format!(
+            "  - {{ id: all, shift: {{ route: web, green: 100% }} }}\n  - {{ id: wait, drain: {{ stack: blue, within: 60s{then} }} }}\n"
+        )
+    };
+    let text = |then: &str| runbook(&["web"], &forward(then), RAMP);
+    let asks = (Severity::Warning, "ask".to_string());
+    assert_eq!(said(&text(", at_timeout: ask"), "BG0195"), [asks]);
+    assert_eq!(said(&text(""), "BG0195"), [(Severity::Warning, "drain".to_string())], "it is the default");
+    for then in [", at_timeout: hold", ", at_timeout: continue", ", at_timeout: roll-back"] {
+        assert_eq!(said(&text(then), "BG0195"), [], "{then}");
+    }
+    assert_eq!(said(&runbook(&["web"], TO_GREEN, RAMP), "BG0195"), [], "the longest job is waited for");
+    let found = in_ci(compiled(&text("")).unwrap().1);
+    let asks = found.iter().find(|d| d.code == "BG0195").unwrap();
+    assert_eq!(asks.severity, Severity::Error);
+    assert!(asks.label.contains("at_timeout: hold") && asks.label.contains("at_timeout: continue"), "{}", asks.label);
+    // An approval that says nothing sends nobody back either.
+    let approved = TO_GREEN.replace("id: all,", "id: all, approval: { role: managers, within: 5m },");
+    let plan = plan(&runbook(&["web"], &approved, RAMP).replace("stacks:\n", &format!("{MANAGERS}stacks:\n")));
+    assert_eq!(plan.forward[0].approval.as_ref().unwrap().at_expiry, bgctl::plan::AtExpiry::Hold);
+}
+
+#[test]
+fn d5_a_rollback_that_waits_for_somebody_is_said_before_it_does() {
+    let with = |forward: &str| {
+        let text = runbook(&["web"], forward, "    - { id: back, shift: { route: web, blue: 100% } }\n");
+        let text = text.replace("stacks:\n", &format!("{MANAGERS}stacks:\n"));
+        text.replace("  owner: owner@example.com\n", "  owner: owner@example.com\n  approval: managers\n")
+    };
+    assert_eq!(said(&with(TO_GREEN), "BG0196"), [(Severity::Warning, "managers".to_string())]);
+    let (planned, found) = compiled(&with(TO_GREEN)).unwrap();
+    let waits = found.iter().find(|d| d.code == "BG0196").unwrap();
+    assert!(waits.headline.contains("up to 10m for 1 of `managers` (rm@example.com)"), "{}", waits.headline);
+    assert_eq!(planned.agreed_rollback().map(|rule| rule.role.as_str()), Some("managers"));
+    let covered = TO_GREEN.replace("id: all,", "id: all, approval: { role: managers, within: 5m, covers: rollback },");
+    assert_eq!(said(&with(&covered), "BG0196"), []);
+}

@@ -131,8 +131,9 @@ fn open(past: &Past) -> Vec<StepRef> {
     if matches!(past.state.doing, crate::run::Doing::Ended(_)) {
         return Vec::new();
     }
-    let State { approvals, .. } = &past.state;
-    approvals.iter().filter(|(_, approval)| !approval.used).map(|(at, _)| *at).collect()
+    // What was agreed to ahead for steps that will not come any more is not asked.
+    let State { approvals, lane, .. } = &past.state;
+    approvals.iter().filter(|(at, approval)| !approval.used && at.lane == *lane).map(|(at, _)| *at).collect()
 }
 
 impl Asked {

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Exit, policy, ratchet};
-use crate::compile::{self, Compiled};
+use super::{Exit, policy, ratchet, style};
+use crate::compile::{self, Compiled, unattended};
 use crate::diag::{Diagnostic, Refusal, Severity};
 use crate::plan::{Lane, Plan};
 use crate::policy::{Policy, PolicyFile, is_policy};
@@ -37,6 +37,9 @@ pub struct Args {
     /// Read the files with the two stacks exchanged.
     #[arg(long)]
     pub swap: bool,
+    /// Check for a job of CI, where nobody can be asked. So it is in CI without being said.
+    #[arg(long)]
+    pub ci: bool,
     /// The team's policy; `.bgctl/policy.yaml` otherwise, where there is one.
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
@@ -127,7 +130,7 @@ pub fn run(
         known.of_references(&source.text, env);
         let checked = match is_policy(&source.text) {
             true => check_policy(source),
-            false => check(&language, source, &inputs, held.as_ref(), args.swap, env),
+            false => check(args, &language, source, &inputs, held.as_ref(), env),
         };
         let bad = checked.found.iter().any(|d| d.severity == Severity::Error || args.strict);
         if bad {
@@ -152,26 +155,29 @@ fn check_policy(source: Source) -> Checked {
 }
 
 fn check(
+    args: &Args,
     language: &Language,
     source: Source,
     inputs: &Inputs,
     policy: Option<&PolicyFile>,
-    swap: bool,
     env: &BTreeMap<String, String>,
 ) -> Checked {
+    let unattended = args.ci || style::ci(env).is_some();
     match language.parse(&source, inputs) {
         Err(found) => Checked { source, found, good: None },
-        Ok(runbook) => match compile::compile(&source, &runbook, policy, None, swap) {
+        Ok(runbook) => match compile::compile(&source, &runbook, policy, None, args.swap) {
             Err(mut found) => {
                 found.extend(runbook.unset(env));
                 Checked { source, found: sorted(found), good: None }
             }
             Ok(Compiled { plan, mut warnings }) => {
                 warnings.extend(runbook.unset(env));
-                {
-                    let good = Good::Runbook(Box::new(runbook), Box::new(plan));
-                    Checked { source, found: sorted(warnings), good: Some(good) }
+                if unattended {
+                    warnings = unattended::in_ci(warnings);
                 }
+                let wrong = warnings.iter().any(|d| d.severity == Severity::Error);
+                let good = (!wrong).then(|| Good::Runbook(Box::new(runbook), Box::new(plan)));
+                Checked { source, found: sorted(warnings), good }
             }
         },
     }

@@ -8,6 +8,7 @@ use super::open::Open;
 use super::{requests, undo};
 use crate::diag::{Kind, Refusal};
 use crate::people::{self, Ci, Inbox, Operator, PagedThrough, Pager, People, Subject, Terminal};
+use crate::plan::Purpose;
 use crate::run::Actor;
 use crate::world::World;
 
@@ -15,12 +16,22 @@ impl Launch<'_> {
     pub(super) fn pager(&self, open: &Open, world: &World) -> Result<Rc<Pager>, Refusal> {
         let plan = &self.plan;
         let folder = open.folder.clone();
+        let against = !plan.policy.schema_safe;
         let subject = Subject {
             service: format!("{} {}", plan.service, plan.environment),
             run: open.id.clone(),
-            blue: plan.blue.version.clone(),
+            incident: match &plan.purpose {
+                Purpose::RollbackOf(run) => run.clone(),
+                Purpose::Cutover => open.id.clone(),
+            },
             owner: plan.rollback_owner.clone(),
-            native: Box::new(move || undo::native(&folder)),
+            native: Box::new(move || {
+                let mut commands = undo::native(&folder);
+                // As a comment of the shell: the line is copied as it stands.
+                let said = |line: &mut String| *line += "        # the schema stands against going back";
+                commands.iter_mut().filter(|_| against).for_each(said);
+                commands
+            }),
         };
         let outside = PagedThrough {
             web: world.web.clone(),
@@ -28,7 +39,12 @@ impl Launch<'_> {
             secrets: world.secrets.clone(),
             clock: world.clock.clone(),
         };
-        let pager = Pager::new(&plan.policy.page, outside, subject);
+        // Whoever goes back sits here, and has the incident. A CI job that goes back is nobody.
+        let here = self.command == "rollback" && self.cx.style.ci.is_none();
+        let pager = match here {
+            true => Ok(Pager::for_whom_it_is(self.cx.operator(), outside, subject)),
+            false => Pager::new(&plan.policy.page, outside, subject),
+        };
         pager.map(Rc::new).map_err(|e| Refusal::new(Kind::Invalid, "BG0109", "policy.page cannot be used").cause(e))
     }
 

@@ -2,11 +2,13 @@
 
 use super::launch::{self, Launch};
 use super::prepare::{self, Prepared, Surroundings, prepare};
-use super::{Context, Exit, eyes, fence, plan};
+use super::{Context, Exit, eyes, fence, plan as page};
 use crate::arm;
+use crate::compile::unattended;
 use crate::diag::{Kind, Refusal};
 use crate::guards;
 use crate::people::{Answer, Board, confirm};
+use crate::plan::Plan;
 use crate::run::{Actor, Cause, Evidence};
 use crate::world::Blocked;
 
@@ -37,12 +39,13 @@ async fn cutover(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
         Err(exit) => return Ok(exit),
     };
     if !cx.quiet && !cx.machine() && cx.style.interactive {
-        plan::lines(&plan, &remarks, cx.columns()).iter().for_each(|line| cx.err(line));
+        page::lines(&plan, &remarks, cx.columns()).iter().for_each(|line| cx.err(line));
     }
     // Before anything has to be typed; preflight looks again.
     if let Some(found) = guards::frozen(&fence::freezes(cx)?, &plan, cx.clock.now()).first() {
         return Err(arm::forbidden(&Blocked { cause: Cause::Frozen, line: found.line() }));
     }
+    attended(cx, &plan)?;
     let Some(answered) = confirmed(args, cx, &plan.environment).await? else {
         cx.err("Nothing was changed.");
         return Ok(Exit::Stopped);
@@ -53,6 +56,17 @@ async fn cutover(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     let mut open = launch.create()?;
     launch.answered(&mut open, &answered)?;
     launch.drive(ready, open, None).await
+}
+
+/// Nobody is moved by a plan that asks a person where nobody can be asked.
+fn attended(cx: &Context, plan: &Plan) -> Result<(), Refusal> {
+    let Some(step) = unattended::asking(plan).filter(|_| !cx.style.interactive) else { return Ok(()) };
+    let headline = format!("`{}` would ask a person, and nobody can be asked here", step.id);
+    Err(Refusal::new(Kind::Invalid, unattended::ASKS, headline)
+        .place(step.place.clone())
+        .cause("there is no terminal to answer at, or --no-input or CI is set")
+        .users("where they were. Nothing was changed.")
+        .next(format!("write {}, then the same command again", unattended::INSTEAD)))
 }
 
 /// Moving users forward is typed: here, or on the command line. What was asked and answered stands in the log.

@@ -173,7 +173,7 @@ impl Launch<'_> {
         chorus: &mut Chorus,
         board: &people::Board,
     ) {
-        let Some(within) = self.plan.policy.acknowledge_s else { return };
+        let Some(within) = self.plan.policy.acknowledge_s.filter(|_| pager.is_out()) else { return };
         open.give_up_locks();
         pager.last().iter().flat_map(|text| text.lines()).for_each(|line| board.say(line));
         let within = std::time::Duration::from_secs(within);
@@ -238,6 +238,11 @@ impl Launch<'_> {
             Some(refusal) => Exit::from(refusal.kind),
             None => Exit::from(end.outcome),
         };
+        if end.outcome == RunOutcome::Halted && !matches!(end.state.doing, crate::run::Doing::Ended(_)) {
+            tail.push(format!(
+                "  or         bgctl approve {id}, then bgctl resume {id}: on with the rollback, once it is agreed to"
+            ));
+        }
         if let Some(lab) = &self.outside.lab {
             tail.push(String::new());
             tail.push(format!("lab: {}", lab.finish()));
@@ -296,7 +301,7 @@ impl Launch<'_> {
                 users: users.into(),
                 happened: page.into(),
                 bgctl: "users were left as they are; nothing more moves by itself".into(),
-                stays: None,
+                choices: vec![people::Choice::new("bgctl rollback", "everyone back to BLUE, if BLUE is well")],
             };
             let (delivered, line) = people.page(&page).await;
             let paged = if delivered { "a person was paged" } else { "NOBODY COULD BE PAGED" };

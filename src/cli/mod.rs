@@ -24,6 +24,7 @@ pub mod keys;
 mod launch;
 mod live;
 mod open;
+mod overrides;
 pub mod past;
 mod plan;
 mod policy;

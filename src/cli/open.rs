@@ -15,7 +15,7 @@ use crate::diag::{Kind, Refusal};
 use crate::journal::ledger::What;
 use crate::journal::{Archive, DirStore, Entry, Holder, Journal, Lock, OpenError, Opening, Record, Store, Who};
 use crate::plan::Purpose;
-use crate::run::{Actor, Event, Evidence};
+use crate::run::{Actor, Event, Evidence, guard};
 use crate::sign::{self, PublicKey, Signer, file};
 
 /// A run with its journal open and its lock held.
@@ -189,8 +189,13 @@ impl Launch<'_> {
 
     /// Writes down that a person goes back although the schema stands against it, and why.
     pub fn overridden(&self, open: &mut Open, by: &Actor, reason: &str) -> Result<(), Refusal> {
+        self.passed_over(open, guard::SCHEMA, by, reason)
+    }
+
+    /// Writes down that a person passes over a guard on the way back, and why.
+    pub fn passed_over(&self, open: &mut Open, name: &str, by: &Actor, reason: &str) -> Result<(), Refusal> {
         let known = self.cx.known.secrets();
-        let event = Event::OverrideUsed { guard: "schema".into(), by: by.clone(), reason: known.mask(reason) };
+        let event = Event::OverrideUsed { guard: name.into(), by: by.clone(), reason: known.mask(reason) };
         let written = crate::journal::Append::append(&mut open.journal, &[Record::from(&event)]);
         open.past.extend(written.map_err(|e| self.unwritable(e, &open.folder))?);
         Ok(())

@@ -96,7 +96,12 @@ fn automatic(plan: &Plan) -> String {
     let policy = &plan.policy;
     if policy.schema_safe {
         let window = spoken(Duration::from_secs(policy.within_s));
-        return format!("Automatic rollback: at most {} in {window}.", policy.automatic_at_most);
+        let waits = plan.agreed_rollback().map_or(String::new(), |rule| {
+            let within = spoken(Duration::from_secs(rule.within_s));
+            let who = format!("{} of {} ({})", rule.quorum, rule.role, rule.members.join(", "));
+            format!(" Each waits for {who} up to {within}, unless an approval before `covers: rollback`.")
+        });
+        return format!("Automatic rollback: at most {} in {window}.{waits}", policy.automatic_at_most);
     }
     let reason = policy.schema_reason.as_deref().unwrap_or("the schema is not declared safe");
     format!("No automatic rollback: {reason}. A failure halts and pages.")

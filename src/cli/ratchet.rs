@@ -60,10 +60,10 @@ pub async fn against(
 }
 
 /// Nobody goes back against the schema by mistake: it takes the word, a reason, and later a second person.
-pub fn overridden(plan: &Plan, against: &str, given: Option<&str>, reason: &str) -> Result<(), Refusal> {
+pub fn overridden(plan: &Plan, against: &str, given: bool, reason: &str) -> Result<(), Refusal> {
     let who = rule(plan).map_or("somebody else".into(), |rule| format!("{} ({})", rule.role, rule.members.join(", ")));
     let command = "bgctl rollback --override schema --reason \"…\"";
-    if given != Some("schema") {
+    if !given {
         return Err(Refusal::new(Kind::Denied, "BG0173", "forward or page: the schema stands against going back")
             .cause(against.to_string())
             .cause(format!("BLUE {} may fail on it, or write what nobody can read", plan.blue.version))
@@ -71,13 +71,18 @@ pub fn overridden(plan: &Plan, against: &str, given: Option<&str>, reason: &str)
             .next("go forward: mend GREEN, or the data, where it stands")
             .next(format!("{command}        back all the same; a second person has to agree: {who}")));
     }
-    if reason.trim().chars().count() < REASON || reason == super::rollback::NO_REASON {
+    if !says_something(reason) {
         return Err(Refusal::new(Kind::Usage, "BG0175", "going back against the schema needs a reason")
             .cause(format!("at least {REASON} characters; whoever has to agree reads it, and it stands in the log"))
             .users("as shown above. Nothing was changed.")
             .next(command));
     }
     Ok(())
+}
+
+/// Whether a reason is one.
+pub fn says_something(reason: &str) -> bool {
+    reason.trim().chars().count() >= REASON && reason != super::rollback::NO_REASON
 }
 
 fn rule(plan: &Plan) -> Option<&ApprovalRule> {

@@ -81,6 +81,7 @@ pub fn world_without_routes(cx: &Context, outside: &Surroundings, plan: &Plan) -
         database: Rc::new(LiveDatabase::new(clock)),
         metrics: metrics(outside),
         guards: Rc::new(NoGuards),
+        overrides: Default::default(),
         secrets,
     })
 }

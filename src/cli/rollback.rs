@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use super::launch::{self, Launch};
 use super::prepare::{LabArgs, Surroundings};
-use super::{Context, Exit, eyes, prepare, ratchet, resume, undo};
+use super::{Context, Exit, eyes, overrides, prepare, ratchet, resume, undo};
 use crate::arm;
 use crate::diag::{Kind, Refusal};
 use crate::journal::Archive;
 use crate::people::{Acknowledgement, Answer, Board, acknowledge, confirm, wish_is_open, wish_rollback};
 use crate::plan::{Color, Plan, Purpose, Split};
-use crate::run::{Actor, Doing, Event, Evidence, RunOutcome, replay};
+use crate::run::{Actor, Doing, Event, Evidence, RunOutcome, guard, replay};
 
 /// The reason of whoever gave none.
 pub const NO_REASON: &str = "by hand";
@@ -31,9 +31,10 @@ pub struct Args {
     /// Why; it stands in the log.
     #[arg(long, value_name = "TEXT", default_value = NO_REASON)]
     pub reason: String,
-    /// Go back although the schema stands against it: takes a reason, and somebody else's signed approval.
-    #[arg(long = "override", value_name = "GUARD", value_parser = ["schema"])]
-    pub overrides: Option<String>,
+    /// Go back although this stands against it; takes a reason. `schema`: and somebody else's signed approval. `blue-health`:
+    /// BLUE is not well, or how it is cannot be known. May be given more than once.
+    #[arg(long = "override", value_name = "GUARD", value_parser = overrides::GUARDS)]
+    pub overrides: Vec<String>,
     /// Only print the commands that do it without bgctl.
     #[arg(long)]
     pub print: bool,
@@ -71,11 +72,12 @@ async fn rollback(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     }
     let against = ratchet::against(cx, &outside, &plan, &state).await?;
     if let Some(why) = &against {
-        ratchet::overridden(&plan, why, args.overrides.as_deref(), &args.reason)?;
+        ratchet::overridden(&plan, why, overrides::names(&args.overrides, guard::SCHEMA), &args.reason)?;
         cx.err(&format!("! schema   {why}: to be passed over, once a second person agrees"));
-    } else if args.overrides.is_some() {
+    } else if overrides::names(&args.overrides, guard::SCHEMA) {
         cx.err("  schema   nothing stands against going back, so nothing is passed over");
     }
+    let ill = overrides::ill_blue(cx, &args.overrides, &args.reason)?;
     let answered = match args.yes {
         true => Some(confirm::rollback_by_flag(cx.operator())),
         false => agreed(cx).await?,
@@ -109,6 +111,9 @@ async fn rollback(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
         if against.is_some() {
             launch.overridden(&mut open, &by, &args.reason)?;
         }
+        if ill {
+            overrides::write(&launch, &mut open, &by, &args.reason)?;
+        }
         return Ok(back_home(launch.drive(ready, open, None).await?));
     }
     // What only the database says now stands in no plan of an open run: it halts, and the next run waits for a second person.
@@ -118,6 +123,9 @@ async fn rollback(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     match launch.resume(&id, &folder) {
         Ok(mut open) => {
             launch.answered(&mut open, &answered)?;
+            if ill {
+                overrides::write(&launch, &mut open, &by, &args.reason)?;
+            }
             if opens {
                 launch.overridden(&mut open, &by, &args.reason)?;
                 return Ok(back_home(launch.drive(ready, open, None).await?));
@@ -128,7 +136,12 @@ async fn rollback(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
             Ok(back_home(launch.drive(ready, open, Some((by, args.reason.clone()))).await?))
         }
         // Somebody drives this run: that process goes back, and we look on.
-        Err(refusal) if refusal.kind == Kind::Later => ask_the_holder(cx, &folder, &by, &reason, opens).await,
+        Err(refusal) if refusal.kind == Kind::Later => {
+            if ill {
+                overrides::hand_over(&folder, &by, &reason).map_err(|error| refusal.cause(error.to_string()))?;
+            }
+            ask_the_holder(cx, &folder, &by, &reason, opens).await
+        }
         Err(refusal) => Err(refusal),
     }
 }

@@ -11,6 +11,7 @@ mod paging;
 mod people;
 mod schema;
 mod slack;
+pub mod unattended;
 mod way_back;
 
 use std::collections::BTreeMap;
@@ -135,6 +136,7 @@ pub fn compile(
     found.extend(continuity::check(runbook, &forward));
     plan.forward = forward;
     plan.rollback = rollback;
+    found.extend(unattended::check(runbook, &plan));
     let found = sorted(found);
     if found.iter().any(|d| d.severity == Severity::Error) {
         return Err(found);

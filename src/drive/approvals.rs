@@ -3,14 +3,21 @@
 use std::time::Duration;
 
 use super::Driver;
-use crate::people::{Answer, Approve, Decision};
+use crate::people::{Answer, Approve, Choice, Command, Decision, Page};
 use crate::plan::{Lane, StepRef};
-use crate::run::Event;
+use crate::run::{Event, Evidence};
+use crate::scalar::spoken;
+use crate::world::Scribe;
+
+/// How long an agreement to go back may come after the run has given up waiting for it: whoever signs late still sends
+/// users home, with `resume`. The policy's own limit is on how long is waited.
+const LATER_S: u64 = 12 * 3600;
 
 impl Driver<'_> {
     pub(super) fn request(&self, at: StepRef) -> Event {
         let step = self.run.plan.step(at);
         let within = step.approval.as_ref().map_or(0, |rule| rule.within_s);
+        let within = if at.lane == Lane::Rollback { within + LATER_S } else { within };
         // Asked for ahead, an approval waits for the steps before it too.
         let ahead =
             if self.state.approvals_ahead { self.run.plan.forward.iter().map(|s| s.timeout_s).sum() } else { 0 };
@@ -21,21 +28,27 @@ impl Driver<'_> {
         Event::ApprovalRequested { step: at, id: step.id.clone(), request, request_sha256, expires }
     }
 
-    /// Waits for one answer. `None`: nobody is there, and since all users are on one stack the run may simply wait.
+    /// Waits for one answer. `None`: nobody is there, and the run rests: all users are on one stack, or it is the rollback that
+    /// nobody has agreed to yet.
     pub(super) async fn approval(&mut self, at: StepRef) -> Option<Event> {
         let id = self.id_of(at);
         let users = self.users().await;
         let Some(ask) = self.asking(at, users) else { panic!("BUG: waiting for an approval nobody asked for") };
         let left = ask.expires - self.run.deadlines.now().as_second();
         let expired = |why: &str| Event::ApprovalExpired { step: at, id: id.clone(), why: why.into() };
-        if left <= 0 {
-            return Some(expired("its time is over"));
-        }
         let forward = at.lane == Lane::Forward;
+        if left <= 0 {
+            // Users are still where they may not stay: asked anew, and never a dead end.
+            return Some(if forward { expired("its time is over") } else { self.request(at) });
+        }
+        let left = if forward { left.unsigned_abs() } else { left.unsigned_abs().min(ask.rule.within_s) };
         let command = async {
-            match self.run.control.next().await {
-                _ if !forward => std::future::pending().await,
-                command => command,
+            loop {
+                match self.run.control.next().await {
+                    // Going back is on its way; who asks for it now waits for nobody's agreement.
+                    Command::Interrupt | Command::Leave if !forward => {}
+                    command => return command,
+                }
             }
         };
         let watch = async {
@@ -46,18 +59,62 @@ impl Driver<'_> {
             }
         };
         let trips = async { if forward { self.trips().await } else { std::future::pending().await } };
+        let called = async {
+            self.called(&ask).await;
+            std::future::pending::<()>().await
+        };
+        // Where nobody can be asked now somebody may still sign in time.
+        let answered = async {
+            match self.run.people.approve(&ask).await {
+                Answer::NobodyThere if ask.waits => std::future::pending().await,
+                answer => answer,
+            }
+        };
         let answer = tokio::select! { biased;
             command = command => return Some(self.interrupted(command)),
             breach = trips => return Some(breach.at(self.state.at())),
             breach = watch => return Some(breach.at(self.state.at())),
-            () = self.run.world.clock.sleep(Duration::from_secs(left.unsigned_abs())) => return Some(expired("nobody answered in time")),
-            answer = self.run.people.approve(&ask) => answer,
+            () = self.run.world.clock.sleep(Duration::from_secs(left)) => {
+                let waited = spoken(Duration::from_secs(left));
+                if forward {
+                    return Some(expired(&format!("nobody answered within {waited}")));
+                }
+                // The run stays open: whoever signs later still sends everybody home.
+                let line = format!("nobody agreed to `{id}` within {waited}; once it is signed `bgctl resume {}` goes on", self.run.id);
+                self.desk.observed(Evidence::Note { line });
+                return None;
+            },
+            answer = answered => answer,
+            () = called => unreachable!("BUG: a call that ends the wait"),
         };
         Some(match answer {
             Answer::Given(decision) => decided(at, id, ask.request_sha256, decision),
-            Answer::NobodyThere if self.state.moved => expired("nobody is there to ask"),
             Answer::NobodyThere => return None,
         })
+    }
+
+    /// An automatic rollback waits with users on a side that failed: whoever may agree to it is called at once.
+    async fn called(&self, ask: &Approve<'_>) {
+        if ask.step.lane == Lane::Forward || !ask.waits || !ask.grants.is_empty() {
+            return;
+        }
+        let rule = ask.rule;
+        let within = spoken(Duration::from_secs(rule.within_s));
+        let who = format!("{} of {} ({})", rule.quorum, rule.role, rule.members.join(", "));
+        let run = super::short(self.run.id);
+        let mut choices = vec![Choice::new(format!("bgctl approve {run}"), "agree, and everyone goes back to BLUE")];
+        if !rule.even_by_hand {
+            choices.push(Choice::new(format!("bgctl rollback {run}"), "go back yourself: nobody has to agree to that"));
+        }
+        let page = Page {
+            users: ask.users.clone(),
+            happened: self.desk.clean(&format!("{}; the rollback waits for {who}", self.because)),
+            bgctl: format!("users stay as they are for {within}, unless somebody agrees or goes back by hand"),
+            choices,
+        };
+        let (delivered, how) = self.run.people.page(&page).await;
+        let told = if delivered { "called for it" } else { "NOBODY WAS REACHED for it" };
+        self.desk.observed(Evidence::Note { line: format!("{} waits for {who}; {told}: {how}", ask.id) });
     }
 
     /// What was measured, and what an approver has to know of the way back.
@@ -85,7 +142,8 @@ impl Driver<'_> {
     /// The approval of a step as people are asked for it.
     fn asking(&self, at: StepRef, users: String) -> Option<Approve<'_>> {
         let asked = Approve::of(self.run.plan, at, self.state.approvals.get(&at)?)?;
-        Some(Approve { users, evidence: self.measured(), way_back: self.way_back(), ..asked })
+        let waits = self.state.moved;
+        Some(Approve { users, evidence: self.measured(), way_back: self.way_back(), waits, ..asked })
     }
 
     /// Why the approval of a step cannot be used now, although it was complete: its time is over, or somebody took it back.

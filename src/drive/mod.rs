@@ -6,6 +6,7 @@
 
 mod approvals;
 mod boundary;
+mod choices;
 mod desk;
 mod found;
 mod legs;
@@ -13,6 +14,7 @@ mod pause;
 mod schema;
 mod sides;
 mod steps;
+mod undone;
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -106,7 +108,9 @@ pub async fn drive(
     let seen = Cell::new(if facts.is_empty() { now } else { now.saturating_sub(boundary::COUNTS) });
     let (state, schema) = (replay(run.plan, facts)?, schema::Memory::default());
     let sides = sides::Sides::default();
-    let mut driver = Driver { run, desk: &desk, state, refusal: None, seen, schema, sides };
+    facts.iter().for_each(|fact| passes_over(run.world, fact));
+    let because = facts.iter().filter_map(because).next_back().unwrap_or_default();
+    let mut driver = Driver { run, desk: &desk, state, refusal: None, seen, schema, sides, because };
     let outcome = driver.go().await?;
     Ok(End { outcome, refusal: driver.refusal, state: driver.state })
 }
@@ -120,6 +124,8 @@ struct Driver<'a> {
     /// When every route was last found as this run has left it.
     seen: Cell<Duration>,
     sides: sides::Sides,
+    /// Why a person is asked or called, should one be: what the last step in doubt said, or why users go back.
+    because: String,
 }
 
 impl Driver<'_> {
@@ -141,6 +147,7 @@ impl Driver<'_> {
                 Next::Request(at) => self.request(at),
                 Next::Await(at) => match self.approval(at).await {
                     Some(event) => event,
+                    None if at.lane == Lane::Rollback && self.state.moved => return Ok(RunOutcome::Halted),
                     None => return Ok(RunOutcome::Waiting),
                 },
                 Next::Attempt(at, attempt) => match self.attempt(at, attempt).await? {
@@ -176,6 +183,10 @@ impl Driver<'_> {
         let next = evolve(self.run.plan, &self.state, event)?;
         self.desk.write(&[Record::from(event)])?;
         self.state = next;
+        if let Some(because) = because(event) {
+            self.because = because;
+        }
+        passes_over(self.run.world, event);
         if let Event::RollbackBegun { automatic: true, cause, .. } = event
             && let Some((scope, line)) = self.run.world.guards.went_back(cause)
         {
@@ -329,7 +340,7 @@ impl Driver<'_> {
                 (Wish::RollBack, Actor { name: "the system".into(), via: "signal".into() }, "SIGTERM".to_string())
             }
             Command::RollBack { by, reason } => (Wish::RollBack, by, reason),
-            Command::Override { by, reason } => return Event::OverrideUsed { guard: "schema".into(), by, reason },
+            Command::Override { guard, by, reason } => return Event::OverrideUsed { guard, by, reason },
         };
         Event::Interrupted { wish, by, line }
     }
@@ -344,17 +355,29 @@ impl Driver<'_> {
             }
         };
         let drifts = async { if split { self.drifts().await } else { std::future::pending().await } };
+        let breached = async {
+            tokio::select! { biased;
+                breach = drifts => breach.at(at),
+                breach = breach => breach.at(at),
+            }
+        };
+        let mut breached = Box::pin(breached);
+        if let Some(event) = self.undone(at, &mut breached).await {
+            return event;
+        }
         let answer = tokio::select! { biased;
             answer = self.run.people.happened(&step.line) => answer,
-            breach = drifts => return breach.at(at),
-            breach = breach => return breach.at(at),
+            event = breached => return event,
         };
         let (found, line) = match answer {
             Answer::Given((yes, evidence)) => {
                 self.desk.observed(evidence);
                 (if yes { Found::InPlace } else { Found::NotInPlace }, "a person says so".into())
             }
-            Answer::NobodyThere => (Found::CannotSee, "nobody is there to say whether it happened".into()),
+            Answer::NobodyThere => {
+                let line = format!("whether `{}` happened is not known; nobody answered", step.id);
+                return self.unanswered(at, &line);
+            }
         };
         Event::StepReconciled { step: at, id: step.id.clone(), found, line }
     }
@@ -434,6 +457,27 @@ async fn looked(run: &Run<'_>, desk: &Desk<'_>, at: StepRef, in_vain: bool) -> E
         () = run.world.clock.sleep(within) => (Found::CannotSee, format!("no answer in {}s", within.as_secs())),
     };
     Event::StepReconciled { step: at, id: run.plan.step(at).id.clone(), found, line }
+}
+
+/// What a person has to be told of this fact, if one is asked or called for it.
+fn because(event: &Event) -> Option<String> {
+    match event {
+        Event::StepOutcome { outcome: Outcome::Unknown { line, .. }, .. } => Some(line.clone()),
+        Event::RollbackBegun { cause, .. } => Some(cause.clone()),
+        _ => None,
+    }
+}
+
+/// Steps go by what a person passes over, in this process and in those before it.
+fn passes_over(world: &World, event: &Event) {
+    if let Event::OverrideUsed { guard, by, reason } = event {
+        world.overrides.pass_over(guard, format!("{}: {reason}", by.name));
+    }
+}
+
+/// The shortest name of a run that still reads well.
+fn short(run: &str) -> &str {
+    run.rsplit('-').next().unwrap_or(run)
 }
 
 fn overdue(moves: bool, after: Duration) -> Outcome {

@@ -237,14 +237,4 @@ impl Driver<'_> {
             (dark >= UNREAD).then(|| Blocked { cause: Cause::Guard, line: line() })
         })
     }
-
-    /// What a person who is called has to know, read now: where users are, and which side is well where only one is.
-    pub(super) async fn page(&self, happened: String) -> Page {
-        let (users, found) = join(self.users(), found(self.run.plan, self.run.world)).await;
-        let stays = found.green_is_the_healthy_side().map(|(green, blue)| {
-            let line = format!("GREEN is the healthy side: {green} healthy, BLUE {blue}, asked just now");
-            (line, found.to_green.clone())
-        });
-        Page { users, happened, bgctl: self.part().into(), stays }
-    }
 }

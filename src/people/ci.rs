@@ -1,7 +1,9 @@
 //! Nobody at a keyboard: approvals come as signed files, and every question a person would have to answer is answered with
-//! "nobody is there".
+//! "nobody is there". While users are not all on one stack a missing approval is waited for: a signature may come from
+//! another machine at any moment.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -11,6 +13,9 @@ use super::pager::{Page, Pager};
 use super::{AfterInterrupt, Answer, Approve, Decision, People};
 use crate::clock::Clock;
 use crate::run::{Actor, Evidence};
+
+/// How often the folder is looked into while an approval is waited for.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// The people of a CI job.
 pub struct Ci {
@@ -39,7 +44,10 @@ impl Ci {
         lines.push(format!("  sign         {}", recipe(&self.inbox.request_file(ask.id))));
         lines.push("               and put the .sig file beside the request".into());
         let folder = quoted(&self.inbox.folder().display().to_string());
-        lines.push(format!("  then         bgctl resume {} --approvals {folder}", self.run));
+        lines.push(match ask.waits {
+            true => "  then         nothing more: it is looked for each second, and the run goes on".into(),
+            false => format!("  then         bgctl resume {} --approvals {folder}", self.run),
+        });
         lines
     }
 }
@@ -48,17 +56,26 @@ impl Ci {
 impl People for Ci {
     async fn approve(&self, ask: &Approve<'_>) -> Answer<Decision> {
         let inbox = &self.inbox;
-        let why = match inbox.publish(ask) {
-            Ok(_) => match inbox.look(ask, self.clock.now()) {
-                Found::Decision(decision) => return Answer::Given(decision),
-                Found::Nothing(remarks) => remarks,
-            },
-            Err(error) => {
-                vec![format!("the request cannot be written to {}: {error}", inbox.request_file(ask.id).display())]
+        let mut said: Option<Vec<String>> = None;
+        loop {
+            let why = match inbox.publish(ask) {
+                Ok(_) => match inbox.look(ask, self.clock.now()) {
+                    Found::Decision(decision) => return Answer::Given(decision),
+                    Found::Nothing(remarks) => remarks,
+                },
+                Err(error) => {
+                    vec![format!("the request cannot be written to {}: {error}", inbox.request_file(ask.id).display())]
+                }
+            };
+            if said.as_ref() != Some(&why) {
+                self.missing(ask, &why).iter().for_each(|line| self.board.say(line));
+                said = Some(why);
             }
-        };
-        self.missing(ask, &why).iter().for_each(|line| self.board.say(line));
-        Answer::NobodyThere
+            if !ask.waits {
+                return Answer::NobodyThere;
+            }
+            self.clock.sleep(LOOK).await;
+        }
     }
 
     async fn recheck(&self, ask: &Approve<'_>) -> Option<Decision> {
@@ -66,6 +83,10 @@ impl People for Ci {
     }
 
     async fn happened(&self, _line: &str) -> Answer<(bool, Evidence)> {
+        Answer::NobodyThere
+    }
+
+    async fn undone(&self, _line: &str, _users: &str) -> Answer<(AfterInterrupt, Evidence)> {
         Answer::NobodyThere
     }
 

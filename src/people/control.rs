@@ -13,8 +13,8 @@ pub enum Command {
     Terminate,
     /// Back to blue now.
     RollBack { by: Actor, reason: String },
-    /// Back to blue although the schema stands against it; a second person has to agree.
-    Override { by: Actor, reason: String },
+    /// Back to blue although this guard stands against it.
+    Override { guard: String, by: Actor, reason: String },
     /// A second Ctrl-C: leave at once and say what is left behind.
     Leave,
 }

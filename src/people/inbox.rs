@@ -289,6 +289,7 @@ mod tests {
             way_back: String::new(),
             grants,
             void: &[],
+            waits: false,
             team: &TEAM,
         }
     }

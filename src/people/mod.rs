@@ -21,8 +21,8 @@ pub use board::Board;
 pub use ci::Ci;
 pub use control::{Command, Control};
 pub use inbox::{Found, Inbox, Known, quoted, recipe, safe};
-pub use operator::{Operator, wish_is_open, wish_rollback};
-pub use pager::{Acknowledgement, Outside as PagedThrough, Page, Pager, Subject, acknowledge, acknowledged};
+pub use operator::{Operator, wish_is_open, wish_override, wish_rollback};
+pub use pager::{Acknowledgement, Choice, Outside as PagedThrough, Page, Pager, Subject, acknowledge, acknowledged};
 pub use signer::{Barred, Part, Signed, Signer, Verify, trusting};
 pub use terminal::Terminal;
 
@@ -44,6 +44,9 @@ pub trait People {
 
     /// Did this step, which leaves no trace, happen?
     async fn happened(&self, line: &str) -> Answer<(bool, Evidence)>;
+
+    /// A step that only waits did not get what it waited for, and its runbook wants a person to say what is next.
+    async fn undone(&self, line: &str, users: &str) -> Answer<(AfterInterrupt, Evidence)>;
 
     /// May users be sent back, although it may not be done automatically?
     async fn roll_back(&self, why: &str, users: &str) -> Answer<(bool, Evidence)>;
@@ -82,6 +85,8 @@ pub struct Approve<'a> {
     pub grants: &'a [Grant],
     /// Who took theirs back.
     pub void: &'a [String],
+    /// It is waited for until its time is over, also where nobody can be asked: users are not all on one stack.
+    pub waits: bool,
     /// Who is which person.
     pub team: &'a Team,
 }
@@ -104,6 +109,7 @@ impl<'a> Approve<'a> {
             way_back: String::new(),
             grants: &asked.grants,
             void: &asked.void,
+            waits: false,
             team: &plan.team,
         })
     }

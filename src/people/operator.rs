@@ -17,7 +17,7 @@ use super::board::Board;
 use super::control::{Command, Control};
 use super::tty::Keyboard;
 use crate::clock::Clock;
-use crate::run::Actor;
+use crate::run::{Actor, guard};
 
 /// How often the folder is looked at.
 const LOOK: Duration = Duration::from_millis(200);
@@ -48,6 +48,29 @@ pub fn wish_rollback(folder: &Path, by: &Actor, reason: &str, overrides: bool) -
     std::fs::rename(&draft, &file)
 }
 
+/// Tells the process that drives the run in `folder` that a person passes over a guard on the way back.
+pub fn wish_override(folder: &Path, guard: &str, by: &Actor, reason: &str) -> io::Result<()> {
+    let file = override_file(folder, guard);
+    std::fs::create_dir_all(file.parent().unwrap_or(folder))?;
+    let text = serde_json::to_string(&Wished { by: by.clone(), reason: reason.into(), overrides: true })?;
+    let draft = file.with_extension(format!("{}.tmp", std::process::id()));
+    std::fs::write(&draft, text)?;
+    std::fs::rename(&draft, &file)
+}
+
+fn override_file(folder: &Path, guard: &str) -> PathBuf {
+    folder.join("control").join(format!("override-{guard}.json"))
+}
+
+/// Takes what was said of a guard; a file that cannot be understood passes over nothing.
+fn take_override(folder: &Path, name: &str) -> Option<Command> {
+    let file = override_file(folder, name);
+    let taken = file.with_extension("taken.json");
+    std::fs::rename(&file, &taken).ok()?;
+    let Wished { by, reason, .. } = serde_json::from_str(&std::fs::read_to_string(&taken).ok()?).ok()?;
+    Some(Command::Override { guard: name.into(), by, reason })
+}
+
 /// Whether a wish for a rollback still lies there, not taken by any process.
 pub fn wish_is_open(folder: &Path) -> bool {
     wish_file(folder).exists()
@@ -55,6 +78,9 @@ pub fn wish_is_open(folder: &Path) -> bool {
 
 /// Takes the wish, if there is one. A file that cannot be understood is a wish too: whoever wrote it wanted to go back.
 fn take_wish(folder: &Path) -> Option<Command> {
+    if let Some(command) = take_override(folder, guard::BLUE_HEALTH) {
+        return Some(command);
+    }
     let file = wish_file(folder);
     let taken = file.with_file_name("rollback.taken.json");
     std::fs::rename(&file, &taken).ok()?;
@@ -65,7 +91,10 @@ fn take_wish(folder: &Path) -> Option<Command> {
         overrides: false,
     });
     let Wished { by, reason, overrides } = wished;
-    Some(if overrides { Command::Override { by, reason } } else { Command::RollBack { by, reason } })
+    Some(match overrides {
+        true => Command::Override { guard: guard::SCHEMA.into(), by, reason },
+        false => Command::RollBack { by, reason },
+    })
 }
 
 /// Who may be listening to while a run is driven.

@@ -200,9 +200,14 @@ impl People for Terminal {
             }
         }
         if self.may_approve(ask) {
-            return tokio::select! { biased;
+            let typed = tokio::select! { biased;
                 answer = self.type_word(ask) => answer,
                 decision = self.signed(ask) => Answer::Given(decision),
+            };
+            return match typed {
+                // The terminal went away, the signed way did not.
+                Answer::NobodyThere => Answer::Given(self.signed(ask).await),
+                given => given,
             };
         }
         tokio::select! { biased;
@@ -219,6 +224,17 @@ impl People for Terminal {
         let card = [format!("This step leaves nothing to look at: {line}")];
         let choices = [('y', "yes", true), ('n', "no", false)];
         self.choose(&card, "Did it happen? [y] yes  [n] no:", &choices, false).await
+    }
+
+    async fn undone(&self, line: &str, users: &str) -> Answer<(AfterInterrupt, Evidence)> {
+        let card =
+            [line.to_string(), format!("users: {users}"), "Without an answer in 5m users stay as they are.".into()];
+        let choices = [
+            ('c', "continue", AfterInterrupt::Continue),
+            ('h', "hold", AfterInterrupt::Hold),
+            ('r', "roll back", AfterInterrupt::RollBack),
+        ];
+        self.choose(&card, "What now? [c] continue  [h] hold  [r] roll back:", &choices, false).await
     }
 
     async fn roll_back(&self, why: &str, users: &str) -> Answer<(bool, Evidence)> {

@@ -261,6 +261,11 @@ impl Plan {
         self.rollback.iter().any(|step| step.approval.as_ref().is_some_and(|rule| rule.even_by_hand))
     }
 
+    /// Who has to agree before users are sent back by a rule, where the runbook wants that. A person's own rollback asks nobody.
+    pub fn agreed_rollback(&self) -> Option<&ApprovalRule> {
+        self.rollback.iter().filter_map(|step| step.approval.as_ref()).find(|rule| !rule.even_by_hand)
+    }
+
     pub fn stack(&self, color: Color) -> &Stack {
         match color {
             Color::Blue => &self.blue,

@@ -279,6 +279,14 @@ pub enum Wish {
     RollBack,
 }
 
+/// The guards that a person may pass over on the way back, as records name them.
+pub mod guard {
+    /// The schema stands against going back: it takes a second person.
+    pub const SCHEMA: &str = "schema";
+    /// Blue is not well, or how it is cannot be known. An emergency: it takes a reason, and nobody else.
+    pub const BLUE_HEALTH: &str = "blue-health";
+}
+
 /// Who did something: a person by name, or bgctl by rule.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Actor {

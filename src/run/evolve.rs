@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::decide::LOOKS;
-use super::event::{Cause, Event, Found, Outcome, Reaction, Sighting, Wish};
+use super::event::{Cause, Event, Found, Outcome, Reaction, Sighting, Wish, guard};
 use super::evidence::Verdict;
 use super::state::{Approval, Doing, State};
 use crate::plan::{AtExpiry, Lane, OnFailure, Plan, Purpose, Resume, StepRef};
@@ -237,11 +237,13 @@ pub(super) fn alone(plan: &Plan, s: &State, e: &Event) -> Result<State, Illegal>
             Doing::Ready { .. } | Doing::Failed { .. } | Doing::Paused { .. } | Doing::Uncertain { .. },
             Event::SchemaSeen { .. },
         ) if s.lane == Lane::Forward => schema_seen(s, e),
-        (doing, Event::OverrideUsed { reason, .. }) if !matches!(doing, Doing::Ended(_)) => {
+        (doing, Event::OverrideUsed { guard: name, reason, .. }) if !matches!(doing, Doing::Ended(_)) => {
             // Who passes over it wants to go back; a run made for that is on its way already.
             let goes_back = s.lane == Lane::Forward && *doing != Doing::Planned;
             let interrupted = if goes_back { Some(Wish::RollBack) } else { s.interrupted };
-            State { overridden: Some(reason.clone()), interrupted, ..going_on(s) }
+            // One word passes over one guard: who takes an ill blue on themselves has said nothing about the schema.
+            let overridden = if name == guard::SCHEMA { Some(reason.clone()) } else { s.overridden.clone() };
+            State { overridden, interrupted, ..going_on(s) }
         }
         // As the machine did before each route went back for itself: logs of then are still read.
         (Doing::Ready { .. } | Doing::Together(_), Event::Paged { .. }) if !s.stranded.is_empty() => {

@@ -23,7 +23,7 @@ mod state;
 
 pub use breach::Breach;
 pub use decide::{Next, decide};
-pub use event::{Actor, Cause, Event, Found, Grant, Outcome, Reaction, RunOutcome, Sighting, Wish};
+pub use event::{Actor, Cause, Event, Found, Grant, Outcome, Reaction, RunOutcome, Sighting, Wish, guard};
 pub use evidence::{Asked, Evidence, Verdict};
 pub use evolve::{Illegal, evolve, replay};
 pub use state::{Approval, Doing, State};

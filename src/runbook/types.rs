@@ -266,8 +266,8 @@ pub struct Approval {
     pub role: String,
     /// How long is waited for an answer.
     pub within: Duration,
-    /// What no answer means.
-    #[serde(default = "roll_back")]
+    /// What no answer means; `hold` when left out: an absent person sends nobody back.
+    #[serde(default = "hold")]
     #[schemars(with = "Expiry")]
     pub at_expiry: AtExpiry,
     /// What the same approval also agrees to: `rollback`, so that a rollback by rule waits for nobody.
@@ -283,8 +283,8 @@ pub enum Covers {
     Rollback,
 }
 
-fn roll_back() -> AtExpiry {
-    AtExpiry::RollBack
+fn hold() -> AtExpiry {
+    AtExpiry::Hold
 }
 
 /// What an unanswered approval means.

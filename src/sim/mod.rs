@@ -72,6 +72,8 @@ pub struct Scenario {
     /// No page is delivered.
     pub pager_down: bool,
     pub automatic_used: u32,
+    /// Until this moment three requests are in flight on each stack.
+    pub busy: Option<Duration>,
 }
 
 impl Default for Scenario {
@@ -100,6 +102,7 @@ impl Default for Scenario {
             disk_full_at: None,
             pager_down: false,
             automatic_used: 0,
+            busy: None,
         }
     }
 }
@@ -192,6 +195,7 @@ impl Sim {
             database: Rc::new(crate::probes::database::NoDatabase),
             metrics: Rc::new(crate::probes::metrics::NoMetrics),
             guards: Rc::new(SimGuards(self.clone())),
+            overrides: Default::default(),
             secrets: Secrets::default(),
         }
     }

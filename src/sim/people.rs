@@ -49,6 +49,14 @@ impl People for Rc<Sim> {
         self.think(self.scenario.person.map(|_| (happened, said()))).await
     }
 
+    async fn undone(&self, _line: &str, _users: &str) -> Answer<(AfterInterrupt, Evidence)> {
+        let choice = self.scenario.person.map(|yes| if yes { AfterInterrupt::Continue } else { AfterInterrupt::Hold });
+        match self.think(choice).await {
+            Answer::Given(choice) => Answer::Given((choice, said())),
+            Answer::NobodyThere => Answer::NobodyThere,
+        }
+    }
+
     async fn roll_back(&self, _why: &str, _users: &str) -> Answer<(bool, Evidence)> {
         self.think(self.scenario.person.map(|yes| (yes, said()))).await
     }
@@ -63,7 +71,9 @@ impl People for Rc<Sim> {
 
     async fn page(&self, page: &Page) -> (bool, String) {
         self.clock.boundary().await;
-        self.pages.borrow_mut().push(format!("{}. Users: {}. {}", page.happened, page.users, page.bgctl));
+        let choices =
+            page.choices.iter().map(|choice| format!("\n{}    {}", choice.command, choice.what)).collect::<String>();
+        self.pages.borrow_mut().push(format!("{}. Users: {}. {}{choices}", page.happened, page.users, page.bgctl));
         (!self.scenario.pager_down, "simulated pager".into())
     }
 

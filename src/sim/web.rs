@@ -26,7 +26,9 @@ impl Web for SimWeb {
             self.sim.clock.boundary().await;
             self.prometheus(&request)
         } else {
-            json!({ "in_flight": 0, "inflight": 0 })
+            let busy = self.sim.scenario.busy.is_some_and(|until| self.sim.clock.time() < until);
+            let inflight = if busy { 3 } else { 0 };
+            json!({ "in_flight": inflight, "inflight": inflight })
         };
         Ok(Response { status: 200, headers, body: body.to_string().into_bytes(), time })
     }

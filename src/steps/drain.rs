@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::{Facts, GRACE, Kind, Mistake, Review, Step, settings};
 use crate::plan::{Color, Plan, Resume};
 use crate::probes::Request;
-use crate::run::{Cause, Evidence, Outcome};
+use crate::run::{Cause, Evidence, Outcome, Reaction};
 use crate::scalar::{Duration, spoken};
 use crate::world::{Progress, Scribe, World};
 
@@ -60,9 +60,11 @@ pub struct Drain {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum AtTimeout {
-    /// A person decides.
+    /// A person decides; where nobody answers users stay where they are.
     #[default]
     Ask,
+    /// Users stay where they are, and the run waits to be resumed.
+    Hold,
     /// The run goes on; the residue is recorded.
     Continue,
     /// The step fails, so users go back.
@@ -108,6 +110,7 @@ fn plan(config: &Value, _: &Plan) -> Result<Facts, Vec<Mistake>> {
     review.longer_than_zero(if drain.within.is_some() { "/within" } else { "/longest_job" }, longest);
     let then = match drain.at_timeout {
         AtTimeout::Ask => "ask",
+        AtTimeout::Hold => "hold",
         AtTimeout::Continue => "go on",
         AtTimeout::RollBack => "roll back",
     };
@@ -125,6 +128,11 @@ fn plan(config: &Value, _: &Plan) -> Result<Facts, Vec<Mistake>> {
         expected_s: if drain.longest_job.is_some() { longest.whole_seconds() } else { longest.whole_seconds().min(10) },
         moves: None,
     })
+}
+
+/// Whether a drain with these settings asks a person when its time is up.
+pub fn asks(config: &Value) -> bool {
+    Drain::deserialize(config).is_ok_and(|drain| drain.at_timeout == AtTimeout::Ask && drain.longest_job.is_none())
 }
 
 /// How often the gauge is read, and the longest one reading may take.
@@ -155,7 +163,13 @@ impl Step for Draining {
         let stack = self.drain.stack;
         let (mut zeros, mut last) = (0, Err("not read yet".to_string()));
         loop {
-            last = self.in_flight(world).await.or_else(|e| match last {
+            // A gauge that hangs may not take longer than the drain, or the step would be cut off as a failure.
+            let patience = within.saturating_sub(passed()).max(TIMEOUT);
+            let read = tokio::select! { biased;
+                read = self.in_flight(world) => read,
+                () = world.clock.sleep(patience) => Err(format!("`{}` has not answered", self.drain.gauge)),
+            };
+            last = read.or_else(|e| match last {
                 // One lost reading is no news; the number before it stands.
                 Ok(known) if zeros == 0 && known > 0 => Ok(known),
                 _ => Err(e),
@@ -237,11 +251,19 @@ impl Draining {
             Err(e) => format!("work in flight unknown: {e}"),
         };
         let facts = facts(took, &residue);
-        let line = format!("{stack} is not drained after {within}: {residue}");
+        let line = match last {
+            Ok(0) => format!("no work in flight on {stack} was seen only once within {within}"),
+            Ok(1) => format!("1 request was still in flight on {stack} after {within}"),
+            Ok(n) => format!("{n} requests were still in flight on {stack} after {within}"),
+            Err(e) => format!("what is in flight on {stack} is unknown after {within}: {e}"),
+        };
         match self.drain.at_timeout {
             AtTimeout::Ask => Outcome::unknown(line),
+            AtTimeout::Hold => {
+                Outcome::failed(Cause::Timeout, format!("{line}; the runbook says hold")).wanting(Reaction::Hold)
+            }
             AtTimeout::Continue => Outcome::done(format!("{line}; the runbook says go on")),
-            AtTimeout::RollBack => Outcome::failed(Cause::Timeout, line),
+            AtTimeout::RollBack => Outcome::failed(Cause::Timeout, format!("{line}; the runbook says roll back")),
         }
         .with(facts)
     }

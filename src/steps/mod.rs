@@ -32,6 +32,11 @@ use crate::world::{Scribe, World};
 pub use check::Check;
 pub use dedup::key_mistake;
 
+/// Whether a step of these settings asks a person what to do when its time is up.
+pub fn asks(kind: &str, config: &Value) -> bool {
+    kind == drain::KIND.name && drain::asks(config)
+}
+
 /// Something a run can do.
 #[async_trait(?Send)]
 pub trait Step {

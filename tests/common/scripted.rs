@@ -139,6 +139,7 @@ impl Stage {
             database: Rc::new(NoDatabase),
             metrics: Rc::new(bgctl::probes::metrics::NoMetrics),
             guards: Rc::new(bgctl::guards::NoGuards),
+            overrides: Default::default(),
             secrets: Secrets::new(secrets),
         };
         Stage { clock, web, processes, world, notes: Notebook::default() }

@@ -111,3 +111,41 @@ fn a_retro_says_what_a_bad_release_did() {
     let document = desk.run(&["retro", "--format", "markdown"]).ends(0);
     assert!(document.out.starts_with("# bot") && document.out.contains("**impact**"), "{}", document.out);
 }
+
+/// A run that halted with a bad green and a blue that has gone, so that a rollback halts too.
+fn between_two_ills() -> (World, Desk) {
+    let world = World::new(&[Fault::GreenErrors, Fault::BlueDown]);
+    let desk = Desk::beside(&world);
+    std::fs::write(desk.path("runbook.yaml"), runbook("1s")).unwrap();
+    desk.cutover().end(90).ends(20);
+    (world, desk)
+}
+
+#[test]
+fn r42_a_persons_own_rollback_that_halts_calls_nobody_and_holds_up_nothing() {
+    let (world, mut desk) = between_two_ills();
+    desk.without(&["CI"]);
+    std::fs::remove_file(desk.path("first.txt")).unwrap();
+    let _ = std::fs::remove_file(desk.path("second.txt"));
+    let begun = clock();
+    let done = desk.run(&["rollback", "--yes"]).ends(20);
+    done.says(&["nobody else was called: tester asked for this rollback and is here"]);
+    assert!(begun.elapsed().as_secs() < 15, "the terminal waited for {:?}", begun.elapsed());
+    assert!(!desk.path("first.txt").exists() && !desk.path("second.txt").exists(), "nobody was called");
+    assert_eq!(world.green(), 50);
+}
+
+#[test]
+fn r41_a_person_passes_over_a_blue_that_is_not_well_with_a_reason() {
+    let (world, desk) = between_two_ills();
+    desk.run(&["rollback", "--yes", "--override", "blue-health"]).ends(64).says(&["BG0175", "at least 10 characters"]);
+    assert_eq!(world.green(), 50);
+    let reason = "green charges twice, blue is only down";
+    let done = desk.run(&["rollback", "--yes", "--override", "blue-health", "--reason", reason]);
+    let means = "users are sent there whatever its health";
+    let done = done.says(&[means, "nobody has to agree", &format!("users go there all the same, tester: {reason}")]);
+    assert_eq!(world.green(), 0, "{}", done.err);
+    let used: Vec<Value> = of_type(&desk, "override.used");
+    assert_eq!((&used[0]["data"]["guard"], &used[0]["data"]["reason"]), (&"blue-health".into(), &reason.into()));
+    desk.run(&["audit", "verify"]).ends(0);
+}

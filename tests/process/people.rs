@@ -84,3 +84,21 @@ fn an_approval_is_asked_for_ahead_signed_elsewhere_and_bound() {
     desk.run(&["audit", "ledger", "--allowed-signers", "signers"]).ends(0).says(&["COMPLETE", "3 runs"]);
     world.continuous();
 }
+
+#[test]
+fn d3_a_drain_that_asks_is_refused_in_ci_with_what_to_write() {
+    let world = World::new(&[]);
+    let mut desk = Desk::beside(&world);
+    let asks = RUNBOOK.replacen("within: 5s, at_timeout: continue", "within: 5s, at_timeout: ask", 1);
+    desk.write("runbook.yaml", &asks);
+    let instead = ["BG0195", "at_timeout: hold", "at_timeout: continue"];
+    desk.run(&["check", "runbook.yaml"]).ends(65).says(&instead).says(&["nobody can be asked in CI"]);
+    desk.cutover().end(30).ends(65).says(&instead).says(&["nobody can be asked here", "Nothing was changed"]);
+    assert!(desk.runs().is_empty(), "refused before there is a run");
+    desk.without(&["CI"]);
+    desk.run(&["check", "runbook.yaml"]).ends(0).says(&["BG0195", "unanswered, users stay as they are"]);
+    desk.run(&["check", "runbook.yaml", "--ci"]).ends(65).says(&instead);
+    desk.write("runbook.yaml", &asks.replace("at_timeout: ask", "at_timeout: hold"));
+    desk.run(&["check", "runbook.yaml", "--ci"]).ends(0);
+    assert_eq!(world.seen(), [0]);
+}

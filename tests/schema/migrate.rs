@@ -33,6 +33,7 @@ fn world(url: &str) -> World {
         database: Rc::new(LiveDatabase::new(clock)),
         metrics: Rc::new(bgctl::probes::metrics::NoMetrics),
         guards: Rc::new(NoGuards),
+        overrides: Default::default(),
         secrets: Secrets::new(secrets),
     }
 }

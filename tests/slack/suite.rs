@@ -45,6 +45,7 @@ pub fn world(store: &str) -> World {
         database: Rc::new(bgctl::probes::database::NoDatabase),
         metrics: Rc::new(bgctl::probes::metrics::NoMetrics),
         guards: Rc::new(bgctl::guards::NoGuards),
+        overrides: Default::default(),
         routes: Default::default(),
         secrets: Secrets::new(secrets.into()),
         clock,

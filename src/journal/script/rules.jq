@@ -192,7 +192,7 @@ def fact($l):
       | if any($l.data.routes | to_entries[]; .value.split != null and .value.split != $planned[.key].before) then .moved = true else . end
     elif $t == "wait.breached" or $t == "approval.expired" then .failed = true
     elif $t == "schema.seen" then if $l.data.forward == "pass" then . else .failed = true end
-    elif $t == "override.used" then .failed = true | .interrupted = true | .overridden = true
+    elif $t == "override.used" then .failed = true | .interrupted = true | .overridden = (.overridden or $l.data.guard == "schema")
     elif $t == "rollback.begun" then .back_again = true | .open = {} | .by_hand = ($l.data.automatic | not)
     elif $t == "run.ended" then
       if .over or .open != {} and (.interrupted | not) then breach("the run had ended, or a step is not done") else . end

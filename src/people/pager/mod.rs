@@ -21,7 +21,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 pub use acknowledgement::{Acknowledgement, acknowledge, acknowledged};
-pub use page::{Message, Page, Subject};
+pub use page::{Choice, Message, Page, Subject};
 
 use crate::clock::Clock;
 use crate::probes::{Request, Web};
@@ -78,6 +78,8 @@ pub struct Pager {
     /// The last page, when it was sent, and the channel that took it.
     sent: RefCell<Option<(Page, Timestamp)>>,
     taken: Cell<Option<usize>>,
+    /// Who has it already and is here: nobody is called.
+    here: Option<String>,
 }
 
 impl Pager {
@@ -85,13 +87,27 @@ impl Pager {
     /// is none.
     pub fn new(page: &[Value], outside: Outside, subject: Subject) -> Result<Self, String> {
         let channels = page.iter().map(channel).collect::<Result<_, _>>()?;
-        Ok(Pager { channels, outside, subject, sent: RefCell::default(), taken: Cell::default() })
+        Ok(Pager { channels, outside, subject, sent: RefCell::default(), taken: Cell::default(), here: None })
+    }
+
+    /// For a person's own rollback: they are here, and whoever had been called before knows of it.
+    pub fn for_whom_it_is(who: &str, outside: Outside, subject: Subject) -> Self {
+        let (sent, taken, here) = (RefCell::default(), Cell::default(), Some(who.to_string()));
+        Pager { channels: Vec::new(), outside, subject, sent, taken, here }
+    }
+
+    /// Whether a page that nobody has acknowledged is to be waited for.
+    pub fn is_out(&self) -> bool {
+        self.taken.get().is_some()
     }
 
     /// Tries one channel after the other. True when one took the page; the words name it, or why each did not.
     pub async fn page(&self, page: &Page) -> (bool, String) {
         *self.sent.borrow_mut() = Some((page.clone(), self.outside.clock.now()));
         self.taken.set(None);
+        if let Some(who) = &self.here {
+            return (true, format!("nobody else was called: {who} asked for this rollback and is here"));
+        }
         if self.channels.is_empty() {
             return (false, "the runbook declares nobody to page (policy.page is empty)".into());
         }

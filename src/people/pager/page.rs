@@ -1,4 +1,4 @@
-//! What a page says: three facts and two choices, short enough for the screen of a phone.
+//! What a page says: three facts and the choices there are, short enough for the screen of a phone.
 
 use serde_json::{Value, json};
 
@@ -11,9 +11,21 @@ pub struct Page {
     pub happened: String,
     /// What bgctl has done about it, and what it will not do.
     pub bgctl: String,
-    /// Where going back is wrong because green is the side that is well: that in words, and the commands that send everybody
-    /// there, if there are any.
-    pub stays: Option<(String, Vec<String>)>,
+    /// What the person can do, best first: commands that would be accepted now.
+    pub choices: Vec<Choice>,
+}
+
+/// A command for whoever is paged, and what it means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Choice {
+    pub command: String,
+    pub what: String,
+}
+
+impl Choice {
+    pub fn new(command: impl Into<String>, what: impl Into<String>) -> Self {
+        Choice { command: command.into(), what: what.into() }
+    }
 }
 
 /// What is paged about.
@@ -21,8 +33,8 @@ pub struct Subject {
     /// Service and environment, as people name them.
     pub service: String,
     pub run: String,
-    /// The version users would go back to.
-    pub blue: String,
+    /// The run the incident is of: another one, where this run only goes back for it.
+    pub incident: String,
     /// Who answers for going back.
     pub owner: String,
     /// The commands that send everybody back without bgctl, as far as they are stored by now.
@@ -33,26 +45,6 @@ impl Subject {
     /// The shortest name of the run that still reads well.
     fn short(&self) -> &str {
         self.run.rsplit('-').next().unwrap_or(&self.run)
-    }
-
-    /// Go back, or stay: what each means and the command for it. Where green is the side that is well, that comes first.
-    fn choices(&self, page: &Page) -> Vec<(String, String)> {
-        let short = self.short();
-        let back = (
-            format!("everyone back to BLUE {}; refused while BLUE is not well", self.blue),
-            format!("bgctl rollback {short}"),
-        );
-        let stay = "users stay as they are: you have it, and mend what is named above";
-        let ack = format!("bgctl ack {short}");
-        match &page.stays {
-            Some((why, commands)) if commands.is_empty() => {
-                vec![(format!("{why}; {stay}"), ack), back]
-            }
-            Some((why, commands)) => {
-                vec![(format!("{why}; this sends everybody there"), commands.join(" && ")), (stay.into(), ack), back]
-            }
-            None => vec![back, (stay.into(), ack)],
-        }
     }
 }
 
@@ -71,7 +63,7 @@ impl Message<'_> {
 
     /// The same run is one incident, however often it calls.
     pub fn key(&self) -> String {
-        format!("bgctl/{}/{}", self.subject.service, self.subject.run)
+        format!("bgctl/{}/{}", self.subject.service, self.subject.incident)
     }
 
     /// The whole page, a fact or a choice a line.
@@ -83,7 +75,7 @@ impl Message<'_> {
             format!("happened  {}", page.happened),
             format!("bgctl     {}", page.bgctl),
         ];
-        for (n, (what, command)) in subject.choices(page).iter().enumerate() {
+        for (n, Choice { command, what }) in page.choices.iter().enumerate() {
             lines.push(format!("{}         {command}    {what}", n + 1));
         }
         lines.extend((subject.native)().iter().map(|command| format!("without bgctl: {command}")));
@@ -95,7 +87,7 @@ impl Message<'_> {
     pub fn json(&self) -> Value {
         let Message { subject, page } = self;
         let choices: Vec<Value> =
-            subject.choices(page).iter().map(|(what, command)| json!({ "command": command, "what": what })).collect();
+            page.choices.iter().map(|Choice { command, what }| json!({ "command": command, "what": what })).collect();
         json!({
             "service": subject.service, "run": subject.run, "users": page.users, "happened": page.happened,
             "bgctl": page.bgctl, "choices": choices, "native": (subject.native)(), "owner": subject.owner,

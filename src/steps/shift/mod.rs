@@ -19,7 +19,7 @@ use self::witnesses::Doubt;
 use super::{Facts, Kind, Mistake, Review, Step};
 use crate::plan::{Color, Counted, Lane, Move, Plan, PlannedRoute, PlannedStep, Resume, Split};
 use crate::routers::{Health, Reading, RouterError, TrafficRouter, Trouble};
-use crate::run::{Cause, Evidence, Found, Outcome};
+use crate::run::{Cause, Evidence, Found, Outcome, guard};
 use crate::scalar::{Percent, spoken};
 use crate::world::{Progress, Scribe, World};
 
@@ -180,7 +180,7 @@ impl Shift {
                 )
                 .with(json!({ "found": before }));
             }
-            if let Err(outcome) = self.destination(route, before, asked, scribe).await {
+            if let Err(outcome) = self.destination(route, before, asked, world, scribe).await {
                 return outcome;
             }
             let lane = if self.back { Lane::Rollback } else { Lane::Forward };
@@ -267,7 +267,7 @@ impl Shift {
             scribe.progress(Progress { done: passed.as_secs(), of: self.stays.as_secs(), line });
             world.clock.sleep(left.min(LOOK)).await;
             let (healthy, line) = self.healthy(route, Color::Blue, true, scribe).await;
-            if !healthy {
+            if !healthy && !self.passed_over(world, &line, scribe) {
                 return Err(Doubt::Unwell(format!("{line}, while it warmed up")));
             }
         }
@@ -292,6 +292,7 @@ impl Shift {
         route: &dyn TrafficRouter,
         now: Split,
         mut asked: Vec<Asked>,
+        world: &World,
         scribe: &dyn Scribe,
     ) -> Result<(), Outcome> {
         for stack in self.gaining(now) {
@@ -299,13 +300,21 @@ impl Shift {
                 Some(n) => self.judged(stack, asked.swap_remove(n).1, true, scribe),
                 None => self.healthy(route, stack, true, scribe).await,
             };
-            if !healthy {
+            if !healthy && !self.passed_over(world, &line, scribe) {
                 return Err(Outcome::failed(Cause::Destination, format!("{line}, so nobody is sent there")));
             }
         }
         Ok(())
     }
 
+    /// On the way back a person may take an ill blue on themselves. What it was like stands in the log with who and why.
+    fn passed_over(&self, world: &World, line: &str, scribe: &dyn Scribe) -> bool {
+        let Some(why) = world.overrides.passed_over(guard::BLUE_HEALTH).filter(|_| self.back) else { return false };
+        scribe.observed(Evidence::Note { line: format!("{line}; users go there all the same, {why}") });
+        true
+    }
+
+    /// `carries`: whether it has to be enough for its share after this shift, and not only well.
     async fn healthy(
         &self,
         route: &dyn TrafficRouter,

@@ -49,6 +49,7 @@ impl Shift {
         let well = hosts.filter(|c| !self.back || *c == Color::Blue).map(|stack| async move {
             match self.healthy(route, stack, false, scribe).await {
                 (true, _) => Ok(()),
+                (false, line) if self.passed_over(world, &line, scribe) => Ok(()),
                 (false, line) => Err(Doubt::Unwell(line)),
             }
         });

@@ -1,0 +1,110 @@
+//! What whoever is paged is told and can do: commands that would be accepted now, best first. Every one rests on what was read
+//! for this page.
+
+use futures_util::future::join;
+
+use super::found::found;
+use super::{Driver, short};
+use crate::people::{Choice, Page};
+use crate::plan::Color;
+use crate::report::{Findings, Side};
+
+impl Driver<'_> {
+    /// Where users are and how both sides are, read now, and what follows from that for a person.
+    pub(super) async fn page(&self, happened: String) -> Page {
+        let (users, found) = join(self.users(), found(self.run.plan, self.run.world)).await;
+        let closed = self.state.closed(self.run.plan);
+        let choices = choices(short(self.run.id), &self.run.plan.blue.version, closed.as_deref(), &found);
+        let clean = |choice: Choice| Choice::new(choice.command, self.desk.clean(&choice.what));
+        let choices = choices.into_iter().map(clean).collect();
+        Page { users, happened, bgctl: self.part().into(), choices }
+    }
+}
+
+/// `closed`: why the schema stands against going back, if it does.
+pub(super) fn choices(run: &str, blue: &str, closed: Option<&str>, found: &Findings) -> Vec<Choice> {
+    let stay = |what: &str| Choice::new(format!("bgctl ack {run}"), what);
+    let mend = "you have it, and mend what is named above";
+    if found.only() == Some(Color::Blue) {
+        return vec![stay(&format!("users are on BLUE already: {mend}"))];
+    }
+    let (mut flags, mut although) = (String::new(), Vec::new());
+    if let Some(why) = closed {
+        flags += " --override schema";
+        although.push(format!("the schema stands against it ({why}); a second person has to agree"));
+    }
+    match found.side(Color::Blue) {
+        Side::Well(_) => {}
+        side => {
+            flags += " --override blue-health";
+            although.push(match side {
+                Side::Ailing(said) => format!("BLUE has {said} healthy"),
+                Side::Unknown(why) => format!("whether BLUE is well is not known ({why})"),
+                _ => "BLUE was not asked".into(),
+            });
+        }
+    }
+    if although.is_empty() {
+        let back = format!("everyone back to BLUE {blue}; refused while BLUE is not well");
+        return vec![
+            Choice::new(format!("bgctl rollback {run}"), back),
+            stay(&format!("users stay as they are: {mend}")),
+        ];
+    }
+    let although = although.join(", and ");
+    let back = Choice::new(
+        format!("bgctl rollback {run}{flags} --reason \"…\""),
+        format!("everyone back to BLUE {blue} although {although}"),
+    );
+    match found.green_is_the_healthy_side() {
+        Some((green, _)) => {
+            let healthy = format!("GREEN is the healthy side: {green} healthy, asked just now");
+            let there = found.to_green.join(" && ");
+            let mut choices = Vec::new();
+            if !there.is_empty() {
+                choices.push(Choice::new(there, format!("{healthy}; this sends everybody there")));
+            }
+            choices.push(stay(&format!("{healthy}; users stay as they are: {mend}")));
+            choices.push(back);
+            choices
+        }
+        None => vec![stay(&format!("users stay as they are: {mend}")), back],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Split;
+    use crate::report::Place;
+
+    fn found(split: Split, blue: Side, to_green: &[&str]) -> Findings {
+        let place = Place { split: Ok(split), blue, green: Side::Well("2 of 2".into()) };
+        let to_green = to_green.iter().map(|line| line.to_string()).collect();
+        Findings { routes: [("web".to_string(), place)].into(), to_green }
+    }
+
+    fn commands(closed: Option<&str>, found: &Findings) -> Vec<String> {
+        choices("k7f", "v1", closed, found).into_iter().map(|choice| choice.command).collect()
+    }
+
+    /// G18, P2: what is offered is what would be accepted, and going back comes last where it would be wrong.
+    #[test]
+    fn g18_where_green_is_the_healthy_side_that_is_the_first_choice() {
+        let (half, well) = (Split::of_green(500), || Side::Well("2 of 2".into()));
+        let dead = || Side::Ailing("0 of 2".into());
+        let over = "bgctl rollback k7f --override blue-health --reason \"…\"";
+        assert_eq!(commands(None, &found(half, well(), &[])), ["bgctl rollback k7f", "bgctl ack k7f"]);
+        assert_eq!(commands(None, &found(half, dead(), &[])), ["bgctl ack k7f", over]);
+        assert_eq!(
+            commands(None, &found(half, dead(), &["aws one", "aws two"])),
+            ["aws one && aws two", "bgctl ack k7f", over]
+        );
+        assert!(choices("k7f", "v1", None, &found(half, dead(), &[]))[0].what.starts_with("GREEN is the healthy side"));
+        assert_eq!(commands(None, &found(Split::ALL_BLUE, dead(), &[])), ["bgctl ack k7f"]);
+        let closed = commands(Some("a column is gone"), &found(half, well(), &[]));
+        assert_eq!(closed, ["bgctl ack k7f", "bgctl rollback k7f --override schema --reason \"…\""]);
+        let both = &commands(Some("gone"), &found(half, Side::Unknown("denied".into()), &[]))[1];
+        assert!(both.contains("--override schema --override blue-health"), "{both}");
+    }
+}
