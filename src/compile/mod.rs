@@ -67,6 +67,9 @@ pub fn compile(
     if let Some(most) = &document.policy.pause_at_most {
         policy.pause_at_most_s = most.whole_seconds();
     }
+    if let Some(within) = &document.policy.rollback_within {
+        policy.rollback_within_s = within.whole_seconds();
+    }
     found.extend(words);
     let stack = |color: Color| {
         let written = if swap { color.other() } else { color };

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use super::Driver;
+use super::boundary::Trip;
 use crate::people::{Answer, Approve, Decision};
 use crate::plan::{Lane, StepRef};
 use crate::run::Event;
+use crate::world::Blocked;
 
 impl Driver<'_> {
     pub(super) fn request(&self, at: StepRef) -> Event {
@@ -32,12 +34,6 @@ impl Driver<'_> {
             return Some(expired("its time is over"));
         }
         let forward = at.lane == Lane::Forward;
-        let command = async {
-            match self.run.control.next().await {
-                _ if !forward => std::future::pending().await,
-                command => command,
-            }
-        };
         let watch = async {
             if self.state.moved && forward {
                 self.run.watch.breach(self.run.world, self.desk).await
@@ -47,8 +43,11 @@ impl Driver<'_> {
         };
         let trips = async { if forward { self.trips().await } else { std::future::pending().await } };
         let answer = tokio::select! { biased;
-            command = command => return Some(self.interrupted(command)),
-            (cause, line) = trips => return Some(Event::WaitBreached { step: self.state.at(), cause, line }),
+            wish = self.wish() => return Some(wish),
+            trip = trips => return Some(match trip {
+                Trip::Landed(event) => event,
+                Trip::Blocked(Blocked { cause, line }) => Event::WaitBreached { step: self.state.at(), cause, line },
+            }),
             (cause, line) = watch => return Some(Event::WaitBreached { step: self.state.at(), cause, line }),
             () = self.run.world.clock.sleep(Duration::from_secs(left.unsigned_abs())) => return Some(expired("nobody answered in time")),
             answer = self.run.people.approve(&ask) => answer,

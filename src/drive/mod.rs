@@ -7,11 +7,14 @@
 mod approvals;
 mod boundary;
 mod desk;
+mod look;
+mod patience;
 mod pause;
 mod schema;
 mod steps;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -28,6 +31,7 @@ use crate::run::{
     replay,
 };
 use crate::world::{Scribe, World};
+use boundary::Trip;
 
 pub use self::steps::Steps;
 use desk::Desk;
@@ -97,7 +101,18 @@ pub async fn drive(
     // Preflight reads every route of a new run; of one that is taken up again nothing is known.
     let seen = Cell::new(if facts.is_empty() { now } else { now.saturating_sub(boundary::COUNTS) });
     let (state, schema) = (replay(run.plan, facts)?, schema::Memory::default());
-    let mut driver = Driver { run, desk: &desk, state, refusal: None, seen, schema };
+    let mut driver = Driver {
+        run,
+        desk: &desk,
+        state,
+        refusal: None,
+        seen,
+        schema,
+        tried: Cell::new(None),
+        back_by: Cell::new(now + Duration::from_secs(run.plan.policy.rollback_within_s)),
+        out_since: RefCell::default(),
+    };
+    driver.remember_writes();
     let outcome = driver.go().await?;
     Ok(End { outcome, refusal: driver.refusal, state: driver.state })
 }
@@ -110,6 +125,12 @@ struct Driver<'a> {
     schema: schema::Memory,
     /// When every route was last found as this run has left it.
     seen: Cell<Duration>,
+    /// When the newest attempt of a move ended; none: it may be tried at once.
+    tried: Cell<Option<Duration>>,
+    /// Until when the way back is tried again.
+    back_by: Cell<Duration>,
+    /// Since when each write whose end is not known is out, as far as this process knows.
+    out_since: RefCell<BTreeMap<(StepRef, u32), Duration>>,
 }
 
 impl Driver<'_> {
@@ -133,24 +154,25 @@ impl Driver<'_> {
                     Some(event) => event,
                     None => return Ok(RunOutcome::Waiting),
                 },
-                Next::Attempt(at, attempt) => match self.attempt(at, attempt).await? {
+                Next::Attempt(at, attempt) => match self.tries(at, attempt).await? {
                     Some(event) => event,
                     None => return self.left(),
                 },
-                Next::Observe(at) => {
-                    if self.looked_in_vain() {
-                        self.run.world.clock.sleep(Duration::from_secs(3)).await;
-                    }
-                    let (found, line) = self.run.steps.get(at).in_place(self.run.world, self.desk).await;
-                    Event::StepReconciled { step: at, id: self.id_of(at), found, line }
-                }
+                Next::Observe(at) => self.observe(at).await,
+                Next::Look { settle, patient } => self.users_seen(settle, patient).await,
                 Next::AskInPlace(at) => self.ask_in_place(at).await,
-                Next::AskRollback { why } => self.ask_rollback(why).await,
+                Next::AskRollback { why } => match self.ask_rollback(why).await {
+                    Some(event) => event,
+                    None => return self.left(),
+                },
                 Next::AskInterrupted => match self.ask_interrupted().await {
                     Some(event) => event,
                     None => return self.left(),
                 },
-                Next::Pause { cause, line } => self.paused(cause, line),
+                Next::Pause { cause, line } => match self.taken_back(cause).await {
+                    Some(seen) => seen,
+                    None => self.paused(cause, line),
+                },
                 Next::AwaitFree { cause, until } => self.await_free(cause, until).await,
                 Next::Page { line } => {
                     let page = Page { users: self.users().await, happened: line, bgctl: self.part().into() };
@@ -167,8 +189,11 @@ impl Driver<'_> {
         let event = &self.desk.masked(event);
         let next = evolve(self.run.plan, &self.state, event)?;
         self.desk.write(&[Record::from(event)])?;
-        self.state = next;
-        if let Event::RollbackBegun { automatic: true, cause, .. } = event
+        let before = std::mem::replace(&mut self.state, next);
+        self.remember_writes();
+        self.renew_patience(event);
+        // A service is frozen for a rollback that took place, and for no other.
+        if let (None, Some(cause)) = (before.went_back, &self.state.went_back)
             && let Some((scope, line)) = self.run.world.guards.went_back(cause)
         {
             self.desk.observed(Evidence::FreezeChanged { change: "set".into(), scope, line });
@@ -180,19 +205,38 @@ impl Driver<'_> {
         self.run.plan.step(at).id.clone()
     }
 
-    fn looked_in_vain(&self) -> bool {
-        matches!(self.state.doing, Doing::Uncertain { looks, .. } if looks > 0)
+    /// Looks what became of a step. Whoever wants users back forward is not let wait for that.
+    async fn observe(&self, at: StepRef) -> Event {
+        if self.overdue(at) {
+            return self.out_of_time(at);
+        }
+        let look = async {
+            if matches!(self.state.doing, Doing::Uncertain { looks, .. } if looks > 0) {
+                self.run.world.clock.sleep(Duration::from_secs(3)).await;
+            }
+            self.run.steps.get(at).in_place(self.run.world, self.desk).await
+        };
+        tokio::select! { biased;
+            wish = self.wish() => wish,
+            (found, line) = look => Event::StepReconciled { step: at, id: self.id_of(at), found, line },
+        }
+    }
+
+    /// A wish that changes something in the lane the run is in. Going back is not interrupted: it is what an interruption would
+    /// ask for.
+    async fn wish(&self) -> Event {
+        loop {
+            let command = self.run.control.next().await;
+            let back = matches!(command, Command::RollBack { .. } | Command::Override { .. });
+            if self.state.lane == Lane::Forward || back {
+                return self.interrupted(command);
+            }
+        }
     }
 
     /// Where the users are, read now; the sentence every question and page carries.
     async fn users(&self) -> String {
-        let mut lines = Vec::new();
-        for (name, planned) in &self.run.plan.routes {
-            lines.push(match self.run.world.route(name).read().await {
-                Ok(reading) => format!("{} at {}", reading.split, planned.line),
-                Err(error) => format!("unknown at {} ({error})", planned.line),
-            });
-        }
+        let lines: Vec<String> = self.sightings().await.into_values().map(|seen| seen.line).collect();
         // Questions and pages leave the process without passing a record.
         self.desk.clean(&lines.join("; "))
     }
@@ -245,29 +289,41 @@ impl Driver<'_> {
             approvals,
         })?;
         let id = planned.id.clone();
-        let ended = |outcome| Event::StepOutcome { step: at, id: id.clone(), outcome };
         let timeout = Duration::from_secs(planned.timeout_s);
-        let mut work = self.run.steps.get(at).execute(self.run.world, self.desk);
+        let step = self.run.steps.get(at);
+        let mut work = match self.state.righting {
+            Some(righting) => step.set_right(righting.found, self.run.world, self.desk),
+            None => step.execute(self.run.world, self.desk),
+        };
+        let mut wished = None;
         let mut late = self.run.world.clock.sleep(timeout);
         let waits = at.lane == Lane::Forward && self.state.moved && self.run.steps.get(at).only_waits();
         let waits = waits && planned.moves.is_none();
         let mut trips = Box::pin(async { if waits { self.trips().await } else { std::future::pending().await } });
-        loop {
+        let outcome = loop {
             let command = tokio::select! { biased;
                 command = self.run.control.next() => command,
-                outcome = &mut work => return Ok(Some(ended(outcome))),
+                outcome = &mut work => break outcome,
                 // Dropping the work is the same as a power cut, and such a step has done nothing to anybody.
-                (cause, line) = &mut trips => return Ok(Some(ended(Outcome::failed(cause, line)))),
-                () = &mut late => return Ok(Some(ended(overdue(planned.moves.is_some(), timeout)))),
+                trip = &mut trips => match trip {
+                    Trip::Blocked(blocked) => break Outcome::failed(blocked.cause, blocked.line),
+                    Trip::Landed(event) => return Ok(Some(event)),
+                },
+                () = &mut late => break overdue(planned.moves.is_some(), timeout),
             };
+            // Going back is not interrupted: it is what an interruption would ask for. Who asked stands in the log once this
+            // attempt is over.
+            if at.lane == Lane::Rollback {
+                if matches!(command, Command::RollBack { .. } | Command::Override { .. }) {
+                    wished = Some(self.interrupted(command));
+                }
+                continue;
+            }
             if command == Command::Leave {
                 drop(work);
                 self.desk
                     .write(&[Record::from(&Evidence::Note { line: "left at once, at the operator's wish".into() })])?;
                 return Ok(None);
-            }
-            if at.lane == Lane::Rollback {
-                continue; // Going back is not interrupted: it is what an interruption would ask for.
             }
             let interrupted = self.interrupted(command);
             if planned.moves.is_none() {
@@ -279,11 +335,15 @@ impl Driver<'_> {
                 () = self.left_twice() => return Ok(None),
                 () = self.run.world.clock.sleep(GRACE) => None,
             };
-            drop(work);
-            drop(trips);
-            self.take_in(&interrupted)?;
-            return Ok(Some(ended(outcome.unwrap_or_else(|| overdue(true, GRACE)))));
+            wished = Some(interrupted);
+            break outcome.unwrap_or_else(|| overdue(true, GRACE));
+        };
+        drop(work);
+        drop(trips);
+        if let Some(wished) = wished {
+            self.take_in(&wished)?;
         }
+        Ok(Some(Event::StepOutcome { step: at, id, outcome }))
     }
 
     async fn left_twice(&self) {
@@ -314,6 +374,7 @@ impl Driver<'_> {
         };
         let drifts = async { if split { self.drifts().await } else { std::future::pending().await } };
         let answer = tokio::select! { biased;
+            wish = self.wish() => return wish,
             answer = self.run.people.happened(&step.line) => answer,
             (cause, line) = drifts => return Event::WaitBreached { step: at, cause, line },
             (cause, line) = breach => return Event::WaitBreached { step: at, cause, line },
@@ -336,9 +397,18 @@ impl Driver<'_> {
         }
     }
 
-    async fn ask_rollback(&self, why: String) -> Event {
+    /// `None`: a second Ctrl-C.
+    async fn ask_rollback(&self, why: String) -> Option<Event> {
         let by = self.run.people.actor();
-        match self.run.people.roll_back(&why, &self.users().await).await {
+        let users = self.users().await;
+        let answer = tokio::select! { biased;
+            command = self.run.control.next() => match command {
+                Command::Leave => return None,
+                command => return Some(self.interrupted(command)),
+            },
+            answer = self.run.people.roll_back(&why, &users) => answer,
+        };
+        Some(match answer {
             Answer::Given((yes, evidence)) => {
                 self.desk.observed(evidence);
                 match yes {
@@ -349,7 +419,7 @@ impl Driver<'_> {
             Answer::NobodyThere => {
                 Event::RollbackDeclined { by: Actor::rule(), why: format!("{why}; nobody is there to decide") }
             }
-        }
+        })
     }
 
     /// `None`: a second Ctrl-C.

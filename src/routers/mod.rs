@@ -99,6 +99,11 @@ pub trait TrafficRouter: RouteView {
 
     /// How long after an ambiguous or successful write a late effect has to be reckoned with.
     fn settle(&self) -> Duration;
+
+    /// How long after a write whose answer was lost it may still take effect: nothing is said to be over before that.
+    fn lands_within(&self) -> Duration {
+        self.settle()
+    }
 }
 
 /// Where metrics of a route are kept: the region, and the dimensions of the whole and of each side.
@@ -211,7 +216,7 @@ impl RouterError {
 
     /// Trying again can help.
     pub fn passing(&self) -> bool {
-        matches!(self.kind, Trouble::Throttled | Trouble::Unreachable)
+        matches!(self.kind, Trouble::Throttled | Trouble::Unreachable | Trouble::NoCredentials)
     }
 }
 

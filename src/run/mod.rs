@@ -12,15 +12,17 @@
 mod confirmation;
 pub mod course;
 mod decide;
+mod ends;
 mod event;
 mod evidence;
 mod evolve;
 pub mod judge;
 mod likelihood;
+mod patience;
 mod state;
 
 pub use decide::{Next, decide};
 pub use event::{Actor, Cause, Event, Found, Grant, Outcome, Reaction, RunOutcome, Sighting, Wish};
 pub use evidence::{Asked, Evidence, Verdict};
 pub use evolve::{Illegal, evolve, replay};
-pub use state::{Approval, Doing, State};
+pub use state::{Approval, Doing, Pause, Righting, State};

@@ -98,12 +98,35 @@ def withdrawn($l):
       | .requests[$d.request_sha256].void += [$d.principal]
     end;
 
+# Behind a route that could not be taken back only the moves of other routes follow.
+def onward($at):
+  . as $state | (.stranded // []) as $stranded
+  | .next[$at.lane] = if .return != null then .return
+      elif $stranded == [] then $at.index + 1 else
+      [range($at.index + 1; $state.plan[$at.lane] | length)
+        | select($state.plan[$at.lane][.].moves | . != null and (.route as $route | $stranded | index([$route]) | not))][0] // -1
+    end
+  | .return = null;
+
+# Logs of before give up a move back after five looks.
+def closes_unseen:
+  .open as $at | planned($at) as $step
+  | .failed = true | .open = null | .stranded += [$step.moves.route] | onward($at);
+
 def intent($l):
   $l.data as $d | planned($d.step) as $step
   | if $step == null then breach("it is no step of the plan") else
       if $step.id != $d.id then breach("\($d.id) is not the step the plan has there") else . end
       | task("HASH"; [.n, "\($d.id) is not the step the plan has there", $d.step_sha256, ($step | tojson | @base64)])
       | if .over then breach("the run had ended") else . end
+      | .seen = null
+      # A person who goes back once more starts the lane anew; a move back is tried again beyond its attempts.
+      | if $d.step.lane == "rollback" and .anew and $d.step.index == 0 and .next.rollback != 0 then
+          .next.rollback = 0 | .stranded = [] | .open = null else . end
+      | if $d.step.lane == "rollback" then .anew = false else . end
+      | if .again != null and .again == $d.step then .next.rollback = $d.step.index | .stranded -= [$step.moves.route] else . end
+      | .again = null
+      | if .open != null and .open.lane == "rollback" and .looks >= 5 and .open != $d.step then closes_unseen else . end
       | if .open != null and .open != $d.step then breach("another step is not done yet") else . end
       | if $d.step.lane == "forward" and .back_again then breach("a run that went back goes forward again") else . end
       | if $d.step.lane == "forward" and .other_policy then breach("\($d.id) was begun under another policy than the plan's") else . end
@@ -135,27 +158,37 @@ def intent($l):
       | .open = $d.step | .attempt = $d.attempt | .looks = 0
     end;
 
-# Behind a route that could not be taken back only the moves of other routes follow.
-def onward($at):
-  . as $state | (.stranded // []) as $stranded
-  | .next[$at.lane] = if $stranded == [] then $at.index + 1 else
-      [range($at.index + 1; $state.plan[$at.lane] | length)
-        | select($state.plan[$at.lane][.].moves | . != null and (.route as $route | $stranded | index([$route]) | not))][0] // -1
-    end;
-
 # An end of a step: the next one is next where it is done, or where the plan says to go on all the same.
 def closes($l; $done; $retry):
   $l.data.step as $at | planned($at) as $step
   | if .open != $at then breach("no attempt of this step is open") else . end
-  | .open = null
+  | .open = null | .seen = null
   | if $done and $step.moves or $l.data.outcome.moved then .moved = true else . end
   | ($at.lane == "rollback" and $step.moves != null and ($step.on_failure // "roll-back") == "roll-back"
       and (if $l.type == "step.outcome" then $l.data.outcome.cause | IN("destination", "provider", "timeout") else $l.data.found != "other" end)) as $apart
   | if $done then onward($at)
     elif $retry and .attempt < ($step.attempts // 1) then .
+    elif $retry and $at.lane == "rollback" and $step.moves != null then
+      .failed = true | .again = $at | .stranded += [$step.moves.route] | onward($at)
     elif $step.on_failure == "continue" then .next[$at.lane] = $at.index + 1
     elif $apart then .failed = true | .stranded += [$step.moves.route] | onward($at)
     else .failed = true end;
+
+# The splits a route may have once every step forward is done: what the last move left, or one whose failure is passed over.
+def left_forward($route):
+  reduce (.plan.forward[] | select(.moves != null and .moves.route == $route)) as $step ([.plan.routes[$route].before];
+    if $step.on_failure == "continue" then . + [$step.moves.after] else [$step.moves.after] end);
+
+# What is said at the end of users must be what was read last, and nothing may have begun since.
+def ended_as_seen($outcome):
+  . as $state
+  | if ($outcome | IN("completed", "rolled-back", "stopped")) | not then .
+    elif .seen == null then breach("it ends without a look at its users")
+    elif any(.plan.routes | keys[]; . as $route | $state.seen[$route].split as $split
+      | if $outcome == "completed" then $split == null or ($state | left_forward($route) | index([$split]) | not)
+        elif $outcome == "rolled-back" then $split == null or $split.green != 0 or $split.blue == 0
+        else $split != null and $state.plan.purpose == "cutover" and $split != $state.plan.routes[$route].before end)
+    then breach("users were seen elsewhere than it says") else . end;
 
 def fact($l):
   $l.type as $t
@@ -170,21 +203,42 @@ def fact($l):
       .requests |= map_values(if .used != null and .used.at == $l.data.step then .used.open = false else . end)
       | if $l.data.outcome.is == "unknown" then .looks = 0 else closes($l; $l.data.outcome.is == "done"; $l.data.outcome.retry) end
     elif $t == "step.reconciled" then
-      if $l.data.found == "cannot-see" then .looks += 1 | if .looks < 5 then . else closes($l; false; false) end else closes($l; $l.data.found == "in-place"; $l.data.found == "not-in-place") end
-    elif $t == "run.interrupted" then .failed = true | .interrupted = true
+      if $l.data.found == "cannot-see" then .looks += 1
+        | planned($l.data.step) as $step
+        | if .looks < 5 or ($l.data.step.lane == "rollback" and $step.moves != null and .open == $l.data.step) then . else closes($l; false; false) end else closes($l; $l.data.found == "in-place"; $l.data.found == "not-in-place") end
+    elif $t == "run.interrupted" then
+      .failed = true | .interrupted = true
+      | if $l.data.wish == "roll-back" and (.back_again or .plan.purpose != "cutover") then .by_hand = true | .anew = true else . end
+    elif $t == "run.continues" then .seen = null
+    elif $t == "run.unconfirmed" then .failed = true
+    elif $t == "rollback.overdue" then
+      planned($l.data.step) as $step
+      | .failed = true | .again = null
+      | if $step == null or $step.moves == null or $l.data.step.lane != "rollback" then breach("no move back is over its time")
+        elif .stranded // [] | index([$step.moves.route]) then .open = null
+        else .open = $l.data.step | closes_unseen end
+    elif $t == "write.landed" then
+      planned($l.data.step) as $step
+      | if $step == null or $step.moves == null or $l.data.step.index >= .next[$l.data.step.lane] and .return == null
+        then breach("it is no move of this run") else . end
+      | .return = (.return // .next[$l.data.step.lane]) | .next[$l.data.step.lane] = $l.data.step.index | .open = null | .seen = null
     elif $t == "users.seen" then
       .plan.routes as $planned
-      | if any($l.data.routes | to_entries[]; .value.split != null and .value.split != $planned[.key].before) then .moved = true else . end
+      | .seen = $l.data.routes | .looked = true
+      | if .plan.purpose == "cutover"
+          and any($l.data.routes | to_entries[]; .value.split != null and $planned[.key] != null and .value.split != $planned[.key].before)
+        then .moved = true else . end
     elif $t == "wait.breached" or $t == "approval.expired" then .failed = true
     elif $t == "schema.seen" then if $l.data.forward == "pass" then . else .failed = true end
     elif $t == "override.used" then .failed = true | .interrupted = true | .overridden = true
-    elif $t == "rollback.begun" then .back_again = true | .open = null | .by_hand = ($l.data.automatic | not)
+    elif $t == "rollback.begun" then .back_again = true | .open = null | .return = null | .by_hand = ($l.data.automatic | not)
     elif $t == "run.ended" then
-      if .over or .open != null and (.interrupted | not) then breach("the run had ended, or a step is not done") else . end
+      if .over or .open != null and (.interrupted | not) and .looks < 5 then breach("the run had ended, or a step is not done") else . end
       | (.next.forward == (.plan.forward | length) and (.back_again | not)) as $done
       | if ($l.data.outcome == "completed") != $done and ($l.data.outcome == "completed" or (.failed | not) and (.by_hand | not))
           or $l.data.outcome == "stopped" and .moved
         then breach("it does not end like that") else . end
+      | if .looked then ended_as_seen($l.data.outcome) else . end
       | .over = true
     elif $t == "run.refused" then .over = true
     else . end;
