@@ -214,11 +214,13 @@ impl Shift {
         match arrived {
             Ok(line) => Outcome::done(line).with(json!({ "before": before, "after": self.change.after })),
             Err(Doubt::NotInPlace(line)) => Outcome::unknown(line),
+            // A stale read can show everybody on blue while responses still come from green: on the way back it is read
+            // again, and written if need be.
             Err(Doubt::NotSeen(line)) => Outcome::Failed {
                 line,
                 cause: Cause::Provider,
                 moved: true,
-                retry: false,
+                retry: self.back,
                 then: None,
                 facts: Value::Null,
             },
