@@ -63,7 +63,7 @@ fn plan(schema_safe: bool, at_most: u32, at_expiry: AtExpiry, resume: Resume) ->
         runbook_sha256: String::new(),
         blue: Stack { version: "v1".into(), url: String::new() },
         green: Stack { version: "v2".into(), url: String::new() },
-        routes: BTreeMap::new(),
+        routes: BTreeMap::from([("web".to_string(), route())]),
         gates: BTreeMap::new(),
         slack: None,
         compare: None,
@@ -74,6 +74,29 @@ fn plan(schema_safe: bool, at_most: u32, at_expiry: AtExpiry, resume: Resume) ->
         team: Default::default(),
         warnings: vec![],
     }
+}
+
+fn route() -> PlannedRoute {
+    PlannedRoute {
+        router: "simulated".into(),
+        config: serde_json::Value::Null,
+        line: "the route web".into(),
+        seen_at: None,
+        before: Split::ALL_BLUE,
+        min_healthy: 1,
+        capacity: Default::default(),
+    }
+}
+
+/// Where the only route was found; none: it could not be read.
+fn users_at(split: Option<Split>, settled: bool) -> Event {
+    Event::UsersSeen { routes: BTreeMap::from([("web".into(), Sighting { split, line: "looked".into() })]), settled }
+}
+
+/// Somewhere a run may have left users, or not.
+fn somewhere(dice: u8) -> Option<Split> {
+    [Some(Split::ALL_BLUE), Some(Split::of_green(100)), Some(Split::ALL_GREEN), Some(Split::of_green(55)), None]
+        [usize::from(dice % 5)]
 }
 
 fn by() -> Actor {
@@ -148,6 +171,9 @@ fn answer(plan: &Plan, s: &State, next: Next, dice: u8) -> Vec<Event> {
             let cause = if yes || dice > 128 { Cause::Gate } else { Cause::Drift };
             vec![Event::WaitBreached { step, cause, line: "bad".into(), then: None }]
         }
+        Next::Observe(step) if step.lane == Lane::Rollback && dice > 230 && may_be_overdue(s) => {
+            vec![Event::RollbackOverdue { step, id: id(step), line: "its time is over".into() }]
+        }
         Next::Observe(step) | Next::AskInPlace(step) => {
             let found = [Found::InPlace, Found::NotInPlace, Found::CannotSee, Found::Other][usize::from(dice % 4)];
             vec![Event::StepReconciled { step, id: id(step), found, line: "looked".into() }]
@@ -178,6 +204,14 @@ fn answer(plan: &Plan, s: &State, next: Next, dice: u8) -> Vec<Event> {
             _ => Event::Unpaused { step: s.at(), line: "free".into() },
         }],
         Next::Page { .. } => vec![Event::Paged { delivered: yes, line: "paged".into() }],
+        Next::Attempt(..) if dice > 128 && s.landed_late(plan, "web", Split::of_green(100)).is_some() => {
+            let (found, line) = (Split::of_green(100), "landed".into());
+            let step = s.landed_late(plan, "web", found).unwrap();
+            vec![Event::WriteLanded { step, id: id(step), found, line }]
+        }
+        Next::Attempt(step, attempt) if step.lane == Lane::Rollback && attempt > 4 && dice > 100 => {
+            vec![Event::RollbackOverdue { step, id: id(step), line: "its time is over".into() }]
+        }
         Next::Attempt(step, attempt) => {
             let intent = Event::StepIntent {
                 step,
@@ -210,8 +244,34 @@ fn answer(plan: &Plan, s: &State, next: Next, dice: u8) -> Vec<Event> {
             vec![intent, Event::StepOutcome { step, id: id(step), outcome }]
         }
         Next::Together(legs) => answer(plan, s, legs[usize::from(dice) % legs.len()].clone(), dice),
+        Next::Look { .. } => {
+            let left = match s.lane {
+                Lane::Forward => s.written(plan, "web").last().copied(),
+                Lane::Rollback => Some(Split::ALL_BLUE),
+            };
+            vec![match dice % 4 {
+                0 | 1 => users_at(left, true),
+                2 => users_at(somewhere(dice / 4), yes || dice > 100),
+                _ => users_at(somewhere(dice / 4), true),
+            }]
+        }
         Next::Stop(_) => vec![],
     }
+}
+
+/// The process dies, and somebody goes back, or the run is only taken up.
+fn killed(dice: u8) -> Vec<Event> {
+    let wish = Event::Interrupted { wish: Wish::RollBack, by: by(), line: "by hand".into() };
+    match dice % 3 {
+        0 => vec![Event::Resumed { by: by() }],
+        1 => vec![Event::Resumed { by: by() }, users_at(somewhere(dice / 3), false), wish],
+        // Without a death in between: a signal, the key, another terminal.
+        _ => vec![wish],
+    }
+}
+
+fn may_be_overdue(s: &State) -> bool {
+    matches!(s.doing, Doing::Uncertain { looks, lost, .. } if looks > 0 || lost)
 }
 
 struct Played {
@@ -235,7 +295,13 @@ fn play(plan: &Plan, tape: &[u8]) -> Played {
             log.push(e);
             continue;
         }
-        for e in answer(plan, &s, next, *dice) {
+        // Anybody may go back, and the process may die, at any moment: also where nothing was asked.
+        let ended = matches!(s.doing, Doing::Ended(_) | Doing::Planned);
+        let events = match (dice / 8 == 21 || dice / 8 == 13) && !ended {
+            true => killed(*dice),
+            false => answer(plan, &s, next, *dice),
+        };
+        for e in events {
             let lane = s.lane;
             s = evolve(plan, &s, &e)
                 .unwrap_or_else(|illegal| panic!("the machine asked for what it refuses: {illegal}"));
@@ -279,6 +345,23 @@ proptest! {
             prop_assert!(moved.is_none() || agreed.is_some() && agreed < moved, "and with a second person");
         }
         prop_assert!(!automatic || used.unwrap_or(0) < at_most, "never over the cap");
+        if let Doing::Ended(outcome @ (RunOutcome::Completed | RunOutcome::RolledBack | RunOutcome::Stopped)) = end.doing {
+            // The last word rests on the last reading, and nothing began after that.
+            let last = log.iter().rposition(|e| matches!(e, Event::UsersSeen { .. })).unwrap();
+            let changes = |e: &Event| matches!(e, Event::StepIntent { .. } | Event::StepOutcome { .. } | Event::Resumed { .. });
+            prop_assert!(!log[last..].iter().any(changes), "something began after the last look");
+            let Event::UsersSeen { routes, .. } = &log[last] else { unreachable!() };
+            let split = routes["web"].split;
+            match outcome {
+                RunOutcome::Completed => prop_assert_eq!(split, Some(Split::ALL_GREEN)),
+                RunOutcome::RolledBack => prop_assert_eq!(split, Some(Split::ALL_BLUE)),
+                _ => prop_assert!(split.is_none_or(|split| split == Split::ALL_BLUE), "stopped with users at {split:?}"),
+            }
+        }
+        // A wish to go back is heard whatever the run was doing: no step forward begins after it.
+        let wish = log.iter().position(|e| matches!(e, Event::Interrupted { wish: Wish::RollBack, .. }));
+        let forward = |e: &Event| matches!(e, Event::StepIntent { step, .. } if step.lane == Lane::Forward);
+        prop_assert!(wish.is_none_or(|at| !log[at..].iter().any(forward)), "forward although somebody wished to go back");
         if end.doing == Doing::Ended(RunOutcome::Halted) {
             prop_assert!(log.iter().any(|e| matches!(e, Event::Paged { .. })), "halted implies paged");
         }
@@ -350,6 +433,8 @@ proptest! {
                 Event::StepIntent { id, .. } if id == "shift-100" => {
                     prop_assert!(granted >= 2 && !held, "moved with {granted} of 2 approvals, held before: {held}");
                 }
+                // It is the same move, made again because an older write had landed on it.
+                Event::WriteLanded { id, .. } if id == "shift-100" => held = false,
                 Event::Held { .. } => held = log.iter().take_while(|other| !std::ptr::eq(*other, e)).any(|e| {
                     matches!(e, Event::StepIntent { id, .. } if id == "shift-100")
                 }),
@@ -367,6 +452,31 @@ fn what_cannot_follow_is_refused() {
     let done = Event::StepOutcome { step: at, id: "smoke".into(), outcome: Outcome::done("x") };
     let illegal = evolve(&plan, &State::default(), &done).unwrap_err();
     assert_eq!(illegal.to_string(), "`step.outcome` cannot follow while the run is Planned in the Forward lane");
+}
+
+/// What was read last decides how a log may end. Logs of before say nothing of that, and are taken as they are.
+#[test]
+fn r02_a_log_may_not_end_against_what_it_says_of_its_users() {
+    let plan = plan(true, 2, AtExpiry::RollBack, Resume::Repeat);
+    let wish = Event::Interrupted { wish: Wish::RollBack, by: by(), line: "by hand".into() };
+    let armed = Event::Armed { approvals_ahead: false, automatic_used: 0, checks: vec![] };
+    let ended = |outcome| Event::Ended { outcome, line: "over".into() };
+    let log = |seen: Option<Event>| {
+        let seen = seen.into_iter();
+        let log: Vec<Event> =
+            [armed.clone(), wish.clone()].into_iter().chain(seen).chain([ended(RunOutcome::Stopped)]).collect();
+        replay(&plan, &log)
+    };
+    assert!(log(None).is_ok(), "a log of before");
+    assert!(log(Some(users_at(Some(Split::ALL_BLUE), true))).is_ok());
+    let illegal = log(Some(users_at(Some(Split::of_green(100)), true))).unwrap_err();
+    assert!(illegal.to_string().contains("run.ended"), "{illegal}");
+    // They are elsewhere, so whoever wished to go back goes back.
+    let state = replay(&plan, &[armed.clone(), users_at(Some(Split::of_green(100)), true), wish.clone()]).unwrap();
+    let Next::Note(Event::RollbackBegun { automatic: false, by: who, .. }) = decide(&plan, &state) else {
+        panic!("{state:?}")
+    };
+    assert_eq!(who, by(), "the log names whoever wished it");
 }
 
 /// What a step wants after a failure goes through the machine as a type, and in logs of before as a word among the facts.

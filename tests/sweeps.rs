@@ -73,7 +73,7 @@ fn plan() -> Plan {
         gates: BTreeMap::new(),
         slack: None,
         compare: None,
-        policy: Policy { pause_at_most_s: 240, ..Policy::default() },
+        policy: Policy { pause_at_most_s: 240, rollback_within_s: 60, ..Policy::default() },
         schema: None,
         forward,
         rollback: vec![

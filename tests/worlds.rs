@@ -11,7 +11,7 @@ use bgctl::clock::Clock;
 use bgctl::people::Command;
 use bgctl::plan::{Color, Plan, Split};
 use bgctl::run::{Actor, RunOutcome};
-use bgctl::sim::{Saw, Scenario, Write};
+use bgctl::sim::{Disk, Saw, Scenario, Write};
 use common::canary::Dice;
 use common::play::{self, Play, s, shift, step};
 use serde_json::{Value, json};
@@ -116,6 +116,7 @@ fn scenario(dice: &mut Dice) -> Scenario {
     Scenario {
         writes: (0..dice.below(6)).map(|_| fates(dice)).collect(),
         propagation: Duration::from_millis(dice.below(20_000)),
+        lands_within: s(15),
         staleness: Duration::from_millis(if one_in(dice, 4) { dice.below(5_000) } else { 0 }),
         blind: span(dice, 10),
         green_errors: maybe(dice, 3),
@@ -133,6 +134,7 @@ fn scenario(dice: &mut Dice) -> Scenario {
         unfit: span(dice, 10),
         lease_lost: maybe(dice, 15),
         disk_full_at: one_in(dice, 25).then(|| 1 + dice.below(40) as u32),
+        disk: Disk::Drops(dice.below(1 << 40)),
         pager_down: one_in(dice, 10),
         automatic_used: dice.below(3) as u32,
         mended: maybe(dice, 3),
@@ -236,6 +238,9 @@ fn broken(ended: &Ended) -> Vec<String> {
         for route in play.plan.routes.keys() {
             let mut history = sim.history(route);
             history.retain(|entry| scenario.foreign != Some(*entry));
+            // What was on its way may land still; then it is set right, and where users end is looked at below.
+            let late = |at: Duration| !saw.iter().any(|(sent, what)| *sent == at && matches!(what, Saw::Sent { .. }));
+            history.retain(|(at, _)| *at <= since || !late(*at));
             let before = history.iter().rev().find(|(at, _)| *at <= since).map_or(0.0, |h| h.1.share(Color::Green));
             let mut last = before;
             for (at, split) in history.iter().filter(|(at, _)| *at > since) {
@@ -327,4 +332,119 @@ fn a_seed_repeats_its_world() {
         let log = || world(seed).play.log().iter().map(|(kind, data)| format!("{kind} {data}\n")).collect::<String>();
         assert_eq!(log(), log(), "{seed}");
     }
+}
+
+/// What was done in a night of deaths, and what was wrong with it.
+struct Night {
+    kills: u32,
+    inside_rollback: u32,
+    wrong: Vec<String>,
+}
+
+/// A cutover on a world whose provider loses, delays and throttles writes, killed at random moments again and again, each time
+/// taken up by `resume` or by `rollback`, up to five times, also inside the rollback.
+fn night(seed: u64, disk: fn(u64) -> Disk) -> Night {
+    let mut dice = Dice::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let routes = &["api", "web"][..1 + dice.below(2) as usize];
+    let mut forward = vec![step("tell", "tell", Value::Null)];
+    for (from, to) in [(0, 100), (100, 1000)] {
+        for route in routes {
+            forward.push(shift(&format!("{route}-{to}"), route, from, to));
+            forward.push(step(&format!("watch-{route}-{to}"), "watch", Value::Null));
+        }
+    }
+    let back = routes.iter().rev().map(|route| shift(&format!("back-{route}"), route, 1000, 0)).collect();
+    let fate = |dice: &mut Dice| match dice.below(10) {
+        0 => Write::ReplyLost,
+        1 => Write::Lost,
+        2 => Write::Late(s(1 + dice.below(9))),
+        3 => Write::Throttled,
+        _ => Write::Applied,
+    };
+    let scenario = Scenario {
+        writes: (0..dice.below(8)).map(|_| fate(&mut dice)).collect(),
+        propagation: Duration::from_millis(dice.below(4_000)),
+        staleness: Duration::from_millis(if one_in(&mut dice, 4) { dice.below(5_000) } else { 0 }),
+        disk: disk(dice.below(1 << 40)),
+        ..Scenario::default()
+    };
+    let mut play = Play { waits: 3, ..Play::new(play::plan(routes, forward, back, json!({})), scenario) };
+    let (mut night, mut back) = (Night { kills: 0, inside_rollback: 0, wrong: vec![] }, false);
+    let deaths = 1 + dice.below(5);
+    let mut outcome = None;
+    for n in 0..=deaths {
+        play.sim.clock.crash_at((n < deaths).then(|| 1 + dice.below(if back { 25 } else { 90 }) as u32));
+        let ended = if back && n > 0 { play.roll_back() } else { play.process() };
+        match ended {
+            Ok(Ok(end)) => outcome = Some(end.outcome),
+            Ok(Err(error)) => night.wrong.push(format!("{error}")),
+            Err(_) => {
+                night.kills += 1;
+                night.inside_rollback += u32::from(back);
+                outcome = None;
+            }
+        }
+        if n == deaths || outcome == Some(RunOutcome::Completed) && one_in(&mut dice, 2) {
+            break;
+        }
+        // Once somebody has gone back, going on is only ever going on with that.
+        back = back || one_in(&mut dice, 2);
+    }
+    play.sim.clock.crash_at(None);
+    let clock = play.sim.clock.clone();
+    let went_on = outcome == Some(RunOutcome::Completed);
+    clock.run(clock.sleep(s(60))).unwrap();
+    let want = if went_on { Split::ALL_GREEN } else { Split::ALL_BLUE };
+    for route in routes {
+        let found = play.sim.split_of(route);
+        if found != want {
+            night.wrong.push(format!("{route} is at {found} and was sent to {want} ({outcome:?})"));
+        }
+        let history = play.sim.history(route);
+        let green = |at: usize| history[at].1.share(Color::Green);
+        let sent = play.sim.saw.borrow().iter().filter(|(_, saw)| matches!(saw, Saw::Sent { .. })).count();
+        if history.len() > sent + 1 {
+            night.wrong.push(format!("{route}: {sent} writes, and more changes: {history:?}"));
+        }
+        let sent: Vec<bool> = play
+            .sim
+            .saw
+            .borrow()
+            .iter()
+            .filter_map(|(_, saw)| match saw {
+                Saw::Sent { route: of, from, to } if of == route => {
+                    Some(to.share(Color::Green) > from.share(Color::Green))
+                }
+                _ => None,
+            })
+            .collect();
+        let turns = sent.windows(2).filter(|pair| pair[0] != pair[1]).count();
+        if turns > 1 || sent.first() == Some(&false) && history.len() > 1 && green(1) > 0.0 && sent.contains(&true) {
+            night.wrong.push(format!("{route}: {turns} changes of direction: {sent:?}"));
+        }
+    }
+    if play.sim.effects.borrow().len() > 1 {
+        night.wrong.push("what leaves no trace was done twice".into());
+    }
+    night
+}
+
+/// Users end where the last command sent them, with one change of direction at most, and no log is one that cannot follow.
+#[test]
+fn r01_a_thousand_kills_on_a_dropping_disk() {
+    let nights: Vec<(u64, Night)> = (0..500).map(|seed| (seed, night(seed, Disk::Drops))).collect();
+    let wrong: Vec<_> = nights.iter().filter(|(_, night)| !night.wrong.is_empty()).collect();
+    let wrong: Vec<_> = wrong.iter().map(|(seed, night)| (seed, &night.wrong)).collect();
+    assert!(wrong.is_empty(), "{} nights, the first: {:#?}", wrong.len(), &wrong[..wrong.len().min(5)]);
+    let kills: u32 = nights.iter().map(|(_, night)| night.kills).sum();
+    let inside: u32 = nights.iter().map(|(_, night)| night.inside_rollback).sum();
+    println!("{kills} kills, {inside} of them inside a rollback");
+    assert!(kills >= 1000 && inside >= 300, "only {kills} kills, {inside} inside a rollback");
+}
+
+/// The same nights under a journal that leaves its syncs out are found out.
+#[test]
+fn r30_a_journal_that_does_not_sync_is_found_out() {
+    let wrong = (0..500).filter(|seed| !night(*seed, Disk::Unsynced).wrong.is_empty()).count();
+    assert!(wrong > 0, "no night noticed that nothing was synced");
 }

@@ -69,6 +69,9 @@ pub fn compile(
         policy.pause_at_most_s = most.whole_seconds();
     }
     policy.rollback_in_order = document.rollback.in_order;
+    if let Some(within) = &document.policy.rollback_within {
+        policy.rollback_within_s = within.whole_seconds();
+    }
     found.extend(words);
     let stack = |color: Color| {
         let written = if swap { color.other() } else { color };

@@ -72,7 +72,7 @@ impl Driver<'_> {
         };
         let answer = tokio::select! { biased;
             command = command => return Some(self.interrupted(command)),
-            breach = trips => return Some(breach.at(self.state.at())),
+            trip = trips => return Some(trip.at(self.state.at())),
             breach = watch => return Some(breach.at(self.state.at())),
             () = self.run.world.clock.sleep(Duration::from_secs(left)) => {
                 let waited = spoken(Duration::from_secs(left));

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::Driver;
-use crate::plan::{Lane, Move, Split};
+use crate::plan::{Lane, Move, Split, StepRef};
 use crate::run::{Breach, Cause, Doing, Event, Next};
 use crate::world::{Blocked, Scribe};
 
@@ -20,6 +20,23 @@ const UNREAD: Duration = Duration::from_secs(60);
 /// Naming who moved users may take so long and no longer.
 const NAMING: Duration = Duration::from_secs(5);
 
+/// What ends a wait.
+pub(super) enum Trip {
+    Blocked(Breach),
+    /// A write of this run has landed late: the fact that says so.
+    Landed(Event),
+}
+
+impl Trip {
+    /// The wait at a step ends so.
+    pub(super) fn at(self, step: StepRef) -> Event {
+        match self {
+            Trip::Blocked(breach) => breach.at(step),
+            Trip::Landed(event) => event,
+        }
+    }
+}
+
 impl Driver<'_> {
     /// Nothing is asked for or begun forward under other rules than the owner signed for, or past a guard. Going back is not
     /// asked.
@@ -31,38 +48,36 @@ impl Driver<'_> {
         if !boundary || self.state.lane != Lane::Forward || !matches!(self.state.doing, Doing::Ready { .. }) {
             return None;
         }
-        let breached = |cause, line| Some(Breach::new(cause, line).at(self.state.at()));
         if let Some(line) = self.run.standing.changed() {
-            return breached(Cause::Rules, line);
+            return Some(Breach::new(Cause::Rules, line).at(self.state.at()));
         }
         let begins = matches!(next, Next::Attempt(..));
         // A shift compares before it writes, so directly before one nothing need be read.
-        let compares = begins && self.change().is_some();
-        let strange = if compares { None } else { self.strange().await };
-        let blocked = match strange {
-            Some(blocked) => blocked,
-            None => self.guarded(begins).await?,
-        };
-        breached(blocked.cause, blocked.line)
+        let compares = begins && self.change().is_some() && self.state.doubts.is_empty();
+        let strange = if compares || self.state.righting.is_some() { None } else { self.strange().await };
+        if let Some(trip) = strange {
+            return Some(trip.at(self.state.at()));
+        }
+        let blocked = self.guarded(begins).await?;
+        Some(Breach::new(blocked.cause, blocked.line).at(self.state.at()))
     }
 
     /// Comes back only when something stands in the way while the run waits.
-    pub(super) async fn trips(&self) -> Breach {
+    pub(super) async fn trips(&self) -> Trip {
         tokio::select! { biased;
-            blocked = self.blocked() => blocked,
-            unwell = self.ailing() => unwell,
+            trip = self.tripped() => trip,
+            unwell = self.ailing() => Trip::Blocked(unwell),
         }
     }
 
-    async fn blocked(&self) -> Breach {
+    async fn tripped(&self) -> Trip {
         loop {
             self.run.world.clock.sleep(EVERY).await;
-            let blocked = match self.strange().await {
-                Some(blocked) => Some(blocked),
-                None => self.guarded(false).await,
-            };
-            if let Some(blocked) = blocked {
-                return Breach::new(blocked.cause, blocked.line);
+            if let Some(trip) = self.strange().await {
+                return trip;
+            }
+            if let Some(blocked) = self.guarded(false).await {
+                return Trip::Blocked(Breach::new(blocked.cause, blocked.line));
             }
         }
     }
@@ -78,8 +93,10 @@ impl Driver<'_> {
     async fn moved_away(&self) -> Breach {
         loop {
             self.run.world.clock.sleep(EVERY).await;
-            if let Some(blocked) = self.strange().await.filter(|blocked| blocked.cause == Cause::Drift) {
-                return Breach::new(blocked.cause, blocked.line);
+            if let Some(Trip::Blocked(breach)) = self.strange().await
+                && breach.cause == Cause::Drift
+            {
+                return breach;
             }
         }
     }
@@ -87,8 +104,9 @@ impl Driver<'_> {
     /// What stands in the way of a paused run now; an error where that cannot be said.
     pub(super) async fn obstacle(&self) -> Result<Option<Blocked>, String> {
         match self.look().await? {
-            Some(drift) => Ok(Some(drift)),
-            None => match self.guarded(true).await {
+            Some(Trip::Blocked(drift)) => Ok(Some(Blocked { cause: drift.cause, line: drift.line })),
+            // A late write of this run is set right once the way is free.
+            Some(Trip::Landed(_)) | None => match self.guarded(true).await {
                 None => self.sides_known().await,
                 blocked => Ok(blocked),
             },
@@ -116,37 +134,48 @@ impl Driver<'_> {
     }
 
     /// A split that is not this run's doing, or that could not be read for too long. Asks the provider now and then only.
-    async fn strange(&self) -> Option<Blocked> {
+    async fn strange(&self) -> Option<Trip> {
         let now = self.run.world.clock.elapsed();
         let good = self.seen.get();
         if now.saturating_sub(good) < COUNTS {
             return None;
         }
         let why = match self.look().await {
-            Ok(drift) => return drift,
+            Ok(found) => return found,
             Err(why) => why,
         };
         let dark = self.run.world.clock.elapsed().saturating_sub(good);
         let line = || format!("where users are is not known for {}s: {why}", dark.as_secs());
         // Before anybody has moved, the first shift finds that out by itself.
-        (self.state.moved && dark >= UNREAD).then(|| Blocked { cause: Cause::Guard, line: line() })
+        let blocked = || Trip::Blocked(Breach::new(Cause::Guard, line()));
+        (self.state.moved && dark >= UNREAD).then(blocked)
     }
 
-    /// Reads every route: somebody else's doing, if any is found.
-    async fn look(&self) -> Result<Option<Blocked>, String> {
+    /// Reads every route: somebody else's doing, if any is found, or what this run has left late.
+    async fn look(&self) -> Result<Option<Trip>, String> {
         for (name, planned) in &self.run.plan.routes {
             if self.read(name).await?.is_none() {
                 continue;
             }
             self.run.world.clock.sleep(AGAIN).await;
             let Some(found) = self.read(name).await? else { continue };
+            if let Some(landed) = self.landed(name, found, &planned.line) {
+                return Ok(Some(Trip::Landed(landed)));
+            }
             let ours = self.state.written(self.run.plan, name).last().copied().unwrap_or(planned.before);
             let writer = self.writer(name).await;
             let line = format!("{} reads {found}, and this run left it at {ours}{writer}", planned.line);
-            return Ok(Some(Blocked { cause: Cause::Drift, line }));
+            return Ok(Some(Trip::Blocked(Breach::new(Cause::Drift, line))));
         }
         self.seen.set(self.run.world.clock.elapsed());
         Ok(None)
+    }
+
+    /// The fact that a write of this run whose answer was lost has moved users off where it had left them.
+    fn landed(&self, route: &str, found: Split, place: &str) -> Option<Event> {
+        let step = self.state.landed_late(self.run.plan, route, found)?;
+        let line = format!("{place} reads {found}: a write of this run whose answer was lost has landed");
+        Some(Event::WriteLanded { step, id: self.id_of(step), found, line })
     }
 
     /// The split of a route, if it is none of this run's own.

@@ -10,17 +10,19 @@ mod choices;
 mod desk;
 mod found;
 mod legs;
+mod look;
+mod patience;
 mod pause;
 mod schema;
 mod sides;
 mod steps;
 mod undone;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::future::join_all;
 
 use crate::arm::{Keep, arm};
 use crate::clock::Clock;
@@ -34,6 +36,7 @@ use crate::run::{
     evolve, replay,
 };
 use crate::world::{Scribe, World};
+use boundary::Trip;
 
 pub use self::found::found;
 pub use self::steps::Steps;
@@ -41,9 +44,6 @@ use desk::Desk;
 
 /// How long a call that moves users may go on after Ctrl-C before it counts as lost.
 const GRACE: Duration = Duration::from_secs(10);
-
-/// How long a reading may take that a sentence is made from.
-const READ_WITHIN: Duration = Duration::from_secs(5);
 
 /// Keeps judging while a run waits with users split. A breach beats an approval.
 #[async_trait(?Send)]
@@ -107,10 +107,21 @@ pub async fn drive(
     // Preflight reads every route of a new run; of one that is taken up again nothing is known.
     let seen = Cell::new(if facts.is_empty() { now } else { now.saturating_sub(boundary::COUNTS) });
     let (state, schema) = (replay(run.plan, facts)?, schema::Memory::default());
-    let sides = sides::Sides::default();
     facts.iter().for_each(|fact| passes_over(run.world, fact));
-    let because = facts.iter().filter_map(because).next_back().unwrap_or_default();
-    let mut driver = Driver { run, desk: &desk, state, refusal: None, seen, schema, sides, because };
+    let mut driver = Driver {
+        run,
+        desk: &desk,
+        state,
+        refusal: None,
+        seen,
+        schema,
+        sides: sides::Sides::default(),
+        because: facts.iter().filter_map(because).next_back().unwrap_or_default(),
+        tried: Cell::new(None),
+        back_by: Cell::new(now + Duration::from_secs(run.plan.policy.rollback_within_s)),
+        out_since: RefCell::default(),
+    };
+    driver.remember_writes();
     let outcome = driver.go().await?;
     Ok(End { outcome, refusal: driver.refusal, state: driver.state })
 }
@@ -126,6 +137,12 @@ struct Driver<'a> {
     sides: sides::Sides,
     /// Why a person is asked or called, should one be: what the last step in doubt said, or why users go back.
     because: String,
+    /// When the newest attempt of a move ended; none: it may be tried at once.
+    tried: Cell<Option<Duration>>,
+    /// Until when the way back is tried again.
+    back_by: Cell<Duration>,
+    /// Since when each write whose end is not known is out, as far as this process knows.
+    out_since: RefCell<BTreeMap<(StepRef, u32), Duration>>,
 }
 
 impl Driver<'_> {
@@ -150,22 +167,29 @@ impl Driver<'_> {
                     None if at.lane == Lane::Rollback && self.state.moved => return Ok(RunOutcome::Halted),
                     None => return Ok(RunOutcome::Waiting),
                 },
-                Next::Attempt(at, attempt) => match self.attempt(at, attempt).await? {
+                Next::Attempt(at, attempt) => match self.tries(at, attempt).await? {
                     Some(event) => event,
                     None => return self.left(),
                 },
-                Next::Observe(at) => looked(self.run, self.desk, at, self.state.looked_in_vain(at)).await,
+                Next::Observe(at) => self.observe(at).await,
                 Next::Together(_) => {
                     self.together().await?;
                     continue;
                 }
+                Next::Look { settle, patient } => self.users_seen(settle, patient).await,
                 Next::AskInPlace(at) => self.ask_in_place(at).await,
-                Next::AskRollback { why } => self.ask_rollback(why).await,
+                Next::AskRollback { why } => match self.ask_rollback(why).await {
+                    Some(event) => event,
+                    None => return self.left(),
+                },
                 Next::AskInterrupted => match self.ask_interrupted().await {
                     Some(event) => event,
                     None => return self.left(),
                 },
-                Next::Pause { cause, line } => self.paused(cause, line),
+                Next::Pause { cause, line } => match self.taken_back(cause).await {
+                    Some(seen) => seen,
+                    None => self.paused(cause, line),
+                },
                 Next::AwaitFree { cause, until } => self.await_free(cause, until).await,
                 Next::Page { line } => {
                     let page = self.page(line).await;
@@ -182,12 +206,15 @@ impl Driver<'_> {
         let event = &self.desk.masked(event);
         let next = evolve(self.run.plan, &self.state, event)?;
         self.desk.write(&[Record::from(event)])?;
-        self.state = next;
         if let Some(because) = because(event) {
             self.because = because;
         }
         passes_over(self.run.world, event);
-        if let Event::RollbackBegun { automatic: true, cause, .. } = event
+        let before = std::mem::replace(&mut self.state, next);
+        self.remember_writes();
+        self.renew_patience(event);
+        // A service is frozen for a rollback that took place, and for no other.
+        if let (None, Some(cause)) = (before.went_back, &self.state.went_back)
             && let Some((scope, line)) = self.run.world.guards.went_back(cause)
         {
             self.desk.observed(Evidence::FreezeChanged { change: "set".into(), scope, line });
@@ -199,23 +226,32 @@ impl Driver<'_> {
         self.run.plan.step(at).id.clone()
     }
 
+    /// Looks what became of a step. Whoever wants users back forward is not let wait for that.
+    async fn observe(&self, at: StepRef) -> Event {
+        if self.overdue(at) {
+            return self.out_of_time(at);
+        }
+        tokio::select! { biased;
+            wish = self.wish() => wish,
+            event = looked(self.run, self.desk, at, self.state.looked_in_vain(at)) => event,
+        }
+    }
+
+    /// A wish that changes something in the lane the run is in. Going back is not interrupted: it is what an interruption would
+    /// ask for.
+    async fn wish(&self) -> Event {
+        loop {
+            let command = self.run.control.next().await;
+            let back = matches!(command, Command::RollBack { .. } | Command::Override { .. });
+            if self.state.lane == Lane::Forward || back {
+                return self.interrupted(command);
+            }
+        }
+    }
+
     /// Where the users are, read now; the sentence every question and page carries.
     async fn users(&self) -> String {
-        let world = self.run.world;
-        let read = self.run.plan.routes.iter().map(|(name, planned)| async move {
-            let unknown = |why: String| format!("unknown at {} ({why})", planned.line);
-            tokio::select! { biased;
-                read = world.route(name).read() => match read {
-                    Ok(reading) => {
-                        self.desk.seen(name, reading.split);
-                        format!("{} at {}", reading.split, planned.line)
-                    }
-                    Err(error) => unknown(error.to_string()),
-                },
-                () = world.clock.sleep(READ_WITHIN) => unknown(format!("no answer in {}s", READ_WITHIN.as_secs())),
-            }
-        });
-        let lines = join_all(read).await;
+        let lines: Vec<String> = self.sightings().await.into_values().map(|seen| seen.line).collect();
         // Questions and pages leave the process without passing a record.
         self.desk.clean(&lines.join("; "))
     }
@@ -261,32 +297,44 @@ impl Driver<'_> {
         let intent = self.intent(at, attempt);
         self.take_in(&intent)?;
         let id = planned.id.clone();
-        let ended = |outcome| Event::StepOutcome { step: at, id: id.clone(), outcome };
         let timeout = Duration::from_secs(planned.timeout_s);
-        let mut work = self.run.steps.get(at).execute(self.run.world, self.desk);
+        let step = self.run.steps.get(at);
+        let mut work = match self.state.righting {
+            Some(righting) => step.set_right(righting.found, self.run.world, self.desk),
+            None => step.execute(self.run.world, self.desk),
+        };
+        let mut wished = None;
         let mut late = self.run.world.clock.sleep(timeout);
         let waits = at.lane == Lane::Forward && self.state.moved && self.run.steps.get(at).only_waits();
         let waits = waits && planned.moves.is_none();
         let mut trips = Box::pin(async { if waits { self.trips().await } else { std::future::pending().await } });
-        loop {
+        let outcome = loop {
             let command = tokio::select! { biased;
                 command = self.run.control.next() => command,
-                outcome = &mut work => return Ok(Some(ended(outcome))),
+                outcome = &mut work => break outcome,
                 // Dropping the work is the same as a power cut, and such a step has done nothing to anybody.
-                breach = &mut trips => {
-                    self.sides.forget();
-                    return Ok(Some(ended(breach.outcome())));
-                }
-                () = &mut late => return Ok(Some(ended(overdue(planned.moves.is_some(), timeout)))),
+                trip = &mut trips => match trip {
+                    Trip::Blocked(breach) => {
+                        self.sides.forget();
+                        break breach.outcome();
+                    }
+                    Trip::Landed(event) => return Ok(Some(event)),
+                },
+                () = &mut late => break overdue(planned.moves.is_some(), timeout),
             };
+            // Going back is not interrupted: it is what an interruption would ask for. Who asked stands in the log once this
+            // attempt is over.
+            if at.lane == Lane::Rollback {
+                if matches!(command, Command::RollBack { .. } | Command::Override { .. }) {
+                    wished = Some(self.interrupted(command));
+                }
+                continue;
+            }
             if command == Command::Leave {
                 drop(work);
                 self.desk
                     .write(&[Record::from(&Evidence::Note { line: "left at once, at the operator's wish".into() })])?;
                 return Ok(None);
-            }
-            if at.lane == Lane::Rollback {
-                continue; // Going back is not interrupted: it is what an interruption would ask for.
             }
             let interrupted = self.interrupted(command);
             if planned.moves.is_none() {
@@ -298,11 +346,15 @@ impl Driver<'_> {
                 () = self.left_twice() => return Ok(None),
                 () = self.run.world.clock.sleep(GRACE) => None,
             };
-            drop(work);
-            drop(trips);
-            self.take_in(&interrupted)?;
-            return Ok(Some(ended(outcome.unwrap_or_else(|| overdue(true, GRACE)))));
+            wished = Some(interrupted);
+            break outcome.unwrap_or_else(|| overdue(true, GRACE));
+        };
+        drop(work);
+        drop(trips);
+        if let Some(wished) = wished {
+            self.take_in(&wished)?;
         }
+        Ok(Some(Event::StepOutcome { step: at, id, outcome }))
     }
 
     /// What is durable before the first byte of an attempt.
@@ -315,16 +367,6 @@ impl Driver<'_> {
             line: planned.line.clone(),
             step_sha256: planned.sha256(),
             approvals: self.used_by(at),
-        }
-    }
-
-    /// A wish that comes while users go back. To go back is what any of them would ask for.
-    fn heard(&mut self, command: Command) -> Result<(), Broken> {
-        match self.interrupted(command) {
-            event @ (Event::Interrupted { wish: Wish::RollBack, .. } | Event::OverrideUsed { .. }) => {
-                self.take_in(&event)
-            }
-            _ => Ok(()),
         }
     }
 
@@ -366,6 +408,7 @@ impl Driver<'_> {
             return event;
         }
         let answer = tokio::select! { biased;
+            wish = self.wish() => return wish,
             answer = self.run.people.happened(&step.line) => answer,
             event = breached => return event,
         };
@@ -390,16 +433,22 @@ impl Driver<'_> {
         }
     }
 
-    async fn ask_rollback(&self, why: String) -> Event {
+    /// `None`: a second Ctrl-C.
+    async fn ask_rollback(&self, why: String) -> Option<Event> {
         let by = self.run.people.actor();
         let users = self.users().await;
         let answer = tokio::select! { biased;
+            command = self.run.control.next() => match command {
+                Command::Leave => return None,
+                command => return Some(self.interrupted(command)),
+            },
             answer = self.run.people.roll_back(&why, &users) => answer,
             blue = self.blue_ails() => {
-                return Event::RollbackDeclined { by: Actor::rule(), why: format!("{why}; {blue}") };
+                let why = format!("{why}; {blue}");
+                return Some(Event::RollbackDeclined { by: Actor::rule(), why });
             }
         };
-        match answer {
+        Some(match answer {
             Answer::Given((yes, evidence)) => {
                 self.desk.observed(evidence);
                 match yes {
@@ -410,7 +459,7 @@ impl Driver<'_> {
             Answer::NobodyThere => {
                 Event::RollbackDeclined { by: Actor::rule(), why: format!("{why}; nobody is there to decide") }
             }
-        }
+        })
     }
 
     /// `None`: a second Ctrl-C.

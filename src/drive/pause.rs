@@ -14,6 +14,9 @@ impl Driver<'_> {
     pub(super) fn paused(&self, cause: Cause, line: String) -> Event {
         let longest = i64::try_from(self.run.plan.policy.pause_at_most_s).unwrap_or(i64::MAX / 2);
         let until = self.run.deadlines.now().as_second().saturating_add(longest);
+        // Trying whether the way is free is no new pause.
+        let begun = self.state.paused.filter(|was| was.step == self.state.at() && was.cause == cause);
+        let until = begun.map_or(until, |was| was.until);
         Event::Paused { step: self.state.at(), cause, line, until }
     }
 
@@ -35,15 +38,22 @@ impl Driver<'_> {
     async fn free(&self, cause: Cause, until: i64) -> Event {
         let step = self.state.at();
         loop {
+            // What a provider does not take is tried again only after a while.
+            if cause == Cause::Away {
+                self.run.world.clock.sleep(EVERY).await;
+            }
             match self.obstacle().await {
                 Ok(None) => return Event::Unpaused { step, line: "nothing forbids going forward any more".into() },
+                Ok(Some(_)) if let Some(seen) = self.taken_back(cause).await => return seen,
                 Ok(Some(blocked)) if blocked.cause != cause => {
                     return Event::Paused { step, cause: blocked.cause, line: blocked.line, until };
                 }
                 // Still there; or it cannot be said, and that frees nobody.
                 Ok(Some(_)) | Err(_) => {}
             }
-            self.run.world.clock.sleep(EVERY).await;
+            if cause != Cause::Away {
+                self.run.world.clock.sleep(EVERY).await;
+            }
         }
     }
 

@@ -8,12 +8,11 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use futures_util::future::{join, join_all};
+use futures_util::future::join_all;
 
 use super::Driver;
 use super::boundary::COUNTS;
-use super::found::{found, within};
-use crate::people::Page;
+use super::found::within;
 use crate::plan::{Color, Lane, PlannedRoute};
 use crate::run::{Breach, Cause, Doing, Event, Evidence, Next, RunOutcome};
 use crate::world::{Blocked, Scribe};

@@ -43,7 +43,7 @@ fn class(kind: &str) -> Option<(u32, u32)> {
             Some((API, OTHER))
         }
         "run.interrupted" | "run.held" | "run.continued" | "run.paged" | "run.paused" | "run.unpaused"
-        | "users.seen" => Some((API, OTHER)),
+        | "run.unconfirmed" | "users.seen" | "write.landed" => Some((API, OTHER)),
         kind if ["approval.", "rollback.", "page."].iter().any(|family| kind.starts_with(family)) => Some((API, OTHER)),
         _ => None,
     }

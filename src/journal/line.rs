@@ -40,6 +40,7 @@ pub const KINDS: &[&str] = &[
     "rollback.armed",
     "rollback.begun",
     "rollback.declined",
+    "rollback.overdue",
     "run.continued",
     "run.continues",
     "run.ended",
@@ -50,6 +51,7 @@ pub const KINDS: &[&str] = &[
     "run.paused",
     "run.refused",
     "run.resumed",
+    "run.unconfirmed",
     "run.unpaused",
     "schema.seen",
     "seal",
@@ -62,6 +64,7 @@ pub const KINDS: &[&str] = &[
     "traffic.seen",
     "users.seen",
     "wait.breached",
+    "write.landed",
 ];
 
 /// Bytes that may stand between two seals: what a reader has to keep before it may believe any of it.

@@ -192,6 +192,8 @@ fn is_event(kind: &str) -> bool {
                 | "run.unpaused"
                 | "run.continues"
                 | "run.ended"
+                | "run.unconfirmed"
+                | "write.landed"
                 | "wait.breached"
                 | "schema.seen"
                 | "override.used"

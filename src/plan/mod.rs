@@ -166,6 +166,9 @@ pub struct Policy {
     /// How long a run waits, with users split, for the end of what forbids going forward.
     #[serde(default = "half_an_hour", skip_serializing_if = "is_half_an_hour")]
     pub pause_at_most_s: u64,
+    /// How long a rollback is tried again while the provider is throttled, unreachable or does not know us.
+    #[serde(default = "ten_minutes", skip_serializing_if = "are_ten_minutes")]
+    pub rollback_within_s: u64,
     /// How long a page may wait for an acknowledgement before the next channel is called; it need not, when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub acknowledge_s: Option<u64>,
@@ -182,6 +185,14 @@ fn is_half_an_hour(seconds: &u64) -> bool {
     *seconds == half_an_hour()
 }
 
+fn ten_minutes() -> u64 {
+    600
+}
+
+fn are_ten_minutes(seconds: &u64) -> bool {
+    *seconds == ten_minutes()
+}
+
 /// What holds where a runbook says nothing.
 impl Default for Policy {
     fn default() -> Self {
@@ -192,6 +203,7 @@ impl Default for Policy {
             schema_reason: None,
             page: Vec::new(),
             pause_at_most_s: half_an_hour(),
+            rollback_within_s: ten_minutes(),
             acknowledge_s: None,
             rollback_in_order: false,
         }

@@ -201,7 +201,12 @@ impl Story {
                 self.current = None;
                 self.wrong(cause);
             }
-            Event::RollbackDeclined { why, .. } => self.stays(why),
+            Event::RollbackDeclined { why, .. } | Event::Unconfirmed { why } => self.stays(why),
+            Event::RollbackOverdue { id, line, .. } => {
+                self.current = None;
+                self.wrong(&format!("{id}: {line}"));
+            }
+            Event::WriteLanded { .. } => self.current = None,
             Event::Paged { delivered, line } => self.paged = Some((*delivered, line.clone())),
             Event::Ended { outcome, line } => {
                 self.current = None;

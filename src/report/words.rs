@@ -73,6 +73,9 @@ fn event_sentence(event: &Event) -> Sentence {
             let seen = routes.iter().map(|(route, seen)| format!("{route}: {}", seen.line)).collect::<Vec<_>>();
             detail(Mark::Done, "users", seen.join("; "))
         }
+        Event::WriteLanded { id, line, .. } => say(Mark::Warning, id, format!("set right: {line}")),
+        Event::Unconfirmed { why } => say(Mark::Failed, "users", why.clone()),
+        Event::RollbackOverdue { id, line, .. } => say(Mark::Failed, id, line.clone()),
         Event::Interrupted { by, line, .. } => say(Mark::Warning, "interrupt", format!("{line}, by {}", by.name)),
         Event::Continued { by } => say(Mark::Back, "continue", format!("{} said go on", by.name)),
         Event::Paused { line, .. } => say(Mark::Warning, "pause", format!("paused, nothing moves: {line}")),

@@ -1,5 +1,6 @@
 //! The one thing to do next.
 
+use super::ends;
 use super::event::{Actor, Event, Reaction, RunOutcome, Wish};
 use super::legs::Legs;
 use super::state::{Doing, State};
@@ -21,6 +22,12 @@ pub enum Next {
     /// Wait for the approvals of this step.
     Await(StepRef),
     Attempt(StepRef, u32),
+    /// Read where every route is, all at the same moment. `settle`: first wait until no write of this run can land any more.
+    /// `patient`: a route that does not answer is asked again for a while.
+    Look {
+        settle: bool,
+        patient: bool,
+    },
     /// Look whether the step's effect is in place.
     Observe(StepRef),
     /// Each of these at the same time: none waits for another.
@@ -53,12 +60,19 @@ pub enum Next {
 /// Says what is next. A function of its arguments only.
 pub fn decide(plan: &Plan, s: &State) -> Next {
     match &s.doing {
-        Doing::Planned if s.interrupted.is_some() => end(RunOutcome::Stopped, "interrupted before anything moved"),
+        // Users were split before this run did anything: that is none of its business.
+        Doing::Planned if s.interrupted == Some(Wish::Ask) && s.moved => {
+            Next::Note(Event::Refused { why: "users are not where the plan found them".into() })
+        }
+        Doing::Planned if s.interrupted.is_some() => interrupted(plan, s),
         Doing::Planned => match (&plan.purpose, s.closed(plan)) {
-            (Purpose::RollbackOf(_), Some(why)) => end(RunOutcome::Stopped, &format!("not gone back: {why}")),
+            (Purpose::RollbackOf(_), Some(why)) => ends::stopped(plan, s, &format!("not gone back: {why}")),
             _ => Next::Arm,
         },
         Doing::Ready { attempt } => ready(plan, s, *attempt),
+        // Whoever wants users back is not let wait for what became of the last write: the way back reads where they are, and
+        // the end of the run waits for what may still land.
+        Doing::Uncertain { .. } if goes_back_at_once(plan, s) => interrupted(plan, s),
         Doing::Uncertain { attempt, .. } => match plan.step(s.at()).resume {
             Resume::Observe => Next::Observe(s.at()),
             // An interrupted step is not begun again just to be interrupted once more.
@@ -69,6 +83,7 @@ pub fn decide(plan: &Plan, s: &State) -> Next {
         Doing::Together(legs) => Next::Together(legs.next(plan, s)),
         Doing::Failed { cause, then, line } => failed(plan, s, *cause, *then, line),
         Doing::Paused { .. } if s.interrupted.is_some() => interrupted(plan, s),
+        Doing::Paused { cause, line, .. } if let Some(next) = taken_back(plan, s, *cause, line) => next,
         Doing::Paused { paged: false, line, .. } => Next::Page { line: line.clone() },
         Doing::Paused { paged: true, cause, until, .. } => Next::AwaitFree { cause: *cause, until: *until },
         Doing::Held => Next::Stop(RunOutcome::Holding),
@@ -89,8 +104,8 @@ fn ready(plan: &Plan, s: &State, attempt: u32) -> Next {
     let steps = plan.lane(s.lane);
     if s.index >= steps.len() {
         return match (s.lane, &plan.purpose) {
-            (Lane::Forward, Purpose::Cutover) => end(RunOutcome::Completed, "every step is done"),
-            _ => end(RunOutcome::RolledBack, "the way back is walked and read back"),
+            (Lane::Forward, Purpose::Cutover) => ends::completed(plan, s),
+            _ => ends::rolled_back(plan, s),
         };
     }
     // Ahead: everything still unapproved in this lane is asked for before the first effect.
@@ -121,21 +136,40 @@ fn declined(line: &str, why: &str) -> Next {
 
 fn interrupted(plan: &Plan, s: &State) -> Next {
     match s.interrupted {
-        _ if !s.moved => end(RunOutcome::Stopped, "interrupted before any user moved"),
+        _ if !s.moved && !goes_back_at_once(plan, s) => ends::stopped(plan, s, "interrupted before any user moved"),
         Some(Wish::Ask) => Next::AskInterrupted,
         _ if let Some(why) = s.closed(plan) => declined("asked to go back", &why),
-        _ => Next::Note(Event::RollbackBegun { automatic: false, by: Actor::rule(), cause: "interrupted".into() }),
+        _ => ends::begun(s, "asked to go back"),
     }
+}
+
+fn goes_back_at_once(plan: &Plan, s: &State) -> bool {
+    let wished = s.lane == Lane::Forward && s.interrupted == Some(Wish::RollBack);
+    let moves = plan.lane(s.lane).get(s.index).is_some_and(|step| step.moves.is_some());
+    wished && moves && matches!(s.doing, Doing::Uncertain { .. }) && s.closed(plan).is_none()
+}
+
+/// Somebody else has sent everybody back to blue: nothing is left to decide, and the run ends as what it is.
+fn taken_back(plan: &Plan, s: &State, cause: super::Cause, line: &str) -> Option<Next> {
+    let taken = cause == super::Cause::Drift && s.home(plan) && s.closed(plan).is_none();
+    let by = Actor { name: "somebody else".into(), via: "provider".into() };
+    taken.then(|| Next::Note(Event::RollbackBegun { automatic: false, by, cause: line.into() }))
 }
 
 fn failed(plan: &Plan, s: &State, cause: super::Cause, then: Reaction, line: &str) -> Next {
     if !s.moved {
-        return end(RunOutcome::Stopped, line);
+        return ends::stopped(plan, s, line);
     }
     if s.interrupted == Some(Wish::RollBack) {
         return interrupted(plan, s);
     }
     let decline = |why: String| Next::Note(Event::RollbackDeclined { by: Actor::rule(), why });
+    if s.looks && s.tried.is_empty() {
+        return decline(format!("{line}; users are not where the plan found them, and this run has moved nobody"));
+    }
+    if let Some(next) = taken_back(plan, s, cause, line) {
+        return next;
+    }
     match then {
         Reaction::Halt if cause == super::Cause::Drift => {
             decline(format!("{line}: somebody else moves this route, so bgctl leaves it alone"))

@@ -84,6 +84,13 @@ pub enum Event {
         /// No write of this run whose answer was lost can land any more.
         settled: bool,
     },
+    /// A write of this run whose answer had been lost has landed late: users are not where the run had left them. The newest
+    /// move of that route is made again.
+    #[serde(rename = "write.landed")]
+    WriteLanded { step: StepRef, id: String, found: Split, line: String },
+    /// What the run was about to say of its users is not what was read, or could not be read.
+    #[serde(rename = "run.unconfirmed")]
+    Unconfirmed { why: String },
     /// Somebody asked the run to stop what it is doing.
     #[serde(rename = "run.interrupted")]
     Interrupted { wish: Wish, by: Actor, line: String },
@@ -110,6 +117,9 @@ pub enum Event {
     RollbackBegun { automatic: bool, by: Actor, cause: String },
     #[serde(rename = "rollback.declined")]
     RollbackDeclined { by: Actor, why: String },
+    /// A move back was tried for as long as the policy lets it be.
+    #[serde(rename = "rollback.overdue")]
+    RollbackOverdue { step: StepRef, id: String, line: String },
     /// What the live schema says, read before users are sent on to green and before they come back.
     #[serde(rename = "schema.seen")]
     SchemaSeen {
@@ -239,12 +249,14 @@ pub enum Cause {
     Frozen,
     /// Another guard forbids the move: the lease, the signing key, the credentials, the schema.
     Guard,
+    /// The provider is throttled, cannot be reached or does not know us any more, and that was so again and again.
+    Away,
 }
 
 impl Cause {
     /// What is no failure of the release: with users split the run pauses, and goes on once it is over.
     pub fn pauses(self) -> bool {
-        matches!(self, Cause::Drift | Cause::Frozen | Cause::Guard)
+        matches!(self, Cause::Drift | Cause::Frozen | Cause::Guard | Cause::Away)
     }
 }
 
@@ -367,6 +379,8 @@ impl Event {
             | Event::SchemaSeen { step, .. }
             | Event::Paused { step, .. }
             | Event::Unpaused { step, .. }
+            | Event::WriteLanded { step, .. }
+            | Event::RollbackOverdue { step, .. }
             | Event::WaitBreached { step, .. } => Some(*step),
             _ => None,
         }

@@ -1,12 +1,13 @@
 //! How a fact changes the state. What the table does not know is [`Illegal`], never a guess.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::decide::LOOKS;
 use super::event::{Cause, Event, Found, Outcome, Reaction, Sighting, Wish, guard};
 use super::evidence::Verdict;
-use super::state::{Approval, Doing, State};
-use crate::plan::{AtExpiry, Lane, OnFailure, Plan, Purpose, Resume, StepRef};
+use super::state::{Approval, Doing, Pause, Righting, State};
+use super::{ends, patience};
+use crate::plan::{AtExpiry, Lane, OnFailure, Plan, Purpose, Resume, Split, StepRef};
 
 /// A fact that cannot follow on this state: a journal that was not written by this machine, or a bug.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -40,6 +41,9 @@ pub(super) fn alone(plan: &Plan, s: &State, e: &Event) -> Result<State, Illegal>
     let at = s.at();
     let here = |step: &StepRef| *step == at;
     let with = |doing: Doing| State { doing, ..s.clone() };
+    if patience::gave_up_before(plan, s, e) {
+        return evolve(plan, &gave_up(plan, s, s.waits_for.as_deref().unwrap_or("it could not be seen")), e);
+    }
     Ok(match (&s.doing, e) {
         (Doing::Planned, Event::Armed { approvals_ahead, automatic_used, .. }) => State {
             lane: if plan.purpose == Purpose::Cutover { Lane::Forward } else { Lane::Rollback },
@@ -128,32 +132,53 @@ pub(super) fn alone(plan: &Plan, s: &State, e: &Event) -> Result<State, Illegal>
             let mut next = with(Doing::Uncertain { attempt: *attempt, looks: 0, lost: false });
             next.begun = Some(at);
             next.seen = None;
+            if plan.step(at).moves.is_some() {
+                next.tried.insert(at, *attempt);
+                // The same attempt is made again after a crash: the write of before may be out as well.
+                if next.doubts.remove(&(at, *attempt)) {
+                    next.doubts.insert((at, 0));
+                }
+            }
             if let Some(approval) = next.approvals.get_mut(step) {
                 approval.used = true;
             }
             next
         }
-        (Doing::Uncertain { attempt, .. }, Event::StepOutcome { step, outcome, .. }) if here(step) => match outcome {
-            Outcome::Done { .. } => done(plan, s),
-            Outcome::Unknown { line, .. } => match plan.step(at).resume {
-                Resume::Repeat => again(plan, s, *attempt, true, false, Cause::Action, line),
-                _ => with(Doing::Uncertain { attempt: *attempt, looks: 0, lost: true }),
-            },
-            Outcome::Failed { line, cause, moved, retry, .. } => match wanted(outcome) {
-                Some(then) => failed(&State { moved: s.moved || *moved, ..s.clone() }, *cause, then, line.clone()),
-                None => again(plan, s, *attempt, *retry && !cause.pauses(), *moved, *cause, line),
-            },
-        },
+        (Doing::Uncertain { attempt, .. }, Event::StepOutcome { step, outcome, .. }) if here(step) => {
+            let s = &unseen(s);
+            match outcome {
+                Outcome::Done { .. } => done(plan, s),
+                Outcome::Unknown { line, .. } => match plan.step(at).resume {
+                    Resume::Repeat => again(plan, s, *attempt, true, false, Cause::Action, line),
+                    _ => State {
+                        doing: Doing::Uncertain { attempt: *attempt, looks: 0, lost: true },
+                        waits_for: Some(line.clone()),
+                        ..in_doubt(plan, s)
+                    },
+                },
+                Outcome::Failed { line, cause, moved, retry, .. } => match wanted(outcome) {
+                    Some(then) => failed(&State { moved: s.moved || *moved, ..s.clone() }, *cause, then, line.clone()),
+                    None => again(plan, s, *attempt, *retry && !cause.pauses(), *moved, *cause, line),
+                },
+            }
+        }
         (Doing::Uncertain { attempt, looks, lost }, Event::StepReconciled { step, found, line, .. }) if here(step) => {
             let moves = plan.step(at).moves.is_some();
+            let s = &unseen(s);
             match found {
-                Found::InPlace => done(plan, s),
+                // What was out has landed.
+                Found::InPlace => {
+                    let mut next = done(plan, s);
+                    next.doubts.remove(&(at, *attempt));
+                    next
+                }
                 // A crash is no attempt's fault, so the same attempt is made again.
                 Found::NotInPlace if !lost => with(Doing::Ready { attempt: *attempt }),
                 Found::NotInPlace => again(plan, s, *attempt, true, false, Cause::Provider, line),
                 Found::Other => again(plan, s, *attempt, false, moves, Cause::Drift, line),
-                Found::CannotSee if looks + 1 < LOOKS => {
-                    with(Doing::Uncertain { attempt: *attempt, looks: looks + 1, lost: *lost })
+                Found::CannotSee if looks + 1 < LOOKS || patience::patient(plan, s) => {
+                    let doing = Doing::Uncertain { attempt: *attempt, looks: looks + 1, lost: *lost };
+                    State { doing, waits_for: Some(line.clone()), ..s.clone() }
                 }
                 Found::CannotSee => again(plan, s, *attempt, false, moves, Cause::Provider, line),
             }
@@ -166,12 +191,17 @@ pub(super) fn alone(plan: &Plan, s: &State, e: &Event) -> Result<State, Illegal>
             | Doing::Failed { .. }
             | Doing::Paused { .. }
             | Doing::Held,
-            Event::Interrupted { wish, .. },
-        ) if s.lane == Lane::Forward => State { interrupted: Some(*wish), ..going_on(s) },
+            Event::Interrupted { wish, by, .. },
+        ) if s.lane == Lane::Forward => match (&s.doing, &plan.purpose) {
+            // Going back is what this run is for.
+            (Doing::Planned, Purpose::RollbackOf(_)) if *wish == Wish::RollBack => s.clone(),
+            _ => State { interrupted: Some(*wish), wisher: Some(by.clone()), ..going_on(s) },
+        },
         // A person wants users back: that is heard whatever the run was doing, any number of times.
-        (Doing::Stuck { line, .. }, Event::Interrupted { wish: Wish::RollBack, .. }) if s.lane == Lane::Forward => {
+        (Doing::Stuck { line, .. }, Event::Interrupted { wish: Wish::RollBack, by, .. }) if s.lane == Lane::Forward => {
             State {
                 interrupted: Some(Wish::RollBack),
+                wisher: Some(by.clone()),
                 ..with(Doing::Failed { cause: Cause::Action, then: Reaction::RollBack, line: line.clone() })
             }
         }
@@ -180,9 +210,42 @@ pub(super) fn alone(plan: &Plan, s: &State, e: &Event) -> Result<State, Illegal>
             Event::Interrupted { wish: Wish::RollBack, .. },
         ) => State { by_hand: true, ..s.clone() },
         (Doing::Stuck { .. }, Event::Interrupted { wish: Wish::RollBack, .. }) => {
-            State { by_hand: true, index: 0, stranded: Default::default(), ..with(Doing::Ready { attempt: 1 }) }
+            let begun = State { by_hand: true, index: 0, stranded: Default::default(), waits_for: None, ..unseen(s) };
+            State { doing: Doing::Ready { attempt: 1 }, righting: None, ..begun }
         }
-        (doing, Event::UsersSeen { routes, .. }) if !matches!(doing, Doing::Ended(_)) => users_seen(plan, s, routes),
+        (doing, Event::UsersSeen { routes, settled }) if !matches!(doing, Doing::Ended(_)) => {
+            users_seen(plan, s, routes, *settled)
+        }
+        (Doing::Ready { .. } | Doing::Uncertain { .. }, Event::WriteLanded { step, found, .. })
+            if may_set_right(plan, s, *step, *found) =>
+        {
+            let to = s.righting.map_or(s.index, |righting| righting.to);
+            State {
+                index: step.index,
+                doing: Doing::Ready { attempt: s.tried.get(step).copied().unwrap_or_default() + 1 },
+                righting: Some(Righting { to, found: *found }),
+                righted: s.righted + 1,
+                // Whatever could still land had landed by then.
+                doubts: if s.settled { BTreeSet::new() } else { s.doubts.clone() },
+                ..unseen(s)
+            }
+        }
+        (Doing::Ready { .. }, Event::Unconfirmed { why }) if s.seen.is_some() && ends_here(plan, s) => {
+            with(Doing::Stuck { paged: false, line: why.clone() })
+        }
+        (
+            Doing::Planned
+            | Doing::Ready { .. }
+            | Doing::Failed { .. }
+            | Doing::Uncertain { .. }
+            | Doing::Paused { .. },
+            Event::Unconfirmed { why },
+        ) if s.seen.is_some() && s.lane == Lane::Forward && !s.moved => {
+            with(Doing::Stuck { paged: false, line: why.clone() })
+        }
+        (_, Event::RollbackOverdue { step, line, .. }) if patience::may_be_overdue(plan, s, *step) => {
+            gave_up(plan, s, line)
+        }
         (Doing::Ready { .. } | Doing::Uncertain { .. } | Doing::Paused { .. }, Event::Continued { .. })
             if s.interrupted == Some(Wish::Ask) =>
         {
@@ -199,36 +262,46 @@ pub(super) fn alone(plan: &Plan, s: &State, e: &Event) -> Result<State, Illegal>
             State { interrupted: None, in_doubt, ..with(Doing::Held) }
         }
         (
-            Doing::Ready { .. } | Doing::Uncertain { .. } | Doing::Failed { .. } | Doing::Paused { .. },
-            Event::RollbackBegun { automatic, .. },
-        ) if s.lane == Lane::Forward && s.moved && s.closed(plan).is_none() => State {
+            Doing::Planned
+            | Doing::Ready { .. }
+            | Doing::Uncertain { .. }
+            | Doing::Failed { .. }
+            | Doing::Paused { .. },
+            Event::RollbackBegun { automatic, cause, .. },
+        ) if s.lane == Lane::Forward && may_go_back(plan, s) && s.closed(plan).is_none() => State {
             lane: Lane::Rollback,
             index: 0,
             doing: Doing::Ready { attempt: 1 },
             interrupted: None,
             by_hand: !automatic,
-            ..s.clone()
+            moved: true,
+            automatic_for: automatic.then(|| cause.clone()),
+            waits_for: None,
+            righting: None,
+            ..in_doubt(plan, &unseen(s))
         },
         (Doing::Failed { cause, .. }, Event::Paused { step, cause: pause, line, until })
             if here(step) && s.moved && cause == pause && pause.pauses() =>
         {
-            with(Doing::Paused { cause: *pause, line: line.clone(), paged: false, until: *until })
+            // While it is tried again and again whether the way is free, one call is enough.
+            let again = |was: &Pause| was.step == *step && was.cause == *pause && was.until == *until;
+            let paged = *pause == Cause::Away && s.paused.as_ref().is_some_and(|was| again(was) && was.paged);
+            paused(s, at, *pause, line, (*until, paged))
         }
         // The pause goes on for another reason. That somebody else moves users is news to a person; the rest is not.
         (Doing::Paused { cause: was, paged, until, .. }, Event::Paused { step, cause, line, .. })
             if here(step) && cause.pauses() && cause != was =>
         {
-            let paged = *paged && *cause != Cause::Drift;
-            with(Doing::Paused { cause: *cause, line: line.clone(), paged, until: *until })
+            paused(s, at, *cause, line, (*until, *paged && *cause != Cause::Drift))
         }
         (Doing::Paused { cause, line, paged: false, until }, Event::Paged { .. }) => {
-            with(Doing::Paused { cause: *cause, line: line.clone(), paged: true, until: *until })
+            paused(s, at, *cause, line, (*until, true))
         }
         (Doing::Paused { .. }, Event::Unpaused { step, .. }) if here(step) => anew(s),
         (Doing::Failed { .. } | Doing::Paused { .. }, Event::RollbackDeclined { why, .. }) => {
             with(Doing::Stuck { paged: false, line: why.clone() })
         }
-        (Doing::Ready { .. } | Doing::Uncertain { .. }, Event::RollbackDeclined { why, .. })
+        (Doing::Planned | Doing::Ready { .. } | Doing::Uncertain { .. }, Event::RollbackDeclined { why, .. })
             if s.interrupted.is_some() && s.moved && s.closed(plan).is_some() =>
         {
             with(Doing::Stuck { paged: false, line: why.clone() })
@@ -237,13 +310,14 @@ pub(super) fn alone(plan: &Plan, s: &State, e: &Event) -> Result<State, Illegal>
             Doing::Ready { .. } | Doing::Failed { .. } | Doing::Paused { .. } | Doing::Uncertain { .. },
             Event::SchemaSeen { .. },
         ) if s.lane == Lane::Forward => schema_seen(s, e),
-        (doing, Event::OverrideUsed { guard: name, reason, .. }) if !matches!(doing, Doing::Ended(_)) => {
+        (doing, Event::OverrideUsed { guard: name, reason, by }) if !matches!(doing, Doing::Ended(_)) => {
             // Who passes over it wants to go back; a run made for that is on its way already.
             let goes_back = s.lane == Lane::Forward && *doing != Doing::Planned;
             let interrupted = if goes_back { Some(Wish::RollBack) } else { s.interrupted };
+            let wisher = if goes_back { Some(by.clone()) } else { s.wisher.clone() };
             // One word passes over one guard: who takes an ill blue on themselves has said nothing about the schema.
             let overridden = if name == guard::SCHEMA { Some(reason.clone()) } else { s.overridden.clone() };
-            State { overridden, interrupted, ..going_on(s) }
+            State { overridden, interrupted, wisher, ..going_on(s) }
         }
         // As the machine did before each route went back for itself: logs of then are still read.
         (Doing::Ready { .. } | Doing::Together(_), Event::Paged { .. }) if !s.stranded.is_empty() => {
@@ -253,20 +327,74 @@ pub(super) fn alone(plan: &Plan, s: &State, e: &Event) -> Result<State, Illegal>
             with(Doing::Stuck { paged: true, line: line.clone() })
         }
         (doing, Event::Resumed { .. }) if !matches!(doing, Doing::Ended(_)) => {
-            State { interrupted: s.interrupted.filter(|w| *w == Wish::RollBack), ..going_on(s) }
+            // The process before may have died with a write on its way.
+            let s = &in_doubt(plan, s);
+            State { interrupted: s.interrupted.filter(|w| *w == Wish::RollBack), ..going_on(&unseen(s)) }
         }
-        (doing, Event::Ended { outcome, .. }) if may_end(plan, s, doing, *outcome) => with(Doing::Ended(*outcome)),
+        (doing, Event::Ended { outcome, .. }) if may_end(plan, s, doing, *outcome) => {
+            let back = s.automatic_for.clone().filter(|_| *outcome == super::RunOutcome::RolledBack);
+            State { went_back: s.went_back.clone().or(back), ..with(Doing::Ended(*outcome)) }
+        }
         _ => return Err(Illegal::of(s, e)),
     })
 }
 
+/// What was read before is no reading any more.
+fn unseen(s: &State) -> State {
+    State { seen: None, settled: false, ..s.clone() }
+}
+
+/// The write of the step at hand, if it is one, may be on its way.
+fn in_doubt(plan: &Plan, s: &State) -> State {
+    let mut next = s.clone();
+    if let Doing::Together(legs) = &s.doing {
+        legs.each(s).for_each(|leg| next.doubts.extend(in_doubt(plan, &leg).doubts));
+    }
+    let moves = plan.lane(s.lane).get(s.index).is_some_and(|step| step.moves.is_some());
+    if let Doing::Uncertain { attempt, .. } = s.doing
+        && moves
+    {
+        next.doubts.insert((s.at(), attempt));
+    }
+    next
+}
+
+fn paused(s: &State, step: StepRef, cause: Cause, line: &str, (until, paged): (i64, bool)) -> State {
+    let doing = Doing::Paused { cause, line: line.into(), paged, until };
+    State { doing, paused: Some(Pause { step, cause, until, paged }), ..s.clone() }
+}
+
+/// Somebody has moved, or may have: a write may be on its way, or a route this run has touched cannot be read.
+fn may_go_back(plan: &Plan, s: &State) -> bool {
+    let dark = |(route, seen): (&String, &Sighting)| seen.split.is_none() && s.touched(plan, route);
+    s.may_have_moved(plan) || s.seen.iter().flatten().any(dark)
+}
+
+fn may_set_right(plan: &Plan, s: &State, step: StepRef, found: Split) -> bool {
+    let waits = plan.lane(s.lane).get(s.index).is_none_or(|at| at.moves.is_none());
+    let waits = waits || matches!(s.doing, Doing::Ready { .. });
+    let route = plan.lane(step.lane).get(step.index).and_then(|step| Some(&step.moves.as_ref()?.route));
+    waits && route.is_some_and(|route| s.landed_late(plan, route, found) == Some(step))
+}
+
+/// Every step of the lane is done.
+fn ends_here(plan: &Plan, s: &State) -> bool {
+    s.index >= plan.lane(s.lane).len()
+}
+
+/// A move back whose time is over.
+fn gave_up(plan: &Plan, s: &State, line: &str) -> State {
+    let s = State { waits_for: None, ..in_doubt(plan, s) };
+    again(plan, &s, u32::MAX, false, false, Cause::Provider, line)
+}
+
 /// Where users are decides whether anybody has moved, whatever the log says of it.
-fn users_seen(plan: &Plan, s: &State, routes: &BTreeMap<String, Sighting>) -> State {
+fn users_seen(plan: &Plan, s: &State, routes: &BTreeMap<String, Sighting>, settled: bool) -> State {
     let elsewhere = |(name, seen): (&String, &Sighting)| {
         plan.routes.get(name).zip(seen.split).is_some_and(|(planned, split)| split != planned.before)
     };
     let moved = s.moved || plan.purpose == Purpose::Cutover && routes.iter().any(elsewhere);
-    State { moved, seen: Some(routes.clone()), ..s.clone() }
+    State { moved, seen: Some(routes.clone()), settled, looks: true, ..s.clone() }
 }
 
 /// What the live schema says. That it stands against going back is never forgotten: what was gone once may be there again,
@@ -301,7 +429,7 @@ fn going_on(s: &State) -> State {
 
 /// A held or paused run that goes on begins its step anew, and an approval that was used for it is used up.
 fn anew(s: &State) -> State {
-    let mut next = State { doing: Doing::Ready { attempt: 1 }, ..s.clone() };
+    let mut next = State { doing: Doing::Ready { attempt: 1 }, ..unseen(s) };
     next.approvals.retain(|at, approval| *at != s.at() || !approval.used);
     next
 }
@@ -315,12 +443,17 @@ fn wants_approval(plan: &Plan, at: StepRef) -> bool {
 }
 
 fn done(plan: &Plan, s: &State) -> State {
-    let moved = s.moved || plan.step(s.at()).moves.is_some();
-    onward(plan, State { moved, ..s.clone() })
+    let moves = plan.step(s.at()).moves.is_some();
+    let s = State { moved: s.moved || moves, waits_for: None, paused: None, ..s.clone() };
+    let went_back = s.automatic_for.clone().filter(|_| s.lane == Lane::Rollback && moves);
+    onward(plan, State { went_back: s.went_back.clone().or(went_back), ..s })
 }
 
 /// The next step; behind a route whose users could not be taken back, only the moves of other routes.
 pub(super) fn onward(plan: &Plan, s: State) -> State {
+    if let Some(Righting { to, .. }) = s.righting {
+        return State { index: to, doing: Doing::Ready { attempt: 1 }, righting: None, ..s };
+    }
     if s.stranded.is_empty() {
         return State { index: s.index + 1, doing: Doing::Ready { attempt: 1 }, ..s };
     }
@@ -345,12 +478,17 @@ fn stranded(plan: &Plan, s: &State) -> String {
 /// After an attempt that did not succeed: another one, the next step, or failure.
 fn again(plan: &Plan, s: &State, attempt: u32, retry: bool, moved: bool, cause: Cause, line: &str) -> State {
     let step = plan.step(s.at());
-    let s = State { moved: s.moved || moved, ..s.clone() };
-    if retry && attempt < step.attempts {
+    let s = State { moved: s.moved || moved, waits_for: Some(line.into()), ..s.clone() };
+    if retry && (attempt < step.attempts || patience::patient(plan, &s)) {
         return State { doing: Doing::Ready { attempt: attempt + 1 }, ..s };
     }
+    let s = State { waits_for: None, ..s };
+    // What the provider does not take again and again says nothing against the release.
+    let away = retry && cause == Cause::Provider && s.moved && s.lane == Lane::Forward && step.moves.is_some();
+    let cause = if away { Cause::Away } else { cause };
     match step.on_failure {
         _ if cause.pauses() => failed(&s, cause, Reaction::RollBack, line.into()),
+        OnFailure::Continue if s.righting.is_some() => onward(plan, s),
         OnFailure::Continue => State { index: s.index + 1, doing: Doing::Ready { attempt: 1 }, ..s },
         OnFailure::Halt => failed(&s, cause, Reaction::Halt, line.into()),
         OnFailure::RollBack if s.lane == Lane::Rollback && apart(cause) && step.moves.is_some() => {
@@ -397,5 +535,5 @@ fn may_end(plan: &Plan, s: &State, doing: &Doing, outcome: super::RunOutcome) ->
             | Doing::Uncertain { .. }
             | Doing::Failed { .. }
             | Doing::Stuck { paged: true, .. }
-    ) && matches!(super::decide(plan, s), super::Next::Note(Event::Ended { outcome: o, .. }) if o == outcome)
+    ) && ends::legal(plan, s, outcome)
 }

@@ -71,13 +71,13 @@ impl Legs {
         let mut legs = self.clone();
         legs.open.remove(route);
         let mut stranded = s.stranded.clone();
-        match after.doing {
-            Doing::Ready { .. } | Doing::Uncertain { .. } if after.index == leg.index => {
-                legs.open.insert(route.clone(), Leg { index: leg.index, doing: after.doing });
+        match &after.doing {
+            doing @ (Doing::Ready { .. } | Doing::Uncertain { .. }) if after.index == leg.index => {
+                legs.open.insert(route.clone(), Leg { index: leg.index, doing: doing.clone() });
             }
-            _ if !after.stranded.is_empty() => stranded.extend(after.stranded),
+            _ if !after.stranded.is_empty() => stranded.extend(after.stranded.clone()),
             Doing::Stuck { line, .. } => {
-                stranded.insert(route.clone(), line);
+                stranded.insert(route.clone(), line.clone());
             }
             // There: a ramp has more stops of this route.
             _ => {
@@ -87,18 +87,16 @@ impl Legs {
                 }
             }
         }
-        let next = State {
-            moved: after.moved,
-            seen: after.seen,
-            begun: after.begun,
-            approvals: after.approvals,
-            stranded,
-            ..s.clone()
-        };
+        let next = State { index: s.index, doing: Doing::Together(legs.clone()), stranded, ..after };
         Ok(match legs.open.is_empty() {
             true => onward(plan, State { index: self.last, doing: Doing::Ready { attempt: 1 }, ..next }),
-            false => State { doing: Doing::Together(legs), ..next },
+            false => next,
         })
+    }
+
+    /// The run as each route sees it.
+    pub(super) fn each<'a>(&'a self, s: &'a State) -> impl Iterator<Item = State> + 'a {
+        self.open.values().map(|leg| leg.alone(s))
     }
 }
 

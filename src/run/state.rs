@@ -1,10 +1,13 @@
 //! Where a run stands: everything that decides what comes next, and nothing that can be read off elsewhere.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::event::{Cause, Event, Grant, Reaction, RunOutcome, Sighting, Wish};
+use super::event::{Actor, Cause, Event, Grant, Reaction, RunOutcome, Sighting, Wish};
 use super::legs::Legs;
-use crate::plan::{Lane, OnFailure, Plan, Split, StepRef, Team};
+use crate::plan::{Color, Lane, OnFailure, Plan, Split, StepRef, Team};
+
+/// How often a write that landed late is set right in one run.
+const RIGHTED: u32 = 3;
 
 /// The state of a run, rebuilt from its journal at any time.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,8 +36,49 @@ pub struct State {
     pub in_doubt: Option<u32>,
     /// The newest step with an intent: its effect may be in place although its end is not known.
     pub begun: Option<StepRef>,
-    /// Where every route was when last looked at all at once; forgotten as soon as a step begins.
+    /// Where every route was when last looked at all at once; forgotten as soon as anything may have changed that.
     pub seen: Option<BTreeMap<String, Sighting>>,
+    /// When that was read no write of this run could land any more.
+    pub settled: bool,
+    /// This log says where users were found before it says how it ended. Logs of before do not.
+    pub looks: bool,
+    /// The steps that move users and were begun, each with its newest attempt.
+    pub tried: BTreeMap<StepRef, u32>,
+    /// The writes whose end was never known, by step and attempt (0 stands for one before): they may still land.
+    pub doubts: BTreeSet<(StepRef, u32)>,
+    /// A write that landed late is being set right.
+    pub righting: Option<Righting>,
+    /// How often that was done in this run.
+    pub righted: u32,
+    /// Who asked to go back, or to stop.
+    pub wisher: Option<Actor>,
+    /// What the newest attempt to take users back failed with, while it is tried again.
+    pub waits_for: Option<String>,
+    /// The pause of the step at hand, remembered while it is tried whether the way is free: it has one end and one page.
+    pub paused: Option<Pause>,
+    /// Why an automatic rollback was begun.
+    pub automatic_for: Option<String>,
+    /// Why one has taken users back: only now it has taken place.
+    pub went_back: Option<String>,
+}
+
+/// A move that is made again because an older write landed on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Righting {
+    /// The step the run goes on with afterwards.
+    pub to: usize,
+    /// Where users were found.
+    pub found: Split,
+}
+
+/// A pause that was begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pause {
+    pub step: StepRef,
+    pub cause: Cause,
+    /// Unix seconds.
+    pub until: i64,
+    pub paged: bool,
 }
 
 /// What is going on with the step at `index`.
@@ -121,6 +165,17 @@ impl Default for State {
             in_doubt: None,
             begun: None,
             seen: None,
+            settled: false,
+            looks: false,
+            tried: BTreeMap::new(),
+            doubts: BTreeSet::new(),
+            righting: None,
+            righted: 0,
+            wisher: None,
+            waits_for: None,
+            paused: None,
+            automatic_for: None,
+            went_back: None,
         }
     }
 }
@@ -161,10 +216,14 @@ impl State {
     pub fn written(&self, plan: &Plan, route: &str) -> Vec<Split> {
         let Some(planned) = plan.routes.get(route) else { return Vec::new() };
         let mut written = vec![planned.before];
+        let here = self.righting.map_or(self.index, |righting| righting.to);
         for (index, step) in plan.lane(self.lane).iter().enumerate() {
             let Some(change) = step.moves.as_ref().filter(|change| change.route == route) else { continue };
             let at = StepRef { lane: self.lane, index };
-            if index < self.index {
+            if let Some(righting) = self.righting.filter(|_| index == self.index) {
+                written.push(righting.found);
+            }
+            if index < here {
                 // A shift whose failure is passed over may or may not have moved anybody.
                 if step.on_failure != OnFailure::Continue {
                     written.clear();
@@ -175,6 +234,45 @@ impl State {
             }
         }
         written
+    }
+
+    /// Whether what was read is what this run has left: on the way back that is everybody on blue. What could not be read
+    /// says nothing.
+    pub fn as_left(&self, plan: &Plan, routes: &BTreeMap<String, Sighting>) -> bool {
+        routes.iter().all(|(route, seen)| seen.split.is_none_or(|split| self.left_so(plan, route, split)))
+    }
+
+    pub(super) fn left_so(&self, plan: &Plan, route: &str, split: Split) -> bool {
+        match self.lane {
+            Lane::Forward => self.written(plan, route).contains(&split),
+            Lane::Rollback => split.only() == Some(Color::Blue),
+        }
+    }
+
+    /// Everybody was just found on blue, on every route.
+    pub(super) fn home(&self, plan: &Plan) -> bool {
+        let blue = |seen: &Sighting| seen.split.is_some_and(|split| split.only() == Some(Color::Blue));
+        let seen = self.seen.as_ref().filter(|_| !plan.routes.is_empty());
+        seen.is_some_and(|seen| plan.routes.keys().all(|route| seen.get(route).is_some_and(blue)))
+    }
+
+    /// This run has begun to move users of a route.
+    pub(super) fn touched(&self, plan: &Plan, route: &str) -> bool {
+        self.tried.keys().any(|at| plan.step(*at).moves.as_ref().is_some_and(|change| change.route == route))
+    }
+
+    /// A write to a route may still land.
+    pub fn in_doubt_at(&self, plan: &Plan, route: &str) -> bool {
+        self.doubts.iter().any(|(at, _)| plan.step(*at).moves.as_ref().is_some_and(|change| change.route == route))
+    }
+
+    /// The move that is to be made again, where `found` is what a write of this run may have left late.
+    pub fn landed_late(&self, plan: &Plan, route: &str, found: Split) -> Option<StepRef> {
+        let of_route = |at: &&StepRef| plan.step(**at).moves.as_ref().is_some_and(|change| change.route == route);
+        let ours = |at: &StepRef| plan.step(*at).moves.as_ref().is_some_and(|change| change.after == found);
+        let known = self.lane == Lane::Rollback || self.tried.keys().filter(of_route).any(ours);
+        let newest = self.tried.keys().filter(of_route).rfind(|at| at.lane == self.lane && at.index < self.index);
+        newest.copied().filter(|_| known && self.righted < RIGHTED && self.in_doubt_at(plan, route))
     }
 
     /// Whether a step that is still to come moves users.

@@ -187,6 +187,10 @@ pub struct PolicySection {
     /// the split); 30m when left out. Then it holds, or halts and calls a person.
     #[serde(default)]
     pub pause_at_most: Option<Duration>,
+    /// How long a rollback is tried again while the provider throttles, cannot be reached or does not know us; 10m when left
+    /// out. Then the run halts and calls a person.
+    #[serde(default)]
+    pub rollback_within: Option<Duration>,
     /// Whether somebody has to say that they have it; if nobody does, the next of `page` is called.
     #[serde(default)]
     pub acknowledge: Option<Acknowledge>,

@@ -33,6 +33,8 @@ pub struct Scenario {
     pub writes: Vec<Write>,
     /// How long a write needs to reach real responses.
     pub propagation: Duration,
+    /// How long the provider says that a write whose answer was lost may still land.
+    pub lands_within: Duration,
     /// A read shows the state of so long ago.
     pub staleness: Duration,
     /// Reads fail in this span of time.
@@ -69,6 +71,8 @@ pub struct Scenario {
     pub lease_lost: Option<Duration>,
     /// The journal cannot be written from this append on.
     pub disk_full_at: Option<u32>,
+    /// What was not synced when a process dies may be gone.
+    pub disk: Disk,
     /// No page is delivered.
     pub pager_down: bool,
     pub automatic_used: u32,
@@ -81,6 +85,7 @@ impl Default for Scenario {
         Scenario {
             writes: Vec::new(),
             propagation: Duration::from_millis(300),
+            lands_within: Duration::from_secs(15),
             staleness: Duration::ZERO,
             blind: None,
             mute: None,
@@ -100,11 +105,22 @@ impl Default for Scenario {
             unfit: None,
             lease_lost: None,
             disk_full_at: None,
+            disk: Disk::Keeps,
             pager_down: false,
             automatic_used: 0,
             busy: None,
         }
     }
+}
+
+/// What a disk does with records that were written and not synced when the process dies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disk {
+    Keeps,
+    /// Loses or keeps them by the dice of this seed.
+    Drops(u64),
+    /// The same, under a journal that leaves its syncs out.
+    Unsynced(u64),
 }
 
 /// The fate of one write.
@@ -329,6 +345,10 @@ impl Guards for SimGuards {
         let blocked = self.forward();
         self.0.saw(Saw::Guards { forward_blocked: blocked.is_some() });
         blocked
+    }
+
+    fn went_back(&self, cause: &str) -> Option<(String, String)> {
+        Some(("the service".into(), format!("frozen after this rollback: {cause}")))
     }
 }
 

@@ -123,4 +123,8 @@ impl TrafficRouter for SimRoute {
     fn settle(&self) -> Duration {
         Duration::from_secs(15)
     }
+
+    fn lands_within(&self) -> Duration {
+        self.sim.scenario.lands_within
+    }
 }

@@ -26,7 +26,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 pub use crate::diag::Mistake;
-use crate::plan::{Plan, PlannedStep, Resume};
+use crate::plan::{Plan, PlannedStep, Resume, Split};
 use crate::run::{Found, Outcome};
 use crate::world::{Scribe, World};
 pub use check::Check;
@@ -46,6 +46,11 @@ pub trait Step {
     /// Only looks and waits: cut off in the middle and begun again, it leaves no trace.
     fn only_waits(&self) -> bool {
         false
+    }
+
+    /// One attempt to set right what an older write of this run has left at `found`. Most steps leave nothing that could be.
+    async fn set_right(&self, _found: Split, world: &World, scribe: &dyn Scribe) -> Outcome {
+        self.execute(world, scribe).await
     }
 
     /// Looks whether the wanted state is in place. Only asked of steps whose [`Resume`] is `Observe`.

@@ -7,9 +7,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bgctl::drive::{Broken, End, Run, Steps, Watch, drive};
 use bgctl::journal::{Append, Entry, Record};
-use bgctl::plan::{Plan, PlannedStep};
+use bgctl::plan::{Plan, PlannedStep, Purpose};
 use bgctl::report::Reporter;
-use bgctl::run::{Actor, Breach, Cause, Event, Outcome};
+use bgctl::run::{Actor, Breach, Cause, Event, Outcome, Sighting, Wish};
 use bgctl::sim::{Crashed, Scenario, Sim, SimJournal, SimWatch};
 use bgctl::steps::{KINDS, Step};
 use bgctl::world::{Command, Scribe, World};
@@ -99,17 +99,42 @@ impl Play {
 
     /// One process: goes on where the log ends, until the run rests or the process dies.
     pub fn process(&mut self) -> Result<Result<End, Broken>, Crashed> {
-        let mut facts = self.journal.events();
+        self.go_on(false)
+    }
+
+    fn go_on(&mut self, back: bool) -> Result<Result<End, Broken>, Crashed> {
+        let ended = self.driven(back);
+        if ended.is_err() {
+            self.journal.died();
+        }
+        ended
+    }
+
+    fn driven(&mut self, back: bool) -> Result<Result<End, Broken>, Crashed> {
+        let facts = self.journal.events();
         let ended = matches!(facts.last(), Some(Event::Ended { .. } | Event::Refused { .. }));
+        let by = || Actor { name: "the next process".into(), via: "command".into() };
+        let mut taken_up = vec![];
         if !facts.is_empty() && !ended {
-            let resumed = Event::Resumed { by: Actor { name: "the next process".into(), via: "command".into() } };
-            match self.journal.append(&[Record::from(&resumed)]) {
+            taken_up.push(Event::Resumed { by: by() });
+        }
+        if back {
+            let seen = |name: &String| {
+                let split = self.sim.split_of(name);
+                (name.clone(), Sighting { split: Some(split), line: format!("{split} at {name}") })
+            };
+            let routes = self.plan.routes.keys().map(seen).collect();
+            taken_up.push(Event::UsersSeen { routes, settled: false });
+            taken_up.push(Event::Interrupted { wish: Wish::RollBack, by: by(), line: "by hand".into() });
+        }
+        for event in taken_up {
+            match self.journal.append(&[Record::from(&event)]) {
                 Err(error) if self.sim.scenario.disk_full_at.is_some() => return Ok(Err(error.into())),
                 Err(_) => return Err(Crashed),
                 Ok(_) => {}
             }
-            facts.push(resumed);
         }
+        let facts = self.journal.events();
         let steps = self.steps();
         let world = self.sim.world(&self.plan);
         let (real, simulated) = (bgctl::steps::watch::Watch::new(&self.plan).unwrap(), SimWatch(self.sim.clone()));
@@ -130,6 +155,19 @@ impl Play {
         };
         let clock = self.sim.clock.clone();
         clock.run(drive(&run, &facts, &mut self.journal, &mut Deaf))
+    }
+
+    /// A person's `rollback`, by a process of its own: it reads every route, and writes what it saw and that it goes back. A run
+    /// that has ended is gone back from by a run of its own.
+    pub fn roll_back(&mut self) -> Result<Result<End, Broken>, Crashed> {
+        let events = self.journal.events();
+        let over = |e: &Event| matches!(e, Event::Ended { .. } | Event::Refused { .. });
+        if events.iter().any(over) || events.is_empty() {
+            self.plan.purpose = Purpose::RollbackOf("the run before".into());
+            self.journal = SimJournal::new(&self.sim);
+            return self.process();
+        }
+        self.go_on(true)
     }
 
     /// To the end, without a crash on the way.

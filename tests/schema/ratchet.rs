@@ -2,8 +2,10 @@
 
 use bgctl::compile::{self, Compiled, Facts};
 use bgctl::diag::Severity;
-use bgctl::plan::{EvidenceLevel, Lane, Plan, Purpose, StepRef};
-use bgctl::run::{Actor, Cause, Doing, Event, Grant, Next, Outcome, RunOutcome, State, Verdict, Wish, decide, evolve};
+use bgctl::plan::{EvidenceLevel, Lane, Plan, Purpose, Split, StepRef};
+use bgctl::run::{
+    Actor, Cause, Doing, Event, Grant, Next, Outcome, RunOutcome, Sighting, State, Verdict, Wish, decide, evolve,
+};
 use bgctl::runbook::{Inputs, Language, Source};
 
 const RUNBOOK: &str = r#"bgctl: 1
@@ -168,6 +170,18 @@ impl Run {
         loop {
             match decide(&self.plan, &self.state) {
                 Next::Note(event) => self.take(event),
+                Next::Look { .. } => {
+                    // Wherever this run has left them.
+                    let back = self.state.lane == Lane::Rollback;
+                    let left = |route: &String| match back {
+                        true => Split::ALL_BLUE,
+                        false => self.state.written(&self.plan, route).pop().unwrap(),
+                    };
+                    let seen =
+                        |route: &String| (route.clone(), Sighting { split: Some(left(route)), line: "looked".into() });
+                    let routes = self.plan.routes.keys().map(seen).collect();
+                    self.take(Event::UsersSeen { routes, settled: true });
+                }
                 Next::Page { .. } => self.take(Event::Paged { delivered: true, line: "slack".into() }),
                 next => return next,
             }

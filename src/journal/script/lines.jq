@@ -33,7 +33,7 @@ def take($raw; $sum; $before):
 ($sums | split("\n")) as $sums
 | reduce inputs as $raw (
     { n: 0, bytes: 0, mono: 0, now: 0, starters: [], group: 0, group_bytes: 0, seals: 0, out: [], runners: [], requests: {}, asked: {}, denied: [],
-      next: { forward: 0 }, open: {}, gone: [], was: [] };
+      next: { forward: 0 }, open: {}, gone: [], was: [], again: [] };
     if .bad then . else take($raw; $sums[.n]; if .n == 0 then "0" * 64 else $sums[.n - 1] end) end)
 | if .bad then . elif .group > 0 then bad("the lines at the end are covered by no seal")
   elif .pending then task("SEAL"; .pending) else . end

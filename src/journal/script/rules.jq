@@ -115,12 +115,23 @@ def is_next($at; $step):
       | ($state.gone + $state.was | index([$n])) or ($before | passed) or (($state.plan.policy.rollback_in_order | not) and apart($before; $step)))
   end;
 
+def onward($at):
+  if $at.lane == "forward" then .next.forward = (.return // $at.index + 1) | .return = null else .gone += [$at.index] end;
+
+# A move back whose end cannot be seen is given up: by the word that its time is over, or, in logs of before, after five looks.
+def closes_unseen($at):
+  planned($at) as $step
+  | .failed = true | .open |= del(.["\($at)"]) | .stranded += [$step.moves.route] | onward($at);
+
 def intent($l):
   $l.data as $d | planned($d.step) as $step
   | if $step == null then breach("it is no step of the plan") else
       if $step.id != $d.id then breach("\($d.id) is not the step the plan has there") else . end
       | task("HASH"; [.n, "\($d.id) is not the step the plan has there", $d.step_sha256, ($step | tojson | @base64)])
       | if .over then breach("the run had ended") else . end
+      | .seen = null
+      # A move back that may be tried again beyond its attempts is not given up after all.
+      | if .again | index([$d.step]) then .again -= [$d.step] | .gone -= [$d.step.index] | .stranded -= [$step.moves.route] else . end
       | if others_open($d.step; $step) then breach("another step is not done yet") else . end
       | if $d.step.lane == "forward" and .back_again then breach("a run that went back goes forward again") else . end
       | if $d.step.lane == "forward" and .other_policy then breach("\($d.id) was begun under another policy than the plan's") else . end
@@ -152,21 +163,36 @@ def intent($l):
       | .open["\($d.step)"] = { attempt: $d.attempt, looks: 0 }
     end;
 
-def onward($at):
-  if $at.lane == "forward" then .next.forward = $at.index + 1 else .gone += [$at.index] end;
 
 # An end of a step: the next one is next where it is done, or where the plan says to go on all the same.
 def closes($l; $done; $retry):
   $l.data.step as $at | planned($at) as $step
   | (.open["\($at)"].attempt // 0) as $attempt
   | if .open["\($at)"] == null then breach("no attempt of this step is open") else . end
-  | .open |= del(.["\($at)"])
+  | .open |= del(.["\($at)"]) | .seen = null
   | if $done and $step.moves or $l.data.outcome.moved then .moved = true else . end
   | if $done then onward($at)
     elif $retry and $attempt < ($step.attempts // 1) then .
     elif $step.on_failure == "continue" then onward($at)
-    elif $at.lane == "rollback" and $step.moves != null then .failed = true | .stranded += [$step.moves.route] | onward($at)
+    elif $at.lane == "rollback" and $step.moves != null then
+      .failed = true | .stranded += [$step.moves.route] | onward($at) | if $retry then .again += [$at] else . end
     else .failed = true end;
+
+# The splits a route may have once every step forward is done: what the last move left, or one whose failure is passed over.
+def left_forward($route):
+  reduce (.plan.forward[] | select(.moves != null and .moves.route == $route)) as $step ([.plan.routes[$route].before];
+    if $step.on_failure == "continue" then . + [$step.moves.after] else [$step.moves.after] end);
+
+# What is said at the end of users must be what was read last, and nothing may have begun since.
+def ended_as_seen($outcome):
+  . as $state
+  | if ($outcome | IN("completed", "rolled-back", "stopped")) | not then .
+    elif .seen == null then breach("it ends without a look at its users")
+    elif any(.plan.routes | keys[]; . as $route | $state.seen[$route].split as $split
+      | if $outcome == "completed" then $split == null or ($state | left_forward($route) | index([$split]) | not)
+        elif $outcome == "rolled-back" then $split == null or $split.green != 0 or $split.blue == 0
+        else $split != null and $state.plan.purpose == "cutover" and $split != $state.plan.routes[$route].before end)
+    then breach("users were seen elsewhere than it says") else . end;
 
 def fact($l):
   $l.type as $t
@@ -182,24 +208,47 @@ def fact($l):
       | if $l.data.outcome.is == "unknown" then (if .open["\($l.data.step)"] then .open["\($l.data.step)"].looks = 0 else . end) else closes($l; $l.data.outcome.is == "done"; $l.data.outcome.retry) end
     elif $t == "step.reconciled" then
       if $l.data.found == "cannot-see" and .open["\($l.data.step)"] != null then
-        .open["\($l.data.step)"].looks += 1 | if .open["\($l.data.step)"].looks < 5 then . else closes($l; false; false) end
+        planned($l.data.step) as $step
+        | .open["\($l.data.step)"].looks += 1
+        | if .open["\($l.data.step)"].looks < 5 or ($l.data.step.lane == "rollback" and $step.moves != null) then . else closes($l; false; false) end
       else closes($l; $l.data.found == "in-place"; $l.data.found == "not-in-place") end
     # A person's wish to go back begins a rollback anew that was stuck.
-    elif $t == "run.interrupted" and (.back_again or .plan.purpose != "cutover") then .failed = true | .by_hand = true | .was += .gone | .gone = [] | .stranded = []
-    elif $t == "run.interrupted" then .failed = true | .interrupted = true
+    elif $t == "run.interrupted" then
+      .failed = true | .interrupted = true
+      | if $l.data.wish == "roll-back" and (.back_again or .plan.purpose != "cutover")
+        then .by_hand = true | .was += .gone | .gone = [] | .stranded = [] | .again = [] else . end
+    elif $t == "run.continues" then .seen = null
+    elif $t == "run.unconfirmed" then .failed = true
+    elif $t == "rollback.overdue" then
+      planned($l.data.step) as $step
+      | .failed = true | .again -= [$l.data.step]
+      | if $step == null or $step.moves == null or $l.data.step.lane != "rollback" then breach("no move back is over its time")
+        elif .stranded // [] | index([$step.moves.route]) then .open |= del(.["\($l.data.step)"])
+        else closes_unseen($l.data.step) end
+    elif $t == "write.landed" then
+      planned($l.data.step) as $step | .seen = null
+      | if $step == null or $step.moves == null then breach("it is no move of this run")
+        elif $l.data.step.lane == "rollback" then
+          if .gone + .was | index([$l.data.step.index]) then .gone -= [$l.data.step.index] else breach("it is no move of this run") end
+        elif $l.data.step.index >= .next.forward and .return == null then breach("it is no move of this run")
+        else .return = (.return // .next.forward) | .next.forward = $l.data.step.index | .open = {} end
     elif $t == "users.seen" then
       .plan.routes as $planned
-      | if any($l.data.routes | to_entries[]; .value.split != null and .value.split != $planned[.key].before) then .moved = true else . end
+      | .seen = $l.data.routes | .looked = true
+      | if .plan.purpose == "cutover"
+          and any($l.data.routes | to_entries[]; .value.split != null and $planned[.key] != null and .value.split != $planned[.key].before)
+        then .moved = true else . end
     elif $t == "wait.breached" or $t == "approval.expired" then .failed = true
     elif $t == "schema.seen" then if $l.data.forward == "pass" then . else .failed = true end
     elif $t == "override.used" then .failed = true | .interrupted = true | .overridden = (.overridden or $l.data.guard == "schema")
-    elif $t == "rollback.begun" then .back_again = true | .open = {} | .by_hand = ($l.data.automatic | not)
+    elif $t == "rollback.begun" then .back_again = true | .open = {} | .return = null | .by_hand = ($l.data.automatic | not)
     elif $t == "run.ended" then
-      if .over or .open != {} and (.interrupted | not) then breach("the run had ended, or a step is not done") else . end
+      if .over or any(.open[]; .looks < 5) and (.interrupted | not) then breach("the run had ended, or a step is not done") else . end
       | (.next.forward == (.plan.forward | length) and (.back_again | not)) as $done
       | if ($l.data.outcome == "completed") != $done and ($l.data.outcome == "completed" or (.failed | not) and (.by_hand | not))
           or $l.data.outcome == "stopped" and .moved
         then breach("it does not end like that") else . end
+      | if .looked then ended_as_seen($l.data.outcome) else . end
       | .over = true
     elif $t == "run.refused" then .over = true
     else . end;

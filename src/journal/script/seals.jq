@@ -1,9 +1,9 @@
 def kinds: ["anchor.receipt", "approval.denied", "approval.expired", "approval.granted", "approval.requested",
   "approval.withdrawn", "check.done", "clock.anomaly", "command.output", "drain.measured", "freeze.changed", "gate.evaluated",
   "note", "override.used", "page.acknowledged", "page.escalated", "plan.loaded", "prompt.answered", "provider.called", "recovered", "rollback.armed",
-  "rollback.begun", "rollback.declined", "run.continued", "run.continues", "run.ended", "run.held", "run.interrupted",
-  "run.opened", "run.paged", "run.paused", "run.refused", "run.resumed", "run.unpaused", "schema.seen", "seal", "sink.degraded",
-  "step.intent", "step.outcome", "step.reconciled", "traffic.health", "traffic.read", "traffic.seen", "users.seen", "wait.breached"];
+  "rollback.begun", "rollback.declined", "rollback.overdue", "run.continued", "run.continues", "run.ended", "run.held", "run.interrupted",
+  "run.opened", "run.paged", "run.paused", "run.refused", "run.resumed", "run.unconfirmed", "run.unpaused", "schema.seen", "seal", "sink.degraded",
+  "step.intent", "step.outcome", "step.reconciled", "traffic.health", "traffic.read", "traffic.seen", "users.seen", "wait.breached", "write.landed"];
 def is_text: type == "string";
 def is_digest: is_text and test("\\A[0-9a-f]{64}\\z");
 def is_time: is_text and test("\\A[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\\.[0-9]{6}Z\\z")

@@ -160,7 +160,8 @@ impl Shift {
         Ok(Shift { route: change.route.clone(), planned, change, back, stays, versions })
     }
 
-    async fn move_users(&self, world: &World, scribe: &dyn Scribe) -> Outcome {
+    /// `late`: where a write of this run may have left users beside what the plan expects.
+    async fn move_users(&self, late: Option<Split>, world: &World, scribe: &dyn Scribe) -> Outcome {
         let route = world.route(&self.route);
         let (reading, asked) = match self.look(route, world, scribe).await {
             Ok(looked) => looked,
@@ -173,7 +174,8 @@ impl Shift {
             return Outcome::done(line).with(json!({ "before": before, "after": before }));
         }
         if before != self.change.after {
-            if before != self.change.before && !self.back && !route.changes_by_itself() {
+            let expected = before == self.change.before || late == Some(before);
+            if !expected && !self.back && !route.changes_by_itself() {
                 return Outcome::failed(
                     Cause::Drift,
                     format!("{} reads {before}, the plan expected {}", self.planned.line, self.change.before),
@@ -191,6 +193,19 @@ impl Shift {
                 Ok(calls) => self.note(&calls, scribe),
                 // An earlier write of ours that was taken for lost has landed: users are where they were meant to go.
                 Err(RouterError { kind: Trouble::Drift { found }, .. }) if found == self.change.after => {}
+                // Users moved between the look and the write, by a late write or somebody else: on the way back they are
+                // looked for again, wherever they are.
+                Err(RouterError { kind: Trouble::Drift { found }, what, .. }) if self.back => {
+                    let again = Outcome::Failed {
+                        line: what,
+                        cause: Cause::Provider,
+                        moved: false,
+                        retry: true,
+                        then: None,
+                        facts: Value::Null,
+                    };
+                    return again.with(json!({ "found": found }));
+                }
                 Err(error) => {
                     self.note(&error.calls, scribe);
                     return failure(&error);
@@ -204,11 +219,13 @@ impl Shift {
         match arrived {
             Ok(line) => Outcome::done(line).with(json!({ "before": before, "after": self.change.after })),
             Err(Doubt::NotInPlace(line)) => Outcome::unknown(line),
+            // A stale read can show everybody on blue while responses still come from green: on the way back it is read
+            // again, and written if need be.
             Err(Doubt::NotSeen(line)) => Outcome::Failed {
                 line,
                 cause: Cause::Provider,
                 moved: true,
-                retry: false,
+                retry: self.back,
                 then: None,
                 facts: Value::Null,
             },
@@ -401,7 +418,11 @@ fn millis(time: Duration) -> u64 {
 #[async_trait(?Send)]
 impl Step for Shift {
     async fn execute(&self, world: &World, scribe: &dyn Scribe) -> Outcome {
-        self.move_users(world, scribe).await
+        self.move_users(None, world, scribe).await
+    }
+
+    async fn set_right(&self, found: Split, world: &World, scribe: &dyn Scribe) -> Outcome {
+        self.move_users(Some(found), world, scribe).await
     }
 
     /// After a crash or a lost reply a late write may still land, so the settle time is waited first.

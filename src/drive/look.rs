@@ -1,0 +1,107 @@
+//! Looking where the users are: every route, all at the same moment, each for itself. One that hangs or is denied holds up no
+//! other.
+//!
+//! It waits for what may still land, and says what it waits for. What follows from what was seen is for the run machine.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+
+use super::Driver;
+use crate::run::{Cause, Event, Sighting};
+use crate::world::{Progress, Scribe};
+
+/// A route that says nothing for so long cannot be read.
+const READ: Duration = Duration::from_secs(10);
+/// How long a route that cannot be read is asked again before a run ends without knowing it, and how often.
+const UNREAD: Duration = Duration::from_secs(60);
+const AGAIN: Duration = Duration::from_secs(3);
+/// How often is looked while a write may still land.
+const EVERY: Duration = Duration::from_secs(5);
+
+impl Driver<'_> {
+    /// Where every route is now.
+    pub(super) async fn sightings(&self) -> BTreeMap<String, Sighting> {
+        let look = |(name, line): (String, String)| async move {
+            let read = tokio::select! { biased;
+                read = self.run.world.route(&name).read() => read.map_err(|error| error.to_string()),
+                () = self.run.world.clock.sleep(READ) => Err(format!("no answer within {}s", READ.as_secs())),
+            };
+            let seen = match read {
+                Ok(reading) => {
+                    self.desk.seen(&name, reading.split);
+                    Sighting { split: Some(reading.split), line: format!("{} at {line}", reading.split) }
+                }
+                Err(error) => Sighting { split: None, line: format!("unknown at {line} ({error})") },
+            };
+            (name, seen)
+        };
+        let routes = self.run.plan.routes.iter().map(|(name, planned)| look((name.clone(), planned.line.clone())));
+        join_all(routes).await.into_iter().collect()
+    }
+
+    /// Looks before the run says how it ended. Comes back early with what is not as this run has left it, or with a wish.
+    pub(super) async fn users_seen(&self, settle: bool, patient: bool) -> Event {
+        let clock = &self.run.world.clock;
+        let begun = clock.elapsed();
+        loop {
+            // From before the reading: what lands while it is made may not be in it.
+            let left = if settle { self.may_land_for() } else { Duration::ZERO };
+            let routes = self.sightings().await;
+            let as_left = self.state.as_left(self.run.plan, &routes);
+            let dark = patient && routes.values().any(|seen| seen.split.is_none());
+            let passed = clock.elapsed().saturating_sub(begun);
+            // A reading can be older than our own last write, so a strange one is made once more before it is believed.
+            let pause = match () {
+                () if dark && passed < UNREAD => AGAIN,
+                () if !as_left && passed < AGAIN => AGAIN,
+                () if as_left && !left.is_zero() => left.min(EVERY),
+                () => {
+                    let settled = left.is_zero() && (settle || self.state.doubts.is_empty());
+                    return Event::UsersSeen { routes, settled };
+                }
+            };
+            if !left.is_zero() {
+                let line = format!("a write whose answer was lost may still land, {}s left", left.as_secs());
+                self.desk.progress(Progress { done: passed.as_secs(), of: (passed + left).as_secs(), line });
+            }
+            tokio::select! { biased;
+                wish = self.wish() => return wish,
+                () = clock.sleep(pause) => {}
+            }
+        }
+    }
+
+    /// Before a pause for drift: whether somebody else has sent everybody back to blue, on every route.
+    pub(super) async fn taken_back(&self, cause: Cause) -> Option<Event> {
+        if cause != Cause::Drift {
+            return None;
+        }
+        let routes = self.sightings().await;
+        let blue = |seen: &Sighting| seen.split.is_some_and(|split| split.only() == Some(crate::plan::Color::Blue));
+        let all = !routes.is_empty() && routes.values().all(blue) && self.state.closed(self.run.plan).is_none();
+        all.then_some(Event::UsersSeen { routes, settled: false })
+    }
+
+    /// How long a write whose end is not known may still take effect.
+    fn may_land_for(&self) -> Duration {
+        let now = self.run.world.clock.elapsed();
+        let left = |((at, _), since): (&(crate::plan::StepRef, u32), &Duration)| {
+            let change = self.run.plan.step(*at).moves.as_ref()?;
+            Some((*since + self.run.world.route(&change.route).lands_within()).saturating_sub(now))
+        };
+        self.out_since.borrow().iter().filter_map(left).max().unwrap_or_default()
+    }
+
+    /// Keeps since when each write that may still land is out. Of one that another process sent only that it is older than this
+    /// process is known.
+    pub(super) fn remember_writes(&self) {
+        let now = self.run.world.clock.elapsed();
+        let mut since = self.out_since.borrow_mut();
+        since.retain(|write, _| self.state.doubts.contains(write));
+        self.state.doubts.iter().for_each(|write| {
+            since.entry(*write).or_insert(now);
+        });
+    }
+}
