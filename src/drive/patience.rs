@@ -98,10 +98,15 @@ impl Driver<'_> {
         Event::RollbackOverdue { step: at, id: self.id_of(at), line: format!("tried again for {within}: {why}") }
     }
 
-    /// The time of the way back counts from its beginning, and anew from each command that asks for it.
+    /// The time of the way back counts from its beginning, and anew from each command that asks for it and each late write that
+    /// is set right.
     pub(super) fn renew_patience(&self, event: &Event) {
         let back = self.state.lane == Lane::Rollback;
-        if back && matches!(event, Event::RollbackBegun { .. } | Event::Armed { .. } | Event::Interrupted { .. }) {
+        let begins = matches!(
+            event,
+            Event::RollbackBegun { .. } | Event::Armed { .. } | Event::Interrupted { .. } | Event::WriteLanded { .. }
+        );
+        if back && begins {
             let within = Duration::from_secs(self.run.plan.policy.rollback_within_s);
             self.back_by.set(self.run.world.clock.elapsed() + within);
             self.tried.set(None);
