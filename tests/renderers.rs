@@ -16,8 +16,8 @@ use bgctl::plan::{
     ApprovalRule, AtExpiry, Lane, Move, OnFailure, Plan, PlannedRoute, PlannedStep, Policy, Purpose, Resume, Split,
     Stack, StepRef,
 };
-use bgctl::report::{About, Chorus, Ink, Jsonl, Live, Plain, Provider, Reporter, Rest};
-use bgctl::run::{Actor, Cause, Event, Evidence, Grant, Outcome, RunOutcome, Verdict};
+use bgctl::report::{About, Chorus, Findings, Ink, Jsonl, Live, Place, Plain, Provider, Reporter, Rest, Side};
+use bgctl::run::{Actor, Breach, Cause, Event, Evidence, Grant, Outcome, RunOutcome, Verdict};
 use bgctl::world::Progress;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -319,11 +319,20 @@ fn about() -> About {
     About { run: "20261120-0302-k7f".into(), plan: Rc::new(plan()), by: "engineer@example.com".into() }
 }
 
-fn rest(outcome: RunOutcome, exit: u8, second: i64) -> Rest {
+fn well() -> Side {
+    Side::Well("2 of 2".into())
+}
+
+fn found(split: Split) -> Findings {
+    let web = Place { split: Ok(split), blue: well(), green: well() };
+    Findings { routes: BTreeMap::from([("web".to_string(), web)]), to_green: vec![] }
+}
+
+fn rest(outcome: RunOutcome, exit: u8, second: i64, found: Findings) -> Rest {
     Rest {
         outcome,
         exit,
-        users: None,
+        found: Some(found),
         now: Timestamp::from_second(BEGAN + second).unwrap(),
         native: vec!["cd undo && aws elbv2 modify-rule --cli-input-json file://web.json".into()],
         folder: Some("/data/bgctl/runs/20261120-0302-k7f".into()),
@@ -364,9 +373,9 @@ fn bless() -> bool {
 
 fn stories() -> [(&'static str, Tape, Rest); 3] {
     [
-        ("completed", happy(), rest(RunOutcome::Completed, 0, 423)),
-        ("rolled-back", rolled_back(), rest(RunOutcome::RolledBack, 10, 215)),
-        ("halted", halted(), rest(RunOutcome::Halted, 20, 248)),
+        ("completed", happy(), rest(RunOutcome::Completed, 0, 423, found(Split::ALL_GREEN))),
+        ("rolled-back", rolled_back(), rest(RunOutcome::RolledBack, 10, 215, found(Split::ALL_BLUE))),
+        ("halted", halted(), rest(RunOutcome::Halted, 20, 248, found(Split::of_green(100)))),
     ]
 }
 
@@ -484,6 +493,67 @@ fn jsonl_is_one_object_a_record_and_says_what_the_journal_says() {
     assert_eq!((&last["type"], &last["data"]["outcome"]), (&json!("closing"), &json!("rolled-back")));
 }
 
+/// The screen after `resume`: what a process has not read it does not show, and what it has read it shows with its age.
+#[test]
+fn r18_the_screen_shows_what_was_read_and_not_what_was_planned() {
+    let (paper, clock) = (Paper::default(), Rc::new(Still(Cell::new(0))));
+    let mut live = Live::new(Box::new(paper), about(), Ink::default(), Arc::new(|| 100), clock.clone(), true);
+    let mut tape = Tape::default();
+    tape.event(0, Event::Resumed { by: Actor::rule() }).intent(0, at(Lane::Forward, 2));
+    tape.entries().iter().for_each(|(_, entry)| live.record(entry));
+    let users = |live: &Live| live.region()[0].clone();
+    assert!(users(&live).contains("not read yet") && !users(&live).contains("BLUE 100"), "{}", users(&live));
+    live.users("web", Split::of_green(100));
+    assert!(users(&live).contains("users: BLUE 90 GREEN 10"), "{}", users(&live));
+    // A reading of any kind counts, also one that leaves no record.
+    clock.0.set(14);
+    assert!(users(&live).contains("read 14s ago"), "{}", users(&live));
+    live.users("web", Split::of_green(100));
+    assert!(users(&live).contains("read 0s ago"), "{}", users(&live));
+}
+
+fn why(tape: &Tape) -> Option<String> {
+    let mut chorus = Chorus::new(about(), vec![]);
+    tape.entries().iter().for_each(|(_, entry)| chorus.record(entry));
+    chorus.story.why
+}
+
+/// What only held a run up is no reason of what came of it, and neither is a failure that was made good.
+#[test]
+fn p03_the_reason_shown_is_the_first_cause() {
+    let frozen = || "frozen until 05:00 by release-manager".to_string();
+    let paused = |tape: &mut Tape| {
+        let (step, line) = (at(Lane::Forward, 2), frozen());
+        tape.outcome(120, step, Outcome::failed(Cause::Frozen, frozen()));
+        tape.event(120, Event::Paused { step, cause: Cause::Frozen, line, until: BEGAN + 600 });
+    };
+    // Frozen, and then a gate fails: the gate sent users back.
+    let mut tape = begun();
+    paused(&mut tape);
+    assert!(why(&tape).unwrap().contains("frozen until"), "while it waits, that is what it waits for");
+    let breach = Breach::new(Cause::Gate, "gate `errors` failed while waiting: green 4.2%");
+    tape.event(150, breach.at(at(Lane::Forward, 2)));
+    tape.event(150, Event::RollbackBegun { automatic: true, by: Actor::rule(), cause: "gate `errors` failed".into() });
+    assert_eq!(why(&tape).unwrap(), "gate `errors` failed while waiting: green 4.2%");
+    // And that stays the reason when the run is taken up again after a crash on its way back.
+    tape.event(160, Event::Resumed { by: Actor::rule() });
+    assert_eq!(why(&tape).unwrap(), "gate `errors` failed while waiting: green 4.2%");
+    // Frozen for too long: then that is the reason.
+    let mut tape = begun();
+    paused(&mut tape);
+    tape.event(600, Event::Held { by: Actor::rule(), line: "still frozen after 30 minutes".into() });
+    assert!(why(&tape).unwrap().contains("frozen until"), "{:?}", why(&tape));
+    // A first attempt that failed and was made good.
+    let mut tape = Tape::default();
+    let shift = at(Lane::Forward, 1);
+    tape.intent(1, shift).outcome(2, shift, Outcome::failed(Cause::Provider, "Throttling: rate exceeded"));
+    assert_eq!(why(&tape).unwrap(), "shift-10: Throttling: rate exceeded");
+    tape.intent(3, shift).outcome(4, shift, Outcome::done("BLUE 90 GREEN 10")).intent(5, at(Lane::Forward, 2));
+    assert_eq!(why(&tape), None);
+    failing(&mut tape);
+    assert!(why(&tape).unwrap().starts_with("bake-10: errors on GREEN 4.2%"), "{:?}", why(&tape));
+}
+
 /// A closed pipe or terminal is no error of the run.
 #[test]
 fn nobody_listening_stops_nothing() {
@@ -578,7 +648,9 @@ fn looking_back_says_where_users_are_and_what_to_do() {
 
     let (code, shown, _) = bgctl(dir.path(), &["show", "abc"]);
     assert_eq!(code, 0);
-    assert!(shown.contains("ROLLED BACK. All users are on BLUE v1.4.1."), "{shown}");
+    // Nobody read anything for this: it says what was, and when.
+    assert!(shown.contains("ROLLED BACK. All users were on BLUE v1.4.1 when last read."), "{shown}");
+    assert!(shown.contains("GREEN v1.4.2 was not asked") && !shown.contains("runs without users"), "{shown}");
     assert!(shown.contains("✗ bake-10"), "{shown}");
     let (_, shown, _) = bgctl(dir.path(), &["show", "abc", "--step", "bake-10"]);
     assert!(shown.contains("gate errors, window 2 of 5") && !shown.contains("shift-10 "), "{shown}");

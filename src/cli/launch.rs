@@ -17,13 +17,13 @@ use super::ready::Ready;
 use super::witnesses::{Anchored, Begun};
 use super::{Context, Exit, trust, undo};
 use crate::diag::{Kind, Refusal};
-use crate::drive::{Broken, End, Run, Watch, drive};
+use crate::drive::{Broken, End, Run, Watch, drive, found};
 use crate::journal::{Append, Archive, Entry, Record, SealState};
 use crate::people::{self, Control, Operator, Page, Pager, People};
-use crate::plan::{Plan, Purpose, Split};
+use crate::plan::{Plan, Purpose};
 use crate::report::{About, Chorus, Reporter, Rest};
 use crate::routers::NativeWayBack;
-use crate::run::{Actor, Cause, Event, Evidence, RunOutcome, Wish};
+use crate::run::{Actor, Breach, Cause, Event, Evidence, RunOutcome, Wish};
 use crate::secret::{self, TagKey};
 use crate::world::{Scribe, World};
 
@@ -211,7 +211,8 @@ impl Launch<'_> {
         people: &dyn People,
     ) -> Result<Exit, Refusal> {
         let Open { id, folder, journal, signer, witnesses, leases, .. } = open;
-        let users = world.secrets.mask(&read_users(&self.plan, world).await);
+        let found = found(&self.plan, world).await;
+        let users = found.line(&self.plan);
         let end = match end {
             Ok(end) => end,
             Err(broken) => return Err(self.broken(&broken, lost(&leases), &users, &folder, people).await),
@@ -248,7 +249,7 @@ impl Launch<'_> {
         let rest = Rest {
             outcome: end.outcome,
             exit: exit.code(),
-            users: Some(users),
+            found: Some(found),
             now: self.cx.clock.now(),
             native: undo::native(&folder),
             folder: Some(folder.display().to_string()),
@@ -295,6 +296,7 @@ impl Launch<'_> {
                 users: users.into(),
                 happened: page.into(),
                 bgctl: "users were left as they are; nothing more moves by itself".into(),
+                stays: None,
             };
             let (delivered, line) = people.page(&page).await;
             let paged = if delivered { "a person was paged" } else { "NOBODY COULD BE PAGED" };
@@ -317,30 +319,10 @@ struct Gates {
 
 #[async_trait(?Send)]
 impl Watch for Gates {
-    async fn breach(&self, world: &World, scribe: &dyn Scribe) -> (Cause, String) {
+    async fn breach(&self, world: &World, scribe: &dyn Scribe) -> Breach {
         match crate::steps::watch::Watch::new(&self.plan) {
             Ok(watch) => watch.breach("wait", world, scribe).await,
-            Err(error) => (Cause::NoVerdict, format!("the gates cannot be judged: {error:#}")),
+            Err(error) => Breach::new(Cause::NoVerdict, format!("the gates cannot be judged: {error:#}")),
         }
-    }
-}
-
-/// Where the users are, in words, read now.
-pub async fn read_users(plan: &Plan, world: &World) -> String {
-    let mut lines = Vec::new();
-    for (name, planned) in &plan.routes {
-        lines.push(match world.route(name).read().await {
-            Ok(reading) => line(plan, reading.split),
-            Err(error) => format!("unknown at {} ({error})", planned.line),
-        });
-    }
-    lines.dedup();
-    lines.join("; ")
-}
-
-fn line(plan: &Plan, split: Split) -> String {
-    match split.only() {
-        Some(stack) => format!("{split} (all on {stack} {})", plan.stack(stack).version),
-        None => split.to_string(),
     }
 }

@@ -64,7 +64,7 @@ fn text(past: &Past, entries: &[&Entry], args: &Args, cx: &Context) {
     let rest = Rest {
         outcome,
         exit: Exit::from(outcome).code(),
-        users: None,
+        found: None,
         now: cx.clock.now(),
         native: Vec::new(),
         folder: Some(past.folder.display().to_string()),

@@ -18,6 +18,7 @@ use super::words::{self, Sentence};
 use super::{About, Closing, Ink, Mark, Reporter, Story, wrap};
 use crate::clock::Clock;
 use crate::journal::Entry;
+use crate::plan::Split;
 use crate::run::Event;
 use crate::world::Progress;
 
@@ -191,10 +192,10 @@ impl Reporter for Live {
         inner.paint();
     }
 
-    fn users(&mut self, split: crate::plan::Split) {
+    fn users(&mut self, route: &str, split: Split) {
         let mut inner = self.0.borrow_mut();
         let now = inner.clock.now();
-        inner.story.read(split, now);
+        inner.story.read(route, split, now);
         inner.paint();
     }
 

@@ -4,6 +4,7 @@
 //! error of that writer is never an error of the run: a closed terminal or pipe does not stop a cutover.
 
 mod closing;
+mod findings;
 mod ink;
 mod jsonl;
 mod live;
@@ -15,6 +16,7 @@ mod timeline;
 pub mod words;
 
 pub use closing::{Closing, Rest, close};
+pub use findings::{Findings, Place, Side};
 pub use ink::{Ink, Mark, spoken, spoken_seconds, wrap};
 pub use jsonl::Jsonl;
 pub use live::{Live, Width};
@@ -24,6 +26,7 @@ pub use story::{About, Current, GateRow, Seen, Story};
 pub use timeline::{Moment, Who, timeline};
 
 use crate::journal::Entry;
+use crate::plan::Split;
 use crate::world::Progress;
 
 /// Shows a run as it goes.
@@ -32,8 +35,8 @@ pub trait Reporter {
     fn record(&mut self, entry: &Entry);
     /// The step at work says how far it is.
     fn progress(&mut self, _progress: &Progress) {}
-    /// The split was read again: `users` and its age is for the state line.
-    fn users(&mut self, _split: crate::plan::Split) {}
+    /// The split of a route was read again beside the records: for the state line and its age.
+    fn users(&mut self, _route: &str, _split: Split) {}
     /// The run came to rest: the last block.
     fn closing(&mut self, _closing: &Closing) {}
 }
@@ -67,8 +70,8 @@ impl Reporter for Chorus {
         self.voices.iter_mut().for_each(|voice| voice.progress(progress));
     }
 
-    fn users(&mut self, split: crate::plan::Split) {
-        self.voices.iter_mut().for_each(|voice| voice.users(split));
+    fn users(&mut self, route: &str, split: Split) {
+        self.voices.iter_mut().for_each(|voice| voice.users(route, split));
     }
 
     fn closing(&mut self, closing: &Closing) {

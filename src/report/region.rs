@@ -57,11 +57,11 @@ fn users(story: &Story, moment: &Moment<'_>, width: usize, ink: Ink) -> String {
         Some(at) => {
             format!("read {} ago", spoken_seconds((moment.now.as_second() - at.as_second()).max(0).unsigned_abs()))
         }
-        None => "as planned".into(),
+        None => "not read yet".into(),
     };
     let said = format!("  users: {}", story.users_line());
     let taken = console::measure_text_width(&said) + age.len() + 6;
-    let one = story.users.values().next().filter(|_| story.users.len() == 1 || story.only().is_some());
+    let one = story.users.values().next().filter(|_| story.about.plan.routes.len() == 1 || story.only().is_some());
     let bar = match one {
         Some(seen) if taken + 10 <= width => {
             ink.users_bar(seen.split.share(Color::Green), (width - taken).min(40)) + "  "

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use jiff::Timestamp;
 
 use crate::journal::Entry;
-use crate::plan::{Color, Plan, Split, StepRef};
+use crate::plan::{Color, Lane, Plan, Split, StepRef};
 use crate::run::{Event, Evidence, Outcome, RunOutcome, Verdict};
 
 /// What every view of a run begins with.
@@ -65,6 +65,16 @@ pub struct GateRow {
     pub of: u32,
 }
 
+/// Whether what was set down as the cause is one, or gives way to the next.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Passing {
+    No,
+    /// Something only holds the run up.
+    Pause,
+    /// This step failed; it may be tried again, or passed over.
+    Step(StepRef),
+}
+
 /// A run as told so far.
 #[derive(Clone, Debug)]
 pub struct Story {
@@ -75,8 +85,12 @@ pub struct Story {
     pub current: Option<Current>,
     pub done: Vec<StepRef>,
     pub gates: Vec<GateRow>,
-    /// The first thing that went wrong.
+    /// The first cause of what came of the run so far; while it only waits, what it waits for.
     pub why: Option<String>,
+    /// What was set down as the cause may pass: a pause that ends, a step that succeeds when tried again.
+    passing: Passing,
+    /// A write whose answer was lost may still land, as said when every route was last read.
+    pub late: bool,
     pub rollback: bool,
     /// Delivered or not, and the words of the channel.
     pub paged: Option<(bool, String)>,
@@ -89,22 +103,18 @@ pub struct Story {
 
 impl Story {
     pub fn new(about: About) -> Self {
-        let users = about
-            .plan
-            .routes
-            .iter()
-            .map(|(name, route)| (name.clone(), Seen { split: route.before, at: None }))
-            .collect();
         Story {
             closed: about.plan.waits_by_hand(),
             about,
             began: None,
             last: None,
-            users,
+            users: BTreeMap::new(),
             current: None,
             done: Vec::new(),
             gates: Vec::new(),
             why: None,
+            passing: Passing::No,
+            late: false,
             rollback: false,
             paged: None,
             acknowledged: None,
@@ -136,6 +146,7 @@ impl Story {
             }
             Event::Refused { why } => self.wrong(why),
             Event::ApprovalRequested { step, id, .. } => {
+                self.goes_on(*step);
                 let line = self.about.plan.lane(step.lane).get(step.index).map_or(id.clone(), |s| s.line.clone());
                 self.current = Some(Current { at: *step, id: id.clone(), line, since: at, waiting: true });
             }
@@ -151,21 +162,25 @@ impl Story {
                 self.wrong(&format!("no approval of {id}: {why}"));
             }
             Event::StepIntent { step, id, line, .. } => {
+                self.goes_on(*step);
                 self.gates.clear();
                 let current = Current { at: *step, id: id.clone(), line: line.clone(), since: at, waiting: false };
                 self.current = Some(current);
             }
             Event::StepOutcome { step, id, outcome } => match outcome {
                 Outcome::Done { .. } => self.finished(*step),
-                Outcome::Failed { line, .. } => {
+                Outcome::Failed { line, cause, .. } => {
                     self.current = None;
-                    self.wrong(&format!("{id}: {line}"));
+                    let passing = if cause.pauses() { Passing::Pause } else { Passing::Step(*step) };
+                    self.set_down(&format!("{id}: {line}"), passing);
                 }
                 Outcome::Unknown { .. } => {}
             },
             Event::StepReconciled { step, found: crate::run::Found::InPlace, .. } => self.finished(*step),
+            Event::WaitBreached { line, cause, .. } if cause.pauses() => self.set_down(line, Passing::Pause),
             Event::WaitBreached { line, .. } => self.wrong(line),
-            Event::UsersSeen { routes, .. } => {
+            Event::UsersSeen { routes, settled } => {
+                self.late = !settled;
                 for (route, split) in routes.iter().filter_map(|(route, seen)| Some((route, seen.split?))) {
                     self.users.insert(route.clone(), Seen { split, at });
                 }
@@ -179,14 +194,14 @@ impl Story {
             Event::OverrideUsed { by, reason, .. } => self.wrong(&format!("{reason}, by {}", by.name)),
             Event::Paused { line, .. } => {
                 self.current = None;
-                self.wrong(line);
+                self.set_down(line, Passing::Pause);
             }
             Event::RollbackBegun { cause, .. } => {
                 self.rollback = true;
                 self.current = None;
                 self.wrong(cause);
             }
-            Event::RollbackDeclined { why, .. } => self.wrong(why),
+            Event::RollbackDeclined { why, .. } => self.stays(why),
             Event::Paged { delivered, line } => self.paged = Some((*delivered, line.clone())),
             Event::Ended { outcome, line } => {
                 self.current = None;
@@ -194,8 +209,13 @@ impl Story {
             }
             Event::Interrupted { by, line, .. } => self.wrong(&format!("{line}, by {}", by.name)),
             // Going on after an interruption: what stopped it is no longer the reason of anything.
+            Event::Resumed { .. } if self.rollback => {}
             Event::Continued { .. } | Event::Resumed { .. } | Event::Unpaused { .. } => self.why = None,
-            Event::StepReconciled { .. } | Event::Held { .. } => self.current = None,
+            Event::StepReconciled { .. } => self.current = None,
+            Event::Held { line, .. } => {
+                self.current = None;
+                self.stays(line);
+            }
         }
     }
 
@@ -230,40 +250,73 @@ impl Story {
 
     fn finished(&mut self, step: StepRef) {
         self.current = None;
+        if self.passing == Passing::Step(step) {
+            self.why = None;
+        }
         if !self.done.contains(&step) {
             self.done.push(step);
         }
     }
 
-    fn wrong(&mut self, why: &str) {
-        self.why.get_or_insert_with(|| why.to_string());
-    }
-
-    /// Somebody read the split beside the records.
-    pub fn read(&mut self, split: Split, at: Timestamp) {
-        for seen in self.users.values_mut() {
-            *seen = Seen { split, at: Some(at) };
+    /// Another step forward begins: whatever failed before was passed over.
+    fn goes_on(&mut self, step: StepRef) {
+        if let Passing::Step(failed) = self.passing
+            && failed != step
+            && step.lane == Lane::Forward
+        {
+            self.why = None;
         }
     }
 
-    /// `BLUE 90 GREEN 10`; with the routes' names where they differ.
+    fn wrong(&mut self, why: &str) {
+        self.set_down(why, Passing::No);
+    }
+
+    /// The first cause stays; what was only waited for gives way to whatever ended the waiting. A step's failure is the cause
+    /// of what follows on it, until the step succeeds or another one begins.
+    fn set_down(&mut self, why: &str, passing: Passing) {
+        if self.why.is_none() || self.passing == Passing::Pause && passing != Passing::Pause {
+            self.why = Some(why.to_string());
+            self.passing = passing;
+        }
+    }
+
+    /// Nobody is moved any more: what the run was waiting for is the reason, if it was.
+    fn stays(&mut self, why: &str) {
+        if self.why.is_none() {
+            self.why = Some(why.to_string());
+        }
+        self.passing = Passing::No;
+    }
+
+    /// Somebody read the split of a route beside the records.
+    pub fn read(&mut self, route: &str, split: Split, at: Timestamp) {
+        self.users.insert(route.to_string(), Seen { split, at: Some(at) });
+    }
+
+    /// `BLUE 90 GREEN 10`; with the routes' names where they differ, or not all of them have been read.
     pub fn users_line(&self) -> String {
+        let routes = self.about.plan.routes.keys();
         let mut splits = self.users.values().map(|seen| seen.split);
         match splits.next() {
             None => "unknown".into(),
-            Some(first) if splits.all(|other| other == first) => first.to_string(),
+            Some(first) if self.all_read() && splits.all(|other| other == first) => first.to_string(),
             Some(_) => {
-                let lines: Vec<String> = self.users.iter().map(|(name, s)| format!("{name} {}", s.split)).collect();
-                lines.join(" · ")
+                let said = |name: &String| self.users.get(name).map_or("unknown".into(), |seen| seen.split.to_string());
+                routes.map(|name| format!("{name} {}", said(name))).collect::<Vec<_>>().join(" · ")
             }
         }
+    }
+
+    fn all_read(&self) -> bool {
+        self.about.plan.routes.keys().all(|name| self.users.contains_key(name))
     }
 
     /// The side all users of all routes were last read on.
     pub fn only(&self) -> Option<Color> {
         let mut sides = self.users.values().map(|seen| seen.split.only());
         let first = sides.next()??;
-        sides.all(|side| side == Some(first)).then_some(first)
+        (self.all_read() && sides.all(|side| side == Some(first))).then_some(first)
     }
 
     /// When the oldest of the readings was made.
