@@ -10,7 +10,7 @@ use std::time::Duration;
 use bgctl::probes::database::{Database, Unanswered};
 use bgctl::probes::gate;
 use bgctl::probes::{Request, Response, WebError};
-use bgctl::run::{Cause, Outcome, Verdict};
+use bgctl::run::{Breach, Cause, Outcome, Reaction, Verdict};
 use bgctl::sim::VirtualClock;
 use bgctl::steps::watch::Watch;
 use bgctl::world::{Exit, Stream};
@@ -288,8 +288,8 @@ fn a_watch_comes_back_only_on_a_breach() {
         }
     });
     let watch = Watch::new(&plan()).unwrap();
-    let (cause, line) = stage.clock.run(watch.breach("approval", &stage.world, &stage.notes)).unwrap();
-    assert_eq!(cause, Cause::Gate);
+    let Breach { cause, line, then } = stage.clock.run(watch.breach("approval", &stage.world, &stage.notes)).unwrap();
+    assert_eq!((cause, then), (Cause::Gate, None));
     assert!(line.starts_with("gate `errors` failed while waiting"), "{line}");
     assert!(
         stage.clock.time() > turn && stage.clock.time() < turn + Duration::from_secs(90),
@@ -726,4 +726,55 @@ mod ledger {
         assert!(said.contains("cannot be counted") && !said.contains("correct-horse"), "{said}");
         assert_eq!(line(&stage).0, Verdict::Unknown);
     }
+}
+
+/// What a bake and a wait find of a service whose sides fail so often.
+fn both(service: Service) -> (Outcome, Breach) {
+    let stage = || Stage::new(move |r, t| service.answer(r, t));
+    let (baked, waited) = (stage(), stage());
+    let watch = Watch::new(&plan()).unwrap();
+    let breach = waited.clock.run(watch.breach("approval", &waited.world, &waited.notes)).unwrap();
+    (bake(&baked, &["errors", "p99"]), breach)
+}
+
+fn wants(outcome: &Outcome) -> Option<Reaction> {
+    let Outcome::Failed { then, .. } = outcome else { panic!("{outcome:?}") };
+    *then
+}
+
+/// Green limps, blue is dead: its targets may be healthy, and still nobody is sent there by rule.
+#[test]
+fn g02_nobody_is_sent_back_to_a_blue_that_is_worse() {
+    let (baked, waited) = both(Service { green: 0.05, blue: 1.0, ..HEALTHY });
+    let line = failed(&baked, Cause::Gate);
+    assert_eq!((wants(&baked), waited.then), (Some(Reaction::Halt), Some(Reaction::Halt)));
+    for line in [line, waited.line] {
+        assert!(line.contains("green 5") && line.contains("blue 100%"), "both numbers: {line}");
+        assert!(line.ends_with("BLUE is worse, so nobody is sent back to it"), "{line}");
+    }
+}
+
+/// One shared dependency fails for both. Going back would help nobody, and would be called a cure.
+#[test]
+fn g02_a_cause_that_both_sides_share_sends_nobody_back() {
+    for rate in [0.02, 0.3, 1.0] {
+        let (baked, waited) = both(Service { green: rate, blue: rate, ..HEALTHY });
+        let line = failed(&baked, Cause::Gate);
+        assert_eq!((wants(&baked), waited.then), (Some(Reaction::Halt), Some(Reaction::Halt)), "{rate}: {line}");
+        assert!(line.ends_with("BLUE is as bad, so nobody is sent back to it"), "{line}");
+    }
+}
+
+/// What stands against blue has to be proven: a blue that is a little over the limit itself is still the better side.
+#[test]
+fn g02_a_green_that_is_worse_goes_back_all_the_same() {
+    for (green, blue) in [(0.1, 0.002), (0.3, 0.03), (1.0, 0.3)] {
+        let (baked, waited) = both(Service { green, blue, ..HEALTHY });
+        failed(&baked, Cause::Gate);
+        assert_eq!((wants(&baked), waited.then), (None, None), "{green} {blue}: {baked:?}");
+    }
+    // Green is slow, and blue is the side that loses every request.
+    let (baked, _) = both(Service { green: 0.0, blue: 1.0, p99: 9.0 });
+    assert_eq!(wants(&baked), Some(Reaction::Halt), "{baked:?}");
+    assert!(failed(&baked, Cause::Gate).contains("(gate `errors`: green 0%"), "{baked:?}");
 }

@@ -139,14 +139,14 @@ fn answer(plan: &Plan, s: &State, next: Next, dice: u8) -> Vec<Event> {
                 _ if step.lane == Lane::Rollback => Event::ApprovalExpired { step, id: id(step), why: "late".into() },
                 _ if s.moved || dice > 200 => {
                     let cause = [Cause::Gate, Cause::Frozen, Cause::Drift][usize::from(dice / 5 % 3)];
-                    Event::WaitBreached { step: s.at(), cause, line: "bad".into() }
+                    Event::WaitBreached { step: s.at(), cause, line: "bad".into(), then: None }
                 }
                 _ => Event::Interrupted { wish: Wish::Ask, by: by(), line: "Ctrl-C".into() },
             }]
         }
         Next::AskInPlace(step) if s.moved && s.lane == Lane::Forward && dice % 6 == 5 => {
             let cause = if yes || dice > 128 { Cause::Gate } else { Cause::Drift };
-            vec![Event::WaitBreached { step, cause, line: "bad".into() }]
+            vec![Event::WaitBreached { step, cause, line: "bad".into(), then: None }]
         }
         Next::Observe(step) | Next::AskInPlace(step) => {
             let found = [Found::InPlace, Found::NotInPlace, Found::CannotSee, Found::Other][usize::from(dice % 4)];
@@ -163,7 +163,7 @@ fn answer(plan: &Plan, s: &State, next: Next, dice: u8) -> Vec<Event> {
         }],
         Next::Pause { cause, line } => vec![Event::Paused { step: s.at(), cause, line, until: 0 }],
         Next::AwaitFree { cause, .. } => vec![match dice % 8 {
-            1 => Event::WaitBreached { step: s.at(), cause: Cause::Gate, line: "bad".into() },
+            1 => Event::WaitBreached { step: s.at(), cause: Cause::Gate, line: "bad".into(), then: None },
             2 if cause == Cause::Frozen => Event::Held { by: by(), line: "still frozen".into() },
             2 => Event::RollbackDeclined { by: by(), why: "still there".into() },
             3 => Event::Interrupted { wish: Wish::Ask, by: by(), line: "Ctrl-C".into() },

@@ -210,6 +210,7 @@ fn a_freeze_is_no_fault_of_the_release() {
             step: StepRef { lane: Lane::Forward, index: 1 },
             cause: Cause::Drift,
             line: "moved".into(),
+            then: None,
         },
     );
     assert_eq!(retro(&plan(), &log.0).trouble, None);

@@ -67,7 +67,14 @@ pub enum Event {
     StepReconciled { step: StepRef, id: String, found: Found, line: String },
     /// A guard or a gate tripped while the run was waiting between steps.
     #[serde(rename = "wait.breached")]
-    WaitBreached { step: StepRef, cause: Cause, line: String },
+    WaitBreached {
+        step: StepRef,
+        cause: Cause,
+        line: String,
+        /// What is wanted in place of going back, where going back is known to be wrong.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        then: Option<Reaction>,
+    },
     /// Where every route was found, all read at the same moment: when a person asks to go back, and before a run says how
     /// it ended.
     #[serde(rename = "users.seen")]

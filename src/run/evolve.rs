@@ -91,18 +91,22 @@ pub fn evolve(plan: &Plan, s: &State, e: &Event) -> Result<State, Illegal> {
         {
             failed(s, Cause::Drift, Reaction::Halt, format!("{line}; {drift}"))
         }
-        // While a person is asked whether a step without a trace happened. It must not be begun anew after a pause, so what
-        // would pause the run is for a person at once.
-        (Doing::Uncertain { .. }, Event::WaitBreached { step, cause, line })
-            if here(step) && s.moved && s.lane == Lane::Forward && plan.step(at).resume == Resume::AskHuman =>
+        // While a person is asked whether a step without a trace happened, or what follows on an interruption. It must not be
+        // begun anew after a pause, so what would pause the run is for a person at once.
+        (Doing::Uncertain { .. }, Event::WaitBreached { step, cause, line, then })
+            if here(step)
+                && s.moved
+                && s.lane == Lane::Forward
+                && (plan.step(at).resume == Resume::AskHuman || s.interrupted == Some(Wish::Ask)) =>
         {
-            let then = if cause.pauses() || *cause == Cause::Rules { Reaction::Halt } else { Reaction::RollBack };
+            let halts = cause.pauses() || *cause == Cause::Rules;
+            let then = then.unwrap_or(if halts { Reaction::Halt } else { Reaction::RollBack });
             failed(s, *cause, then, line.clone())
         }
-        (Doing::Ready { .. } | Doing::Paused { .. }, Event::WaitBreached { step, cause, line }) if here(step) => {
+        (Doing::Ready { .. } | Doing::Paused { .. }, Event::WaitBreached { step, cause, line, then }) if here(step) => {
             // Under other rules than the run was opened with nothing is done by itself, not even going back.
-            let then = if *cause == Cause::Rules { Reaction::Halt } else { Reaction::RollBack };
-            failed(s, *cause, then, line.clone())
+            let by_rule = if *cause == Cause::Rules { Reaction::Halt } else { Reaction::RollBack };
+            failed(s, *cause, then.unwrap_or(by_rule), line.clone())
         }
         (Doing::Ready { .. } | Doing::Uncertain { .. }, Event::StepIntent { step, attempt, .. })
             if here(step) && s.index < plan.lane(s.lane).len() && may_begin(plan, s, at) =>

@@ -15,6 +15,8 @@ const CERTAIN: f64 = 80.0;
 /// The absolute floor beneath the comparison with blue: the excess over what is allowed must itself be this likely, so a
 /// real but tiny difference fails nothing. In simulation it takes false alarms from 0.4 % to 0.1 % and costs no time.
 const NOTICEABLE: f64 = 5.0;
+/// Two values that both break a limit are of one cause unless one of them is so many times the other.
+const ALIKE: f64 = 1.25;
 /// Fewer bad requests than this never fail a gate: two unlucky users prove nothing, however few there are in all.
 const FEWEST_BAD: u64 = 3;
 
@@ -72,6 +74,30 @@ impl Counts {
     }
 }
 
+/// What the numbers of a rule say against going back to blue. Blue is asked by them, since its targets can be healthy while
+/// its users are not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Back {
+    /// Nothing.
+    #[default]
+    Fit,
+    /// Blue breaks the rule as well, and green is not shown to be worse than it: a cause that both share.
+    AsBad,
+    /// Blue breaks the rule, and is shown to be worse than green.
+    Worse,
+}
+
+impl Back {
+    /// Why nobody is sent back, as the end of a sentence.
+    pub fn why(self) -> Option<&'static str> {
+        match self {
+            Back::Fit => None,
+            Back::AsBad => Some("BLUE is as bad, so nobody is sent back to it"),
+            Back::Worse => Some("BLUE is worse, so nobody is sent back to it"),
+        }
+    }
+}
+
 /// A verdict that explains itself.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Judgement {
@@ -81,6 +107,8 @@ pub struct Judgement {
     pub limit: String,
     pub requests: Option<String>,
     pub line: String,
+    /// Of blue over the same time.
+    pub back: Back,
 }
 
 impl Rule {
@@ -105,6 +133,7 @@ impl Rule {
             limit: self.limit(),
             requests: None,
             line: why.into(),
+            back: Back::Fit,
         }
     }
 
@@ -119,6 +148,7 @@ impl Rule {
             limit: self.limit(),
             requests: requests.map(|n| n.to_string()),
             line,
+            back: blue.map_or(Back::Fit, |blue| self.back_to_value(green, blue)),
         };
         // A comparison with a value that is not a number is false both ways, so it would pass or fail by accident.
         if !green.is_finite() || blue.is_some_and(|b| !b.is_finite()) {
@@ -196,6 +226,7 @@ impl Rule {
             limit: self.limit(),
             requests: Some(green.requests.to_string()),
             line,
+            back: self.back_to_counts(green, blue),
         };
         if green.bad > green.requests || blue.bad > blue.requests {
             return self.unknown(format!("more bad requests than requests: {shown}, {compared}"));
@@ -225,6 +256,35 @@ impl Rule {
             return answer(Verdict::Unknown, format!("{shown}; {needed} requests are needed to pass"));
         }
         answer(Verdict::Pass, format!("{shown}, {compared}, keeps {}", self.limit()))
+    }
+
+    /// What counts of the same time say against going back: both have to be proven, or nothing is.
+    fn back_to_counts(&self, green: Counts, blue: Counts) -> Back {
+        let (limit, certain) = (self.highest(), CERTAIN.ln());
+        if blue.bad < FEWEST_BAD || blue.bad > blue.requests || over_limit(blue, limit) < certain {
+            Back::Fit
+        } else if worse_than_blue(blue, green) >= certain {
+            Back::Worse
+        } else if worse_than_blue(green, blue) >= certain {
+            Back::Fit
+        } else {
+            Back::AsBad
+        }
+    }
+
+    /// What two values of the same time say against going back.
+    fn back_to_value(&self, green: f64, blue: f64) -> Back {
+        let (breaks, worse): (bool, fn(f64, f64) -> bool) = match self.bound {
+            Bound::Max(limit) => (blue > limit, |one, other| one > other * ALIKE),
+            Bound::Min(limit) => (blue < limit, |one, other| one < other / ALIKE),
+        };
+        let beyond = self.margin.as_ref().is_some_and(|margin| self.beyond(margin, green, blue));
+        match () {
+            () if !breaks => Back::Fit,
+            () if worse(blue, green) => Back::Worse,
+            () if worse(green, blue) || beyond => Back::Fit,
+            () => Back::AsBad,
+        }
     }
 
     /// The lowest share of bad requests that the rule forbids, given blue's.

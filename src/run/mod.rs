@@ -9,6 +9,7 @@
 //! leaves a lost reply undone; a full effect enum makes every feature edit one type; a plain loop with a list of finished
 //! steps ends in a false success when killed between a rollback and its record.
 
+mod breach;
 mod confirmation;
 pub mod course;
 mod decide;
@@ -19,6 +20,7 @@ pub mod judge;
 mod likelihood;
 mod state;
 
+pub use breach::Breach;
 pub use decide::{Next, decide};
 pub use event::{Actor, Cause, Event, Found, Grant, Outcome, Reaction, RunOutcome, Sighting, Wish};
 pub use evidence::{Asked, Evidence, Verdict};

@@ -22,7 +22,7 @@ use async_trait::async_trait;
 
 use crate::people::Command;
 use crate::plan::{Color, Lane, Move, Plan, PlannedRoute, Split};
-use crate::run::Cause;
+use crate::run::{Breach, Cause};
 use crate::secret::Secrets;
 use crate::world::{self, Blocked, Guards, Processes, Scribe, World};
 
@@ -330,12 +330,12 @@ pub struct SimWatch(pub Rc<Sim>);
 
 #[async_trait(?Send)]
 impl crate::drive::Watch for SimWatch {
-    async fn breach(&self, _: &World, _: &dyn Scribe) -> (Cause, String) {
+    async fn breach(&self, _: &World, _: &dyn Scribe) -> Breach {
         use crate::clock::Clock;
         match self.0.scenario.breach {
             Some(at) => {
                 self.0.clock.sleep(at.saturating_sub(self.0.clock.time())).await;
-                (Cause::Gate, "a gate was breached during the wait".into())
+                Breach::new(Cause::Gate, "a gate was breached during the wait")
             }
             None => std::future::pending().await,
         }

@@ -10,13 +10,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::checks::Suite;
-use super::gates::{self, NamedGate, OpenGate, POLL, SILENT};
+use super::gates::{self, Failures, NO_BETTER, NamedGate, OpenGate, POLL, SILENT, Says};
 use super::ledger::{self, Ledger, SETTLE, Sending};
 use super::watch::Places;
 use super::{Facts, GRACE, Kind, Mistake, Review, Step, settings};
 use crate::plan::{Plan, PlannedStep, Resume};
 use crate::probes::gate::{OnUnknown, WHOLE};
-use crate::run::judge::Judgement;
+use crate::run::judge::{Back, Judgement};
 use crate::run::{Cause, Evidence, Outcome, Reaction, Verdict};
 use crate::scalar::{Duration, spoken};
 use crate::world::{Progress, Scribe, World};
@@ -139,8 +139,7 @@ struct Watching {
 /// One gate in the course of a bake.
 struct Course<'a> {
     gate: OpenGate<'a>,
-    /// Windows that failed.
-    failed: u32,
+    failures: Failures,
     /// Looks in a row without an answer.
     silent: u32,
     last: Judgement,
@@ -149,7 +148,11 @@ struct Course<'a> {
 impl Course<'_> {
     /// It has failed often enough, and still does.
     fn fails(&self, fail: u32) -> bool {
-        self.last.verdict == Verdict::Fail && (self.gate.fails_at_once() || self.failed >= fail)
+        self.last.verdict == Verdict::Fail && (self.gate.fails_at_once() || self.failures.all >= fail)
+    }
+
+    fn says(&self) -> Says {
+        self.failures.says(self.gate.fails_at_once())
     }
 }
 
@@ -245,9 +248,10 @@ impl Watching {
                         limit: String::new(),
                         requests: None,
                         line: "not judged yet".into(),
+                        back: Back::Fit,
                     },
                     gate,
-                    failed: 0,
+                    failures: Failures::default(),
                     silent: 0,
                 }),
                 Err(e) => {
@@ -287,10 +291,16 @@ impl Watching {
                     scribe.observed(course.gate.evidence(&self.id, &look, course.silent, (ended.max(1), windows)));
                 }
                 course.last = look.judgement;
-                course.failed += u32::from(whole && fails);
-                if decisive(&courses, |c| c.fails(fail)) {
-                    return failed(&courses, |c| c.fails(fail));
+                if course.gate.fails_at_once() && !fails {
+                    course.failures = Failures::default();
                 }
+                if fails && (whole || course.gate.fails_at_once()) {
+                    course.failures.add(course.last.back);
+                }
+            }
+            // Only once all of them were looked at: blue may be worse by another one than that which fails.
+            if decisive(&courses, |c| c.fails(fail) && c.says() != Says::Wait) {
+                return failed(&courses, |c| c.fails(fail));
             }
             if decisive(&courses, |c| c.silent >= self.bake.silent()) {
                 return no_verdict(&courses, "nobody answers");
@@ -305,6 +315,23 @@ impl Watching {
             false => no_verdict(&courses, "the time is up"),
         }
     }
+}
+
+/// Why nobody is sent back after what failed, if so: the gates for going back do not decide alone, or one of them all knows that
+/// blue is worse than green.
+fn against_blue(courses: &[Course<'_>], fails: impl Fn(&Course<'_>) -> bool) -> Option<String> {
+    let worse = courses.iter().find(|c| c.last.back == Back::Worse);
+    let stay = courses.iter().find(|c| fails(c) && c.says() != Says::GoBack);
+    let course = match worse {
+        None if decisive(courses, |c| fails(c) && c.says() == Says::GoBack) => return None,
+        worse => worse.or(stay)?,
+    };
+    let why = course.last.back.why().unwrap_or(NO_BETTER);
+    Some(if fails(course) {
+        why.into()
+    } else {
+        format!("{why} (gate `{}`: {})", course.gate.name(), course.last.line)
+    })
 }
 
 /// The gates that did not pass, of which there may be some light ones, are named beside the others.
@@ -341,14 +368,23 @@ fn failed(courses: &[Course<'_>], fails: impl Fn(&Course<'_>) -> bool) -> Outcom
             format!("gates failed together: {}", told.join("; "))
         }
     };
-    Outcome::failed(Cause::Gate, line)
-        .with(json!({ "gate": course.gate.name(), "failed_windows": course.failed.to_string() }))
+    let facts = json!({ "gate": course.gate.name(), "failed_windows": course.failures.all.to_string() });
+    match against_blue(courses, fails) {
+        None => Outcome::failed(Cause::Gate, line),
+        Some(why) => Outcome::failed(Cause::Gate, format!("{line}; {why}")).wanting(Reaction::Halt),
+    }
+    .with(facts)
 }
 
 fn no_verdict(courses: &[Course<'_>], why: &str) -> Outcome {
     let open: Vec<&Course<'_>> = courses.iter().filter(|c| c.last.verdict != Verdict::Pass).collect();
     let hold = open.iter().all(|c| c.gate.named.on_unknown() == OnUnknown::Hold);
     let lines: Vec<String> = open.iter().map(|c| format!("`{}`: {}", c.gate.name(), c.last.line)).collect();
-    let outcome = Outcome::failed(Cause::NoVerdict, format!("no verdict, {why}; {}", lines.join("; ")));
-    outcome.wanting(if hold { Reaction::Hold } else { Reaction::RollBack })
+    let line = format!("no verdict, {why}; {}", lines.join("; "));
+    match against_blue(courses, |_| false).filter(|_| courses.iter().any(|c| c.last.back == Back::Worse)) {
+        Some(against) if !hold => {
+            Outcome::failed(Cause::NoVerdict, format!("{line}; {against}")).wanting(Reaction::Halt)
+        }
+        _ => Outcome::failed(Cause::NoVerdict, line).wanting(if hold { Reaction::Hold } else { Reaction::RollBack }),
+    }
 }

@@ -16,7 +16,7 @@ use crate::probes::probe::{Measured, Measurement, Probe, Tally};
 use crate::probes::source::Gap;
 use crate::probes::survey::{Finding, survey};
 use crate::run::course::Course;
-use crate::run::judge::{Bound, Control, Counts, Judgement, Rule};
+use crate::run::judge::{Back, Bound, Control, Counts, Judgement, Rule};
 use crate::run::{Asked, Evidence, Verdict};
 use crate::scalar::Unit;
 use crate::world::World;
@@ -25,6 +25,52 @@ use crate::world::World;
 pub const POLL: Duration = Duration::from_secs(15);
 /// So many looks in a row without any answer of a gate's source end the waiting: users are not kept where nobody can see them.
 pub const SILENT: u32 = 5;
+
+/// So many failing looks in a row have to find blue as bad before that keeps users from it: until then the next look may still
+/// show that green is worse. Users on two sides that are equally bad lose nothing by it.
+const ALIKE: u32 = 3;
+
+/// Why nobody is sent back where not the last value alone says so.
+pub const NO_BETTER: &str = "BLUE did no better over the same time, so nobody is sent back to it";
+
+/// Failures of one gate so far, and what they say of going back.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Failures {
+    /// Windows that failed; of an error rate, looks in a row.
+    pub all: u32,
+    /// Those of them in which blue did no better.
+    alike: u32,
+    back: Back,
+}
+
+/// What a failing gate says of going back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Says {
+    GoBack,
+    /// Blue does no better, or worse.
+    Stay,
+    /// That is not proven yet.
+    Wait,
+}
+
+impl Failures {
+    pub fn add(&mut self, back: Back) {
+        self.back = back;
+        self.all += 1;
+        self.alike += u32::from(back != Back::Fit);
+    }
+
+    pub fn says(&self, at_once: bool) -> Says {
+        match self.back {
+            Back::Fit if at_once => Says::GoBack,
+            Back::Worse if at_once => Says::Stay,
+            Back::AsBad if at_once && self.alike < ALIKE => Says::Wait,
+            Back::AsBad if at_once => Says::Stay,
+            _ if self.alike < self.all => Says::GoBack,
+            _ => Says::Stay,
+        }
+    }
+}
 
 /// A gate by name.
 pub struct NamedGate {
@@ -163,7 +209,7 @@ impl OpenGate<'_> {
     }
 
     pub fn evidence(&self, step: &str, look: &Look, silent: u32, (window, windows): (u32, u32)) -> Evidence {
-        let Judgement { verdict, green, blue, limit, requests, line } = look.judgement.clone();
+        let Judgement { verdict, green, blue, limit, requests, line, .. } = look.judgement.clone();
         Evidence::GateEvaluated {
             step: step.into(),
             gate: self.name().into(),

@@ -5,10 +5,12 @@
 use std::collections::BTreeSet;
 
 use anyhow::Result;
+use jiff::Timestamp;
 
-use super::gates::{self, NamedGate, POLL};
+use super::gates::{self, Failures, NO_BETTER, NamedGate, OpenGate, POLL, Says};
 use crate::plan::Plan;
-use crate::run::{Cause, Evidence, Verdict};
+use crate::run::judge::Back;
+use crate::run::{Breach, Cause, Evidence, Verdict};
 use crate::world::{Scribe, World};
 
 /// Looks between two values of a gate that is judged by windows.
@@ -52,47 +54,90 @@ impl Watch {
     }
 
     /// Comes back only when a gate fails, judged from now on. Cancelled by dropping. `step` stands in the evidence.
-    pub async fn breach(&self, step: &str, world: &World, scribe: &dyn Scribe) -> (Cause, String) {
+    pub async fn breach(&self, step: &str, world: &World, scribe: &dyn Scribe) -> Breach {
         let since = world.clock.now();
-        let open: Vec<_> = self.gates.iter().filter_map(|g| g.open().ok()).collect();
-        for gate in &open {
-            gate.begin(world, since).await;
+        let mut watched: Vec<Watched<'_>> = self.gates.iter().filter_map(|g| g.open().ok()).map(Watched::new).collect();
+        for watched in &watched {
+            watched.gate.begin(world, since).await;
         }
-        let (mut failing, mut silent) = (vec![0; open.len()], vec![0; open.len()]);
-        let mut failed = vec![false; open.len()];
         let mut places = Places::default();
         for poll in 1u32.. {
             world.clock.sleep(POLL).await;
             if let Some(line) = places.look(step, world, scribe).await {
-                return (Cause::Destination, line);
+                return Breach::new(Cause::Destination, line);
             }
-            for (n, gate) in open.iter().enumerate() {
-                if !gate.fails_at_once() && poll % LOOKS_A_WINDOW != 0 {
-                    continue;
+            for gate in &mut watched {
+                if gate.gate.fails_at_once() || poll % LOOKS_A_WINDOW == 0 {
+                    gate.look(step, since, world, scribe).await;
                 }
-                let look = gate.look(world, since).await;
-                silent[n] = if look.silent { silent[n] + 1 } else { 0 };
-                let enough = if gate.fails_at_once() { 1 } else { FAIL };
-                if look.judgement.verdict != Verdict::Fail {
-                    (failing[n], failed[n]) = (0, false);
-                    continue;
-                }
-                failing[n] += 1;
-                failed[n] = failing[n] >= enough;
-                scribe.observed(gate.evidence(step, &look, silent[n], (failing[n], enough)));
-                let together = || open.iter().zip(&failed).filter(|(_, failed)| **failed).map(|(gate, _)| gate);
-                if failed[n] && gates::decisive(together()) {
-                    let line = &look.judgement.line;
-                    let others: Vec<&str> = together().map(|g| g.name()).filter(|name| *name != gate.name()).collect();
-                    let with = if others.is_empty() || gates::decisive([gate].into_iter()) {
-                        String::new()
-                    } else {
-                        format!(", together with `{}`", others.join("`, `"))
-                    };
-                    return (Cause::Gate, format!("gate `{}` failed while waiting{with}: {line}", gate.name()));
-                }
+            }
+            // Only once all of them were looked at: blue may be worse by another one than that which fails.
+            let failing = || watched.iter().filter(|gate| gate.fails() && gate.says() != Says::Wait);
+            if gates::decisive(failing().map(|gate| &gate.gate)) {
+                return failed(&watched, failing().collect());
             }
         }
         unreachable!("BUG: a wait of a thousand years")
     }
+}
+
+/// One gate in the course of a wait.
+struct Watched<'a> {
+    gate: OpenGate<'a>,
+    failures: Failures,
+    silent: u32,
+    line: String,
+    back: Back,
+}
+
+impl<'a> Watched<'a> {
+    fn new(gate: OpenGate<'a>) -> Self {
+        Watched { gate, failures: Failures::default(), silent: 0, line: String::new(), back: Back::Fit }
+    }
+
+    /// So many failing looks in a row are a breach.
+    fn enough(&self) -> u32 {
+        if self.gate.fails_at_once() { 1 } else { FAIL }
+    }
+
+    fn fails(&self) -> bool {
+        self.failures.all >= self.enough()
+    }
+
+    fn says(&self) -> Says {
+        self.failures.says(self.gate.fails_at_once())
+    }
+
+    async fn look(&mut self, step: &str, since: Timestamp, world: &World, scribe: &dyn Scribe) {
+        let look = self.gate.look(world, since).await;
+        self.silent = if look.silent { self.silent + 1 } else { 0 };
+        self.back = look.judgement.back;
+        if look.judgement.verdict != Verdict::Fail {
+            self.failures = Failures::default();
+            return;
+        }
+        self.failures.add(look.judgement.back);
+        scribe.observed(self.gate.evidence(step, &look, self.silent, (self.failures.all, self.enough())));
+        self.line = look.judgement.line;
+    }
+}
+
+/// What failed, and whether anybody is sent back for it.
+fn failed(watched: &[Watched<'_>], failing: Vec<&Watched<'_>>) -> Breach {
+    let alone = failing.iter().find(|gate| gates::decisive([&gate.gate].into_iter()));
+    let Some(told) = alone.or(failing.last()) else { panic!("BUG: a wait was breached without a gate that fails") };
+    let others: Vec<&str> = failing.iter().map(|g| g.gate.name()).filter(|name| *name != told.gate.name()).collect();
+    let with = if others.is_empty() || alone.is_some() {
+        String::new()
+    } else {
+        format!(", together with `{}`", others.join("`, `"))
+    };
+    let line = format!("gate `{}` failed while waiting{with}: {}", told.gate.name(), told.line);
+    let worse = watched.iter().any(|gate| gate.back == Back::Worse);
+    let back = failing.iter().filter(|gate| gate.says() == Says::GoBack);
+    if !worse && gates::decisive(back.map(|gate| &gate.gate)) {
+        return Breach::new(Cause::Gate, line);
+    }
+    let why = if worse { Back::Worse } else { told.back }.why().unwrap_or(NO_BETTER);
+    Breach::new(Cause::Gate, format!("{line}; {why}")).halting()
 }

@@ -9,7 +9,7 @@ use bgctl::drive::{Broken, End, Run, Steps, Watch, drive};
 use bgctl::journal::{Append, Entry, Record};
 use bgctl::plan::{Plan, PlannedStep};
 use bgctl::report::Reporter;
-use bgctl::run::{Actor, Cause, Event, Outcome};
+use bgctl::run::{Actor, Breach, Cause, Event, Outcome};
 use bgctl::sim::{Crashed, Scenario, Sim, SimJournal, SimWatch};
 use bgctl::steps::{KINDS, Step};
 use bgctl::world::{Command, Scribe, World};
@@ -160,7 +160,7 @@ struct Gates(bgctl::steps::watch::Watch);
 
 #[async_trait(?Send)]
 impl Watch for Gates {
-    async fn breach(&self, world: &World, scribe: &dyn Scribe) -> (Cause, String) {
+    async fn breach(&self, world: &World, scribe: &dyn Scribe) -> Breach {
         self.0.breach("a wait", world, scribe).await
     }
 }
