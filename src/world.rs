@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 use crate::clock::Clock;
-use crate::plan::{Lane, Move};
+use crate::plan::{Lane, Move, Split};
 use crate::probes::Web;
 use crate::probes::database::Database;
 use crate::probes::metrics::Metrics;
@@ -111,6 +111,8 @@ pub enum Exit {
 pub trait Scribe {
     /// Writes evidence into the journal, before the step goes on.
     fn observed(&self, evidence: Evidence);
+    /// Shows where users were just found on a route; nothing of it is kept.
+    fn seen(&self, _route: &str, _split: Split) {}
     /// Shows progress on the terminal; nothing of it is kept.
     fn progress(&self, progress: Progress);
 }

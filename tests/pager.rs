@@ -98,6 +98,7 @@ fn a_page() -> Page {
         users: "BLUE 50 GREEN 50 at the rule".into(),
         happened: "shift-100: GREEN has 0 of 2 targets healthy".into(),
         bgctl: "users were left as they are; nothing more moves by itself".into(),
+        stays: None,
     }
 }
 
@@ -121,6 +122,28 @@ fn the_next_channel_is_tried_and_no_secret_is_said() {
     assert_eq!(event["payload"]["severity"], "critical");
     let summary = event["payload"]["summary"].as_str().unwrap();
     assert!(summary.contains("BLUE 50 GREEN 50") && summary.contains("0 of 2 targets"), "{summary}");
+}
+
+/// Going back comes second where it would be wrong.
+#[test]
+fn g18_where_green_is_the_healthy_side_that_is_the_first_choice() {
+    let line = "GREEN is the healthy side: 2 of 2 healthy, BLUE 0 of 2, asked just now";
+    for (commands, wanted) in [
+        (vec![], vec!["bgctl ack k7f", "bgctl rollback k7f"]),
+        (
+            vec!["aws one".to_string(), "aws two".into()],
+            vec!["aws one && aws two", "bgctl ack k7f", "bgctl rollback k7f"],
+        ),
+    ] {
+        let desk = desk(&[json!({ "webhook": "https://hook.test/" })]);
+        let page = Page { stays: Some((line.into(), commands)), ..a_page() };
+        desk.clock.run(desk.pager.page(&page)).unwrap();
+        let sent = desk.web.sent.borrow();
+        let choices = sent[0].1["choices"].as_array().unwrap().clone();
+        let said: Vec<&str> = choices.iter().filter_map(|choice| choice["command"].as_str()).collect();
+        assert_eq!(said, wanted);
+        assert!(choices[0]["what"].as_str().unwrap().starts_with(line), "{choices:?}");
+    }
 }
 
 #[test]

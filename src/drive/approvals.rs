@@ -48,8 +48,8 @@ impl Driver<'_> {
         let trips = async { if forward { self.trips().await } else { std::future::pending().await } };
         let answer = tokio::select! { biased;
             command = command => return Some(self.interrupted(command)),
-            (cause, line) = trips => return Some(Event::WaitBreached { step: self.state.at(), cause, line }),
-            (cause, line) = watch => return Some(Event::WaitBreached { step: self.state.at(), cause, line }),
+            breach = trips => return Some(breach.at(self.state.at())),
+            breach = watch => return Some(breach.at(self.state.at())),
             () = self.run.world.clock.sleep(Duration::from_secs(left.unsigned_abs())) => return Some(expired("nobody answered in time")),
             answer = self.run.people.approve(&ask) => answer,
         };

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::Driver;
 use crate::plan::{Lane, Move, Split};
-use crate::run::{Cause, Doing, Event, Next};
-use crate::world::Blocked;
+use crate::run::{Breach, Cause, Doing, Event, Next};
+use crate::world::{Blocked, Scribe};
 
 /// How often a wait looks, and how long a look at the splits counts.
 const EVERY: Duration = Duration::from_secs(5);
@@ -24,11 +24,14 @@ impl Driver<'_> {
     /// Nothing is asked for or begun forward under other rules than the owner signed for, or past a guard. Going back is not
     /// asked.
     pub(super) async fn at_boundary(&self, next: &Next) -> Option<Event> {
+        if let Some(breach) = self.before(next).await {
+            return Some(breach.at(self.state.at()));
+        }
         let boundary = matches!(next, Next::Request(_) | Next::Await(_) | Next::Attempt(..));
         if !boundary || self.state.lane != Lane::Forward || !matches!(self.state.doing, Doing::Ready { .. }) {
             return None;
         }
-        let breached = |cause, line| Some(Event::WaitBreached { step: self.state.at(), cause, line });
+        let breached = |cause, line| Some(Breach::new(cause, line).at(self.state.at()));
         if let Some(line) = self.run.standing.changed() {
             return breached(Cause::Rules, line);
         }
@@ -44,7 +47,14 @@ impl Driver<'_> {
     }
 
     /// Comes back only when something stands in the way while the run waits.
-    pub(super) async fn trips(&self) -> (Cause, String) {
+    pub(super) async fn trips(&self) -> Breach {
+        tokio::select! { biased;
+            blocked = self.blocked() => blocked,
+            unwell = self.ailing() => unwell,
+        }
+    }
+
+    async fn blocked(&self) -> Breach {
         loop {
             self.run.world.clock.sleep(EVERY).await;
             let blocked = match self.strange().await {
@@ -52,17 +62,24 @@ impl Driver<'_> {
                 None => self.guarded(false).await,
             };
             if let Some(blocked) = blocked {
-                return (blocked.cause, blocked.line);
+                return Breach::new(blocked.cause, blocked.line);
             }
         }
     }
 
-    /// Comes back only when somebody else has moved users.
-    pub(super) async fn drifts(&self) -> (Cause, String) {
+    /// Comes back only when somebody else has moved users, or a side that has them cannot carry them.
+    pub(super) async fn drifts(&self) -> Breach {
+        tokio::select! { biased;
+            drift = self.moved_away() => drift,
+            unwell = self.side_fails() => unwell,
+        }
+    }
+
+    async fn moved_away(&self) -> Breach {
         loop {
             self.run.world.clock.sleep(EVERY).await;
             if let Some(blocked) = self.strange().await.filter(|blocked| blocked.cause == Cause::Drift) {
-                return (blocked.cause, blocked.line);
+                return Breach::new(blocked.cause, blocked.line);
             }
         }
     }
@@ -71,7 +88,10 @@ impl Driver<'_> {
     pub(super) async fn obstacle(&self) -> Result<Option<Blocked>, String> {
         match self.look().await? {
             Some(drift) => Ok(Some(drift)),
-            None => Ok(self.guarded(true).await),
+            None => match self.guarded(true).await {
+                None => self.sides_known().await,
+                blocked => Ok(blocked),
+            },
         }
     }
 
@@ -136,6 +156,7 @@ impl Driver<'_> {
             return Ok(None);
         }
         let split = route.read().await.map_err(|error| format!("{} cannot be read ({error})", route.line()))?.split;
+        self.desk.seen(name, split);
         Ok(Some(split).filter(|split| !self.state.written(self.run.plan, name).contains(split)))
     }
 

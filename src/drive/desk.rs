@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::journal::{Append, COMPARED, Entry, JournalError, Record};
+use crate::plan::Split;
 use crate::report::Reporter;
 use crate::run::{Event, Evidence};
 use crate::secret::Secrets;
@@ -88,6 +89,10 @@ impl Scribe for Desk<'_> {
         self.mask(&record.kind, &mut record.data);
         // The error stays in `broken`; whoever writes next meets it.
         let _ = self.write(&[record]);
+    }
+
+    fn seen(&self, route: &str, split: Split) {
+        self.reporter.borrow_mut().users(route, split);
     }
 
     fn progress(&self, progress: Progress) {

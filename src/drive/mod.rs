@@ -7,8 +7,10 @@
 mod approvals;
 mod boundary;
 mod desk;
+mod found;
 mod pause;
 mod schema;
+mod sides;
 mod steps;
 
 use std::cell::Cell;
@@ -20,15 +22,16 @@ use crate::arm::{Keep, arm};
 use crate::clock::Clock;
 use crate::diag::Refusal;
 use crate::journal::{Append, JournalError, Record};
-use crate::people::{AfterInterrupt, Answer, Command, Control, Page, People};
+use crate::people::{AfterInterrupt, Answer, Command, Control, People};
 use crate::plan::{Lane, Plan, StepRef};
 use crate::report::Reporter;
 use crate::run::{
-    Actor, Cause, Doing, Event, Evidence, Found, Illegal, Next, Outcome, RunOutcome, State, Wish, decide, evolve,
-    replay,
+    Actor, Breach, Cause, Doing, Event, Evidence, Found, Illegal, Next, Outcome, RunOutcome, State, Wish, decide,
+    evolve, replay,
 };
 use crate::world::{Scribe, World};
 
+pub use self::found::found;
 pub use self::steps::Steps;
 use desk::Desk;
 
@@ -39,7 +42,7 @@ const GRACE: Duration = Duration::from_secs(10);
 #[async_trait(?Send)]
 pub trait Watch {
     /// Comes back only when a gate or a guard is breached.
-    async fn breach(&self, world: &World, scribe: &dyn Scribe) -> (Cause, String);
+    async fn breach(&self, world: &World, scribe: &dyn Scribe) -> Breach;
 }
 
 /// The rules a run was opened under.
@@ -97,7 +100,8 @@ pub async fn drive(
     // Preflight reads every route of a new run; of one that is taken up again nothing is known.
     let seen = Cell::new(if facts.is_empty() { now } else { now.saturating_sub(boundary::COUNTS) });
     let (state, schema) = (replay(run.plan, facts)?, schema::Memory::default());
-    let mut driver = Driver { run, desk: &desk, state, refusal: None, seen, schema };
+    let sides = sides::Sides::default();
+    let mut driver = Driver { run, desk: &desk, state, refusal: None, seen, schema, sides };
     let outcome = driver.go().await?;
     Ok(End { outcome, refusal: driver.refusal, state: driver.state })
 }
@@ -110,6 +114,7 @@ struct Driver<'a> {
     schema: schema::Memory,
     /// When every route was last found as this run has left it.
     seen: Cell<Duration>,
+    sides: sides::Sides,
 }
 
 impl Driver<'_> {
@@ -153,7 +158,7 @@ impl Driver<'_> {
                 Next::Pause { cause, line } => self.paused(cause, line),
                 Next::AwaitFree { cause, until } => self.await_free(cause, until).await,
                 Next::Page { line } => {
-                    let page = Page { users: self.users().await, happened: line, bgctl: self.part().into() };
+                    let page = self.page(line).await;
                     let (delivered, how) = self.run.people.page(&page).await;
                     Event::Paged { delivered, line: how }
                 }
@@ -189,7 +194,10 @@ impl Driver<'_> {
         let mut lines = Vec::new();
         for (name, planned) in &self.run.plan.routes {
             lines.push(match self.run.world.route(name).read().await {
-                Ok(reading) => format!("{} at {}", reading.split, planned.line),
+                Ok(reading) => {
+                    self.desk.seen(name, reading.split);
+                    format!("{} at {}", reading.split, planned.line)
+                }
                 Err(error) => format!("unknown at {} ({error})", planned.line),
             });
         }
@@ -257,7 +265,10 @@ impl Driver<'_> {
                 command = self.run.control.next() => command,
                 outcome = &mut work => return Ok(Some(ended(outcome))),
                 // Dropping the work is the same as a power cut, and such a step has done nothing to anybody.
-                (cause, line) = &mut trips => return Ok(Some(ended(Outcome::failed(cause, line)))),
+                breach = &mut trips => {
+                    self.sides.forget();
+                    return Ok(Some(ended(breach.outcome())));
+                }
                 () = &mut late => return Ok(Some(ended(overdue(planned.moves.is_some(), timeout)))),
             };
             if command == Command::Leave {
@@ -315,8 +326,8 @@ impl Driver<'_> {
         let drifts = async { if split { self.drifts().await } else { std::future::pending().await } };
         let answer = tokio::select! { biased;
             answer = self.run.people.happened(&step.line) => answer,
-            (cause, line) = drifts => return Event::WaitBreached { step: at, cause, line },
-            (cause, line) = breach => return Event::WaitBreached { step: at, cause, line },
+            breach = drifts => return breach.at(at),
+            breach = breach => return breach.at(at),
         };
         let (found, line) = match answer {
             Answer::Given((yes, evidence)) => {
@@ -338,7 +349,14 @@ impl Driver<'_> {
 
     async fn ask_rollback(&self, why: String) -> Event {
         let by = self.run.people.actor();
-        match self.run.people.roll_back(&why, &self.users().await).await {
+        let users = self.users().await;
+        let answer = tokio::select! { biased;
+            answer = self.run.people.roll_back(&why, &users) => answer,
+            blue = self.blue_ails() => {
+                return Event::RollbackDeclined { by: Actor::rule(), why: format!("{why}; {blue}") };
+            }
+        };
+        match answer {
             Answer::Given((yes, evidence)) => {
                 self.desk.observed(evidence);
                 match yes {
@@ -363,6 +381,7 @@ impl Driver<'_> {
                 command @ Command::Override { .. } => return Some(self.interrupted(command)),
             },
             answer = self.run.people.interrupted(&users) => answer,
+            breach = self.side_fails() => return Some(breach.at(self.state.at())),
             // Nobody decides for a minute while users are split: the safe side.
             () = self.run.world.clock.sleep(Duration::from_secs(60)) => Answer::NobodyThere,
         };

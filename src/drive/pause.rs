@@ -25,7 +25,8 @@ impl Driver<'_> {
         tokio::select! { biased;
             command = self.run.control.next() => self.interrupted(command),
             free = self.free(cause, until) => free,
-            (cause, line) = self.run.watch.breach(self.run.world, self.desk) => Event::WaitBreached { step, cause, line },
+            breach = self.run.watch.breach(self.run.world, self.desk) => breach.at(step),
+            breach = self.side_fails() => breach.at(step),
             () = self.run.world.clock.sleep(left) => self.not_free(cause),
         }
     }

@@ -85,6 +85,12 @@ pub trait RouteView {
     /// The files and the shell command that send everybody back to the split of `reading` without bgctl. The files'
     /// names begin with the name of the route.
     fn native_way_back(&self, route: &str, reading: &Reading) -> NativeWayBack;
+
+    /// One shell command that sends everybody to one side without bgctl and without files, from what was just read there. None:
+    /// there is none.
+    fn native_to(&self, _stack: Color, _reading: &Reading) -> Option<String> {
+        None
+    }
 }
 
 /// A route that can be moved.

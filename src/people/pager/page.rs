@@ -11,6 +11,9 @@ pub struct Page {
     pub happened: String,
     /// What bgctl has done about it, and what it will not do.
     pub bgctl: String,
+    /// Where going back is wrong because green is the side that is well: that in words, and the commands that send everybody
+    /// there, if there are any.
+    pub stays: Option<(String, Vec<String>)>,
 }
 
 /// What is paged about.
@@ -32,16 +35,24 @@ impl Subject {
         self.run.rsplit('-').next().unwrap_or(&self.run)
     }
 
-    /// Go back, or stay: what each means and the command for it.
-    fn choices(&self) -> [(String, String); 2] {
+    /// Go back, or stay: what each means and the command for it. Where green is the side that is well, that comes first.
+    fn choices(&self, page: &Page) -> Vec<(String, String)> {
         let short = self.short();
-        [
-            (
-                format!("everyone back to BLUE {}; refused while BLUE is not well", self.blue),
-                format!("bgctl rollback {short}"),
-            ),
-            ("users stay as they are: you have it, and mend what is named above".into(), format!("bgctl ack {short}")),
-        ]
+        let back = (
+            format!("everyone back to BLUE {}; refused while BLUE is not well", self.blue),
+            format!("bgctl rollback {short}"),
+        );
+        let stay = "users stay as they are: you have it, and mend what is named above";
+        let ack = format!("bgctl ack {short}");
+        match &page.stays {
+            Some((why, commands)) if commands.is_empty() => {
+                vec![(format!("{why}; {stay}"), ack), back]
+            }
+            Some((why, commands)) => {
+                vec![(format!("{why}; this sends everybody there"), commands.join(" && ")), (stay.into(), ack), back]
+            }
+            None => vec![back, (stay.into(), ack)],
+        }
     }
 }
 
@@ -72,7 +83,7 @@ impl Message<'_> {
             format!("happened  {}", page.happened),
             format!("bgctl     {}", page.bgctl),
         ];
-        for (n, (what, command)) in subject.choices().iter().enumerate() {
+        for (n, (what, command)) in subject.choices(page).iter().enumerate() {
             lines.push(format!("{}         {command}    {what}", n + 1));
         }
         lines.extend((subject.native)().iter().map(|command| format!("without bgctl: {command}")));
@@ -84,7 +95,7 @@ impl Message<'_> {
     pub fn json(&self) -> Value {
         let Message { subject, page } = self;
         let choices: Vec<Value> =
-            subject.choices().iter().map(|(what, command)| json!({ "command": command, "what": what })).collect();
+            subject.choices(page).iter().map(|(what, command)| json!({ "command": command, "what": what })).collect();
         json!({
             "service": subject.service, "run": subject.run, "users": page.users, "happened": page.happened,
             "bgctl": page.bgctl, "choices": choices, "native": (subject.native)(), "owner": subject.owner,

@@ -275,6 +275,10 @@ impl RouteView for Alb {
     fn native_way_back(&self, route: &str, reading: &Reading) -> NativeWayBack {
         way_back::way_back(route, reading, &self.settings.groups, &self.aws)
     }
+
+    fn native_to(&self, stack: Color, reading: &Reading) -> Option<String> {
+        way_back::everybody_on(stack, reading, &self.settings.groups, &self.aws)
+    }
 }
 
 #[async_trait(?Send)]

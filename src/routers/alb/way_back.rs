@@ -7,6 +7,7 @@ use aws_sdk_elasticloadbalancingv2::types::{
 use serde_json::{Map, Value, json};
 
 use super::actions::{Groups, sendable};
+use crate::plan::{Color, Split};
 use crate::routers::aws::Aws;
 use crate::routers::{NativeWayBack, Reading};
 
@@ -41,6 +42,29 @@ pub fn way_back(route: &str, reading: &Reading, groups: &Groups, aws: &Aws) -> N
     }
     files.push((name, pretty(&actions)));
     NativeWayBack { files, command }
+}
+
+/// One command that sends everybody to one side, with the actions in it. None where that side is not in the list that was read.
+pub fn everybody_on(stack: Color, reading: &Reading, groups: &Groups, aws: &Aws) -> Option<String> {
+    let mut exact = reading.exact.clone();
+    let mut listed = false;
+    for action in exact["actions"].as_array_mut()? {
+        let tuples = action.pointer_mut("/ForwardConfig/TargetGroups").and_then(Value::as_array_mut);
+        for tuple in tuples.into_iter().flatten() {
+            let there = tuple["TargetGroupArn"] == groups.of(stack).as_str();
+            tuple["Weight"] = if there { 100.into() } else { 0.into() };
+            listed |= there;
+        }
+    }
+    let split = match stack {
+        Color::Blue => Split::ALL_BLUE,
+        Color::Green => Split::ALL_GREEN,
+    };
+    let way = way_back("all", &Reading { split, exact, remarks: Vec::new() }, groups, aws);
+    let (name, actions) = way.files.last()?;
+    let actions: Value = serde_json::from_str(actions).ok()?;
+    let command = way.command.replace(&quoted(&format!("file://{name}")), &quoted(&actions.to_string()));
+    listed.then_some(command)
 }
 
 /// The actions in the form of `--actions file://…`, each as it may be sent.
