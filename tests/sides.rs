@@ -228,10 +228,12 @@ fn g18_the_command_to_green_is_the_rule_with_other_weights() {
     let config = json!({ "rule": rule, "blue": blue, "green": green, "min_healthy": 2 });
     let view = (kind.view)(&config, &Access::default()).unwrap();
     let tuple = |arn: &str, weight: u32| json!({ "TargetGroupArn": arn, "Weight": weight });
-    let actions = |tuples: Value| json!([
-        { "Type": "authenticate-oidc", "Order": 1, "AuthenticateOidcConfig": { "Issuer": "https://id.test" } },
-        { "Type": "forward", "Order": 2, "ForwardConfig": { "TargetGroups": tuples } },
-    ]);
+    let actions = |tuples: Value| {
+        json!([
+            { "Type": "authenticate-oidc", "Order": 1, "AuthenticateOidcConfig": { "Issuer": "https://id.test" } },
+            { "Type": "forward", "Order": 2, "ForwardConfig": { "TargetGroups": tuples } },
+        ])
+    };
     let reading = |tuples: Value| Reading {
         split: Split::of_green(100),
         exact: json!({ "through": "rule", "arn": rule, "sticky": null, "actions": actions(tuples) }),
