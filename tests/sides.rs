@@ -215,3 +215,36 @@ fn r20_looks_do_not_flood_the_log() {
     assert_eq!(play.end().outcome, RunOutcome::Completed);
     assert!(play.log().len() < 60, "{}", play.log().len());
 }
+
+/// The command that sends everybody to green keeps everything else of the rule, and is one that can be pasted.
+#[cfg(feature = "aws")]
+#[test]
+fn g18_the_command_to_green_is_the_rule_with_other_weights() {
+    use bgctl::routers::{Access, KINDS, Reading};
+    let arn = |rest: &str| format!("arn:aws:elasticloadbalancing:us-east-1:123456789012:{rest}");
+    let rule = arn("listener-rule/app/bot/50dc6c495c0c9188/0467ef3c8400ae65/8c1f3f0a1e2d3c4b");
+    let (blue, green) = (arn("targetgroup/bot-blue/6d0ecf831eec9f09"), arn("targetgroup/bot-green/73e2d6bc24d8a067"));
+    let kind = KINDS.iter().find(|kind| kind.name == "alb").unwrap();
+    let config = json!({ "rule": rule, "blue": blue, "green": green, "min_healthy": 2 });
+    let view = (kind.view)(&config, &Access::default()).unwrap();
+    let tuple = |arn: &str, weight: u32| json!({ "TargetGroupArn": arn, "Weight": weight });
+    let actions = |tuples: Value| {
+        json!([
+            { "Type": "authenticate-oidc", "Order": 1, "AuthenticateOidcConfig": { "Issuer": "https://id.test" } },
+            { "Type": "forward", "Order": 2, "ForwardConfig": { "TargetGroups": tuples } },
+        ])
+    };
+    let reading = |tuples: Value| Reading {
+        split: Split::of_green(100),
+        exact: json!({ "through": "rule", "arn": rule, "sticky": null, "actions": actions(tuples) }),
+        remarks: vec![],
+    };
+    let command = view.native_to(GREEN, &reading(json!([tuple(&blue, 90), tuple(&green, 10)]))).unwrap();
+    assert!(command.starts_with("aws elbv2 modify-rule --rule-arn ") && command.contains(&rule), "{command}");
+    assert!(!command.contains("file://"), "{command}");
+    let (begin, end) = (command.find('[').unwrap(), command.rfind(']').unwrap());
+    let sent: Value = serde_json::from_str(&command[begin..=end]).unwrap();
+    assert_eq!(sent, actions(json!([tuple(&blue, 0), tuple(&green, 100)])));
+    // A rule that does not know green has no such command.
+    assert_eq!(view.native_to(GREEN, &reading(json!([tuple(&blue, 1)]))), None);
+}
