@@ -53,6 +53,13 @@ pub async fn arm(plan: &Plan, world: &World, keep: &Keep<'_>) -> Result<Vec<Valu
                 .users(format!("{users}. Nothing was changed."))
                 .next("let that controller do the cutover, or take the route away from it first"));
         }
+        if let Some(lack) = route.lacks(&reading) {
+            return Err(Refusal::new(Kind::Stopped, "BG0311", lack.line)
+                .place(planned.line.clone())
+                .cause("users may only be sent to a side whose health is known")
+                .users(format!("{users}. Nothing was changed."))
+                .next(format!("bgctl prepare {}        adds it with weight 0, which moves nobody", plan.runbook)));
+        }
         for stack in Color::BOTH {
             // Green's share is that of its first shift: steps between may make it larger. Blue has to carry everybody, any time.
             let first = plan.forward.iter().filter_map(|s| s.moves.as_ref()).find(|change| change.route == *name);
@@ -74,11 +81,11 @@ pub async fn arm(plan: &Plan, world: &World, keep: &Keep<'_>) -> Result<Vec<Valu
         let identity = route.identity().await.map_err(|e| refused(&e, planned))?;
         let longest: u64 = plan.forward.iter().chain(&plan.rollback).map(|s| s.expected_s).sum();
         let longest = longest.max(way_back_s(plan, 0));
-        if identity.left.is_some_and(|left| left < Duration::from_secs(longest)) {
+        if !identity.renews && identity.left.is_some_and(|left| left < Duration::from_secs(longest)) {
             return Err(Refusal::new(
                 Kind::Denied,
                 "BG0212",
-                "the credentials end before the way back would be walked",
+                "the credentials end before the way back would be walked, and cannot renew themselves",
             )
             .place(identity.line)
             .cause(format!(
@@ -230,9 +237,10 @@ pub fn refused(error: &RouterError, planned: &PlannedRoute) -> Refusal {
         (true, Trouble::Invalid) => ("the provider or its router cannot do this here".into(), Some(&error.what)),
         (true, _) => ("the provider gives no usable answer".into(), Some(&error.what)),
     };
-    let refusal = Refusal::new(kind, code, headline)
-        .place(planned.line.clone())
-        .users("unknown, the provider gave no answer about them. Nothing was changed.");
+    let refusal = Refusal::new(kind, code, headline).place(planned.line.clone()).users(match &error.read {
+        Some(read) => format!("{read}. Nothing was changed."),
+        None => "unknown, the provider gave no answer about them. Nothing was changed.".into(),
+    });
     let refusal = cause.into_iter().fold(refusal, |refusal, cause| refusal.cause(cause.clone()));
     match &error.cure {
         Some(cure) => refusal.next(cure.clone()).next("then the same command again"),

@@ -3,13 +3,24 @@
 
 mod common;
 
+use std::cell::{Cell, RefCell};
 use std::process::Command;
 use std::rc::Rc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bgctl::clock::Clock;
 
 use bgctl::plan::{Color, Split};
-use bgctl::routers::{Access, RouterError, TrafficRouter, Trouble, alb};
+use bgctl::routers::{
+    Access, AwsAccess, Call, Health, Identity, NativeWayBack, Reading, RouteView, RouterError, TrafficRouter, Trouble,
+    alb,
+};
+use bgctl::run::Outcome;
+use common::at;
 use common::elbv2::{Endpoint, Fault};
 use common::moto::{Balancer, Moto, REGION, between};
+use common::scripted::{Stage, kind, response};
 use serde_json::{Value, json};
 
 fn open(settings: &Value, access: &Access) -> Rc<dyn TrafficRouter> {
@@ -35,8 +46,8 @@ async fn sign_in_and_stickiness_survive_a_cutover_and_a_rollback() {
     assert!(armed.remarks.iter().any(|r| r.contains("group stickiness 300 s")), "{:?}", armed.remarks);
     assert!(armed.remarks.iter().any(|r| r.contains("`authenticate-oidc` action is kept")), "{:?}", armed.remarks);
 
-    router.set(green(0), green(100)).await.expect("a first shift");
-    router.set(green(100), green(1000)).await.expect("all users");
+    router.set(&at(green(0)), green(100)).await.expect("a first shift");
+    router.set(&at(green(100)), green(1000)).await.expect("all users");
     let actions = rule_actions(&moto, &balancer.rule);
     assert_eq!(actions[0]["Type"], "authenticate-oidc");
     assert_eq!(actions[0]["Order"], 1);
@@ -48,7 +59,7 @@ async fn sign_in_and_stickiness_survive_a_cutover_and_a_rollback() {
     assert_eq!(actions[1].get("TargetGroupArn"), None);
 
     // Going back takes green out of the list, because a cookie beats a weight of 0; it reads as all on blue.
-    router.set(green(1000), green(0)).await.expect("back to blue");
+    router.set(&at(green(1000)), green(0)).await.expect("back to blue");
     let actions = rule_actions(&moto, &balancer.rule);
     let groups = &actions[1]["ForwardConfig"]["TargetGroups"];
     assert_eq!(groups, &json!([{ "TargetGroupArn": balancer.blue, "Weight": 100 }]));
@@ -57,7 +68,7 @@ async fn sign_in_and_stickiness_survive_a_cutover_and_a_rollback() {
     let back = router.read().await.expect("it reads");
     assert_eq!(back.split, Split::ALL_BLUE);
     assert!(back.remarks.iter().any(|r| r.contains("`bot-green` is not in the rule")), "{:?}", back.remarks);
-    assert_eq!(router.set(green(0), green(0)).await.expect("nothing to do"), []);
+    assert_eq!(router.set(&at(green(0)), green(0)).await.expect("nothing to do"), []);
 
     // The native way back frees sticky users too, and keeps the exact state beside it.
     let way = router.native_way_back("web", &armed);
@@ -134,7 +145,7 @@ async fn a_role_that_may_only_read_is_told_what_it_lacks() {
     let (id, secret) = (between(&keys, "AccessKeyId"), between(&keys, "SecretAccessKey"));
     let router = open(&balancer.settings(), &moto.access_with(&id, &secret));
     assert_eq!(router.read().await.expect("it may read").split, Split::ALL_BLUE);
-    let error = router.set(green(0), green(100)).await.expect_err("it may not write");
+    let error = router.set(&at(green(0)), green(100)).await.expect_err("it may not write");
     assert_eq!((error.kind, error.moved), (Trouble::Denied, false), "{error}");
     assert!(error.what.contains("AccessDenied"), "{error}");
     assert!(error.cure.expect("a cure").contains("allow `elasticloadbalancing:ModifyRule` on"));
@@ -165,7 +176,23 @@ fn elsewhere(settings: &Value, env: &[(&str, String)]) -> (bool, String) {
 #[expect(clippy::disallowed_methods, reason = "the environment is what is tested")]
 async fn in_another_environment() {
     let Ok(settings) = std::env::var("BGCTL_TEST_SETTINGS") else { return };
-    let router = open(&serde_json::from_str(&settings).expect("settings"), &Access::default());
+    let expires = std::env::var("AWS_CREDENTIAL_EXPIRATION").ok();
+    let access = Access { aws: AwsAccess { expires, ..AwsAccess::default() }, ..Access::default() };
+    let router = open(&serde_json::from_str(&settings).expect("settings"), &access);
+    if std::env::var_os("BGCTL_TEST_SESSION").is_some() {
+        let Identity { renews, left, .. } = router.identity().await.unwrap_or_else(|e| panic!("{e}"));
+        let ends = router.ends().await.unwrap_or("-".into());
+        let said = format!("renews: {renews}, left: {}; ends: {ends}\n", left.is_some());
+        std::io::Write::write_all(&mut std::io::stderr(), said.as_bytes()).expect("it is said");
+        return;
+    }
+    // A session that is renewed between two attempts, by somebody else.
+    if let Some(file) = std::env::var_os("BGCTL_TEST_RENEWS") {
+        let error = router.read().await.expect_err("it is over");
+        assert!(error.kind == Trouble::NoCredentials && error.passing(), "{error:?}");
+        std::fs::write(file, "[default]\naws_access_key_id = AKIANEW\naws_secret_access_key = s\n").expect("a file");
+        router.read().await.expect_err("that one is over too");
+    }
     let reading =
         router.read().await.unwrap_or_else(|e| panic!("{:?}: {e}; {}", e.kind, e.cure.as_deref().unwrap_or_default()));
     assert_eq!(reading.split, Split::ALL_BLUE);
@@ -210,7 +237,7 @@ async fn write_with(fault: Fault) -> (Endpoint, RouterError) {
     let endpoint = Endpoint::start().await;
     endpoint.fails("ModifyRule", fault);
     let router = open(&endpoint.settings(), &endpoint.access());
-    let error = router.set(green(0), green(100)).await.expect_err("the write fails");
+    let error = router.set(&at(green(0)), green(100)).await.expect_err("the write fails");
     (endpoint, error)
 }
 
@@ -270,14 +297,342 @@ async fn a_failed_write_is_sent_once_and_says_whether_users_may_have_moved() {
     }
 }
 
+/// A route that waits for the answer of a write for so long.
+fn patient(endpoint: &Endpoint, write_within: Duration) -> alb::Alb {
+    let mut route = alb::Alb::new(&endpoint.settings(), &endpoint.access()).expect("good settings");
+    route.write_within = write_within;
+    route
+}
+
+#[tokio::test]
+async fn r35_a_write_that_hangs_is_waited_for_as_long_as_the_aws_cli_would() {
+    let endpoint = Endpoint::start().await;
+    let route = alb::Alb::new(&endpoint.settings(), &endpoint.access()).expect("good settings");
+    // The read timeout of botocore; a call that hangs for 30 s and is then applied is an answer within it.
+    assert!(route.write_within >= Duration::from_secs(60), "{:?}", route.write_within);
+    assert!(route.lands_within() >= Duration::from_secs(60), "{:?}", route.lands_within());
+
+    // The same with a scale of a hundred to one.
+    let route = patient(&endpoint, Duration::from_millis(600));
+    endpoint.fails("ModifyRule", Fault::Late(Duration::from_millis(300)));
+    let calls = route.set(&at(green(0)), green(500)).await.expect("it is answered in the end");
+    assert_eq!((calls.len(), endpoint.weights()), (1, (50, 50)));
+}
+
 #[tokio::test]
 async fn a_write_without_an_answer_ends_in_time() {
-    let (endpoint, error) = write_with(Fault::Silence).await;
+    let endpoint = Endpoint::start().await;
+    endpoint.fails("ModifyRule", Fault::Silence);
+    let error = patient(&endpoint, Duration::from_secs(1)).set(&at(green(0)), green(100)).await.expect_err("no answer");
     assert_eq!((error.kind, error.moved), (Trouble::Unreachable, true));
-    assert!(error.what.contains("no answer within 10 s"), "{error}");
+    assert!(error.what.contains("no answer within 1s"), "{error}");
     assert_eq!(endpoint.count("ModifyRule"), 1);
     assert_eq!(error.calls[0].code, "timeout");
-    assert!(error.calls[0].time.as_secs() >= 9, "{:?}", error.calls);
+    assert!(error.calls[0].time.as_millis() >= 900, "{:?}", error.calls);
+}
+
+#[tokio::test]
+async fn r15_a_write_is_one_round_trip_after_the_reading_that_the_caller_made() {
+    let endpoint = Endpoint::start().await;
+    let router = open(&endpoint.settings(), &endpoint.access());
+    let reading = router.read().await.expect("it reads");
+    router.set(&reading, green(100)).await.expect("it sets");
+    assert_eq!(
+        (endpoint.count("DescribeRules"), endpoint.count("ModifyRule")),
+        (1, 1),
+        "the reading is the comparison"
+    );
+    // It is that only once, and only if it is what was read last: somebody else's word is never written over.
+    let error = router.set(&reading, green(500)).await.expect_err("that reading is from before");
+    assert_eq!((error.kind, endpoint.count("DescribeRules")), (Trouble::Drift { found: green(100) }, 2));
+    let now = router.read().await.expect("it reads");
+    let error = router.set(&reading, green(500)).await.expect_err("another was read since");
+    assert_eq!(error.kind, Trouble::Drift { found: green(100) });
+    let before = endpoint.count("DescribeRules");
+    router.set(&now, green(0)).await.expect("that look was for another reading, so it looks again");
+    assert_eq!((endpoint.count("DescribeRules"), endpoint.weights()), (before + 1, (100, 0)));
+}
+
+#[tokio::test]
+async fn r15_an_old_reading_is_not_the_comparison_before_a_write() {
+    let endpoint = Endpoint::start().await;
+    let mut route = patient(&endpoint, Duration::from_secs(5));
+    route.young = Duration::ZERO;
+    let reading = route.read().await.expect("it reads");
+    route.set(&reading, green(100)).await.expect("it sets");
+    assert_eq!(endpoint.count("DescribeRules"), 2);
+}
+
+/// A route each of whose calls takes 100 ms of virtual time, and what it was asked.
+struct Far {
+    clock: Rc<dyn Clock>,
+    split: Cell<Split>,
+    asked: RefCell<Vec<(&'static str, u128)>>,
+}
+
+impl Far {
+    async fn away(&self, what: &'static str) {
+        self.asked.borrow_mut().push((what, self.clock.elapsed().as_millis()));
+        self.clock.sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[async_trait(?Send)]
+impl RouteView for Far {
+    fn line(&self) -> String {
+        "far away".into()
+    }
+
+    async fn read(&self) -> Result<Reading, RouterError> {
+        self.away("read").await;
+        Ok(at(self.split.get()))
+    }
+
+    async fn health(&self, stack: Color) -> Result<Health, RouterError> {
+        self.away(stack.name()).await;
+        Ok(Health { healthy: 2, total: 2, ..Health::default() })
+    }
+
+    async fn controller(&self) -> Result<Option<String>, RouterError> {
+        Ok(None)
+    }
+
+    async fn identity(&self) -> Result<Identity, RouterError> {
+        panic!("nobody asks who we are on the way back")
+    }
+
+    fn native_way_back(&self, _: &str, _: &Reading) -> NativeWayBack {
+        NativeWayBack::default()
+    }
+}
+
+#[async_trait(?Send)]
+impl TrafficRouter for Far {
+    async fn set(&self, from: &Reading, to: Split) -> Result<Vec<Call>, RouterError> {
+        assert_eq!(from.split, self.split.get());
+        self.away("write").await;
+        self.split.set(to);
+        Ok(Vec::new())
+    }
+
+    fn settle(&self) -> Duration {
+        Duration::from_secs(5)
+    }
+}
+
+#[test]
+fn r15_a_way_back_is_one_round_trip_to_the_write_and_one_for_all_witnesses() {
+    use common::play;
+    let plan = play::plan(
+        &["web"],
+        vec![play::shift("there", "web", 0, 1000)],
+        vec![play::shift("back", "web", 1000, 0)],
+        json!({}),
+    );
+    let mut stage = Stage::new(|_, _| {
+        let mut answer = response(200, "")?;
+        answer.headers.push(("x-version".into(), "v1.4.1".into()));
+        Ok(answer)
+    });
+    let clock: Rc<dyn Clock> = stage.clock.clone();
+    let far = Rc::new(Far { clock: clock.clone(), split: Cell::new(Split::ALL_GREEN), asked: RefCell::default() });
+    stage.world.routes.insert("web".into(), far.clone());
+    let mut plan = plan;
+    plan.blue.version = "v1.4.1".into();
+    let step = (kind("shift").build)(&plan.rollback[0], &plan).expect("a shift");
+    let outcome = stage.clock.run(step.execute(&stage.world, &stage.notes)).expect("nothing crashes here");
+    assert!(matches!(outcome, Outcome::Done { .. }), "{outcome:?}");
+    let asked = far.asked.borrow();
+    // Everything that can be asked at the same time is.
+    let mut times: Vec<u128> = asked.iter().map(|(_, at)| *at).collect();
+    assert!(asked.contains(&("write", 100)), "{asked:?}");
+    assert_eq!((asked.len(), times.pop()), (5, Some(200)), "{asked:?}");
+    assert_eq!(clock.elapsed().as_millis(), 300);
+}
+
+#[test]
+fn r24_a_plan_keeps_the_weights_that_were_found() {
+    use bgctl::compile::{Facts, compile};
+    use bgctl::runbook::{Inputs, Language, Source};
+    let text = std::fs::read_to_string(format!("{}/runbooks/slackbot-alb.yaml", env!("CARGO_MANIFEST_DIR")));
+    let source = Source::new("runbook.yaml", &text.expect("the runbook of the examples"));
+    let runbook = Language::default().parse(&source, &Inputs::default()).unwrap_or_else(|e| panic!("{e:?}"));
+    for (found, home) in [((1, 0), (1, 0)), ((999, 0), (999, 0)), ((30, 0), (30, 0)), ((90, 10), (100, 0))] {
+        let split = Split { blue: found.0, green: found.1 };
+        let facts = Facts { routes: [("web".to_string(), ("rule".to_string(), split))].into(), ..Facts::default() };
+        let plan = compile(&source, &runbook, None, Some(&facts), false).expect("it compiles").plan;
+        let back = plan.rollback.iter().find_map(|step| step.moves.as_ref()).expect("a way back");
+        assert_eq!((back.after.blue, back.after.green), home, "{found:?}");
+    }
+}
+
+#[tokio::test]
+async fn r09_what_passes_is_told_from_what_does_not_and_how_long_to_wait_is_kept() {
+    let table = [
+        (Fault::Error(400, "Throttling", "Rate exceeded"), true, None),
+        (Fault::After(429, "TooManyRequestsException", 7), true, Some(7)),
+        (Fault::After(503, "ServiceUnavailable", 600), true, Some(600)),
+        (Fault::Error(500, "InternalFailure", "oops"), true, None),
+        (Fault::Error(403, "ExpiredToken", "it is expired"), true, None),
+        (Fault::Error(403, "RequestExpired", "it is expired"), true, None),
+        (Fault::Error(403, "AccessDenied", "no"), false, None),
+        (Fault::Error(400, "RuleNotFound", "no such rule"), false, None),
+        (Fault::Error(400, "InvalidLoadBalancerAction", "no"), false, None),
+    ];
+    for (fault, passing, after) in table {
+        let (_, error) = write_with(fault.clone()).await;
+        assert_eq!(error.passing(), passing, "{fault:?}: {error:?}");
+        assert_eq!(error.after, after.map(Duration::from_secs), "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn r10_credentials_that_were_renewed_are_found_at_the_next_attempt() {
+    let endpoint = Endpoint::start().await;
+    for action in ["DescribeRules", "DescribeRules"] {
+        endpoint.fails(action, Fault::Error(403, "ExpiredToken", "the security token is expired"));
+    }
+    let home = tempfile::tempdir().expect("a folder");
+    let file = home.path().join("credentials");
+    std::fs::write(&file, "[default]\naws_access_key_id = AKIAOLD\naws_secret_access_key = s\n").expect("a file");
+    let env = [
+        ("AWS_SHARED_CREDENTIALS_FILE", file.display().to_string()),
+        ("AWS_CONFIG_FILE", home.path().join("none").display().to_string()),
+        ("AWS_ENDPOINT_URL", endpoint.url.clone()),
+        ("AWS_EC2_METADATA_DISABLED", "true".into()),
+        ("BGCTL_TEST_RENEWS", file.display().to_string()),
+    ];
+    let settings = endpoint.settings();
+    let (ok, said) = tokio::task::spawn_blocking(move || elsewhere(&settings, &env)).await.expect("it ends");
+    assert!(ok, "{said}");
+    assert_eq!(endpoint.keys(), ["akiaold", "akianew", "akianew"]);
+}
+
+#[tokio::test]
+async fn r24_the_way_back_writes_the_weights_as_they_were_found() {
+    for (blue, found) in [(1, "1"), (999, "999"), (30, "30")] {
+        let endpoint = Endpoint::start().await;
+        let router = open(&endpoint.settings(), &endpoint.access());
+        router.set(&at(green(0)), Split::ALL_GREEN).await.expect("all users");
+        router.set(&at(Split::ALL_GREEN), Split { blue, green: 0 }).await.expect("back");
+        assert_eq!(endpoint.weights(), (blue, 0));
+        assert!(endpoint.written().lines().any(|line| line.ends_with(&format!("Weight={found}"))));
+    }
+}
+
+const ONLY_BLUE: &str = "<member><Type>forward</Type><ForwardConfig><TargetGroups><member><TargetGroupArn>BLUE</TargetGroupArn>\
+    <Weight>1</Weight></member></TargetGroups><TargetGroupStickinessConfig><Enabled>true</Enabled>\
+    <DurationSeconds>300</DurationSeconds></TargetGroupStickinessConfig></ForwardConfig></member>";
+
+#[tokio::test]
+async fn r25_a_group_that_is_missing_is_added_with_weight_0_and_moves_nobody() {
+    let endpoint = Endpoint::start().await;
+    let router = open(&endpoint.settings(), &endpoint.access());
+    let both = router.read().await.expect("it reads");
+    assert_eq!(router.lacks(&both), None);
+    assert_eq!(router.complete(&both).await.expect("nothing to do"), []);
+    endpoint.fails("DescribeRules", Fault::Actions(ONLY_BLUE));
+    let one = router.read().await.expect("it reads");
+    assert_eq!(one.split, Split::ALL_BLUE);
+    assert!(one.remarks.iter().any(|line| line.contains("`bgctl prepare RUNBOOK` adds it")), "{:?}", one.remarks);
+    let lack = router.lacks(&one).expect("green is missing");
+    assert!(lack.line.contains("GREEN's target group `bot-green` is not in the rule"), "{}", lack.line);
+    assert_eq!(lack.before, ["forward to bot-blue (BLUE), weight 1"]);
+    assert_eq!(lack.after[1..], ["forward to bot-green (GREEN), weight 0"]);
+    let calls = router.complete(&one).await.expect("it is added");
+    assert_eq!((calls.len(), endpoint.weights()), (1, (1, 0)), "blue's weight is as it was");
+    for line in ["Weight=1", "Weight=0", "TargetGroupStickinessConfig.Enabled=true", "DurationSeconds=300"] {
+        assert!(endpoint.written().lines().any(|written| written.ends_with(line)), "{line}: {}", endpoint.written());
+    }
+    // Where somebody has changed the rule since, nothing is written.
+    let writes = endpoint.count("ModifyRule");
+    endpoint.fails("DescribeRules", Fault::Actions(ONLY_BLUE));
+    let one = router.read().await.expect("it reads");
+    router.read().await.expect("it reads what somebody else has written");
+    let error = router.complete(&one).await.expect_err("it has changed");
+    assert!(matches!(error.kind, Trouble::Drift { .. }) && !error.moved, "{error:?}");
+    assert_eq!(endpoint.count("ModifyRule"), writes);
+}
+
+#[tokio::test]
+async fn r26_what_was_read_is_said_where_it_is_no_split() {
+    let endpoint = Endpoint::start().await;
+    let router = open(&endpoint.settings(), &endpoint.access());
+    endpoint.fails(
+        "DescribeRules",
+        Fault::Actions(
+            "<member><Type>forward</Type><ForwardConfig><TargetGroups><member><TargetGroupArn>BLUE</TargetGroupArn>\
+             <Weight>0</Weight></member><member><TargetGroupArn>GREEN</TargetGroupArn><Weight>0</Weight></member>\
+             <member><TargetGroupArn>arn:aws:elasticloadbalancing:r:1:targetgroup/third/1</TargetGroupArn><Weight>0</Weight>\
+             </member></TargetGroups></ForwardConfig></member>",
+        ),
+    );
+    let error = router.read().await.expect_err("three groups");
+    let read = error.read.expect("something was read");
+    assert!(read.contains("forward to `bot-blue` 0, `bot-green` 0, `third` 0; all weights are 0"), "{read}");
+    endpoint.fails("DescribeRules", Fault::Actions("<member><Type>redirect</Type></member>"));
+    let read = router.read().await.expect_err("no forward").read.expect("something was read");
+    assert_eq!(read, "the actions read just now are: redirect");
+}
+
+#[tokio::test]
+async fn r27_a_session_that_cannot_renew_itself_is_told_from_one_that_can() {
+    let Some(moto) = Moto::start(&[]).await else { return };
+    let balancer = Balancer::build(&moto, false, None).await;
+    let home = tempfile::tempdir().expect("a folder");
+    let file = home.path().join("config");
+    let end = "2999-01-01T00:00:00Z";
+    let process = format!(
+        r#"{{"Version":1,"AccessKeyId":"AKIAEXAMPLE","SecretAccessKey":"secret","SessionToken":"t","Expiration":"{end}"}}"#
+    );
+    std::fs::write(home.path().join("answer"), process).expect("a file");
+    let command = format!("/bin/cat {}", home.path().join("answer").display());
+    std::fs::write(&file, format!("[profile job]\ncredential_process = {command}\n")).expect("a file");
+    let base = [
+        ("AWS_CONFIG_FILE", file.display().to_string()),
+        ("AWS_SHARED_CREDENTIALS_FILE", home.path().join("none").display().to_string()),
+        ("AWS_ENDPOINT_URL", moto.url.clone()),
+        ("AWS_EC2_METADATA_DISABLED", "true".into()),
+        ("BGCTL_TEST_SESSION", "1".into()),
+    ];
+    let keys = [("AWS_ACCESS_KEY_ID", "AKIAEXAMPLE".to_string()), ("AWS_SECRET_ACCESS_KEY", "secret".to_string())];
+    let token = [("AWS_SESSION_TOKEN", "token".to_string())];
+    let expires = [("AWS_CREDENTIAL_EXPIRATION", end.to_string())];
+    let with = |more: &[&[(&'static str, String)]]| [&base[..], &more.concat()].concat();
+    for (env, renews, left, words) in [
+        (with(&[&[("AWS_PROFILE", "job".into())]]), true, true, "ends: -"),
+        (with(&[&keys]), true, false, "ends: -"),
+        (with(&[&keys, &token]), false, false, "whose end is not known: set AWS_CREDENTIAL_EXPIRATION"),
+        (with(&[&keys, &token, &expires]), false, true, "cannot renew themselves"),
+    ] {
+        let settings = balancer.settings();
+        let (ok, said) = tokio::task::spawn_blocking(move || elsewhere(&settings, &env)).await.expect("it ends");
+        assert!(ok && said.contains(&format!("renews: {renews}, left: {left}")) && said.contains(words), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn r28_whoever_signed_in_with_aws_login_is_told_to_do_so_again() {
+    let endpoint = Endpoint::start().await;
+    let home = tempfile::tempdir().expect("a folder");
+    let file = home.path().join("config");
+    let profiles = "[profile desk]\nlogin_session = arn:aws:iam::123456789012:user/rm-one\n\n[profile portal]\n\
+        sso_account_id = 123456789012\nsso_role_name = deploy\nsso_region = us-east-1\nsso_start_url = https://portal/start\n";
+    std::fs::write(&file, profiles).expect("a file");
+    for (profile, wanted, other) in [("desk", "`aws login`", "sso login"), ("portal", "`aws sso login`", "`aws login`")]
+    {
+        let env = [
+            ("HOME", home.path().display().to_string()),
+            ("AWS_CONFIG_FILE", file.display().to_string()),
+            ("AWS_PROFILE", profile.into()),
+            ("AWS_ENDPOINT_URL", endpoint.url.clone()),
+            ("AWS_EC2_METADATA_DISABLED", "true".into()),
+        ];
+        let settings = endpoint.settings();
+        let (ok, said) = tokio::task::spawn_blocking(move || elsewhere(&settings, &env)).await.expect("it ends");
+        assert!(!ok && said.contains("NoCredentials"), "{said}");
+        assert!(said.contains(wanted) && !said.contains(other) && !said.contains("cargo feature"), "{profile}: {said}");
+    }
 }
 
 #[tokio::test]
@@ -285,7 +640,7 @@ async fn nobody_listening_moves_nobody() {
     let endpoint = Endpoint::start().await;
     let mut access = endpoint.access();
     access.aws.endpoint = Some(format!("http://127.0.0.1:{}", common::free_port()));
-    let error = open(&endpoint.settings(), &access).set(green(0), green(100)).await.expect_err("nobody listens");
+    let error = open(&endpoint.settings(), &access).set(&at(green(0)), green(100)).await.expect_err("nobody listens");
     assert_eq!((error.kind, error.moved), (Trouble::Unreachable, false), "{error}");
     assert!(error.cure.expect("a cure").contains("AWS_ENDPOINT_URL"));
 }
@@ -311,11 +666,11 @@ async fn reads_are_repeated_within_bounds_and_visibly() {
 async fn a_way_back_right_after_a_shift_is_not_fooled_by_a_stale_read() {
     let endpoint = Endpoint::start().await;
     let router = open(&endpoint.settings(), &endpoint.access());
-    router.set(green(0), green(100)).await.expect("it sets");
+    router.set(&at(green(0)), green(100)).await.expect("it sets");
     // The next two reads still show everybody on blue, which is where the way back leads.
     endpoint.fails("DescribeRules", Fault::Stale);
     endpoint.fails("DescribeRules", Fault::Stale);
-    let calls = router.set(green(100), green(0)).await.expect("it goes back");
+    let calls = router.set(&at(green(100)), green(0)).await.expect("it goes back");
     assert_eq!((calls.len(), endpoint.weights()), (1, (100, 0)));
     endpoint.fails("DescribeRules", Fault::Stale);
     assert_eq!(router.read().await.expect("it reads").split, Split::ALL_BLUE);
@@ -327,13 +682,13 @@ async fn a_write_that_was_lost_is_known_after_it_has_settled() {
     let endpoint = Endpoint::start().await;
     let router = open(&endpoint.settings(), &endpoint.access());
     endpoint.fails("ModifyRule", Fault::Error(500, "InternalFailure", "oops"));
-    let error = router.set(green(0), green(100)).await.expect_err("it fails");
+    let error = router.set(&at(green(0)), green(100)).await.expect_err("it fails");
     assert!(error.moved);
     assert_eq!(router.read().await.expect("it reads").split, Split::ALL_BLUE);
     assert!(endpoint.count("DescribeRules") > 10, "it kept looking: {}", endpoint.count("DescribeRules"));
     // A refusal, in contrast, leaves nothing to wait for.
     endpoint.fails("ModifyRule", Fault::Error(400, "Throttling", "Rate exceeded"));
-    router.set(green(0), green(100)).await.expect_err("it is throttled");
+    router.set(&at(green(0)), green(100)).await.expect_err("it is throttled");
     let before = endpoint.count("DescribeRules");
     router.read().await.expect("it reads");
     assert_eq!(endpoint.count("DescribeRules"), before + 1);
@@ -359,7 +714,7 @@ async fn what_cannot_be_kept_is_not_touched() {
         let endpoint = Endpoint::start().await;
         endpoint.fails("DescribeRules", Fault::Actions(actions));
         let router = open(&endpoint.settings(), &endpoint.access());
-        let error = router.set(green(0), green(100)).await.expect_err("not a rule of two groups");
+        let error = router.set(&at(green(0)), green(100)).await.expect_err("not a rule of two groups");
         assert_eq!((error.kind, error.moved), (Trouble::Invalid, false));
         assert!(error.what.contains(wanted), "{error}");
         assert_eq!(endpoint.count("ModifyRule"), 0);
@@ -385,7 +740,7 @@ async fn every_kind_of_action_is_sent_back_whole() {
         ),
     );
     let router = open(&endpoint.settings(), &endpoint.access());
-    router.set(green(0), green(5)).await.expect("it sets");
+    router.set(&at(green(0)), green(5)).await.expect("it sets");
     let written = endpoint.written();
     for line in [
         "Actions.member.1.AuthenticateCognitoConfig.UserPoolArn=pool",
@@ -410,7 +765,7 @@ async fn weights_out_of_range_are_refused_before_any_call() {
     let endpoint = Endpoint::start().await;
     let router = open(&endpoint.settings(), &endpoint.access());
     for to in [Split { blue: 0, green: 0 }, Split { blue: 1000, green: 1 }, Split { blue: 1, green: 1000 }] {
-        let error = router.set(green(0), to).await.expect_err("out of range");
+        let error = router.set(&at(green(0)), to).await.expect_err("out of range");
         assert_eq!((error.kind, error.moved), (Trouble::Invalid, false));
     }
     assert_eq!(endpoint.count("DescribeRules"), 0);
@@ -424,7 +779,7 @@ async fn a_default_rule_given_as_a_rule_is_changed_through_its_listener() {
     endpoint.fails("DescribeRules", Fault::Default);
     let armed = router.read().await.expect("it reads");
     assert_eq!(armed.exact["through"], "listener");
-    let calls = router.set(green(0), green(100)).await.expect("it sets");
+    let calls = router.set(&at(green(0)), green(100)).await.expect("it sets");
     assert_eq!((calls.len(), calls[0].action.as_str()), (1, "ModifyListener"));
     assert_eq!((endpoint.weights(), endpoint.count("ModifyRule")), ((90, 10), 0));
     let line = "ListenerArn=arn:aws:elasticloadbalancing:us-east-1:123456789012:listener/app/bot/50dc6c495c0c9188/0467ef3c8400ae65";
@@ -475,7 +830,7 @@ async fn whoever_changed_the_rule_is_named_by_cloudtrail_or_the_command_that_ask
     });
     let keys = || Some(("AKIAEXAMPLE".to_string(), bgctl::secret::Secret::new("secret")));
     let at = |url: &str| Access {
-        aws: bgctl::routers::AwsAccess { endpoint: Some(url.into()), keys: keys(), profile: None },
+        aws: AwsAccess { endpoint: Some(url.into()), keys: keys(), ..Default::default() },
         ..Access::default()
     };
     let event = |rule: &str| {

@@ -15,6 +15,7 @@ use async_trait::async_trait;
 use bgctl::lab::{Lab, Options};
 use bgctl::plan::{Color, Split};
 use bgctl::routers::{NativeWayBack, Reading, TrafficRouter, Trouble, alb};
+use common::at;
 use common::moto::{Api, Balancer, Moto, between, pause};
 use serde_json::{Value, json};
 
@@ -23,6 +24,9 @@ use serde_json::{Value, json};
 #[async_trait(?Send)]
 trait Place {
     fn router(&self) -> Rc<dyn TrafficRouter>;
+
+    /// The kind of its router, as in YAML.
+    fn kind(&self) -> &'static str;
 
     /// Shares of green in thousandths, up to all of it, that this place can have.
     fn shares(&self) -> [u32; 4] {
@@ -99,7 +103,7 @@ async fn suite(place: &dyn Place) {
     // It sets absolute weights, in steps up and down, one right after the other, and everybody sees the same.
     let mut from = 0;
     for to in place.shares() {
-        let calls = router.set(split(from), split(to)).await.expect("it sets");
+        let calls = router.set(&at(split(from)), split(to)).await.expect("it sets");
         assert!(!calls.is_empty() && calls.iter().all(|call| call.code == "ok"), "{calls:?}");
         if place.one_call() {
             assert_eq!(calls.len(), 1, "one write is one call: {calls:?}");
@@ -110,11 +114,25 @@ async fn suite(place: &dyn Place) {
     }
     witnessed(place, Split::ALL_GREEN).await;
 
+    // A reading that was just made is as good as the word of somebody who knows, also when it is used twice.
+    let reading = router.read().await.expect("it reads");
+    for _ in 0..2 {
+        assert_eq!(router.set(&reading, split(1000)).await.expect("nothing to do"), []);
+    }
+    assert_eq!(router.lacks(&reading), None, "a place that was split lacks nothing");
+    assert_eq!(router.complete(&reading).await.expect("nothing to add"), []);
+
+    // How long a lost write may still land is no secret: its page says it, with where that is known from.
+    assert!(router.lands_within() >= router.settle());
+    let page = std::fs::read_to_string(format!("{}/src/routers/{}.md", env!("CARGO_MANIFEST_DIR"), place.kind()));
+    let wanted = format!("for {} s after the loss", router.lands_within().as_secs());
+    assert!(page.expect("a page").replace('\n', " ").contains(&wanted), "`{wanted}` is not in the page");
+
     // Setting what is there already is no call.
-    assert_eq!(router.set(split(1000), split(1000)).await.expect("nothing to do"), []);
+    assert_eq!(router.set(&at(split(1000)), split(1000)).await.expect("nothing to do"), []);
 
     // Written is only over what was expected.
-    let error = router.set(split(0), split(250)).await.expect_err("a stale `from` is drift");
+    let error = router.set(&at(split(0)), split(250)).await.expect_err("a stale `from` is drift");
     assert_eq!(error.kind, Trouble::Drift { found: split(1000) });
     assert!(!error.moved && error.calls.is_empty(), "{error:?}");
     witnessed(place, Split::ALL_GREEN).await;
@@ -123,12 +141,12 @@ async fn suite(place: &dyn Place) {
     let elsewhere = split(place.elsewhere());
     place.meddle(elsewhere.blue, elsewhere.green);
     reads(router, elsewhere).await;
-    let error = router.set(split(1000), split(0)).await.expect_err("somebody else moved it");
+    let error = router.set(&at(split(1000)), split(0)).await.expect_err("somebody else moved it");
     assert_eq!(error.kind, Trouble::Drift { found: elsewhere });
     witnessed(place, elsewhere).await;
 
     // Nobody is sent nowhere.
-    let error = router.set(elsewhere, Split { blue: 0, green: 0 }).await.expect_err("0/0 is refused");
+    let error = router.set(&at(elsewhere), Split { blue: 0, green: 0 }).await.expect_err("0/0 is refused");
     assert_eq!((error.kind, error.moved), (Trouble::Invalid, false));
     witnessed(place, elsewhere).await;
 
@@ -189,6 +207,10 @@ impl AwsCli<'_> {
 
 #[async_trait(?Send)]
 impl Place for AwsCli<'_> {
+    fn kind(&self) -> &'static str {
+        "alb"
+    }
+
     fn router(&self) -> Rc<dyn TrafficRouter> {
         let mut settings = self.balancer.settings();
         if self.default {
@@ -307,6 +329,10 @@ impl Fleets {
 
 #[async_trait(?Send)]
 impl Place for Fleets {
+    fn kind(&self) -> &'static str {
+        "socket_mode"
+    }
+
     fn router(&self) -> Rc<dyn TrafficRouter> {
         let urls = |side: usize| self.sides[side].iter().map(|stub| stub.url.clone()).collect::<Vec<_>>();
         let settings = json!({ "blue": urls(0), "green": urls(1), "app_token": "xapp-1-lab", "api": self.slack.api(), "floor": 2 });

@@ -346,9 +346,10 @@ async fn incident_20_sockets_are_handed_over_and_no_event_is_lost() {
         "app_token": env["SLACK_APP_TOKEN"], "api": at["slack_api_url"],
     });
     let router = (socket_mode::KIND.open)(&settings, &Access::default()).unwrap();
-    router.set(Split::ALL_BLUE, Split::of_green(500)).await.unwrap();
-    let half = router.read().await.unwrap().split;
-    router.set(half, Split::ALL_GREEN).await.unwrap();
+    let blue = router.read().await.unwrap();
+    router.set(&blue, Split::of_green(500)).await.unwrap();
+    let half = router.read().await.unwrap();
+    router.set(&half, Split::ALL_GREEN).await.unwrap();
     assert_eq!(router.read().await.unwrap().split, Split::ALL_GREEN);
     let ledger = tokio::task::spawn_blocking(move || lab.finish()).await.unwrap();
     assert!((ledger.lost, ledger.twice) == (0, 0), "{ledger}");

@@ -12,6 +12,7 @@ use std::time::Duration;
 use bgctl::clock::{Clock, SystemClock};
 use bgctl::plan::{Color, Split};
 use bgctl::routers::{Access, NativeWayBack, RouterError, TrafficRouter, Trouble, slack_manifest};
+use common::at;
 use common::slack_app::{APP, SlackApp, manifest, now};
 use serde_json::{Value, json};
 
@@ -87,7 +88,7 @@ async fn all_urls_move_at_once_and_nothing_else_does() {
     assert!(way.files.iter().all(|(name, _)| name.starts_with("web")), "{way:?}");
 
     // Forward: one call, everybody reads the same, everything else is as it was.
-    let calls = router.set(Split::ALL_BLUE, Split::ALL_GREEN).await.unwrap();
+    let calls = router.set(&at(Split::ALL_BLUE), Split::ALL_GREEN).await.unwrap();
     assert_eq!(
         calls.iter().map(|c| (c.action.as_str(), c.code.as_str())).collect::<Vec<_>>(),
         [("apps.manifest.update", "ok")]
@@ -97,24 +98,24 @@ async fn all_urls_move_at_once_and_nothing_else_does() {
     assert_eq!(router.read().await.unwrap().split, Split::ALL_GREEN);
 
     // What is there already is no call; a stale `from` is drift; there are no weights; nobody is sent nowhere.
-    assert_eq!(router.set(Split::ALL_GREEN, Split::ALL_GREEN).await.unwrap(), []);
+    assert_eq!(router.set(&at(Split::ALL_GREEN), Split::ALL_GREEN).await.unwrap(), []);
     rig.slack
         .with(|s| s.manifest["settings"]["interactivity"]["request_url"] = format!("{}/blue/x", rig.slack.url).into());
     let mixed = router.read().await.unwrap();
     assert_eq!(mixed.split, Split { blue: 1, green: 3 });
     assert!(mixed.remarks.iter().any(|r| r.contains("both stacks")), "{mixed:?}");
-    let error = router.set(Split::ALL_GREEN, Split::ALL_BLUE).await.unwrap_err();
+    let error = router.set(&at(Split::ALL_GREEN), Split::ALL_BLUE).await.unwrap_err();
     assert_eq!(error.kind, Trouble::Drift { found: mixed.split });
     assert!(unchanged(&error));
     for to in [Split::of_green(100), Split { blue: 0, green: 0 }] {
-        let error = router.set(mixed.split, to).await.unwrap_err();
+        let error = router.set(&at(mixed.split), to).await.unwrap_err();
         assert!(error.kind == Trouble::Invalid && unchanged(&error), "{error:?}");
         assert!(router.takes(to).is_err());
     }
     assert!(router.takes(Split::ALL_BLUE).is_ok());
 
     // From a half-moved app there is a way back too, and without bgctl it leads to exactly what was there.
-    router.set(mixed.split, Split::ALL_GREEN).await.unwrap();
+    router.set(&at(mixed.split), Split::ALL_GREEN).await.unwrap();
     if common::peer("curl").is_some() && common::peer("jq").is_some() {
         let walked = rig.walk_back(&way);
         assert!(walked.status.success(), "{}{}", way.command, String::from_utf8_lossy(&walked.stderr));
@@ -145,7 +146,7 @@ async fn health_and_identity_are_asked_before_anything_moves() {
     let error = strict.identity().await.unwrap_err();
     assert_eq!(error.kind, Trouble::Invalid);
     assert!(error.what.contains("/settings/event_subscriptions/request_url: Invalid URL"), "{error}");
-    let error = strict.set(Split::ALL_BLUE, Split::ALL_GREEN).await.unwrap_err();
+    let error = strict.set(&at(Split::ALL_BLUE), Split::ALL_GREEN).await.unwrap_err();
     assert!(error.kind == Trouble::Invalid && unchanged(&error), "{error:?}");
     assert_eq!(rig.live(), rig.blue());
 }
@@ -156,7 +157,7 @@ async fn a_pair_that_has_run_out_is_exchanged_once_and_written_back_whole() {
     // Slack says so.
     rig.slack.with(|s| s.expired = true);
     let router = rig.router();
-    router.set(Split::ALL_BLUE, Split::ALL_GREEN).await.unwrap();
+    router.set(&at(Split::ALL_BLUE), Split::ALL_GREEN).await.unwrap();
     assert_eq!(rig.slack.calls("tooling.tokens.rotate"), 1);
     let written = rig.written();
     assert_eq!(written["token"], rig.slack.tokens()["token"]);
@@ -259,15 +260,38 @@ async fn a_rate_limit_on_the_way_back_is_waited_out() {
     let rig = Rig::new();
     let router = rig.router();
     rig.slack.with(|s| s.window = Duration::from_millis(900));
-    router.set(Split::ALL_BLUE, Split::ALL_GREEN).await.unwrap();
-    let error = router.set(Split::ALL_GREEN, Split::ALL_BLUE).await.unwrap_err();
+    router.set(&at(Split::ALL_BLUE), Split::ALL_GREEN).await.unwrap();
+    let error = router.set(&at(Split::ALL_GREEN), Split::ALL_BLUE).await.unwrap_err();
     assert!(error.kind == Trouble::Throttled && error.passing() && !error.moved, "{error:?}");
     assert_eq!(error.calls[0].code, "ratelimited");
     assert_eq!(rig.live(), rig.green());
     // The next attempt of the step waits as long as Slack said.
-    router.set(Split::ALL_GREEN, Split::ALL_BLUE).await.unwrap();
+    router.set(&at(Split::ALL_GREEN), Split::ALL_BLUE).await.unwrap();
     assert_eq!(rig.live(), rig.blue());
     assert_eq!(rig.slack.calls("apps.manifest.update"), 3);
+}
+
+#[tokio::test]
+async fn r40_a_pause_longer_than_we_would_wait_stays_one() {
+    let rig = Rig::new();
+    let router = rig.router();
+    rig.slack.with(|s| s.window = Duration::from_secs(600));
+    router.set(&at(Split::ALL_BLUE), Split::ALL_GREEN).await.unwrap();
+    let asked = |error: RouterError| {
+        assert!(error.kind == Trouble::Throttled && error.passing() && !error.moved, "{error:?}");
+        error.after.expect("how long Slack asks to wait")
+    };
+    // What Slack asks for is not how long a lost answer is reckoned with; the page says that, too.
+    let page = include_str!("../src/routers/slack_manifest.md").replace('\n', " ");
+    assert!(page.contains(&format!("for {} s after the loss", router.lands_within().as_secs())));
+    let first = asked(router.set(&at(Split::ALL_GREEN), Split::ALL_BLUE).await.unwrap_err());
+    assert!(first > Duration::from_secs(590), "{first:?}");
+    let updates = rig.slack.calls("apps.manifest.update");
+    for _ in 0..3 {
+        let again = asked(router.set(&at(Split::ALL_GREEN), Split::ALL_BLUE).await.unwrap_err());
+        assert!(again <= first && again > Duration::from_secs(590), "{again:?}");
+    }
+    assert_eq!(rig.slack.calls("apps.manifest.update"), updates, "Slack is not asked again before it may be");
 }
 
 #[tokio::test]
@@ -275,17 +299,17 @@ async fn a_lost_answer_is_never_repeated_and_is_found_by_reading() {
     let rig = Rig::new();
     let router = rig.router();
     rig.slack.with(|s| s.lose_reply = true);
-    let error = router.set(Split::ALL_BLUE, Split::ALL_GREEN).await.unwrap_err();
+    let error = router.set(&at(Split::ALL_BLUE), Split::ALL_GREEN).await.unwrap_err();
     assert!(error.moved && error.kind == Trouble::Unreachable, "{error:?}");
     assert_eq!(rig.slack.calls("apps.manifest.update"), 1);
     assert_eq!(router.read().await.unwrap().split, Split::ALL_GREEN);
     rig.slack.with(|s| s.breaks = true);
-    let error = router.set(Split::ALL_GREEN, Split::ALL_BLUE).await.unwrap_err();
+    let error = router.set(&at(Split::ALL_GREEN), Split::ALL_BLUE).await.unwrap_err();
     assert!(error.moved, "`internal_error` may have been applied: {error:?}");
     assert_eq!(router.read().await.unwrap().split, Split::ALL_GREEN);
     // Somebody, or Slack itself, changes something else meanwhile.
     rig.slack.with(|s| s.meddles = true);
-    let error = router.set(Split::ALL_GREEN, Split::ALL_BLUE).await.unwrap_err();
+    let error = router.set(&at(Split::ALL_GREEN), Split::ALL_BLUE).await.unwrap_err();
     assert!(error.moved && error.what.contains("/display_information/name"), "{error:?}");
 }
 

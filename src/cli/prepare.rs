@@ -63,7 +63,9 @@ impl Surroundings {
     pub fn new(cx: &Context, args: &LabArgs, memory: Option<PathBuf>, mode: Mode) -> Result<Self, Refusal> {
         let mut env = cx.env.clone();
         if !args.lab {
-            return Ok(Surroundings { env, access: Access::default(), lab: None });
+            let expires = env.get("AWS_CREDENTIAL_EXPIRATION").cloned();
+            let aws = AwsAccess { expires, ..AwsAccess::default() };
+            return Ok(Surroundings { env, access: Access { aws, ..Access::default() }, lab: None });
         }
         let faults = args.faults.iter().map(|name| name.parse::<Fault>()).collect::<Result<Vec<_>, _>>();
         let faults =
@@ -149,7 +151,10 @@ pub async fn prepare(cx: &Context, args: &FromArgs, outside: &Surroundings) -> R
     for (name, planned) in &draft.routes {
         let view = view(planned, outside)?;
         let reading = view.read().await.map_err(|e| arm::refused(&e, planned))?;
-        remarks.extend(reading.remarks.iter().map(|remark| format!("{name}: {remark}")));
+        remarks.extend(reading.remarks.into_iter().chain(view.ends().await).map(|remark| format!("{name}: {remark}")));
+        if reading.split == (Split { blue: 0, green: 0 }) {
+            return Err(nowhere(planned, view.nowhere()));
+        }
         facts.routes.insert(name.clone(), (view.line(), reading.split));
     }
     if let Some(schema) = &draft.schema
@@ -271,6 +276,16 @@ fn not_on_blue(plan: &Plan, route: &str, split: Split) -> Refusal {
             .next("bgctl status        what runs, and how to go back"),
     };
     refusal.place(line.clone()).users(format!("{split}, read just now. Nothing was changed."))
+}
+
+/// No side has a share: that is neither a live stack nor a split, and nobody need have moved anybody.
+fn nowhere(planned: &PlannedRoute, why: &str) -> Refusal {
+    Refusal::new(Kind::Drift, "BG0301", "there is no live stack to start from")
+        .place(planned.line.clone())
+        .cause(why)
+        .users("BLUE 0 GREEN 0, read just now. Nothing was changed.")
+        .next("give the live stack all users at the provider, then the same command again")
+        .next("bgctl status        what runs")
 }
 
 /// Shows mistakes of a file and gives back the exit code.

@@ -59,7 +59,8 @@ impl Walker<'_> {
                 total += facts.expected_s + approval.as_ref().map_or(0, |rule| rule.within_s);
                 let moves = facts.moves.as_ref().and_then(|(route, per_mille)| {
                     let split = splits.get_mut(route)?;
-                    let before = std::mem::replace(split, Split::of_green(*per_mille));
+                    let to = home(plan, route, lane, *per_mille).unwrap_or_else(|| Split::of_green(*per_mille));
+                    let before = std::mem::replace(split, to);
                     Some(Move { route: route.clone(), before, after: *split })
                 });
                 if let Some(moves) = moves.as_ref().filter(|_| lane == Lane::Forward) {
@@ -212,4 +213,11 @@ impl Walker<'_> {
                 .at(place(step), "put a `bake` after it"),
         );
     }
+}
+
+/// All users back on blue are back on the very weights that were found there, where those had all of them on blue: 1:0 stays
+/// 1:0.
+fn home(plan: &Plan, route: &str, lane: Lane, green_per_mille: u32) -> Option<Split> {
+    let found = plan.routes.get(route)?.before;
+    (lane == Lane::Rollback && green_per_mille == 0 && found.only() == Some(Color::Blue)).then_some(found)
 }

@@ -20,7 +20,7 @@ const AGAIN: Duration = Duration::from_secs(2);
 pub struct Credentials {
     clock: Rc<dyn Clock>,
     routes: BTreeMap<String, Rc<dyn TrafficRouter>>,
-    /// When a route was asked, and what was left then.
+    /// When a route was asked, and what was left then of credentials that do not renew themselves.
     known: RefCell<BTreeMap<String, (Duration, Option<Duration>)>>,
 }
 
@@ -47,7 +47,7 @@ impl Credentials {
             match self.left(name).await {
                 Ok(Some(left)) if left < needed => {
                     return Some(format!(
-                        "the credentials for route {name} end in {}, and it can take {} until users could be back: renew the session",
+                        "the credentials for route {name} end in {} and cannot renew themselves, and it can take {} until users could be back: renew the session",
                         spoken(left),
                         spoken(needed)
                     ));
@@ -77,8 +77,10 @@ impl Credentials {
             }
             Err(error) => return Err(error.to_string()),
         };
-        self.known.borrow_mut().insert(name.into(), (self.clock.elapsed(), identity.left));
-        Ok(identity.left)
+        // What renews itself has no end that matters: only its next renewal is that far away.
+        let left = identity.left.filter(|_| !identity.renews);
+        self.known.borrow_mut().insert(name.into(), (self.clock.elapsed(), left));
+        Ok(left)
     }
 }
 
@@ -96,6 +98,7 @@ mod tests {
     /// A route whose session is as long as a test says, or that cannot be asked.
     struct Session {
         left: Cell<Result<Option<u64>, Trouble>>,
+        renews: Cell<bool>,
         asked: Cell<u32>,
     }
 
@@ -120,7 +123,7 @@ mod tests {
         async fn identity(&self) -> Result<Identity, RouterError> {
             self.asked.set(self.asked.get() + 1);
             let left = self.left.get().map_err(|kind| RouterError::new(kind, "no answer"))?;
-            Ok(Identity { line: "role deploy".into(), left: left.map(Duration::from_secs) })
+            Ok(Identity { line: "role deploy".into(), left: left.map(Duration::from_secs), renews: self.renews.get() })
         }
 
         fn native_way_back(&self, _: &str, _: &Reading) -> NativeWayBack {
@@ -130,7 +133,7 @@ mod tests {
 
     #[async_trait(?Send)]
     impl TrafficRouter for Session {
-        async fn set(&self, _: Split, _: Split) -> Result<Vec<Call>, RouterError> {
+        async fn set(&self, _: &Reading, _: Split) -> Result<Vec<Call>, RouterError> {
             Ok(Vec::new())
         }
 
@@ -150,7 +153,7 @@ mod tests {
         // The shift (3 s), its bake (300 s), and one shift back (180 s); the approval's shift is asked again.
         assert_eq!((way_back_s(&plan, 0), way_back_s(&plan, 2)), (483, 183));
         let clock = Rc::new(VirtualClock::default());
-        let session = Rc::new(Session { left: Cell::new(Ok(None)), asked: Cell::new(0) });
+        let session = Rc::new(Session { left: Cell::new(Ok(None)), renews: Cell::new(false), asked: Cell::new(0) });
         let routes: BTreeMap<String, Rc<dyn TrafficRouter>> = BTreeMap::from([("web".into(), session.clone() as _)]);
         let credentials = Credentials::new(clock.clone(), routes);
         let of = |step: &PlannedStep| step.moves.clone().expect("a move");
@@ -163,6 +166,7 @@ mod tests {
         session.left.set(Ok(Some(482)));
         let line = ask(&first).expect("too short by a second");
         assert!(line.contains("route web end in 8m 2s") && line.contains("8m 3s"), "{line}");
+        assert!(line.contains("cannot renew themselves"), "{line}");
         assert_eq!(ask(&last), None, "the last shift is followed by no watch");
         assert_eq!(session.asked.get(), 2, "an answer counts for a while");
         clock.run(clock.sleep(COUNTS - Duration::from_secs(1))).expect("no crash");
@@ -171,5 +175,16 @@ mod tests {
         session.left.set(Err(Trouble::Unreachable));
         assert!(ask(&last).expect("unknown is not good").contains("is not known: no answer"));
         assert_eq!(session.asked.get(), 4, "one lost answer is asked for again");
+    }
+
+    #[test]
+    fn r27_what_renews_itself_forbids_nothing_however_little_is_left() {
+        let plan = plan();
+        let clock = Rc::new(VirtualClock::default());
+        let session = Rc::new(Session { left: Cell::new(Ok(Some(1))), renews: Cell::new(true), asked: Cell::new(0) });
+        let routes: BTreeMap<String, Rc<dyn TrafficRouter>> = BTreeMap::from([("web".into(), session.clone() as _)]);
+        let credentials = Credentials::new(clock.clone(), routes);
+        let change = plan.lane(Lane::Forward)[0].moves.clone().expect("a move");
+        assert_eq!(clock.run(credentials.too_short(&plan, &change)).expect("no crash"), None);
     }
 }

@@ -52,7 +52,7 @@ impl Metrics for LiveMetrics {
             return Err(Gap::Unknown("no region is named: write `region:`, or `route:` with an `alb` route".into()));
         };
         let aws = self.region(region);
-        let client = Client::new(aws.config().await);
+        let client = Client::new(&aws.config().await);
         let queries: Vec<MetricDataQuery> = questions.iter().enumerate().map(|(n, q)| query(n, q)).collect();
         let mut series = vec![Vec::new(); questions.len()];
         let mut page: Option<String> = None;
@@ -66,7 +66,11 @@ impl Metrics for LiveMetrics {
                 .set_next_token(page)
                 .send()
                 .await
-                .map_err(|e| gap(&e))?;
+                .map_err(|e| {
+                    // Credentials may be what was wrong: the next question looks for them anew.
+                    aws.forget();
+                    gap(&e)
+                })?;
             page = answer.next_token().map(String::from);
             for result in answer.metric_data_results() {
                 match result.status_code() {

@@ -5,6 +5,8 @@
 //! found where every AWS tool finds them. The SDK repeats calls silently by default; here it may do so for reads, within
 //! bounds and visibly, and never for writes: those are repeated only after a read-back, by whoever asked for them.
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -14,8 +16,11 @@ use aws_sdk_elasticloadbalancingv2::config::interceptors::{
 };
 use aws_sdk_elasticloadbalancingv2::config::retry::RetryConfig;
 use aws_sdk_elasticloadbalancingv2::config::timeout::TimeoutConfig;
-use aws_sdk_elasticloadbalancingv2::config::{ConfigBag, Credentials, Intercept, RuntimeComponents};
+use aws_sdk_elasticloadbalancingv2::config::{
+    ConfigBag, Credentials, Intercept, ProvideCredentials, RuntimeComponents,
+};
 use aws_sdk_elasticloadbalancingv2::error::BoxError;
+use jiff::Timestamp;
 use tokio::sync::OnceCell;
 
 use super::{AwsAccess, Call};
@@ -23,8 +28,11 @@ use crate::clock::{Clock, SystemClock};
 
 /// Longest time for a TCP and TLS connection.
 const CONNECT: Duration = Duration::from_secs(3);
-/// Longest time for one attempt, from connecting to the last byte of the answer.
-pub const ATTEMPT: Duration = Duration::from_secs(10);
+/// Longest time for one attempt to read, from connecting to the last byte of the answer.
+pub const READ_WITHIN: Duration = Duration::from_secs(10);
+/// Longest time for a write. As long as the AWS CLI and boto3 wait for an answer (`read_timeout` of botocore's `Config`,
+/// 60 s): a call that hangs may still be applied, and whoever has hung up by then does not know it.
+pub const WRITE_WITHIN: Duration = Duration::from_secs(60);
 /// How often a read is tried in all.
 pub const READ_ATTEMPTS: u32 = 4;
 
@@ -33,17 +41,23 @@ pub const READ_ATTEMPTS: u32 = 4;
 pub struct Aws {
     pub access: AwsAccess,
     pub region: String,
-    config: OnceCell<SdkConfig>,
+    config: RefCell<Rc<OnceCell<SdkConfig>>>,
 }
 
 impl Aws {
     pub fn new(region: &str, access: &AwsAccess) -> Self {
-        Aws { access: access.clone(), region: region.into(), config: OnceCell::new() }
+        Aws { access: access.clone(), region: region.into(), config: RefCell::default() }
     }
 
     /// The configuration for reads: standard repeats, bounded.
-    pub async fn config(&self) -> &SdkConfig {
-        self.config.get_or_init(|| self.load()).await
+    pub async fn config(&self) -> SdkConfig {
+        let config = self.config.borrow().clone();
+        config.get_or_init(|| self.load()).await.clone()
+    }
+
+    /// Forgets profiles, sessions and keys as they were found: the next call looks at the files and services again.
+    pub fn forget(&self) {
+        *self.config.borrow_mut() = Rc::default();
     }
 
     async fn load(&self) -> SdkConfig {
@@ -51,7 +65,7 @@ impl Aws {
             .with_max_attempts(READ_ATTEMPTS)
             .with_initial_backoff(Duration::from_millis(300))
             .with_max_backoff(Duration::from_secs(5));
-        let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT).operation_attempt_timeout(ATTEMPT).build();
+        let timeouts = within(READ_WITHIN);
         let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
             .region(Region::new(self.region.clone()))
             .retry_config(retry)
@@ -68,13 +82,50 @@ impl Aws {
         loader.load().await
     }
 
-    /// The command that renews the session most people have.
-    pub fn sign_in(&self) -> String {
-        match &self.access.profile {
-            Some(profile) => format!("aws sso login --profile {profile}"),
-            None => "aws sso login".into(),
-        }
+    /// The command that signs in again: by the access portal of `sso`, or with `aws login`, as what the SDK said names it.
+    pub fn sign_in(&self, said: &str) -> String {
+        let said = said.to_lowercase();
+        // `login` alone is also in `aws sso login`.
+        let portal = said.contains("sso") || !said.contains("login");
+        let profile = self.access.profile.as_ref().map_or(String::new(), |profile| format!(" --profile {profile}"));
+        format!("aws {}{profile}", if portal { "sso login" } else { "login" })
     }
+
+    /// How long the credentials live, and whether they renew themselves.
+    pub async fn session(&self) -> Session {
+        let endless = Session { left: None, renews: true };
+        let Some(provider) = self.config().await.credentials_provider() else { return endless };
+        // Whether there are any is for the call that needs them to say.
+        let Ok(found) = provider.provide_credentials().await else { return endless };
+        // The SDK's public word for where credentials come from is their debug form alone.
+        let fixed = FIXED.iter().any(|name| format!("{found:?}").contains(&format!("provider_name: {name:?}")));
+        let mut ends = found.expiry().and_then(|end| Timestamp::try_from(end).ok());
+        if fixed && found.session_token().is_some() {
+            ends = ends.or_else(|| self.access.expires.as_ref()?.parse().ok());
+            return Session { left: ends.map(left), renews: false };
+        }
+        Session { left: ends.map(left), renews: true }
+    }
+}
+
+/// Where credentials come from that are as they are: nothing there makes new ones.
+const FIXED: [&str; 3] = ["EnvironmentVariable", "ProfileFile", "bgctl"];
+
+/// The end of the credentials, as far as it is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Session {
+    pub left: Option<Duration>,
+    /// They have no end, or others are had without a person when they end.
+    pub renews: bool,
+}
+
+fn left(end: Timestamp) -> Duration {
+    Duration::try_from(end.duration_since(SystemClock.now())).unwrap_or_default()
+}
+
+/// The timeouts of one attempt.
+pub fn within(time: Duration) -> TimeoutConfig {
+    TimeoutConfig::builder().connect_timeout(CONNECT).operation_attempt_timeout(time).build()
 }
 
 /// Writes down every attempt of one operation, with its request id and time. The SDK's own word for an operation is only

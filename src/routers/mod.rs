@@ -53,6 +53,16 @@ pub trait RouteView {
         "not looked at from outside (no `seen_at`)"
     }
 
+    /// What has to be added to the place before its users can be split, if anything.
+    fn lacks(&self, _reading: &Reading) -> Option<Lack> {
+        None
+    }
+
+    /// What it means here that no side has a share.
+    fn nowhere(&self) -> &'static str {
+        "neither side has a share of the users"
+    }
+
     /// Reads the split as the provider holds it now.
     async fn read(&self) -> Result<Reading, RouterError>;
 
@@ -82,6 +92,11 @@ pub trait RouteView {
     /// Proves who we are to the provider and until when: `role bgctl-prod in 1234, session 58m left`.
     async fn identity(&self) -> Result<Identity, RouterError>;
 
+    /// What is to be known of credentials that end and do not renew themselves, before a run begins with them.
+    async fn ends(&self) -> Option<String> {
+        None
+    }
+
     /// The files and the shell command that send everybody back to the split of `reading` without bgctl. The files'
     /// names begin with the name of the route.
     fn native_way_back(&self, route: &str, reading: &Reading) -> NativeWayBack;
@@ -90,15 +105,26 @@ pub trait RouteView {
 /// A route that can be moved.
 #[async_trait(?Send)]
 pub trait TrafficRouter: RouteView {
-    /// Sets the split to absolute weights if it is still `from`, and says what was sent.
+    /// Sets the split to absolute weights if it is still that of `from`, and says what was sent.
     ///
-    /// Everything else at that place is preserved. Each call that may have changed something is one [`Call`] in the
-    /// answer, also on errors. The router sends one write and never repeats it: whether to try again is decided after a
-    /// read-back, elsewhere.
-    async fn set(&self, from: Split, to: Split) -> Result<Vec<Call>, RouterError>;
+    /// `from` is what the caller has just read: where the router takes it and it is young, it is the comparison before the write,
+    /// so that a way back is one round trip; otherwise the place is read again. Everything else at that place is preserved. Each call that may have
+    /// changed something is one [`Call`] in the answer, also on errors. The router sends one write and never repeats it:
+    /// whether to try again is decided after a read-back, elsewhere.
+    async fn set(&self, from: &Reading, to: Split) -> Result<Vec<Call>, RouterError>;
 
-    /// How long after an ambiguous or successful write a late effect has to be reckoned with.
+    /// How long reads may lag behind a write that was answered.
     fn settle(&self) -> Duration;
+
+    /// How long a write whose answer was lost may still land.
+    fn lands_within(&self) -> Duration {
+        self.settle()
+    }
+
+    /// Adds what [`RouteView::lacks`] names, without sending any user anywhere new; nothing, where nothing is lacking.
+    async fn complete(&self, _from: &Reading) -> Result<Vec<Call>, RouterError> {
+        Ok(Vec::new())
+    }
 }
 
 /// Where metrics of a route are kept: the region, and the dimensions of the whole and of each side.
@@ -118,6 +144,15 @@ pub struct Reading {
     pub exact: Value,
     /// Facts a person should know before moving: `group stickiness 300s: sticky users stay on their side`.
     pub remarks: Vec<String>,
+}
+
+/// What a place lacks, and how it is before and after that is added: one line a member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lack {
+    /// `GREEN's target group `bot-green` is not in the rule`
+    pub line: String,
+    pub before: Vec<String>,
+    pub after: Vec<String>,
 }
 
 /// What a look at a place found in the course of a wait.
@@ -145,6 +180,8 @@ pub struct Identity {
     pub line: String,
     /// How long the credentials still live, where that is known.
     pub left: Option<Duration>,
+    /// They have no end, or others are had without a person when they end.
+    pub renews: bool,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -176,6 +213,13 @@ pub struct RouterError {
     pub moved: bool,
     /// A command or an edit that cures it, if one is known.
     pub cure: Option<String>,
+    /// How long the provider asks to wait before it is asked again, in its own words.
+    pub after: Option<Duration>,
+    /// What was read of users before it went wrong, if anything was.
+    pub read: Option<String>,
+    /// A reading with a gap: the split as if whatever keeps silent were as it was told last. It says nothing about users, but
+    /// a way back may start from it, since the side that it leads to answers.
+    pub partly: Option<Box<Reading>>,
     pub calls: Vec<Call>,
 }
 
@@ -201,7 +245,16 @@ pub enum Trouble {
 
 impl RouterError {
     pub fn new(kind: Trouble, what: impl Into<String>) -> Self {
-        RouterError { what: what.into(), kind, moved: false, cure: None, calls: Vec::new() }
+        RouterError {
+            what: what.into(),
+            kind,
+            moved: false,
+            cure: None,
+            after: None,
+            read: None,
+            partly: None,
+            calls: Vec::new(),
+        }
     }
 
     pub fn cure(mut self, cure: impl Into<String>) -> Self {
@@ -209,9 +262,10 @@ impl RouterError {
         self
     }
 
-    /// Trying again can help.
+    /// Trying again can help. Credentials are among it: they are looked up anew each time, and a person or a timer may have
+    /// renewed them meanwhile.
     pub fn passing(&self) -> bool {
-        matches!(self.kind, Trouble::Throttled | Trouble::Unreachable)
+        matches!(self.kind, Trouble::Throttled | Trouble::Unreachable | Trouble::NotNow | Trouble::NoCredentials)
     }
 }
 
@@ -233,6 +287,8 @@ pub struct AwsAccess {
     pub profile: Option<String>,
     /// Access key id and secret access key.
     pub keys: Option<(String, Secret)>,
+    /// When credentials of the environment end, as `AWS_CREDENTIAL_EXPIRATION` says it.
+    pub expires: Option<String>,
 }
 
 /// A route that is ready to be asked, or all mistakes in its settings.

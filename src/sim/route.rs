@@ -58,7 +58,7 @@ impl RouteView for SimRoute {
     }
 
     async fn identity(&self) -> Result<Identity, RouterError> {
-        Ok(Identity { line: "the simulated operator".into(), left: None })
+        Ok(Identity { line: "the simulated operator".into(), left: None, renews: true })
     }
 
     fn native_way_back(&self, _route: &str, reading: &Reading) -> NativeWayBack {
@@ -68,8 +68,8 @@ impl RouteView for SimRoute {
 
 #[async_trait(?Send)]
 impl TrafficRouter for SimRoute {
-    async fn set(&self, from: Split, to: Split) -> Result<Vec<Call>, RouterError> {
-        let sim = &self.sim;
+    async fn set(&self, from: &Reading, to: Split) -> Result<Vec<Call>, RouterError> {
+        let (sim, from) = (&self.sim, from.split);
         sim.clock.boundary().await;
         self.blind()?;
         let found = sim.split_of(&self.name);

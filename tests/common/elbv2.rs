@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bgctl::routers::{Access, AwsAccess};
 use bgctl::secret::Secret;
@@ -21,6 +22,10 @@ pub enum Fault {
     AppliedThenCut,
     /// Done, but the answer is not what the protocol says.
     AppliedThenGarbage,
+    /// An error of the API with the seconds after which it may be asked again.
+    After(u16, &'static str, u64),
+    /// Nothing is done for so long; then it is done and answered, or at least done where nobody waits any more.
+    Late(Duration),
     /// Nothing is done, and no answer comes.
     Silence,
     /// The weights of before the last write.
@@ -37,6 +42,8 @@ struct State {
     before: (u32, u32),
     faults: VecDeque<(&'static str, Fault)>,
     requests: Vec<String>,
+    /// The access key id of each request.
+    keys: Vec<String>,
     /// The body of the last write.
     written: String,
 }
@@ -78,6 +85,11 @@ impl Endpoint {
         self.state.lock().expect("no panic").requests.iter().filter(|a| *a == action).count()
     }
 
+    /// The access key ids of the requests, in order.
+    pub fn keys(&self) -> Vec<String> {
+        self.state.lock().expect("no panic").keys.clone()
+    }
+
     /// The last write, decoded, one parameter a line.
     pub fn written(&self) -> String {
         self.state.lock().expect("no panic").written.clone()
@@ -93,11 +105,16 @@ impl Endpoint {
 
     pub fn access(&self) -> Access {
         let keys = Some(("AKIAEXAMPLE".to_string(), Secret::new("secret")));
-        Access { aws: AwsAccess { endpoint: Some(self.url.clone()), profile: None, keys }, ..Access::default() }
+        Access {
+            aws: AwsAccess { endpoint: Some(self.url.clone()), keys, ..AwsAccess::default() },
+            ..Access::default()
+        }
     }
 
     async fn serve(&self, mut stream: TcpStream) {
-        while let Some(body) = request(&mut stream).await {
+        while let Some((head, body)) = request(&mut stream).await {
+            let key = head.split("credential=").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or_default();
+            self.state.lock().expect("no panic").keys.push(key.to_string());
             let parameters = decoded(&body);
             let of = |name: &str| parameters.iter().find(|(k, _)| k == name).map(|(_, v)| v.clone());
             let action = of("Action").unwrap_or_default();
@@ -105,13 +122,20 @@ impl Endpoint {
             if matches!(fault, Some(Fault::Silence)) {
                 std::future::pending::<()>().await;
             }
+            if let Some(Fault::Late(time)) = &fault {
+                tokio::time::sleep(*time).await;
+            }
             let answer = match &fault {
+                Some(Fault::After(status, code, _)) => (*status, error(code, "later")),
                 Some(Fault::Error(status, code, words)) => (*status, error(code, words)),
                 _ => (200, self.answer(&action, &parameters, fault.as_ref())),
             };
             match fault {
                 Some(Fault::AppliedThenCut) => return,
                 Some(Fault::AppliedThenGarbage) => respond(&mut stream, 200, "<html>out of order").await,
+                Some(Fault::After(.., seconds)) => {
+                    respond_with(&mut stream, answer.0, &format!("retry-after: {seconds}\r\n"), &answer.1).await;
+                }
                 _ => respond(&mut stream, answer.0, &answer.1).await,
             }
         }
@@ -178,8 +202,8 @@ fn error(code: &str, words: &str) -> String {
     )
 }
 
-/// The body of the next request on a connection.
-async fn request(stream: &mut TcpStream) -> Option<String> {
+/// Head, in lower case, and body of the next request on a connection.
+async fn request(stream: &mut TcpStream) -> Option<(String, String)> {
     let mut bytes = Vec::new();
     let mut buffer = [0; 16 * 1024];
     loop {
@@ -187,7 +211,7 @@ async fn request(stream: &mut TcpStream) -> Option<String> {
             let head = String::from_utf8_lossy(&bytes[..end]).to_lowercase();
             let length: usize = head.split("content-length: ").nth(1)?.lines().next()?.trim().parse().ok()?;
             if bytes.len() >= end + 4 + length {
-                return Some(String::from_utf8_lossy(&bytes[end + 4..]).into_owned());
+                return Some((head, String::from_utf8_lossy(&bytes[end + 4..]).into_owned()));
             }
         }
         match stream.read(&mut buffer).await {
@@ -198,8 +222,12 @@ async fn request(stream: &mut TcpStream) -> Option<String> {
 }
 
 async fn respond(stream: &mut TcpStream, status: u16, body: &str) {
+    respond_with(stream, status, "", body).await;
+}
+
+async fn respond_with(stream: &mut TcpStream, status: u16, more: &str, body: &str) {
     let head = format!(
-        "HTTP/1.1 {status} X\r\ncontent-type: text/xml\r\nx-amzn-requestid: 4c1f-{status}\r\ncontent-length: {}\r\n\r\n",
+        "HTTP/1.1 {status} X\r\ncontent-type: text/xml\r\nx-amzn-requestid: 4c1f-{status}\r\n{more}content-length: {}\r\n\r\n",
         body.len()
     );
     let _ = stream.write_all(head.as_bytes()).await;

@@ -39,6 +39,11 @@ pub fn peer(name: &str) -> Option<PathBuf> {
     found
 }
 
+/// A reading that nobody made: a router reads again before it writes.
+pub fn at(split: bgctl::plan::Split) -> bgctl::routers::Reading {
+    bgctl::routers::Reading { split, exact: serde_json::Value::Null, remarks: Vec::new() }
+}
+
 /// A port nobody listens on just now.
 pub fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port on the loopback interface");

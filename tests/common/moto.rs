@@ -76,7 +76,10 @@ impl Api {
 
     pub fn access_with(&self, id: &str, secret: &str) -> Access {
         let keys = Some((id.to_string(), Secret::new(secret)));
-        Access { aws: AwsAccess { endpoint: Some(self.url.clone()), profile: None, keys }, ..Access::default() }
+        Access {
+            aws: AwsAccess { endpoint: Some(self.url.clone()), keys, ..AwsAccess::default() },
+            ..Access::default()
+        }
     }
 
     /// One call of the query protocol, signed here and by no SDK; returns the XML.

@@ -37,7 +37,7 @@ fn moves(world: &World, from: u32, to: u32) {
     let variables = world.lab.variables();
     let keys = (env["AWS_ACCESS_KEY_ID"].clone(), Secret::new(env["AWS_SECRET_ACCESS_KEY"].clone()));
     let endpoint = env.iter().find(|(name, _)| name.starts_with("AWS_ENDPOINT_URL")).map(|(_, url)| url.clone());
-    let access = Access { aws: AwsAccess { endpoint, keys: Some(keys), profile: None }, ..Access::default() };
+    let access = Access { aws: AwsAccess { endpoint, keys: Some(keys), ..AwsAccess::default() }, ..Access::default() };
     let settings = json!({
         "rule": variables["rule_arn"],
         "blue": variables["blue_target_group"],
@@ -45,7 +45,8 @@ fn moves(world: &World, from: u32, to: u32) {
     });
     let route = (alb::KIND.open)(&settings, &access).expect("good settings");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let set = route.set(Split::of_green(from * 10), Split::of_green(to * 10));
+    let from = crate::common::at(Split::of_green(from * 10));
+    let set = route.set(&from, Split::of_green(to * 10));
     runtime.block_on(set).expect("the lab takes it");
     assert_eq!(world.green(), to);
 }

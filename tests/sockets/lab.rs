@@ -8,6 +8,8 @@ use bgctl::plan::{Color, Split};
 use bgctl::routers::{Access, TrafficRouter, socket_mode};
 use serde_json::json;
 
+use crate::common::at;
+
 fn lab(faults: &[Fault]) -> Lab {
     let options =
         Options { faults: faults.to_vec(), events_per_second: 100, mode: Mode::Sockets, ..Options::default() };
@@ -34,10 +36,10 @@ async fn handed_over(faults: &[Fault], between_ms: u64) -> Ledger {
     let router = router(&lab);
     assert_eq!(router.read().await.unwrap().split, Split::ALL_BLUE);
     assert_eq!(router.identity().await.unwrap().line, "app token of A0LAB, connections:write alone");
-    router.set(Split::ALL_BLUE, Split::of_green(500)).await.unwrap();
+    router.set(&at(Split::ALL_BLUE), Split::of_green(500)).await.unwrap();
     pause(between_ms).await;
     let now = router.read().await.unwrap().split;
-    router.set(now, Split::ALL_GREEN).await.unwrap();
+    router.set(&at(now), Split::ALL_GREEN).await.unwrap();
     pause(500).await;
     assert_eq!(router.read().await.unwrap().split, Split::ALL_GREEN);
     tokio::task::spawn_blocking(move || lab.finish()).await.unwrap()
@@ -77,7 +79,7 @@ async fn a_lab_goes_on_where_its_process_was_killed() {
     };
     let first = Lab::start(options()).unwrap();
     let before = first.variables();
-    router(&first).set(Split::ALL_BLUE, Split::of_green(250)).await.unwrap();
+    router(&first).set(&at(Split::ALL_BLUE), Split::of_green(250)).await.unwrap();
     pause(200).await;
     tokio::task::spawn_blocking(move || drop(first)).await.unwrap();
     let second = Lab::start(options()).unwrap();

@@ -7,6 +7,7 @@ use bgctl::plan::{Color, Split};
 use bgctl::routers::{Access, RouterError, TrafficRouter, Trouble, socket_mode};
 use serde_json::{Value, json};
 
+use crate::common::at;
 use crate::stub::{Book, Stub, now};
 
 /// So many instances a side, blue's with a socket.
@@ -53,7 +54,7 @@ async fn the_gaining_side_has_every_hello_before_the_other_gives_up_one_after_an
     let rig = Rig::start(3, 3).await;
     let router = rig.router();
     assert_eq!(router.read().await.unwrap().split, Split::ALL_BLUE);
-    let calls = router.set(Split::ALL_BLUE, Split::ALL_GREEN).await.unwrap();
+    let calls = router.set(&at(Split::ALL_BLUE), Split::ALL_GREEN).await.unwrap();
     assert_eq!(calls.len(), 6);
     let said = rig.said();
     let at = |words: &str| said.iter().position(|line| line == words).unwrap_or_else(|| panic!("{words}: {said:?}"));
@@ -72,14 +73,14 @@ async fn the_gaining_side_has_every_hello_before_the_other_gives_up_one_after_an
         assert!((0..=1).contains(&in_hand), "{said:?}");
     }
     assert_eq!(router.read().await.unwrap().split, Split::ALL_GREEN);
-    assert_eq!(router.set(Split::ALL_GREEN, Split::ALL_GREEN).await.unwrap(), []);
+    assert_eq!(router.set(&crate::common::at(Split::ALL_GREEN), Split::ALL_GREEN).await.unwrap(), []);
 }
 
 #[tokio::test]
 async fn the_socket_that_slack_renews_first_is_given_up_first() {
     let rig = Rig::start(3, 3).await;
     rig.blue[1].set("last_hello", json!(now() - 9_000.0));
-    rig.router().set(Split::ALL_BLUE, Split::of_green(600)).await.unwrap();
+    rig.router().set(&at(Split::ALL_BLUE), Split::of_green(600)).await.unwrap();
     let said = rig.said();
     assert_eq!(
         said.iter().filter(|line| line.starts_with("quiesce")).collect::<Vec<_>>(),
@@ -93,7 +94,7 @@ async fn the_socket_that_slack_renews_first_is_given_up_first() {
 async fn nobody_gives_up_a_socket_when_the_other_side_gets_none() {
     let rig = Rig::start(3, 3).await;
     rig.green[2].set("refused", json!("too_many_websockets"));
-    let error = rig.router().set(Split::ALL_BLUE, Split::ALL_GREEN).await.unwrap_err();
+    let error = rig.router().set(&at(Split::ALL_BLUE), Split::ALL_GREEN).await.unwrap_err();
     assert!(error.moved && error.what.contains("more than 10 are open"), "{error:?}");
     assert_eq!(error.calls.len(), 3);
     assert!(!rig.said().iter().any(|line| line.starts_with("quiesce")), "{:?}", rig.said());
@@ -101,7 +102,7 @@ async fn nobody_gives_up_a_socket_when_the_other_side_gets_none() {
     let rig_back = rig.router();
     rig.green[2].set("open", json!(false));
     let now = rig_back.read().await.unwrap().split;
-    rig_back.set(now, Split::ALL_BLUE).await.unwrap();
+    rig_back.set(&at(now), Split::ALL_BLUE).await.unwrap();
     assert_eq!(rig_back.read().await.unwrap().split, Split::ALL_BLUE);
 }
 
@@ -114,26 +115,70 @@ async fn a_dead_instance_holds_nothing_and_a_silent_one_is_unknown() {
     assert!(reading.remarks.iter().any(|line| line.contains("nobody listens there")), "{:?}", reading.remarks);
     let health = rig.router().health(Color::Blue).await.unwrap();
     assert_eq!((health.healthy, health.total), (2, 3));
-    rig.router().set(Split::ALL_BLUE, Split::ALL_GREEN).await.unwrap();
-    rig.router().set(Split::ALL_GREEN, Split::ALL_BLUE).await.unwrap();
+    rig.router().set(&at(Split::ALL_BLUE), Split::ALL_GREEN).await.unwrap();
+    rig.router().set(&at(Split::ALL_GREEN), Split::ALL_BLUE).await.unwrap();
 
     rig.blue[0].set("broken", json!(true));
     let error = rig.router().read().await.unwrap_err();
     assert_eq!(error.kind, Trouble::Unreachable);
     assert!(error.what.contains("does not say whether it holds a socket"), "{error}");
     let before = rig.said().len();
-    rig.router().set(Split::ALL_BLUE, Split::ALL_GREEN).await.unwrap_err();
+    rig.router().set(&at(Split::ALL_BLUE), Split::ALL_GREEN).await.unwrap_err();
     assert_eq!(rig.said().len(), before, "nothing is sent into the unknown");
+}
+
+#[tokio::test]
+async fn s01_a_silent_instance_of_the_side_being_left_does_not_keep_users_from_blue() {
+    let rig = Rig::start(3, 3).await;
+    let router = rig.router();
+    router.set(&at(Split::ALL_BLUE), Split::ALL_GREEN).await.unwrap();
+    rig.book.lock().unwrap().clear();
+    rig.green[1].set("broken", json!(true));
+    let error = router.read().await.unwrap_err();
+    assert_eq!(error.kind, Trouble::Unreachable);
+    let partly = error.partly.expect("what is known all the same");
+    assert_eq!(partly.split, Split::ALL_GREEN);
+    let error = router.set(&partly, Split::ALL_BLUE).await.unwrap_err();
+    // Blue holds its sockets, green's others have given up theirs, and what is left is named with what ends it.
+    assert!(error.moved && error.what.starts_with("BLUE holds its sockets now, but "), "{error}");
+    assert!(
+        error.what.contains(&rig.green[1].url) && error.cure.unwrap().contains("end its process"),
+        "{}",
+        error.what
+    );
+    assert!(rig.blue.iter().all(Stub::holds) && !rig.green[0].holds() && !rig.green[2].holds());
+    let said = rig.said();
+    let first = said.iter().position(|line| line.starts_with("quiesce")).unwrap();
+    for n in 1..=3 {
+        assert!(said.iter().position(|line| *line == format!("hello blue-{n}")).unwrap() < first, "{said:?}");
+    }
+    // Its process has ended: it holds nothing, and the route is where it should be.
+    rig.green[1].end();
+    assert_eq!(router.read().await.unwrap().split, Split::ALL_BLUE);
+    // Another one that falls silent later was not in that reading.
+    rig.blue[0].set("broken", json!(true));
+    rig.book.lock().unwrap().clear();
+    router.set(&partly, Split::ALL_GREEN).await.unwrap_err();
+    assert_eq!(rig.said(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn s16_where_no_instance_answers_nothing_is_said_about_users() {
+    let rig = Rig::start(2, 2).await;
+    rig.blue.iter().chain(&rig.green).for_each(Stub::end);
+    let error = rig.router().read().await.unwrap_err();
+    assert_eq!(error.kind, Trouble::Unreachable);
+    assert!(error.what.contains("no instance of BLUE or GREEN answers") && error.partly.is_none(), "{error}");
 }
 
 #[tokio::test]
 async fn written_is_only_over_what_was_expected() {
     let rig = Rig::start(3, 3).await;
-    let error = rig.router().set(Split::of_green(500), Split::ALL_GREEN).await.unwrap_err();
+    let error = rig.router().set(&at(Split::of_green(500)), Split::ALL_GREEN).await.unwrap_err();
     assert_eq!((error.kind, error.moved), (Trouble::Drift { found: Split::ALL_BLUE }, false));
-    let error = rig.router().set(Split::ALL_BLUE, Split { blue: 0, green: 0 }).await.unwrap_err();
+    let error = rig.router().set(&at(Split::ALL_BLUE), Split { blue: 0, green: 0 }).await.unwrap_err();
     assert_eq!(error.kind, Trouble::Invalid);
-    let error = rig.router().set(Split::ALL_BLUE, Split::of_green(100)).await.unwrap_err();
+    let error = rig.router().set(&at(Split::ALL_BLUE), Split::of_green(100)).await.unwrap_err();
     assert_eq!(error.kind, Trouble::Invalid);
     assert!(error.cure.unwrap().contains("25%, 33.3%"));
     assert_eq!(rig.said(), Vec::<String>::new());
@@ -226,7 +271,7 @@ async fn the_way_back_without_bgctl_opens_blue_before_it_closes_green() {
     let rig = Rig::start(2, 2).await;
     let armed = rig.router().read().await.unwrap();
     let way = rig.router().native_way_back("sockets", &armed);
-    rig.router().set(Split::ALL_BLUE, Split::ALL_GREEN).await.unwrap();
+    rig.router().set(&at(Split::ALL_BLUE), Split::ALL_GREEN).await.unwrap();
     rig.book.lock().unwrap().clear();
     let folder = tempfile::tempdir().unwrap();
     for (name, content) in &way.files {
@@ -240,6 +285,34 @@ async fn the_way_back_without_bgctl_opens_blue_before_it_closes_green() {
     let last = said.iter().rposition(|line| line.starts_with("hello blue")).unwrap();
     assert!(said.iter().position(|line| line.starts_with("quiesce green")).unwrap() > last, "{said:?}");
     assert_eq!(rig.router().read().await.unwrap().split, Split::ALL_BLUE);
+}
+
+/// A green that does not give up its socket, and one that has ended.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s01_the_way_back_without_bgctl_fails_while_green_may_hold_a_socket() {
+    let Some(_) = crate::common::peer("curl") else { return };
+    let mut rig = Rig::start(2, 3).await;
+    rig.config["work_within"] = json!("1s");
+    let armed = rig.router().read().await.unwrap();
+    let way = rig.router().native_way_back("sockets", &armed);
+    rig.router().set(&at(Split::ALL_BLUE), Split::ALL_GREEN).await.unwrap();
+    rig.green[0].set("broken", json!(true));
+    rig.green[1].end();
+    let folder = tempfile::tempdir().unwrap();
+    for (name, content) in &way.files {
+        std::fs::write(folder.path().join(name), content).unwrap();
+    }
+    let (command, place) = (way.command.clone(), folder.path().to_path_buf());
+    let walk = move || std::process::Command::new("sh").args(["-c", &command]).current_dir(place).output().unwrap();
+    let again = walk.clone();
+    let output = tokio::task::spawn_blocking(walk).await.unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("may still hold theirs") && said.contains(&rig.green[0].url), "{said}");
+    assert!(!said.contains(&format!("processes: {}", rig.green[1].url)), "one that has ended holds none: {said}");
+    assert!(rig.blue.iter().all(Stub::holds));
+    rig.green[0].end();
+    assert!(tokio::task::spawn_blocking(again).await.unwrap().status.success());
 }
 
 #[tokio::test]

@@ -63,6 +63,23 @@ pub fn read(actions: &[Action], groups: &Groups) -> Result<Seen, String> {
     Ok(seen)
 }
 
+/// Where these actions send users, for people: also when that is not a split of ours.
+pub fn told(actions: &[Action]) -> String {
+    let name = |arn: &str| arn.split('/').nth(1).unwrap_or(arn).to_string();
+    let words = actions.iter().map(|action| match action.r#type() {
+        Some(ActionTypeEnum::Forward) => {
+            let groups = listed(action).into_iter().map(|(arn, weight)| format!("`{}` {weight}", name(arn)));
+            format!("forward to {}", groups.collect::<Vec<_>>().join(", "))
+        }
+        kind => kind.map_or("an action without a kind".into(), |kind| kind.as_str().to_string()),
+    });
+    let words: Vec<String> = words.collect();
+    let nowhere = actions.iter().any(|a| a.r#type() == Some(&ActionTypeEnum::Forward))
+        && actions.iter().flat_map(listed).all(|(_, weight)| weight == 0);
+    let nowhere = if nowhere { "; all weights are 0, and AWS does not say where users go then" } else { "" };
+    format!("the actions read just now are: {}{nowhere}", words.join("; "))
+}
+
 /// The target groups of a forward action with their weights. A single group comes as `TargetGroupArn`, as a list of one,
 /// or both; a weight that is left out counts 1.
 fn listed(forward: &Action) -> Vec<(&str, u32)> {
@@ -99,6 +116,15 @@ pub fn in_place(seen: &Seen, to: Split) -> bool {
 pub fn with_split(actions: &[Action], groups: &Groups, seen: &Seen, to: Split) -> Vec<Action> {
     let rewrite = |action: &Action| match action.r#type() {
         Some(ActionTypeEnum::Forward) => forward(action, groups, lists_both(seen, to), to),
+        _ => sendable(action),
+    };
+    actions.iter().map(rewrite).collect()
+}
+
+/// The list with both groups in it, everything else as it was: the split is, too.
+pub fn with_both(actions: &[Action], groups: &Groups, split: Split) -> Vec<Action> {
+    let rewrite = |action: &Action| match action.r#type() {
+        Some(ActionTypeEnum::Forward) => forward(action, groups, true, split),
         _ => sendable(action),
     };
     actions.iter().map(rewrite).collect()

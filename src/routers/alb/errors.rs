@@ -1,12 +1,14 @@
 //! What the API's errors mean for a run: which kind of trouble, whether users may have moved, and what cures it.
 
 use std::error::Error;
+use std::time::Duration;
 
 use aws_sdk_elasticloadbalancingv2::config::http::HttpResponse;
 use aws_sdk_elasticloadbalancingv2::error::{ProvideErrorMetadata, SdkError};
 
-use crate::routers::aws::{ATTEMPT, Attempts, Aws};
+use crate::routers::aws::{Attempts, Aws};
 use crate::routers::{RouterError, Trouble};
+use crate::scalar::spoken;
 
 /// What was asked of the provider, for the sentence and the cure.
 #[derive(Clone, Copy, Debug)]
@@ -15,6 +17,8 @@ pub struct Question<'a> {
     pub place: &'a str,
     /// It may change something.
     pub writes: bool,
+    /// How long its answer is waited for.
+    pub within: Duration,
 }
 
 /// Says what an error of the SDK means.
@@ -22,10 +26,12 @@ pub fn explain<E>(aws: &Aws, asked: Question<'_>, attempts: &Attempts, error: &S
 where
     E: ProvideErrorMetadata + Error + 'static,
 {
-    let Question { action, place, writes } = asked;
+    let Question { action, place, writes, within } = asked;
+    let mut after = None;
     let (kind, code, words, maybe_applied) = match error {
         SdkError::ServiceError(answer) => {
             let status = answer.raw().status().as_u16();
+            after = answer.raw().headers().get("retry-after").and_then(|text| text.trim().parse().ok());
             let body = String::from_utf8_lossy(answer.raw().body().bytes().unwrap_or_default()).into_owned();
             // The SDK finds the code only where this API puts it; endpoints in between use the shapes of other APIs.
             let code = answer.err().code().map(String::from).or_else(|| element(&body, "Code"));
@@ -43,7 +49,7 @@ where
             }
         }
         SdkError::TimeoutError(_) => {
-            let words = format!("no answer within {} s", ATTEMPT.as_secs());
+            let words = format!("no answer within {}", spoken(within));
             (Trouble::Unreachable, "timeout".into(), words, true)
         }
         SdkError::ResponseError(_) => (
@@ -71,7 +77,10 @@ where
         what,
         kind,
         moved: writes && maybe_applied,
-        cure: cure(aws, asked, kind, &code),
+        cure: cure(aws, asked, kind, &code, &words),
+        after: after.map(Duration::from_secs),
+        read: None,
+        partly: None,
         calls: if writes { attempts.calls(action, &code) } else { Vec::new() },
     }
 }
@@ -106,8 +115,8 @@ fn kind_of(code: &str, status: u16) -> Trouble {
     }
 }
 
-fn cure(aws: &Aws, asked: Question<'_>, kind: Trouble, code: &str) -> Option<String> {
-    let sign_in = aws.sign_in();
+fn cure(aws: &Aws, asked: Question<'_>, kind: Trouble, code: &str, said: &str) -> Option<String> {
+    let sign_in = aws.sign_in(said);
     Some(match (kind, code) {
         (Trouble::Denied, _) => format!(
             "allow `elasticloadbalancing:{}` on {} for this role (`bgctl explain alb` has the whole policy)",

@@ -87,7 +87,8 @@ impl Alb {
                 "the rule must forward to `{}` and `{}` and to nothing else",
                 self.settings.groups.blue, self.settings.groups.green
             );
-            self.refuse(Trouble::Invalid, why).cure(cure)
+            let read = actions::told(&actions);
+            RouterError { read: Some(read), ..self.refuse(Trouble::Invalid, why).cure(cure) }
         })?;
         Ok(Found { actions, seen, writes, repeats })
     }
@@ -109,7 +110,8 @@ impl Alb {
         ] {
             if !listed {
                 remarks.push(format!(
-                    "`{}` is not in the rule, so its health is `unused` until it is there with weight 0",
+                    "`{}` is not in the rule, so its health is `unused` until it is there with weight 0: `bgctl prepare \
+                     RUNBOOK` adds it",
                     group.name()
                 ));
             }

@@ -6,6 +6,7 @@
 #![doc = include_str!("../alb.md")]
 
 mod actions;
+mod add_group;
 mod arn;
 mod errors;
 mod found;
@@ -19,27 +20,27 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use aws_sdk_elasticloadbalancingv2::config::ProvideCredentials;
 use aws_sdk_elasticloadbalancingv2::config::http::HttpResponse;
 use aws_sdk_elasticloadbalancingv2::config::retry::RetryConfig;
 use aws_sdk_elasticloadbalancingv2::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_elasticloadbalancingv2::types::Tag;
+use aws_sdk_elasticloadbalancingv2::types::{Action, Tag};
 use aws_sdk_elasticloadbalancingv2::{Client, config};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::aws::{Attempts, Aws};
+use super::aws::{Attempts, Aws, READ_WITHIN, Session, WRITE_WITHIN, within};
 use super::{
-    Access, Call, Health, Identity, Kind, MetricsPlace, NativeWayBack, Reading, RouteView, RouterError, TrafficRouter,
-    Trouble,
+    Access, Call, Health, Identity, Kind, Lack, MetricsPlace, NativeWayBack, Reading, RouteView, RouterError,
+    TrafficRouter, Trouble,
 };
 use crate::clock::{Clock, SystemClock};
 use crate::diag::Mistake;
 use crate::plan::{Color, Split};
+use crate::scalar::spoken;
 use actions::MOST;
 use arn::Arn;
 use errors::{Question, explain};
-use found::Writes;
+use found::{Found, Writes};
 use settings::{Place, Settings};
 
 /// The row of [`super::KINDS`].
@@ -50,8 +51,8 @@ pub const KIND: Kind = Kind {
     open: |value, access| Ok(Rc::new(Alb::new(value, access)?)),
 };
 
-/// How long the load balancer may go on routing by the old rule after a change, and how late a request that was cut off may
-/// still be applied. AWS publishes no number; real responses are the proof, this is only how long to wait for one.
+/// How long reads may lag behind a change that was answered. AWS publishes no number; real responses are the proof, this is
+/// only how long to wait for one.
 const SETTLE: Duration = Duration::from_secs(5);
 
 /// Tags that say that a controller owns the place, and which one.
@@ -64,14 +65,36 @@ const CONTROLLERS: [(&str, &str); 6] = [
     ("AmazonECSManaged", "Amazon ECS or CodeDeploy"),
 ];
 
+/// How long a write whose answer was lost is still reckoned with, from the loss on. AWS publishes nothing; this is how long
+/// its own tools would have gone on waiting for the answer (botocore's `read_timeout`, 60 s).
+const LANDS_WITHIN: Duration = WRITE_WITHIN;
+
+/// How old a reading may be to be the comparison before a write, counted from its answer.
+const YOUNG: Duration = Duration::from_secs(1);
+
 /// One rule, or the default rule of one listener.
 pub struct Alb {
+    /// How long the answer of a write is waited for.
+    pub write_within: Duration,
+    /// How old a reading may be to be the comparison before a write.
+    pub young: Duration,
     aws: Aws,
     settings: Settings,
+    /// One client, so that calls share their connections.
+    client: RefCell<Option<Client>>,
+    looked: RefCell<Option<Looked>>,
     wrote: Cell<Option<Wrote>>,
     /// The request ids of our own writes.
     ours: RefCell<Vec<String>>,
     opened: Timestamp,
+}
+
+/// Our own last look.
+struct Looked {
+    at: Duration,
+    found: Found,
+    /// What the reading said that came of it.
+    exact: Value,
 }
 
 /// Our own last write, answered or not.
@@ -88,6 +111,10 @@ impl Alb {
     pub fn new(value: &Value, access: &Access) -> Result<Self, Vec<Mistake>> {
         let settings = Settings::read(value)?;
         Ok(Alb {
+            write_within: WRITE_WITHIN,
+            young: YOUNG,
+            client: RefCell::default(),
+            looked: RefCell::default(),
             aws: Aws::new(&settings.place.arn().region, &access.aws),
             settings,
             wrote: Cell::new(None),
@@ -96,14 +123,24 @@ impl Alb {
         })
     }
 
+    /// The client that reads: it repeats, within bounds.
     async fn reads(&self) -> Client {
-        Client::new(self.aws.config().await)
+        if let Some(client) = self.client.borrow().as_ref() {
+            return client.clone();
+        }
+        let client = Client::new(&self.aws.config().await);
+        self.client.borrow_mut().get_or_insert(client).clone()
     }
 
-    /// A client that sends every call once.
-    async fn writes(&self) -> Client {
-        let config = config::Builder::from(self.aws.config().await).retry_config(RetryConfig::disabled());
-        Client::from_conf(config.build())
+    /// What differs for a write: it is sent once, and its answer is waited for as long as the AWS CLI would.
+    fn once(&self) -> config::Builder {
+        config::Builder::new().retry_config(RetryConfig::disabled()).timeout_config(within(self.write_within))
+    }
+
+    /// Credentials that were not taken are looked up anew at the next call.
+    fn forget(&self) {
+        self.aws.forget();
+        *self.client.borrow_mut() = None;
     }
 
     fn explain<E>(
@@ -117,7 +154,12 @@ impl Alb {
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
         let writes = action.starts_with("Modify");
-        explain(&self.aws, Question { action, place, writes }, attempts, &error)
+        let within = if writes { self.write_within } else { READ_WITHIN };
+        let error = explain(&self.aws, Question { action, place, writes, within }, attempts, &error);
+        if error.kind == Trouble::NoCredentials {
+            self.forget();
+        }
+        error
     }
 
     /// The error of a write. One that was certainly not applied leaves nothing to wait for.
@@ -197,7 +239,9 @@ impl RouteView for Alb {
             "sticky": found.seen.sticky,
             "actions": way_back::to_json(&found.actions),
         });
-        Ok(Reading { split: found.seen.split, exact, remarks: self.remarks(&found) })
+        let reading = Reading { split: found.seen.split, exact: exact.clone(), remarks: self.remarks(&found) };
+        *self.looked.borrow_mut() = Some(Looked { at: SystemClock.elapsed(), found, exact });
+        Ok(reading)
     }
 
     async fn health(&self, stack: Color) -> Result<Health, RouterError> {
@@ -252,24 +296,48 @@ impl RouteView for Alb {
         let config = self.aws.config().await;
         let account = &self.settings.place.arn().account;
         let attempts = Attempts::default();
-        let client = aws_sdk_sts::Client::new(config);
+        let client = aws_sdk_sts::Client::new(&config);
         let answer = client.get_caller_identity().customize().interceptor(attempts.clone()).send().await;
         let answer = answer.map_err(|e| self.explain("GetCallerIdentity", "AWS STS", &attempts, e))?;
         let who = answer.arn().unwrap_or("somebody without a name").to_string();
         if answer.account() != Some(account.as_str()) {
             let what = format!("belongs to account {account}, and these credentials to {who}");
-            return Err(self
-                .refuse(Trouble::Denied, what)
-                .cure(format!("use credentials of account {account}: AWS_PROFILE=… or `{}`", self.aws.sign_in())));
+            return Err(self.refuse(Trouble::Denied, what).cure(format!(
+                "use credentials of account {account}: AWS_PROFILE=… or `{}`",
+                self.aws.sign_in("sso")
+            )));
         }
-        let expiry = match config.credentials_provider() {
-            Some(provider) => provider.provide_credentials().await.ok().and_then(|c| c.expiry()),
-            None => None,
+        let Session { left, renews } = self.aws.session().await;
+        let words = match left {
+            Some(left) => {
+                format!(", session {}m left{}", left.as_secs() / 60, if renews { ", renews itself" } else { "" })
+            }
+            None if renews => String::new(),
+            None => ", a session whose end is not known".into(),
         };
-        let now = Duration::from_millis(u64::try_from(SystemClock.now().as_millisecond()).unwrap_or(0));
-        let left = expiry.and_then(|e| e.duration_since(std::time::UNIX_EPOCH).ok()).map(|e| e.saturating_sub(now));
-        let minutes = left.map(|l| format!(", session {}m left", l.as_secs() / 60)).unwrap_or_default();
-        Ok(Identity { line: format!("{who}{minutes}"), left })
+        Ok(Identity { line: format!("{who}{words}"), left, renews })
+    }
+
+    async fn ends(&self) -> Option<String> {
+        match self.aws.session().await {
+            Session { renews: true, .. } => None,
+            Session { left: Some(left), .. } => {
+                Some(format!("the credentials end in {} and cannot renew themselves", spoken(left)))
+            }
+            Session { left: None, .. } => Some(
+                "the credentials are a session that cannot renew itself and whose end is not known: set \
+                 AWS_CREDENTIAL_EXPIRATION, or use a profile, so that it cannot end before users could be back"
+                    .into(),
+            ),
+        }
+    }
+
+    fn lacks(&self, reading: &Reading) -> Option<Lack> {
+        add_group::lack(reading, &self.settings.groups)
+    }
+
+    fn nowhere(&self) -> &'static str {
+        "all weights are 0: AWS does not say where users go then"
     }
 
     fn native_way_back(&self, route: &str, reading: &Reading) -> NativeWayBack {
@@ -279,7 +347,7 @@ impl RouteView for Alb {
 
 #[async_trait(?Send)]
 impl TrafficRouter for Alb {
-    async fn set(&self, from: Split, to: Split) -> Result<Vec<Call>, RouterError> {
+    async fn set(&self, from: &Reading, to: Split) -> Result<Vec<Call>, RouterError> {
         if to == (Split { blue: 0, green: 0 }) {
             return Err(self.refuse(Trouble::Invalid, "is not set to 0/0: AWS does not say where users go then"));
         }
@@ -288,39 +356,78 @@ impl TrafficRouter for Alb {
                 self.refuse(Trouble::Invalid, format!("takes weights from 0 to {MOST}, not {}/{}", to.blue, to.green))
             );
         }
-        let found = self.look().await?;
+        let found = self.compared(from).await?;
         if actions::in_place(&found.seen, to) {
             return Ok(Vec::new());
         }
         // Already at `to`, and only a group is missing from the list or has to leave it: no user is sent anywhere new.
-        if found.seen.split != from && found.seen.split != to {
-            let what = format!("is at {}, not at {from}: nothing was written", found.seen.split);
-            return Err(self.refuse(Trouble::Drift { found: found.seen.split }, what));
+        if found.seen.split != from.split && found.seen.split != to {
+            return Err(self.drifted(&found, from));
         }
-        let wanted = actions::with_split(&found.actions, &self.settings.groups, &found.seen, to);
-        let client = self.writes().await;
-        let attempts = Attempts::default();
         // A write that only completes the list of groups changes no split, so nothing can be told apart by it.
         if found.seen.split != to {
             self.wrote.set(Some(Wrote { before: found.seen.split, at: SystemClock.elapsed() }));
         }
-        match found.writes {
-            Writes::Rule(arn) => {
-                let call = client.modify_rule().rule_arn(&arn).set_actions(Some(wanted)).customize();
-                let sent = call.interceptor(attempts.clone()).send().await;
-                sent.map_err(|e| self.failed("ModifyRule", &arn, &attempts, e))?;
-                Ok(self.own(attempts.calls("ModifyRule", "ok")))
-            }
-            Writes::Listener(arn) => {
-                let call = client.modify_listener().listener_arn(&arn).set_default_actions(Some(wanted)).customize();
-                let sent = call.interceptor(attempts.clone()).send().await;
-                sent.map_err(|e| self.failed("ModifyListener", &arn, &attempts, e))?;
-                Ok(self.own(attempts.calls("ModifyListener", "ok")))
-            }
+        let wanted = actions::with_split(&found.actions, &self.settings.groups, &found.seen, to);
+        self.send(found.writes, wanted).await
+    }
+
+    async fn complete(&self, from: &Reading) -> Result<Vec<Call>, RouterError> {
+        if self.lacks(from).is_none() {
+            return Ok(Vec::new());
         }
+        let found = self.compared(from).await?;
+        if way_back::to_json(&found.actions) != from.exact["actions"] {
+            return Err(self.drifted(&found, from));
+        }
+        let wanted = actions::with_both(&found.actions, &self.settings.groups, found.seen.split);
+        self.send(found.writes, wanted).await
     }
 
     fn settle(&self) -> Duration {
         SETTLE
+    }
+
+    fn lands_within(&self) -> Duration {
+        LANDS_WITHIN
+    }
+}
+
+impl Alb {
+    /// What a write is compared with: the caller's own look while it is young, or a new one.
+    async fn compared(&self, from: &Reading) -> Result<Found, RouterError> {
+        let young = |looked: &Looked| SystemClock.elapsed() < looked.at + self.young && looked.exact == from.exact;
+        match self.looked.take().filter(young) {
+            Some(looked) => Ok(looked.found),
+            None => self.look().await,
+        }
+    }
+
+    fn drifted(&self, found: &Found, from: &Reading) -> RouterError {
+        let now = found.seen.split;
+        let what = match now == from.split {
+            true => "is not as it was read: its actions have been changed since, and nothing was written".into(),
+            false => format!("is at {now}, not at {}: nothing was written", from.split),
+        };
+        self.refuse(Trouble::Drift { found: now }, what)
+    }
+
+    /// Sends a list of actions, once.
+    async fn send(&self, to: Writes, actions: Vec<Action>) -> Result<Vec<Call>, RouterError> {
+        let (client, attempts) = (self.reads().await, Attempts::default());
+        match to {
+            Writes::Rule(arn) => {
+                let call = client.modify_rule().rule_arn(&arn).set_actions(Some(actions)).customize();
+                let sent = call.config_override(self.once()).interceptor(attempts.clone()).send().await;
+                sent.map_err(|e| self.failed("ModifyRule", &arn, &attempts, e))?;
+                Ok(self.own(attempts.calls("ModifyRule", "ok")))
+            }
+            Writes::Listener(arn) => {
+                let call = client.modify_listener().listener_arn(&arn).set_default_actions(Some(actions)).customize();
+                let sent = call.config_override(self.once()).interceptor(attempts.clone()).send().await;
+                sent.map_err(|e| self.failed("ModifyListener", &arn, &attempts, e))?;
+                Ok(self.own(attempts.calls("ModifyListener", "ok")))
+            }
+        }
     }
 }

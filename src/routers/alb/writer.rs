@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(4);
 /// Names whoever changed `place` last since then, except by the requests in `ours`; or says how to find out.
 pub async fn writer(aws: &Aws, place: &str, ours: &[String], since: Timestamp) -> String {
     let action = if place.contains(":listener-rule/") { CHANGES[0] } else { CHANGES[1] };
-    let client = aws_sdk_cloudtrail::Client::new(aws.config().await);
+    let client = aws_sdk_cloudtrail::Client::new(&aws.config().await);
     let Ok(named) =
         LookupAttribute::builder().attribute_key(LookupAttributeKey::EventName).attribute_value(action).build()
     else {

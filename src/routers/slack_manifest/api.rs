@@ -146,7 +146,8 @@ impl Failure {
             },
             Failure::Throttled(pause) => {
                 let what = format!("Slack's rate limit refuses `{action}` of {app} for {} s", pause.as_secs());
-                RouterError::new(Trouble::Throttled, what).cure(format!("wait {} s", pause.as_secs()))
+                let error = RouterError::new(Trouble::Throttled, what).cure(format!("wait {} s", pause.as_secs()));
+                RouterError { after: Some(pause), ..error }
             }
             Failure::Refused(code, details) => {
                 let kind = match code.as_str() {

@@ -38,9 +38,12 @@ pub const KIND: Kind = Kind {
     open: |value, access| Ok(Rc::new(SlackManifest::new(value, access)?)),
 };
 
-/// How late an update whose answer was lost is still reckoned with. Slack publishes no number.
+/// How long an export may lag behind an update. Slack publishes no number.
 const SETTLE: Duration = Duration::from_secs(10);
-/// The longest a pause that Slack asks for is waited out; a longer one is reported.
+/// How long an update whose answer was lost is still reckoned with. Slack publishes no number, and takes about one update a
+/// minute: what has not been applied by then would meet the next one.
+const LANDS_WITHIN: Duration = Duration::from_secs(60);
+/// The longest a pause that Slack asks for is waited out here; a longer one is kept, and reported to the caller until it is over.
 const LONGEST_PAUSE: Duration = Duration::from_secs(120);
 /// A token with less than this left is rotated when a run is armed: a way back may be hours away, and 12 h is all there is.
 const ENOUGH: Duration = Duration::from_secs(11 * 3600);
@@ -250,6 +253,7 @@ impl RouteView for SlackManifest {
         Ok(Identity {
             line: format!("configuration token of user {}, team {}, {words}", name(&tokens.user), name(&tokens.team)),
             left,
+            renews: tokens.refresh.is_some(),
         })
     }
 
@@ -269,20 +273,24 @@ impl RouteView for SlackManifest {
 
 #[async_trait(?Send)]
 impl TrafficRouter for SlackManifest {
-    async fn set(&self, from: Split, to: Split) -> Result<Vec<Call>, RouterError> {
+    async fn set(&self, from: &Reading, to: Split) -> Result<Vec<Call>, RouterError> {
         let Some(side) = to.only() else {
             let what = format!("{} is not set to {to}: its request URLs lead to one stack or the other", self.app());
             return Err(RouterError::new(Trouble::Invalid, what));
         };
         let pause = self.not_before.get().saturating_sub(SystemClock.elapsed());
+        if pause > LONGEST_PAUSE {
+            // Asked for once more it would be refused once more: how long to wait is for the caller to know.
+            return Err(Failure::Throttled(pause).error("apps.manifest.update", &self.app(), true));
+        }
         SystemClock.sleep(pause).await;
         let manifest = self.export().await?;
         let now = split(&self.urls(&manifest)?);
         if now == to {
             return Ok(Vec::new());
         }
-        if now != from {
-            let what = format!("{} is at {now}, not at {from}: nothing was written", self.app());
+        if now != from.split {
+            let what = format!("{} is at {now}, not at {}: nothing was written", self.app(), from.split);
             return Err(RouterError::new(Trouble::Drift { found: now }, what));
         }
         let wanted = all_to(&manifest, &self.settings, side);
@@ -292,9 +300,7 @@ impl TrafficRouter for SlackManifest {
         let (call, result) = self.call("apps.manifest.update", &form).await?;
         let calls = vec![call];
         if let Err(failure) = result {
-            if let Failure::Throttled(pause) = &failure
-                && *pause <= LONGEST_PAUSE
-            {
+            if let Failure::Throttled(pause) = &failure {
                 self.not_before.set(SystemClock.elapsed() + *pause);
             }
             return Err(RouterError { calls, ..failure.error("apps.manifest.update", &self.app(), true) });
@@ -313,6 +319,10 @@ impl TrafficRouter for SlackManifest {
 
     fn settle(&self) -> Duration {
         SETTLE
+    }
+
+    fn lands_within(&self) -> Duration {
+        LANDS_WITHIN
     }
 }
 

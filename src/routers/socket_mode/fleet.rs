@@ -116,9 +116,17 @@ impl Fleets {
         Color::BOTH.into_iter().map(|stack| self.holding(stack)).sum()
     }
 
-    /// The split by sockets, in thousandths, so that it is the same as the runbook's percentage.
+    /// The split by sockets, in thousandths, so that it is the same as the runbook's percentage. Whoever keeps silent counts
+    /// as if it held one: then it is known to be nothing better than a guess ([`Fleets::unknown`]).
     pub fn split(&self) -> Split {
-        split(self.holding(Color::Blue), self.holding(Color::Green))
+        let [blue, green] = Color::BOTH
+            .map(|stack| self.holding(stack) + self.silent().filter(|instance| instance.stack == stack).count() as u32);
+        split(blue, green)
+    }
+
+    /// The instances that give no usable answer.
+    pub fn silent(&self) -> impl Iterator<Item = &Instance> {
+        self.0.iter().filter(|instance| matches!(instance.said, Said::Unknown(_)))
     }
 
     /// Why the split is not known, if it is not.
@@ -127,7 +135,10 @@ impl Fleets {
             Said::Unknown(why) => Some(format!("{} does not say whether it holds a socket: {why}", instance.url)),
             _ => None,
         })?;
-        Some(RouterError::new(Trouble::Unreachable, silent).cure("make `/bgctl/socket` of that instance answer"))
+        Some(RouterError::new(Trouble::Unreachable, silent).cure(
+            "make `/bgctl/socket` of that instance answer, or end its process: then it holds none, and Slack gives its \
+             events to the others",
+        ))
     }
 }
 

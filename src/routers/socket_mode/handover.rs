@@ -9,10 +9,10 @@ use std::time::Duration;
 use futures_util::future::join_all;
 
 use super::fleet::{Fleets, Instance, LOOK, RENEWING, Said, split};
-use super::{MOST, SocketMode};
+use super::{MOST, SILENT, SocketMode};
 use crate::clock::{Clock, SystemClock};
 use crate::plan::{Color, Split};
-use crate::routers::{Call, RouterError, Trouble};
+use crate::routers::{Call, Reading, RouterError, Trouble};
 
 /// How long a hello may take: one renewal of the slowest client known, twice.
 const HELLO: Duration = Duration::from_secs(25);
@@ -71,9 +71,12 @@ struct Handover<'a> {
 }
 
 impl SocketMode {
-    pub async fn hand_over(&self, from: Split, to: Split) -> Result<Vec<Call>, RouterError> {
+    /// Instances of which `from` says that nothing is known are no obstacle: the others connect first, and what the silent
+    /// ones hold is asked for last.
+    pub async fn hand_over(&self, from: &Reading, to: Split) -> Result<Vec<Call>, RouterError> {
         let fleets = self.settled().await?;
-        if let Some(error) = fleets.unknown() {
+        let told = |i: &Instance| from.exact[SILENT].as_array().is_some_and(|all| all.iter().any(|url| *url == i.url));
+        if let Some(error) = fleets.unknown().filter(|_| !fleets.silent().all(told)) {
             return Err(error);
         }
         let found = fleets.split();
@@ -86,8 +89,8 @@ impl SocketMode {
             let cure = format!("shift to a share that green can have: {}", shares(blue, green, floor));
             return Err(RouterError::new(Trouble::Invalid, what).cure(cure));
         };
-        if found != from && found != to {
-            let what = format!("the sockets are at {found}, not at {from}: nothing was sent");
+        if found != from.split && found != to {
+            let what = format!("the sockets are at {found}, not at {}: nothing was sent", from.split);
             return Err(RouterError::new(Trouble::Drift { found }, what));
         }
         let peak: u32 = Color::BOTH.into_iter().map(|c| fleets.holding(c).max(target.of(c))).sum();
@@ -117,7 +120,36 @@ impl Handover<'_> {
                 self.give_up_one(stack).await?;
             }
         }
-        Ok(())
+        self.ask_the_silent(&fleets).await
+    }
+
+    /// Tells those that kept silent to give up their sockets too: one that is only slow, or goes on later, will. What they hold
+    /// until they say so is not known.
+    async fn ask_the_silent(&mut self, fleets: &Fleets) -> Result<(), RouterError> {
+        let silent: Vec<&Instance> = fleets.silent().filter(|i| self.target.of(i.stack) == 0).collect();
+        for answer in join_all(silent.iter().map(|instance| self.route.wish(instance, false))).await {
+            match answer {
+                Ok(call) => self.calls.push(call),
+                Err(mut error) => self.calls.append(&mut error.calls),
+            }
+        }
+        let said = join_all(silent.iter().map(|instance| self.route.report(&instance.url))).await;
+        let still: Vec<Instance> =
+            silent.into_iter().zip(said).map(|(i, said)| Instance { said, ..i.clone() }).collect();
+        match Fleets(still).unknown() {
+            None => Ok(()),
+            Some(error) => {
+                let what = format!("{} holds its sockets now, but {error}", self.gaining());
+                Err(RouterError { what, ..error })
+            }
+        }
+    }
+
+    /// The side that is to hold sockets, in words.
+    fn gaining(&self) -> String {
+        let sides: Vec<String> =
+            Color::BOTH.into_iter().filter(|c| self.target.of(*c) > 0).map(|c| c.to_string()).collect();
+        sides.join(" and ")
     }
 
     /// Opens what is missing on both sides, all at once: a way back has no time to lose, and a further socket harms nobody.

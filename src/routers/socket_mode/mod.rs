@@ -31,6 +31,9 @@ use settings::Settings;
 /// The most sockets Slack keeps open for one app.
 pub const MOST: usize = 10;
 
+/// The member of a reading that lists the instances of which nothing is known.
+const SILENT: &str = "silent";
+
 /// The row of [`super::KINDS`].
 pub const KIND: Kind = Kind {
     name: "socket_mode",
@@ -126,12 +129,24 @@ impl RouteView for SocketMode {
 
     async fn read(&self) -> Result<Reading, RouterError> {
         let fleets = self.settled().await?;
-        if let Some(error) = fleets.unknown() {
-            return Err(error);
+        if fleets.0.iter().all(|i| matches!(i.said, Said::Gone(_))) {
+            let asked = fleets.0.iter().map(|i| i.url.as_str()).collect::<Vec<_>>().join(", ");
+            let what = format!("no instance of BLUE or GREEN answers: nobody listens at {asked}");
+            return Err(RouterError::new(Trouble::Unreachable, what)
+                .cure("start the instances, or write the addresses at which they can be asked from here"));
         }
         let holders = |stack| fleets.of(stack).filter(|i| i.holds()).map(|i| i.url.clone()).collect::<Vec<_>>();
-        let exact = json!({ "blue": holders(Color::Blue), "green": holders(Color::Green) });
-        Ok(Reading { split: fleets.split(), exact, remarks: self.remarks(&fleets) })
+        let mut exact = json!({ "blue": holders(Color::Blue), "green": holders(Color::Green) });
+        let Some(error) = fleets.unknown() else {
+            return Ok(Reading { split: fleets.split(), exact, remarks: self.remarks(&fleets) });
+        };
+        exact[SILENT] = fleets.silent().map(|i| i.url.as_str()).collect();
+        let partly = Reading { split: fleets.split(), exact, remarks: self.remarks(&fleets) };
+        Err(RouterError { partly: Some(Box::new(partly)), ..error })
+    }
+
+    fn nowhere(&self) -> &'static str {
+        "no instance holds a socket: Slack has nobody to send events to"
     }
 
     async fn health(&self, stack: Color) -> Result<Health, RouterError> {
@@ -257,7 +272,7 @@ impl SocketMode {
 
 #[async_trait(?Send)]
 impl TrafficRouter for SocketMode {
-    async fn set(&self, from: Split, to: Split) -> Result<Vec<Call>, RouterError> {
+    async fn set(&self, from: &Reading, to: Split) -> Result<Vec<Call>, RouterError> {
         if to == (Split { blue: 0, green: 0 }) {
             return Err(RouterError::new(
                 Trouble::Invalid,

@@ -39,7 +39,11 @@ impl SocketMode {
         }
         let app = said["app_id"].as_str().unwrap_or("an app without an id");
         let Some(scopes) = scopes else {
-            return Ok(Identity { line: format!("app token of {app}, scopes not told by Slack"), left: None });
+            return Ok(Identity {
+                line: format!("app token of {app}, scopes not told by Slack"),
+                left: None,
+                renews: true,
+            });
         };
         let more: Vec<&str> = scopes.split(',').map(str::trim).filter(|s| *s != SCOPE && !s.is_empty()).collect();
         if !more.is_empty() {
@@ -47,6 +51,6 @@ impl SocketMode {
             return Err(RouterError::new(Trouble::Denied, what)
                 .cure("make an app-level token with `connections:write` alone, and give it to the bots"));
         }
-        Ok(Identity { line: format!("app token of {app}, {SCOPE} alone"), left: None })
+        Ok(Identity { line: format!("app token of {app}, {SCOPE} alone"), left: None, renews: true })
     }
 }

@@ -25,10 +25,24 @@ while [ "$held" -lt {floor} ]; do
   [ "$held" -ge {floor} ] || sleep 1
 done
 for bot in $(green); do tell -X POST "$bot/bgctl/quiesce" >/dev/null || echo "no answer: $bot" >&2; done
+# Only what says that it holds none, or does not listen any more (curl's 7), has given up its socket.
+gone() {{
+  if said=$(tell "$1/bgctl/socket"); then ! echo "$said" | grep -Eq '"connected": *[1-9]'; else [ $? -eq 7 ]; fi
+}}
+tries=0
+while :; do
+  left=
+  for bot in $(green); do gone "$bot" || left="$left $bot"; done
+  [ -n "$left" ] || exit 0
+  tries=$((tries + 1))
+  if [ "$tries" -gt {tries} ]; then echo "BLUE holds its sockets, but these of GREEN may still hold theirs; end their processes:$left" >&2; exit 1; fi
+  sleep 1
+done
 "#,
         blue = listed(&settings.blue),
         green = listed(&settings.green),
         floor = settings.floor,
+        tries = settings.work_within.whole_seconds().clamp(5, 60),
     );
     NativeWayBack { command: format!("sh {name}"), files: vec![(name, script)] }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use async_trait::async_trait;
+use futures_util::future::{join_all, try_join};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -17,7 +18,7 @@ use serde_json::{Value, json};
 use self::witnesses::Doubt;
 use super::{Facts, Kind, Mistake, Review, Step};
 use crate::plan::{Color, Counted, Lane, Move, Plan, PlannedRoute, PlannedStep, Resume, Split};
-use crate::routers::{Health, RouterError, TrafficRouter, Trouble};
+use crate::routers::{Health, Reading, RouterError, TrafficRouter, Trouble};
 use crate::run::{Cause, Evidence, Found, Outcome};
 use crate::scalar::{Percent, spoken};
 use crate::world::{Progress, Scribe, World};
@@ -131,6 +132,9 @@ fn ramp(settings: &Settings, review: &mut Review) {
     }
 }
 
+/// A side, and what the provider said of its health.
+type Asked = (Color, Result<Health, RouterError>);
+
 struct Shift {
     route: String,
     planned: PlannedRoute,
@@ -158,10 +162,11 @@ impl Shift {
 
     async fn move_users(&self, world: &World, scribe: &dyn Scribe) -> Outcome {
         let route = world.route(&self.route);
-        let before = match self.read(route, world, scribe).await {
-            Ok(split) => split,
+        let (reading, asked) = match self.look(route, world, scribe).await {
+            Ok(looked) => looked,
             Err(error) => return failure(&error),
         };
+        let before = reading.split;
         if self.beyond(before) {
             let line =
                 format!("{} reads {before}: nobody is taken from BLUE for a stop of the ramp", self.planned.line);
@@ -175,14 +180,14 @@ impl Shift {
                 )
                 .with(json!({ "found": before }));
             }
-            if let Err(outcome) = self.destination(route, before, scribe).await {
+            if let Err(outcome) = self.destination(route, before, asked, scribe).await {
                 return outcome;
             }
             let lane = if self.back { Lane::Rollback } else { Lane::Forward };
             if let Some(blocked) = world.guards.blocks(&self.change, lane).await {
                 return Outcome::failed(blocked.cause, blocked.line);
             }
-            match route.set(before, self.change.after).await {
+            match route.set(&reading, self.change.after).await {
                 Ok(calls) => self.note(&calls, scribe),
                 // An earlier write of ours that was taken for lost has landed: users are where they were meant to go.
                 Err(RouterError { kind: Trouble::Drift { found }, .. }) if found == self.change.after => {}
@@ -206,6 +211,32 @@ impl Shift {
                 Outcome::Failed { line, cause: Cause::Destination, moved: true, retry: false, facts: Value::Null }
             }
         }
+    }
+
+    /// The split, and at the same time the health of the sides that gain users by this move as it was planned: a way back has
+    /// no time to ask for one after the other.
+    async fn look(
+        &self,
+        route: &dyn TrafficRouter,
+        world: &World,
+        scribe: &dyn Scribe,
+    ) -> Result<(Reading, Vec<Asked>), RouterError> {
+        let planned = if self.back { Split::ALL_GREEN } else { self.change.before };
+        let asked = join_all(self.gaining(planned).map(|stack| async move { (stack, route.health(stack).await) }));
+        let read = async {
+            match self.read(route, world, scribe).await {
+                // On the way back nobody waits for a side that is left to say something.
+                Err(RouterError { partly: Some(reading), .. }) if self.back => Ok(*reading),
+                answer => answer,
+            }
+        };
+        try_join(read, async { Ok(asked.await) }).await
+    }
+
+    /// The sides that have a larger share after this shift than now.
+    fn gaining(&self, now: Split) -> impl Iterator<Item = Color> {
+        let after = self.change.after;
+        Color::BOTH.into_iter().filter(move |c| after.share(*c) > now.share(*c))
     }
 
     /// More users are on blue already than at this stop: on the way back its share never falls.
@@ -232,18 +263,32 @@ impl Shift {
         }
     }
 
-    async fn read(&self, route: &dyn TrafficRouter, world: &World, scribe: &dyn Scribe) -> Result<Split, RouterError> {
+    async fn read(
+        &self,
+        route: &dyn TrafficRouter,
+        world: &World,
+        scribe: &dyn Scribe,
+    ) -> Result<Reading, RouterError> {
         let start = world.clock.elapsed();
-        let split = route.read().await?.split;
+        let reading = route.read().await?;
         let ms = millis(world.clock.elapsed() - start);
-        scribe.observed(Evidence::TrafficRead { route: self.route.clone(), split, ms });
-        Ok(split)
+        scribe.observed(Evidence::TrafficRead { route: self.route.clone(), split: reading.split, ms });
+        Ok(reading)
     }
 
-    /// Nobody is sent to a side that is unhealthy, empty, too small or unknown.
-    async fn destination(&self, route: &dyn TrafficRouter, now: Split, scribe: &dyn Scribe) -> Result<(), Outcome> {
-        for stack in Color::BOTH.into_iter().filter(|c| self.change.after.share(*c) > now.share(*c)) {
-            let (healthy, line) = self.healthy(route, stack, true, scribe).await;
+    /// Nobody is sent to a side that is unhealthy, empty, too small or unknown. `asked` is what was just heard of it.
+    async fn destination(
+        &self,
+        route: &dyn TrafficRouter,
+        now: Split,
+        mut asked: Vec<Asked>,
+        scribe: &dyn Scribe,
+    ) -> Result<(), Outcome> {
+        for stack in self.gaining(now) {
+            let (healthy, line) = match asked.iter().position(|(of, _)| *of == stack) {
+                Some(n) => self.judged(stack, asked.swap_remove(n).1, true, scribe),
+                None => self.healthy(route, stack, true, scribe).await,
+            };
             if !healthy {
                 return Err(Outcome::failed(Cause::Destination, format!("{line}, so nobody is sent there")));
             }
@@ -251,7 +296,6 @@ impl Shift {
         Ok(())
     }
 
-    /// `carries`: whether it has to be enough for its share after this shift, and not only well.
     async fn healthy(
         &self,
         route: &dyn TrafficRouter,
@@ -259,7 +303,18 @@ impl Shift {
         carries: bool,
         scribe: &dyn Scribe,
     ) -> (bool, String) {
-        match route.health(stack).await {
+        self.judged(stack, route.health(stack).await, carries, scribe)
+    }
+
+    /// `carries`: whether it has to be enough for its share after this shift, and not only well.
+    fn judged(
+        &self,
+        stack: Color,
+        answer: Result<Health, RouterError>,
+        carries: bool,
+        scribe: &dyn Scribe,
+    ) -> (bool, String) {
+        match answer {
             Ok(health) => {
                 scribe.observed(Evidence::TrafficHealth {
                     route: self.route.clone(),
@@ -297,19 +352,25 @@ impl Shift {
 }
 
 fn failure(error: &RouterError) -> Outcome {
+    // How long the provider asks to be left alone, for whoever tries again.
+    let facts = error.after.map_or(Value::Null, |after| json!({ "after_s": after.as_secs_f64().ceil() as u64 }));
     match error.kind {
-        _ if error.moved => Outcome::unknown(format!("{error}; whether users moved is not known yet")),
+        _ if error.moved => Outcome::unknown(format!("{}; whether users moved is not known yet", with_cure(error))),
         Trouble::Drift { found } => Outcome::failed(Cause::Drift, error.to_string()).with(json!({ "found": found })),
         _ => Outcome::Failed {
-            line: match &error.cure {
-                Some(cure) => format!("{error} (cure: {cure})"),
-                None => error.to_string(),
-            },
+            line: with_cure(error),
             cause: Cause::Provider,
             moved: false,
             retry: error.passing(),
-            facts: Value::Null,
+            facts,
         },
+    }
+}
+
+fn with_cure(error: &RouterError) -> String {
+    match &error.cure {
+        Some(cure) => format!("{error} (cure: {cure})"),
+        None => error.to_string(),
     }
 }
 
@@ -327,8 +388,8 @@ impl Step for Shift {
     async fn in_place(&self, world: &World, scribe: &dyn Scribe) -> (Found, String) {
         let route = world.route(&self.route);
         world.clock.sleep(route.settle()).await;
-        match self.read(route, world, scribe).await {
-            Err(error) => (Found::CannotSee, error.to_string()),
+        match self.read(route, world, scribe).await.map(|reading| reading.split) {
+            Err(error) => (Found::CannotSee, with_cure(&error)),
             Ok(split) if self.beyond(split) => (Found::InPlace, format!("{} reads {split} already", self.planned.line)),
             Ok(split) if split == self.change.after => match self.witnessed(route, world, scribe).await {
                 Ok(line) => (Found::InPlace, line),

@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::future::{try_join, try_join_all};
+use futures_util::stream::{self, StreamExt};
 
 use super::Shift;
 use crate::plan::{Color, SeenAt, Split};
@@ -15,8 +16,8 @@ use crate::world::{Progress, Scribe, World};
 
 /// How long responses may disagree with the provider before the shift counts as not arrived.
 const PROPAGATION: Duration = Duration::from_secs(60);
-/// How many connections look at the public address at once.
-const AT_ONCE: usize = 20;
+/// How many connections look at the public address at once: enough for 200 samples within four round trips or so.
+const AT_ONCE: usize = 50;
 /// So many expected responses of a side are not all missed by chance (less than once in a hundred looks).
 const HANDFUL: f64 = 5.0;
 
@@ -35,20 +36,30 @@ impl Shift {
         world: &World,
         scribe: &dyn Scribe,
     ) -> Result<String, Doubt> {
-        let read = self.read_back(route, world, scribe).await?;
+        // The others need not wait for the read-back; only their word does.
+        let others = async { Ok(self.others(route, world, scribe).await) };
+        let (read, seen) = try_join(self.read_back(route, world, scribe), others).await?;
+        Ok(format!("{} · read back {} · {}", self.change.after, spoken(read), seen?))
+    }
+
+    /// The second and the third witness, side by side.
+    async fn others(&self, route: &dyn TrafficRouter, world: &World, scribe: &dyn Scribe) -> Result<String, Doubt> {
         // On the way back green may be as ill as it likes: it is why users leave.
         let hosts = Color::BOTH.into_iter().filter(|c| self.change.after.weight(*c) > 0);
-        for stack in hosts.filter(|c| !self.back || *c == Color::Blue) {
-            let (healthy, line) = self.healthy(route, stack, false, scribe).await;
-            if !healthy {
-                return Err(Doubt::Unwell(line));
+        let well = hosts.filter(|c| !self.back || *c == Color::Blue).map(|stack| async move {
+            match self.healthy(route, stack, false, scribe).await {
+                (true, _) => Ok(()),
+                (false, line) => Err(Doubt::Unwell(line)),
             }
-        }
-        let seen = match &self.planned.seen_at {
-            Some(seen_at) => self.seen(seen_at, world, scribe).await?,
-            None => route.unseen().into(),
+        });
+        let seen = async {
+            match &self.planned.seen_at {
+                Some(seen_at) => self.seen(seen_at, world, scribe).await,
+                None => Ok(route.unseen().into()),
+            }
         };
-        Ok(format!("{} · read back {} · {seen}", self.change.after, spoken(read)))
+        let (_, seen) = try_join(try_join_all(well), seen).await?;
+        Ok(seen)
     }
 
     /// A read may be older than our write for a moment, so it is repeated until the settle time is over.
@@ -61,7 +72,7 @@ impl Shift {
         let start = world.clock.elapsed();
         let mut pause = Duration::from_millis(50);
         loop {
-            let answer = self.read(route, world, scribe).await;
+            let answer = self.read(route, world, scribe).await.map(|reading| reading.split);
             let took = world.clock.elapsed() - start;
             match answer {
                 Ok(split) if split == self.change.after => return Ok(took),
@@ -117,16 +128,13 @@ impl Shift {
     /// Counts responses of blue, of green and of neither.
     async fn sample(&self, at: &SeenAt, world: &World) -> [u32; 3] {
         let mut counts = [0; 3];
-        let mut left = at.samples as usize;
-        while left > 0 {
-            let now = left.min(AT_ONCE);
-            left -= now;
-            let request = || Request { fresh: true, ..Request::get(at.url.clone(), Duration::from_secs(5)) };
-            for answer in join_all((0..now).map(|_| world.web.exchange(request()))).await {
-                let version = answer.ok().and_then(|r| r.header(&at.header).map(String::from));
-                let place = self.versions.iter().position(|v| Some(v) == version.as_ref());
-                counts[place.unwrap_or(2)] += 1;
-            }
+        let request = || Request { fresh: true, ..Request::get(at.url.clone(), Duration::from_secs(5)) };
+        let mut answers =
+            stream::iter((0..at.samples).map(|_| world.web.exchange(request()))).buffer_unordered(AT_ONCE);
+        while let Some(answer) = answers.next().await {
+            let version = answer.ok().and_then(|r| r.header(&at.header).map(String::from));
+            let place = self.versions.iter().position(|v| Some(v) == version.as_ref());
+            counts[place.unwrap_or(2)] += 1;
         }
         counts
     }
