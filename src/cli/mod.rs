@@ -4,6 +4,7 @@
 
 mod accepted;
 mod ack;
+mod add_group;
 mod answer;
 mod approve;
 pub mod audit;
@@ -75,7 +76,7 @@ const GROUPS: &str = "\
 Groups:
   Look     check  plan  diff  smoke  status  show  runs  retro  explain  schema
   Design   decide
-  Move     cutover  resume  approve  reject
+  Move     prepare  cutover  resume  approve  reject
   Go back  rollback  ack  freeze  unfreeze
   Prove    audit  keys";
 
@@ -101,6 +102,7 @@ enum Verb {
     Check(check::Args),
     Plan(plan::Args),
     Diff(diff::Args),
+    Prepare(add_group::Args),
     Cutover(cutover::Args),
     Resume(resume::Args),
     Rollback(rollback::Args),
@@ -146,6 +148,7 @@ impl Verb {
             Verb::Schema(args) => piped(schema::run(args, &mut cx.stdout())),
             Verb::Plan(args) => plan::run(args, cx),
             Verb::Diff(args) => diff::run(args, cx),
+            Verb::Prepare(args) => add_group::run(args, cx),
             Verb::Cutover(args) => cutover::run(args, cx),
             Verb::Resume(args) => resume::run(args, cx),
             Verb::Rollback(args) => rollback::run(args, cx),

@@ -14,6 +14,7 @@ mod kill;
 mod openssh;
 mod paging;
 mod people;
+mod prepare;
 mod provider;
 mod reading;
 mod redaction;

@@ -1,0 +1,242 @@
+//! `bgctl prepare`: what a place lacks before its users can be split is shown, confirmed, added, read back and written down.
+//! It moves nobody, and there is a log of its own for it.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::launch::{Launch, SigningArgs};
+use super::open::Open;
+use super::prepare::{self, Surroundings};
+use super::{Context, Exit, eyes, undo};
+use crate::arm;
+use crate::diag::{Kind, Refusal};
+use crate::journal::{Append, Record, SealState};
+use crate::people::{Answer, Board, confirm};
+use crate::plan::Plan;
+use crate::routers::{Call, Lack, Reading, RouterError, TrafficRouter};
+use crate::run::{Actor, Event, Evidence, RunOutcome};
+
+/// Between two looks at what was just written.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// Add what a route lacks before its users can be split: a target group with weight 0. Moves nobody.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    pub from: prepare::FromArgs,
+    #[command(flatten)]
+    pub launch: SigningArgs,
+    /// The environment's name: what a person would type to change the live route.
+    #[arg(long, value_name = "ENVIRONMENT")]
+    pub confirm: Option<String>,
+}
+
+/// A route that lacks something, as it was read.
+struct Lacking {
+    name: String,
+    line: String,
+    router: Rc<dyn TrafficRouter>,
+    reading: Reading,
+    lack: Lack,
+}
+
+pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
+    cx.block_on(add(args, cx))?
+}
+
+async fn add(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
+    let outside = Surroundings::new(cx, &args.from.lab, None, args.from.lab_mode())?;
+    let mut plan = match prepare::draft(cx, &args.from, &outside)? {
+        Ok(plan) => plan,
+        Err(exit) => return Ok(exit),
+    };
+    let lacking = look(&mut plan, &outside).await?;
+    if lacking.is_empty() {
+        let users: Vec<String> =
+            plan.routes.values().map(|r| format!("{}, read just now at {}", r.before, r.line)).collect();
+        match cx.machine() {
+            true => cx.json(&json!({ "prepared": [], "users": users })),
+            false => cx.out("nothing to prepare: users of every route can be split as it is"),
+        }
+        users.iter().for_each(|line| cx.err(&format!("  users    {line}")));
+        return Ok(Exit::Success);
+    }
+    lacking.iter().for_each(|lacking| show(cx, lacking));
+    let Some(answered) = confirmed(args, cx, &plan.environment).await? else {
+        cx.err("Nothing was changed.");
+        return Ok(Exit::Stopped);
+    };
+    // Nothing is moved in this run; the way home stays in its plan for whoever takes it for a run.
+    plan.forward.clear();
+    let launch = Launch {
+        cx,
+        outside: &outside,
+        args: &args.launch,
+        policy: Some(&args.from.policy),
+        plan: Rc::new(plan),
+        command: "prepare",
+    };
+    let mut open = launch.create()?;
+    launch.answered(&mut open, &answered)?;
+    let mut added = Ok(());
+    for lacking in &lacking {
+        added = write(cx, &mut open, lacking).await.map_err(|error| (lacking.name.clone(), error));
+        if added.is_err() {
+            break;
+        }
+    }
+    close(cx, open, &launch.plan, &lacking, added)
+}
+
+/// The routes that lack something. The plan has them as they were read.
+async fn look(plan: &mut Plan, outside: &Surroundings) -> Result<Vec<Lacking>, Refusal> {
+    let mut found = Vec::new();
+    for (name, planned) in &mut plan.routes {
+        let router = prepare::router(planned, outside)?;
+        let reading = router.read().await.map_err(|e| arm::refused(&e, planned))?;
+        (planned.line, planned.before) = (router.line(), reading.split);
+        let Some(lack) = router.lacks(&reading) else { continue };
+        if let Some(owner) = router.controller().await.map_err(|e| arm::refused(&e, planned))? {
+            return Err(Refusal::new(Kind::Denied, "BG0305", format!("{} belongs to {owner}", planned.line))
+                .cause("a controller that writes this place by itself would undo what is added")
+                .users(format!("{}, read just now. Nothing was changed.", reading.split))
+                .next("let that controller add the group, or take the route away from it first"));
+        }
+        found.push(Lacking { name: name.clone(), line: planned.line.clone(), router, reading, lack });
+    }
+    Ok(found)
+}
+
+fn show(cx: &Context, Lacking { name, line, reading, lack, .. }: &Lacking) {
+    cx.err(&format!("{name}: {line}"));
+    cx.err(&format!("  lacks    {}", lack.line));
+    for (head, lines) in [("now", &lack.before), ("after", &lack.after)] {
+        for (n, line) in lines.iter().enumerate() {
+            cx.err(&format!("  {:<8} {line}", if n == 0 { head } else { "" }));
+        }
+    }
+    cx.err(&format!("  users    {}, read just now; nobody is moved", reading.split));
+}
+
+/// A live rule is changed only by whoever says which environment it is: here, or on the command line.
+async fn confirmed(args: &Args, cx: &Context, environment: &str) -> Result<Option<Evidence>, Refusal> {
+    let text = "This changes a live rule and moves nobody. Type the environment's name:";
+    let evidence = |via: &str| Evidence::PromptAnswered {
+        text: text.into(),
+        choices: vec![environment.into()],
+        answer: environment.into(),
+        seconds: 0,
+        by: Actor { name: cx.operator().into(), via: via.into() },
+    };
+    let usage = |headline: String| {
+        Refusal::new(Kind::Usage, "BG0403", headline)
+            .users("as shown above. Nothing was changed.")
+            .next(format!("the same command with --confirm {environment}"))
+    };
+    match &args.confirm {
+        Some(given) if given == environment => return Ok(Some(evidence("command"))),
+        Some(given) => return Err(usage(format!("`--confirm {given}` is not the environment of this runbook"))),
+        None => {}
+    }
+    let keyboard = if cx.style.interactive { eyes::keyboard() } else { None };
+    let Some(keyboard) = keyboard else {
+        return Err(usage("changing a live rule has to be confirmed, and nobody can be asked here".into()));
+    };
+    let board = Board::on(cx.stderr());
+    Ok(match confirm::word(&keyboard, &board, cx.clock.as_ref(), text, environment).await {
+        Answer::Given(true) => Some(evidence("prompt")),
+        Answer::Given(false) | Answer::NobodyThere => None,
+    })
+}
+
+/// Writes down what will be done, does it, and looks.
+async fn write(cx: &Context, open: &mut Open, lacking: &Lacking) -> Result<(), RouterError> {
+    let Lacking { name, line, router, reading, lack } = lacking;
+    let unwritten = |what: String| RouterError::new(crate::routers::Trouble::Invalid, what);
+    undo::keep(&open.folder, name, &router.native_way_back(name, reading))
+        .map_err(|e| unwritten(format!("the rule as it was cannot be stored, so nothing was sent: {e}")))?;
+    let words = format!("{name}: {}; from [{}] to [{}]", lack.line, lack.before.join("; "), lack.after.join("; "));
+    note(open, &[Evidence::Note { line: words }]).map_err(unwritten)?;
+    let answer = router.complete(reading).await;
+    let calls = answer.as_ref().map_or_else(|error| &error.calls, |calls| calls);
+    note(open, &called(name, calls)).map_err(unwritten)?;
+    answer?;
+    let begun = cx.clock.elapsed();
+    loop {
+        let now = router.read().await?;
+        if router.lacks(&now).is_none() && now.split == reading.split {
+            let ms = u64::try_from((cx.clock.elapsed() - begun).as_millis()).unwrap_or(u64::MAX);
+            return note(open, &[Evidence::TrafficRead { route: name.clone(), split: now.split, ms }])
+                .map_err(unwritten);
+        }
+        if cx.clock.elapsed() - begun > router.settle() {
+            return Err(unwritten(format!("sent, but {line} does not read as it was to be")));
+        }
+        cx.clock.sleep(LOOK).await;
+    }
+}
+
+fn called(route: &str, calls: &[Call]) -> Vec<Evidence> {
+    let of = |(n, call): (usize, &Call)| Evidence::ProviderCalled {
+        route: route.into(),
+        action: call.action.clone(),
+        attempt: n as u32 + 1,
+        request_id: call.request_id.clone(),
+        code: call.code.clone(),
+        ms: u64::try_from(call.time.as_millis()).unwrap_or(u64::MAX),
+    };
+    calls.iter().enumerate().map(of).collect()
+}
+
+fn note(open: &mut Open, all: &[Evidence]) -> Result<(), String> {
+    let records: Vec<Record> = all.iter().map(Record::from).collect();
+    open.journal.append(&records).map(drop).map_err(|e| format!("it cannot be written down: {e}"))
+}
+
+/// The end of the log, and the last word.
+fn close(
+    cx: &Context,
+    open: Open,
+    plan: &Plan,
+    lacking: &[Lacking],
+    added: Result<(), (String, RouterError)>,
+) -> Result<Exit, Refusal> {
+    let Open { id, folder, mut journal, signer, witnesses, .. } = open;
+    let names: Vec<&str> = lacking.iter().map(|lacking| lacking.name.as_str()).collect();
+    let facts = match &added {
+        Ok(()) => {
+            let checks =
+                lacking.iter().map(|l| json!({ "route": l.name, "prior": l.reading.exact, "line": l.lack.line }));
+            let line = format!("prepared: {}; nobody was moved", names.join(", "));
+            vec![
+                Event::Armed { approvals_ahead: false, automatic_used: 0, checks: checks.collect::<Vec<Value>>() },
+                Event::Ended { outcome: RunOutcome::Completed, line },
+            ]
+        }
+        Err((_, error)) => vec![Event::Refused { why: format!("not prepared: {error}") }],
+    };
+    let records: Vec<Record> = facts.iter().map(Record::from).collect();
+    let closed = journal.append(&records).and_then(|_| journal.close(SealState::Closed, Some(signer.as_ref())));
+    match &closed {
+        Ok(closed) => witnesses.leave(closed).iter().for_each(|line| cx.err(line)),
+        Err(error) => cx.err(&format!("! the log could not be closed: {error}")),
+    }
+    if let Err((stuck, error)) = added {
+        let planned = &plan.routes[&stuck];
+        let moved = if error.moved { "; whether the group was added is not known" } else { "" };
+        return Err(arm::refused(&error, planned)
+            .users(format!("as shown above: adding a group moves nobody{moved}"))
+            .next(format!("bgctl plan {}        what the rule is now", plan.runbook)));
+    }
+    if cx.machine() {
+        let done = lacking.iter().map(|l| json!({ "route": l.name, "before": l.lack.before, "after": l.lack.after }));
+        cx.json(&json!({ "run": id, "prepared": done.collect::<Vec<_>>(), "record": folder }));
+    } else {
+        cx.out(&format!("prepared {}: read back; nobody was moved", names.join(", ")));
+    }
+    cx.err(&format!("  record   {}", folder.display()));
+    cx.err(&format!("  next     bgctl plan {}        its health is known once its targets were checked", plan.runbook));
+    Ok(Exit::Success)
+}
