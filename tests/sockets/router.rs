@@ -127,6 +127,13 @@ async fn a_dead_instance_holds_nothing_and_a_silent_one_is_unknown() {
     assert_eq!(rig.said().len(), before, "nothing is sent into the unknown");
 }
 
+/// An instance has ended once the runtime has dropped its listener.
+async fn ended() {
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+}
+
 #[tokio::test]
 async fn s01_a_silent_instance_of_the_side_being_left_does_not_keep_users_from_blue() {
     let rig = Rig::start(3, 3).await;
@@ -154,6 +161,7 @@ async fn s01_a_silent_instance_of_the_side_being_left_does_not_keep_users_from_b
     }
     // Its process has ended: it holds nothing, and the route is where it should be.
     rig.green[1].end();
+    ended().await;
     assert_eq!(router.read().await.unwrap().split, Split::ALL_BLUE);
     // Another one that falls silent later was not in that reading.
     rig.blue[0].set("broken", json!(true));
@@ -166,6 +174,7 @@ async fn s01_a_silent_instance_of_the_side_being_left_does_not_keep_users_from_b
 async fn s16_where_no_instance_answers_nothing_is_said_about_users() {
     let rig = Rig::start(2, 2).await;
     rig.blue.iter().chain(&rig.green).for_each(Stub::end);
+    ended().await;
     let error = rig.router().read().await.unwrap_err();
     assert_eq!(error.kind, Trouble::Unreachable);
     assert!(error.what.contains("no instance of BLUE or GREEN answers") && error.partly.is_none(), "{error}");
