@@ -11,6 +11,7 @@ mod desk;
 mod pause;
 mod schema;
 mod steps;
+mod told;
 mod undone;
 
 use std::cell::Cell;
@@ -33,6 +34,7 @@ use crate::world::{Scribe, World};
 
 pub use self::steps::Steps;
 use desk::Desk;
+use told::{because, passes_over, short};
 
 /// How long a call that moves users may go on after Ctrl-C before it counts as lost.
 const GRACE: Duration = Duration::from_secs(10);
@@ -406,27 +408,6 @@ impl Driver<'_> {
         let split = self.state.may_have_moved(self.run.plan);
         Ok(if split { RunOutcome::Holding } else { RunOutcome::Stopped })
     }
-}
-
-/// What a person has to be told of this fact, if one is asked or called for it.
-fn because(event: &Event) -> Option<String> {
-    match event {
-        Event::StepOutcome { outcome: Outcome::Unknown { line, .. }, .. } => Some(line.clone()),
-        Event::RollbackBegun { cause, .. } => Some(cause.clone()),
-        _ => None,
-    }
-}
-
-/// Steps go by what a person passes over, in this process and in those before it.
-fn passes_over(world: &World, event: &Event) {
-    if let Event::OverrideUsed { guard, by, reason } = event {
-        world.overrides.pass_over(guard, format!("{}: {reason}", by.name));
-    }
-}
-
-/// The shortest name of a run that still reads well.
-fn short(run: &str) -> &str {
-    run.rsplit('-').next().unwrap_or(run)
 }
 
 fn overdue(moves: bool, after: Duration) -> Outcome {
