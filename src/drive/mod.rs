@@ -16,6 +16,7 @@ mod pause;
 mod schema;
 mod sides;
 mod steps;
+mod told;
 mod undone;
 
 use std::cell::{Cell, RefCell};
@@ -41,6 +42,7 @@ use boundary::Trip;
 pub use self::found::found;
 pub use self::steps::Steps;
 use desk::Desk;
+use told::{because, passes_over, short};
 
 /// How long a call that moves users may go on after Ctrl-C before it counts as lost.
 const GRACE: Duration = Duration::from_secs(10);
@@ -506,27 +508,6 @@ async fn looked(run: &Run<'_>, desk: &Desk<'_>, at: StepRef, in_vain: bool) -> E
         () = run.world.clock.sleep(within) => (Found::CannotSee, format!("no answer in {}s", within.as_secs())),
     };
     Event::StepReconciled { step: at, id: run.plan.step(at).id.clone(), found, line }
-}
-
-/// What a person has to be told of this fact, if one is asked or called for it.
-fn because(event: &Event) -> Option<String> {
-    match event {
-        Event::StepOutcome { outcome: Outcome::Unknown { line, .. }, .. } => Some(line.clone()),
-        Event::RollbackBegun { cause, .. } => Some(cause.clone()),
-        _ => None,
-    }
-}
-
-/// Steps go by what a person passes over, in this process and in those before it.
-fn passes_over(world: &World, event: &Event) {
-    if let Event::OverrideUsed { guard, by, reason } = event {
-        world.overrides.pass_over(guard, format!("{}: {reason}", by.name));
-    }
-}
-
-/// The shortest name of a run that still reads well.
-fn short(run: &str) -> &str {
-    run.rsplit('-').next().unwrap_or(run)
 }
 
 fn overdue(moves: bool, after: Duration) -> Outcome {

@@ -1,6 +1,7 @@
 //! The program as it is run: real processes of the real binary against real sockets, killed, signalled, starved of disk,
 //! and looked at from outside. The lab stands in this process, so it goes on when a bgctl is killed, as a provider would.
 
+mod agreed;
 mod anchors;
 mod approvals;
 #[path = "../common/mod.rs"]
