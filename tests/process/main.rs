@@ -11,6 +11,7 @@ mod disk;
 mod exports;
 mod guards;
 mod kill;
+mod labs;
 mod openssh;
 mod paging;
 mod people;
