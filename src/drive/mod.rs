@@ -261,9 +261,6 @@ impl Driver<'_> {
                 () = &mut late => return Ok(Some(ended(overdue(planned.moves.is_some(), timeout)))),
             };
             if command == Command::Leave {
-                drop(work);
-                self.desk
-                    .write(&[Record::from(&Evidence::Note { line: "left at once, at the operator's wish".into() })])?;
                 return Ok(None);
             }
             if at.lane == Lane::Rollback {
