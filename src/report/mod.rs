@@ -4,6 +4,7 @@
 //! error of that writer is never an error of the run: a closed terminal or pipe does not stop a cutover.
 
 mod closing;
+mod going_back;
 mod ink;
 mod jsonl;
 mod live;
@@ -15,6 +16,7 @@ mod timeline;
 pub mod words;
 
 pub use closing::{Closing, Rest, close};
+pub use going_back::GoingBack;
 pub use ink::{Ink, Mark, spoken, spoken_seconds, wrap};
 pub use jsonl::Jsonl;
 pub use live::{Live, Width};
