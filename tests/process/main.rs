@@ -10,6 +10,7 @@ mod contract;
 mod disk;
 mod exports;
 mod guards;
+mod hands;
 mod kill;
 mod labs;
 mod openssh;
