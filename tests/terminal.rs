@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use bgctl::clock::{Clock, SystemClock};
 use bgctl::people::{
-    Answer, Approve, Board, Control, Decision, Inbox, Operator, PagedThrough, Pager, People, Subject, Terminal,
-    confirm, tty::Keyboard,
+    Answer, Approve, Board, Control, Decision, Inbox, Operator, PagedThrough, Pager, People, Seat, Subject, Terminal,
+    View, confirm, tty::Keyboard,
 };
 use bgctl::plan::{ApprovalRule, AtExpiry, Lane, StepRef};
 use bgctl::probes::{Request, Response, Web, WebError};
@@ -98,20 +98,39 @@ fn the_part_on_the_terminal() {
                 let answer = approve(keyboard, board, clock, 60, false).await;
                 say(&format!("RESULT {answer}"));
             }
-            "operator" => {
+            "operator" | "going-back" | "job" => {
                 let actor = Actor { name: "engineer".into(), via: "prompt".into() };
                 let folder = tempfile::tempdir().unwrap();
                 let path = folder.path().to_path_buf();
-                let status = || say("STATUS");
-                let operator =
-                    Operator::new(Some(keyboard), clock, path.clone(), actor.clone(), board, status).unwrap();
+                let ci = part == "job";
+                let seat =
+                    Seat { keyboard: Some(keyboard.clone()), clock, folder: path.clone(), actor: actor.clone(), board, ci };
+                let operator = Operator::new(seat, Seen { going_back: part == "going-back" }).unwrap();
                 say("READY");
-                for n in 0..4 {
+                let wishes = if part == "operator" { 5 } else { 2 };
+                for n in 0..wishes {
                     say(&format!("COMMAND {n} {:?}", operator.next().await));
                 }
                 bgctl::people::wish_rollback(&path, &actor, "from elsewhere", false).unwrap();
-                say(&format!("COMMAND 4 {:?}", operator.next().await));
+                say(&format!("COMMAND {wishes} {:?}", operator.next().await));
                 assert!(!bgctl::people::wish_is_open(&path));
+            }
+            "hung-up" => {
+                say("READY");
+                let hung = async {
+                    clock.sleep(Duration::from_millis(300)).await;
+                    keyboard.hang_up();
+                    clock.sleep(Duration::from_secs(1)).await;
+                };
+                tokio::select! { biased;
+                    answer = approve(keyboard.clone(), board, clock.clone(), 60, true) => say(&format!("RESULT {answer}")),
+                    () = hung => say("RESULT still waits for a signature"),
+                }
+            }
+            "interrupted" => {
+                say("READY");
+                let answer = at_terminal(keyboard, board, clock).0.interrupted("BLUE 90 GREEN 10").await;
+                say(&format!("RESULT {answer:?}"));
             }
             "panic" => {
                 say("READY");
@@ -122,18 +141,40 @@ fn the_part_on_the_terminal() {
     });
 }
 
-async fn approve(keyboard: Rc<Keyboard>, board: Board, clock: Rc<dyn Clock>, seconds: i64, own_run: bool) -> String {
+/// What an operator sees of the run.
+struct Seen {
+    going_back: bool,
+}
+
+impl View for Seen {
+    fn status(&self) {
+        say("STATUS");
+    }
+
+    fn going_back(&self) -> Option<String> {
+        self.going_back.then(|| "back-to-blue: shift web to BLUE 100 GREEN 0, throttled".into())
+    }
+}
+
+const ME: &str = "engineer@example.com";
+
+fn at_terminal(keyboard: Rc<Keyboard>, board: Board, clock: Rc<dyn Clock>) -> (Terminal, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
-    let me = "engineer@example.com";
     let verify = |_: &bgctl::people::Signed<'_>| Err("no signatures in this test".to_string());
     let terminal = Terminal {
         inbox: Inbox::new(folder.path().to_path_buf(), Rc::new(verify), Vec::new()),
         pager: nobody_to_page(&clock),
-        actor: Actor { name: me.into(), via: "prompt".into() },
-        keyboard: keyboard.clone(),
+        actor: Actor { name: ME.into(), via: "prompt".into() },
+        keyboard,
         board,
-        clock: clock.clone(),
+        clock,
     };
+    (terminal, folder)
+}
+
+async fn approve(keyboard: Rc<Keyboard>, board: Board, clock: Rc<dyn Clock>, seconds: i64, own_run: bool) -> String {
+    let me = ME;
+    let (terminal, _folder) = at_terminal(keyboard.clone(), board, clock.clone());
     let rule = ApprovalRule {
         role: "release-managers".into(),
         members: vec![me.into(), "rm-one@example.com".into()],
@@ -171,7 +212,7 @@ async fn approve(keyboard: Rc<Keyboard>, board: Board, clock: Rc<dyn Clock>, sec
             Answer::Given(Decision::Denied(grant)) => format!("denied by {}", grant.principal),
             Answer::NobodyThere => "nobody there".into(),
         },
-        key = keyboard.command() => format!("command {key}"),
+        key = keyboard.command() => format!("command {key:?}"),
     }
 }
 
@@ -191,7 +232,7 @@ impl Session {
         let exe = std::env::current_exe().unwrap();
         // The shell outlives a Ctrl-C that is meant for the part.
         let command = format!(
-            "trap : INT; stty cols 100 rows 40; stty -g > {dir}/before; {exe} --exact the_part_on_the_terminal --nocapture; \
+            "trap : INT QUIT HUP; stty cols 100 rows 40; stty -g > {dir}/before; sh -c 'echo $$ > {dir}/pid; exec {exe} --exact the_part_on_the_terminal --nocapture'; \
              echo RC=$?; stty -g > {dir}/after; echo ALL-DONE",
             dir = folder.path().display(),
             exe = exe.display(),
@@ -222,17 +263,38 @@ impl Session {
     }
 
     #[expect(clippy::disallowed_methods, reason = "a real process is waited for, with a deadline")]
-    fn wait_for(&self, wanted: &str) {
+    fn wait_times(&self, wanted: &str, times: usize) {
         let until = Instant::now() + Duration::from_secs(30);
-        while !self.text().contains(wanted) {
-            assert!(Instant::now() < until, "`{wanted}` never came:\n{}", self.text());
+        while self.text().matches(wanted).count() < times {
+            assert!(Instant::now() < until, "`{wanted}` never came {times} times:\n{}", self.text());
             std::thread::sleep(Duration::from_millis(10));
         }
+    }
+
+    fn wait_for(&self, wanted: &str) {
+        self.wait_times(wanted, 1);
+    }
+
+    /// The signal of a terminal that goes away, to the part alone.
+    fn hang_up(&self) {
+        rustix::process::kill_process(self.pid().unwrap(), rustix::process::Signal::HUP).unwrap();
+    }
+
+    /// A hand needs longer between two keys than a paste.
+    #[expect(clippy::disallowed_methods, reason = "a hand is played")]
+    fn rest(&self) {
+        std::thread::sleep(Duration::from_millis(300));
     }
 
     fn type_in(&mut self, text: &str) {
         self.stdin.write_all(text.as_bytes()).unwrap();
         self.stdin.flush().unwrap();
+    }
+
+    /// The part itself; nothing before it has begun.
+    fn pid(&self) -> Option<rustix::process::Pid> {
+        let text = std::fs::read_to_string(self.folder.path().join("pid")).ok()?;
+        rustix::process::Pid::from_raw(text.trim().parse().ok()?)
     }
 
     /// Waits for the end and checks that the terminal is as it was: settings and cursor.
@@ -245,8 +307,20 @@ impl Session {
         let mut terminal = vt100::Parser::new(size(40), size(100), 0);
         terminal.process(text.as_bytes());
         assert!(!terminal.screen().hide_cursor(), "the cursor stayed hidden:\n{text}");
+        assert!(!terminal.screen().bracketed_paste(), "pastes stayed between marks:\n{text}");
         self.child.wait().unwrap();
         text
+    }
+}
+
+/// A test that is through with a part does not leave it behind.
+impl Drop for Session {
+    fn drop(&mut self) {
+        if let Ok(None) = self.child.try_wait() {
+            self.pid().map(|pid| rustix::process::kill_process(pid, rustix::process::Signal::KILL));
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
     }
 }
 
@@ -329,7 +403,7 @@ fn whoever_runs_it_cannot_approve_it_and_is_told_who_can() {
     session.wait_for("RESULT");
     let text = session.end();
     // The keys went to the commands of the run, not into an answer.
-    assert!(text.contains("RESULT command 5"), "{text}");
+    assert!(text.contains("RESULT command Streamed('5')"), "{text}");
     assert!(text.contains("rm-one@example.com"), "{text}");
 }
 
@@ -344,13 +418,144 @@ fn keys_signals_and_the_folder_are_the_operators_wishes() {
     session.type_in("\u{1a}");
     session.wait_for("not stopped");
     session.type_in("r");
+    session.wait_for("Roll back now? y / Enter goes back, any other key goes on (5 s)");
+    session.type_in("y");
     session.wait_for("COMMAND 0 RollBack");
-    session.type_in("\u{3}");
-    session.wait_for("COMMAND 1 Interrupt");
-    session.type_in("\u{3}");
-    session.wait_for("COMMAND 2 Leave");
     session.type_in("r");
-    session.wait_for("COMMAND 4 RollBack");
+    session.wait_times("(5 s)", 2);
+    session.type_in("\n");
+    session.wait_for("COMMAND 1 RollBack");
+    session.type_in("\u{3}");
+    session.wait_for("COMMAND 2 Interrupt");
+    session.type_in("\u{3}");
+    session.wait_for("COMMAND 3 Leave");
+    session.type_in("\u{1c}");
+    session.wait_for("COMMAND 4 Leave");
+    session.wait_for("COMMAND 5 RollBack");
     let text = session.end();
     assert!(text.contains("from elsewhere"), "{text}");
+    // A person's key is a person's word.
+    let by = r#"by: Actor { name: "engineer", via: "key" }, reason: "the r key, then "#;
+    assert!(text.contains(&format!("{by}y\"")) && text.contains(&format!("{by}Enter\"")), "{text}");
+}
+
+#[test]
+fn r16_the_r_key_alone_does_nothing_and_nor_does_another_key_after_it() {
+    let Some(mut session) = Session::start("operator") else { return };
+    session.wait_for("READY");
+    session.type_in("r");
+    session.wait_for("(5 s)");
+    // It counts down, and says at its end that nothing was done.
+    session.wait_for("(1 s)");
+    session.wait_for("not rolled back: no answer in 5 s");
+    session.type_in("y");
+    session.rest();
+    session.type_in("r");
+    session.wait_times("(5 s)", 2);
+    session.type_in("n");
+    session.wait_for("not rolled back: another key");
+    assert!(!session.text().contains("COMMAND"), "{}", session.text());
+}
+
+#[test]
+fn r16_a_paste_never_goes_back() {
+    let Some(mut session) = Session::start("operator") else { return };
+    session.wait_for("READY");
+    let marks = |text: &str| format!("\u{1b}[200~{text}\u{1b}[201~");
+    session.type_in(&marks("r"));
+    session.wait_for("what was pasted is no key here");
+    // Of a terminal that does not mark what is pasted.
+    session.type_in("for r in y; do\n");
+    session.rest();
+    session.type_in("r");
+    session.wait_for("(5 s)");
+    session.type_in(&marks("y\n"));
+    session.wait_for("not rolled back: pasted text is no answer");
+    session.type_in("r");
+    session.wait_times("(5 s)", 2);
+    session.type_in("yes, all of them\n");
+    session.wait_for("not rolled back: many keys at once are no answer");
+    assert!(!session.text().contains("COMMAND"), "{}", session.text());
+}
+
+#[test]
+fn r16_what_is_pasted_into_a_question_is_no_answer() {
+    let Some(mut session) = Session::start("confirm") else { return };
+    session.wait_for("environment:");
+    session.type_in("\u{1b}[200~production\n\u{1b}[201~");
+    session.wait_for("pasted text does not count");
+    session.type_in("\n");
+    assert!(!session.text().contains("RESULT"), "{}", session.text());
+    session.type_in("production\n");
+    session.wait_for("RESULT");
+    assert!(session.end().contains("RESULT Given(true)"));
+}
+
+#[test]
+fn r17_keys_while_going_back_say_what_it_does_and_change_nothing() {
+    let Some(mut session) = Session::start("going-back") else { return };
+    session.wait_for("READY");
+    for (key, name) in [("\u{3}", "Ctrl-C"), ("\u{3}", "Ctrl-C"), ("\u{1c}", "Ctrl-\\"), ("r", "r")] {
+        let line = format!(
+            "{name}: going back already, and it goes on. back-to-blue: shift web to BLUE 100 GREEN 0, throttled"
+        );
+        let before = session.text().matches(&line).count();
+        session.type_in(key);
+        session.wait_times(&line, before + 1);
+    }
+    assert!(!session.text().contains("COMMAND"), "{}", session.text());
+}
+
+#[test]
+fn r20_a_question_with_a_deadline_counts_down() {
+    let Some(mut session) = Session::start("interrupted") else { return };
+    session.wait_for("[r] roll back (in 60s)");
+    session.wait_for("[r] roll back (in 58s)");
+    session.type_in("h");
+    session.wait_for("RESULT");
+    let text = session.end();
+    // What is asked is written once; only the line with the time is drawn anew.
+    assert_eq!(text.matches("interrupted; users:").count(), 2, "once on the screen, once in the evidence:\n{text}");
+}
+
+#[test]
+fn r21_ctrl_backslash_at_a_question_leaves_the_terminal_as_it_was() {
+    let Some(mut session) = Session::start("confirm") else { return };
+    session.wait_for("environment:");
+    session.type_in("prod\u{1c}");
+    session.wait_for("RESULT");
+    assert!(session.end().contains("RESULT Given(false)"));
+}
+
+#[test]
+fn r22_in_a_job_every_signal_that_ends_it_sends_users_back() {
+    let Some(mut session) = Session::start("job") else { return };
+    session.wait_for("READY");
+    session.type_in("\u{1c}");
+    session.wait_for(r#"COMMAND 0 RollBack { by: Actor { name: "the system", via: "signal" }, reason: "SIGQUIT" }"#);
+    session.hang_up();
+    session.wait_for(r#"COMMAND 1 RollBack { by: Actor { name: "the system", via: "signal" }, reason: "SIGHUP" }"#);
+    session.end();
+}
+
+/// A closed terminal is no answer: whoever may sign still can, until the time is over.
+#[test]
+fn r22_a_terminal_that_is_gone_does_not_end_an_approval() {
+    let Some(session) = Session::start("hung-up") else { return };
+    session.wait_for("RESULT");
+    assert!(session.end().contains("RESULT still waits for a signature"));
+}
+
+/// A line that is longer than the terminal is wide is still one line.
+#[test]
+fn t03_typing_past_the_width_prints_the_line_once() {
+    let Some(mut session) = Session::start("confirm") else { return };
+    session.wait_for("environment:");
+    session.type_in(&"x".repeat(150));
+    session.wait_for(&format!("{}_", "x".repeat(90)));
+    let size = |n: u16| std::num::NonZeroU16::new(n).unwrap();
+    let mut terminal = vt100::Parser::new(size(40), size(100), 0);
+    terminal.process(session.text().as_bytes());
+    let lines = terminal.screen().contents().lines().filter(|line| line.contains("xxx")).count();
+    assert_eq!(lines, 1, "{}", terminal.screen().contents());
 }

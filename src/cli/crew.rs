@@ -7,7 +7,7 @@ use super::launch::Launch;
 use super::open::Open;
 use super::{requests, undo};
 use crate::diag::{Kind, Refusal};
-use crate::people::{self, Ci, Inbox, Operator, PagedThrough, Pager, People, Subject, Terminal};
+use crate::people::{self, Ci, Inbox, Operator, PagedThrough, Pager, People, Seat, Subject, Terminal};
 use crate::plan::Purpose;
 use crate::run::Actor;
 use crate::world::World;
@@ -74,15 +74,15 @@ impl Launch<'_> {
     }
 
     pub(super) fn operator(&self, open: &Open, eyes: &Eyes) -> Result<Operator, Refusal> {
-        let live = eyes.live.clone();
-        let status = move || {
-            if let Some(live) = &live {
-                live.status();
-            }
+        let seat = Seat {
+            keyboard: eyes.keyboard.clone(),
+            clock: self.cx.clock.clone(),
+            folder: open.folder.clone(),
+            actor: open.actor.clone(),
+            board: eyes.board.clone(),
+            ci: self.cx.style.ci.is_some(),
         };
-        let (clock, folder) = (self.cx.clock.clone(), open.folder.clone());
-        let actor = Actor { via: "key".into(), ..open.actor.clone() };
-        Operator::new(eyes.keyboard.clone(), clock, folder, actor, eyes.board.clone(), status).map_err(|e| {
+        Operator::new(seat, eyes.view()).map_err(|e| {
             Refusal::new(Kind::Environment, "BG0204", "signals cannot be listened to").cause(e.to_string())
         })
     }

@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use super::{Context, Output};
-use crate::people::{Board, tty::Keyboard};
-use crate::report::{About, Chorus, Jsonl, Live, Plain, Reporter};
+use crate::people::{Board, View, tty::Keyboard};
+use crate::report::{About, Chorus, GoingBack, Jsonl, Live, Plain, Reporter};
 
 /// Whoever looks on: reporters, and the terminal where somebody can answer.
 pub struct Eyes {
@@ -12,12 +12,14 @@ pub struct Eyes {
     pub live: Option<Live>,
     pub board: Board,
     pub keyboard: Option<Rc<Keyboard>>,
+    going_back: GoingBack,
 }
 
 impl Eyes {
     pub fn new(cx: &Context, about: About) -> Self {
         let keyboard = if cx.style.interactive { keyboard() } else { None };
-        let mut voices: Vec<Box<dyn Reporter>> = Vec::new();
+        let going_back = GoingBack::default();
+        let mut voices: Vec<Box<dyn Reporter>> = vec![Box::new(going_back.clone())];
         let mut live = None;
         let err = cx.style.err;
         let board = if cx.style.live {
@@ -41,7 +43,27 @@ impl Eyes {
         if cx.output == Output::Jsonl {
             voices.push(Box::new(Jsonl::new(cx.stdout(), about.run.clone())));
         }
-        Eyes { chorus: Chorus::new(about, voices), live, board, keyboard }
+        Eyes { chorus: Chorus::new(about, voices), live, board, keyboard, going_back }
+    }
+
+    /// What the operator sees of the run.
+    pub fn view(&self) -> impl View + use<> {
+        Glance { live: self.live.clone(), going_back: self.going_back.clone() }
+    }
+}
+
+struct Glance {
+    live: Option<Live>,
+    going_back: GoingBack,
+}
+
+impl View for Glance {
+    fn status(&self) {
+        self.live.iter().for_each(Live::status);
+    }
+
+    fn going_back(&self) -> Option<String> {
+        self.going_back.words()
     }
 }
 

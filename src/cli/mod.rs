@@ -223,6 +223,11 @@ pub fn main() -> ExitCode {
         let _ = std::io::Write::write_all(&mut std::io::stdout(), version.as_bytes());
         return ExitCode::SUCCESS;
     }
+    if let [_, word] = &argv[..]
+        && word == crate::lab::WORD
+    {
+        return if crate::lab::serve() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
     let exit = std::panic::catch_unwind(AssertUnwindSafe(|| run(&argv, env, known))).unwrap_or(Exit::Bug);
     crate::people::tty::restore();
     ExitCode::from(exit.code())

@@ -11,7 +11,7 @@ use crate::arm;
 use crate::compile::{self, Compiled, Facts};
 use crate::diag::{Diagnostic, Kind, Refusal, Severity};
 use crate::journal::{Archive, Lock};
-use crate::lab::{Fault, Lab, Mode, Options};
+use crate::lab::{Fault, Lab, Living, Mode, Options, Stage};
 use crate::plan::{Color, Plan, PlannedRoute, Split};
 use crate::policy::PolicyFile;
 use crate::routers::{self, Access, AwsAccess, RouteView, TrafficRouter};
@@ -55,32 +55,66 @@ pub struct LabArgs {
 pub struct Surroundings {
     pub env: BTreeMap<String, String>,
     pub access: Access,
-    pub lab: Option<Lab>,
+    pub lab: Option<Stage>,
 }
 
 impl Surroundings {
-    /// The process's own, or a new lab that remembers itself in `memory`.
+    /// The process's own, or a new lab: one that remembers itself in `memory`, where other terminals can join it, or one for
+    /// this command alone.
     pub fn new(cx: &Context, args: &LabArgs, memory: Option<PathBuf>, mode: Mode) -> Result<Self, Refusal> {
-        let mut env = cx.env.clone();
         if !args.lab {
-            let expires = env.get("AWS_CREDENTIAL_EXPIRATION").cloned();
+            let expires = cx.env.get("AWS_CREDENTIAL_EXPIRATION").cloned();
             let aws = AwsAccess { expires, ..AwsAccess::default() };
-            return Ok(Surroundings { env, access: Access { aws, ..Access::default() }, lab: None });
+            return Ok(Surroundings { env: cx.env.clone(), access: Access { aws, ..Access::default() }, lab: None });
         }
         let faults = args.faults.iter().map(|name| name.parse::<Fault>()).collect::<Result<Vec<_>, _>>();
         let faults =
             faults.map_err(|e| Refusal::new(Kind::Usage, "BG0001", e.to_string()).next("bgctl explain lab"))?;
-        let lab = Lab::start(Options { faults, memory, mode, ..Options::default() })
-            .map_err(|e| Refusal::new(Kind::Environment, "BG0205", "the lab does not start").cause(format!("{e:#}")))?;
-        env.extend(lab.environment());
+        let stage = match memory.as_deref().and_then(Path::parent) {
+            Some(folder) => std::env::current_exe()
+                .map_err(anyhow::Error::from)
+                .and_then(|program| Living::start(&program, folder, &faults, mode))
+                .map(Stage::Apart),
+            None => Lab::start(Options { faults, mode, ..Options::default() }).map(Stage::Here),
+        };
+        Ok(Self::of_lab(cx, stage.map_err(no_lab)?))
+    }
+
+    /// Those of a run that is gone on with from its log: the lab it is played in, where one lives; a new one that remembers the
+    /// weights, where `args` ask for it; and otherwise the process's own.
+    pub fn of_run(cx: &Context, args: &LabArgs, memory: PathBuf, plan: &Plan) -> Result<Self, Refusal> {
+        if let Some(joined) = Self::joined(cx, plan)? {
+            if !args.faults.is_empty() {
+                cx.err("! lab      it lives already, with the faults it was started with");
+            }
+            return Ok(joined);
+        }
+        Self::new(cx, args, args.lab.then_some(memory), lab_mode(plan))
+    }
+
+    /// The lab that a run's plan was made in, if it lives: whoever plays it may be another process, stopped, or dead.
+    pub fn joined(cx: &Context, plan: &Plan) -> Result<Option<Self>, Refusal> {
+        let memory = cx.state_dir()?.join(LAB_MEMORY);
+        let joined = memory.parent().map_or(Ok(None), Living::join).map_err(no_lab)?;
+        let joined = joined.filter(|lab| lab.knows(&plan.canonical()));
+        Ok(joined.map(|lab| Self::of_lab(cx, Stage::Apart(lab))))
+    }
+
+    fn of_lab(cx: &Context, stage: Stage) -> Self {
+        let mut env = cx.env.clone();
+        env.extend(stage.environment());
         let key = |name: &str| env.get(name).cloned().unwrap_or_default();
         let aws = AwsAccess {
             endpoint: Some(key("AWS_ENDPOINT_URL")),
             keys: Some((key("AWS_ACCESS_KEY_ID"), Secret::new(key("AWS_SECRET_ACCESS_KEY")))),
             ..AwsAccess::default()
         };
-        Ok(Surroundings { env, access: Access { aws, ..Access::default() }, lab: Some(lab) })
+        Surroundings { env, access: Access { aws, ..Access::default() }, lab: Some(stage) }
     }
+}
+
+fn no_lab(error: anyhow::Error) -> Refusal {
+    Refusal::new(Kind::Environment, "BG0205", "the lab does not start, or does not answer").cause(format!("{error:#}"))
 }
 
 impl FromArgs {

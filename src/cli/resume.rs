@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use super::launch::{self, Launch};
 use super::policy::PolicyArgs;
-use super::prepare::{self, LAB_MEMORY, LabArgs, Surroundings};
+use super::prepare::{LAB_MEMORY, LabArgs, Surroundings};
 use super::{Context, Exit};
 use crate::diag::{Kind, Refusal};
 use crate::journal::{Archive, Entry, SealState, Sound, read, read_log};
@@ -70,9 +70,10 @@ pub fn sound(folder: &std::path::Path) -> Result<Sound, Refusal> {
     read(&log).map_err(|fault| refuse("the log of this run does not hold together", fault.to_string()))
 }
 
-/// A run of the lab goes on in a lab: the same ports, the same weights.
+/// A run of the lab goes on in its lab, or in a new one with the same ports and weights.
 pub fn outside(cx: &Context, lab: &LabArgs, sound: &Sound, archive: &Archive) -> Result<Surroundings, Refusal> {
-    let was_lab = sound.environment == "lab" && archive.root().join(LAB_MEMORY).is_file();
+    let memory = archive.root().join(LAB_MEMORY);
+    let was_lab = sound.environment == "lab" && memory.is_file();
     let lab = LabArgs { lab: lab.lab || was_lab, faults: lab.faults.clone() };
-    Surroundings::new(cx, &lab, lab.lab.then(|| archive.root().join(LAB_MEMORY)), prepare::lab_mode(&sound.plan))
+    Surroundings::of_run(cx, &lab, memory, &sound.plan)
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::past::Past;
+use super::prepare::Surroundings;
 use super::{Context, Exit, fence};
 use crate::diag::Refusal;
 use crate::guards::freeze::Found;
@@ -54,15 +55,22 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
 
 async fn look(past: &Past, cx: &Context, offline: bool) -> BTreeMap<String, Live> {
     let mut found = BTreeMap::new();
+    let lab = if offline { Ok(None) } else { Surroundings::joined(cx, &past.plan) };
     for (name, route) in &past.plan.routes {
         let live = if offline {
             Live::NotAsked("--offline")
-        } else if past.plan.environment == "lab" {
-            // A lab's routes live and die with the process that played it; the real provider knows nothing of them.
-            Live::NotAsked("a lab is reached only by the process that plays it")
+        } else if let Err(refusal) = &lab {
+            Live::Unknown(format!("{}: {}", refusal.headline, refusal.cause.join("; ")))
+        } else if past.plan.environment == "lab" && !matches!(lab, Ok(Some(_))) {
+            // The real provider knows nothing of a lab's routes.
+            Live::NotAsked("the lab it was played in has ended")
         } else {
+            let (env, access) = match &lab {
+                Ok(Some(lab)) => (&lab.env, lab.access.clone()),
+                _ => (&cx.env, Access::default()),
+            };
             tokio::select! { biased;
-                live = read(route, cx) => live,
+                live = read(route, env, access) => live,
                 () = cx.clock.sleep(PATIENCE) => Live::Unknown(format!("no answer in {}s", PATIENCE.as_secs())),
             }
         };
@@ -71,15 +79,15 @@ async fn look(past: &Past, cx: &Context, offline: bool) -> BTreeMap<String, Live
     found
 }
 
-async fn read(route: &PlannedRoute, cx: &Context) -> Live {
+async fn read(route: &PlannedRoute, env: &BTreeMap<String, String>, access: Access) -> Live {
     let Some(kind) = KINDS.iter().find(|kind| kind.name == route.router) else {
         return Live::Unknown(format!("this build has no router `{}`", route.router));
     };
-    let secrets = match crate::runbook::resolve_plan(&route.config.to_string(), &cx.env) {
+    let secrets = match crate::runbook::resolve_plan(&route.config.to_string(), env) {
         Ok(secrets) => secrets,
         Err(refusal) => return Live::Unknown(refusal.headline),
     };
-    match (kind.view)(&route.config, &Access { secrets, ..Access::default() }) {
+    match (kind.view)(&route.config, &Access { secrets, ..access }) {
         Ok(view) => match view.read().await {
             Ok(reading) => Live::Read(reading.split),
             Err(error) => Live::Unknown(match &error.cure {

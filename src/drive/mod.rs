@@ -333,9 +333,6 @@ impl Driver<'_> {
                 continue;
             }
             if command == Command::Leave {
-                drop(work);
-                self.desk
-                    .write(&[Record::from(&Evidence::Note { line: "left at once, at the operator's wish".into() })])?;
                 return Ok(None);
             }
             let interrupted = self.interrupted(command);

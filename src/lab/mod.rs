@@ -1,9 +1,11 @@
 //! The lab: a rehearsal stack on loopback with real sockets and real protocols. A load balancer with the provider's API and
 //! rules, a proxy that follows its weights, blue and green bots, a Slack that sends events the whole time, a Prometheus.
 //!
-//! It runs on threads of its own and stands for the outside world: bgctl reaches it over the wire with the drivers it uses
-//! in production. It knows nothing of runs, steps or routers, and there is no back door.
+//! It runs on threads of its own, or in a process of its own that other terminals can join, and stands for the outside world:
+//! bgctl reaches it over the wire with the drivers it uses in production. It knows nothing of runs, steps or routers, and
+//! there is no back door.
 
+mod apart;
 mod bot;
 mod bot_slack;
 mod dedup;
@@ -17,6 +19,7 @@ mod fault;
 mod fleets;
 mod gateway;
 mod ledger;
+mod living;
 mod memory;
 mod meter;
 mod prometheus;
@@ -47,10 +50,12 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use tokio::sync::oneshot;
 
+pub use apart::{WORD, serve};
 pub use envelopes::{Doing, Sent};
 pub use fault::{Fault, UnknownFault};
 pub use gateway::Gateway;
 pub use ledger::Ledger;
+pub use living::{Living, Stage};
 pub use sockets::{Delivery, Reason, Seen};
 
 use stack::Stack;
@@ -69,7 +74,7 @@ pub struct Options {
 }
 
 /// How the lab's Slack app gets its events.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Mode {
     /// Slack posts them to the load balancer.
     #[default]

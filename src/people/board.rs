@@ -36,7 +36,7 @@ impl Board {
                     above
                         .iter()
                         .try_for_each(|line| writeln!(out, "  {line}"))
-                        .and_then(|()| write!(out, "\r\u{1b}[2K  {last}"))
+                        .and_then(|()| write!(out, "\r\u{1b}[2K  {}", end_of(last, width())))
                 }
             };
             let _ = out.flush();
@@ -48,6 +48,7 @@ impl Board {
         Board::new(panel, say)
     }
 
+    /// Shows a question; see [`Board::new`].
     pub fn show(&self, lines: &[String]) {
         (self.panel)(lines);
     }
@@ -59,4 +60,18 @@ impl Board {
     pub fn say(&self, line: &str) {
         (self.say)(line);
     }
+}
+
+/// The columns for a line that is typed at: one that is broken by the terminal could not be redrawn.
+fn width() -> usize {
+    match rustix::termios::tcgetwinsize(rustix::stdio::stderr()) {
+        Ok(size) if size.ws_col > 4 => usize::from(size.ws_col) - 3,
+        _ => 77,
+    }
+}
+
+/// The end of a line that is too long.
+fn end_of(line: &str, width: usize) -> String {
+    let over = line.chars().count().saturating_sub(width);
+    line.chars().skip(over).collect()
 }

@@ -1,7 +1,11 @@
 //! The word that has to be typed before a run begins, and the yes or no before a rollback.
 
+use std::future::poll_fn;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::Answer;
 use super::board::Board;
@@ -62,7 +66,7 @@ pub async fn environment(
     };
     let question = Question {
         card: &|_| card.to_vec(),
-        ask: ask.clone(),
+        ask: &|_| ask.clone(),
         judge: &judge,
         keys: &|_| None,
         until: until(clock),
@@ -79,7 +83,7 @@ pub async fn word(keyboard: &Rc<Keyboard>, board: &Board, clock: &dyn Clock, ask
     };
     let question = Question {
         card: &|_| vec!["(Ctrl-C leaves everything as it is.)".to_string()],
-        ask: ask.into(),
+        ask: &|_| ask.to_string(),
         judge: &judge,
         keys: &|_| None,
         until: until(clock),
@@ -101,7 +105,7 @@ pub async fn rollback(keyboard: &Rc<Keyboard>, board: &Board, clock: &dyn Clock,
     let shown = of_rollback();
     let question = Question {
         card: &|_| Vec::new(),
-        ask: shown.0.clone(),
+        ask: &|_| shown.0.clone(),
         judge: &judge,
         keys: &|_| None,
         until: until(clock),
@@ -130,12 +134,37 @@ async fn settle(
     clock: &dyn Clock,
 ) -> Answer<(bool, String, u64)> {
     tokio::select! { biased;
-        // Where no handler can be set the signal does what it always did: it ends the process.
-        Ok(()) = tokio::signal::ctrl_c() => Answer::Given((false, "Ctrl-C".into(), 0)),
+        name = told_to_end() => Answer::Given((false, name.into(), 0)),
         asked = question.put(keyboard, board, clock) => match asked {
             Asked::Answered { value, typed, seconds } => Answer::Given((value, typed, seconds)),
             Asked::GivenUp => Answer::Given((false, "wrong three times".into(), 0)),
             Asked::Expired | Asked::Gone => Answer::NobodyThere,
         },
     }
+}
+
+/// The signal that ends the question. None of them may end the process here: the terminal has to be put back first.
+async fn told_to_end() -> &'static str {
+    let stop = SignalKind::from_raw(rustix::process::Signal::TSTP.as_raw());
+    let kinds = [
+        (SignalKind::interrupt(), "Ctrl-C"),
+        (SignalKind::quit(), "Ctrl-\\"),
+        (SignalKind::terminate(), "SIGTERM"),
+        (SignalKind::hangup(), "SIGHUP"),
+        (stop, ""),
+    ];
+    // Where no handler can be set the signal does what it always did: it ends the process.
+    let mut signals: Vec<_> = kinds.into_iter().filter_map(|(kind, name)| Some((signal(kind).ok()?, name))).collect();
+    poll_fn(|cx| {
+        for (signal, name) in &mut signals {
+            // A question cannot be stopped and gone on with: Ctrl-Z does nothing.
+            while signal.poll_recv(cx).is_ready() {
+                if !name.is_empty() {
+                    return Poll::Ready(*name);
+                }
+            }
+        }
+        Poll::Pending
+    })
+    .await
 }

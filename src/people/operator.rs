@@ -13,9 +13,10 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::back::Back;
 use super::board::Board;
 use super::control::{Command, Control};
-use super::tty::Keyboard;
+use super::tty::{Key, Keyboard};
 use crate::clock::Clock;
 use crate::run::{Actor, guard};
 
@@ -97,31 +98,43 @@ fn take_wish(folder: &Path) -> Option<Command> {
     })
 }
 
+/// Where an operator sits.
+pub struct Seat {
+    pub keyboard: Option<Rc<Keyboard>>,
+    pub clock: Rc<dyn Clock>,
+    /// The run's.
+    pub folder: PathBuf,
+    /// Who presses the keys.
+    pub actor: Actor,
+    pub board: Board,
+    /// A job of a CI system: whatever signal ends it, nobody will come back to it.
+    pub ci: bool,
+}
+
+/// What an operator can see of the run.
+pub trait View {
+    /// Shows where users are and what runs.
+    fn status(&self);
+    /// What is being done at this moment to bring everybody back; nothing while the run goes forward or waits for people.
+    fn going_back(&self) -> Option<String>;
+}
+
 /// Who may be listening to while a run is driven.
 pub struct Operator {
-    keyboard: Option<Rc<Keyboard>>,
-    clock: Rc<dyn Clock>,
-    folder: PathBuf,
-    actor: Actor,
-    board: Board,
-    status: Box<dyn Fn()>,
+    seat: Seat,
+    view: Box<dyn View>,
+    back: Back,
     signals: RefCell<Vec<(SignalKind, Signal)>>,
     interrupts: Cell<u32>,
     looked: Cell<Option<Duration>>,
 }
 
 impl Operator {
-    /// Takes the signals over; needs the runtime. `status` is what the `s` key does.
-    pub fn new(
-        keyboard: Option<Rc<Keyboard>>,
-        clock: Rc<dyn Clock>,
-        folder: PathBuf,
-        actor: Actor,
-        board: Board,
-        status: impl Fn() + 'static,
-    ) -> io::Result<Self> {
+    /// Takes the signals over; needs the runtime.
+    pub fn new(seat: Seat, view: impl View + 'static) -> io::Result<Self> {
         let kinds = [
             SignalKind::interrupt(),
+            SignalKind::quit(),
             SignalKind::terminate(),
             SignalKind::hangup(),
             SignalKind::user_defined1(),
@@ -129,12 +142,9 @@ impl Operator {
         ];
         let signals = kinds.into_iter().map(|kind| Ok((kind, signal(kind)?))).collect::<io::Result<_>>()?;
         Ok(Operator {
-            keyboard,
-            clock,
-            folder,
-            actor,
-            board,
-            status: Box::new(status),
+            back: Back::new(seat.clock.clone(), seat.board.clone()),
+            seat,
+            view: Box::new(view),
             signals: RefCell::new(signals),
             interrupts: Cell::new(0),
             looked: Cell::new(None),
@@ -154,72 +164,107 @@ impl Operator {
     }
 
     fn on_signal(&self, kind: SignalKind) -> Option<Command> {
-        if kind == SignalKind::interrupt() {
-            let before = self.interrupts_cell().replace(self.interrupts_cell().get() + 1);
-            return Some(if before == 0 { Command::Interrupt } else { Command::Leave });
+        if kind == SignalKind::user_defined1() {
+            self.view.status();
+            return None;
         }
         if kind == SignalKind::terminate() {
             return Some(Command::Terminate);
         }
+        if kind == SignalKind::interrupt() {
+            if self.goes_on("Ctrl-C") {
+                return None;
+            }
+            let before = self.interrupts_cell().replace(self.interrupts_cell().get() + 1);
+            return Some(if before == 0 { Command::Interrupt } else { Command::Leave });
+        }
+        if kind == SignalKind::quit() {
+            return match self.seat.ci {
+                true => Some(end_of_job("SIGQUIT")),
+                false if self.goes_on("Ctrl-\\") => None,
+                false => Some(Command::Leave),
+            };
+        }
         if kind == SignalKind::hangup() {
-            // The terminal went away; the run does not: its journal tells the rest.
+            if self.seat.ci {
+                return Some(end_of_job("SIGHUP"));
+            }
+            // The terminal went away; the run does not. Nobody is there to be asked any more, and nobody is sent back for that.
+            if let Some(keyboard) = &self.seat.keyboard {
+                keyboard.hang_up();
+            }
+            self.say("SIGHUP: the terminal is gone, so nobody is asked here any more. The run goes on.");
             return None;
         }
-        if kind == SignalKind::user_defined1() {
-            (self.status)();
-            return None;
-        }
-        self.board.say("not stopped: somebody has to watch while users move (Ctrl-C stops safely)");
+        self.say("not stopped: somebody has to watch while users move (Ctrl-C stops safely)");
         None
+    }
+
+    /// Going back is not interrupted. Says what it is doing, where it is under way.
+    fn goes_on(&self, key: &str) -> bool {
+        let Some(doing) = self.view.going_back() else { return false };
+        self.say(&format!("{key}: going back already, and it goes on. {doing}"));
+        true
     }
 
     /// Counted at the keyboard, which forgets them when a question was answered.
     fn interrupts_cell(&self) -> &Cell<u32> {
-        self.keyboard.as_ref().map_or(&self.interrupts, |keyboard| &keyboard.interrupts)
+        self.seat.keyboard.as_ref().map_or(&self.interrupts, |keyboard| &keyboard.interrupts)
     }
 
-    async fn key(&self) -> char {
-        match &self.keyboard {
+    fn say(&self, line: &str) {
+        self.seat.board.say(line);
+    }
+
+    async fn key(&self) -> Key {
+        match &self.seat.keyboard {
             Some(keyboard) => keyboard.command().await,
             None => std::future::pending().await,
         }
     }
 
-    fn on_key(&self, key: char) -> Option<Command> {
+    fn on_key(&self, key: Key) {
         match key {
-            'r' => {
-                let by = Actor { via: "key".into(), ..self.actor.clone() };
-                Some(Command::RollBack { by, reason: "the r key".into() })
+            Key::Pressed('r') if self.goes_on("r") => {}
+            Key::Pressed('r') => self.seat.keyboard.iter().for_each(|keyboard| self.back.ask(keyboard)),
+            Key::Pressed('s') => self.view.status(),
+            Key::Pressed('?') => {
+                self.say("keys: s where users are · r then y (or Enter) roll back · Ctrl-C finish the call, then ask");
+                self.say("      Ctrl-C twice, or Ctrl-\\: leave at once, users stay where they are");
             }
-            's' => {
-                (self.status)();
-                None
-            }
-            '?' => {
-                self.board.say("keys: s where users are · r roll back now · Ctrl-C finish the call, then ask");
-                self.board.say("      Ctrl-C twice: leave at once, users stay where they are");
-                None
-            }
-            _ => None,
+            Key::Pasted => self.say("what was pasted is no key here; nothing was done"),
+            Key::Pressed(_) | Key::Streamed(_) => {}
         }
     }
+}
+
+/// A CI system ends its job, and kills it soon: the same as SIGTERM, under its own name.
+fn end_of_job(signal: &str) -> Command {
+    Command::RollBack { by: Actor { name: "the system".into(), via: "signal".into() }, reason: signal.into() }
 }
 
 #[async_trait(?Send)]
 impl Control for Operator {
     async fn next(&self) -> Command {
         loop {
-            let now = self.clock.elapsed();
+            let now = self.seat.clock.elapsed();
             if self.looked.get().is_none_or(|looked| now.saturating_sub(looked) >= LOOK) {
                 self.looked.set(Some(now));
-                if let Some(command) = take_wish(&self.folder) {
+                if let Some(command) = take_wish(&self.seat.folder) {
                     return command;
                 }
             }
             let command = tokio::select! { biased;
                 kind = self.signal() => self.on_signal(kind),
-                key = self.key() => self.on_key(key),
-                () = self.clock.sleep(LOOK) => None,
+                answer = self.back.answer() => answer.map(|answer| {
+                    let by = Actor { via: "key".into(), ..self.seat.actor.clone() };
+                    Command::RollBack { by, reason: format!("the r key, then {answer}") }
+                }),
+                key = self.key() => {
+                    self.on_key(key);
+                    None
+                }
+                () = self.seat.clock.sleep(LOOK) => None,
             };
             if let Some(command) = command {
                 return command;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::board::Board;
-use super::tty::Keyboard;
+use super::tty::{Key, Keyboard, Prompt};
 use crate::clock::Clock;
 
 /// What is to become of a typed line.
@@ -39,8 +39,8 @@ pub enum Asked<T> {
 pub struct Question<'a, T> {
     /// The lines above the one that is typed at, for the time that is left.
     pub card: &'a dyn Fn(Option<Duration>) -> Vec<String>,
-    /// What stands before the typed text.
-    pub ask: String,
+    /// What stands before the typed text, for the time that is left.
+    pub ask: &'a dyn Fn(Option<Duration>) -> String,
     pub judge: &'a dyn Fn(&str) -> Judged<T>,
     /// Keys that answer at once, without Enter.
     pub keys: &'a dyn Fn(char) -> Option<T>,
@@ -57,8 +57,8 @@ impl<T> Question<'_, T> {
         let mut typed = String::new();
         let mut note = String::new();
         let mut wrong = 0;
-        self.draw(board, clock, &typed, &note);
         let prompt = keyboard.prompt();
+        self.draw(&prompt, board, clock, &typed, &note);
         loop {
             if self.until.is_some_and(|until| clock.now() >= until) {
                 return Asked::Expired;
@@ -66,24 +66,33 @@ impl<T> Question<'_, T> {
             let key = tokio::select! { biased;
                 key = prompt.key() => key,
                 () = clock.sleep(Duration::from_secs(1)) => {
-                    self.draw(board, clock, &typed, &note);
+                    self.draw(&prompt, board, clock, &typed, &note);
                     continue;
                 }
             };
             let Some(key) = key else { return Asked::Gone };
             let seconds = || clock.elapsed().saturating_sub(began).as_secs();
-            if typed.is_empty()
+            if let Key::Pressed(key) = key
+                && typed.is_empty()
                 && let Some(value) = (self.keys)(key)
             {
                 return Asked::Answered { value, typed: key.to_string(), seconds: seconds() };
             }
+            let key = match key {
+                Key::Pressed(c) | Key::Streamed(c) => c,
+                Key::Pasted => {
+                    note = "pasted text does not count: type it".into();
+                    self.draw(&prompt, board, clock, &typed, &note);
+                    continue;
+                }
+            };
             match key {
                 '\n' | '\r' => {
                     let line = std::mem::take(&mut typed);
                     match (self.judge)(line.trim()) {
                         _ if line.trim().is_empty() => {}
                         Judged::Answer(value) => {
-                            self.draw(board, clock, &line, "");
+                            self.draw(&prompt, board, clock, &line, "");
                             return Asked::Answered { value, typed: line, seconds: seconds() };
                         }
                         Judged::Wrong(said) => {
@@ -102,17 +111,21 @@ impl<T> Question<'_, T> {
                 c if typed.len() < 200 => typed.push(c),
                 _ => {}
             }
-            self.draw(board, clock, &typed, &note);
+            self.draw(&prompt, board, clock, &typed, &note);
         }
     }
 
-    fn draw(&self, board: &Board, clock: &dyn Clock, typed: &str, note: &str) {
+    /// Draws the question, unless a newer one stands in front of it.
+    fn draw(&self, prompt: &Prompt, board: &Board, clock: &dyn Clock, typed: &str, note: &str) {
+        if !prompt.in_front() {
+            return;
+        }
         let left = self
             .until
             .map(|until| Duration::from_secs((until.as_second() - clock.now().as_second()).max(0).unsigned_abs()));
         let mut lines = (self.card)(left);
         let note = if note.is_empty() { String::new() } else { format!("({note}) ") };
-        lines.push(format!("{note}{} {typed}_", self.ask));
+        lines.push(format!("{note}{} {typed}_", (self.ask)(left)));
         board.show(&lines);
     }
 }

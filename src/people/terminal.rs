@@ -23,6 +23,17 @@ use crate::run::{Actor, Evidence, Grant};
 /// How long a question that is nobody's duty stays open.
 const PATIENCE: Duration = Duration::from_secs(300);
 
+/// And the one after Ctrl-C: then users are sent back.
+const INTERRUPTED: Duration = Duration::from_secs(60);
+
+/// How a question stands open.
+#[derive(Clone, Copy)]
+struct Open {
+    patience: Duration,
+    /// One key answers, without Enter.
+    at_once: bool,
+}
+
 /// The people at a terminal.
 pub struct Terminal {
     pub keyboard: Rc<Keyboard>,
@@ -110,9 +121,10 @@ impl Terminal {
             typed if typed == ask.word => Judged::Answer(true),
             typed => Judged::Wrong(format!("`{typed}` is not `{}`", ask.word)),
         };
+        let line = format!("Type {} to approve, x to refuse, r to roll back:", ask.word);
         let question = Question {
             card: &card,
-            ask: format!("Type {} to approve, x to refuse, r to roll back:", ask.word),
+            ask: &|_| line.clone(),
             judge: &judge,
             keys: &|_| None,
             until: Timestamp::from_second(ask.expires).ok(),
@@ -121,7 +133,7 @@ impl Terminal {
         match question.put(&self.keyboard, &self.board, &*self.clock).await {
             Asked::Answered { value, typed, seconds } => {
                 let mut shown: Vec<String> = self.card(ask, None);
-                shown.push(question.ask.clone());
+                shown.push(line.clone());
                 let prompt = json!({
                     "text": shown.join("\n"), "choices": [ask.word, "x"], "request_sha256": ask.request_sha256, "typed": typed, "seconds": seconds,
                 });
@@ -134,8 +146,10 @@ impl Terminal {
                 };
                 Answer::Given(if value { Decision::Granted(grant) } else { Decision::Denied(grant) })
             }
+            // A terminal that is gone takes nobody's signature away: the time that was given to sign is given.
+            Asked::Gone => Answer::Given(self.signed(ask).await),
             // The deadline belongs to whoever set it: here nobody answers any more.
-            Asked::Expired | Asked::GivenUp | Asked::Gone => Answer::NobodyThere,
+            Asked::Expired | Asked::GivenUp => Answer::NobodyThere,
         }
     }
 
@@ -146,7 +160,9 @@ impl Terminal {
             let left = (ask.expires - self.clock.now().as_second()).max(0).unsigned_abs();
             let mut lines = self.card(ask, Some(Duration::from_secs(left)));
             lines.push("[r] roll back now  [s] status                       Ctrl-C stops safely".into());
-            self.board.show(&lines);
+            if !self.keyboard.asks() {
+                self.board.show(&lines);
+            }
             self.clock.sleep(Duration::from_secs(1)).await;
         }
     }
@@ -155,9 +171,9 @@ impl Terminal {
     async fn choose<T: Copy>(
         &self,
         card: &[String],
-        ask: &str,
+        ask: &dyn Fn(&str) -> String,
         choices: &[(char, &str, T)],
-        at_once: bool,
+        Open { patience, at_once }: Open,
     ) -> Answer<(T, Evidence)> {
         let find = |typed: &str| choices.iter().find(|(key, word, _)| typed == *word || typed == key.to_string());
         let judge = |typed: &str| match find(typed) {
@@ -165,15 +181,16 @@ impl Terminal {
             None => Judged::Wrong("that is none of the answers".into()),
         };
         let keys = |key: char| choices.iter().find(|(k, ..)| at_once && *k == key).map(|(_, _, value)| *value);
-        let until = self.clock.now().checked_add(jiff::SignedDuration::from_secs(PATIENCE.as_secs() as i64)).ok();
+        let until = self.clock.now().checked_add(jiff::SignedDuration::from_secs(patience.as_secs() as i64)).ok();
+        let shown = |left: Option<Duration>| ask(&clock_face(left.unwrap_or(patience)));
         let question =
-            Question { card: &|_| card.to_vec(), ask: ask.into(), judge: &judge, keys: &keys, until, tries: None };
+            Question { card: &|_| card.to_vec(), ask: &shown, judge: &judge, keys: &keys, until, tries: None };
         match question.put(&self.keyboard, &self.board, &*self.clock).await {
             Asked::Answered { value, typed, seconds } => {
                 self.keyboard.interrupts.set(0);
                 let answer = find(typed.trim()).map_or(typed.clone(), |(_, word, _)| word.to_string());
                 let evidence = Evidence::PromptAnswered {
-                    text: format!("{}\n{ask}", card.join("\n")),
+                    text: format!("{}\n{}", card.join("\n"), shown(None)),
                     choices: choices.iter().map(|(_, word, _)| word.to_string()).collect(),
                     answer,
                     seconds,
@@ -223,7 +240,8 @@ impl People for Terminal {
     async fn happened(&self, line: &str) -> Answer<(bool, Evidence)> {
         let card = [format!("This step leaves nothing to look at: {line}")];
         let choices = [('y', "yes", true), ('n', "no", false)];
-        self.choose(&card, "Did it happen? [y] yes  [n] no:", &choices, false).await
+        let ask = |left: &str| format!("Did it happen? [y] yes  [n] no  ({left}):");
+        self.choose(&card, &ask, &choices, Open { patience: PATIENCE, at_once: false }).await
     }
 
     async fn undone(&self, line: &str, users: &str) -> Answer<(AfterInterrupt, Evidence)> {
@@ -238,9 +256,10 @@ impl People for Terminal {
     }
 
     async fn roll_back(&self, why: &str, users: &str) -> Answer<(bool, Evidence)> {
-        let card = [why.to_string(), format!("users: {users}"), "Without an answer in 5m somebody is paged.".into()];
+        let card = [why.to_string(), format!("users: {users}")];
         let choices = [('y', "yes", true), ('n', "no", false)];
-        self.choose(&card, "Send everyone back to BLUE now? [y] yes  [n] no:", &choices, false).await
+        let ask = |left: &str| format!("Send everyone back to BLUE now? [y] yes  [n] no, page somebody (in {left}):");
+        self.choose(&card, &ask, &choices, Open { patience: PATIENCE, at_once: false }).await
     }
 
     async fn interrupted(&self, users: &str) -> Answer<(AfterInterrupt, Evidence)> {
@@ -250,8 +269,8 @@ impl People for Terminal {
             ('h', "hold", AfterInterrupt::Hold),
             ('c', "continue", AfterInterrupt::Continue),
         ];
-        let ask = "[r] roll back (in 60s)  [h] hold  [c] continue   Ctrl-C leaves at once:";
-        self.choose(&card, ask, &choices, true).await
+        let ask = |left: &str| format!("[r] roll back (in {left})  [h] hold  [c] continue   Ctrl-C leaves at once:");
+        self.choose(&card, &ask, &choices, Open { patience: INTERRUPTED, at_once: true }).await
     }
 
     async fn page(&self, page: &Page) -> (bool, String) {
@@ -279,5 +298,5 @@ impl Drop for Shown<'_> {
 /// `29m32s`.
 fn clock_face(left: Duration) -> String {
     let s = left.as_secs();
-    if s >= 60 { format!("{}m{:02}s", s / 60, s % 60) } else { format!("{s}s") }
+    if s > 60 { format!("{}m{:02}s", s / 60, s % 60) } else { format!("{s}s") }
 }

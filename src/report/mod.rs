@@ -5,6 +5,7 @@
 
 mod closing;
 mod findings;
+mod going_back;
 mod ink;
 mod jsonl;
 mod live;
@@ -17,6 +18,7 @@ pub mod words;
 
 pub use closing::{Closing, Rest, close};
 pub use findings::{Findings, Place, Side};
+pub use going_back::GoingBack;
 pub use ink::{Ink, Mark, spoken, spoken_seconds, wrap};
 pub use jsonl::Jsonl;
 pub use live::{Live, Width};

@@ -36,11 +36,13 @@ pub fn lines(story: &Story, moment: &Moment<'_>, width: usize, ink: Ink) -> Vec<
         step(story, moment, width, ink, &mut lines);
         gates(story, width, ink, &mut lines);
         if moment.keys {
-            lines.push(ink.text("  [s] status  [r] roll back now  [?] keys          Ctrl-C stops safely"));
+            lines.push(ink.text(keys(story)));
         }
     } else {
         // The answer is typed at the end, so a panel that is too long loses its middle, never its end.
-        let panel: Vec<String> = moment.panel.iter().map(|line| format!("  {}", ink.text(line))).collect();
+        let mut panel: Vec<String> = moment.panel.iter().map(|line| format!("  {}", ink.text(line))).collect();
+        let typed = panel.pop().map(|line| end_of(line, width - 1));
+        panel.extend(typed);
         let room = LINES - 1;
         let over = panel.len().saturating_sub(room);
         let from = panel.len().min(1) + over;
@@ -49,6 +51,21 @@ pub fn lines(story: &Story, moment: &Moment<'_>, width: usize, ink: Ink) -> Vec<
     }
     lines.truncate(LINES);
     lines.into_iter().map(|line| console::truncate_str(&line, width - 1, "").into_owned()).collect()
+}
+
+/// What the keys do at this moment: who goes back already cannot be told to.
+fn keys(story: &Story) -> &'static str {
+    let back = story.current.as_ref().map_or(story.rollback, |current| current.at.lane == Lane::Rollback);
+    match back {
+        true => "  [s] status  [?] keys          going back; Ctrl-C says what it waits for",
+        false => "  [s] status  [r] roll back now  [?] keys          Ctrl-C stops safely",
+    }
+}
+
+/// The end of a line that is too long: what is typed at stays to be seen.
+fn end_of(line: String, width: usize) -> String {
+    let over = console::measure_text_width(&line).saturating_sub(width);
+    if over == 0 { line } else { "  ".chars().chain(line.chars().skip(over + 2)).collect() }
 }
 
 /// `users: BLUE 90 GREEN 10   ██████░░   read 2s ago`

@@ -31,13 +31,32 @@ fn a_job_told_to_end_sends_everybody_back_at_once() {
 #[test]
 fn a_lost_connection_does_not_stop_a_run() {
     let world = World::new(&[]);
-    let desk = Desk::beside(&world);
+    let mut desk = Desk::beside(&world);
+    // A job of a CI system is another matter: see below.
+    desk.without(&["CI"]);
     let run = desk.cutover();
     desk.wait_for("step.intent", "bake-50");
     run.signal(Signal::HUP);
     run.end(60).ends(0);
     assert_eq!((world.green(), world.turns()), (100, 0));
     desk.complete();
+}
+
+#[test]
+fn r22_a_hangup_or_a_quit_ends_a_ci_job_as_sigterm_does() {
+    for (signal, name) in [(Signal::HUP, "SIGHUP"), (Signal::QUIT, "SIGQUIT")] {
+        let world = World::new(&[]);
+        let (desk, run) = split(&world);
+        let told = clock();
+        run.signal(signal);
+        let done = run.end(7);
+        assert!(told.elapsed().as_millis() < 7500);
+        done.ends(10).says(&["ROLLED BACK", name]);
+        assert_eq!((world.green(), world.turns()), (0, 1));
+        desk.complete();
+        let asked = desk.records().into_iter().find(|r| r["type"] == "run.interrupted").expect("it is in the log");
+        assert_eq!((&asked["data"]["line"], &asked["data"]["by"]["via"]), (&name.into(), &"signal".into()));
+    }
 }
 
 #[test]
