@@ -245,14 +245,14 @@ impl People for Terminal {
     }
 
     async fn undone(&self, line: &str, users: &str) -> Answer<(AfterInterrupt, Evidence)> {
-        let card =
-            [line.to_string(), format!("users: {users}"), "Without an answer in 5m users stay as they are.".into()];
+        let card = [line.to_string(), format!("users: {users}"), "Without an answer users stay as they are.".into()];
         let choices = [
             ('c', "continue", AfterInterrupt::Continue),
             ('h', "hold", AfterInterrupt::Hold),
             ('r', "roll back", AfterInterrupt::RollBack),
         ];
-        self.choose(&card, "What now? [c] continue  [h] hold  [r] roll back:", &choices, false).await
+        let ask = |left: &str| format!("What now? [c] continue  [h] hold  [r] roll back  ({left}):");
+        self.choose(&card, &ask, &choices, Open { patience: PATIENCE, at_once: false }).await
     }
 
     async fn roll_back(&self, why: &str, users: &str) -> Answer<(bool, Evidence)> {
