@@ -85,6 +85,12 @@ pub trait RouteView {
     /// The files and the shell command that send everybody back to the split of `reading` without bgctl. The files'
     /// names begin with the name of the route.
     fn native_way_back(&self, route: &str, reading: &Reading) -> NativeWayBack;
+
+    /// What this place would read with everybody on blue and everything else as it is now, for [`RouteView::native_way_back`].
+    /// Without a reading only what the settings alone say, where they say enough.
+    fn all_blue(&self, now: Option<&Reading>) -> Option<Reading> {
+        now.map(|reading| Reading { split: Split::ALL_BLUE, ..reading.clone() })
+    }
 }
 
 /// A route that can be moved.

@@ -52,7 +52,9 @@ pub fn decide(plan: &Plan, s: &State) -> Next {
     match &s.doing {
         Doing::Planned if s.interrupted.is_some() => end(RunOutcome::Stopped, "interrupted before anything moved"),
         Doing::Planned => match (&plan.purpose, s.closed(plan)) {
-            (Purpose::RollbackOf(_), Some(why)) => end(RunOutcome::Stopped, &format!("not gone back: {why}")),
+            (Purpose::RollbackOf(_) | Purpose::RollbackWithoutRun, Some(why)) => {
+                end(RunOutcome::Stopped, &format!("not gone back: {why}"))
+            }
             _ => Next::Arm,
         },
         Doing::Ready { attempt } => ready(plan, s, *attempt),
