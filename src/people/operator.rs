@@ -48,6 +48,12 @@ pub fn wish_rollback(folder: &Path, by: &Actor, reason: &str, overrides: bool) -
     std::fs::rename(&draft, &file)
 }
 
+/// Takes a wish back that no process has taken: whoever left it goes back by themselves.
+pub fn withdraw_wish(folder: &Path) {
+    // Taken this moment, or gone with its folder: either way it is not there any more.
+    let _ = std::fs::remove_file(wish_file(folder));
+}
+
 /// Whether a wish for a rollback still lies there, not taken by any process.
 pub fn wish_is_open(folder: &Path) -> bool {
     wish_file(folder).exists()
