@@ -2,6 +2,7 @@
 //!
 //! One file a command: an `Args` struct and a `run` function, and one line each in [`Verb`] and [`Verb::run`].
 
+mod absent;
 mod accepted;
 mod ack;
 mod answer;
@@ -45,6 +46,7 @@ mod style;
 pub mod trust;
 mod undo;
 mod unfreeze;
+mod users;
 mod version;
 mod witnesses;
 

@@ -3,6 +3,7 @@
 
 mod anchors;
 mod approvals;
+mod back;
 #[path = "../common/mod.rs"]
 mod common;
 mod compare;
