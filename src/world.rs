@@ -52,7 +52,7 @@ impl World {
 }
 
 /// Guards that a person passes over, by their names: who, and why. Whether that may be is for whoever writes it down.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Overrides(RefCell<BTreeMap<String, String>>);
 
 impl Overrides {

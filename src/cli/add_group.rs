@@ -77,6 +77,7 @@ async fn add(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
         policy: Some(&args.from.policy),
         plan: Rc::new(plan),
         command: "prepare",
+        native: Vec::new(),
     };
     let mut open = launch.create()?;
     launch.answered(&mut open, &answered)?;

@@ -272,14 +272,14 @@ pub async fn typed(cx: &Context, word: &str, given: Option<&str>, flag: &str, as
             return Ok(true);
         }
         let headline = format!("`{flag} {given}` is not what this request asks for");
-        return Err(Refusal::new(Kind::Usage, "BG0403", headline)
+        return Err(Refusal::new(Kind::Usage, "BG0404", headline)
             .cause(format!("it is `{word}`: read the request again"))
             .users(NOTHING)
             .next(format!("{flag} {word}        if that is what you mean")));
     }
     let keyboard = if cx.style.interactive { super::eyes::keyboard() } else { None };
     let Some(keyboard) = keyboard else {
-        return Err(Refusal::new(Kind::Usage, "BG0403", "an answer has to be typed, and nobody can be asked here")
+        return Err(Refusal::new(Kind::Usage, "BG0404", "an answer has to be typed, and nobody can be asked here")
             .cause("there is no terminal, or --no-input or CI is set")
             .users(NOTHING)
             .next(format!("the same command with {flag} {word}")));

@@ -26,6 +26,8 @@ pub struct Context {
     /// What no stream of this process may show.
     pub known: Known,
     state_dir: Option<PathBuf>,
+    /// Settings of git that were asked for: each is a process, and asked for once.
+    git: RefCell<BTreeMap<String, Option<String>>>,
     out: RefCell<Box<dyn Write>>,
     err: RefCell<Box<dyn Write>>,
 }
@@ -62,6 +64,7 @@ impl Context {
             verbose: global.verbose,
             clock: Rc::new(SystemClock),
             state_dir: global.state_dir.clone(),
+            git: RefCell::default(),
             out: RefCell::new(Box::new(known.masked(std::io::stdout()))),
             err: RefCell::new(Box::new(known.masked(std::io::stderr()))),
             known,
@@ -71,6 +74,16 @@ impl Context {
     /// A variable that is set to something.
     pub fn var(&self, name: &str) -> Option<&str> {
         self.env.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// A setting of git, looked up by `ask` the first time.
+    pub(super) fn git(&self, setting: &str, ask: impl FnOnce() -> Option<String>) -> Option<String> {
+        if let Some(known) = self.git.borrow().get(setting) {
+            return known.clone();
+        }
+        let value = ask();
+        self.git.borrow_mut().insert(setting.into(), value.clone());
+        value
     }
 
     /// A line of the result, on stdout, in the ink of that stream.

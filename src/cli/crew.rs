@@ -22,7 +22,7 @@ impl Launch<'_> {
             run: open.id.clone(),
             incident: match &plan.purpose {
                 Purpose::RollbackOf(run) => run.clone(),
-                Purpose::Cutover => open.id.clone(),
+                Purpose::Cutover | Purpose::RollbackWithoutRun => open.id.clone(),
             },
             owner: plan.rollback_owner.clone(),
             native: Box::new(move || {

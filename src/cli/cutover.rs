@@ -1,6 +1,6 @@
 //! `bgctl cutover`: a runbook or a saved plan, confirmed, and then the run.
 
-use super::launch::{self, Launch};
+use super::launch::{self, Begins, Launch};
 use super::prepare::{self, Prepared, Surroundings, prepare};
 use super::{Context, Exit, eyes, fence, plan as page};
 use crate::arm;
@@ -50,12 +50,19 @@ async fn cutover(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
         cx.err("Nothing was changed.");
         return Ok(Exit::Stopped);
     };
-    let launch =
-        Launch { cx, outside: &outside, args: &args.launch, policy: Some(&args.from.policy), plan, command: "cutover" };
+    let launch = Launch {
+        cx,
+        outside: &outside,
+        args: &args.launch,
+        policy: Some(&args.from.policy),
+        plan,
+        command: "cutover",
+        native: Vec::new(),
+    };
     let ready = launch.ready()?;
     let mut open = launch.create()?;
     launch.answered(&mut open, &answered)?;
-    launch.drive(ready, open, None).await
+    Ok(launch.drive(ready, open, Begins::default()).await?.exit)
 }
 
 /// Nobody is moved by a plan that asks a person where nobody can be asked.
@@ -78,7 +85,7 @@ async fn confirmed(args: &Args, cx: &Context, environment: &str) -> Result<Optio
         }
         return Err(Refusal::new(
             Kind::Usage,
-            "BG0403",
+            "BG0404",
             format!("`--confirm {given}` is not the environment of this runbook"),
         )
         .cause(format!("the runbook moves users of `{environment}`"))
@@ -89,7 +96,7 @@ async fn confirmed(args: &Args, cx: &Context, environment: &str) -> Result<Optio
     let Some(keyboard) = keyboard else {
         return Err(Refusal::new(
             Kind::Usage,
-            "BG0403",
+            "BG0404",
             "moving live users has to be confirmed, and nobody can be asked here",
         )
         .cause("there is no terminal to type the environment's name at, or --no-input or CI is set")

@@ -21,7 +21,7 @@ use crate::drive::{Broken, End, Run, Watch, drive, found};
 use crate::journal::{Append, Archive, Entry, Record, SealState};
 use crate::people::{self, Control, Operator, Page, Pager, People};
 use crate::plan::{Plan, Purpose};
-use crate::report::{About, Chorus, Reporter, Rest};
+use crate::report::{About, Chorus, Findings, Place, Reporter, Rest};
 use crate::routers::NativeWayBack;
 use crate::run::{Actor, Breach, Cause, Event, Evidence, RunOutcome, Wish};
 use crate::secret::{self, TagKey};
@@ -50,6 +50,21 @@ pub struct Launch<'a> {
     pub plan: Rc<Plan>,
     /// The command line's own word, for whoever meets the lock.
     pub command: &'static str,
+    /// What sends everybody back without bgctl, where the run's folder cannot say it.
+    pub native: Vec<String>,
+}
+
+/// What stands in the log before the first thing is decided: where users were found, and what somebody wants.
+#[derive(Default)]
+pub struct Begins {
+    pub seen: Option<Event>,
+    pub wish: Option<(Actor, String)>,
+}
+
+/// How a process left a run: its exit, and where users were when they were read last of all.
+pub struct Left {
+    pub exit: Exit,
+    pub found: Findings,
 }
 
 impl Launch<'_> {
@@ -80,19 +95,31 @@ impl Launch<'_> {
     }
 
     /// Drives an open run until it rests, closes its journal, and says the last word.
-    pub async fn drive(&self, ready: Ready, mut open: Open, wish: Option<(Actor, String)>) -> Result<Exit, Refusal> {
+    pub async fn drive(&self, ready: Ready, mut open: Open, begins: Begins) -> Result<Left, Refusal> {
         let Ready { mut world, steps, automatic_used } = ready;
-        let root = self.archive()?.root().join("keys").join("redaction");
-        let root = secret::root(&root).map_err(|e| self.unwritable(e, &root))?;
-        world.secrets = world.secrets.tagged(TagKey::of_run(&root, &self.plan.service, &open.id));
-        if let Some((by, line)) = wish {
-            let line = world.secrets.mask(&line);
-            let wish = Record::from(&Event::Interrupted { wish: Wish::RollBack, by, line });
-            let entries = crate::journal::Append::append(&mut open.journal, &[wish]);
-            open.past.extend(entries.map_err(|e| self.unwritable(e, &open.folder))?);
+        if open.unrecorded.is_none() {
+            let root = self.archive()?.root().join("keys").join("redaction");
+            let root = secret::root(&root).map_err(|e| self.unwritable(e, &root))?;
+            world.secrets = world.secrets.tagged(TagKey::of_run(&root, &self.plan.service, &open.id));
         }
+        let seen = begins.seen.map(|event| match event {
+            Event::UsersSeen { mut routes, settled } => {
+                routes.values_mut().for_each(|route| route.line = world.secrets.mask(&route.line));
+                Event::UsersSeen { routes, settled }
+            }
+            other => other,
+        });
+        let wish = begins.wish.map(|(by, line)| Event::Interrupted {
+            wish: Wish::RollBack,
+            by,
+            line: world.secrets.mask(&line),
+        });
+        // The reading comes first: it decides whether anybody has moved, whatever the log says of it.
+        let first: Vec<Record> = seen.iter().chain(&wish).map(Record::from).collect();
+        let entries = open.journal.append(&first).map_err(|e| self.unwritable(e, &open.folder))?;
+        open.past.extend(entries);
         // Only before anybody has moved: a way back waits for nobody.
-        let fresh = open.facts().iter().all(|fact| matches!(fact, Event::Resumed { .. }));
+        let fresh = open.facts().iter().all(|fact| matches!(fact, Event::Resumed { .. } | Event::UsersSeen { .. }));
         let mut begun = Begun { entries: Vec::new(), refusal: None };
         if fresh && self.plan.purpose == Purpose::Cutover {
             let anchored = self.anchored();
@@ -209,13 +236,18 @@ impl Launch<'_> {
         mut chorus: Chorus,
         world: &World,
         people: &dyn People,
-    ) -> Result<Exit, Refusal> {
-        let Open { id, folder, journal, signer, witnesses, leases, .. } = open;
+    ) -> Result<Left, Refusal> {
+        let Open { id, folder, journal, signer, witnesses, leases, unrecorded, .. } = open;
         let found = found(&self.plan, world).await;
-        let users = found.line(&self.plan);
+        let users = world.secrets.mask(&found.line(&self.plan));
         let end = match end {
             Ok(end) => end,
-            Err(broken) => return Err(self.broken(&broken, lost(&leases), &users, &folder, people).await),
+            Err(broken) => {
+                let before = |name: &String| self.plan.routes.get(name).map(|route| route.before);
+                let moved = |(name, place): (&String, &Place)| place.split.as_ref().ok().copied() != before(name);
+                let split = found.routes.iter().any(moved);
+                return Err(self.broken(&broken, lost(&leases), (&users, split), &folder, people).await);
+            }
         };
         let state = match end.outcome {
             RunOutcome::Holding | RunOutcome::Waiting => SealState::Handover,
@@ -230,7 +262,10 @@ impl Launch<'_> {
                     tail.push(format!("! the owner's key did not close the log: {why}"));
                     tail.push(format!("  next: bgctl audit sign {id}        when the key is there again"));
                 }
-                tail.extend(witnesses.leave(closed));
+                match &unrecorded {
+                    None => tail.extend(witnesses.leave(closed)),
+                    Some(unrecorded) => tail.extend(unrecorded.keep(self, &id, closed)),
+                }
             }
             Err(error) => tail.push(format!("! the log could not be closed: {error}")),
         }
@@ -254,21 +289,23 @@ impl Launch<'_> {
         let rest = Rest {
             outcome: end.outcome,
             exit: exit.code(),
-            found: Some(found),
+            found: Some(found.clone()),
             now: self.cx.clock.now(),
-            native: undo::native(&folder),
-            folder: Some(folder.display().to_string()),
+            native: self.native(&folder),
+            folder: unrecorded.is_none().then(|| folder.display().to_string()),
             tail,
         };
         chorus.close(&rest);
-        if let Ok(closed) = &closed {
+        if let Ok(closed) = &closed
+            && unrecorded.is_none()
+        {
             // Behind the last words: whoever cancels a job does not wait for anchors.
             let lines = witnesses.end(&self.anchored(), &closed.head, &id, &folder).await;
             lines.iter().for_each(|line| self.cx.err(line));
         }
         match end.refusal {
             Some(refusal) => Err(refusal),
-            None => Ok(exit),
+            None => Ok(Left { exit, found }),
         }
     }
 
@@ -277,7 +314,7 @@ impl Launch<'_> {
         &self,
         broken: &Broken,
         lost: Option<String>,
-        users: &str,
+        (users, split): (&str, bool),
         folder: &Path,
         people: &dyn People,
     ) -> Refusal {
@@ -295,7 +332,6 @@ impl Launch<'_> {
             .place(folder.display().to_string())
             .cause(lost.clone().unwrap_or_else(|| broken.to_string()))
             .users(format!("{users}, read just now."));
-        let split = !self.plan.routes.values().all(|r| users.contains(&r.before.to_string()));
         if split {
             let page = Page {
                 users: users.into(),
@@ -309,9 +345,16 @@ impl Launch<'_> {
         }
         refusal = match lost {
             Some(_) => refusal.next("bgctl status        whether another process moves users now"),
-            None => refusal.next("free space or mend the disk, then: bgctl rollback        everyone back to blue"),
+            None => refusal
+                .next("bgctl rollback        everyone back to blue; where it cannot be written down either, it asks"),
         };
-        undo::native(folder).into_iter().fold(refusal, Refusal::next)
+        self.native(folder).into_iter().fold(refusal, Refusal::next)
+    }
+
+    /// The commands that send everybody back without bgctl.
+    pub(super) fn native(&self, folder: &Path) -> Vec<String> {
+        let kept = undo::native(folder);
+        if kept.is_empty() { self.native.clone() } else { kept }
     }
 }
 

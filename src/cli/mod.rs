@@ -2,6 +2,7 @@
 //!
 //! One file a command: an `Args` struct and a `run` function, and one line each in [`Verb`] and [`Verb::run`].
 
+mod absent;
 mod accepted;
 mod ack;
 mod add_group;
@@ -47,6 +48,7 @@ mod style;
 pub mod trust;
 mod undo;
 mod unfreeze;
+mod users;
 mod version;
 mod witnesses;
 

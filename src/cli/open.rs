@@ -4,19 +4,25 @@
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::launch::Launch;
+use super::rollback::{UNRECORDED, Unrecorded};
 use super::standing::Standing;
 use super::trust;
 use super::witnesses::Witnesses;
 use crate::clock::Ratchet;
 use crate::diag::{Kind, Refusal};
 use crate::journal::ledger::What;
-use crate::journal::{Archive, DirStore, Entry, Holder, Journal, Lock, OpenError, Opening, Record, Store, Who};
+use crate::journal::{
+    Archive, DirStore, Entry, Holder, Journal, Lock, MemoryStore, OpenError, Opening, Record, Store, Who,
+};
 use crate::plan::Purpose;
 use crate::run::{Actor, Event, Evidence, guard};
 use crate::sign::{self, PublicKey, Signer, file};
+
+/// The code of a key that is there and did not sign.
+const UNSIGNED: &str = "BG0221";
 
 /// A run with its journal open and its lock held.
 pub struct Open {
@@ -31,6 +37,16 @@ pub struct Open {
     /// Judges deadlines: never earlier than what the log says already.
     pub(super) deadlines: Rc<Ratchet>,
     pub(super) leases: Rc<Vec<Lock>>,
+    /// Nothing of this run is on the disk: what is kept of it until its end.
+    pub(super) unrecorded: Option<Unrecorded>,
+}
+
+/// Who signs a run.
+pub(super) struct Hand {
+    pub(super) signer: Box<dyn Signer>,
+    pub(super) actor: Actor,
+    /// Why a key made for this run alone signs it, where no other does.
+    pub(super) one_time: Option<String>,
 }
 
 impl Open {
@@ -57,7 +73,7 @@ impl Open {
 impl Launch<'_> {
     fn open_failed(&self, error: OpenError, place: &Path) -> Refusal {
         match error {
-            OpenError::Sign(error) => Refusal::new(Kind::Denied, "BG0221", "the owner's key did not sign")
+            OpenError::Sign(error) => Refusal::new(Kind::Denied, UNSIGNED, "the owner's key did not sign")
                 .cause(error.to_string())
                 .users(self.users_as_planned())
                 .next("bgctl keys        which key would sign, and why"),
@@ -102,6 +118,25 @@ impl Launch<'_> {
         Ok((signer, Actor { name, via: "command".into() }))
     }
 
+    /// The key that signs. Going back waits for no key: where none can sign, one that is made for this run alone seals its
+    /// record, which then proves nothing about who made it.
+    fn hand(&self, archive: &Archive) -> Result<Hand, Refusal> {
+        match self.key(archive) {
+            Ok((signer, actor)) => Ok(Hand { signer, actor, one_time: None }),
+            Err(refusal) if self.policy.is_none() => self.one_time(&refusal),
+            Err(refusal) => Err(refusal),
+        }
+    }
+
+    fn one_time(&self, refused: &Refusal) -> Result<Hand, Refusal> {
+        let why = refused.cause.first().unwrap_or(&refused.headline).clone();
+        let key = sign::session::SessionKey::generate().map_err(|e| trust::refusal(&e))?;
+        let actor = Actor { name: self.cx.operator().into(), via: "command".into() };
+        self.cx.err(&format!("! signed by nobody: {why}"));
+        self.cx.err("           the record is sealed with a key made for this run alone, which proves nothing about who made it");
+        Ok(Hand { signer: Box::new(key), actor, one_time: Some(why) })
+    }
+
     fn who(&self, actor: &Actor) -> Who {
         let cx = self.cx;
         let mut claims = json!({ "user": cx.var("USER"), "host": host(), "ci": cx.style.ci, "trigger": cx.trigger() });
@@ -112,13 +147,25 @@ impl Launch<'_> {
     /// Opens a new run. Until this has succeeded nothing was written that anybody could take for a run.
     pub fn create(&self) -> Result<Open, Refusal> {
         let archive = self.archive()?;
-        let (signer, actor) = self.key(&archive)?;
+        let hand = self.hand(&archive)?;
+        let first = hand.one_time.is_none();
+        match self.create_by(&archive, hand) {
+            // An agent that is there and does not sign is found out only now.
+            Err(refusal) if refusal.code == UNSIGNED && first && self.policy.is_none() => {
+                self.create_by(&archive, self.one_time(&refusal)?)
+            }
+            opened => opened,
+        }
+    }
+
+    fn create_by(&self, archive: &Archive, hand: Hand) -> Result<Open, Refusal> {
+        let Hand { signer, actor, one_time } = hand;
         self.permitted(signer.as_ref())?;
         let standing = self.standing()?;
-        let policy = self.policy_as_planned(&archive)?;
+        let policy = self.policy_as_planned(archive)?;
         let (id, folder) = archive.reserve(self.cx.clock.now()).map_err(|e| self.unwritable(e, archive.root()))?;
-        let witnesses = Witnesses::new(self.cx, &archive);
-        let opened = self.locks(&archive, &id, &actor).and_then(|locks| {
+        let witnesses = Witnesses::new(self.cx, archive);
+        let opened = self.locks(archive, &id, &actor).and_then(|locks| {
             if let Some(policy) = &policy {
                 policy.remember()?;
             }
@@ -127,7 +174,12 @@ impl Launch<'_> {
             let store: Box<dyn Store> = Box::new(DirStore::create(&folder).map_err(|e| self.unwritable(e, &folder))?);
             let mut bound = standing.bound();
             bound.insert("epochs".into(), epochs(&locks));
-            bound.extend(witnesses.bound().map_err(|e| self.unwritable(e, archive.root()))?);
+            match witnesses.bound() {
+                Ok(tip) => bound.extend(tip),
+                // A ledger that does not hold is no reason to leave users where they are: it is complained of where it is read.
+                Err(_) if self.policy.is_none() => {}
+                Err(error) => return Err(self.unwritable(error, archive.root())),
+            }
             let opening = Opening { run: id.clone(), plan: &self.plan, who: self.who(&actor), bound };
             let journal = Journal::create(store, opening, signer.as_ref(), self.cx.clock.clone());
             let mut journal = journal.map_err(|e| self.open_failed(e, &folder))?;
@@ -139,7 +191,9 @@ impl Launch<'_> {
             // Nothing was opened, so nothing is left behind; what cannot be removed is without a log and no run.
             let _ = std::fs::remove_dir_all(&folder);
         })?;
-        trust_own_key(&archive, &actor, signer.as_ref());
+        if one_time.is_none() {
+            trust_own_key(archive, &actor, signer.as_ref());
+        }
         let deadlines = Rc::new(Ratchet::new(self.cx.clock.clone(), self.cx.clock.now()));
         Ok(Open {
             id,
@@ -152,7 +206,46 @@ impl Launch<'_> {
             deadlines,
             witnesses,
             leases: Rc::new(locks),
+            unrecorded: None,
         })
+    }
+
+    /// Opens a rollback that nothing on the disk keeps: its records are in memory until its end. No lease is held, since
+    /// none can be written down.
+    pub fn without_record(&self, file: Option<PathBuf>, why: &str) -> Result<Open, Refusal> {
+        let archive = self.archive()?;
+        let hand = self.hand(&archive)?;
+        let (clock, store) = (self.cx.clock.clone(), MemoryStore::new());
+        let id = archive.unreserved(clock.now()).map_err(|e| self.unwritable(e, archive.root()))?;
+        let begin = |hand: &Hand| {
+            let opening = Opening { run: id.clone(), plan: &self.plan, who: self.who(&hand.actor), bound: Map::new() };
+            Journal::create(Box::new(store.clone()), opening, hand.signer.as_ref(), clock.clone())
+        };
+        let (journal, hand) = match begin(&hand) {
+            Ok(journal) => (journal, hand),
+            Err(error) => {
+                let hand = self.one_time(&self.open_failed(error, archive.root()))?;
+                (begin(&hand).map_err(|e| self.open_failed(e, archive.root()))?, hand)
+            }
+        };
+        let Hand { signer, actor, .. } = hand;
+        let folder = archive.run(&id);
+        let mut open = Open {
+            id,
+            folder,
+            journal,
+            past: Vec::new(),
+            signer,
+            actor,
+            standing: self.standing()?,
+            deadlines: Rc::new(Ratchet::new(clock.clone(), clock.now())),
+            witnesses: Witnesses::new(self.cx, &archive),
+            leases: Rc::default(),
+            unrecorded: Some(Unrecorded { store, file }),
+        };
+        let line = format!("{UNRECORDED}, and without a lease: {why}");
+        self.answered(&mut open, &Evidence::Note { line })?;
+        Ok(open)
     }
 
     /// Goes on with a run whose process has gone. The tail a crash tore off is cut; everything sealed counts.
@@ -184,7 +277,9 @@ impl Launch<'_> {
         let newest = past.iter().filter_map(|entry| entry.ts.parse().ok()).max();
         let now = self.cx.clock.now();
         let deadlines = Rc::new(Ratchet::new(self.cx.clock.clone(), newest.unwrap_or(now).max(now)));
-        Ok(Open { id, folder, journal, past, signer, actor, standing, deadlines, witnesses, leases: Rc::new(locks) })
+        let leases = Rc::new(locks);
+        let unrecorded = None;
+        Ok(Open { id, folder, journal, past, signer, actor, standing, deadlines, witnesses, leases, unrecorded })
     }
 
     /// Writes down that a person goes back although the schema stands against it, and why.
@@ -215,7 +310,8 @@ fn epochs(leases: &[Lock]) -> Value {
     leases.iter().map(|lease| lease.epoch().to_string()).collect::<Vec<_>>().into()
 }
 
-fn host() -> String {
+/// What this machine calls itself.
+pub(super) fn host() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 

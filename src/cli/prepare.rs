@@ -307,7 +307,12 @@ fn not_on_blue(plan: &Plan, route: &str, split: Split) -> Refusal {
         .next("nothing, when this cutover is done already"),
         _ => Refusal::new(Kind::Drift, "BG0301", "users are split already, so there is no live stack to start from")
             .cause("a run is still open, or somebody moved users by hand")
-            .next("bgctl status        what runs, and how to go back"),
+            .next("bgctl status        what runs, and how to go back")
+            .next(format!(
+                "bgctl rollback {}            everyone to BLUE, with or without a run on this machine",
+                plan.runbook
+            ))
+            .next(format!("bgctl rollback --print {}    the provider's own command for it", plan.runbook)),
     };
     refusal.place(line.clone()).users(format!("{split}, read just now. Nothing was changed."))
 }
@@ -323,7 +328,7 @@ fn nowhere(planned: &PlannedRoute, why: &str) -> Refusal {
 }
 
 /// Shows mistakes of a file and gives back the exit code.
-fn mistaken(cx: &Context, source: &Source, found: Vec<Diagnostic>, exit: Exit) -> Exit {
+pub fn mistaken(cx: &Context, source: &Source, found: Vec<Diagnostic>, exit: Exit) -> Exit {
     let found = sorted(found);
     if cx.machine() {
         cx.raw_out(&check::file_json(source, &found, true).to_string());

@@ -49,7 +49,10 @@ pub async fn against(
         return Ok(Some(said.unwrap_or_else(|| "the schema is not declared safe".into())));
     }
     let Some(schema) = &plan.schema else { return Ok(None) };
-    Ok(match live(cx, outside, schema).await? {
+    let seen = live(cx, outside, schema).await.unwrap_or_else(|refusal| {
+        Some(Seen { forward: Verdict::Unknown, back: Verdict::Unknown, line: refusal.headline })
+    });
+    Ok(match seen {
         Some(Seen { back: Verdict::Fail, line, .. }) => Some(line),
         Some(Seen { back: Verdict::Unknown, line, .. }) => {
             cx.err(&format!("! schema   whether BLUE can live with it is not known: {line}"));

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use jiff::SignedDuration;
 
 use super::Context;
+use super::absent::Absent;
 use super::prepare::{self, Surroundings};
 use crate::diag::{Kind, Refusal};
 use crate::drive::Steps;
@@ -21,6 +22,7 @@ use crate::processes::LiveProcesses;
 use crate::routers::TrafficRouter;
 use crate::run::Event;
 use crate::runbook;
+use crate::secret::Secrets;
 use crate::world::World;
 
 /// Everything a run needs beside its journal.
@@ -32,11 +34,48 @@ pub struct Ready {
 
 impl Ready {
     pub fn new(cx: &Context, outside: &Surroundings, plan: &Plan) -> Result<Self, Refusal> {
-        let steps = Steps::of(plan).map_err(|e| {
-            Refusal::new(Kind::Invalid, "BG0108", "this plan was made by another bgctl").cause(format!("{e:#}"))
-        })?;
+        let steps = steps(plan)?;
         Ok(Ready { world: world(cx, outside, plan)?, steps, automatic_used: automatic_used(cx, plan)? })
     }
+}
+
+/// The world of a rollback by hand: whatever is missing of it is missed where it is needed, and holds up nothing else. A route
+/// that cannot even be opened is one that gives no answer.
+pub fn world_of_rollback(cx: &Context, outside: &Surroundings, plan: &Plan) -> Result<World, Refusal> {
+    let secrets = runbook::resolve_known(&plan.canonical(), &outside.env);
+    let mut world = bare(cx, outside, secrets)?;
+    for (name, planned) in &plan.routes {
+        let route = prepare::router(planned, outside).unwrap_or_else(|refusal| Rc::new(Absent::new(planned, &refusal)));
+        world.routes.insert(name.clone(), route);
+    }
+    Ok(world)
+}
+
+/// The same world for whoever drives: the connections and credentials of the reading go on being used.
+pub fn again(world: &World) -> World {
+    World {
+        clock: world.clock.clone(),
+        routes: world.routes.clone(),
+        web: world.web.clone(),
+        processes: world.processes.clone(),
+        store: world.store.clone(),
+        database: world.database.clone(),
+        metrics: world.metrics.clone(),
+        guards: world.guards.clone(),
+        overrides: world.overrides.clone(),
+        secrets: world.secrets.clone(),
+    }
+}
+
+/// The steps of a plan, for a rollback. No log is read for it: a rollback by hand is under no cap.
+pub fn of_rollback(world: World, plan: &Plan) -> Result<Ready, Refusal> {
+    Ok(Ready { world, steps: steps(plan)?, automatic_used: 0 })
+}
+
+fn steps(plan: &Plan) -> Result<Steps, Refusal> {
+    Steps::of(plan).map_err(|e| {
+        Refusal::new(Kind::Invalid, "BG0108", "this plan was made by another bgctl").cause(format!("{e:#}"))
+    })
 }
 
 /// The world of a run.
@@ -50,16 +89,9 @@ fn world(cx: &Context, outside: &Surroundings, plan: &Plan) -> Result<World, Ref
 
 /// A world in which nobody can be moved.
 pub fn world_without_routes(cx: &Context, outside: &Surroundings, plan: &Plan) -> Result<World, Refusal> {
-    let clock = cx.clock.clone();
-    let web = LiveWeb::new(clock.clone())
-        .map_err(|e| Refusal::new(Kind::Environment, "BG0206", "HTTP cannot be used").cause(format!("{e:#}")))?;
     let text = plan.canonical();
-    let secrets = runbook::resolve_plan(&text, &outside.env)?;
-    cx.known.of_environment(&outside.env);
-    cx.known.add(&secrets);
-    // Everything this process knows is masked, also what programs inherit without the runbook naming it.
-    let secrets = secrets.with(&cx.known.secrets());
-    if let [name, ..] = secrets.clear_in(&text)[..] {
+    let world = bare(cx, outside, runbook::resolve_plan(&text, &outside.env)?)?;
+    if let [name, ..] = world.secrets.clear_in(&text)[..] {
         return Err(Refusal::new(
             Kind::Invalid,
             "BG0208",
@@ -71,6 +103,18 @@ pub fn world_without_routes(cx: &Context, outside: &Surroundings, plan: &Plan) -
         .next(format!("write `{name}` wherever the value stands"))
         .next("or, where the value is no secret, give it as a variable: `${var.name}` with --var or BGCTL_VAR_name"));
     }
+    Ok(world)
+}
+
+/// What every world has, and no route.
+fn bare(cx: &Context, outside: &Surroundings, secrets: Secrets) -> Result<World, Refusal> {
+    let clock = cx.clock.clone();
+    let web = LiveWeb::new(clock.clone())
+        .map_err(|e| Refusal::new(Kind::Environment, "BG0206", "HTTP cannot be used").cause(format!("{e:#}")))?;
+    cx.known.of_environment(&outside.env);
+    cx.known.add(&secrets);
+    // Everything this process knows is masked, also what programs inherit without the runbook naming it.
+    let secrets = secrets.with(&cx.known.secrets());
     let processes = Rc::new(LiveProcesses::new(clock.clone()));
     Ok(World {
         clock: clock.clone(),

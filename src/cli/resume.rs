@@ -2,12 +2,13 @@
 
 use std::rc::Rc;
 
-use super::launch::{self, Launch};
+use super::launch::{self, Begins, Launch};
 use super::policy::PolicyArgs;
 use super::prepare::{LAB_MEMORY, LabArgs, Surroundings};
 use super::{Context, Exit};
 use crate::diag::{Kind, Refusal};
 use crate::journal::{Archive, Entry, SealState, Sound, read, read_log};
+use crate::plan::Plan;
 use crate::run::{Event, RunOutcome};
 
 /// Go on with a run: after a crash, a hold, or when an approval has come. The world is looked at first.
@@ -36,13 +37,20 @@ async fn resume(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
         cx.err(&format!("  next       bgctl show {id}"));
         return Ok(outcome.into());
     }
-    let outside = outside(cx, &args.lab, &sound, &archive)?;
+    let outside = outside(cx, &args.lab, &sound.plan, &archive)?;
     let plan = Rc::new(sound.plan);
-    let launch =
-        Launch { cx, outside: &outside, args: &args.launch, policy: Some(&args.policy), plan, command: "resume" };
+    let launch = Launch {
+        cx,
+        outside: &outside,
+        args: &args.launch,
+        policy: Some(&args.policy),
+        plan,
+        command: "resume",
+        native: Vec::new(),
+    };
     let ready = launch.ready()?;
     let open = launch.resume(&id, &folder)?;
-    launch.drive(ready, open, None).await
+    Ok(launch.drive(ready, open, Begins::default()).await?.exit)
 }
 
 /// How a run ended that its owner has closed: there is nothing left to go on with.
@@ -64,16 +72,22 @@ pub fn sound(folder: &std::path::Path) -> Result<Sound, Refusal> {
             .cause(cause)
             .users("not asked. Nothing was changed by this command.")
             .next("bgctl audit verify        which line, and what is still intact")
+            .next(format!("bgctl rollback {}        everyone back to BLUE all the same", name(folder)))
             .next(format!("sh {}/undo/*.sh        everyone back without bgctl", folder.display()))
     };
     let log = read_log(folder).map_err(|e| refuse("the log of this run cannot be read", e.to_string()))?;
     read(&log).map_err(|fault| refuse("the log of this run does not hold together", fault.to_string()))
 }
 
+/// The run a folder is of.
+fn name(folder: &std::path::Path) -> String {
+    folder.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
 /// A run of the lab goes on in its lab, or in a new one with the same ports and weights.
-pub fn outside(cx: &Context, lab: &LabArgs, sound: &Sound, archive: &Archive) -> Result<Surroundings, Refusal> {
+pub fn outside(cx: &Context, lab: &LabArgs, plan: &Plan, archive: &Archive) -> Result<Surroundings, Refusal> {
     let memory = archive.root().join(LAB_MEMORY);
-    let was_lab = sound.environment == "lab" && memory.is_file();
+    let was_lab = plan.environment == "lab" && memory.is_file();
     let lab = LabArgs { lab: lab.lab || was_lab, faults: lab.faults.clone() };
-    Surroundings::of_run(cx, &lab, memory, &sound.plan)
+    Surroundings::of_run(cx, &lab, memory, plan)
 }

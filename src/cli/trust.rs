@@ -263,7 +263,9 @@ fn git_key(cx: &Context) -> Result<String, String> {
 }
 
 fn git(cx: &Context, setting: &str) -> Option<String> {
-    let output = Command::new("git").args(["config", "--get", setting]).current_dir(&cx.cwd).output().ok()?;
-    let text = String::from_utf8(output.stdout).ok()?;
-    Some(text.trim().to_string()).filter(|value| output.status.success() && !value.is_empty())
+    cx.git(setting, || {
+        let output = Command::new("git").args(["config", "--get", setting]).current_dir(&cx.cwd).output().ok()?;
+        let text = String::from_utf8(output.stdout).ok()?;
+        Some(text.trim().to_string()).filter(|value| output.status.success() && !value.is_empty())
+    })
 }

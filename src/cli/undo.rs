@@ -1,8 +1,11 @@
-//! The way back as files of the run's folder: what sends everybody back when bgctl itself cannot.
+//! The way back without bgctl: as files of the run's folder, and as lines a person can paste anywhere.
 
 use std::path::Path;
 
+use super::users::Users;
+use crate::plan::Plan;
 use crate::routers::NativeWayBack;
+use crate::world::World;
 
 /// Stores the way back of a route beside the log.
 pub fn keep(folder: &Path, route: &str, way: &NativeWayBack) -> std::io::Result<()> {
@@ -28,4 +31,97 @@ pub fn native(folder: &Path) -> Vec<String> {
         .collect();
     scripts.sort();
     scripts
+}
+
+/// What was stored of a route, as one that can be pasted.
+pub fn kept(folder: &Path, route: &str) -> Option<Vec<String>> {
+    let undo = folder.join("undo");
+    let script = std::fs::read_to_string(undo.join(format!("{route}.sh"))).ok()?;
+    let command = script.lines().skip(3).collect::<Vec<_>>().join("\n");
+    let files = std::fs::read_dir(&undo).ok()?.filter_map(Result::ok).filter_map(|entry| {
+        let name = entry.file_name().into_string().ok().filter(|name| command.contains(name.as_str()))?;
+        Some((name, std::fs::read_to_string(entry.path()).ok()?))
+    });
+    Some(pasted(&NativeWayBack { files: files.collect(), command: command.clone() }))
+}
+
+/// A way back as lines of shell that do it in any folder: what the command reads from files stands in them.
+pub fn pasted(way: &NativeWayBack) -> Vec<String> {
+    let mut command = way.command.clone();
+    let mut lines = Vec::new();
+    for (name, content) in &way.files {
+        let named = format!("file://{name}");
+        let value = serde_json::from_str::<serde_json::Value>(content).ok().filter(|_| command.contains(&named));
+        match value {
+            Some(value) => {
+                let text = format!("'{}'", value.to_string().replace('\'', r"'\''"));
+                command = command.replace(&format!("'{named}'"), &text).replace(&named, &text);
+            }
+            None if command.contains(name) => {
+                lines.push(format!("cat > {name} <<'END'"));
+                lines.extend(content.lines().map(String::from));
+                lines.push("END".into());
+            }
+            None => {}
+        }
+    }
+    lines.extend(command.lines().map(String::from));
+    lines
+}
+
+/// The provider's own commands that send everybody to blue from where they were just read; for a route of which nothing is
+/// known, a remark. The second is whether any command is among them.
+pub fn from_readings(plan: &Plan, world: &World, users: &Users) -> (Vec<String>, bool) {
+    let (mut lines, mut any) = (Vec::new(), false);
+    for seen in users.seen.iter().filter(|seen| plan.routes.contains_key(&seen.name)) {
+        let route = world.route(&seen.name);
+        let way =
+            route.all_blue(seen.reading.as_ref().ok()).map(|blue| (route.native_way_back(&seen.name, &blue), blue));
+        match way {
+            Some((way, blue)) if !way.command.is_empty() => {
+                if let Err(why) = &seen.reading {
+                    lines.push(format!("# {}: {why}", seen.name));
+                    lines.extend(blue.remarks.iter().map(|remark| format!("# {}: {remark}", seen.name)));
+                }
+                any = true;
+                lines.extend(pasted(&way));
+            }
+            _ => {
+                let why = seen.reading.as_ref().err().map_or("no command is known for this place", String::as_str);
+                lines.push(format!("# {}: {why}", seen.name));
+            }
+        }
+    }
+    (lines, any)
+}
+
+/// Stores the way back of every route that was read, in the folder of a run that goes back from there.
+pub fn keep_all(folder: &Path, world: &World, users: &Users) {
+    for seen in &users.seen {
+        let route = world.route(&seen.name);
+        if let Some(blue) = route.all_blue(seen.reading.as_ref().ok()) {
+            // It is a convenience: the same lines are on the screen, and going back needs neither.
+            let _ = keep(folder, &seen.name, &route.native_way_back(&seen.name, &blue));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn r11_a_way_back_can_be_pasted_in_any_folder() {
+        let way = NativeWayBack {
+            files: vec![("web-actions.json".into(), "[{\n  \"Type\": \"it's\"\n}]\n".into())],
+            command: "aws elbv2 modify-rule --rule-arn arn --actions file://web-actions.json --region r".into(),
+        };
+        let wanted = r#"aws elbv2 modify-rule --rule-arn arn --actions '[{"Type":"it'\''s"}]' --region r"#;
+        assert_eq!(pasted(&way), [wanted]);
+        let dir = tempfile::tempdir().unwrap();
+        keep(dir.path(), "web", &way).unwrap();
+        assert_eq!(kept(dir.path(), "web").unwrap(), [wanted]);
+        let other = NativeWayBack { files: vec![("m.json".into(), "{}\n".into())], command: "curl @m.json".into() };
+        assert_eq!(pasted(&other), ["cat > m.json <<'END'", "{}", "END", "curl @m.json"]);
+    }
 }

@@ -110,10 +110,12 @@ impl Guards for Standing {
     }
 
     fn armed(&self) -> Vec<Value> {
-        let epochs = self.epochs.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
-        vec![
-            json!({ "epochs": self.epochs.iter().map(u64::to_string).collect::<Vec<_>>(), "line": format!("lease {epochs} is held, nothing is frozen") }),
-        ]
+        let epochs: Vec<String> = self.epochs.iter().map(u64::to_string).collect();
+        let line = match epochs.is_empty() {
+            true => "no lease is held: none can be written down".to_string(),
+            false => format!("lease {} is held, nothing is frozen", epochs.join(", ")),
+        };
+        vec![json!({ "epochs": epochs, "line": line })]
     }
 
     fn went_back(&self, cause: &str) -> Option<(String, String)> {

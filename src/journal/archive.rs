@@ -57,6 +57,13 @@ impl Archive {
         Err(io::Error::other("too many runs in one minute"))
     }
 
+    /// A name for a run that has no folder.
+    pub fn unreserved(&self, now: Timestamp) -> io::Result<String> {
+        let mut random = [0u8; 8];
+        getrandom::fill(&mut random).map_err(|e| io::Error::other(e.to_string()))?;
+        Ok(name(&now.strftime("%Y%m%d-%H%M").to_string(), u64::from_le_bytes(random)))
+    }
+
     /// The runs that have a log, oldest first.
     pub fn runs(&self) -> Vec<String> {
         let Ok(entries) = fs::read_dir(self.root.join("runs")) else { return Vec::new() };

@@ -102,6 +102,20 @@ impl Lock {
         taken.then(|| serde_json::from_reader(&file).ok()).flatten()
     }
 
+    /// Who took the lock last, whether or not they still have it.
+    pub fn last(archive: &Archive, environment: &str, service: &str) -> Option<Holder> {
+        serde_json::from_reader(File::open(path(archive, environment, service)).ok()?).ok()
+    }
+
+    /// Takes the lock's file away from a holder that does not answer: whoever takes the lock next has a higher epoch, and that
+    /// holder finds itself [`Lock::lost`] before whatever it writes. Whether it is still that holder's is looked at first.
+    pub fn fence(archive: &Archive, environment: &str, service: &str, seen: &Holder) -> io::Result<bool> {
+        if Lock::holder(archive, environment, service).as_ref() != Some(seen) {
+            return Ok(false);
+        }
+        fs::remove_file(path(archive, environment, service)).map(|()| true)
+    }
+
     /// Who holds the lock now, as the refusal that taking it would give. Takes nothing and makes no file.
     pub fn held(archive: &Archive, environment: &str, service: &str) -> Option<Refusal> {
         let mut file = File::open(path(archive, environment, service)).ok()?;
@@ -197,6 +211,22 @@ mod tests {
         assert!(again.is_ok());
         assert!(Lock::take(&archive, "production", "bot", &holder("x")).unwrap_err().headline.contains("run kfx"));
         assert_eq!(again.unwrap().epoch(), 2);
+    }
+
+    #[test]
+    fn r08_a_holder_that_does_not_answer_is_fenced_and_another_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let archive = Archive::new(dir.path());
+        let first = Lock::take(&archive, "production", "bot", &holder("m2c")).unwrap();
+        let seen = Lock::holder(&archive, "production", "bot").unwrap();
+        assert!(!Lock::fence(&archive, "production", "bot", &Holder { epoch: 9, ..seen.clone() }).unwrap());
+        assert_eq!(first.lost(), None, "it is another's lock that was to be taken away");
+        assert!(Lock::fence(&archive, "production", "bot", &seen).unwrap());
+        assert!(first.lost().unwrap().contains("removed or replaced"), "at once, before anybody has taken it");
+        let second = Lock::take(&archive, "production", "bot", &holder("kfx")).unwrap();
+        assert_eq!((second.lost(), second.epoch()), (None, 2));
+        assert!(!Lock::fence(&archive, "production", "bot", &seen).unwrap(), "the one who was faster keeps it");
+        assert_eq!(second.lost(), None);
     }
 
     #[test]

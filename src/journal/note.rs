@@ -1,7 +1,11 @@
 //! The note: six lines of text that say what a seal covers. It is what gets signed, so it can be checked with `head`,
 //! `sha256sum` and `ssh-keygen` alone.
 
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+
 use super::line::{instant, is_digest};
+use super::spelling::{hex, stamp};
 
 /// What a seal says about the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +61,13 @@ pub struct Note {
 }
 
 impl Note {
+    /// What a whole log comes to: all of its bytes, the last seal included.
+    pub fn of_log(log: &[u8], (service, run): (&str, &str), now: Timestamp, state: SealState) -> Note {
+        let lines = log.iter().filter(|b| **b == b'\n').count() as u64;
+        let sha256 = hex(&Sha256::digest(log));
+        Note { origin: origin(service, run), lines, bytes: log.len() as u64, sha256, time: stamp(now), state }
+    }
+
     /// The six lines, each with its line end.
     pub fn text(&self) -> String {
         format!(

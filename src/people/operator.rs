@@ -72,6 +72,12 @@ fn take_override(folder: &Path, name: &str) -> Option<Command> {
     Some(Command::Override { guard: name.into(), by, reason })
 }
 
+/// Takes a wish back that no process has taken: whoever left it goes back by themselves.
+pub fn withdraw_wish(folder: &Path) {
+    // Taken this moment, or gone with its folder: either way it is not there any more.
+    let _ = std::fs::remove_file(wish_file(folder));
+}
+
 /// Whether a wish for a rollback still lies there, not taken by any process.
 pub fn wish_is_open(folder: &Path) -> bool {
     wish_file(folder).exists()

@@ -217,6 +217,8 @@ pub enum Purpose {
     Cutover,
     /// Going back after the named run has ended: only the rollback lane is walked.
     RollbackOf(String),
+    /// Going back where no run is known: from the runbook and the live world alone.
+    RollbackWithoutRun,
 }
 
 /// The runbook resolved against the live world.

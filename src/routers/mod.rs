@@ -106,6 +106,12 @@ pub trait RouteView {
     fn native_to(&self, _stack: Color, _reading: &Reading) -> Option<String> {
         None
     }
+
+    /// What this place would read with everybody on blue and everything else as it is now, for [`RouteView::native_way_back`].
+    /// Without a reading only what the settings alone say, where they say enough.
+    fn all_blue(&self, now: Option<&Reading>) -> Option<Reading> {
+        now.map(|reading| Reading { split: Split::ALL_BLUE, ..reading.clone() })
+    }
 }
 
 /// A route that can be moved.

@@ -66,7 +66,9 @@ pub fn decide(plan: &Plan, s: &State) -> Next {
         }
         Doing::Planned if s.interrupted.is_some() => interrupted(plan, s),
         Doing::Planned => match (&plan.purpose, s.closed(plan)) {
-            (Purpose::RollbackOf(_), Some(why)) => ends::stopped(plan, s, &format!("not gone back: {why}")),
+            (Purpose::RollbackOf(_) | Purpose::RollbackWithoutRun, Some(why)) => {
+                ends::stopped(plan, s, &format!("not gone back: {why}"))
+            }
             _ => Next::Arm,
         },
         Doing::Ready { attempt } => ready(plan, s, *attempt),

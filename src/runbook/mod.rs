@@ -27,7 +27,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 pub use nearest::meant;
-pub use references::{resolve, resolve_plan};
+pub use references::{resolve, resolve_known, resolve_plan};
 pub use schema::Kinds;
 pub use schema_section::{Change, GreenWrites, SchemaChange};
 pub use slack::{Acks, SlackMode};

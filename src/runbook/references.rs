@@ -70,6 +70,16 @@ pub fn resolve_plan(text: &str, env: &BTreeMap<String, String>) -> Result<Secret
     look_up(found, env)
 }
 
+/// The same for whoever goes back: what is not there is left out, since most of a plan is not needed for that.
+pub fn resolve_known(text: &str, env: &BTreeMap<String, String>) -> Secrets {
+    let starts = text.match_indices("${").map(|(start, _)| start);
+    let references = starts.filter_map(|start| Some(&text[start..=start + text[start..].find('}')?]));
+    references.fold(Secrets::default(), |known, reference| match resolve_plan(reference, env) {
+        Ok(found) => known.with(&found),
+        Err(_) => known,
+    })
+}
+
 /// `NAME_FILE` stands in for `NAME`: the value is then the file's content.
 fn look_up<'a>(
     references: impl Iterator<Item = (&'a str, String)>,

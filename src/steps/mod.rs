@@ -98,6 +98,9 @@ pub const KINDS: &[Kind] =
 /// The kind of step that changes the schema, for who looks at the order of a lane.
 pub const MIGRATE: &str = migrate::KIND.name;
 
+/// The kind that moves users.
+pub const SHIFT: &str = shift::KIND.name;
+
 /// Seconds a step gets beyond its own deadline to end what it does and say so.
 const GRACE: u64 = 15;
 

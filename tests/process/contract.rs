@@ -18,7 +18,7 @@ fn a_cutover_in_ci_needs_one_word_and_says_the_rest() {
     let users = "BLUE 100 GREEN 0";
 
     // Not the word, or another one: nothing happens.
-    desk.run(&["cutover", "runbook.yaml"]).ends(64).says(&["BG0403", "--confirm staging"]);
+    desk.run(&["cutover", "runbook.yaml"]).ends(64).says(&["BG0404", "--confirm staging"]);
     desk.run(&["cutover", "runbook.yaml", "--confirm", "production"]).ends(64).says(&["--confirm staging"]);
     desk.run(&["rollback"]).ends(64).says(&["there is no run"]);
     assert!(desk.runs().is_empty(), "no run was begun");

@@ -32,7 +32,7 @@ fn of(desk: &Desk, kind: &str) -> Vec<Value> {
 }
 
 /// Somebody else moves users, straight at the provider.
-fn moves(world: &World, from: u32, to: u32) {
+pub fn moves(world: &World, from: u32, to: u32) {
     let env: std::collections::BTreeMap<String, String> = world.lab.environment().into_iter().collect();
     let variables = world.lab.variables();
     let keys = (env["AWS_ACCESS_KEY_ID"].clone(), Secret::new(env["AWS_SECRET_ACCESS_KEY"].clone()));

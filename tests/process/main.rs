@@ -4,6 +4,7 @@
 mod agreed;
 mod anchors;
 mod approvals;
+mod back;
 #[path = "../common/mod.rs"]
 mod common;
 mod compare;

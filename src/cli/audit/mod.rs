@@ -2,6 +2,7 @@
 //!
 //! One file a verb: an `Args` and a `run`, and one line each in [`Verb`] and [`run`].
 
+mod adopt;
 mod against;
 mod anchor;
 mod export;
@@ -37,6 +38,7 @@ enum Verb {
     Ledger(ledger::Args),
     Anchor(anchor::Args),
     Sign(sign::Args),
+    Adopt(adopt::Args),
 }
 
 pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
@@ -49,6 +51,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
         Verb::Ledger(args) => ledger::run(args, cx),
         Verb::Anchor(args) => anchor::run(args, cx),
         Verb::Sign(args) => sign::run(args, cx),
+        Verb::Adopt(args) => adopt::run(args, cx),
     }
 }
 

@@ -108,10 +108,11 @@ fn order(reading: &Reading, add: &mut impl FnMut(Standing, Option<u64>, String))
     let mut known = BTreeSet::from([NOTHING]);
     for (n, line) in reading.lines.iter().enumerate() {
         let (n, run) = (Some(n as u64), line.run());
-        if line.entry.what == What::Opened && !opened.insert(run) {
+        let begins = matches!(line.entry.what, What::Opened | What::Adopted);
+        if begins && !opened.insert(run) {
             add(Standing::Forked, n, format!("run {run} was opened twice: its name was used again"));
         }
-        if line.entry.what != What::Opened && !opened.contains(run) {
+        if !begins && !opened.contains(run) {
             add(Standing::Truncated, n, format!("run {run} was {}, and no line opens it", line.entry.what.name()));
             opened.insert(run);
         }

@@ -15,10 +15,12 @@ pub enum What {
     Closed,
     /// The owner signed, later, a log that had ended without their key.
     Signed,
+    /// A rollback that could not be written down when it was made was brought here later, whole.
+    Adopted,
 }
 
 impl What {
-    const ALL: [What; 4] = [What::Opened, What::Resumed, What::Closed, What::Signed];
+    const ALL: [What; 5] = [What::Opened, What::Resumed, What::Closed, What::Signed, What::Adopted];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -26,6 +28,7 @@ impl What {
             What::Resumed => "resumed",
             What::Closed => "closed",
             What::Signed => "signed",
+            What::Adopted => "adopted",
         }
     }
 }

@@ -126,7 +126,7 @@ fn by_session(
     };
     let wanted =
         if entry.what == What::Opened { &["bgctl/opening/v1"][..] } else { &["bgctl/opening/v1", "bgctl/resuming/v1"] };
-    if !wanted.contains(&word(&said, "_type")?) || entry.what == What::Signed {
+    if !wanted.contains(&word(&said, "_type")?) || matches!(entry.what, What::Signed | What::Adopted) {
         return Err(format!("its statement is none for `{}`", entry.what.name()));
     }
     let origin = super::super::note::origin(word(&said, "service")?, word(&said, "run")?);
@@ -156,7 +156,7 @@ fn by_owner(
     trust: &Trust,
     reading: &mut Reading,
 ) -> Result<Answers, String> {
-    if entry.what != What::Signed {
+    if !matches!(entry.what, What::Signed | What::Adopted) {
         return Err(format!("`{}` is signed by a session, not by an owner", entry.what.name()));
     }
     let (owner, key) = (word(members, "owner")?, word(members, "owner_key")?);

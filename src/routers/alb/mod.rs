@@ -347,6 +347,20 @@ impl RouteView for Alb {
     fn native_to(&self, stack: Color, reading: &Reading) -> Option<String> {
         way_back::everybody_on(stack, reading, &self.settings.groups, &self.aws)
     }
+
+    fn all_blue(&self, now: Option<&Reading>) -> Option<Reading> {
+        let exact = match (now, &self.settings.place) {
+            (Some(reading), _) => reading.exact.clone(),
+            (None, Place::Rule(arn)) => json!({ "through": "rule", "arn": arn.as_str() }),
+            (None, Place::Listener(arn)) => json!({ "through": "listener", "arn": arn.as_str() }),
+        };
+        let remarks = match now {
+            Some(reading) => reading.remarks.clone(),
+            None => vec![way_back::BLIND.into()],
+        };
+        let exact = way_back::all_blue(exact, &self.settings.groups);
+        Some(Reading { split: Split::ALL_BLUE, exact, remarks })
+    }
 }
 
 #[async_trait(?Send)]

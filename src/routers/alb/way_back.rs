@@ -67,6 +67,30 @@ pub fn everybody_on(stack: Color, reading: &Reading, groups: &Groups, aws: &Aws)
     listed.then_some(command)
 }
 
+/// What has to be known before actions are replaced that nobody could read.
+pub const BLIND: &str = "not read, so this leaves out whatever else stands there (signing in, stickiness): `aws elbv2 describe-rules` shows it";
+
+/// The state that was read, or nothing at all, with everybody on blue.
+pub fn all_blue(mut exact: Value, groups: &Groups) -> Value {
+    let both = json!([
+        { "TargetGroupArn": groups.blue.as_str(), "Weight": 100 },
+        { "TargetGroupArn": groups.green.as_str(), "Weight": 0 },
+    ]);
+    match exact["actions"].as_array_mut() {
+        Some(actions) => {
+            for action in actions.iter_mut().filter(|action| action["Type"] == "forward") {
+                let Some(action) = action.as_object_mut() else { continue };
+                action.remove("TargetGroupArn");
+                action.entry("ForwardConfig").or_insert_with(|| json!({}))["TargetGroups"] = both.clone();
+            }
+        }
+        None => {
+            exact["actions"] = json!([{ "Type": "forward", "Order": 1, "ForwardConfig": { "TargetGroups": both } }]);
+        }
+    }
+    exact
+}
+
 /// The actions in the form of `--actions file://…`, each as it may be sent.
 pub fn to_json(actions: &[Action]) -> Value {
     Value::Array(actions.iter().map(|a| action(&sendable(a))).collect())

@@ -269,6 +269,13 @@ impl RouteView for SlackManifest {
         );
         NativeWayBack { files: vec![(file, format!("{:#}\n", reading.exact["manifest"]))], command }
     }
+
+    fn all_blue(&self, now: Option<&Reading>) -> Option<Reading> {
+        let mut reading = now?.clone();
+        let manifest = all_to(&reading.exact["manifest"], &self.settings, Color::Blue);
+        reading.exact["manifest"] = manifest;
+        Some(Reading { split: Split::ALL_BLUE, ..reading })
+    }
 }
 
 #[async_trait(?Send)]

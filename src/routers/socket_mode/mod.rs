@@ -243,6 +243,11 @@ impl RouteView for SocketMode {
     fn native_way_back(&self, route: &str, _: &Reading) -> NativeWayBack {
         way_back::way_back(route, &self.settings)
     }
+
+    fn all_blue(&self, _: Option<&Reading>) -> Option<Reading> {
+        // The commands are made from the settings alone.
+        Some(Reading { split: Split::ALL_BLUE, exact: Value::Null, remarks: Vec::new() })
+    }
 }
 
 impl SocketMode {

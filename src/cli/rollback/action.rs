@@ -1,0 +1,295 @@
+//! What a rollback by a person does: one table over what was read, and nothing else. Pure.
+//!
+//! Where users are decides whether anybody is moved. The log decides only where that is written down.
+
+use crate::cli::users::Users;
+use crate::plan::Color;
+
+/// The log of the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Log {
+    /// No run is known.
+    None,
+    /// Open, and by its own word nobody has moved.
+    NeverMoved,
+    /// Open, with users moved.
+    Split,
+    /// Open, on the way back.
+    InRollback,
+    /// Open, with bytes behind its last seal.
+    Torn,
+    Ended,
+    Halted,
+    /// That of another run.
+    Alien,
+    Unreadable,
+}
+
+impl Log {
+    /// A run can be gone on with in it.
+    pub fn open(self) -> bool {
+        matches!(self, Log::NeverMoved | Log::Split | Log::InRollback | Log::Torn)
+    }
+}
+
+/// Where users are, over all routes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Live {
+    AllBlue,
+    Split,
+    AllGreen,
+    /// No weight on either side of a route.
+    Nobody,
+    /// A route could not be read.
+    Unknown,
+}
+
+/// Whether blue can take those who are not on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blue {
+    Well,
+    Ailing,
+    Unknown,
+}
+
+/// Who holds the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holder {
+    None,
+    Alive,
+    Stopped,
+    /// Its name is still there, its lock is not.
+    Dead,
+}
+
+/// Whether a run can be written down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disk {
+    Well,
+    Full,
+    ReadOnly,
+    Gone,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Situation {
+    pub log: Log,
+    pub live: Live,
+    pub blue: Blue,
+    pub holder: Holder,
+    pub disk: Disk,
+}
+
+/// Where it is written down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Record {
+    /// There is nothing to write.
+    Nothing,
+    SameLog,
+    OwnRun,
+    /// Kept in memory until the end; a person agrees to it.
+    Nowhere,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Action {
+    /// Everybody is sent to blue; otherwise nobody is moved.
+    pub moves: bool,
+    pub record: Record,
+    /// The process that drives the run is asked first, and replaced when it does not answer.
+    pub asks_holder: bool,
+}
+
+/// The one table.
+pub fn plan_of_action(s: &Situation) -> Action {
+    let held = matches!(s.holder, Holder::Alive | Holder::Stopped);
+    let open = s.log.open();
+    let writes = s.disk == Disk::Well;
+    let record = match (s.live, writes) {
+        // Whoever drives the run could move them on: it is asked to go back, or loses its lease.
+        (Live::AllBlue, true) if held => Record::OwnRun,
+        (Live::AllBlue, true) if open => Record::SameLog,
+        (Live::AllBlue, _) => Record::Nothing,
+        (_, false) => Record::Nowhere,
+        (_, true) if open && !held => Record::SameLog,
+        (_, true) => Record::OwnRun,
+    };
+    Action { moves: s.live != Live::AllBlue, record, asks_holder: held && writes }
+}
+
+impl Situation {
+    /// What is said before anything is asked. Only of what was just read.
+    pub fn says(&self) -> Vec<&'static str> {
+        let action = plan_of_action(self);
+        let mut says = Vec::new();
+        says.push(match self.live {
+            Live::AllBlue => "All users are on BLUE already.",
+            Live::Split => "Users are not all on BLUE.",
+            Live::AllGreen => "All users are on GREEN.",
+            Live::Nobody => "A route sends users to neither side.",
+            Live::Unknown => "Where users are is not known at every route.",
+        });
+        if action.moves {
+            says.extend(match self.blue {
+                Blue::Well => None,
+                Blue::Ailing => {
+                    Some("BLUE cannot take users everywhere as it is; it is asked again directly before each move.")
+                }
+                Blue::Unknown => {
+                    Some("Whether BLUE is well is not known; it is asked again directly before each move.")
+                }
+            });
+        }
+        says.extend(match self.holder {
+            Holder::Alive | Holder::Stopped if action.asks_holder => {
+                Some("Another process drives the run: it is asked to go back, and replaced when it does not.")
+            }
+            Holder::Alive | Holder::Stopped => {
+                Some("Another process drives the run and cannot be asked: it may move users after this.")
+            }
+            Holder::Dead => Some("The process that drove the run is gone."),
+            Holder::None => None,
+        });
+        says.extend(match self.disk {
+            Disk::Well => None,
+            Disk::Full => Some("The disk is full: no run can be written down."),
+            Disk::ReadOnly => Some("The folder of runs cannot be written: no run can be written down."),
+            Disk::Gone => Some("The folder of runs is not there: no run can be written down."),
+        });
+        says.extend(match action.record {
+            Record::Nowhere => Some("Going back goes without a record on the disk, if a person says so."),
+            Record::Nothing => Some("NO CHANGES."),
+            Record::SameLog if !action.moves => Some("Nobody is moved; the open run is brought to its end."),
+            Record::OwnRun if !action.moves => Some("Nobody is moved, and nobody will be by that process."),
+            Record::SameLog | Record::OwnRun => None,
+        });
+        says
+    }
+}
+
+impl Live {
+    pub fn of(users: &Users) -> Live {
+        if users.all_on(Color::Blue) {
+            return Live::AllBlue;
+        }
+        if !users.all_read() || users.seen.is_empty() {
+            return Live::Unknown;
+        }
+        if users.all_on(Color::Green) {
+            return Live::AllGreen;
+        }
+        let empty = |split: crate::plan::Split| split.blue == 0 && split.green == 0;
+        if users.seen.iter().filter_map(|seen| seen.split()).any(empty) { Live::Nobody } else { Live::Split }
+    }
+}
+
+impl Blue {
+    /// Of the routes whose users are still to come to it.
+    pub fn of(users: &Users) -> Blue {
+        let away = users.seen.iter().filter(|seen| seen.split().and_then(|s| s.only()) != Some(Color::Blue));
+        away.fold(Blue::Well, |so_far, seen| match (so_far, seen.blue_is_well()) {
+            (_, Some(false)) | (Blue::Ailing, _) => Blue::Ailing,
+            (_, None) | (Blue::Unknown, _) => Blue::Unknown,
+            (Blue::Well, Some(true)) => Blue::Well,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write;
+
+    use super::*;
+
+    const LOGS: [Log; 9] = [
+        Log::None,
+        Log::NeverMoved,
+        Log::Split,
+        Log::InRollback,
+        Log::Torn,
+        Log::Ended,
+        Log::Halted,
+        Log::Alien,
+        Log::Unreadable,
+    ];
+    const LIVES: [Live; 5] = [Live::AllBlue, Live::Split, Live::AllGreen, Live::Nobody, Live::Unknown];
+    const BLUES: [Blue; 3] = [Blue::Well, Blue::Ailing, Blue::Unknown];
+    const HOLDERS: [Holder; 4] = [Holder::None, Holder::Alive, Holder::Stopped, Holder::Dead];
+    const DISKS: [Disk; 4] = [Disk::Well, Disk::Full, Disk::ReadOnly, Disk::Gone];
+
+    fn all() -> impl Iterator<Item = Situation> {
+        LOGS.into_iter().flat_map(|log| {
+            LIVES.into_iter().flat_map(move |live| {
+                BLUES.into_iter().flat_map(move |blue| {
+                    HOLDERS.into_iter().flat_map(move |holder| {
+                        DISKS.into_iter().map(move |disk| Situation { log, live, blue, holder, disk })
+                    })
+                })
+            })
+        })
+    }
+
+    /// Every row, with what it does and says; rows of one log that do and say the same stand behind each other in one line.
+    fn table() -> String {
+        let mut rows: Vec<(String, Vec<String>)> = Vec::new();
+        for s in all() {
+            let Action { moves, record, asks_holder } = plan_of_action(&s);
+            let does = format!(
+                "{} · record {record:?} · {}\n    {}",
+                if moves { "moves to BLUE" } else { "moves nobody" },
+                if asks_holder { "asks the holder, 15 s" } else { "waits for nobody" },
+                s.says().join(" ")
+            );
+            let row = format!("{:?}/{:?}/{:?}/{:?}/{:?}", s.log, s.live, s.blue, s.holder, s.disk);
+            match rows.iter_mut().find(|(known, _)| *known == does) {
+                Some((_, those)) => those.push(row),
+                None => rows.push((does, vec![row])),
+            }
+        }
+        let mut text = String::from("# log/live/blue/holder/disk, grouped by what `bgctl rollback` does and says\n");
+        for (does, those) in rows {
+            writeln!(text, "\n{does}").unwrap();
+            those.chunks(4).for_each(|some| writeln!(text, "  {}", some.join("  ")).unwrap());
+        }
+        text
+    }
+
+    #[test]
+    fn every_row_is_pinned() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/rollback.txt");
+        let found = table();
+        if std::fs::read_to_string(path).ok().as_deref() != Some(&found) {
+            let new = std::env::temp_dir().join("rollback.txt");
+            std::fs::write(&new, &found).unwrap();
+            panic!("{path} is not what the table says; what it says is in {}", new.display());
+        }
+    }
+
+    #[test]
+    fn no_row_says_what_its_reading_does_not() {
+        let mut rows = 0;
+        for s in all() {
+            let action = plan_of_action(&s);
+            let says = s.says().join(" ");
+            let has = |words: &str| says.contains(words);
+            assert_eq!(has("All users are on BLUE"), s.live == Live::AllBlue, "{s:?}: {says}");
+            assert_eq!(has("All users are on GREEN"), s.live == Live::AllGreen, "{s:?}: {says}");
+            assert_eq!(has("is not known at every route"), s.live == Live::Unknown, "{s:?}: {says}");
+            assert_eq!(action.moves, s.live != Live::AllBlue, "{s:?}: users who may be elsewhere are sent home");
+            assert!(!has("NO CHANGES") || s.live == Live::AllBlue && action.record == Record::Nothing, "{s:?}: {says}");
+            assert_eq!(has("BLUE cannot take"), action.moves && s.blue == Blue::Ailing, "{s:?}: {says}");
+            assert_eq!(has("without a record"), action.moves && s.disk != Disk::Well, "{s:?}: {says}");
+            assert!(action.record != Record::Nowhere || s.disk != Disk::Well, "{s:?}: a log that can be written is");
+            let held = matches!(s.holder, Holder::Alive | Holder::Stopped);
+            assert_eq!(has("Another process"), held, "{s:?}: {says}");
+            assert_eq!(has("is gone"), s.holder == Holder::Dead, "{s:?}: {says}");
+            let usable = matches!(s.log, Log::NeverMoved | Log::Split | Log::InRollback | Log::Torn);
+            assert!(
+                action.record != Record::SameLog || usable && !held,
+                "{s:?}: only a log that can be gone on with is"
+            );
+            rows += 1;
+        }
+        assert_eq!(rows, 9 * 5 * 3 * 4 * 4);
+    }
+}

@@ -1,0 +1,225 @@
+//! What a rollback begins with: the plan, the routes as they are now, and what the log says. The world is read first and beside
+//! the log, which may be long, torn or gone.
+
+use std::path::{Path, PathBuf};
+
+use futures_util::future::join;
+use serde_json::json;
+
+use super::Args;
+use super::action::{Blue, Disk, Holder, Live, Log, Situation};
+use super::source::{self, Found, Named};
+use super::waiting;
+use crate::cli::prepare::{LAB_MEMORY, Surroundings};
+use crate::cli::users::{Seen, Users};
+use crate::cli::{Context, Exit, ready, resume, undo};
+use crate::diag::{Kind, Refusal};
+use crate::journal::Archive;
+use crate::lab::Mode;
+use crate::plan::{Plan, Split};
+use crate::run::State;
+use crate::world::World;
+
+/// Everything that was read before anything is decided.
+pub struct Scene {
+    pub outside: Surroundings,
+    pub plan: Plan,
+    pub world: World,
+    pub users: Users,
+    pub found: Found,
+    pub run: Option<(String, PathBuf)>,
+    /// What a person should know of where the plan comes from.
+    pub remark: Option<String>,
+}
+
+impl Scene {
+    /// Reads it, or gives the exit of a runbook whose mistakes were shown.
+    pub async fn read(args: &Args, cx: &Context, archive: &Archive) -> Result<Result<Scene, Exit>, Refusal> {
+        let named = match &args.run {
+            Some(name) if source::is_runbook(cx, name) => Named::Runbook { path: PathBuf::from(name) },
+            name => {
+                let (id, folder) = archive.find(name.as_deref()).map_err(without_run)?;
+                Named::Run { id, folder }
+            }
+        };
+        match named {
+            Named::Run { id, folder } => Scene::of_run(args, cx, archive, id, folder).await.map(Ok),
+            Named::Runbook { path } => Scene::of_runbook(args, cx, archive, &path).await,
+        }
+    }
+
+    async fn of_run(
+        args: &Args,
+        cx: &Context,
+        archive: &Archive,
+        id: String,
+        folder: PathBuf,
+    ) -> Result<Scene, Refusal> {
+        let (name, place) = (id.clone(), folder.clone());
+        let log = tokio::task::spawn_blocking(move || source::log(&name, &place));
+        let log = async {
+            log.await.unwrap_or_else(|error| Found {
+                log: Log::Unreadable,
+                plan: None,
+                state: State::default(),
+                why: Some(format!("its log could not be read: {error}")),
+            })
+        };
+        let beside = source::beside(&folder);
+        let (first, found) = match &beside {
+            Ok(plan) => {
+                let outside = resume::outside(cx, &args.lab, plan, archive)?;
+                let world = ready::world_of_rollback(cx, &outside, plan)?;
+                let (users, found) = join(Users::read_beside_blue(plan, &world), log).await;
+                (Some((outside, world, users)), found)
+            }
+            Err(_) => (None, log.await),
+        };
+        let remark = match (&found.log, &found.why) {
+            (Log::Unreadable | Log::Alien, Some(why)) if beside.is_ok() => Some(format!(
+                "{why}. The plan is the one beside it ({}), which nobody signed: it is only used to go back",
+                folder.join("plan.json").display()
+            )),
+            (_, why) => why.clone(),
+        };
+        let plan = match (&found.log, found.plan.clone(), &beside) {
+            (Log::Unreadable | Log::Alien, _, Ok(plan)) => plan.clone(),
+            (_, Some(plan), _) => plan,
+            (_, None, Ok(plan)) => plan.clone(),
+            (_, None, Err(why)) => return Err(nothing_known(&id, &folder, found.why.as_deref(), why)),
+        };
+        let same = beside.as_ref().is_ok_and(|read| read.routes == plan.routes);
+        let (outside, world, users) = match first.filter(|_| same) {
+            Some(first) => first,
+            // What lay beside the log was another plan, or none: the routes are those of the log.
+            None => {
+                let outside = resume::outside(cx, &args.lab, &plan, archive)?;
+                let world = ready::world_of_rollback(cx, &outside, &plan)?;
+                let users = Users::read_beside_blue(&plan, &world).await;
+                (outside, world, users)
+            }
+        };
+        Ok(Scene { outside, plan, world, users, found, run: Some((id, folder)), remark })
+    }
+
+    async fn of_runbook(
+        args: &Args,
+        cx: &Context,
+        archive: &Archive,
+        path: &Path,
+    ) -> Result<Result<Scene, Exit>, Refusal> {
+        let memory = args.lab.lab.then(|| archive.root().join(LAB_MEMORY));
+        let outside = Surroundings::new(cx, &args.lab, memory, Mode::Http)?;
+        let plan = match source::runbook(cx, path, &args.vars, args.swap, &outside)? {
+            Ok(plan) => plan,
+            Err(exit) => return Ok(Err(exit)),
+        };
+        if let Some((id, folder)) = source::known(archive, &plan) {
+            cx.err(&format!("run {id} on this machine is about this runbook"));
+            drop(outside);
+            return Scene::of_run(args, cx, archive, id, folder).await.map(Ok);
+        }
+        let world = ready::world_of_rollback(cx, &outside, &plan)?;
+        let users = Users::read_beside_blue(&plan, &world).await;
+        let splits = users.seen.iter().filter_map(|seen| Some((seen.name.clone(), seen.split()?)));
+        let plan = source::from_here(plan, splits);
+        let remark = "no run on this machine knows of this: the rollback is made from the runbook alone";
+        let found = Found { log: Log::None, plan: None, state: State::default(), why: None };
+        Ok(Ok(Scene { outside, plan, world, users, found, run: None, remark: Some(remark.into()) }))
+    }
+
+    /// The provider's own commands, as lines; none where none is known.
+    pub fn native(&self) -> Vec<String> {
+        let kept = self.run.iter().flat_map(|(_, folder)| undo::native(folder)).collect::<Vec<_>>();
+        if kept.is_empty() { undo::from_readings(&self.plan, &self.world, &self.users).0 } else { kept }
+    }
+
+    /// Shows what is, and what will be.
+    pub fn show(&self, cx: &Context) {
+        let plan = &self.plan;
+        cx.err(&format!("{} · {} · back to BLUE {}", plan.service, plan.environment, plan.blue.version));
+        if let Some(remark) = &self.remark {
+            cx.err(&format!("! {remark}"));
+        }
+        for seen in &self.users.seen {
+            cx.err(&match &seen.reading {
+                Ok(reading) => format!("  now      {}   read just now at {}", reading.split, seen.line),
+                Err(why) => format!("  now      unknown at {}: {why}", seen.line),
+            });
+            cx.err(&format!("  after    {}   {}", Split::ALL_BLUE, health(seen)));
+        }
+    }
+
+    /// The row of the table.
+    pub fn situation(&self, archive: &Archive, disk: Disk) -> Situation {
+        let died = |(id, _): &(String, PathBuf)| waiting::died(archive, &self.plan, id).is_some();
+        let holder = match waiting::holder(archive, &self.plan) {
+            None if self.found.log.open() && self.run.as_ref().is_some_and(died) => Holder::Dead,
+            None => Holder::None,
+            Some(holder) if waiting::is_stopped(&holder) => Holder::Stopped,
+            Some(_) => Holder::Alive,
+        };
+        let (live, blue) = (Live::of(&self.users), Blue::of(&self.users));
+        Situation { log: self.found.log, live, blue, holder, disk }
+    }
+
+    /// The commands that do it without bgctl, from the run's folder or from what was read, each route for itself.
+    pub fn print(&self, cx: &Context) -> Result<Exit, Refusal> {
+        let (mut lines, mut any) = (Vec::new(), false);
+        for seen in &self.users.seen {
+            let kept = self.run.as_ref().and_then(|(_, folder)| Some((folder, undo::kept(folder, &seen.name)?)));
+            match kept {
+                Some((folder, commands)) => {
+                    any = true;
+                    lines.push(format!("sh {}", folder.join("undo").join(format!("{}.sh", seen.name)).display()));
+                    lines.extend(commands.iter().map(|line| format!("# {line}")));
+                }
+                None => {
+                    let one = Users { seen: vec![seen.clone()] };
+                    let (found, has) = undo::from_readings(&self.plan, &self.world, &one);
+                    any |= has;
+                    lines.extend(found);
+                }
+            }
+        }
+        if !any {
+            let refusal = Refusal::new(Kind::Other, "BG0406", "no command that goes back without bgctl is known")
+                .users(format!("{}, read just now. Nothing was changed.", self.users.sentence(&self.plan)))
+                .next("bgctl rollback RUNBOOK.yaml        everyone back to BLUE, from the runbook and the live world");
+            return Err(lines.into_iter().fold(refusal, Refusal::cause));
+        }
+        match cx.machine() {
+            true => cx.json(&json!({ "commands": lines })),
+            false => lines.iter().for_each(|line| cx.out(line)),
+        }
+        Ok(Exit::Success)
+    }
+}
+
+fn health(seen: &Seen) -> String {
+    match &seen.blue {
+        Some(Ok(health)) => format!("BLUE {}/{} healthy", health.healthy, health.total),
+        Some(Err(error)) => format!("BLUE's health is unknown: {error}"),
+        None => "BLUE's health was not asked for".into(),
+    }
+}
+
+/// No run is needed to go back.
+fn without_run(refusal: Refusal) -> Refusal {
+    refusal
+        .cause("a run is known on the machine that opened it; users may be under way from another one")
+        .next("bgctl rollback RUNBOOK.yaml            everyone back to BLUE, from the runbook and the live world alone")
+        .next("bgctl rollback --print RUNBOOK.yaml    the provider's own commands for it")
+}
+
+/// A run that is there by name and by nothing else.
+fn nothing_known(id: &str, folder: &Path, log: Option<&str>, plan: &str) -> Refusal {
+    let refusal = Refusal::new(Kind::Audit, "BG0603", format!("nothing of run {id} can be used to go back"))
+        .place(folder.display().to_string())
+        .cause(log.unwrap_or("its log has no plan").to_string())
+        .cause(format!("the plan beside it: {plan}"))
+        .users("not asked: where they are sent stands in that plan. Nothing was changed.")
+        .next("bgctl rollback RUNBOOK.yaml            everyone back to BLUE, from the runbook and the live world alone")
+        .next("bgctl rollback --print RUNBOOK.yaml    the provider's own commands for it");
+    undo::native(folder).into_iter().fold(refusal, Refusal::next)
+}

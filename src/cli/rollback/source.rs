@@ -1,0 +1,160 @@
+//! Where the plan of a rollback comes from: the log of a run, the plan beside a log that cannot be used, or a runbook alone.
+//!
+//! A plan without a signature is only ever used to go back, and only after the routes were shown. Nothing is decided here.
+
+use std::path::{Path, PathBuf};
+
+use super::action::Log;
+use crate::cli::prepare::{self, Surroundings};
+use crate::cli::{Context, check};
+use crate::compile::{self, Compiled};
+use crate::diag::{Diagnostic, Kind, Refusal, Severity};
+use crate::journal::{Archive, Entry, SealState, Sound, read, read_log};
+use crate::plan::{Plan, Purpose, Split};
+use crate::run::{Doing, Event, RunOutcome, State, replay};
+use crate::runbook::{Language, Source as File};
+
+/// What the command line named.
+pub enum Named {
+    Run { id: String, folder: PathBuf },
+    Runbook { path: PathBuf },
+}
+
+/// A log as it was found, with what it says of the run where it can be used.
+pub struct Found {
+    pub log: Log,
+    pub plan: Option<Plan>,
+    pub state: State,
+    /// Why it cannot be used, or what to know of it.
+    pub why: Option<String>,
+}
+
+/// A file of that name, or one that is called like a runbook, is a runbook; everything else is the name of a run.
+pub fn is_runbook(cx: &Context, name: &str) -> bool {
+    let called = Path::new(name).extension().is_some_and(|end| end == "yaml" || end == "yml");
+    called || cx.cwd.join(name).is_file()
+}
+
+/// Reads a run's log. It may be large, and is read on a thread of its own while the routes are.
+pub fn log(id: &str, folder: &Path) -> Found {
+    let unusable = |log: Log, why: String| Found { log, plan: None, state: State::default(), why: Some(why) };
+    let bytes = match read_log(folder) {
+        Ok(bytes) => bytes,
+        Err(error) => return unusable(Log::Unreadable, format!("its log cannot be read: {error}")),
+    };
+    let sound = match read(&bytes) {
+        Ok(sound) => sound,
+        Err(fault) => return unusable(Log::Unreadable, format!("its log does not hold together: {fault}")),
+    };
+    if sound.run != id {
+        return unusable(Log::Alien, format!("the log in its folder is that of run {}", sound.run));
+    }
+    of_sound(sound)
+}
+
+fn of_sound(sound: Sound) -> Found {
+    let events: Vec<Event> = sound.entries.iter().filter_map(Entry::event).collect();
+    let plan = sound.plan;
+    let state = match replay(&plan, &events) {
+        Ok(state) => state,
+        Err(illegal) => {
+            let why = Some(format!("its log does not follow its plan: {illegal}"));
+            return Found { log: Log::Unreadable, plan: Some(plan), state: State::default(), why };
+        }
+    };
+    let log = match (&state.doing, sound.state) {
+        (Doing::Ended(RunOutcome::Halted), _) => Log::Halted,
+        (Doing::Ended(_), _) | (_, SealState::Closed | SealState::Aborted) => Log::Ended,
+        _ if sound.torn > 0 => Log::Torn,
+        _ if state.lane == crate::plan::Lane::Rollback => Log::InRollback,
+        _ if state.may_have_moved(&plan) => Log::Split,
+        _ => Log::NeverMoved,
+    };
+    let why = (sound.torn > 0).then(|| format!("{} bytes behind its last seal do not count", sound.torn));
+    Found { log, plan: Some(plan), state, why }
+}
+
+/// The plan beside a log. Nobody signed it.
+pub fn beside(folder: &Path) -> Result<Plan, String> {
+    let path = folder.join("plan.json");
+    let text = std::fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+    serde_json::from_str(&text).map_err(|e| format!("{}: {e}", path.display()))
+}
+
+/// The newest run kept here that a runbook is about: the same service, environment, blue and places.
+pub fn known(archive: &Archive, plan: &Plan) -> Option<(String, PathBuf)> {
+    let about = |id: &String| {
+        let kept = beside(&archive.run(id)).ok()?;
+        let same = (&kept.service, &kept.environment, &kept.blue.version)
+            == (&plan.service, &plan.environment, &plan.blue.version)
+            && kept.routes.keys().eq(plan.routes.keys())
+            && kept.routes.iter().all(|(name, route)| route.config == plan.routes[name].config);
+        same.then(|| (id.clone(), archive.run(id)))
+    };
+    archive.runs().iter().rev().find_map(about)
+}
+
+/// The way back as a runbook has it. Blue and green are what the file says, whichever is live; the way forward is left out,
+/// so what only that needs need not be there.
+pub fn runbook(
+    cx: &Context,
+    path: &Path,
+    vars: &[(String, String)],
+    swap: bool,
+    outside: &Surroundings,
+) -> Result<Result<Plan, crate::cli::Exit>, Refusal> {
+    let source = File::read(&path.to_string_lossy())?;
+    cx.known.of_references(&source.text, &outside.env);
+    let mut inputs = check::inputs(vars, &outside.env);
+    if let Some(lab) = &outside.lab {
+        inputs.ambient = lab.variables();
+    }
+    let mistaken = |found: Vec<Diagnostic>| Ok(Err(prepare::mistaken(cx, &source, found, crate::cli::Exit::Invalid)));
+    let mut runbook = match Language::default().parse(&source, &inputs) {
+        Ok(runbook) => runbook,
+        Err(found) => return mistaken(found),
+    };
+    let document = &mut runbook.document;
+    // Of the way forward only which routes it moves is looked at: each has to have its way back.
+    document.steps.retain(|step| step.kind == crate::steps::SHIFT);
+    document.steps.iter_mut().for_each(|step| (step.approval, step.timeout) = (None, None));
+    document.gates.clear();
+    (document.compare, document.slack) = (None, None);
+    // A person is asked already, and the roles may stand in a policy that is not here.
+    document.rollback.approval = "none".into();
+    document.rollback.steps.iter_mut().for_each(|step| step.approval = None);
+    let mut plan = match compile::compile(&source, &runbook, None, None, swap) {
+        Ok(Compiled { plan, .. }) => plan,
+        Err(mut found) => {
+            found.retain(|d| d.severity == Severity::Error);
+            return mistaken(found);
+        }
+    };
+    let needed = serde_json::to_string(&(&plan.routes, &plan.rollback)).unwrap_or_default();
+    if let Some(refusal) = runbook.refuse_missing(&source).filter(|_| needed.contains("${var.")) {
+        return Err(refusal);
+    }
+    if plan.rollback.is_empty() {
+        return Err(Refusal::new(Kind::Invalid, "BG0110", "this runbook has no way back")
+            .place(source.path.clone())
+            .users("not asked. Nothing was changed.")
+            .next("add `rollback: { steps: [ { id: back, shift: { route: …, blue: 100% } } ] }`"));
+    }
+    plan.purpose = Purpose::RollbackWithoutRun;
+    plan.forward.clear();
+    plan.warnings.clear();
+    Ok(Ok(plan))
+}
+
+/// The plan with what was just read as its beginning.
+pub fn from_here(mut plan: Plan, splits: impl Iterator<Item = (String, Split)>) -> Plan {
+    for (name, split) in splits {
+        let Some(route) = plan.routes.get_mut(&name) else { continue };
+        route.before = split;
+        let first = plan.rollback.iter_mut().filter_map(|step| step.moves.as_mut()).find(|change| change.route == name);
+        if let Some(change) = first {
+            change.before = split;
+        }
+    }
+    plan
+}
