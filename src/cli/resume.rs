@@ -7,7 +7,7 @@ use super::policy::PolicyArgs;
 use super::prepare::{self, LAB_MEMORY, LabArgs, Surroundings};
 use super::{Context, Exit};
 use crate::diag::{Kind, Refusal};
-use crate::journal::{Archive, Entry, SealState, Sound, read, read_log};
+use crate::journal::{Archive, Entry, SealState, Sound, Unread, read_on};
 use crate::run::{Event, RunOutcome};
 
 /// Go on with a run: after a crash, a hold, or when an approval has come. The world is looked at first.
@@ -30,18 +30,18 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
 async fn resume(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     let archive = Archive::new(cx.state_dir()?);
     let (id, folder) = archive.find(args.run.as_deref())?;
-    let sound = sound(&folder)?;
+    let sound = sound(&folder, None)?;
     if let Some((outcome, line)) = over(&sound) {
         cx.err(&format!("NO CHANGES. Run {id} is over, {}: {line}", outcome.name()));
         cx.err(&format!("  next       bgctl show {id}"));
         return Ok(outcome.into());
     }
     let outside = outside(cx, &args.lab, &sound, &archive)?;
-    let plan = Rc::new(sound.plan);
+    let plan = Rc::new(sound.plan.clone());
     let launch =
         Launch { cx, outside: &outside, args: &args.launch, policy: Some(&args.policy), plan, command: "resume" };
     let ready = launch.ready()?;
-    let open = launch.resume(&id, &folder)?;
+    let open = launch.resume(&id, &folder, Some(&sound))?;
     launch.drive(ready, open, None).await
 }
 
@@ -55,8 +55,9 @@ fn over(sound: &Sound) -> Option<(RunOutcome, String)> {
     (sound.state == SealState::Closed).then(|| sound.entries.iter().rev().find_map(end)).flatten()
 }
 
-/// What a run's log says, up to its last seal.
-pub fn sound(folder: &std::path::Path) -> Result<Sound, Refusal> {
+/// What a run's log says, up to its last seal: its facts, and the newest of its evidence. Where it was read before, only what
+/// was added since is read.
+pub fn sound(folder: &std::path::Path, known: Option<&Sound>) -> Result<Sound, Refusal> {
     let place = folder.join(crate::journal::LOG).display().to_string();
     let refuse = |headline: &str, cause: String| {
         Refusal::new(Kind::Audit, "BG0603", headline)
@@ -66,8 +67,10 @@ pub fn sound(folder: &std::path::Path) -> Result<Sound, Refusal> {
             .next("bgctl audit verify        which line, and what is still intact")
             .next(format!("sh {}/undo/*.sh        everyone back without bgctl", folder.display()))
     };
-    let log = read_log(folder).map_err(|e| refuse("the log of this run cannot be read", e.to_string()))?;
-    read(&log).map_err(|fault| refuse("the log of this run does not hold together", fault.to_string()))
+    read_on(folder, known).map_err(|unread| match unread {
+        Unread::Io(error) => refuse("the log of this run cannot be read", error.to_string()),
+        Unread::Fault(fault) => refuse("the log of this run does not hold together", fault.to_string()),
+    })
 }
 
 /// A run of the lab goes on in a lab: the same ports, the same weights.

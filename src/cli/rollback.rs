@@ -12,7 +12,7 @@ use super::prepare::{LabArgs, Surroundings};
 use super::{Context, Exit, eyes, prepare, ratchet, resume, undo};
 use crate::arm;
 use crate::diag::{Kind, Refusal};
-use crate::journal::Archive;
+use crate::journal::{Archive, Sound};
 use crate::people::{Acknowledgement, Answer, Board, acknowledge, confirm, wish_is_open, wish_rollback};
 use crate::plan::{Color, Plan, Purpose, Split};
 use crate::run::{Actor, Doing, Event, Evidence, RunOutcome, replay};
@@ -54,7 +54,7 @@ async fn rollback(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
         undo::native(&folder).iter().for_each(|line| cx.out(line));
         return Ok(Exit::Success);
     }
-    let sound = resume::sound(&folder)?;
+    let sound = resume::sound(&folder, None)?;
     // Whoever cannot go back with us is told how to without.
     let native = |refusal: Refusal| undo::native(&folder).into_iter().fold(refusal, Refusal::next);
     let outside = resume::outside(cx, &args.lab, &sound, &archive).map_err(native)?;
@@ -62,7 +62,7 @@ async fn rollback(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     let state = replay(&sound.plan, &events).map_err(|illegal| {
         Refusal::new(Kind::Bug, "BG0702", "the log does not fit the run machine").cause(illegal.to_string())
     })?;
-    let plan = sound.plan;
+    let plan = sound.plan.clone();
     let back = matches!(show(cx, &plan, &outside).await.map_err(native)?, Some(Color::Blue));
     let ended = matches!(state.doing, Doing::Ended(_));
     if ended && back {
@@ -115,7 +115,7 @@ async fn rollback(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     let opens = against.is_some() && plan.waits_by_hand();
     let launch = launch(plan);
     let ready = launch.ready().map_err(native)?;
-    match launch.resume(&id, &folder) {
+    match launch.resume(&id, &folder, Some(&sound)) {
         Ok(mut open) => {
             launch.answered(&mut open, &answered)?;
             if opens {
@@ -187,14 +187,15 @@ async fn ask_the_holder(
     })?;
     cx.err("asked the process that drives this run to go back");
     let mut taken = false;
+    let mut sound: Option<Sound> = None;
     for _ in 0..3000 {
         cx.clock.sleep(Duration::from_millis(200)).await;
         if !taken && !wish_is_open(folder) {
             taken = true;
             cx.err(if overrides { "it waits for a second person now: bgctl approve" } else { "it goes back now" });
         }
-        let sound = resume::sound(folder)?;
-        let ended = sound.entries.iter().filter_map(|e| e.event()).find_map(|e| match e {
+        let read = sound.insert(resume::sound(folder, sound.as_ref())?);
+        let ended = read.entries.iter().filter_map(|e| e.event()).find_map(|e| match e {
             Event::Ended { outcome, line } => Some((outcome, line)),
             _ => None,
         });
