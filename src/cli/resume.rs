@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::launch::{self, Launch};
 use super::policy::PolicyArgs;
 use super::prepare::{self, LAB_MEMORY, LabArgs, Surroundings};
-use super::{Context, Exit};
+use super::{Context, Exit, which};
 use crate::diag::{Kind, Refusal};
 use crate::journal::{Archive, Entry, SealState, Sound, Unread, read_on};
 use crate::run::{Event, RunOutcome};
@@ -13,7 +13,7 @@ use crate::run::{Event, RunOutcome};
 /// Go on with a run: after a crash, a hold, or when an approval has come. The world is looked at first.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// The run, or the end of its name; the newest otherwise.
+    /// The run, or the end of its name; otherwise the one whose users are under way.
     pub run: Option<String>,
     #[command(flatten)]
     pub launch: launch::SigningArgs,
@@ -29,7 +29,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
 
 async fn resume(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     let archive = Archive::new(cx.state_dir()?);
-    let (id, folder) = archive.find(args.run.as_deref())?;
+    let (id, folder) = which::run(cx, args.run.as_deref(), "resume").await?;
     let sound = sound(&folder, None)?;
     if let Some((outcome, line)) = over(&sound) {
         cx.err(&format!("NO CHANGES. Run {id} is over, {}: {line}", outcome.name()));

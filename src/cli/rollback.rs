@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::launch::{self, Launch};
 use super::prepare::{LabArgs, Surroundings};
-use super::{Context, Exit, eyes, prepare, ratchet, resume, undo};
+use super::{Context, Exit, eyes, prepare, ratchet, resume, undo, which};
 use crate::arm;
 use crate::diag::{Kind, Refusal};
 use crate::journal::{Archive, Sound};
@@ -23,7 +23,7 @@ pub const NO_REASON: &str = "by hand";
 /// Send everybody back to blue: one call for each route.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// The run, or the end of its name; the newest otherwise.
+    /// The run, or the end of its name; otherwise the one whose users are under way.
     pub run: Option<String>,
     /// Do not ask.
     #[arg(short, long)]
@@ -49,7 +49,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
 
 async fn rollback(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     let archive = Archive::new(cx.state_dir()?);
-    let (id, folder) = archive.find(args.run.as_deref())?;
+    let (id, folder) = which::run(cx, args.run.as_deref(), "rollback").await?;
     if args.print {
         undo::native(&folder).iter().for_each(|line| cx.out(line));
         return Ok(Exit::Success);
