@@ -15,7 +15,8 @@ use crate::clock::Ratchet;
 use crate::diag::{Kind, Refusal};
 use crate::journal::ledger::What;
 use crate::journal::{
-    Archive, DirStore, Entry, Holder, Journal, Lock, MemoryStore, OpenError, Opening, Record, Store, Who,
+    Archive, DirStore, Entry, Holder, Journal, LocalDisk, Lock, MemoryStore, OpenError, Opening, Record, Sound, Store,
+    Who, keep_plan,
 };
 use crate::plan::Purpose;
 use crate::run::{Actor, Event, Evidence, guard};
@@ -169,8 +170,7 @@ impl Launch<'_> {
             if let Some(policy) = &policy {
                 policy.remember()?;
             }
-            std::fs::write(folder.join("plan.json"), self.plan.canonical() + "\n")
-                .map_err(|e| self.unwritable(e, &folder))?;
+            keep_plan(&LocalDisk, &folder, &self.plan).map_err(|e| self.unwritable(e, &folder))?;
             let store: Box<dyn Store> = Box::new(DirStore::create(&folder).map_err(|e| self.unwritable(e, &folder))?);
             let mut bound = standing.bound();
             bound.insert("epochs".into(), epochs(&locks));
@@ -248,8 +248,9 @@ impl Launch<'_> {
         Ok(open)
     }
 
-    /// Goes on with a run whose process has gone. The tail a crash tore off is cut; everything sealed counts.
-    pub fn resume(&self, id: &str, folder: &Path) -> Result<Open, Refusal> {
+    /// Goes on with a run whose process has gone. The tail a crash tore off is cut; everything sealed counts. What was read of
+    /// its log already is not read again.
+    pub fn resume(&self, id: &str, folder: &Path, known: Option<&Sound>) -> Result<Open, Refusal> {
         let archive = self.archive()?;
         let (signer, actor) = self.key(&archive)?;
         if self.policy.is_some() {
@@ -262,7 +263,7 @@ impl Launch<'_> {
         let (who, clock) = (self.who(&actor), self.cx.clock.clone());
         let mut bound = standing.bound();
         bound.insert("epochs".into(), epochs(&locks));
-        let resumed = Journal::resume_under(store, &who, bound, signer.as_ref(), clock);
+        let resumed = Journal::resume_under(store, &who, bound, known, signer.as_ref(), clock);
         let (mut journal, mut past) = resumed.map_err(|e| self.open_failed(e, folder))?;
         let witnesses = Witnesses::new(self.cx, &archive);
         witnesses.enter(What::Resumed, &mut journal, false).map_err(|e| self.unwritable(e, folder))?;

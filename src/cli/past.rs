@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::Context;
 use crate::diag::{Kind, Refusal};
-use crate::journal::{self, Archive, Entry, LOG};
+use crate::journal::{self, Archive, Entry, LOG, Sound, Unread};
 use crate::plan::Plan;
 use crate::report::{About, Story};
 use crate::run::{Doing, Event, RunOutcome, State};
@@ -27,24 +27,34 @@ pub struct Past {
 }
 
 impl Past {
-    /// The run of that name, the end of a name, or the newest.
+    /// The run of that name, the end of a name, or the newest: its facts, and the newest of its evidence.
     pub fn find(cx: &Context, name: Option<&str>) -> Result<Self, Refusal> {
         let (id, folder) = Archive::new(cx.state_dir()?).find(name)?;
         Past::read(id, folder)
     }
 
+    /// The same with every record.
+    pub fn whole(cx: &Context, name: Option<&str>) -> Result<Self, Refusal> {
+        let (id, folder) = Archive::new(cx.state_dir()?).find(name)?;
+        let sound = journal::read_log(&folder).map_err(Unread::Io);
+        let sound = sound.and_then(|bytes| journal::read(&bytes).map_err(Unread::Fault));
+        Past::of(sound, id, folder)
+    }
+
     /// Reads and checks the log in a run's folder.
     pub fn read(id: String, folder: PathBuf) -> Result<Self, Refusal> {
+        Past::of(journal::read_on(&folder, None), id, folder)
+    }
+
+    fn of(sound: Result<Sound, Unread>, id: String, folder: PathBuf) -> Result<Self, Refusal> {
         let log = folder.join(LOG);
-        let bytes = journal::read_log(&folder).map_err(|error| {
-            Refusal::new(Kind::Other, "BG0604", format!("the record of run {id} cannot be read"))
+        let sound = sound.map_err(|unread| match unread {
+            Unread::Io(error) => Refusal::new(Kind::Other, "BG0604", format!("the record of run {id} cannot be read"))
                 .place(log.display().to_string())
-                .cause(error.to_string())
-        })?;
-        let sound = journal::read(&bytes).map_err(|fault| {
-            Refusal::new(Kind::Audit, "BG0603", visible(&fault.to_string()))
+                .cause(error.to_string()),
+            Unread::Fault(fault) => Refusal::new(Kind::Audit, "BG0603", visible(&fault.to_string()))
                 .place(log.display().to_string())
-                .next(format!("bgctl audit verify {id}    what is wrong, and what is still intact"))
+                .next(format!("bgctl audit verify {id}    what is wrong, and what is still intact")),
         })?;
         let plan = Rc::new(sound.plan);
         let events: Vec<Event> = sound.entries.iter().filter_map(Entry::event).collect();

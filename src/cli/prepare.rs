@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use super::{Context, Exit, check, policy, ratchet};
+use super::{Context, Exit, check, earlier, policy, ratchet};
 use crate::arm;
 use crate::compile::{self, Compiled, Facts};
 use crate::diag::{Diagnostic, Kind, Refusal, Severity};
@@ -202,6 +202,9 @@ pub async fn prepare(cx: &Context, args: &FromArgs, outside: &Surroundings) -> R
         Err(found) => return Ok(Err(mistaken(cx, &source, found, Exit::Invalid))),
     };
     if let Some((route, split)) = compile::not_on_blue(&plan) {
+        if let Some(exit) = earlier::done(cx, &plan) {
+            return Ok(Err(exit));
+        }
         return Err(moved_by_a_run(cx, &plan).unwrap_or_else(|| not_on_blue(&plan, route, split)));
     }
     Ok(Ok(Prepared { plan: Rc::new(plan), remarks, saved: false }))
@@ -287,9 +290,11 @@ fn read_plan(source: &Source) -> Result<Plan, Refusal> {
     })
 }
 
-/// Users are where a run that is being driven now has sent them: that run is the reason, and not drift.
+/// Users are where a run has sent them that is being driven now, or that nobody drives any more: that run is the reason, and
+/// not drift.
 fn moved_by_a_run(cx: &Context, plan: &Plan) -> Option<Refusal> {
-    Lock::held(&Archive::new(cx.state_dir().ok()?), &plan.environment, &plan.service)
+    let held = Lock::held(&Archive::new(cx.state_dir().ok()?), &plan.environment, &plan.service);
+    held.or_else(|| earlier::open(cx, plan))
 }
 
 fn not_on_blue(plan: &Plan, route: &str, split: Split) -> Refusal {
@@ -306,13 +311,12 @@ fn not_on_blue(plan: &Plan, route: &str, split: Split) -> Refusal {
         .next(format!("bgctl cutover {} --swap      when BLUE is the new candidate", plan.runbook))
         .next("nothing, when this cutover is done already"),
         _ => Refusal::new(Kind::Drift, "BG0301", "users are split already, so there is no live stack to start from")
-            .cause("a run is still open, or somebody moved users by hand")
-            .next("bgctl status        what runs, and how to go back")
-            .next(format!(
-                "bgctl rollback {}            everyone to BLUE, with or without a run on this machine",
-                plan.runbook
-            ))
-            .next(format!("bgctl rollback --print {}    the provider's own command for it", plan.runbook)),
+            .cause(
+                "no run that is kept on this machine is open, so another machine's is, or somebody moved users by hand",
+            )
+            .next(format!("bgctl status {}          where users are", plan.runbook))
+            .next(format!("bgctl rollback {}        everyone to BLUE {}", plan.runbook, plan.blue.version))
+            .next(format!("bgctl rollback --print {}        the provider's own command for it", plan.runbook)),
     };
     refusal.place(line.clone()).users(format!("{split}, read just now. Nothing was changed."))
 }

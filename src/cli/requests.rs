@@ -1,7 +1,7 @@
 //! Requests for approval as the runs kept here hold them, and the people whose run it is.
 
 use super::open::Open;
-use crate::journal::{Archive, Entry, read, read_log};
+use crate::journal::{Archive, Entry, read_on};
 use crate::people::{Barred, Part};
 use crate::run::Event;
 use crate::sign::PublicKey;
@@ -46,9 +46,8 @@ fn started(login: &str) -> Barred {
 pub fn known(archive: &Archive) -> Vec<(String, String)> {
     let mut requests = Vec::new();
     for id in archive.runs().into_iter().rev().take(RUNS) {
-        let Ok(log) = read_log(&archive.run(&id)) else { continue };
         // A log that does not hold together is somebody else's concern: here it only lends its words.
-        let Ok(sound) = read(&log) else { continue };
+        let Ok(sound) = read_on(&archive.run(&id), None) else { continue };
         for entry in &sound.entries {
             if let Some(Event::ApprovalRequested { request, .. }) = entry.event() {
                 requests.push((format!("run {id}"), request));

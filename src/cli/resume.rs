@@ -5,16 +5,16 @@ use std::rc::Rc;
 use super::launch::{self, Begins, Launch};
 use super::policy::PolicyArgs;
 use super::prepare::{LAB_MEMORY, LabArgs, Surroundings};
-use super::{Context, Exit};
+use super::{Context, Exit, which};
 use crate::diag::{Kind, Refusal};
-use crate::journal::{Archive, Entry, SealState, Sound, read, read_log};
+use crate::journal::{Archive, Entry, SealState, Sound, Unread, read_on};
 use crate::plan::Plan;
 use crate::run::{Event, RunOutcome};
 
 /// Go on with a run: after a crash, a hold, or when an approval has come. The world is looked at first.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// The run, or the end of its name; the newest otherwise.
+    /// The run, or the end of its name; otherwise the one whose users are under way.
     pub run: Option<String>,
     #[command(flatten)]
     pub launch: launch::SigningArgs,
@@ -30,15 +30,15 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
 
 async fn resume(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     let archive = Archive::new(cx.state_dir()?);
-    let (id, folder) = archive.find(args.run.as_deref())?;
-    let sound = sound(&folder)?;
+    let (id, folder) = which::run(cx, args.run.as_deref(), "resume").await?;
+    let sound = sound(&folder, None)?;
     if let Some((outcome, line)) = over(&sound) {
         cx.err(&format!("NO CHANGES. Run {id} is over, {}: {line}", outcome.name()));
         cx.err(&format!("  next       bgctl show {id}"));
         return Ok(outcome.into());
     }
     let outside = outside(cx, &args.lab, &sound.plan, &archive)?;
-    let plan = Rc::new(sound.plan);
+    let plan = Rc::new(sound.plan.clone());
     let launch = Launch {
         cx,
         outside: &outside,
@@ -49,7 +49,7 @@ async fn resume(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
         native: Vec::new(),
     };
     let ready = launch.ready()?;
-    let open = launch.resume(&id, &folder)?;
+    let open = launch.resume(&id, &folder, Some(&sound))?;
     Ok(launch.drive(ready, open, Begins::default()).await?.exit)
 }
 
@@ -63,8 +63,9 @@ fn over(sound: &Sound) -> Option<(RunOutcome, String)> {
     (sound.state == SealState::Closed).then(|| sound.entries.iter().rev().find_map(end)).flatten()
 }
 
-/// What a run's log says, up to its last seal.
-pub fn sound(folder: &std::path::Path) -> Result<Sound, Refusal> {
+/// What a run's log says, up to its last seal: its facts, and the newest of its evidence. Where it was read before, only what
+/// was added since is read.
+pub fn sound(folder: &std::path::Path, known: Option<&Sound>) -> Result<Sound, Refusal> {
     let place = folder.join(crate::journal::LOG).display().to_string();
     let refuse = |headline: &str, cause: String| {
         Refusal::new(Kind::Audit, "BG0603", headline)
@@ -75,8 +76,10 @@ pub fn sound(folder: &std::path::Path) -> Result<Sound, Refusal> {
             .next(format!("bgctl rollback {}        everyone back to BLUE all the same", name(folder)))
             .next(format!("sh {}/undo/*.sh        everyone back without bgctl", folder.display()))
     };
-    let log = read_log(folder).map_err(|e| refuse("the log of this run cannot be read", e.to_string()))?;
-    read(&log).map_err(|fault| refuse("the log of this run does not hold together", fault.to_string()))
+    read_on(folder, known).map_err(|unread| match unread {
+        Unread::Io(error) => refuse("the log of this run cannot be read", error.to_string()),
+        Unread::Fault(fault) => refuse("the log of this run does not hold together", fault.to_string()),
+    })
 }
 
 /// The run a folder is of.

@@ -24,7 +24,7 @@ enum Format {
 }
 
 pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
-    let past = Past::find(cx, args.run.as_deref())?;
+    let past = Past::whole(cx, args.run.as_deref())?;
     let retro = retro(&past.plan, &past.entries);
     if cx.machine() {
         cx.json(&json!({ "run": past.id, "plan": past.plan.id(), "retro": retro }));

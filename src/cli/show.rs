@@ -23,7 +23,7 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
-    let past = Past::find(cx, args.run.as_deref())?;
+    let past = Past::whole(cx, args.run.as_deref())?;
     if let Some(step) = &args.step {
         let known: Vec<&str> = past.plan.forward.iter().chain(&past.plan.rollback).map(|s| s.id.as_str()).collect();
         if !known.contains(&step.as_str()) {

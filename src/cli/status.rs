@@ -1,29 +1,32 @@
 //! `bgctl status`: where users are, read from the live systems where they answer, and what runs.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::path::Path;
 
 use serde_json::{Value, json};
 
 use super::past::Past;
-use super::prepare::Surroundings;
-use super::{Context, Exit, fence};
+use super::sight::{self, Live, Route};
+use super::{Context, Exit, check, fence, lost, status_file, undo, which};
 use crate::diag::Refusal;
 use crate::guards::freeze::Found;
-use crate::journal::{Archive, Holder, Lock};
-use crate::plan::{Color, Lane, PlannedRoute, Split, StepRef};
+use crate::journal::{Archive, Holder, Lock, PLAN};
+use crate::plan::{Color, Lane, Plan, StepRef};
 use crate::report::{Mark, spoken_seconds};
-use crate::routers::{Access, KINDS};
 use crate::run::{Doing, Event, Outcome, RunOutcome};
-
-/// How long a provider may take to answer.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Where users are, what runs, and what can be done. Reads the live systems; changes nothing.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// A run or the end of its name; without it, the newest.
+    /// A run or the end of its name, or a runbook; without it, the run whose users are under way.
+    #[arg(value_name = "RUN|RUNBOOK")]
     run: Option<String>,
+    /// Give a variable of the runbook its value.
+    #[arg(long = "var", value_name = "NAME=VALUE", value_parser = check::variable)]
+    vars: Vec<(String, String)>,
+    /// Read the runbook with its two stacks exchanged.
+    #[arg(long)]
+    swap: bool,
     /// End with the exit code of the run's outcome.
     #[arg(long)]
     exit_status: bool,
@@ -32,16 +35,20 @@ pub struct Args {
     offline: bool,
 }
 
-/// What was found about a route.
-enum Live {
-    Read(Split),
-    Unknown(String),
-    NotAsked(&'static str),
+pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
+    cx.block_on(status(args, cx))?
 }
 
-pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
-    let past = Past::find(cx, args.run.as_deref())?;
-    let live = cx.block_on(look(&past, cx, args.offline))?;
+async fn status(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
+    if let Some(word) = args.run.as_deref().filter(|word| status_file::names_a_file(cx, word)) {
+        return status_file::run(cx, word, &args.vars, args.swap, args.offline).await;
+    }
+    let (id, folder) = which::run(cx, args.run.as_deref(), "status").await?;
+    let past = match Past::read(id.clone(), folder.clone()) {
+        Ok(past) => past,
+        Err(refusal) => return Err(unread(refusal, &id, &folder, args.offline, cx).await),
+    };
+    let live = sight::look(&past.plan, cx, &sight::reach(cx, &past.plan, args.offline)).await;
     if cx.machine() {
         cx.json(&machine(&past, &live, cx));
     } else {
@@ -53,50 +60,14 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     })
 }
 
-async fn look(past: &Past, cx: &Context, offline: bool) -> BTreeMap<String, Live> {
-    let mut found = BTreeMap::new();
-    let lab = if offline { Ok(None) } else { Surroundings::joined(cx, &past.plan) };
-    for (name, route) in &past.plan.routes {
-        let live = if offline {
-            Live::NotAsked("--offline")
-        } else if let Err(refusal) = &lab {
-            Live::Unknown(format!("{}: {}", refusal.headline, refusal.cause.join("; ")))
-        } else if past.plan.environment == "lab" && !matches!(lab, Ok(Some(_))) {
-            // The real provider knows nothing of a lab's routes.
-            Live::NotAsked("the lab it was played in has ended")
-        } else {
-            let (env, access) = match &lab {
-                Ok(Some(lab)) => (&lab.env, lab.access.clone()),
-                _ => (&cx.env, Access::default()),
-            };
-            tokio::select! { biased;
-                live = read(route, env, access) => live,
-                () = cx.clock.sleep(PATIENCE) => Live::Unknown(format!("no answer in {}s", PATIENCE.as_secs())),
-            }
-        };
-        found.insert(name.clone(), live);
-    }
-    found
-}
-
-async fn read(route: &PlannedRoute, env: &BTreeMap<String, String>, access: Access) -> Live {
-    let Some(kind) = KINDS.iter().find(|kind| kind.name == route.router) else {
-        return Live::Unknown(format!("this build has no router `{}`", route.router));
-    };
-    let secrets = match crate::runbook::resolve_plan(&route.config.to_string(), env) {
-        Ok(secrets) => secrets,
-        Err(refusal) => return Live::Unknown(refusal.headline),
-    };
-    match (kind.view)(&route.config, &Access { secrets, ..access }) {
-        Ok(view) => match view.read().await {
-            Ok(reading) => Live::Read(reading.split),
-            Err(error) => Live::Unknown(match &error.cure {
-                Some(cure) => format!("{error} (cure: {cure})"),
-                None => error.to_string(),
-            }),
-        },
-        Err(mistakes) => Live::Unknown(mistakes.iter().map(|m| m.message.clone()).collect::<Vec<_>>().join("; ")),
-    }
+/// The records of a run cannot be read: where its users are can be all the same, by the plan beside them.
+async fn unread(refusal: Refusal, id: &str, folder: &Path, offline: bool, cx: &Context) -> Refusal {
+    let plan = std::fs::read(folder.join(PLAN)).ok().and_then(|text| serde_json::from_slice::<Plan>(&text).ok());
+    let Some(plan) = plan else { return refusal };
+    let routes = sight::look(&plan, cx, &sight::reach(cx, &plan, offline)).await;
+    let users = routes.iter().map(Route::line).collect::<Vec<_>>().join("; ");
+    let refusal = refusal.users(users).next(format!("bgctl rollback {id}    everyone to BLUE"));
+    undo::native(folder).into_iter().fold(refusal, Refusal::next)
 }
 
 /// What the records say about a route, with its age.
@@ -113,37 +84,31 @@ fn recorded(past: &Past, name: &str, cx: &Context) -> (String, String) {
     }
 }
 
-fn text(past: &Past, live: &BTreeMap<String, Live>, cx: &Context) {
+fn text(past: &Past, live: &[Route], cx: &Context) {
     let ink = cx.style.out;
+    let warn = |line: &str| cx.raw_out(&format!("{} {}", ink.mark(Mark::Warning), ink.text(line)));
     cx.out(&past.story.about.headline());
     cx.raw_out("");
-    for (name, found) in live {
-        let line = &past.plan.routes[name].line;
+    for route in live {
+        let (name, found) = (&route.name, &route.live);
         let (split, age) = match found {
             Live::Read(split) => (split.to_string(), "read just now".to_string()),
             Live::Unknown(why) => {
-                let (split, age) = recorded(past, name, cx);
-                cx.raw_out(&format!("{} {}", ink.mark(Mark::Warning), ink.text(&format!("{name}: {why}"))));
-                (split, age)
+                warn(&format!("{name}: {why}"));
+                recorded(past, name, cx)
             }
             Live::NotAsked(why) => {
                 let (split, age) = recorded(past, name, cx);
                 (split, format!("{age}, {why}"))
             }
         };
-        let share = match found {
-            Live::Read(split) => Some(*split),
-            _ => past.story.users.get(name).map(|seen| seen.split),
-        };
+        let share = route.split().or_else(|| past.story.users.get(name).map(|seen| seen.split));
         let bar = share.map_or(String::new(), |split| ink.users_bar(split.share(Color::Green), 24) + "  ");
         cx.raw_out(&format!("  users    {bar}{}", ink.text(&format!("{split}   {age}"))));
-        cx.out(&format!("           {name}: {line}"));
-        if let (Live::Read(now), Some(seen)) = (found, past.story.users.get(name))
-            && *now != seen.split
-        {
-            let drift = format!("the run last read {}: somebody else has moved this route since", seen.split);
-            cx.raw_out(&format!("{} {}", ink.mark(Mark::Warning), ink.text(&drift)));
-        }
+        cx.out(&format!("           {name}: {}", route.place));
+        route.sides().iter().for_each(|sides| cx.out(&format!("           {sides}")));
+        route.ailing().iter().for_each(|line| warn(line));
+        strayed(past, route).iter().for_each(|line| warn(line));
     }
     let silent = spoken_seconds(past.silent(cx.clock.now()));
     let run = format!("  run      {} by {}, {}", past.id, past.story.about.by, past.word());
@@ -169,8 +134,17 @@ fn text(past: &Past, live: &BTreeMap<String, Live>, cx: &Context) {
     cx.raw_out("");
     steps(past, cx);
     cx.raw_out("");
-    for (n, next) in next(past).iter().enumerate() {
+    for (n, next) in next(past, live).iter().enumerate() {
         cx.out(&format!("{} {next}", if n == 0 { "next:" } else { "     " }));
+    }
+}
+
+/// How a route came to be elsewhere than the run left it. A run that is driven is about to say so itself.
+fn strayed(past: &Past, route: &Route) -> Vec<String> {
+    let left = past.story.users.get(&route.name).map(|seen| seen.split);
+    match (left, route.split()) {
+        (Some(left), Some(now)) if !past.alive => lost::strayed(&past.plan, &past.entries, &route.name, left, now),
+        _ => Vec::new(),
     }
 }
 
@@ -251,35 +225,51 @@ fn last_failed(past: &Past) -> Option<StepRef> {
     })
 }
 
-/// What can be done now, best first.
-fn next(past: &Past) -> Vec<String> {
+/// What can be done now, best first: by where users are, and only then by how the run ended.
+fn next(past: &Past, live: &[Route]) -> Vec<String> {
     let run = past.story.about.short();
-    let back = format!("bgctl rollback {run}    everyone to BLUE");
+    let home = sight::all_on(live, Color::Blue);
+    let away = live.iter().filter_map(Route::split).any(|split| split.only() != Some(Color::Blue));
+    let moved = live.iter().any(|route| !strayed(past, route).is_empty());
+    let back = match home {
+        true => format!("bgctl rollback {run}    ends the run: everyone is on BLUE"),
+        false => format!("bgctl rollback {run}    everyone to BLUE"),
+    };
+    let show = format!("bgctl show {run}        what happened");
     match past.outcome() {
         None => vec![back, format!("bgctl show {run}        what happened so far")],
         Some(RunOutcome::Holding) => {
             vec![back, format!("bgctl resume {run}      go on; reads everything again first")]
         }
-        Some(RunOutcome::Halted) => vec![back, format!("bgctl show {run}        what happened")],
+        Some(RunOutcome::Halted) if home => vec![show],
+        Some(RunOutcome::Halted) => vec![back, show],
         Some(RunOutcome::Waiting) => vec![format!("bgctl resume {run}      once the approval is signed"), back],
+        Some(RunOutcome::Completed) if away && moved => vec![back, format!("bgctl audit verify {run}")],
+        Some(RunOutcome::Completed) if home => vec![show, format!("bgctl audit verify {run}")],
         Some(RunOutcome::Completed) => vec![format!("bgctl audit verify {run}"), back],
+        // The run is over, and its users are not where that says.
+        Some(_) if away => vec![back, show],
         Some(_) if past.abandoned() => vec![format!("bgctl resume {run}      end it in order; no user has moved")],
-        Some(_) => vec![format!("bgctl show {run}        what happened")],
+        Some(_) => vec![show],
     }
 }
 
-fn machine(past: &Past, live: &BTreeMap<String, Live>, cx: &Context) -> Value {
+fn machine(past: &Past, live: &[Route], cx: &Context) -> Value {
     let users: BTreeMap<&str, Value> = live
         .iter()
-        .map(|(name, found)| {
-            let seen = past.story.users.get(name);
+        .map(|route| {
+            let seen = past.story.users.get(&route.name);
             let recorded = seen.map(|seen| json!({ "split": seen.split, "at": seen.at.map(|t| t.to_string()) }));
-            let (split, error) = match found {
-                Live::Read(split) => (Some(split), None),
-                Live::Unknown(why) => (None, Some(why.as_str())),
-                Live::NotAsked(why) => (None, Some(*why)),
+            let error = match &route.live {
+                Live::Read(_) => None,
+                Live::Unknown(why) => Some(why.as_str()),
+                Live::NotAsked(why) => Some(*why),
             };
-            (name.as_str(), json!({ "read_now": split, "not_read": error, "recorded": recorded }))
+            let found = json!({
+                "read_now": route.split(), "not_read": error, "recorded": recorded, "health": route.sides(),
+                "ailing": route.ailing(), "strayed": strayed(past, route),
+            });
+            (route.name.as_str(), found)
         })
         .collect();
     let steps: Vec<Value> = marks(past)
@@ -312,6 +302,6 @@ fn machine(past: &Past, live: &BTreeMap<String, Live>, cx: &Context) -> Value {
         "why": past.story.why,
         "users": users,
         "steps": steps,
-        "next": next(past).iter().map(|line| line.split("  ").next().unwrap_or(line).to_string()).collect::<Vec<_>>(),
+        "next": next(past, live).iter().map(|line| line.split("  ").next().unwrap_or(line).to_string()).collect::<Vec<_>>(),
     })
 }

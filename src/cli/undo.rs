@@ -3,21 +3,14 @@
 use std::path::Path;
 
 use super::users::Users;
+use crate::journal::{LocalDisk, keep_way_back};
 use crate::plan::Plan;
 use crate::routers::NativeWayBack;
 use crate::world::World;
 
 /// Stores the way back of a route beside the log.
 pub fn keep(folder: &Path, route: &str, way: &NativeWayBack) -> std::io::Result<()> {
-    let undo = folder.join("undo");
-    std::fs::create_dir_all(&undo)?;
-    for (name, content) in &way.files {
-        std::fs::write(undo.join(name), content)?;
-    }
-    std::fs::write(
-        undo.join(format!("{route}.sh")),
-        format!("#!/bin/sh\n# Everyone back, without bgctl.\ncd \"$(dirname \"$0\")\" || exit 1\n{}\n", way.command),
-    )
+    keep_way_back(&LocalDisk, folder, route, &way.files, &way.command)
 }
 
 /// The commands that send everybody back without bgctl.

@@ -1,13 +1,16 @@
 //! Where the runs of this machine are kept: one folder a run, found by its name or the end of it.
 
-use std::fs::{self, DirBuilder, File};
-use std::io::{self, ErrorKind, Read};
+use std::fs::{self, DirBuilder};
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use jiff::Timestamp;
 
-use super::LOG;
+use super::disk::{self, Disk, LocalDisk};
+use super::order::{self, Opened};
+use super::{LOG, ledger};
 use crate::diag::{Kind, Refusal};
 
 /// Letters that are read out and typed without doubt.
@@ -19,11 +22,21 @@ const TRIES: usize = 100;
 #[derive(Clone, Debug)]
 pub struct Archive {
     root: PathBuf,
+    disk: Rc<dyn Disk>,
 }
 
 impl Archive {
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Archive { root: root.into() }
+        Archive::on(Rc::new(LocalDisk), root)
+    }
+
+    /// The same on this disk.
+    pub fn on(disk: Rc<dyn Disk>, root: impl Into<PathBuf>) -> Self {
+        Archive { root: root.into(), disk }
+    }
+
+    pub fn disk(&self) -> &Rc<dyn Disk> {
+        &self.disk
     }
 
     pub fn root(&self) -> &Path {
@@ -43,13 +56,17 @@ impl Archive {
     /// Makes the folder (0700) of a new run and gives its name: `YYYYMMDD-HHMM-xyz`, UTC.
     pub fn reserve(&self, now: Timestamp) -> io::Result<(String, PathBuf)> {
         let minute = now.strftime("%Y%m%d-%H%M").to_string();
-        private(&self.root.join("runs"))?;
+        let runs = self.root.join("runs");
+        disk::private(self.disk.as_ref(), &runs)?;
         for _ in 0..TRIES {
             let mut random = [0u8; 8];
             getrandom::fill(&mut random).map_err(|e| io::Error::other(e.to_string()))?;
             let id = name(&minute, u64::from_le_bytes(random));
             match DirBuilder::new().mode(0o700).create(self.run(&id)) {
-                Ok(()) => return Ok((id.clone(), self.run(&id))),
+                Ok(()) => {
+                    disk::names(self.disk.as_ref(), &runs)?;
+                    return Ok((id.clone(), self.run(&id)));
+                }
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error),
             }
@@ -64,16 +81,27 @@ impl Archive {
         Ok(name(&now.strftime("%Y%m%d-%H%M").to_string(), u64::from_le_bytes(random)))
     }
 
-    /// The runs that have a log, oldest first.
+    /// The runs that have a log, oldest first: as the ledger has them, whatever the clocks said.
     pub fn runs(&self) -> Vec<String> {
+        self.opened().into_iter().map(|opened| opened.run).collect()
+    }
+
+    /// The newest run of each service, the service of the newest run last.
+    pub fn newest(&self) -> Vec<Opened> {
+        let mut newest: Vec<Opened> = Vec::new();
+        for opened in self.opened() {
+            newest.retain(|other| !other.same_service(&opened));
+            newest.push(opened);
+        }
+        newest
+    }
+
+    /// What the logs here say of their opening, oldest first.
+    pub fn opened(&self) -> Vec<Opened> {
         let Ok(entries) = fs::read_dir(self.root.join("runs")) else { return Vec::new() };
-        let mut runs: Vec<(String, String)> = entries
-            .filter_map(Result::ok)
-            .filter_map(|entry| entry.file_name().into_string().ok())
-            .filter_map(|id| opened(&self.run(&id).join(LOG)).map(|ts| (ts, id)))
-            .collect();
-        runs.sort();
-        runs.into_iter().map(|(_, id)| id).collect()
+        let ids = entries.filter_map(Result::ok).filter_map(|entry| entry.file_name().into_string().ok());
+        let runs = ids.filter_map(|id| Opened::of(&self.run(&id).join(LOG), id)).collect();
+        order::sorted(runs, &ledger::order(&self.root.join(ledger::LEDGER)))
     }
 
     /// The run of that name, of the end of a name, or the newest.
@@ -121,19 +149,6 @@ fn name(minute: &str, mut random: u64) -> String {
     format!("{minute}-{letters}")
 }
 
-/// When a log was opened, as its first line says: run names alone cannot order the runs of one minute.
-fn opened(log: &Path) -> Option<String> {
-    let mut head = [0u8; 256];
-    let len = File::open(log).ok()?.read(&mut head).ok()?;
-    let text = String::from_utf8_lossy(&head[..len]).into_owned();
-    text.split("\"ts\":\"").nth(1).and_then(|rest| rest.split('"').next()).map(String::from).or(Some(String::new()))
-}
-
-/// Makes a folder only its owner can look into.
-pub(super) fn private(folder: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(folder)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -164,6 +179,7 @@ mod tests {
         assert!(find(Some("abc")).unwrap_err().headline.contains("is the end of 2 runs"));
         assert!(find(Some("xyz")).unwrap_err().cause[0].contains("20261121-0302-abc"));
         assert!(find(Some("")).is_err());
+        assert_eq!(archive.newest().len(), 1, "logs that do not say of what they are may be of one service");
         assert!(Archive::new("/nowhere").find(None).is_err());
     }
 

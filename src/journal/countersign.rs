@@ -6,7 +6,8 @@ use sha2::{Digest, Sha256};
 use super::encode::{put_line, signature_member};
 use super::fault::{Fault, What};
 use super::note::{Note, SealState, origin};
-use super::recover::scan;
+use super::reading::Done;
+use super::recover::whole;
 use super::scan::OwnerKey;
 use super::spelling::{hex, stamp};
 use super::store::Store;
@@ -35,12 +36,10 @@ pub fn countersign(
     owner: &dyn Signer,
     clock: &dyn Clock,
 ) -> Result<Countersigned, OpenError> {
-    let bytes = store.read()?;
     let place = store.place();
     let broken = |fault: Fault| OpenError::Broken { place: place.clone(), fault };
-    let (scan, entries) = scan(&bytes, None).map_err(broken)?;
+    let Done { scan, entries, torn, .. } = whole(store.as_mut(), None)?;
     let Some(head) = scan.head().cloned() else { return Err(broken(scan.fault(What::Empty))) };
-    let torn = bytes.len() as u64 - scan.sealed.bytes;
     if torn > 0 {
         let (record, offset) = (scan.sealed.lines, scan.sealed.bytes);
         return Err(broken(Fault { record, offset, what: What::Unsealed { bytes: torn } }));

@@ -13,7 +13,8 @@ use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-use super::archive::{Archive, private};
+use super::archive::Archive;
+use super::disk::{self, Disk};
 use crate::diag::{Kind, Refusal};
 
 /// Who holds a lock, as written into its file.
@@ -49,7 +50,7 @@ impl Lock {
                 .place(path.display().to_string())
                 .cause(e.to_string())
         };
-        private(path.parent().unwrap_or(archive.root())).map_err(failed)?;
+        disk::private(archive.disk().as_ref(), disk::above(&path)).map_err(failed)?;
         let open = || OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
         let mut file = open().map_err(failed)?;
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -61,7 +62,7 @@ impl Lock {
             // Removed between opening and locking: what is locked here keeps nobody out.
             return Err(held(&mut file, environment, service));
         }
-        let epoch = next_epoch(&path).map_err(failed)?;
+        let epoch = next_epoch(archive.disk().as_ref(), &path).map_err(failed)?;
         let holder = Holder { epoch, ..holder.clone() };
         let text = serde_json::to_string(&holder).expect("BUG: a holder is plain data") + "\n";
         file.set_len(0).and_then(|()| file.write_all(text.as_bytes())).map_err(failed)?;
@@ -149,13 +150,9 @@ fn epoch(lock: &Path) -> io::Result<u64> {
 }
 
 /// Takes the next number; only whoever holds the lock may.
-fn next_epoch(lock: &Path) -> io::Result<u64> {
+fn next_epoch(disk: &dyn Disk, lock: &Path) -> io::Result<u64> {
     let next = epoch(lock)? + 1;
-    let (path, new) = (lock.with_extension("epoch"), lock.with_extension("epoch.new"));
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-    file.write_all(format!("{next}\n").as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&new, &path)?;
+    disk::put(disk, &lock.with_extension("epoch"), format!("{next}\n").as_bytes())?;
     Ok(next)
 }
 

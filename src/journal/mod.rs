@@ -4,15 +4,20 @@
 
 mod approval;
 mod archive;
+mod beside;
 mod countersign;
+mod disk;
 mod encode;
 mod fault;
 pub mod heads;
 mod json;
+mod keep;
 pub mod ledger;
 mod line;
 mod lock;
 mod note;
+mod order;
+mod reading;
 mod recover;
 mod redact;
 mod rules;
@@ -25,12 +30,15 @@ mod verify;
 mod writer;
 
 pub use archive::Archive;
+pub use beside::{PLAN, keep_plan, keep_way_back};
 pub use countersign::{Countersigned, countersign};
+pub use disk::{Disk, LocalDisk};
 pub use fault::{Fault, What};
 pub use line::EVIDENCE;
 pub use lock::{Holder, Lock};
 pub use note::{Note, SealState, origin};
-pub use recover::{Sound, read, read_copy};
+pub use order::Opened;
+pub use reading::{Input, Sound, Unread, mentions, read, read_copy, read_log, read_on};
 pub use redact::{
     BESIDE, COMPARED, Copy, CopyError, Publishing, Redaction, Withheld, Withholding, can_be_withheld, copy, verify_copy,
 };
@@ -38,7 +46,7 @@ pub use rules::{Approved, Breach};
 pub use scan::Seals;
 pub use script::SCRIPT;
 pub use session::Session;
-pub use store::{DirStore, Fault as StoreFault, LOG, MemoryStore, Store, read_log};
+pub use store::{DirStore, Fault as StoreFault, LOG, MemoryStore, Store, Torn};
 pub use verify::{Owner, Report, Trust, Verdict, verify};
 pub use writer::{Closed, Journal, Opening, SESSION, Who};
 

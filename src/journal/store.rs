@@ -5,16 +5,20 @@
 
 use std::cell::RefCell;
 use std::fs::{self, File};
-use std::io::{ErrorKind, Read, Write};
+use std::io::{BufReader, Cursor, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::fd::AsFd;
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use rustix::fs::{AtFlags, FallocateFlags, FlockOperation, Mode, OFlags, Stat};
 use rustix::io::Errno;
+use sha2::{Digest, Sha256};
 
 use super::JournalError;
+use super::disk::{self, Disk, LocalDisk};
+use super::reading::{BLOCK, Identity, Input};
+use super::spelling::hex;
 
 /// The file of a journal inside its run's folder.
 pub const LOG: &str = "log.jsonl";
@@ -26,18 +30,28 @@ pub trait Store {
     /// Appends in one write and returns when it is on the disk.
     fn append(&mut self, bytes: &[u8]) -> Result<(), JournalError>;
 
-    /// Everything there is.
-    fn read(&mut self) -> Result<Vec<u8>, JournalError>;
+    /// Everything there is, from its beginning, and which file it is where it is one.
+    fn reader(&mut self) -> Result<(Box<dyn Input + '_>, Option<Identity>), JournalError>;
 
     /// Copies what lies behind `end` into `torn-<stamp>.bin` and cuts it off. Used only when a run is resumed.
-    fn cut(&mut self, end: u64, stamp: &str) -> Result<String, JournalError>;
+    fn cut(&mut self, end: u64, stamp: &str) -> Result<Torn, JournalError>;
 
     /// Where it is, for people.
     fn place(&self) -> String;
 }
 
+/// What was cut off.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Torn {
+    /// The file it was kept in.
+    pub kept_as: String,
+    pub bytes: u64,
+    pub sha256: String,
+}
+
 /// A run's folder on a local disk.
 pub struct DirStore {
+    disk: Rc<dyn Disk>,
     dir: File,
     log: File,
     path: PathBuf,
@@ -49,32 +63,39 @@ pub struct DirStore {
 impl DirStore {
     /// Makes the log of a new run. The folder may exist (0700), a log in it may not.
     pub fn create(folder: &Path) -> Result<Self, JournalError> {
+        DirStore::create_on(Rc::new(LocalDisk), folder)
+    }
+
+    /// The same on this disk.
+    pub fn create_on(disk: Rc<dyn Disk>, folder: &Path) -> Result<Self, JournalError> {
         let path = folder.join(LOG);
         let failed = |e: std::io::Error| words(&path, "make", &e);
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
+        disk::private(disk.as_ref(), folder).map_err(failed)?;
         let dir = open_dir(folder)?;
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::APPEND | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let log = rustix::fs::openat(&dir, LOG, flags, Mode::from_raw_mode(0o600))
             .map_err(|e| words(&path, "make", &e.into()))?;
-        let store = DirStore { dir, log: File::from(log), path, end: 0, broken: false }.lock()?;
+        let store = DirStore { disk, dir, log: File::from(log), path, end: 0, broken: false }.lock()?;
         // Best effort: not every file system can do it, and a full disk is found by the first append anyway.
         let _ = rustix::fs::fallocate(&store.log, FallocateFlags::KEEP_SIZE, 0, RESERVE);
         let failed = |e: std::io::Error| words(&store.path, "make", &e);
-        store.log.sync_all().map_err(failed)?;
-        store.dir.sync_all().map_err(failed)?;
-        if let Ok(above) = File::open(folder.parent().unwrap_or(folder)) {
-            above.sync_all().map_err(failed)?;
-        }
+        store.disk.file(&store.log).map_err(failed)?;
+        store.disk.folder(&store.dir).map_err(failed)?;
         Ok(store)
     }
 
     /// Opens the log of a run that exists, for resuming it.
     pub fn open(folder: &Path) -> Result<Self, JournalError> {
+        DirStore::open_on(Rc::new(LocalDisk), folder)
+    }
+
+    /// The same on this disk.
+    pub fn open_on(disk: Rc<dyn Disk>, folder: &Path) -> Result<Self, JournalError> {
         let path = folder.join(LOG);
         let dir = open_dir(folder)?;
         let flags = OFlags::APPEND | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let log = rustix::fs::openat(&dir, LOG, flags, Mode::empty()).map_err(|e| words(&path, "open", &e.into()))?;
-        let mut store = DirStore { dir, log: File::from(log), path, end: 0, broken: false }.lock()?;
+        let mut store = DirStore { disk, dir, log: File::from(log), path, end: 0, broken: false }.lock()?;
         let stat = rustix::fs::fstat(&store.log).map_err(|e| words(&store.path, "read", &e.into()))?;
         store.end = stat.st_size.unsigned_abs();
         store.check()?;
@@ -138,7 +159,7 @@ impl DirStore {
         }
         self.end += written as u64;
         // A sync that failed once may succeed the next time although the data are lost, so it is never tried again.
-        rustix::fs::fdatasync(&self.log).map_err(|e| words(&self.path, "sync", &e.into()))
+        self.disk.file(&self.log).map_err(|e| words(&self.path, "sync", &e))
     }
 }
 
@@ -152,25 +173,35 @@ impl Store for DirStore {
         done
     }
 
-    fn read(&mut self) -> Result<Vec<u8>, JournalError> {
-        let mut bytes = vec![0; usize::try_from(self.end).unwrap_or(0)];
-        self.log.read_exact_at(&mut bytes, 0).map_err(|e| words(&self.path, "read", &e))?;
-        Ok(bytes)
+    fn reader(&mut self) -> Result<(Box<dyn Input + '_>, Option<Identity>), JournalError> {
+        let failed = |e: std::io::Error| words(&self.path, "read", &e);
+        self.log.seek(SeekFrom::Start(0)).map_err(failed)?;
+        let meta = self.log.metadata().map_err(failed)?;
+        Ok((Box::new(BufReader::with_capacity(BLOCK, &self.log)), Some((meta.dev(), meta.ino()))))
     }
 
-    fn cut(&mut self, end: u64, stamp: &str) -> Result<String, JournalError> {
+    fn cut(&mut self, end: u64, stamp: &str) -> Result<Torn, JournalError> {
         self.check()?;
-        let name = format!("torn-{stamp}.bin");
-        let mut tail = vec![0; usize::try_from(self.end - end).unwrap_or(0)];
-        self.log.read_exact_at(&mut tail, end).map_err(|e| words(&self.path, "read", &e))?;
-        let kept = self.path.with_file_name(&name);
+        let kept_as = format!("torn-{stamp}.bin");
+        let kept = self.path.with_file_name(&kept_as);
+        let (mut hash, mut bytes, mut block) = (Sha256::new(), 0, vec![0; BLOCK]);
+        self.log.seek(SeekFrom::Start(end)).map_err(|e| words(&self.path, "read", &e))?;
         let failed = |e: std::io::Error| words(&kept, "write", &e);
         let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&kept).map_err(failed)?;
-        file.write_all(&tail).and_then(|()| file.sync_all()).map_err(failed)?;
-        self.dir.sync_all().map_err(failed)?;
-        self.log.set_len(end).and_then(|()| self.log.sync_all()).map_err(|e| words(&self.path, "cut", &e))?;
+        loop {
+            let len = self.log.read(&mut block).map_err(|e| words(&self.path, "read", &e))?;
+            if len == 0 {
+                break;
+            }
+            hash.update(&block[..len]);
+            bytes += len as u64;
+            file.write_all(&block[..len]).map_err(failed)?;
+        }
+        self.disk.file(&file).and_then(|()| self.disk.folder(&self.dir)).map_err(failed)?;
+        let cut = self.log.set_len(end).and_then(|()| self.disk.file(&self.log));
+        cut.map_err(|e| words(&self.path, "cut", &e))?;
         self.end = end;
-        Ok(name)
+        Ok(Torn { kept_as, bytes, sha256: hex(&hash.finalize()) })
     }
 
     fn place(&self) -> String {
@@ -191,13 +222,6 @@ fn words(path: &Path, verb: &str, error: &std::io::Error) -> JournalError {
         _ => error.to_string(),
     };
     JournalError { what: format!("cannot {verb} `{}`: {why}", path.display()) }
-}
-
-/// Reads a log in full, without locking or changing it.
-pub fn read_log(folder: &Path) -> std::io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(folder.join(LOG))?.read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 /// A journal in memory. Clones share their bytes, so what was written survives the death of the writer, as on a disk.
@@ -279,15 +303,16 @@ impl Store for MemoryStore {
         failed()
     }
 
-    fn read(&mut self) -> Result<Vec<u8>, JournalError> {
-        Ok(self.bytes())
+    fn reader(&mut self) -> Result<(Box<dyn Input + '_>, Option<Identity>), JournalError> {
+        Ok((Box::new(Cursor::new(self.bytes())), None))
     }
 
-    fn cut(&mut self, end: u64, stamp: &str) -> Result<String, JournalError> {
+    fn cut(&mut self, end: u64, stamp: &str) -> Result<Torn, JournalError> {
         let mut inside = self.inside.borrow_mut();
         inside.torn = inside.bytes.split_off(usize::try_from(end).unwrap_or(0));
         inside.broken = false;
-        Ok(format!("torn-{stamp}.bin"))
+        let (bytes, sha256) = (inside.torn.len() as u64, hex(&Sha256::digest(&inside.torn)));
+        Ok(Torn { kept_as: format!("torn-{stamp}.bin"), bytes, sha256 })
     }
 
     fn place(&self) -> String {

@@ -3,11 +3,12 @@
 //! Reads in one pass with bounded memory. Nothing of a log is reported as a fact before the seal over it has been checked.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, Read, Seek, SeekFrom};
+use std::io::{BufRead, Seek, SeekFrom};
 
 use super::fault::{Fault, What};
 use super::line::{EVIDENCE, LONGEST_PLAN, Raw};
 use super::note::SealState;
+use super::reading::next;
 use super::redact::{Withheld, Withholding};
 use super::rules::{Approved, Breach, Rules};
 use super::scan::{OwnerKey, OwnerSignature, Scan, Seals};
@@ -353,12 +354,4 @@ fn believe(signature: &OwnerSignature, trust: &Trust) -> Result<Owner, TrustErro
         }
         OwnerKey::Shared(id) => Err(TrustError::Unknown { fingerprint: id.clone() }),
     }
-}
-
-/// Reads the next line with its line end into the buffer; shorter than that at the end of the input, and never longer than
-/// any line may be.
-fn next(input: &mut dyn BufRead, line: &mut Vec<u8>) -> std::io::Result<()> {
-    line.clear();
-    input.take(LONGEST_PLAN as u64 + 1).read_until(b'\n', line)?;
-    Ok(())
 }

@@ -327,7 +327,7 @@ fn case_32b_a_resumer_cannot_approve() {
     drop(journal);
     let by = Who { owner: APPROVER.into(), ..who() };
     let bound = [("policy_sha256".to_string(), json!(plan.team.policy_sha256))].into_iter().collect();
-    let resumed = Journal::resume_under(Box::new(store.clone()), &by, bound, &approver(), clock.clone());
+    let resumed = Journal::resume_under(Box::new(store.clone()), &by, bound, None, &approver(), clock.clone());
     let mut rig = Rig { clock, plan, journal: resumed.unwrap().0, store };
     let grant = grant_of("alice@laptop", &key(3), &text);
     let id = "shift-10".to_string();
@@ -382,7 +382,7 @@ fn case_47_a_step_under_another_policy_than_the_plans_is_seen() {
     let Rig { clock, plan, store, journal } = rig;
     drop(journal);
     let bound = [("policy_sha256".to_string(), json!("cd".repeat(32)))].into_iter().collect();
-    let resumed = Journal::resume_under(Box::new(store.clone()), &who(), bound, &owner(), clock.clone());
+    let resumed = Journal::resume_under(Box::new(store.clone()), &who(), bound, None, &owner(), clock.clone());
     let mut rig = Rig { clock, plan, journal: resumed.unwrap().0, store };
     rig.arm();
     let (text, request_sha256) = rig.ask();
@@ -513,4 +513,30 @@ fn a_typed_word_counts_for_the_runner_where_the_role_says_so_and_for_nobody_else
     let bad = typed(APPROVER);
     assert_eq!(bad.verdict, Verdict::Policy);
     says(&[bad.breaches[0].what.clone()], "a word typed at somebody else's terminal");
+}
+
+/// The runner's key is the runner's, whoever else is said to have it: a list that gives it to a second name gives nobody a
+/// second vote.
+#[test]
+fn r30_the_runners_key_approves_nothing_under_whatever_name() {
+    let other = "rm-two@example.com";
+    let list = [(OWNER, owner()), (APPROVER, approver()), (other, owner())];
+    let list = list.iter().map(|(who, key)| trust::line(who, &key.public())).collect::<String>();
+    let approved_by = |who: &str, key: &SessionKey| {
+        let mut plan = plan();
+        plan.forward[0].approval.as_mut().unwrap().members = vec![APPROVER.into(), other.into()];
+        let mut rig = Rig::with(RUN, &owner(), plan, self::who());
+        rig.arm();
+        let (text, sha256) = rig.ask();
+        rig.grant(&sha256, who, sign(key, namespace::APPROVE, &text));
+        rig.step(0, &[sha256]);
+        rig.step(1, &[]);
+        rig.end();
+        let report = report_by(&rig.close(), AllowedSigners::parse(&list).unwrap());
+        (report.verdict, report.breaches.into_iter().map(|breach| breach.what).collect::<Vec<_>>())
+    };
+    assert_eq!(approved_by(APPROVER, &approver()), (Verdict::Complete, Vec::new()));
+    let (verdict, found) = approved_by(other, &owner());
+    assert_eq!(verdict, Verdict::Policy);
+    says(&found, "`rm-two@example.com` approved their own run");
 }

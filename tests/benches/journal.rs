@@ -252,6 +252,61 @@ fn main() {
     row(&mut out, "bgctl audit verify --all-seals", &mut each);
     row(&mut out, "sha256sum", &mut summed);
     row(&mut out, "true", &mut nothing);
+    long_log(&mut out, &owner);
+}
+
+/// What a run with a log of that many megabytes costs whoever looks back at it, beside the same run with a short one.
+fn long_log(out: &mut impl Write, owner: &SessionKey) {
+    const RUN: &str = "20261121-0302-kfx";
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
+    let mut costs = Vec::new();
+    for megabytes in [0, 200] {
+        let folder = dir.path().join(format!("state-{megabytes}")).join("runs").join(RUN);
+        let mut journal = open(owner, DirStore::create(&folder).expect("a store"));
+        let armed = Event::Armed { approvals_ahead: false, automatic_used: 0, checks: vec![] };
+        journal.append(&[Record::from(&armed)]).expect("an append");
+        let records = vec![record(); 500];
+        while std::fs::metadata(folder.join(LOG)).expect("a log").len() < megabytes * 1_000_000 {
+            journal.append(&records).expect("an append");
+        }
+        drop(journal);
+        let look = || {
+            let start = Instant::now();
+            let mut command = Command::new(env!("CARGO_BIN_EXE_bgctl"));
+            command
+                .args(["status", "--offline", RUN, "--state-dir"])
+                .arg(dir.path().join(format!("state-{megabytes}")));
+            let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
+            let mut peak = 0;
+            while child.try_wait().expect("its status").is_none() {
+                peak = peak.max(resident(child.id()));
+            }
+            (start.elapsed(), peak)
+        };
+        let best = (0..7).map(|_| look()).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))).expect("a look");
+        let start = Instant::now();
+        let store = DirStore::open(&folder).expect("the log");
+        let who = Who { owner: OWNER.into(), mode: "ci".into(), claims: serde_json::json!({}) };
+        let (_, kept) = Journal::resume(Box::new(store), &who, owner, Rc::new(SystemClock)).expect("a journal");
+        costs.push((best, start.elapsed(), kept.len()));
+    }
+    let [((small, few), begun, _), ((large, many), resumed, kept)] = costs[..] else { return };
+    let ms = |time: Duration| time.as_secs_f64() * 1e3;
+    let _ = writeln!(out, "a run with a log of 200 MB beside the same with none");
+    let _ = writeln!(
+        out,
+        "  bgctl status: {:.0} ms and {} kB more",
+        ms(large.saturating_sub(small)),
+        many.saturating_sub(few)
+    );
+    let _ = writeln!(out, "  going on with it: {:.0} ms more, {kept} records kept", ms(resumed.saturating_sub(begun)));
+}
+
+/// The most memory a process has had so far, in kB.
+fn resident(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"));
+    line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok()).unwrap_or(0)
 }
 
 fn quiet(mut command: Command) {

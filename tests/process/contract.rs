@@ -12,7 +12,7 @@ fn json_lines(out: &str) -> Vec<Value> {
 }
 
 #[test]
-fn a_cutover_in_ci_needs_one_word_and_says_the_rest() {
+fn r23_a_cutover_in_ci_needs_one_word_says_the_rest_and_is_done_once() {
     let world = World::new(&[]);
     let desk = Desk::beside(&world);
     let users = "BLUE 100 GREEN 0";
@@ -45,8 +45,17 @@ fn a_cutover_in_ci_needs_one_word_and_says_the_rest() {
     desk.run(&["cutover", "saved.plan", "--confirm", "staging"]).ends(31).says(&["BG0304", "bgctl plan"]);
     let drift = desk.run(&["cutover", "saved.plan", "--confirm", "staging", "-o", "json"]).ends(31);
     assert_eq!(serde_json::from_str::<Value>(&drift.out).expect("one document")["error"]["code"], "BG0304");
-    // Nor is the runbook's blue live.
-    desk.run(&["cutover", "runbook.yaml", "--confirm", "staging"]).ends(31).says(&["BG0301", "--swap"]);
+    // The runbook again: what it asks for is done. With another version it is another cutover, and its blue is not live.
+    let again = ["cutover", "runbook.yaml", "--confirm", "staging"];
+    desk.run(&again).ends(0).says(&[
+        "NO CHANGES",
+        "All users are on GREEN v1.4.2, read just now",
+        "nothing to do",
+        "--swap",
+    ]);
+    desk.write("runbook.yaml", &RUNBOOK.replace("version: v1.4.1", "version: v1.5.0"));
+    desk.run(&again).ends(31).says(&["BG0301", "--swap"]);
+    desk.write("runbook.yaml", RUNBOOK);
 
     desk.run(&["rollback"]).ends(64).says(&["--yes"]);
     assert_eq!(world.green(), 100);

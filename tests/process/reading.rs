@@ -1,4 +1,4 @@
-//! What a person is shown of a log: everything that happened, and nothing that only looks like it.
+//! What a person is shown of a log: everything that happened, and nothing that only looks like it. And what `status` says of users: what is.
 
 use serde_json::Value;
 
@@ -99,4 +99,115 @@ fn a_timeline_says_who_what_when_and_on_what_evidence() {
     assert_eq!(numbers, records);
     let lines = desk.run(&["audit", "show", &runs[1], "-o", "jsonl"]).ends(0);
     assert_eq!(lines.out.lines().count(), moments.len());
+}
+
+fn short(desk: &Desk) -> String {
+    let name = desk.runs().pop().expect("a run").file_name().expect("its name").to_string_lossy().into_owned();
+    name.rsplit('-').next().expect("its end").to_string()
+}
+
+/// A run whose process was killed while half of the users were on green.
+fn killed_at_half(desk: &Desk) -> String {
+    desk.write("runbook.yaml", &with_long_bake());
+    let run = desk.cutover();
+    desk.wait_for("step.intent", "bake-50");
+    run.signal(rustix::process::Signal::KILL);
+    run.end(10);
+    short(desk)
+}
+
+#[test]
+fn r07_r37_a_run_that_nobody_drives_is_named_here_and_its_users_are_seen_from_anywhere() {
+    let world = World::new(&[]);
+    let desk = Desk::beside(&world);
+    desk.run(&["status"]).ends(64).says(&["BG0004", "bgctl status RUNBOOK.yaml", "bgctl rollback RUNBOOK.yaml"]);
+    let before = desk.run(&["status", "runbook.yaml"]).ends(0);
+    before.says(&["BLUE 100 GREEN 0   read just now", "bgctl cutover runbook.yaml", "none of this service is kept"]);
+    let run = killed_at_half(&desk);
+
+    // Here the open run is the answer.
+    let again = desk.cutover().end(20).ends(31);
+    again.says(&["BG0301", "is still open", &format!("bgctl resume {run}"), &format!("bgctl rollback {run}"), "50"]);
+    let status = desk.run(&["status"]).ends(0);
+    status.says(&[
+        "BLUE 50 GREEN 50   read just now",
+        "NOBODY IS WATCHING",
+        "BLUE 2/2 healthy",
+        &format!("bgctl rollback {run}"),
+    ]);
+
+    // On a machine that never saw it there is the runbook.
+    let other = Desk::beside(&world);
+    other.write("runbook.yaml", RUNBOOK);
+    other.run(&["status"]).ends(64).says(&["bgctl status RUNBOOK.yaml"]);
+    let seen = other.run(&["status", "runbook.yaml"]).ends(0);
+    seen.says(&[
+        "BLUE 50 GREEN 50   read just now",
+        "healthy",
+        "none of this service is kept",
+        "next: bgctl rollback runbook.yaml",
+    ]);
+    let page = other.run(&["status", "runbook.yaml", "-o", "json"]).ends(0);
+    let page: Value = serde_json::from_str(&page.out).expect("one document");
+    assert_eq!(page["users"]["web"]["read_now"]["green"], page["users"]["web"]["read_now"]["blue"]);
+    assert_eq!(page["next"][0], "bgctl rollback runbook.yaml");
+    other.cutover().end(20).ends(31).says(&["BG0301", "bgctl status runbook.yaml", "bgctl rollback runbook.yaml"]);
+
+    // A log that does not hold together hides no users.
+    let log = desk.runs().pop().expect("a run").join("log.jsonl");
+    let whole = std::fs::read(&log).unwrap();
+    std::fs::write(&log, [&whole[..100], &whole[101..]].concat()).unwrap();
+    let broken = desk.run(&["status"]).ends(40);
+    broken.says(&["web BLUE 50 GREEN 50, read just now", "bgctl audit verify", "bgctl rollback", "undo/web.sh"]);
+    std::fs::write(&log, whole).unwrap();
+    desk.run(&["rollback", "--yes"]).ends(0);
+    assert_eq!(world.green(), 0);
+    world.continuous();
+}
+
+#[test]
+fn r13_a_command_without_a_name_is_about_the_users_that_are_under_way() {
+    let (one, two) = (World::new(&[]), World::new(&[]));
+    let mut desk = Desk::beside(&one);
+    let of = |world: &World| {
+        let variables = world.lab.variables().into_iter().map(|(k, v)| (format!("BGCTL_VAR_{k}"), v));
+        world.lab.environment().into_iter().chain(variables).collect::<Vec<_>>()
+    };
+    let first = killed_at_half(&desk);
+    desk.env.extend(of(&two));
+    desk.write("runbook.yaml", &RUNBOOK.replace("service: bot", "service: other"));
+    desk.cutover().end(60).ends(0);
+    let second = short(&desk);
+    assert_eq!((one.green(), two.green()), (50, 100));
+
+    // The newest run is over: the one whose users are split is meant.
+    desk.env.extend(of(&one));
+    desk.run(&["status"]).ends(0).says(&["BLUE 50 GREEN 50   read just now", &format!("bgctl rollback {first}")]);
+    // Both are under way: they are listed, and nothing is chosen.
+    desk.env.extend(of(&two));
+    desk.run(&["rollback", &second, "--yes"]).ends(0);
+    desk.write("runbook.yaml", &with_long_bake().replace("service: bot", "service: other"));
+    let run = desk.cutover();
+    desk.wait_for("step.intent", "bake-50");
+    run.signal(rustix::process::Signal::KILL);
+    run.end(10);
+    let second = short(&desk);
+    for command in ["status", "rollback", "resume"] {
+        let listed = desk.run(&[command]).ends(64);
+        let names = [format!("bgctl {command} {first}"), format!("bgctl {command} {second}")];
+        listed.says(&[
+            "BG0006",
+            "staging/bot: run",
+            "staging/other: run",
+            "holding",
+            &names[0],
+            &names[1],
+            "read just now",
+        ]);
+    }
+    assert_eq!((one.green(), two.green()), (50, 50), "nobody was moved");
+    desk.run(&["rollback", &second, "--yes"]).ends(0);
+    desk.env.extend(of(&one));
+    desk.run(&["rollback", "--yes"]).ends(0);
+    assert_eq!((one.green(), two.green()), (0, 0));
 }

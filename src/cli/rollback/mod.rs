@@ -41,7 +41,7 @@ pub const NO_REASON: &str = "by hand";
 /// Send everybody back to blue: one call for each route.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// The run, or the end of its name; the newest otherwise. Or a runbook: then no run is needed, and blue is what it says.
+    /// The run, or the end of its name; otherwise the one whose users are under way. Or a runbook: then no run is needed, and blue is what it says.
     #[arg(value_name = "RUN|RUNBOOK")]
     pub run: Option<String>,
     /// Do not ask.
@@ -255,7 +255,7 @@ impl Going<'_> {
     }
 
     fn same(&self, id: &str, folder: &std::path::Path) -> Result<Open, Refusal> {
-        self.launch(self.scene.plan.clone()).resume(id, folder)
+        self.launch(self.scene.plan.clone()).resume(id, folder, self.scene.found.sound.as_ref())
     }
 
     /// The plan of a run that only goes back.

@@ -12,7 +12,7 @@ use super::source::{self, Found, Named};
 use super::waiting;
 use crate::cli::prepare::{LAB_MEMORY, Surroundings};
 use crate::cli::users::{Seen, Users};
-use crate::cli::{Context, Exit, ready, resume, undo};
+use crate::cli::{Context, Exit, ready, resume, undo, which};
 use crate::diag::{Kind, Refusal};
 use crate::journal::Archive;
 use crate::lab::Mode;
@@ -38,7 +38,7 @@ impl Scene {
         let named = match &args.run {
             Some(name) if source::is_runbook(cx, name) => Named::Runbook { path: PathBuf::from(name) },
             name => {
-                let (id, folder) = archive.find(name.as_deref()).map_err(without_run)?;
+                let (id, folder) = which::run(cx, name.as_deref(), "rollback").await.map_err(without_run)?;
                 Named::Run { id, folder }
             }
         };
@@ -61,6 +61,7 @@ impl Scene {
             log.await.unwrap_or_else(|error| Found {
                 log: Log::Unreadable,
                 plan: None,
+                sound: None,
                 state: State::default(),
                 why: Some(format!("its log could not be read: {error}")),
             })
@@ -124,7 +125,7 @@ impl Scene {
         let splits = users.seen.iter().filter_map(|seen| Some((seen.name.clone(), seen.split()?)));
         let plan = source::from_here(plan, splits);
         let remark = "no run on this machine knows of this: the rollback is made from the runbook alone";
-        let found = Found { log: Log::None, plan: None, state: State::default(), why: None };
+        let found = Found { log: Log::None, plan: None, sound: None, state: State::default(), why: None };
         Ok(Ok(Scene { outside, plan, world, users, found, run: None, remark: Some(remark.into()) }))
     }
 

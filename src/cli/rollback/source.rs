@@ -9,7 +9,7 @@ use crate::cli::prepare::{self, Surroundings};
 use crate::cli::{Context, check};
 use crate::compile::{self, Compiled};
 use crate::diag::{Diagnostic, Kind, Refusal, Severity};
-use crate::journal::{Archive, Entry, SealState, Sound, read, read_log};
+use crate::journal::{Archive, Entry, SealState, Sound, Unread, read_on};
 use crate::plan::{Plan, Purpose, Split};
 use crate::run::{Doing, Event, RunOutcome, State, replay};
 use crate::runbook::{Language, Source as File};
@@ -24,6 +24,8 @@ pub enum Named {
 pub struct Found {
     pub log: Log,
     pub plan: Option<Plan>,
+    /// What was read of it, so that it need not be read again.
+    pub sound: Option<Sound>,
     pub state: State,
     /// Why it cannot be used, or what to know of it.
     pub why: Option<String>,
@@ -37,14 +39,14 @@ pub fn is_runbook(cx: &Context, name: &str) -> bool {
 
 /// Reads a run's log. It may be large, and is read on a thread of its own while the routes are.
 pub fn log(id: &str, folder: &Path) -> Found {
-    let unusable = |log: Log, why: String| Found { log, plan: None, state: State::default(), why: Some(why) };
-    let bytes = match read_log(folder) {
-        Ok(bytes) => bytes,
-        Err(error) => return unusable(Log::Unreadable, format!("its log cannot be read: {error}")),
-    };
-    let sound = match read(&bytes) {
+    let unusable =
+        |log: Log, why: String| Found { log, plan: None, sound: None, state: State::default(), why: Some(why) };
+    let sound = match read_on(folder, None) {
         Ok(sound) => sound,
-        Err(fault) => return unusable(Log::Unreadable, format!("its log does not hold together: {fault}")),
+        Err(Unread::Io(error)) => return unusable(Log::Unreadable, format!("its log cannot be read: {error}")),
+        Err(Unread::Fault(fault)) => {
+            return unusable(Log::Unreadable, format!("its log does not hold together: {fault}"));
+        }
     };
     if sound.run != id {
         return unusable(Log::Alien, format!("the log in its folder is that of run {}", sound.run));
@@ -54,12 +56,12 @@ pub fn log(id: &str, folder: &Path) -> Found {
 
 fn of_sound(sound: Sound) -> Found {
     let events: Vec<Event> = sound.entries.iter().filter_map(Entry::event).collect();
-    let plan = sound.plan;
+    let plan = sound.plan.clone();
     let state = match replay(&plan, &events) {
         Ok(state) => state,
         Err(illegal) => {
             let why = Some(format!("its log does not follow its plan: {illegal}"));
-            return Found { log: Log::Unreadable, plan: Some(plan), state: State::default(), why };
+            return Found { log: Log::Unreadable, plan: Some(plan), sound: None, state: State::default(), why };
         }
     };
     let log = match (&state.doing, sound.state) {
@@ -71,7 +73,7 @@ fn of_sound(sound: Sound) -> Found {
         _ => Log::NeverMoved,
     };
     let why = (sound.torn > 0).then(|| format!("{} bytes behind its last seal do not count", sound.torn));
-    Found { log, plan: Some(plan), state, why }
+    Found { log, plan: Some(plan), sound: Some(sound), state, why }
 }
 
 /// The plan beside a log. Nobody signed it.

@@ -11,6 +11,7 @@ mod write;
 
 pub use check::{Finding, Findings, Standing, check};
 pub use entry::{Entry, What};
+pub(super) use read::order;
 pub use read::{Line, Reading, read};
 pub use write::{Hand, Ledger};
 

@@ -1,6 +1,10 @@
 //! Reading the ledger and believing nothing: grammar, chain, session keys and the owners behind them. What the logs say to
 //! it is for [`super::check`].
 
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+
 use serde_json::{Map, Value};
 
 use super::super::json;
@@ -58,6 +62,23 @@ impl Reading {
             Some(last) => Tip { lines: self.lines.len() as u64, sha256: last.sha256.clone() },
         }
     }
+}
+
+/// The runs a ledger names, in the order they were opened here. Nothing is checked: what it says is believed by nobody, and
+/// only stands runs in a row.
+pub fn order(path: &Path) -> Vec<String> {
+    let Ok(file) = File::open(path) else { return Vec::new() };
+    let mut runs: Vec<String> = Vec::new();
+    for line in BufReader::new(file).split(b'\n').map_while(Result::ok) {
+        let said: Value = serde_json::from_slice(&line).unwrap_or_default();
+        let entry = said["note"].as_str().and_then(Entry::parse);
+        if let Some(Entry { what: What::Opened, head, .. }) = entry
+            && let Some(run) = head.origin.rsplit('/').next()
+        {
+            runs.push(run.to_string());
+        }
+    }
+    runs
 }
 
 /// Reads a ledger to its end or to its first fault.

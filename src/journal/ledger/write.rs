@@ -1,9 +1,10 @@
 //! Adding to the ledger: one line, one write, one sync, under a lock that lasts as long as that.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::Duration;
 
 use rustix::fs::{FlockOperation, OFlags};
@@ -11,7 +12,7 @@ use rustix::io::Errno;
 use serde_json::{Map, Value, json};
 
 use super::super::JournalError;
-use super::super::archive::private;
+use super::super::disk::{self, Disk, LocalDisk};
 use super::super::encode::{self, signature_member};
 use super::super::line::LONGEST;
 use super::super::note::Note;
@@ -37,12 +38,18 @@ pub enum Hand<'a> {
 /// The ledger of a state folder.
 #[derive(Clone, Debug)]
 pub struct Ledger {
+    disk: Rc<dyn Disk>,
     path: PathBuf,
 }
 
 impl Ledger {
     pub fn in_folder(state: &Path) -> Self {
-        Ledger { path: state.join(LEDGER) }
+        Ledger::on(Rc::new(LocalDisk), state)
+    }
+
+    /// The same on this disk.
+    pub fn on(disk: Rc<dyn Disk>, state: &Path) -> Self {
+        Ledger { disk, path: state.join(LEDGER) }
     }
 
     pub fn path(&self) -> &Path {
@@ -60,7 +67,7 @@ impl Ledger {
 
     /// Adds a line, and returns once it is on the disk.
     pub fn append(&self, what: What, head: &Note, by: &Hand<'_>, clock: &dyn Clock) -> Result<Tip, JournalError> {
-        private(self.path.parent().unwrap_or(&self.path)).map_err(|e| self.failed("make", &e))?;
+        disk::private(self.disk.as_ref(), disk::above(&self.path)).map_err(|e| self.failed("make", &e))?;
         let new = !self.path.exists();
         let mut file = OpenOptions::new()
             .read(true)
@@ -83,9 +90,9 @@ impl Ledger {
             let why = written.err().unwrap_or_else(|| io::ErrorKind::StorageFull.into());
             return Err(self.failed("write", &why));
         }
-        file.sync_data().map_err(|e| self.failed("sync", &e))?;
-        if new && let Some(folder) = self.path.parent() {
-            File::open(folder).and_then(|dir| dir.sync_all()).map_err(|e| self.failed("sync", &e))?;
+        self.disk.file(&file).map_err(|e| self.failed("sync", &e))?;
+        if new {
+            disk::names(self.disk.as_ref(), disk::above(&self.path)).map_err(|e| self.failed("sync", &e))?;
         }
         Ok(Tip { lines: entry.line + 1, sha256: digest(line.as_bytes()) })
     }
@@ -170,8 +177,8 @@ impl Ledger {
         file.seek(SeekFrom::Start(whole)).map_err(failed)?;
         file.read_to_end(&mut torn).map_err(failed)?;
         let kept = self.path.with_file_name(format!("ledger-torn-{}.bin", stamp.replace([':', '.'], "-")));
-        fs::write(&kept, &torn).map_err(failed)?;
-        file.set_len(whole).and_then(|()| file.sync_all()).map_err(failed)
+        disk::put(self.disk.as_ref(), &kept, &torn).map_err(failed)?;
+        file.set_len(whole).and_then(|()| self.disk.file(file)).map_err(failed)
     }
 
     fn failed(&self, verb: &str, error: &io::Error) -> JournalError {

@@ -2,6 +2,7 @@
 //! whether the rules of a run were kept is for others; this only says that the bytes are the ones that were written.
 
 mod owner;
+mod pass;
 mod seal;
 mod statement;
 
@@ -11,6 +12,7 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 pub use owner::{OwnerKey, OwnerSignature, by};
+pub use pass::{Look, Pass};
 use seal::Unchecked;
 use statement::Session;
 
@@ -46,6 +48,7 @@ pub struct Sealed {
 }
 
 /// The reading so far.
+#[derive(Clone)]
 pub struct Scan<'k> {
     seals: Seals,
     shared: Option<&'k SharedKey>,
@@ -110,6 +113,11 @@ impl<'k> Scan<'k> {
     /// Reads a copy in which these lines are withheld: their hashes and lengths stand in for them.
     pub fn of_copy(self, withheld: &'k BTreeMap<u64, Withheld>) -> Self {
         Scan { withheld: Some(withheld), ..self }
+    }
+
+    /// Without what was lent to it.
+    pub fn owned(self) -> Scan<'static> {
+        Scan { shared: None, withheld: None, ..self }
     }
 
     /// Lines under a seal whose SHA-256 was computed anew.

@@ -13,6 +13,7 @@ use crate::journal::note::{Note, SealState, origin};
 use crate::sign::namespace;
 
 /// A seal whose signature is still to be checked.
+#[derive(Clone)]
 pub(super) struct Unchecked {
     pub record: u64,
     pub offset: u64,
@@ -41,7 +42,7 @@ impl Scan<'_> {
         Ok(())
     }
 
-    fn read_seal(&mut self, line: &Raw<'_>) -> Result<SealState, String> {
+    pub(super) fn read_seal(&mut self, line: &Raw<'_>) -> Result<SealState, String> {
         let (text, ns, proof) = seal_members(line.data).ok_or("its members are not note ns sig")?;
         let (text, ns) = (text.as_ref(), ns.as_ref());
         let note = Note::parse(text).ok_or("its note is not six lines of the known form")?;

@@ -14,6 +14,7 @@ use crate::sign::{PublicKey, namespace};
 const SESSION: SignedDuration = SignedDuration::from_hours(12);
 
 /// The session that writes, as its owner's statement has it.
+#[derive(Clone)]
 pub(super) struct Session {
     pub owner: String,
     pub key: OwnerKey,

@@ -1,0 +1,119 @@
+//! `bgctl status RUNBOOK.yaml`: where the users of a runbook are, on a machine that may never have seen a run of it.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::prepare::{self, FromArgs, LabArgs, Surroundings};
+use super::sight::{self, Live, Route};
+use super::{Context, Exit, policy};
+use crate::diag::Refusal;
+use crate::journal::{Archive, Holder, Lock};
+use crate::plan::{Color, Plan};
+use crate::report::Mark;
+
+/// Whether a word names a file rather than a run.
+pub fn names_a_file(cx: &Context, word: &str) -> bool {
+    let path = Path::new(word);
+    path.extension().is_some_and(|e| ["yaml", "yml", "json"].iter().any(|known| e == *known))
+        || cx.cwd.join(path).is_file()
+}
+
+pub async fn run(
+    cx: &Context,
+    word: &str,
+    vars: &[(String, String)],
+    swap: bool,
+    offline: bool,
+) -> Result<Exit, Refusal> {
+    let lab = LabArgs::default();
+    let outside = Surroundings::new(cx, &lab, None, crate::lab::Mode::Http)?;
+    let from = FromArgs { file: word.into(), vars: vars.to_vec(), swap, policy: policy::PolicyArgs::default(), lab };
+    let plan = match prepare::draft(cx, &from, &outside)? {
+        Ok(plan) => plan,
+        Err(exit) => return Ok(exit),
+    };
+    let routes = sight::look(&plan, cx, &sight::reach(cx, &plan, offline)).await;
+    let next = next(word, &plan, &routes);
+    let run = newest_of(cx, &plan);
+    let lease = cx.state_dir().ok().and_then(|s| Lock::holder(&Archive::new(s), &plan.environment, &plan.service));
+    if cx.machine() {
+        cx.json(&machine(&plan, &routes, run.as_deref(), lease.as_ref(), &next));
+        return Ok(Exit::Success);
+    }
+    cx.out(&format!(
+        "{} · {} · {} (BLUE) → {} (GREEN)",
+        plan.service, plan.environment, plan.blue.version, plan.green.version
+    ));
+    cx.raw_out("");
+    routes.iter().for_each(|route| text(route, cx));
+    match &run {
+        Some(run) => cx.out(&format!("  run      the newest of this service kept here is {run}: bgctl status {run}")),
+        None => cx.out("  run      none of this service is kept on this machine"),
+    }
+    if let Some(Holder { run, who, host, pid, .. }) = &lease {
+        cx.out(&format!("  lease    held by run {run}, {who}@{host}, process {pid}"));
+    }
+    cx.raw_out("");
+    for (n, line) in next.iter().enumerate() {
+        cx.out(&format!("{} {line}", if n == 0 { "next:" } else { "     " }));
+    }
+    Ok(Exit::Success)
+}
+
+fn text(route: &Route, cx: &Context) {
+    let ink = cx.style.out;
+    match &route.live {
+        Live::Read(split) => {
+            let bar = ink.users_bar(split.share(Color::Green), 24);
+            cx.raw_out(&format!("  users    {bar}  {}", ink.text(&format!("{split}   read just now"))));
+        }
+        Live::Unknown(why) => {
+            cx.raw_out(&format!("{} {}", ink.mark(Mark::Warning), ink.text(&format!("users unknown: {why}"))))
+        }
+        Live::NotAsked(why) => cx.out(&format!("  users    unknown   {why}")),
+    }
+    cx.out(&format!("           {}: {}", route.name, route.place));
+    route.sides().iter().for_each(|sides| cx.out(&format!("           {sides}")));
+    route.ailing().iter().for_each(|line| cx.raw_out(&format!("{} {}", ink.mark(Mark::Warning), ink.text(line))));
+}
+
+/// The newest run kept here of the plan's service.
+fn newest_of(cx: &Context, plan: &Plan) -> Option<String> {
+    let newest = Archive::new(cx.state_dir().ok()?).newest();
+    let found = newest.into_iter().find(|o| (&o.service, &o.environment) == (&plan.service, &plan.environment))?;
+    Some(found.run)
+}
+
+fn next(file: &str, plan: &Plan, routes: &[Route]) -> Vec<String> {
+    if sight::all_on(routes, Color::Blue) {
+        return vec![format!("bgctl cutover {file}    all users are on BLUE {}", plan.blue.version)];
+    }
+    vec![
+        format!("bgctl rollback {file}            everyone to BLUE {}", plan.blue.version),
+        format!("bgctl rollback --print {file}    the provider's own commands for it"),
+    ]
+}
+
+fn machine(plan: &Plan, routes: &[Route], run: Option<&str>, lease: Option<&Holder>, next: &[String]) -> Value {
+    let users: serde_json::Map<String, Value> = routes
+        .iter()
+        .map(|route| {
+            let error = match &route.live {
+                Live::Read(_) => None,
+                Live::Unknown(why) => Some(why.as_str()),
+                Live::NotAsked(why) => Some(*why),
+            };
+            let ailing = route.ailing();
+            (
+                route.name.clone(),
+                json!({ "read_now": route.split(), "not_read": error, "health": route.sides(), "ailing": ailing }),
+            )
+        })
+        .collect();
+    json!({
+        "service": plan.service, "environment": plan.environment, "blue": plan.blue.version, "green": plan.green.version,
+        "run": run, "lease": lease, "users": users,
+        "next": next.iter().map(|line| line.split("  ").next().unwrap_or(line)).collect::<Vec<_>>(),
+    })
+}

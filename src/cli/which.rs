@@ -1,0 +1,104 @@
+//! Which run a command without a name is about: the one whose users are under way. Nothing is chosen by a clock, and where
+//! several could be meant they are listed with where their users are, and a name is asked for.
+
+use std::path::PathBuf;
+
+use futures_util::future::join_all;
+
+use super::Context;
+use super::past::Past;
+use super::sight::{self, Route};
+use crate::diag::{Kind, Refusal};
+use crate::journal::{Archive, Opened};
+use crate::run::Doing;
+
+/// The newest run of a service, as far as it can be read.
+struct Candidate {
+    opened: Opened,
+    folder: PathBuf,
+    past: Result<Past, Refusal>,
+}
+
+impl Candidate {
+    /// Somebody may have to act: it has not ended, or its users were last seen on both sides, or none of that is known.
+    fn under_way(&self) -> bool {
+        match &self.past {
+            Ok(past) => !matches!(past.state.doing, Doing::Ended(_)) || past.story.only().is_none(),
+            Err(_) => true,
+        }
+    }
+
+    fn short(&self) -> &str {
+        self.opened.run.rsplit('-').next().unwrap_or(&self.opened.run)
+    }
+
+    fn place(&self) -> String {
+        format!("{}/{}", self.opened.environment, self.opened.service)
+    }
+
+    /// The run, how it stands, and where its users are.
+    async fn line(&self, cx: &Context) -> String {
+        let (run, place) = (&self.opened.run, self.place());
+        let past = match &self.past {
+            Ok(past) => past,
+            Err(refusal) => return format!("{place}: run {run}, {}", refusal.headline),
+        };
+        let routes = sight::look(&past.plan, cx, &sight::reach(cx, &past.plan, false)).await;
+        let users: Vec<String> = routes.iter().map(Route::line).collect();
+        format!("{place}: run {run}, {}, {}", past.word(), users.join("; "))
+    }
+}
+
+/// The run of that name or the end of a name; without one the run whose users are under way, or the only service's newest.
+pub async fn run(cx: &Context, name: Option<&str>, command: &str) -> Result<(String, PathBuf), Refusal> {
+    let archive = Archive::new(cx.state_dir()?);
+    if name.is_some() {
+        return archive.find(name);
+    }
+    let newest = archive.newest();
+    if newest.is_empty() {
+        return Err(none(&archive));
+    }
+    if let [only] = &newest[..] {
+        return Ok((only.run.clone(), archive.run(&only.run)));
+    }
+    let candidate = |opened: Opened| {
+        let folder = archive.run(&opened.run);
+        let past = Past::read(opened.run.clone(), folder.clone());
+        Candidate { opened, folder, past }
+    };
+    let all: Vec<Candidate> = newest.into_iter().map(candidate).collect();
+    let mut meant: Vec<&Candidate> = all.iter().filter(|candidate| candidate.under_way()).collect();
+    let busy = !meant.is_empty();
+    if !busy {
+        // What was only played has no users.
+        meant = all.iter().filter(|candidate| candidate.opened.environment != "lab").collect();
+    }
+    if let [only] = meant[..] {
+        return Ok((only.opened.run.clone(), only.folder.clone()));
+    }
+    let meant = if meant.is_empty() { all.iter().collect() } else { meant };
+    let lines = join_all(meant.iter().map(|candidate| candidate.line(cx))).await;
+    let headline = match busy {
+        true => format!("users of {} services are under way here, so a run has to be named", meant.len()),
+        false => format!("runs of {} services are kept here, so one has to be named", meant.len()),
+    };
+    let refusal = Refusal::new(Kind::Usage, "BG0006", headline)
+        .place(archive.root().join("runs").display().to_string())
+        .users("as listed; nothing was changed");
+    let refusal = lines.into_iter().fold(refusal, Refusal::cause);
+    Err(meant.iter().fold(refusal, |refusal, candidate| {
+        refusal.next(format!("bgctl {command} {}        {}", candidate.short(), candidate.place()))
+    }))
+}
+
+/// There is no run here: what can be done from a runbook alone.
+fn none(archive: &Archive) -> Refusal {
+    Refusal::new(Kind::Usage, "BG0004", "there is no run on this machine yet")
+        .place(archive.root().join("runs").display().to_string())
+        .cause("a run is known on the machine that opened it; users may be under way from another one")
+        .users("not asked; nothing was changed")
+        .next("bgctl status RUNBOOK.yaml      where users are now, from the runbook alone")
+        .next("bgctl rollback RUNBOOK.yaml    everyone back to BLUE, without a run")
+        .next("bgctl audit verify path/to/log.jsonl    a log from elsewhere")
+}
