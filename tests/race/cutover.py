@@ -8,8 +8,9 @@ import urllib.parse
 import urllib.request
 
 import boto3
+import botocore.config
 
-elb = boto3.client("elbv2")
+elb = boto3.client("elbv2", config=botocore.config.Config(retries={"mode": "standard", "max_attempts": 8}))
 rule, blue, green = os.environ["RULE"], os.environ["BLUE"], os.environ["GREEN"]
 query = 'sum(rate(http_requests_total{color="green",status=~"5.."}[3s])) / sum(rate(http_requests_total{color="green"}[3s]))'
 

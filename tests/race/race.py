@@ -1,6 +1,6 @@
 """Runs every row with every tool on strict endpoints under load, and prints one table.
 
-    race.py [--tools bash,python,bgctl] [--rows N,N] [--lanes 5] [--verbose]
+    race.py [--tools bash,python,ansible,bgctl] [--rows N,N] [--lanes 5] [--verbose]
 
 Right: users are where they must be, and the tool knows: its exit code and its last word about users agree with the
 endpoint. Ends with 1 when bgctl is wrong in a row. `BGCTL` names another binary.
@@ -8,7 +8,6 @@ endpoint. Ends with 1 when bgctl is wrong in a row. `BGCTL` names another binary
 
 import argparse
 import concurrent.futures
-import pathlib
 import queue
 import re
 import shutil
@@ -19,13 +18,15 @@ import rig
 from rows import ROWS
 
 PYTHON = str(rig.ROOT / "target/peers/bin/python")
+PLAYBOOK = str(rig.HERE / "cutover.yml")
 RUNBOOK = ("runbook.yaml", "--confirm", "staging")
 COMMANDS = {
     "bash": (("bash", str(rig.HERE / "cutover.sh")), ("bash", str(rig.HERE / "cutover.sh"), "rollback")),
     "python": ((PYTHON, str(rig.HERE / "cutover.py")), (PYTHON, str(rig.HERE / "cutover.py"), "rollback")),
+    "ansible": (("ansible-playbook", PLAYBOOK, "--tags", "cutover"), ("ansible-playbook", PLAYBOOK, "--tags", "rollback")),
     "bgctl": ((rig.BGCTL, "cutover", *RUNBOOK), (rig.BGCTL, "rollback", "--yes")),
 }
-NAMES = {"bash": "bash + aws CLI", "python": "Python + boto3", "bgctl": "bgctl"}
+NAMES = {"bash": "bash + aws CLI", "python": "Python + boto3", "ansible": "Ansible", "bgctl": "bgctl"}
 BAKES = 6.0
 
 
@@ -47,30 +48,31 @@ class Cell:
         self._judge()
 
     def _run(self, desk, command):
-        code, said = desk.run(*command)
+        code, said = desk.run(*command, seconds=self.row.patience)
         self.said += f"$ {' '.join(command)}\n{said}[exit {code}]\n"
         return code
 
     def play_cutover(self, desk):
-        measured = shutil.which("time") or "/usr/bin/time"
-        wrapped = (measured, "-v", "-o", "usage") if pathlib.Path(measured).exists() else ()
+        wrapped = ("/usr/bin/time", "-v", "-o", "usage") if self.row.name == "healthy" else ()
         code = self._run(desk, wrapped + COMMANDS[self.tool][0])
         usage = (desk.folder / "usage").read_text() if wrapped else ""
         number = lambda name: float((re.search(name + r".*: ([\d.]+)", usage) or [0, 0])[1])
         self.memory, self.processor = number("Maximum resident") / 1024, number("User time") + number("System time")
         if self.row.play == "cutover":
             return code
-        if code != 0 or not self._kept():
-            self.said += "the cutover did not end well, or lost what the rule says besides weights\n"
-            return 1
+        kept = self._kept()
         begun = time.monotonic()
-        code = self._run(desk, COMMANDS[self.tool][1])
+        back = self._run(desk, COMMANDS[self.tool][1])
         self.back = time.monotonic() - begun
-        return code
+        if code == 0 and kept:
+            return back
+        self.said += "the cutover did not end well, or lost what the rule says besides weights\n"
+        return 1
 
     def _kept(self):
         """Sign-in and stickiness are what they were."""
-        first, *_, last = self.lane.report()["actions"]
+        actions = self.lane.report()["actions"]
+        first, last = actions[0], actions[-1]
         sticky = last.get("ForwardConfig", {}).get("TargetGroupStickinessConfig", {})
         return first["Type"] == "authenticate-oidc" and sticky.get("DurationSeconds") == 3600
 
@@ -157,22 +159,22 @@ def table(cells, tools, rows):
 
 def main():
     options = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    options.add_argument("--tools", default="bash,python,bgctl")
+    options.add_argument("--tools", default="bash,python,ansible,bgctl")
     options.add_argument("--rows", default="", help="numbers, from 1")
     options.add_argument("--lanes", type=int, default=5)
     options.add_argument("--verbose", action="store_true", help="what bgctl said in each row where it is wrong")
     args = options.parse_args()
     if missing := rig.missing():
         sys.exit(f"skipped: {', '.join(missing)} not found (`tests/all peers` installs them)")
-    tools = args.tools.split(",")
+    tools = [tool for tool in args.tools.split(",") if tool != "ansible" or shutil.which("ansible-playbook")]
     rows = [ROWS[int(n) - 1] for n in args.rows.split(",")] if args.rows else list(ROWS)
     jobs = sorted(((row, tool) for row in rows for tool in tools), key=lambda job: -job[0].about)
     free = lanes(min(args.lanes, len(jobs)))
     try:
         # What is measured runs alone.
-        cells = {(row.name, tool): play(free, row, tool) for row, tool in jobs if row.name == "healthy"}
+        cells = {(row.name, tool): play(free, row, tool) for row, tool in jobs if row.alone}
         with concurrent.futures.ThreadPoolExecutor(args.lanes) as pool:
-            rest = [pool.submit(play, free, *job) for job in jobs if job[0].name != "healthy"]
+            rest = [pool.submit(play, free, *job) for job in jobs if not job[0].alone]
             cells |= {(cell.row.name, cell.tool): cell for cell in (future.result() for future in rest)}
     finally:
         while not free.empty():

@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -113,17 +114,21 @@ class Desk:
         process.said = out
         return process
 
-    def run(self, *command, seconds=200):
+    def run(self, *command, seconds=100):
         return finish(self.start(*command), seconds)
 
 
-def finish(process, seconds=200):
-    """Exit code and everything said. A command that hangs is ended and counts as 124."""
+def finish(process, seconds=100):
+    """Exit code and everything said. A command that takes too long is ended as a job's is: SIGTERM, and 10 s more."""
     try:
         code = process.wait(seconds)
     except subprocess.TimeoutExpired:
-        kill(process)
-        code = 124
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            code = process.wait(10)
+        except subprocess.TimeoutExpired:
+            kill(process)
+            code = 124
     process.said.seek(0)
     return code, process.said.read().decode(errors="replace")
 
