@@ -15,6 +15,7 @@ mod openssh;
 mod paging;
 mod people;
 mod provider;
+mod race;
 mod reading;
 mod redaction;
 mod rig;

@@ -34,7 +34,7 @@ class Cell:
     """One row played with one tool."""
 
     def __init__(self, row, tool, lane):
-        self.row, self.tool, self.lane, self.said = row, tool, lane, ""
+        self.row, self.tool, self.lane, self.said, self.kept = row, tool, lane, "", True
         lane.do(reset=dict(row.reset))
         # Until what users met before has left Prometheus' range.
         time.sleep(3.2)
@@ -60,14 +60,11 @@ class Cell:
         self.memory, self.processor = number("Maximum resident") / 1024, number("User time") + number("System time")
         if self.row.play == "cutover":
             return code
-        kept = self._kept()
+        self.kept = self._kept()
         begun = time.monotonic()
         back = self._run(desk, COMMANDS[self.tool][1])
         self.back = time.monotonic() - begun
-        if code == 0 and kept:
-            return back
-        self.said += "the cutover did not end well, or lost what the rule says besides weights\n"
-        return 1
+        return code or back
 
     def _kept(self):
         """Sign-in and stickiness are what they were."""
@@ -112,7 +109,7 @@ class Cell:
         # A cutover that ends with 0 says green, a rollback that ends with 0 says blue.
         goal = "green" if self.row.play in ("cutover", "again") else "blue"
         # Whoever never began is not right for having done nothing.
-        self.right = self.truth in self.row.want and not stuck and bool(self.report["writes"])
+        self.right = self.truth in self.row.want and not stuck and self.kept and bool(self.report["writes"])
         self.knows = (self.code == 0) == (self.truth == goal) and claim in (None, self.truth)
         self.knows = self.knows and (self.code != 0 or claim == goal)
         self.lost = self.report["lost"]
@@ -120,7 +117,8 @@ class Cell:
     def words(self):
         if self.right and self.knows:
             return f"right, {self.lost} lost"
-        return f"**{'does not know' if self.right else 'wrong'}**: {self.truth}, exit {self.code}, {self.lost} lost"
+        what = "does not know" if self.right else "wrong" if self.kept else "wrong, sign-in deleted"
+        return f"**{what}**: {self.truth}, exit {self.code}, {self.lost} lost"
 
 
 def lanes(count):
