@@ -1,6 +1,6 @@
 """One instance of one colour: says its version in a header, is well at /healthz, and fails for users on demand.
 
-    bot.py COLOR VERSION PORT        prints its port, serves until its standard input ends
+bot.py COLOR VERSION PORT        prints its port, serves until its standard input ends
 """
 
 import asyncio

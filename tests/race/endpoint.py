@@ -91,7 +91,10 @@ class Elb:
             if action == "LookupEvents":
                 return 200, b'{"Events":[]}', {"content-type": "application/x-amz-json-1.1", "x-amzn-requestid": number}
             result = await self._carried_out(action, call, fault, noted)
-            status, text = 200, f"{rules.xml(action + 'Result', result)}<ResponseMetadata>{rules.xml('RequestId', number)}"
+            status, text = (
+                200,
+                f"{rules.xml(action + 'Result', result)}<ResponseMetadata>{rules.xml('RequestId', number)}",
+            )
             text = f'<{action}Response xmlns="{SPACES[service]}">{text}</ResponseMetadata></{action}Response>'
         except Refusal as refusal:
             status, noted["code"] = refusal.status, refusal.code
@@ -182,7 +185,9 @@ class Elb:
     async def do_DescribeTargetGroups(self, call, _by):
         arns = members(call.get("TargetGroupArns")) or list(rules.GROUPS)
         named = {arn: {"TargetGroupArn": arn, "TargetGroupName": "shop-" + self._color(arn)} for arn in arns}
-        return {"TargetGroups": [group | {"Protocol": "HTTP", "Port": 80, "TargetType": "ip"} for group in named.values()]}
+        return {
+            "TargetGroups": [group | {"Protocol": "HTTP", "Port": 80, "TargetType": "ip"} for group in named.values()]
+        }
 
     async def do_DescribeTargetHealth(self, call, _by):
         arn = call.get("TargetGroupArn")
@@ -192,7 +197,11 @@ class Elb:
         def health(target):
             if not used:
                 return {"State": "unused", "Reason": "Target.NotInUse", "Description": "Target group is not in use"}
-            failed = {"State": "unhealthy", "Reason": "Target.FailedHealthChecks", "Description": "Health checks failed"}
+            failed = {
+                "State": "unhealthy",
+                "Reason": "Target.FailedHealthChecks",
+                "Description": "Health checks failed",
+            }
             return {"State": "healthy"} if target.well else failed
 
         one = [{"Target": {"Id": "127.0.0.1", "Port": t.port}, "TargetHealth": health(t)} for t in targets]

@@ -9,8 +9,11 @@ and no request was lost. Prints a table; ends with 1 on a breach. `BGCTL` names 
 
 import argparse
 import concurrent.futures
+import contextlib
+import itertools
 import random
 import re
+import subprocess
 import sys
 import time
 
@@ -34,6 +37,9 @@ class Run:
         lane.do(reset={})
         # As far away as a provider is, so that kills meet calls that are out.
         lane.do(fault={"kind": "latency", "action": "", "times": -1, "seconds": self.dice.uniform(0, 0.15)})
+        # A write takes longer, so that kills meet it on its way, too: it is done after its sender's death.
+        self.slow = self.dice.uniform(0.1, 0.8)
+        lane.do(fault={"kind": "latency", "action": "Modify", "times": -1, "seconds": self.slow})
         self.desk = rig.Desk(lane)
         self._play()
         time.sleep(0.3)
@@ -61,11 +67,9 @@ class Run:
             writes, until = self._writes(), time.monotonic() + LONG[command[0]]
             while process.poll() is None and time.monotonic() < until and self._writes() == writes:
                 time.sleep(0.005)
-            after = self.dice.random() * 0.25
-        try:
+            after = self.dice.random() * self.slow * 1.5
+        with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(after)
-        except rig.subprocess.TimeoutExpired:
-            pass
         alive = process.poll() is None
         rig.kill(process)
         self.met.append(f"{command[0]}{'' if alive else ' (had ended)'}")
@@ -103,7 +107,9 @@ class Run:
         blue, green = self.report["weights"]
         truth = {0: "blue", 100: "green"}.get(green or 0 if blue else 100, f"{blue}/{green}")
         self.truth = truth
-        claims = re.findall(r"all users (?:are )?(?:back )?on (blue|green)", self.said.rpartition("$ bgctl")[2], re.IGNORECASE)
+        claims = re.findall(
+            r"all users (?:are )?(?:back )?on (blue|green)", self.said.rpartition("$ bgctl")[2], re.IGNORECASE
+        )
         claim = claims[-1].lower() if claims else None
         self.check(truth in ("blue", "green"), f"users were left at {truth}, exit {self.code}")
         if self.code in NOTHING_TO_DO:
@@ -113,9 +119,9 @@ class Run:
         else:
             self.check(self.code in (0, 10, 11), f"resume: exit {self.code}, users on {truth}")
         self.check(claim in (None, truth), f"it says {claim}, users are on {truth}")
-        shares = [green for _, green in ((w["blue"], w["green"] or 0) for w in self.report["writes"])]
-        ways = [b > a for a, b in zip([0, *shares], shares) if a != b]
-        self.check(sum(a != b for a, b in zip(ways, ways[1:])) <= 1, f"directions changed: {shares}")
+        shares = [0, *(write["green"] or 0 for write in self.report["writes"])]
+        ways = [after > before for before, after in itertools.pairwise(shares) if before != after]
+        self.check(sum(a != b for a, b in itertools.pairwise(ways)) <= 1, f"directions changed: {shares}")
         self.check(self.report["lost"] == 0, f"{self.report['lost']} requests lost")
         # A log without a byte is of a run that was never begun.
         for path in (path for path, log in self.logs.items() if log):
@@ -132,7 +138,7 @@ def lane(seeds, kills, seconds):
     """Plays its share of the runs on one endpoint."""
     place = rig.Rig(seconds)
     try:
-        return [Run(place, seed, count) for seed, count in zip(seeds, kills)]
+        return [Run(place, seed, count) for seed, count in zip(seeds, kills, strict=True)]
     finally:
         place.close()
 
@@ -162,7 +168,9 @@ def main():
     lost = sum(run.report["lost"] for run in runs)
     print(f"| {len(runs)} | {counts} | {requests:,} | {lost} | {len(bad)} | {time.monotonic() - begun:.0f} s |")
     for run in bad:
-        print(f"\nseed {run.seed}, {run.kills} kills ({', '.join(run.met)}), then {run.last[0]}: {'; '.join(run.breaches)}")
+        print(
+            f"\nseed {run.seed}, {run.kills} kills ({', '.join(run.met)}), then {run.last[0]}: {'; '.join(run.breaches)}"
+        )
         if args.verbose:
             print(f"{run.report['writes']}\n{run.said}")
     sys.exit(1 if bad else 0)

@@ -36,7 +36,7 @@ class Load:
                 stream[1].write(f"GET / HTTP/1.1\r\nhost: shop\r\ncookie: {cookie}\r\n\r\n".encode())
                 first, headers, _ = await asyncio.wait_for(wire.read(stream[0]), 10)
                 status, color = first.split(" ")[1], headers.get("x-group", "none")
-            except (OSError, TypeError, asyncio.TimeoutError):
+            except (OSError, TypeError, TimeoutError):
                 status, color, headers = "none", "none", {"connection": "close"}
             self._count(color, status)
             if stream and headers.get("connection") == "close":

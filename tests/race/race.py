@@ -23,7 +23,10 @@ RUNBOOK = ("runbook.yaml", "--confirm", "staging")
 COMMANDS = {
     "bash": (("bash", str(rig.HERE / "cutover.sh")), ("bash", str(rig.HERE / "cutover.sh"), "rollback")),
     "python": ((PYTHON, str(rig.HERE / "cutover.py")), (PYTHON, str(rig.HERE / "cutover.py"), "rollback")),
-    "ansible": (("ansible-playbook", PLAYBOOK, "--tags", "cutover"), ("ansible-playbook", PLAYBOOK, "--tags", "rollback")),
+    "ansible": (
+        ("ansible-playbook", PLAYBOOK, "--tags", "cutover"),
+        ("ansible-playbook", PLAYBOOK, "--tags", "rollback"),
+    ),
     "bgctl": ((rig.BGCTL, "cutover", *RUNBOOK), (rig.BGCTL, "rollback", "--yes")),
 }
 NAMES = {"bash": "bash + aws CLI", "python": "Python + boto3", "ansible": "Ansible", "bgctl": "bgctl"}
@@ -56,8 +59,12 @@ class Cell:
         wrapped = ("/usr/bin/time", "-v", "-o", "usage") if self.row.name == "healthy" else ()
         code = self._run(desk, wrapped + COMMANDS[self.tool][0])
         usage = (desk.folder / "usage").read_text() if wrapped else ""
-        number = lambda name: float((re.search(name + r".*: ([\d.]+)", usage) or [0, 0])[1])
-        self.memory, self.processor = number("Maximum resident") / 1024, number("User time") + number("System time")
+        found = [float(n) for n in re.findall(r"(?:User time|System time|Maximum resident).*: ([\d.]+)", usage)] or [
+            0,
+            0,
+            0,
+        ]
+        self.processor, self.memory = found[0] + found[1], found[2] / 1024
         if self.row.play == "cutover":
             return code
         self.kept = self._kept()
@@ -138,21 +145,25 @@ def play(free, row, tool):
 
 
 def table(cells, tools, rows):
+    def line(name, of):
+        print(f"| {name} | " + " | ".join(of(tool) for tool in tools) + " |")
+
+    def total(of):
+        return lambda tool: of([cells[row.name, tool] for row in rows])
+
     print("| what goes wrong | " + " | ".join(NAMES[tool] for tool in tools) + " |")
     print("|---|" + "---|" * len(tools))
     for row in rows:
-        print(f"| {row.name} | " + " | ".join(cells[row.name, tool].words() for tool in tools) + " |")
-    line = lambda name, of: print(f"| {name} | " + " | ".join(of(tool) for tool in tools) + " |")
-    good = lambda tool: sum(cells[row.name, tool].right and cells[row.name, tool].knows for row in rows)
-    line("**right of all**", lambda tool: f"**{good(tool)} of {len(rows)}**")
-    line("requests", lambda tool: f"{sum(cells[row.name, tool].report['ok'] + cells[row.name, tool].lost for row in rows):,}")
-    if healthy := [row for row in rows if row.name == "healthy"]:
-        cell = lambda tool: cells[healthy[0].name, tool]
-        line("beyond the bakes", lambda tool: f"{cell(tool).seconds - BAKES:.1f} s")
-        line("processor", lambda tool: f"{cell(tool).processor:.2f} s")
-        line("memory", lambda tool: f"{cell(tool).memory:.0f} MiB")
-    if back := [cells[row.name, tools[0]].row for row in rows if row.play.endswith("then rollback")]:
-        line("rollback by hand", lambda tool: f"{getattr(cells[back[0].name, tool], 'back', float('nan')):.1f} s")
+        line(row.name, lambda tool, name=row.name: cells[name, tool].words())
+    line("**right of all**", total(lambda all: f"**{sum(cell.right and cell.knows for cell in all)} of {len(all)}**"))
+    line("requests", total(lambda all: f"{sum(cell.report['ok'] + cell.lost for cell in all):,}"))
+    names = {row.name for row in rows}
+    if (name := "healthy") in names:
+        line("beyond the bakes", lambda tool: f"{cells[name, tool].seconds - BAKES:.1f} s")
+        line("processor", lambda tool: f"{cells[name, tool].processor:.2f} s")
+        line("memory", lambda tool: f"{cells[name, tool].memory:.0f} MiB")
+    for back in [row.name for row in rows if row.play.endswith("then rollback")]:
+        line("rollback by hand", lambda tool, back=back: f"{cells[back, tool].back:.1f} s")
 
 
 def main():

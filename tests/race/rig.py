@@ -1,5 +1,6 @@
 """A strict endpoint in a process of its own, and desks to work at beside it: folder, key, environment, runbook."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -95,12 +96,15 @@ class Desk:
             "BGCTL_STATE_DIR": str(self.folder / "state"),
             "BGCTL_SIGNING_KEY": str(self.folder / "key"),
             "GIT_CONFIG_NOSYSTEM": "1",
+            "ANSIBLE_REMOTE_TMP": str(self.folder / "ansible"),
             "CI": "true",
             "USER": "tester",
             "LC_ALL": "C.UTF-8",
         }
-        self.env |= {f"BGCTL_VAR_{name}": self.env[name.upper()] for name in
-                     ("rule", "blue", "green", "users", "blue_url", "green_url", "prometheus")}
+        self.env |= {
+            f"BGCTL_VAR_{name}": self.env[name.upper()]
+            for name in ("rule", "blue", "green", "users", "blue_url", "green_url", "prometheus")
+        }
         shutil.copy(HERE / "runbook.yaml", self.folder)
         self.run(BGCTL, "keys", "create", "--out", str(self.folder / "key"))
 
@@ -135,8 +139,6 @@ def finish(process, seconds=100):
 
 def kill(process):
     """As a dead laptop would: the command and all it started, without a word."""
-    try:
-        os.killpg(process.pid, 9)
-    except ProcessLookupError:
-        pass
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
     process.wait()

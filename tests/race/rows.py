@@ -37,20 +37,32 @@ ROWS = (
     Row("healthy", alone=True),
     Row("green errors", (BAD_GREEN,), want=("blue",)),
     Row("throttled forward, 4 times", (fault(kind="throttle", times=4),), about=20),
-    Row("throttled on the way back, 4 times", (BAD_GREEN, fault(kind="throttle", skip=1, times=4)), want=("blue",), about=20),
+    Row(
+        "throttled on the way back, 4 times",
+        (BAD_GREEN, fault(kind="throttle", skip=1, times=4)),
+        want=("blue",),
+        about=20,
+    ),
     Row("reply lost", (fault(kind="lose"),)),
     Row("connection cut, write lands 20 s later", (fault(kind="late", seconds=20),), quiet=26, about=35),
     Row("write hangs 30 s, then applied", (fault(kind="hang", seconds=30),), quiet=36, about=50),
     Row("reads stale for 8 s", ({"stale": 8},), about=30),
     # Whoever wrote it wants it: it is not to be overwritten.
-    Row("somebody sends all back in the bake", (after_writes(1, 1, write={"blue": 100, "green": 0}),), want=("blue",), patience=30),
+    Row(
+        "somebody sends all back in the bake",
+        (after_writes(1, 1, write={"blue": 100, "green": 0}),),
+        want=("blue",),
+        patience=30,
+    ),
     # Going back to it would be worse than anything.
     Row(
         "blue dies while green fails",
         (BAD_GREEN, after_writes(1, 0.3, kill="blue")),
         want=("50/50", "green"),
     ),
-    Row(f"endpoint away for {AWAY} s in the bake", (after_writes(1, 0.5, away=AWAY),), want=("green", "blue"), about=40),
+    Row(
+        f"endpoint away for {AWAY} s in the bake", (after_writes(1, 0.5, away=AWAY),), want=("green", "blue"), about=40
+    ),
     Row(
         "sign-in and stickiness, then rollback",
         (),

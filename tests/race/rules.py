@@ -11,7 +11,10 @@ BALANCER = OF + "loadbalancer/app/shop/50dc6c495c0c9188"
 LISTENER = OF + "listener/app/shop/50dc6c495c0c9188/0467ef3c8400ae65"
 RULE = OF + "listener-rule/app/shop/50dc6c495c0c9188/0467ef3c8400ae65/8c1f3f0a1e2d3c4b"
 DEFAULT = OF + "listener-rule/app/shop/50dc6c495c0c9188/0467ef3c8400ae65/1a2b3c4d5e6f7a8b"
-GROUPS = {OF + "targetgroup/shop-blue/6d0ecf831eec9f09": "blue", OF + "targetgroup/shop-green/73e2d6bc24d8a067": "green"}
+GROUPS = {
+    OF + "targetgroup/shop-blue/6d0ecf831eec9f09": "blue",
+    OF + "targetgroup/shop-green/73e2d6bc24d8a067": "green",
+}
 BLUE, GREEN = GROUPS
 OIDC = {
     "Issuer": "https://id.example.com",
