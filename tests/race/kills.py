@@ -24,8 +24,8 @@ RESUME, ROLLBACK = ("resume",), ("rollback", "--yes")
 # About how long each runs, so that kills meet every part of it.
 LONG = {"cutover": 5.0, "resume": 4.0, "rollback": 0.8}
 MOST_PER_RUN = 5
-# A command that found nothing to go on with: nothing was begun, so nothing moved.
-NOTHING_TO_DO = (64,)
+# How a command may end that finds nothing to go on with: no run, or one that was killed before its first record.
+NOTHING_BEGUN = (0, 40, 64)
 
 
 class Run:
@@ -112,8 +112,9 @@ class Run:
         )
         claim = claims[-1].lower() if claims else None
         self.check(truth in ("blue", "green"), f"users were left at {truth}, exit {self.code}")
-        if self.code in NOTHING_TO_DO:
-            self.check(truth == "blue", f"nothing to go on with, but users are on {truth}")
+        if not any(self.logs.values()):
+            well = truth == "blue" and not self.report["writes"] and self.code in NOTHING_BEGUN
+            self.check(well, f"nothing was begun, but exit {self.code} and users on {truth}")
         elif self.last == ROLLBACK:
             self.check(truth == "blue" and self.code == 0, f"rollback: users on {truth}, exit {self.code}")
         else:
