@@ -20,6 +20,7 @@ mod paging;
 mod people;
 mod prepare;
 mod provider;
+mod race;
 mod reading;
 mod redaction;
 mod rig;
