@@ -59,30 +59,16 @@ impl Seen {
 }
 
 impl Users {
-    /// Reads every route. One round trip, however many there are.
+    /// Reads every route and the health of blue there. One round trip, however many routes there are.
     pub async fn read(plan: &Plan, world: &World) -> Users {
-        Users::look(plan, world, false).await
-    }
-
-    /// The same, with the health of blue beside it.
-    pub async fn read_beside_blue(plan: &Plan, world: &World) -> Users {
-        Users::look(plan, world, true).await
-    }
-
-    async fn look(plan: &Plan, world: &World, beside: bool) -> Users {
         let clock = world.clock.as_ref();
         let one = |(name, planned): (&String, &crate::plan::PlannedRoute)| {
             let (name, line, needs) = (name.clone(), planned.line.clone(), planned.min_healthy);
             async move {
                 let route = world.route(&name);
-                let health = async {
-                    match beside {
-                        true => Some(bounded(route.health(Color::Blue), clock).await),
-                        false => None,
-                    }
-                };
-                let (reading, blue) = join(bounded(route.read(), clock), health).await;
-                Seen { name, line, reading, blue, needs }
+                let (reading, blue) =
+                    join(bounded(route.read(), clock), bounded(route.health(Color::Blue), clock)).await;
+                Seen { name, line, reading, blue: Some(blue), needs }
             }
         };
         Users { seen: join_all(plan.routes.iter().map(one)).await }

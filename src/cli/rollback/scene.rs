@@ -71,7 +71,7 @@ impl Scene {
             Ok(plan) => {
                 let outside = resume::outside(cx, &args.lab, plan, archive)?;
                 let world = ready::world_of_rollback(cx, &outside, plan)?;
-                let (users, found) = join(Users::read_beside_blue(plan, &world), log).await;
+                let (users, found) = join(Users::read(plan, &world), log).await;
                 (Some((outside, world, users)), found)
             }
             Err(_) => (None, log.await),
@@ -96,7 +96,7 @@ impl Scene {
             None => {
                 let outside = resume::outside(cx, &args.lab, &plan, archive)?;
                 let world = ready::world_of_rollback(cx, &outside, &plan)?;
-                let users = Users::read_beside_blue(&plan, &world).await;
+                let users = Users::read(&plan, &world).await;
                 (outside, world, users)
             }
         };
@@ -121,7 +121,7 @@ impl Scene {
             return Scene::of_run(args, cx, archive, id, folder).await.map(Ok);
         }
         let world = ready::world_of_rollback(cx, &outside, &plan)?;
-        let users = Users::read_beside_blue(&plan, &world).await;
+        let users = Users::read(&plan, &world).await;
         let splits = users.seen.iter().filter_map(|seen| Some((seen.name.clone(), seen.split()?)));
         let plan = source::from_here(plan, splits);
         let remark = "no run on this machine knows of this: the rollback is made from the runbook alone";
