@@ -21,6 +21,7 @@ const UNREAD: Duration = Duration::from_secs(60);
 const NAMING: Duration = Duration::from_secs(5);
 
 /// What ends a wait.
+#[expect(clippy::large_enum_variant, reason = "one lives at a time, and it is handed on at once")]
 pub(super) enum Trip {
     Blocked(Blocked),
     /// A write of this run has landed late: the fact that says so.
