@@ -74,6 +74,10 @@ impl People for TakesBack {
         self.sim.happened(line).await
     }
 
+    async fn undone(&self, line: &str, users: &str) -> Answer<(AfterInterrupt, Evidence)> {
+        self.sim.undone(line, users).await
+    }
+
     async fn roll_back(&self, why: &str, users: &str) -> Answer<(bool, Evidence)> {
         self.sim.roll_back(why, users).await
     }

@@ -161,7 +161,7 @@ async fn write(cx: &Context, open: &mut Open, lacking: &Lacking) -> Result<(), R
     let words = format!("{name}: {}; from [{}] to [{}]", lack.line, lack.before.join("; "), lack.after.join("; "));
     note(open, &[Evidence::Note { line: words }]).map_err(unwritten)?;
     let answer = router.complete(reading).await;
-    let calls = answer.as_ref().map_or_else(|error| &error.calls, |calls| calls);
+    let calls = answer.as_ref().unwrap_or_else(|error| &error.calls);
     note(open, &called(name, calls)).map_err(unwritten)?;
     answer?;
     let begun = cx.clock.elapsed();

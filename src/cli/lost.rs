@@ -119,7 +119,8 @@ mod tests {
     }
 
     fn entry(seq: u64, kind: &str, step: (&str, usize), more: Value) -> Entry {
-        let mut data = json!({ "step": { "lane": step.0, "index": step.1 }, "id": ["shift-10", "shift-100"][step.1] });
+        let id = ["shift-10", "shift-100"][step.1];
+        let mut data = json!({ "step": { "lane": step.0, "index": step.1 }, "id": id });
         more.as_object().into_iter().flatten().for_each(|(name, value)| data[name] = value.clone());
         let ts = format!("2026-11-21T03:12:{:02}.000000Z", seq);
         Entry { seq, ts, kind: kind.into(), data }

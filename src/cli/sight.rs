@@ -40,7 +40,7 @@ pub enum Reach {
     NotAsked(&'static str),
     /// The lab the plan was made in lives and does not answer.
     Unknown(String),
-    Through(BTreeMap<String, String>, Access),
+    Through(BTreeMap<String, String>, Box<Access>),
 }
 
 /// A living lab is asked where it lives; the real provider knows nothing of a lab's routes.
@@ -50,9 +50,9 @@ pub fn reach(cx: &Context, plan: &Plan, offline: bool) -> Reach {
     }
     match Surroundings::joined(cx, plan) {
         Err(refusal) => Reach::Unknown(format!("{}: {}", refusal.headline, refusal.cause.join("; "))),
-        Ok(Some(lab)) => Reach::Through(lab.env, lab.access),
+        Ok(Some(lab)) => Reach::Through(lab.env, Box::new(lab.access)),
         Ok(None) if plan.environment == "lab" => Reach::NotAsked("the lab it was played in has ended"),
-        Ok(None) => Reach::Through(cx.env.clone(), Access::default()),
+        Ok(None) => Reach::Through(cx.env.clone(), Box::default()),
     }
 }
 

@@ -24,7 +24,7 @@ const NAMING: Duration = Duration::from_secs(5);
 pub(super) enum Trip {
     Blocked(Breach),
     /// A write of this run has landed late: the fact that says so.
-    Landed(Event),
+    Landed(Box<Event>),
 }
 
 impl Trip {
@@ -32,7 +32,7 @@ impl Trip {
     pub(super) fn at(self, step: StepRef) -> Event {
         match self {
             Trip::Blocked(breach) => breach.at(step),
-            Trip::Landed(event) => event,
+            Trip::Landed(event) => *event,
         }
     }
 }
@@ -160,7 +160,7 @@ impl Driver<'_> {
             self.run.world.clock.sleep(AGAIN).await;
             let Some(found) = self.read(name).await? else { continue };
             if let Some(landed) = self.landed(name, found, &planned.line) {
-                return Ok(Some(Trip::Landed(landed)));
+                return Ok(Some(Trip::Landed(Box::new(landed))));
             }
             let ours = self.state.written(self.run.plan, name).last().copied().unwrap_or(planned.before);
             let writer = self.writer(name).await;

@@ -320,7 +320,7 @@ impl Driver<'_> {
                         self.sides.forget();
                         break breach.outcome();
                     }
-                    Trip::Landed(event) => return Ok(Some(event)),
+                    Trip::Landed(event) => return Ok(Some(*event)),
                 },
                 () = &mut late => break overdue(planned.moves.is_some(), timeout),
             };

@@ -279,8 +279,7 @@ impl Watching {
             let whole = until == window_end;
             next_poll = until + look;
             ended += u32::from(whole);
-            for n in 0..courses.len() {
-                let course = &mut courses[n];
+            for course in &mut courses {
                 if !whole && !course.gate.fails_at_once() {
                     continue;
                 }
