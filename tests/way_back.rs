@@ -261,6 +261,7 @@ fn r33_the_calls_of_all_routes_are_due_together() {
         cause: Cause::Provider,
         moved: false,
         retry: true,
+        then: None,
         facts: serde_json::Value::Null,
     };
     two.step("back-web@25%", again);

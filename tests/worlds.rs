@@ -119,6 +119,8 @@ fn scenario(dice: &mut Dice) -> Scenario {
         lands_within: s(15),
         staleness: Duration::from_millis(if one_in(dice, 4) { dice.below(5_000) } else { 0 }),
         blind: span(dice, 10),
+        busy: maybe(dice, 12),
+        mute: None,
         green_errors: maybe(dice, 3),
         green_down: maybe(dice, 8),
         blue_down: maybe(dice, 8),
