@@ -249,7 +249,7 @@ fn p2_each_choice_of_a_page_is_a_command_that_would_be_accepted_now() {
     assert_eq!(offered(&play), ["bgctl ack run", "bgctl rollback run --override blue-health --reason \"…\""]);
     let page = play.sim.pages.borrow()[0].clone();
     assert!(
-        page.contains("BLUE has 0 of 2 targets healthy") && page.contains("GREEN has 2 of 2 targets healthy"),
+        page.contains("BLUE has 0 of 2 healthy") && page.contains("GREEN is the healthy side: 2 of 2 healthy"),
         "{page}"
     );
 

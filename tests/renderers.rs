@@ -445,7 +445,7 @@ fn the_live_lines_are_at_most_eight_at_every_width() {
                 live.record(&entry);
             }
             live.progress(&Progress { done: 2, of: 5, line: "2m of 5m, window 3 of 5".into() });
-            live.panel(&(0..panel).map(|n| format!("line {n} {}", "x".repeat(90))).collect::<Vec<_>>());
+            live.panel(&(0..panel).map(|n| format!("{} line {n}", "x".repeat(90))).collect::<Vec<_>>());
             let region = live.region();
             assert!(region.len() <= 8, "{region:?}");
             assert!(region[0].contains("users"), "{region:?}");
@@ -453,6 +453,7 @@ fn the_live_lines_are_at_most_eight_at_every_width() {
                 assert!(console::measure_text_width(line) < usize::from(width), "{width}: {line}");
             }
             let last = region.last().unwrap();
+            // What is typed stands at the end of the last line, and its end is what is kept.
             assert!(if panel > 0 { last.contains("line 11") } else { last.contains("[s] status") }, "{region:?}");
         }
     }

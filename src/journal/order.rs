@@ -53,7 +53,7 @@ impl Opened {
     fn follows(&self, other: &Opened) -> bool {
         match self.same_service(other) && self.epoch > 0 && other.epoch > 0 {
             true => self.epoch > other.epoch,
-            false => self.ts > other.ts,
+            false => (&self.ts, &self.run) > (&other.ts, &other.run),
         }
     }
 }
