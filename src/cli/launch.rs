@@ -128,9 +128,11 @@ impl Launch<'_> {
         }
         world.guards = Rc::new(self.guards(&open, &world)?);
         let leases = open.leases.clone();
-        if open.past.iter().any(|entry| matches!(entry.event(), Some(Event::RollbackBegun { automatic: true, .. })))
+        // The process before may have died between an automatic rollback and its freeze.
+        let went_back = crate::run::replay(&self.plan, &open.facts()).ok().and_then(|state| state.went_back);
+        if let Some(cause) = went_back
             && !open.past.iter().any(|entry| entry.kind == "freeze.changed")
-            && let Some((scope, line)) = world.guards.went_back("taken up again after a crash")
+            && let Some((scope, line)) = world.guards.went_back(&cause)
         {
             let freeze = Evidence::FreezeChanged { change: "set".into(), scope, line };
             let entries = open.journal.append(&[Record::from(&freeze)]);

@@ -20,7 +20,7 @@ use crate::probes::metrics::Metrics;
 use crate::probes::redis::LiveStore;
 use crate::processes::LiveProcesses;
 use crate::routers::TrafficRouter;
-use crate::run::Event;
+use crate::run::{Event, replay};
 use crate::runbook;
 use crate::secret::Secrets;
 use crate::world::World;
@@ -157,8 +157,14 @@ fn automatic_used(cx: &Context, plan: &Plan) -> Result<u32, Refusal> {
         if (&sound.service, &sound.environment) != (&plan.service, &plan.environment) {
             continue;
         }
-        let begun = |e: &&Entry| matches!(e.event(), Some(Event::RollbackBegun { automatic: true, .. }));
-        used += sound.entries.iter().filter(begun).count() as u32;
+        // One that was begun and never took anybody back is none.
+        let facts: Vec<Event> = sound.entries.iter().filter_map(Entry::event).collect();
+        let begun = |fact: &Event| matches!(fact, Event::RollbackBegun { automatic: true, .. });
+        let went_back = match replay(&sound.plan, &facts) {
+            Ok(state) => state.went_back.is_some(),
+            Err(_) => facts.iter().any(begun),
+        };
+        used += u32::from(went_back);
     }
     Ok(used)
 }

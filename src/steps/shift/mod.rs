@@ -52,6 +52,8 @@ struct Settings {
 
 /// How long a stop of a ramp lasts when nothing is said about it.
 const EVERY: &str = "30s";
+/// How often a move forward is tried when the provider is busy or silent: with the pauses between, for about 45 seconds.
+const ATTEMPTS: u32 = 8;
 /// How often blue is looked at while it warms up.
 const LOOK: Duration = Duration::from_secs(5);
 
@@ -98,7 +100,7 @@ fn facts(config: &Value, plan: &Plan) -> Result<Facts, Vec<Mistake>> {
             None => format!("shift {} to {}", settings.route, Split::of_green(green)),
         },
         resume: Resume::Observe,
-        attempts: 3,
+        attempts: ATTEMPTS,
         timeout_s: 180 + stays,
         expected_s: 3 + stays,
         moves: Some((settings.route, green)),
