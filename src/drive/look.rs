@@ -21,6 +21,13 @@ const AGAIN: Duration = Duration::from_secs(3);
 const EVERY: Duration = Duration::from_secs(5);
 
 impl Driver<'_> {
+    /// Where the users are, read now; the sentence every question and page carries.
+    pub(super) async fn users(&self) -> String {
+        let lines: Vec<String> = self.sightings().await.into_values().map(|seen| seen.line).collect();
+        // Questions and pages leave the process without passing a record.
+        self.desk.clean(&lines.join("; "))
+    }
+
     /// Where every route is now.
     pub(super) async fn sightings(&self) -> BTreeMap<String, Sighting> {
         let look = |(name, line): (String, String)| async move {

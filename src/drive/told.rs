@@ -1,7 +1,9 @@
 //! What a fact tells whoever is asked or called later, and the steps that come after it. It is only read here; nothing follows
 //! from it for the machine.
 
-use crate::run::{Event, Outcome};
+use super::Driver;
+use crate::plan::Lane;
+use crate::run::{Doing, Event, Outcome};
 use crate::world::World;
 
 /// What a person has to be told of this fact, if one is asked or called for it.
@@ -23,4 +25,18 @@ pub(super) fn passes_over(world: &World, event: &Event) {
 /// The shortest name of a run that still reads well.
 pub(super) fn short(run: &str) -> &str {
     run.rsplit('-').next().unwrap_or(run)
+}
+
+impl Driver<'_> {
+    /// What bgctl has done about what happened, for whoever is paged.
+    pub(super) fn part(&self) -> &'static str {
+        if let Doing::Paused { .. } = self.state.doing {
+            return "the run pauses; gates are still judged, and nothing moves while what forbids it holds";
+        }
+        match (self.state.lane, self.state.moved) {
+            (Lane::Rollback, _) => "the way back was begun and is not confirmed; nothing more moves by itself",
+            (Lane::Forward, true) => "users were left as they are; nothing more moves by itself",
+            (Lane::Forward, false) => "nobody was moved; nothing more moves by itself",
+        }
+    }
 }

@@ -1,13 +1,14 @@
 //! How a fact changes the state. What the table does not know is [`Illegal`], never a guess.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::decide::LOOKS;
 use super::event::{Cause, Event, Found, Outcome, Reaction, Sighting, Wish, guard};
-use super::evidence::Verdict;
+use super::follows::{again, done, failed, gave_up, in_doubt, may_set_right, stranded, wanted};
+use super::seen::{schema_seen, unseen, users_seen};
 use super::state::{Approval, Doing, Pause, Righting, State};
 use super::{ends, patience};
-use crate::plan::{AtExpiry, Lane, OnFailure, Plan, Purpose, Resume, Split, StepRef};
+use crate::plan::{AtExpiry, Lane, Plan, Purpose, Resume, StepRef};
 
 /// A fact that cannot follow on this state: a journal that was not written by this machine, or a bug.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -180,6 +181,10 @@ pub(super) fn alone(plan: &Plan, s: &State, e: &Event) -> Result<State, Illegal>
                     let doing = Doing::Uncertain { attempt: *attempt, looks: looks + 1, lost: *lost };
                     State { doing, waits_for: Some(line.clone()), ..s.clone() }
                 }
+                // A provider that does not answer says nothing against the release.
+                Found::CannotSee if moves && s.lane == Lane::Forward => {
+                    again(plan, s, *attempt, false, true, Cause::Away, line)
+                }
                 Found::CannotSee => again(plan, s, *attempt, false, moves, Cause::Provider, line),
             }
         }
@@ -339,26 +344,6 @@ pub(super) fn alone(plan: &Plan, s: &State, e: &Event) -> Result<State, Illegal>
     })
 }
 
-/// What was read before is no reading any more.
-fn unseen(s: &State) -> State {
-    State { seen: None, settled: false, ..s.clone() }
-}
-
-/// The write of the step at hand, if it is one, may be on its way.
-fn in_doubt(plan: &Plan, s: &State) -> State {
-    let mut next = s.clone();
-    if let Doing::Together(legs) = &s.doing {
-        legs.each(s).for_each(|leg| next.doubts.extend(in_doubt(plan, &leg).doubts));
-    }
-    let moves = plan.lane(s.lane).get(s.index).is_some_and(|step| step.moves.is_some());
-    if let Doing::Uncertain { attempt, .. } = s.doing
-        && moves
-    {
-        next.doubts.insert((s.at(), attempt));
-    }
-    next
-}
-
 fn paused(s: &State, step: StepRef, cause: Cause, line: &str, (until, paged): (i64, bool)) -> State {
     let doing = Doing::Paused { cause, line: line.into(), paged, until };
     State { doing, paused: Some(Pause { step, cause, until, paged }), ..s.clone() }
@@ -370,51 +355,9 @@ fn may_go_back(plan: &Plan, s: &State) -> bool {
     s.may_have_moved(plan) || s.seen.iter().flatten().any(dark)
 }
 
-fn may_set_right(plan: &Plan, s: &State, step: StepRef, found: Split) -> bool {
-    let waits = plan.lane(s.lane).get(s.index).is_none_or(|at| at.moves.is_none());
-    let waits = waits || matches!(s.doing, Doing::Ready { .. });
-    let route = plan.lane(step.lane).get(step.index).and_then(|step| Some(&step.moves.as_ref()?.route));
-    waits && route.is_some_and(|route| s.landed_late(plan, route, found) == Some(step))
-}
-
 /// Every step of the lane is done.
 fn ends_here(plan: &Plan, s: &State) -> bool {
     s.index >= plan.lane(s.lane).len()
-}
-
-/// A move back whose time is over.
-fn gave_up(plan: &Plan, s: &State, line: &str) -> State {
-    let s = State { waits_for: None, ..in_doubt(plan, s) };
-    again(plan, &s, u32::MAX, false, false, Cause::Provider, line)
-}
-
-/// Where users are decides whether anybody has moved, whatever the log says of it.
-fn users_seen(plan: &Plan, s: &State, routes: &BTreeMap<String, Sighting>, settled: bool) -> State {
-    let elsewhere = |(name, seen): (&String, &Sighting)| {
-        plan.routes.get(name).zip(seen.split).is_some_and(|(planned, split)| split != planned.before)
-    };
-    let moved = s.moved || plan.purpose == Purpose::Cutover && routes.iter().any(elsewhere);
-    State { moved, seen: Some(routes.clone()), settled, looks: true, ..s.clone() }
-}
-
-/// What the live schema says. That it stands against going back is never forgotten: what was gone once may be there again,
-/// without what was in it.
-fn schema_seen(s: &State, e: &Event) -> State {
-    let Event::SchemaSeen { step, forward, back, line } = e else { return s.clone() };
-    let failing = matches!(s.doing, Doing::Failed { .. } | Doing::Paused { .. });
-    let against = *back == Verdict::Fail || *back == Verdict::Unknown && failing;
-    let schema_against = s.schema_against.clone().or_else(|| against.then(|| line.clone()));
-    let s = State { schema_against, ..s.clone() };
-    match (&s.doing, forward) {
-        (Doing::Ready { .. }, Verdict::Fail) if *step == s.at() => {
-            failed(&s, Cause::Schema, Reaction::RollBack, line.clone())
-        }
-        // Nothing is known: users stay as they are.
-        (Doing::Ready { .. }, Verdict::Unknown) if *step == s.at() => {
-            failed(&s, Cause::Schema, Reaction::Hold, line.clone())
-        }
-        _ => s,
-    }
 }
 
 fn going_on(s: &State) -> State {
@@ -440,90 +383,6 @@ fn name(e: &Event) -> String {
 
 fn wants_approval(plan: &Plan, at: StepRef) -> bool {
     plan.lane(at.lane).get(at.index).is_some_and(|s| s.approval.is_some())
-}
-
-fn done(plan: &Plan, s: &State) -> State {
-    let moves = plan.step(s.at()).moves.is_some();
-    let s = State { moved: s.moved || moves, waits_for: None, paused: None, ..s.clone() };
-    let went_back = s.automatic_for.clone().filter(|_| s.lane == Lane::Rollback && moves);
-    onward(plan, State { went_back: s.went_back.clone().or(went_back), ..s })
-}
-
-/// The next step; behind a route whose users could not be taken back, only the moves of other routes.
-pub(super) fn onward(plan: &Plan, s: State) -> State {
-    if let Some(Righting { to, .. }) = s.righting {
-        return State { index: to, doing: Doing::Ready { attempt: 1 }, righting: None, ..s };
-    }
-    if s.stranded.is_empty() {
-        return State { index: s.index + 1, doing: Doing::Ready { attempt: 1 }, ..s };
-    }
-    let steps = plan.lane(s.lane);
-    let open = |index: &usize| steps[*index].moves.as_ref().is_some_and(|m| !s.stranded.contains_key(&m.route));
-    match (s.index + 1..steps.len()).find(open) {
-        Some(index) => State { index, doing: Doing::Ready { attempt: 1 }, ..s },
-        None => State { doing: Doing::Stuck { paged: false, line: stranded(plan, &s) }, ..s },
-    }
-}
-
-/// Why users are not back, by route where there are several.
-fn stranded(plan: &Plan, s: &State) -> String {
-    let mut routes = plan.rollback.iter().filter_map(|step| Some(&step.moves.as_ref()?.route));
-    let first = routes.next();
-    match routes.all(|route| Some(route) == first) {
-        true => s.stranded.values().cloned().collect::<Vec<_>>().join("; "),
-        false => s.stranded.iter().map(|(route, why)| format!("{route}: {why}")).collect::<Vec<_>>().join("; "),
-    }
-}
-
-/// After an attempt that did not succeed: another one, the next step, or failure.
-fn again(plan: &Plan, s: &State, attempt: u32, retry: bool, moved: bool, cause: Cause, line: &str) -> State {
-    let step = plan.step(s.at());
-    let s = State { moved: s.moved || moved, waits_for: Some(line.into()), ..s.clone() };
-    if retry && (attempt < step.attempts || patience::patient(plan, &s)) {
-        return State { doing: Doing::Ready { attempt: attempt + 1 }, ..s };
-    }
-    let s = State { waits_for: None, ..s };
-    // What the provider does not take again and again says nothing against the release.
-    let away = retry && cause == Cause::Provider && s.moved && s.lane == Lane::Forward && step.moves.is_some();
-    let cause = if away { Cause::Away } else { cause };
-    match step.on_failure {
-        _ if cause.pauses() => failed(&s, cause, Reaction::RollBack, line.into()),
-        OnFailure::Continue if s.righting.is_some() => onward(plan, s),
-        OnFailure::Continue => State { index: s.index + 1, doing: Doing::Ready { attempt: 1 }, ..s },
-        OnFailure::Halt => failed(&s, cause, Reaction::Halt, line.into()),
-        OnFailure::RollBack if s.lane == Lane::Rollback && apart(cause) && step.moves.is_some() => {
-            let mut s = s;
-            let route = step.moves.as_ref().map(|moves| moves.route.clone()).unwrap_or_default();
-            s.stranded.insert(route, line.into());
-            onward(plan, s)
-        }
-        _ => failed(&s, cause, Reaction::RollBack, line.into()),
-    }
-}
-
-/// Causes that lie with one route and its side, and say nothing against the other routes.
-fn apart(cause: Cause) -> bool {
-    matches!(cause, Cause::Destination | Cause::Provider | Cause::Timeout)
-}
-
-/// What the step that failed wants by its own declaration, where that is another thing than what the runbook says of
-/// failures. Before `then` was a member of its own, the wish of gates that could not be judged stood among the facts: logs
-/// of then are still read.
-fn wanted(outcome: &Outcome) -> Option<Reaction> {
-    match outcome {
-        Outcome::Failed { then: Some(then), .. } => Some(*then).filter(|then| *then != Reaction::RollBack),
-        Outcome::Failed { cause: Cause::NoVerdict, facts, .. } if facts["unknown"] == "hold" => Some(Reaction::Hold),
-        _ => None,
-    }
-}
-
-/// A failure on the way back is never answered with another move of those users.
-fn failed(s: &State, cause: Cause, then: Reaction, line: String) -> State {
-    let doing = match s.lane {
-        Lane::Forward => Doing::Failed { cause, then, line },
-        Lane::Rollback => Doing::Stuck { paged: false, line },
-    };
-    State { doing, ..s.clone() }
 }
 
 /// An end is legal only where `decide` would have written it.

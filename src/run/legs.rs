@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 
 use super::decide::{Next, decide};
 use super::event::Event;
-use super::evolve::{Illegal, alone, onward};
+use super::evolve::{Illegal, alone};
+use super::follows::onward;
 use super::state::{Doing, State};
 use crate::plan::{Lane, Plan, StepRef};
 

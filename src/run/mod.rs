@@ -17,10 +17,12 @@ mod ends;
 mod event;
 mod evidence;
 mod evolve;
+mod follows;
 pub mod judge;
 mod legs;
 mod likelihood;
 mod patience;
+mod seen;
 mod state;
 
 pub use breach::Breach;

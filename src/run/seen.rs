@@ -1,0 +1,43 @@
+//! What was seen of the world, and what that means for the state: where users are, what the schema says. Pure.
+
+use std::collections::BTreeMap;
+
+use super::event::{Cause, Event, Reaction, Sighting};
+use super::evidence::Verdict;
+use super::follows::failed;
+use super::state::{Doing, State};
+use crate::plan::{Plan, Purpose};
+
+/// What was read before is no reading any more.
+pub(super) fn unseen(s: &State) -> State {
+    State { seen: None, settled: false, ..s.clone() }
+}
+
+/// Where users are decides whether anybody has moved, whatever the log says of it.
+pub(super) fn users_seen(plan: &Plan, s: &State, routes: &BTreeMap<String, Sighting>, settled: bool) -> State {
+    let elsewhere = |(name, seen): (&String, &Sighting)| {
+        plan.routes.get(name).zip(seen.split).is_some_and(|(planned, split)| split != planned.before)
+    };
+    let moved = s.moved || plan.purpose == Purpose::Cutover && routes.iter().any(elsewhere);
+    State { moved, seen: Some(routes.clone()), settled, looks: true, ..s.clone() }
+}
+
+/// What the live schema says. That it stands against going back is never forgotten: what was gone once may be there again,
+/// without what was in it.
+pub(super) fn schema_seen(s: &State, e: &Event) -> State {
+    let Event::SchemaSeen { step, forward, back, line } = e else { return s.clone() };
+    let failing = matches!(s.doing, Doing::Failed { .. } | Doing::Paused { .. });
+    let against = *back == Verdict::Fail || *back == Verdict::Unknown && failing;
+    let schema_against = s.schema_against.clone().or_else(|| against.then(|| line.clone()));
+    let s = State { schema_against, ..s.clone() };
+    match (&s.doing, forward) {
+        (Doing::Ready { .. }, Verdict::Fail) if *step == s.at() => {
+            failed(&s, Cause::Schema, Reaction::RollBack, line.clone())
+        }
+        // Nothing is known: users stay as they are.
+        (Doing::Ready { .. }, Verdict::Unknown) if *step == s.at() => {
+            failed(&s, Cause::Schema, Reaction::Hold, line.clone())
+        }
+        _ => s,
+    }
+}
