@@ -9,7 +9,8 @@ use std::time::Duration;
 use futures_util::future::join_all;
 
 use super::Driver;
-use crate::run::{Cause, Event, Sighting};
+use crate::run::{Cause, Event, Evidence, Sighting};
+use crate::scalar::spoken;
 use crate::world::{Progress, Scribe};
 
 /// A route that says nothing for so long cannot be read.
@@ -52,6 +53,7 @@ impl Driver<'_> {
     pub(super) async fn users_seen(&self, settle: bool, patient: bool) -> Event {
         let clock = &self.run.world.clock;
         let begun = clock.elapsed();
+        let mut said = false;
         loop {
             // From before the reading: what lands while it is made may not be in it.
             let left = if settle { self.may_land_for() } else { Duration::ZERO };
@@ -69,6 +71,10 @@ impl Driver<'_> {
                     return Event::UsersSeen { routes, settled };
                 }
             };
+            if !left.is_zero() && !std::mem::replace(&mut said, true) {
+                let line = format!("a write whose answer was lost may still land: the end is said in {}", spoken(left));
+                self.desk.observed(Evidence::Note { line });
+            }
             if !left.is_zero() {
                 let line = format!("a write whose answer was lost may still land, {}s left", left.as_secs());
                 self.desk.progress(Progress { done: passed.as_secs(), of: (passed + left).as_secs(), line });

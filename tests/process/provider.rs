@@ -88,7 +88,10 @@ async fn plan_cutover_and_rollback_change_exactly_the_weights() {
     *back.pointer_mut(groups).expect("its groups") = untouched.pointer(groups).expect("its groups").clone();
     assert_eq!(back, untouched, "signing in and stickiness are as before");
 
-    // And from there forward again, with the rule as it was.
+    // And from there forward again, once green is in the list again, with the rule as it was.
+    desk.run(&["cutover", "runbook.yaml", "--confirm", "staging"]).ends(11).says(&["bgctl prepare runbook.yaml"]);
+    desk.run(&["prepare", "runbook.yaml", "--confirm", "staging"]).ends(0);
+    assert_eq!(read(&moto, &balancer), (0, untouched.clone()));
     desk.run(&["cutover", "runbook.yaml", "--confirm", "staging"]).ends(0);
     assert_eq!(read(&moto, &balancer), (100, untouched));
     desk.complete();

@@ -344,7 +344,8 @@ impl Desk {
 
     #[track_caller]
     pub fn run(&self, args: &[&str]) -> Done {
-        self.start(args).end(60)
+        // A run that was killed with a write on its way waits a minute for it before it says how it ended.
+        self.start(args).end(150)
     }
 
     /// The cutover of this desk's runbook.

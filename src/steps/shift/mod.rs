@@ -326,9 +326,14 @@ impl Shift {
         Ok(())
     }
 
+    /// Who sends users back whatever blue's health is, and why.
+    fn takes_ill_blue(&self, world: &World) -> Option<String> {
+        world.overrides.passed_over(guard::BLUE_HEALTH).filter(|_| self.back)
+    }
+
     /// On the way back a person may take an ill blue on themselves. What it was like stands in the log with who and why.
     fn passed_over(&self, world: &World, line: &str, scribe: &dyn Scribe) -> bool {
-        let Some(why) = world.overrides.passed_over(guard::BLUE_HEALTH).filter(|_| self.back) else { return false };
+        let Some(why) = self.takes_ill_blue(world) else { return false };
         scribe.observed(Evidence::Note { line: format!("{line}; users go there all the same, {why}") });
         true
     }

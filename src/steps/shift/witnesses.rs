@@ -55,6 +55,7 @@ impl Shift {
         });
         let seen = async {
             match &self.planned.seen_at {
+                Some(seen_at) if self.takes_ill_blue(world).is_some() => Ok(self.glimpse(seen_at, world, scribe).await),
                 Some(seen_at) => self.seen(seen_at, world, scribe).await,
                 None => Ok(route.unseen().into()),
             }
@@ -115,6 +116,14 @@ impl Shift {
             world.clock.sleep(pause).await;
             pause = (pause * 2).min(Duration::from_secs(5));
         }
+    }
+
+    /// One look, for what it is: where a person has passed over blue's health, no answer of blue's is waited for.
+    async fn glimpse(&self, at: &SeenAt, world: &World, scribe: &dyn Scribe) -> String {
+        let [blue, green, other] = self.sample(at, world).await;
+        let (route, agrees) = (self.route.clone(), self.agrees(at.tolerance, [blue, green, other]));
+        scribe.observed(Evidence::TrafficSeen { route, samples: at.samples, blue, green, other, agrees });
+        format!("of {} responses {blue} are from BLUE, which was not waited for", at.samples)
     }
 
     fn agrees(&self, tolerance: u32, seen: [u32; 3]) -> bool {
