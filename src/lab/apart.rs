@@ -167,6 +167,8 @@ async fn answer(stream: TcpStream, lab: Arc<Lab>, over: Arc<AtomicBool>) {
             over.store(true, Ordering::Relaxed);
             "ends".into()
         }
+        // Its Slack sends nothing any more: whoever comes now needs a new one.
+        _ if over.load(Ordering::Relaxed) => "over".into(),
         _ => "here".into(),
     };
     // Whoever asked may have gone.

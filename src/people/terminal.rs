@@ -222,8 +222,10 @@ impl People for Terminal {
                 decision = self.signed(ask) => Answer::Given(decision),
             };
             return match typed {
-                // The terminal went away, the signed way did not.
-                Answer::NobodyThere => Answer::Given(self.signed(ask).await),
+                // The terminal went away, the signed way did not; but its time may be over.
+                Answer::NobodyThere if self.clock.now().as_second() < ask.expires => {
+                    Answer::Given(self.signed(ask).await)
+                }
                 given => given,
             };
         }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::decide::LOOKS;
 use super::event::{Cause, Event, Found, Outcome, Reaction, Sighting, Wish, guard};
 use super::follows::{again, done, failed, gave_up, in_doubt, may_set_right, stranded, wanted};
+use super::legs::Legs;
 use super::seen::{schema_seen, unseen, users_seen};
 use super::state::{Approval, Doing, Pause, Righting, State};
 use super::{ends, patience};
@@ -31,10 +32,11 @@ pub fn replay<'a>(plan: &Plan, events: impl IntoIterator<Item = &'a Event>) -> R
 
 /// Takes in one fact.
 pub fn evolve(plan: &Plan, s: &State, e: &Event) -> Result<State, Illegal> {
-    if let (Some(legs), Some(step)) = (s.legs(plan, e), e.step()) {
-        return legs.evolve(plan, s, step, e);
+    match (s.legs(plan, e), e) {
+        (Some(legs), e) if let Some(step) = e.step() => legs.evolve(plan, s, step, e),
+        (Some(_), Event::Paged { .. }) => alone(plan, &Legs::gave_up_before(plan, s, e)?, e),
+        _ => alone(plan, s, e),
     }
-    alone(plan, s, e)
 }
 
 /// The same where the run is at one step only.

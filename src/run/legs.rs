@@ -10,6 +10,7 @@ use super::decide::{Next, decide};
 use super::event::Event;
 use super::evolve::{Illegal, alone};
 use super::follows::onward;
+use super::patience;
 use super::state::{Doing, State};
 use crate::plan::{Lane, Plan, StepRef};
 
@@ -93,6 +94,20 @@ impl Legs {
             true => onward(plan, State { index: self.last, doing: Doing::Ready { attempt: 1 }, ..next }),
             false => next,
         })
+    }
+
+    /// A log of before gives a route up without a word that its time was over: it goes on as if that had been said.
+    pub(super) fn gave_up_before(plan: &Plan, s: &State, e: &Event) -> Result<State, Illegal> {
+        let mut s = s.clone();
+        while let Doing::Together(legs) = &s.doing {
+            let given_up = |leg: &&Leg| patience::gave_up_before(plan, &leg.alone(&s), e);
+            let Some(leg) = legs.open.values().find(given_up) else { break };
+            let step = StepRef { lane: Lane::Rollback, index: leg.index };
+            let line = s.waits_for.clone().unwrap_or_else(|| "it could not be seen".into());
+            let overdue = Event::RollbackOverdue { step, id: plan.step(step).id.clone(), line };
+            s = legs.clone().evolve(plan, &s, step, &overdue)?;
+        }
+        Ok(s)
     }
 
     /// The run as each route sees it.
