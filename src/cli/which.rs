@@ -100,5 +100,6 @@ fn none(archive: &Archive) -> Refusal {
         .users("not asked; nothing was changed")
         .next("bgctl status RUNBOOK.yaml      where users are now, from the runbook alone")
         .next("bgctl rollback RUNBOOK.yaml    everyone back to BLUE, without a run")
+        .next("bgctl rollback --print RUNBOOK.yaml    the provider's own commands for it")
         .next("bgctl audit verify path/to/log.jsonl    a log from elsewhere")
 }
