@@ -202,7 +202,10 @@ fn a_bad_green_beside_a_dead_blue_does_not_move_and_pages() {
     game.desk.cutover().end(90);
     assert_eq!(game.world.seen(), [0, 50], "nobody was moved toward a dead blue");
     let pages = game.pager.taken().join("\n");
-    assert!(pages.contains("BLUE has 0 of 2 targets healthy"), "{pages}");
+    assert!(
+        pages.contains("although BLUE has 0 of 2 healthy") && pages.contains("GREEN is the healthy side"),
+        "{pages}"
+    );
     let records = game.desk.records();
     assert!(records.iter().any(|r| r["type"] == "run.ended" && r["data"]["outcome"] == "halted"), "{records:#?}");
 }

@@ -46,6 +46,15 @@ pub fn at(split: bgctl::plan::Split) -> bgctl::routers::Reading {
 
 /// A port nobody listens on just now.
 pub fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port on the loopback interface");
-    listener.local_addr().expect("its address").port()
+    static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+    // Below what the system gives to connections and to servers that take any port: a port that is free now stays so.
+    let (low, count) = (20_000, 12_000);
+    loop {
+        let n = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let port = low + (std::process::id().wrapping_mul(97).wrapping_add(n)) % count;
+        let port = u16::try_from(port).expect("a port");
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
