@@ -25,6 +25,7 @@
 //! - [`compare`] holds blue and green against each other before anybody moves.
 //! - [`steps`] act through a [`world`]: [`routers`] read and set splits, [`probes`] measure, [`processes`] run programs,
 //!   [`clock`] is the only time there is. A new router, probe or step is one file and two lines.
+//! - [`users`] reads where users are, all routes at the same moment; every sentence about them is made of that.
 //! - [`policy`] says who is which person, who may approve what and how runs are signed; `compile` puts it into the plan.
 //! - [`people`] are asked and called; nobody being there is an answer of its own.
 //! - [`journal`] is the audit log, the resume state and the source of every [`report`], signed through [`sign`]; [`export`] says it
@@ -63,4 +64,5 @@ pub mod secret;
 pub mod sign;
 pub mod sim;
 pub mod steps;
+pub mod users;
 pub mod world;

@@ -6,8 +6,9 @@ use std::rc::Rc;
 
 use bgctl::journal::{Entry, Record};
 use bgctl::plan::{Color, Plan, Split};
-use bgctl::report::{About, Chorus, Findings, Place, Rest, Side, Story, close};
+use bgctl::report::{About, Chorus, Findings, Place, Rest, Story, close};
 use bgctl::run::{Event, RunOutcome, Sighting};
+use bgctl::users::Side;
 use serde_json::{Value, json};
 
 const OUTCOMES: [RunOutcome; 8] = [

@@ -19,6 +19,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("probes", &["clock", "diag", "plan", "routers", "run", "scalar", "secret", "world"]),
     ("people", &["clock", "diag", "plan", "probes", "run", "scalar", "secret", "sign", "world"]),
     ("world", &["clock", "plan", "probes", "routers", "run", "secret"]),
+    ("users", &["clock", "plan", "routers", "run", "world"]),
     ("steps", &["clock", "diag", "plan", "probes", "routers", "run", "scalar", "schema", "secret", "world"]),
     ("sign", &["diag", "secret"]),
     ("journal", &["clock", "diag", "plan", "run", "sign"]),
@@ -32,14 +33,14 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "drive",
         &[
             "arm", "clock", "diag", "journal", "people", "plan", "report", "run", "scalar", "schema", "secret",
-            "steps", "world",
+            "steps", "users", "world",
         ],
     ),
     ("guards", &["clock", "plan", "routers", "run", "scalar", "world"]),
     ("sim", &["clock", "drive", "journal", "people", "plan", "probes", "routers", "run", "secret", "world"]),
     ("export", &["journal", "report", "run"]),
     ("lab", &["plan"]),
-    ("report", &["clock", "diag", "journal", "plan", "run", "secret", "world"]),
+    ("report", &["clock", "diag", "journal", "plan", "run", "secret", "users", "world"]),
     (
         "cli",
         &[
@@ -69,6 +70,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "sign",
             "sim",
             "steps",
+            "users",
             "world",
         ],
     ),

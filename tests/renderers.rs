@@ -16,8 +16,9 @@ use bgctl::plan::{
     ApprovalRule, AtExpiry, Lane, Move, OnFailure, Plan, PlannedRoute, PlannedStep, Policy, Purpose, Resume, Split,
     Stack, StepRef,
 };
-use bgctl::report::{About, Chorus, Findings, Ink, Jsonl, Live, Place, Plain, Provider, Reporter, Rest, Side};
+use bgctl::report::{About, Chorus, Findings, Ink, Jsonl, Live, Place, Plain, Provider, Reporter, Rest};
 use bgctl::run::{Actor, Breach, Cause, Event, Evidence, Grant, Outcome, RunOutcome, Verdict};
+use bgctl::users::Side;
 use bgctl::world::Progress;
 use jiff::Timestamp;
 use serde_json::{Value, json};

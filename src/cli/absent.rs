@@ -56,7 +56,7 @@ impl RouteView for Absent {
         NativeWayBack::default()
     }
 
-    fn all_blue(&self, _: Option<&Reading>) -> Option<Reading> {
+    fn all_on(&self, _: Color, _: Option<&Reading>) -> Option<Reading> {
         None
     }
 }

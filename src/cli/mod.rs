@@ -52,7 +52,6 @@ mod style;
 pub mod trust;
 mod undo;
 mod unfreeze;
-mod users;
 mod version;
 mod which;
 mod witnesses;

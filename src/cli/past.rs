@@ -1,14 +1,14 @@
 //! A run as its records tell it, for the commands that look back.
 
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use jiff::Timestamp;
 
 use super::Context;
 use crate::diag::{Kind, Refusal};
-use crate::journal::{self, Archive, Entry, LOG, Sound, Unread};
+use crate::journal::{self, Archive, Entry, Fault, LOG, Sound, Unread, What};
 use crate::plan::Plan;
 use crate::report::{About, Story};
 use crate::run::{Doing, Event, RunOutcome, State};
@@ -48,14 +48,7 @@ impl Past {
 
     fn of(sound: Result<Sound, Unread>, id: String, folder: PathBuf) -> Result<Self, Refusal> {
         let log = folder.join(LOG);
-        let sound = sound.map_err(|unread| match unread {
-            Unread::Io(error) => Refusal::new(Kind::Other, "BG0604", format!("the record of run {id} cannot be read"))
-                .place(log.display().to_string())
-                .cause(error.to_string()),
-            Unread::Fault(fault) => Refusal::new(Kind::Audit, "BG0603", visible(&fault.to_string()))
-                .place(log.display().to_string())
-                .next(format!("bgctl audit verify {id}    what is wrong, and what is still intact")),
-        })?;
+        let sound = sound.map_err(|unread| unreadable(&id, &folder, unread))?;
         let plan = Rc::new(sound.plan);
         let events: Vec<Event> = sound.entries.iter().filter_map(Entry::event).collect();
         let state = crate::run::replay(&plan, &events).map_err(|illegal| {
@@ -98,6 +91,27 @@ impl Past {
     pub fn silent(&self, now: Timestamp) -> u64 {
         self.story.last.map_or(0, |last| (now.as_second() - last.as_second()).max(0).unsigned_abs())
     }
+}
+
+/// The records of a run that cannot be used, and what can be done without them.
+pub fn unreadable(id: &str, folder: &Path, unread: Unread) -> Refusal {
+    let log = folder.join(LOG);
+    let refusal = |kind, code, headline: String| Refusal::new(kind, code, headline).place(log.display().to_string());
+    let refusal = match unread {
+        Unread::Io(error) => {
+            refusal(Kind::Other, "BG0604", format!("the record of run {id} cannot be read")).cause(error.to_string())
+        }
+        Unread::Fault(Fault { what: What::Empty, .. }) => {
+            refusal(Kind::Audit, "BG0604", format!("the log of run {id} is empty: nothing of it was ever recorded"))
+                .cause("a process that ends before its first record leaves such a log, and has moved nobody")
+                .next("bgctl audit ledger        whether this machine knows of records that were here")
+        }
+        Unread::Fault(fault) => refusal(Kind::Audit, "BG0603", visible(&fault.to_string()))
+            .next(format!("bgctl audit verify {id}        what is wrong, and what is still intact")),
+    };
+    refusal
+        .users("not asked; nothing was changed by this command")
+        .next(format!("bgctl rollback {id}        everyone back to BLUE all the same"))
 }
 
 /// Who opened the run, as its opening statement says.

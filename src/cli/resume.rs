@@ -3,11 +3,12 @@
 use std::rc::Rc;
 
 use super::launch::{self, Begins, Launch};
+use super::past::unreadable;
 use super::policy::PolicyArgs;
 use super::prepare::{LAB_MEMORY, LabArgs, Surroundings};
-use super::{Context, Exit, which};
-use crate::diag::{Kind, Refusal};
-use crate::journal::{Archive, Entry, SealState, Sound, Unread, read_on};
+use super::{Context, Exit, undo, which};
+use crate::diag::Refusal;
+use crate::journal::{Archive, Entry, SealState, Sound, read_on};
 use crate::plan::Plan;
 use crate::run::{Event, RunOutcome};
 
@@ -31,7 +32,11 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
 async fn resume(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     let archive = Archive::new(cx.state_dir()?);
     let (id, folder) = which::run(cx, args.run.as_deref(), "resume").await?;
-    let sound = sound(&folder, None)?;
+    // Up to its last seal: its facts, and the newest of its evidence.
+    let sound = read_on(&folder, None).map_err(|unread| {
+        let refusal = unreadable(&id, &folder, unread);
+        undo::native(&folder).into_iter().fold(refusal, Refusal::next)
+    })?;
     if let Some((outcome, line)) = over(&sound) {
         cx.err(&format!("NO CHANGES. Run {id} is over, {}: {line}", outcome.name()));
         cx.err(&format!("  next       bgctl show {id}"));
@@ -61,30 +66,6 @@ fn over(sound: &Sound) -> Option<(RunOutcome, String)> {
         _ => None,
     };
     (sound.state == SealState::Closed).then(|| sound.entries.iter().rev().find_map(end)).flatten()
-}
-
-/// What a run's log says, up to its last seal: its facts, and the newest of its evidence. Where it was read before, only what
-/// was added since is read.
-pub fn sound(folder: &std::path::Path, known: Option<&Sound>) -> Result<Sound, Refusal> {
-    let place = folder.join(crate::journal::LOG).display().to_string();
-    let refuse = |headline: &str, cause: String| {
-        Refusal::new(Kind::Audit, "BG0603", headline)
-            .place(place.clone())
-            .cause(cause)
-            .users("not asked. Nothing was changed by this command.")
-            .next("bgctl audit verify        which line, and what is still intact")
-            .next(format!("bgctl rollback {}        everyone back to BLUE all the same", name(folder)))
-            .next(format!("sh {}/undo/*.sh        everyone back without bgctl", folder.display()))
-    };
-    read_on(folder, known).map_err(|unread| match unread {
-        Unread::Io(error) => refuse("the log of this run cannot be read", error.to_string()),
-        Unread::Fault(fault) => refuse("the log of this run does not hold together", fault.to_string()),
-    })
-}
-
-/// The run a folder is of.
-fn name(folder: &std::path::Path) -> String {
-    folder.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// A run of the lab goes on in its lab, or in a new one with the same ports and weights.

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::past::Past;
-use super::sight::{self, Live, Route};
+use super::sight;
 use super::{Context, Exit, check, fence, lost, status_file, undo, which};
 use crate::diag::Refusal;
 use crate::guards::freeze::Found;
@@ -14,6 +14,7 @@ use crate::journal::{Archive, Holder, Lock, PLAN};
 use crate::plan::{Color, Lane, Plan, StepRef};
 use crate::report::{Mark, spoken_seconds};
 use crate::run::{Doing, Event, Outcome, RunOutcome};
+use crate::users::{Seen, Unread, Users};
 
 /// Where users are, what runs, and what can be done. Reads the live systems; changes nothing.
 #[derive(Clone, Debug, clap::Args)]
@@ -64,9 +65,9 @@ async fn status(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
 async fn unread(refusal: Refusal, id: &str, folder: &Path, offline: bool, cx: &Context) -> Refusal {
     let plan = std::fs::read(folder.join(PLAN)).ok().and_then(|text| serde_json::from_slice::<Plan>(&text).ok());
     let Some(plan) = plan else { return refusal };
-    let routes = sight::look(&plan, cx, &sight::reach(cx, &plan, offline)).await;
-    let users = routes.iter().map(Route::line).collect::<Vec<_>>().join("; ");
-    let refusal = refusal.users(users).next(format!("bgctl rollback {id}    everyone to BLUE"));
+    let found = sight::look(&plan, cx, &sight::reach(cx, &plan, offline)).await;
+    let users = found.seen.iter().map(sight::line).collect::<Vec<_>>().join("; ");
+    let refusal = refusal.users(users);
     undo::native(folder).into_iter().fold(refusal, Refusal::next)
 }
 
@@ -84,20 +85,20 @@ fn recorded(past: &Past, name: &str, cx: &Context) -> (String, String) {
     }
 }
 
-fn text(past: &Past, live: &[Route], cx: &Context) {
+fn text(past: &Past, live: &Users, cx: &Context) {
     let ink = cx.style.out;
     let warn = |line: &str| cx.raw_out(&format!("{} {}", ink.mark(Mark::Warning), ink.text(line)));
     cx.out(&past.story.about.headline());
     cx.raw_out("");
-    for route in live {
-        let (name, found) = (&route.name, &route.live);
-        let (split, age) = match found {
-            Live::Read(split) => (split.to_string(), "read just now".to_string()),
-            Live::Unknown(why) => {
+    for route in &live.seen {
+        let name = &route.name;
+        let (split, age) = match &route.reading {
+            Ok(reading) => (reading.split.to_string(), "read just now".to_string()),
+            Err(Unread { why, asked: true }) => {
                 warn(&format!("{name}: {why}"));
                 recorded(past, name, cx)
             }
-            Live::NotAsked(why) => {
+            Err(Unread { why, asked: false }) => {
                 let (split, age) = recorded(past, name, cx);
                 (split, format!("{age}, {why}"))
             }
@@ -105,8 +106,8 @@ fn text(past: &Past, live: &[Route], cx: &Context) {
         let share = route.split().or_else(|| past.story.users.get(name).map(|seen| seen.split));
         let bar = share.map_or(String::new(), |split| ink.users_bar(split.share(Color::Green), 24) + "  ");
         cx.raw_out(&format!("  users    {bar}{}", ink.text(&format!("{split}   {age}"))));
-        cx.out(&format!("           {name}: {}", route.place));
-        route.sides().iter().for_each(|sides| cx.out(&format!("           {sides}")));
+        cx.out(&format!("           {name}: {}", route.line));
+        sight::sides(route).iter().for_each(|sides| cx.out(&format!("           {sides}")));
         route.ailing().iter().for_each(|line| warn(line));
         strayed(past, route).iter().for_each(|line| warn(line));
     }
@@ -140,7 +141,7 @@ fn text(past: &Past, live: &[Route], cx: &Context) {
 }
 
 /// How a route came to be elsewhere than the run left it. A run that is driven is about to say so itself.
-fn strayed(past: &Past, route: &Route) -> Vec<String> {
+fn strayed(past: &Past, route: &Seen) -> Vec<String> {
     let left = past.story.users.get(&route.name).map(|seen| seen.split);
     match (left, route.split()) {
         (Some(left), Some(now)) if !past.alive => lost::strayed(&past.plan, &past.entries, &route.name, left, now),
@@ -226,11 +227,11 @@ fn last_failed(past: &Past) -> Option<StepRef> {
 }
 
 /// What can be done now, best first: by where users are, and only then by how the run ended.
-fn next(past: &Past, live: &[Route]) -> Vec<String> {
+fn next(past: &Past, live: &Users) -> Vec<String> {
     let run = past.story.about.short();
-    let home = sight::all_on(live, Color::Blue);
-    let away = live.iter().filter_map(Route::split).any(|split| split.only() != Some(Color::Blue));
-    let moved = live.iter().any(|route| !strayed(past, route).is_empty());
+    let home = live.all_on(Color::Blue);
+    let away = live.seen.iter().filter_map(Seen::split).any(|split| split.only() != Some(Color::Blue));
+    let moved = live.seen.iter().any(|route| !strayed(past, route).is_empty());
     let back = match home {
         true => format!("bgctl rollback {run}    ends the run: everyone is on BLUE"),
         false => format!("bgctl rollback {run}    everyone to BLUE"),
@@ -254,19 +255,16 @@ fn next(past: &Past, live: &[Route]) -> Vec<String> {
     }
 }
 
-fn machine(past: &Past, live: &[Route], cx: &Context) -> Value {
+fn machine(past: &Past, live: &Users, cx: &Context) -> Value {
     let users: BTreeMap<&str, Value> = live
+        .seen
         .iter()
         .map(|route| {
             let seen = past.story.users.get(&route.name);
             let recorded = seen.map(|seen| json!({ "split": seen.split, "at": seen.at.map(|t| t.to_string()) }));
-            let error = match &route.live {
-                Live::Read(_) => None,
-                Live::Unknown(why) => Some(why.as_str()),
-                Live::NotAsked(why) => Some(*why),
-            };
+            let error = route.reading.as_ref().err().map(|unread| &unread.why);
             let found = json!({
-                "read_now": route.split(), "not_read": error, "recorded": recorded, "health": route.sides(),
+                "read_now": route.split(), "not_read": error, "recorded": recorded, "health": sight::sides(route),
                 "ailing": route.ailing(), "strayed": strayed(past, route),
             });
             (route.name.as_str(), found)

@@ -5,12 +5,13 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::prepare::{self, FromArgs, LabArgs, Surroundings};
-use super::sight::{self, Live, Route};
+use super::sight;
 use super::{Context, Exit, policy};
 use crate::diag::Refusal;
 use crate::journal::{Archive, Holder, Lock};
 use crate::plan::{Color, Plan};
 use crate::report::Mark;
+use crate::users::{Seen, Unread, Users};
 
 /// Whether a word names a file rather than a run.
 pub fn names_a_file(cx: &Context, word: &str) -> bool {
@@ -33,12 +34,12 @@ pub async fn run(
         Ok(plan) => plan,
         Err(exit) => return Ok(exit),
     };
-    let routes = sight::look(&plan, cx, &sight::reach(cx, &plan, offline)).await;
-    let next = next(word, &plan, &routes);
+    let users = sight::look(&plan, cx, &sight::reach(cx, &plan, offline)).await;
+    let next = next(word, &plan, &users);
     let run = newest_of(cx, &plan);
     let lease = cx.state_dir().ok().and_then(|s| Lock::holder(&Archive::new(s), &plan.environment, &plan.service));
     if cx.machine() {
-        cx.json(&machine(&plan, &routes, run.as_deref(), lease.as_ref(), &next));
+        cx.json(&machine(&plan, &users, run.as_deref(), lease.as_ref(), &next));
         return Ok(Exit::Success);
     }
     cx.out(&format!(
@@ -46,7 +47,7 @@ pub async fn run(
         plan.service, plan.environment, plan.blue.version, plan.green.version
     ));
     cx.raw_out("");
-    routes.iter().for_each(|route| text(route, cx));
+    users.seen.iter().for_each(|route| text(route, cx));
     match &run {
         Some(run) => cx.out(&format!("  run      the newest of this service kept here is {run}: bgctl status {run}")),
         None => cx.out("  run      none of this service is kept on this machine"),
@@ -61,20 +62,21 @@ pub async fn run(
     Ok(Exit::Success)
 }
 
-fn text(route: &Route, cx: &Context) {
+fn text(route: &Seen, cx: &Context) {
     let ink = cx.style.out;
-    match &route.live {
-        Live::Read(split) => {
+    match &route.reading {
+        Ok(reading) => {
+            let split = reading.split;
             let bar = ink.users_bar(split.share(Color::Green), 24);
             cx.raw_out(&format!("  users    {bar}  {}", ink.text(&format!("{split}   read just now"))));
         }
-        Live::Unknown(why) => {
+        Err(Unread { why, asked: true }) => {
             cx.raw_out(&format!("{} {}", ink.mark(Mark::Warning), ink.text(&format!("users unknown: {why}"))))
         }
-        Live::NotAsked(why) => cx.out(&format!("  users    unknown   {why}")),
+        Err(Unread { why, asked: false }) => cx.out(&format!("  users    unknown   {why}")),
     }
-    cx.out(&format!("           {}: {}", route.name, route.place));
-    route.sides().iter().for_each(|sides| cx.out(&format!("           {sides}")));
+    cx.out(&format!("           {}: {}", route.name, route.line));
+    sight::sides(route).iter().for_each(|sides| cx.out(&format!("           {sides}")));
     route.ailing().iter().for_each(|line| cx.raw_out(&format!("{} {}", ink.mark(Mark::Warning), ink.text(line))));
 }
 
@@ -85,8 +87,8 @@ fn newest_of(cx: &Context, plan: &Plan) -> Option<String> {
     Some(found.run)
 }
 
-fn next(file: &str, plan: &Plan, routes: &[Route]) -> Vec<String> {
-    if sight::all_on(routes, Color::Blue) {
+fn next(file: &str, plan: &Plan, users: &Users) -> Vec<String> {
+    if users.all_on(Color::Blue) {
         return vec![format!("bgctl cutover {file}    all users are on BLUE {}", plan.blue.version)];
     }
     vec![
@@ -95,19 +97,16 @@ fn next(file: &str, plan: &Plan, routes: &[Route]) -> Vec<String> {
     ]
 }
 
-fn machine(plan: &Plan, routes: &[Route], run: Option<&str>, lease: Option<&Holder>, next: &[String]) -> Value {
-    let users: serde_json::Map<String, Value> = routes
+fn machine(plan: &Plan, users: &Users, run: Option<&str>, lease: Option<&Holder>, next: &[String]) -> Value {
+    let users: serde_json::Map<String, Value> = users
+        .seen
         .iter()
         .map(|route| {
-            let error = match &route.live {
-                Live::Read(_) => None,
-                Live::Unknown(why) => Some(why.as_str()),
-                Live::NotAsked(why) => Some(*why),
-            };
+            let error = route.reading.as_ref().err().map(|unread| &unread.why);
             let ailing = route.ailing();
             (
                 route.name.clone(),
-                json!({ "read_now": route.split(), "not_read": error, "health": route.sides(), "ailing": ailing }),
+                json!({ "read_now": route.split(), "not_read": error, "health": sight::sides(route), "ailing": ailing }),
             )
         })
         .collect();

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use super::users::Users;
 use crate::journal::{LocalDisk, keep_way_back};
-use crate::plan::Plan;
+use crate::plan::{Color, Plan};
 use crate::routers::NativeWayBack;
+use crate::users::Users;
 use crate::world::World;
 
 /// Stores the way back of a route beside the log.
@@ -35,31 +35,7 @@ pub fn kept(folder: &Path, route: &str) -> Option<Vec<String>> {
         let name = entry.file_name().into_string().ok().filter(|name| command.contains(name.as_str()))?;
         Some((name, std::fs::read_to_string(entry.path()).ok()?))
     });
-    Some(pasted(&NativeWayBack { files: files.collect(), command: command.clone() }))
-}
-
-/// A way back as lines of shell that do it in any folder: what the command reads from files stands in them.
-pub fn pasted(way: &NativeWayBack) -> Vec<String> {
-    let mut command = way.command.clone();
-    let mut lines = Vec::new();
-    for (name, content) in &way.files {
-        let named = format!("file://{name}");
-        let value = serde_json::from_str::<serde_json::Value>(content).ok().filter(|_| command.contains(&named));
-        match value {
-            Some(value) => {
-                let text = format!("'{}'", value.to_string().replace('\'', r"'\''"));
-                command = command.replace(&format!("'{named}'"), &text).replace(&named, &text);
-            }
-            None if command.contains(name) => {
-                lines.push(format!("cat > {name} <<'END'"));
-                lines.extend(content.lines().map(String::from));
-                lines.push("END".into());
-            }
-            None => {}
-        }
-    }
-    lines.extend(command.lines().map(String::from));
-    lines
+    Some(NativeWayBack { files: files.collect(), command: command.clone() }.pasted())
 }
 
 /// The provider's own commands that send everybody to blue from where they were just read; for a route of which nothing is
@@ -68,19 +44,21 @@ pub fn from_readings(plan: &Plan, world: &World, users: &Users) -> (Vec<String>,
     let (mut lines, mut any) = (Vec::new(), false);
     for seen in users.seen.iter().filter(|seen| plan.routes.contains_key(&seen.name)) {
         let route = world.route(&seen.name);
-        let way =
-            route.all_blue(seen.reading.as_ref().ok()).map(|blue| (route.native_way_back(&seen.name, &blue), blue));
+        let way = route
+            .all_on(Color::Blue, seen.reading.as_ref().ok())
+            .map(|blue| (route.native_way_back(&seen.name, &blue), blue));
         match way {
             Some((way, blue)) if !way.command.is_empty() => {
-                if let Err(why) = &seen.reading {
-                    lines.push(format!("# {}: {why}", seen.name));
+                if let Err(unread) = &seen.reading {
+                    lines.push(format!("# {}: {}", seen.name, unread.why));
                     lines.extend(blue.remarks.iter().map(|remark| format!("# {}: {remark}", seen.name)));
                 }
                 any = true;
-                lines.extend(pasted(&way));
+                lines.extend(way.pasted());
             }
             _ => {
-                let why = seen.reading.as_ref().err().map_or("no command is known for this place", String::as_str);
+                let unread = seen.reading.as_ref().err();
+                let why = unread.map_or("no command is known for this place", |unread| &unread.why);
                 lines.push(format!("# {}: {why}", seen.name));
             }
         }
@@ -92,7 +70,7 @@ pub fn from_readings(plan: &Plan, world: &World, users: &Users) -> (Vec<String>,
 pub fn keep_all(folder: &Path, world: &World, users: &Users) {
     for seen in &users.seen {
         let route = world.route(&seen.name);
-        if let Some(blue) = route.all_blue(seen.reading.as_ref().ok()) {
+        if let Some(blue) = route.all_on(Color::Blue, seen.reading.as_ref().ok()) {
             // It is a convenience: the same lines are on the screen, and going back needs neither.
             let _ = keep(folder, &seen.name, &route.native_way_back(&seen.name, &blue));
         }
@@ -110,11 +88,11 @@ mod tests {
             command: "aws elbv2 modify-rule --rule-arn arn --actions file://web-actions.json --region r".into(),
         };
         let wanted = r#"aws elbv2 modify-rule --rule-arn arn --actions '[{"Type":"it'\''s"}]' --region r"#;
-        assert_eq!(pasted(&way), [wanted]);
+        assert_eq!(way.pasted(), [wanted]);
         let dir = tempfile::tempdir().unwrap();
         keep(dir.path(), "web", &way).unwrap();
         assert_eq!(kept(dir.path(), "web").unwrap(), [wanted]);
         let other = NativeWayBack { files: vec![("m.json".into(), "{}\n".into())], command: "curl @m.json".into() };
-        assert_eq!(pasted(&other), ["cat > m.json <<'END'", "{}", "END", "curl @m.json"]);
+        assert_eq!(other.pasted(), ["cat > m.json <<'END'", "{}", "END", "curl @m.json"]);
     }
 }

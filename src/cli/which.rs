@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 
 use super::Context;
 use super::past::Past;
-use super::sight::{self, Route};
+use super::sight;
 use crate::diag::{Kind, Refusal};
 use crate::journal::{Archive, Opened};
 use crate::run::Doing;
@@ -43,8 +43,8 @@ impl Candidate {
             Ok(past) => past,
             Err(refusal) => return format!("{place}: run {run}, {}", refusal.headline),
         };
-        let routes = sight::look(&past.plan, cx, &sight::reach(cx, &past.plan, false)).await;
-        let users: Vec<String> = routes.iter().map(Route::line).collect();
+        let found = sight::look(&past.plan, cx, &sight::reach(cx, &past.plan, false)).await;
+        let users: Vec<String> = found.seen.iter().map(sight::line).collect();
         format!("{place}: run {run}, {}, {}", past.word(), users.join("; "))
     }
 }

@@ -7,7 +7,8 @@ use super::found::found;
 use super::{Driver, short};
 use crate::people::{Choice, Page};
 use crate::plan::Color;
-use crate::report::{Findings, Side};
+use crate::report::Findings;
+use crate::users::Side;
 
 impl Driver<'_> {
     /// Where users are and how both sides are, read now, and what follows from that for a person.

@@ -6,15 +6,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use futures_util::future::join_all;
-
 use super::Driver;
 use crate::run::{Cause, Event, Evidence, Sighting};
 use crate::scalar::spoken;
+use crate::users::{Ask, Users};
 use crate::world::{Progress, Scribe};
 
-/// A route that says nothing for so long cannot be read.
-const READ: Duration = Duration::from_secs(10);
 /// How long a route that cannot be read is asked again before a run ends without knowing it, and how often.
 const UNREAD: Duration = Duration::from_secs(60);
 const AGAIN: Duration = Duration::from_secs(3);
@@ -31,22 +28,13 @@ impl Driver<'_> {
 
     /// Where every route is now.
     pub(super) async fn sightings(&self) -> BTreeMap<String, Sighting> {
-        let look = |(name, line): (String, String)| async move {
-            let read = tokio::select! { biased;
-                read = self.run.world.route(&name).read() => read.map_err(|error| error.to_string()),
-                () = self.run.world.clock.sleep(READ) => Err(format!("no answer within {}s", READ.as_secs())),
-            };
-            let seen = match read {
-                Ok(reading) => {
-                    self.desk.seen(&name, reading.split);
-                    Sighting { split: Some(reading.split), line: format!("{} at {line}", reading.split) }
-                }
-                Err(error) => Sighting { split: None, line: format!("unknown at {line} ({error})") },
-            };
-            (name, seen)
-        };
-        let routes = self.run.plan.routes.iter().map(|(name, planned)| look((name.clone(), planned.line.clone())));
-        join_all(routes).await.into_iter().collect()
+        let users = Users::read(self.run.plan, self.run.world, Ask::Split).await;
+        for seen in &users.seen {
+            if let Some(split) = seen.split() {
+                self.desk.seen(&seen.name, split);
+            }
+        }
+        users.sightings()
     }
 
     /// Looks before the run says how it ended. Comes back early with what is not as this run has left it, or with a wish.

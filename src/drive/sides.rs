@@ -12,9 +12,9 @@ use futures_util::future::join_all;
 
 use super::Driver;
 use super::boundary::COUNTS;
-use super::found::within;
 use crate::plan::{Color, Lane, PlannedRoute};
 use crate::run::{Breach, Cause, Doing, Event, Evidence, Next, RunOutcome};
+use crate::users::answer;
 use crate::world::{Blocked, Scribe};
 
 /// How often the sides are looked at. With the second look a loss is known within 15 s.
@@ -194,7 +194,7 @@ impl Driver<'_> {
         let asked = sides.iter().map(|side| async {
             let route = world.route(side.route);
             let key = (side.route.to_string(), side.stack);
-            match within(world.clock.as_ref(), PATIENCE, route.health(side.stack)).await {
+            match answer(world.clock.as_ref(), PATIENCE, route.health(side.stack)).await {
                 Ok(health) => {
                     self.sides.dark.borrow_mut().remove(&key);
                     let (healthy, total) = (health.healthy, health.total);

@@ -53,6 +53,14 @@ impl Split {
     pub const ALL_BLUE: Split = Split { blue: 100, green: 0 };
     pub const ALL_GREEN: Split = Split { blue: 0, green: 100 };
 
+    /// Everybody on one side.
+    pub fn all_on(stack: Color) -> Self {
+        match stack {
+            Color::Blue => Split::ALL_BLUE,
+            Color::Green => Split::ALL_GREEN,
+        }
+    }
+
     /// The split that gives green this many thousandths of the users (0 to 1000).
     pub fn of_green(per_mille: u32) -> Self {
         assert!(per_mille <= 1000, "BUG: a share over 100 %");

@@ -7,11 +7,12 @@
 use jiff::Timestamp;
 
 use super::Story;
-use super::findings::{Findings, Side};
+use super::findings::Findings;
 use super::ink::spoken_seconds;
 use super::words::shout;
 use crate::plan::{Color, Lane, Split};
 use crate::run::RunOutcome;
+use crate::users::Side;
 
 /// What only the command line knows when a run comes to rest.
 #[derive(Clone, Debug)]

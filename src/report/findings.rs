@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::plan::{Color, Plan, Split};
+use crate::users::Side;
 
 /// One route, asked just now.
 #[derive(Clone, Debug)]
@@ -12,19 +13,6 @@ pub struct Place {
     pub split: Result<Split, String>,
     pub blue: Side,
     pub green: Side,
-}
-
-/// How one side of a route is.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Side {
-    #[default]
-    NotAsked,
-    /// Enough of its targets are healthy for all users: `2 of 2`.
-    Well(String),
-    /// It is not: `0 of 2`.
-    Ailing(String),
-    /// It was asked, and this is why it is not known.
-    Unknown(String),
 }
 
 /// All routes of a plan, by their names.

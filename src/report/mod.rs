@@ -17,7 +17,7 @@ mod timeline;
 pub mod words;
 
 pub use closing::{Closing, Rest, close};
-pub use findings::{Findings, Place, Side};
+pub use findings::{Findings, Place};
 pub use going_back::GoingBack;
 pub use ink::{Ink, Mark, spoken, spoken_seconds, wrap};
 pub use jsonl::Jsonl;

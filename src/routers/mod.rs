@@ -101,16 +101,10 @@ pub trait RouteView {
     /// names begin with the name of the route.
     fn native_way_back(&self, route: &str, reading: &Reading) -> NativeWayBack;
 
-    /// One shell command that sends everybody to one side without bgctl and without files, from what was just read there. None:
-    /// there is none.
-    fn native_to(&self, _stack: Color, _reading: &Reading) -> Option<String> {
-        None
-    }
-
-    /// What this place would read with everybody on blue and everything else as it is now, for [`RouteView::native_way_back`].
-    /// Without a reading only what the settings alone say, where they say enough.
-    fn all_blue(&self, now: Option<&Reading>) -> Option<Reading> {
-        now.map(|reading| Reading { split: Split::ALL_BLUE, ..reading.clone() })
+    /// What this place would read with everybody on one side and everything else as it is now, for
+    /// [`RouteView::native_way_back`]. Without a reading only what the settings alone say, where they say enough.
+    fn all_on(&self, stack: Color, now: Option<&Reading>) -> Option<Reading> {
+        now.map(|reading| Reading { split: Split::all_on(stack), ..reading.clone() })
     }
 }
 
@@ -202,6 +196,32 @@ pub struct NativeWayBack {
     pub files: Vec<(String, String)>,
     /// The command, to be run in the folder of those files.
     pub command: String,
+}
+
+impl NativeWayBack {
+    /// It as lines of shell that do it in any folder: what the command reads from files stands in them.
+    pub fn pasted(&self) -> Vec<String> {
+        let mut command = self.command.clone();
+        let mut lines = Vec::new();
+        for (name, content) in &self.files {
+            let named = format!("file://{name}");
+            let value = serde_json::from_str::<Value>(content).ok().filter(|_| command.contains(&named));
+            match value {
+                Some(value) => {
+                    let text = format!("'{}'", value.to_string().replace('\'', r"'\''"));
+                    command = command.replace(&format!("'{named}'"), &text).replace(&named, &text);
+                }
+                None if command.contains(name) => {
+                    lines.push(format!("cat > {name} <<'END'"));
+                    lines.extend(content.lines().map(String::from));
+                    lines.push("END".into());
+                }
+                None => {}
+            }
+        }
+        lines.extend(command.lines().map(String::from));
+        lines
+    }
 }
 
 /// One call that was sent to a provider.

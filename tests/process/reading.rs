@@ -211,3 +211,21 @@ fn r13_a_command_without_a_name_is_about_the_users_that_are_under_way() {
     desk.run(&["rollback", "--yes"]).ends(0);
     assert_eq!((one.green(), two.green()), (0, 0));
 }
+
+/// What a process leaves that ends between making its log and its first record: nothing that could have moved anybody.
+#[test]
+fn an_empty_log_is_of_a_run_that_nobody_began() {
+    let world = World::new(&[]);
+    let desk = Desk::beside(&world);
+    desk.cutover().end(90).ends(0);
+    let folder = desk.runs().pop().expect("a run");
+    let run = folder.file_name().and_then(|name| name.to_str()).expect("a name").to_string();
+    std::fs::write(folder.join("log.jsonl"), "").expect("an empty log");
+    for (args, code) in [(["resume", &run], 40), (["status", &run], 40), (["show", &run], 40)] {
+        desk.run(&args).ends(code).says(&["is empty", "BG0604", "has moved nobody", "bgctl rollback"]);
+    }
+    desk.run(&["audit", "verify", &run]).ends(40).says(&["the log is empty", "has moved nobody"]);
+    assert!(desk.run(&["status", &run]).err.contains("GREEN 100"), "status asks the route all the same");
+    desk.run(&["rollback", &run, "--yes"]).ends(0);
+    assert_eq!(world.green(), 0);
+}

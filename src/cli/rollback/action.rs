@@ -2,8 +2,8 @@
 //!
 //! Where users are decides whether anybody is moved. The log decides only where that is written down.
 
-use crate::cli::users::Users;
 use crate::plan::Color;
+use crate::users::{Side, Users};
 
 /// The log of the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -187,10 +187,10 @@ impl Blue {
     /// Of the routes whose users are still to come to it.
     pub fn of(users: &Users) -> Blue {
         let away = users.seen.iter().filter(|seen| seen.split().and_then(|s| s.only()) != Some(Color::Blue));
-        away.fold(Blue::Well, |so_far, seen| match (so_far, seen.blue_is_well()) {
-            (_, Some(false)) | (Blue::Ailing, _) => Blue::Ailing,
-            (_, None) | (Blue::Unknown, _) => Blue::Unknown,
-            (Blue::Well, Some(true)) => Blue::Well,
+        away.fold(Blue::Well, |so_far, seen| match (so_far, seen.side(Color::Blue)) {
+            (_, Side::Ailing(_)) | (Blue::Ailing, _) => Blue::Ailing,
+            (_, Side::Unknown(_) | Side::NotAsked) | (Blue::Unknown, _) => Blue::Unknown,
+            (Blue::Well, Side::Well(_)) => Blue::Well,
         })
     }
 }

@@ -31,7 +31,7 @@ use crate::journal::Archive;
 use crate::people::{Acknowledgement, acknowledge};
 use crate::plan::{Color, Plan, Purpose};
 use crate::report::Findings;
-use crate::run::{Actor, Doing, Evidence, RunOutcome, guard};
+use crate::run::{Actor, Doing, Event, Evidence, RunOutcome, guard};
 
 pub use self::unrecorded::{UNRECORDED, Unrecorded, place};
 
@@ -273,7 +273,7 @@ impl Going<'_> {
         // A write of a run that was cut off, or of a process that was only stopped, may still land.
         let doubtful = same && matches!(self.scene.found.state.doing, Doing::Uncertain { .. });
         let settled = !doubtful && self.notes.is_empty();
-        let seen = Some(self.scene.users.event(settled));
+        let seen = Some(Event::UsersSeen { routes: self.scene.users.sightings(), settled });
         let plan = if same { self.scene.plan.clone() } else { self.own() };
         if record == Record::OwnRun {
             undo::keep_all(&open.folder, &self.scene.world, &self.scene.users);

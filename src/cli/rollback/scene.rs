@@ -11,13 +11,13 @@ use super::action::{Blue, Disk, Holder, Live, Log, Situation};
 use super::source::{self, Found, Named};
 use super::waiting;
 use crate::cli::prepare::{LAB_MEMORY, Surroundings};
-use crate::cli::users::{Seen, Users};
 use crate::cli::{Context, Exit, ready, resume, undo, which};
 use crate::diag::{Kind, Refusal};
 use crate::journal::Archive;
 use crate::lab::Mode;
-use crate::plan::{Plan, Split};
+use crate::plan::{Color, Plan, Split};
 use crate::run::State;
+use crate::users::{Ask, Users};
 use crate::world::World;
 
 /// Everything that was read before anything is decided.
@@ -73,7 +73,7 @@ impl Scene {
             Ok(plan) => {
                 let outside = resume::outside(cx, &args.lab, plan, archive)?;
                 let world = ready::world_of_rollback(cx, &outside, plan)?;
-                let (users, found) = join(Users::read(plan, &world), log).await;
+                let (users, found) = join(Users::read(plan, &world, Ask::Blue), log).await;
                 (Some((outside, world, users)), found)
             }
             Err(_) => (None, log.await),
@@ -98,7 +98,7 @@ impl Scene {
             None => {
                 let outside = resume::outside(cx, &args.lab, &plan, archive)?;
                 let world = ready::world_of_rollback(cx, &outside, &plan)?;
-                let users = Users::read(&plan, &world).await;
+                let users = Users::read(&plan, &world, Ask::Blue).await;
                 (outside, world, users)
             }
         };
@@ -123,7 +123,7 @@ impl Scene {
             return Scene::of_run(args, cx, archive, id, folder).await.map(Ok);
         }
         let world = ready::world_of_rollback(cx, &outside, &plan)?;
-        let users = Users::read(&plan, &world).await;
+        let users = Users::read(&plan, &world, Ask::Blue).await;
         let splits = users.seen.iter().filter_map(|seen| Some((seen.name.clone(), seen.split()?)));
         let plan = source::from_here(plan, splits);
         let remark = "no run on this machine knows of this: the rollback is made from the runbook alone";
@@ -147,9 +147,10 @@ impl Scene {
         for seen in &self.users.seen {
             cx.err(&match &seen.reading {
                 Ok(reading) => format!("  now      {}   read just now at {}", reading.split, seen.line),
-                Err(why) => format!("  now      unknown at {}: {why}", seen.line),
+                Err(unread) => format!("  now      unknown at {}: {}", seen.line, unread.why),
             });
-            cx.err(&format!("  after    {}   {}", Split::ALL_BLUE, health(seen)));
+            let blue = seen.targets(Color::Blue).unwrap_or_else(|| "BLUE's health was not asked for".into());
+            cx.err(&format!("  after    {}   {blue}", Split::ALL_BLUE));
         }
     }
 
@@ -196,14 +197,6 @@ impl Scene {
             false => lines.iter().for_each(|line| cx.out(line)),
         }
         Ok(Exit::Success)
-    }
-}
-
-fn health(seen: &Seen) -> String {
-    match &seen.blue {
-        Some(Ok(health)) => format!("BLUE {}/{} healthy", health.healthy, health.total),
-        Some(Err(error)) => format!("BLUE's health is unknown: {error}"),
-        None => "BLUE's health was not asked for".into(),
     }
 }
 

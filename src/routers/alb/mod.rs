@@ -343,11 +343,7 @@ impl RouteView for Alb {
         way_back::way_back(route, reading, &self.settings.groups, &self.aws)
     }
 
-    fn native_to(&self, stack: Color, reading: &Reading) -> Option<String> {
-        way_back::everybody_on(stack, reading, &self.settings.groups, &self.aws)
-    }
-
-    fn all_blue(&self, now: Option<&Reading>) -> Option<Reading> {
+    fn all_on(&self, stack: Color, now: Option<&Reading>) -> Option<Reading> {
         let exact = match (now, &self.settings.place) {
             (Some(reading), _) => reading.exact.clone(),
             (None, Place::Rule(arn)) => json!({ "through": "rule", "arn": arn.as_str() }),
@@ -357,7 +353,7 @@ impl RouteView for Alb {
             Some(reading) => reading.remarks.clone(),
             None => vec![way_back::BLIND.into()],
         };
-        let exact = way_back::all_blue(exact, &self.settings.groups);
-        Some(Reading { split: Split::ALL_BLUE, exact, remarks })
+        let exact = way_back::all_on(stack, exact, &self.settings.groups);
+        Some(Reading { split: Split::all_on(stack), exact, remarks })
     }
 }

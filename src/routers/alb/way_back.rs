@@ -44,37 +44,15 @@ pub fn way_back(route: &str, reading: &Reading, groups: &Groups, aws: &Aws) -> N
     NativeWayBack { files, command }
 }
 
-/// One command that sends everybody to one side, with the actions in it. None where that side is not in the list that was read.
-pub fn everybody_on(stack: Color, reading: &Reading, groups: &Groups, aws: &Aws) -> Option<String> {
-    let mut exact = reading.exact.clone();
-    let mut listed = false;
-    for action in exact["actions"].as_array_mut()? {
-        let tuples = action.pointer_mut("/ForwardConfig/TargetGroups").and_then(Value::as_array_mut);
-        for tuple in tuples.into_iter().flatten() {
-            let there = tuple["TargetGroupArn"] == groups.of(stack).as_str();
-            tuple["Weight"] = if there { 100.into() } else { 0.into() };
-            listed |= there;
-        }
-    }
-    let split = match stack {
-        Color::Blue => Split::ALL_BLUE,
-        Color::Green => Split::ALL_GREEN,
-    };
-    let way = way_back("all", &Reading { split, exact, remarks: Vec::new() }, groups, aws);
-    let (name, actions) = way.files.last()?;
-    let actions: Value = serde_json::from_str(actions).ok()?;
-    let command = way.command.replace(&quoted(&format!("file://{name}")), &quoted(&actions.to_string()));
-    listed.then_some(command)
-}
-
 /// What has to be known before actions are replaced that nobody could read.
 pub const BLIND: &str = "not read, so this leaves out whatever else stands there (signing in, stickiness): `aws elbv2 describe-rules` shows it";
 
-/// The state that was read, or nothing at all, with everybody on blue.
-pub fn all_blue(mut exact: Value, groups: &Groups) -> Value {
+/// The state that was read, or nothing at all, with everybody on one side.
+pub fn all_on(stack: Color, mut exact: Value, groups: &Groups) -> Value {
+    let all = Split::all_on(stack);
     let both = json!([
-        { "TargetGroupArn": groups.blue.as_str(), "Weight": 100 },
-        { "TargetGroupArn": groups.green.as_str(), "Weight": 0 },
+        { "TargetGroupArn": groups.blue.as_str(), "Weight": all.blue },
+        { "TargetGroupArn": groups.green.as_str(), "Weight": all.green },
     ]);
     match exact["actions"].as_array_mut() {
         Some(actions) => {

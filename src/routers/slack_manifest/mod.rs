@@ -270,11 +270,11 @@ impl RouteView for SlackManifest {
         NativeWayBack { files: vec![(file, format!("{:#}\n", reading.exact["manifest"]))], command }
     }
 
-    fn all_blue(&self, now: Option<&Reading>) -> Option<Reading> {
+    fn all_on(&self, stack: Color, now: Option<&Reading>) -> Option<Reading> {
         let mut reading = now?.clone();
-        let manifest = all_to(&reading.exact["manifest"], &self.settings, Color::Blue);
+        let manifest = all_to(&reading.exact["manifest"], &self.settings, stack);
         reading.exact["manifest"] = manifest;
-        Some(Reading { split: Split::ALL_BLUE, ..reading })
+        Some(Reading { split: Split::all_on(stack), ..reading })
     }
 }
 

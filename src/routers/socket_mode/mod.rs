@@ -244,9 +244,10 @@ impl RouteView for SocketMode {
         way_back::way_back(route, &self.settings)
     }
 
-    fn all_blue(&self, _: Option<&Reading>) -> Option<Reading> {
-        // The commands are made from the settings alone.
-        Some(Reading { split: Split::ALL_BLUE, exact: Value::Null, remarks: Vec::new() })
+    fn all_on(&self, stack: Color, _: Option<&Reading>) -> Option<Reading> {
+        // The commands are made from the settings alone, and lead to blue.
+        let reading = Reading { split: Split::ALL_BLUE, exact: Value::Null, remarks: Vec::new() };
+        (stack == Color::Blue).then_some(reading)
     }
 }
 
