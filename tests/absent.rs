@@ -6,7 +6,7 @@
 mod common;
 
 use bgctl::people::Command;
-use bgctl::plan::{Color, Lane};
+use bgctl::plan::{Color, Lane, Split};
 use bgctl::run::{Actor, Doing, Event, Grant, RunOutcome, State, evolve, guard};
 use bgctl::sim::Scenario;
 use common::play::{Play, approved, plan, s, shift, step};
@@ -246,7 +246,11 @@ fn p2_each_choice_of_a_page_is_a_command_that_would_be_accepted_now() {
 
     let blue_down = Scenario { blue_down: Some(s(15)), ..ill() };
     let play = watching(blue_down, json!({ "automatic_at_most": 0 }));
-    assert_eq!(offered(&play), ["bgctl ack run", "bgctl rollback run --override blue-health --reason \"…\""]);
+    // What the provider takes is of this world; in another it is the AWS CLI's.
+    let there = Split::ALL_GREEN;
+    let offers =
+        [&format!("put back {there}"), "bgctl ack run", "bgctl rollback run --override blue-health --reason \"…\""];
+    assert_eq!(offered(&play), offers);
     let page = play.sim.pages.borrow()[0].clone();
     assert!(
         page.contains("BLUE has 0 of 2 healthy") && page.contains("GREEN is the healthy side: 2 of 2 healthy"),

@@ -96,7 +96,7 @@ impl Past {
 /// The records of a run that cannot be used, and what can be done without them.
 pub fn unreadable(id: &str, folder: &Path, unread: Unread) -> Refusal {
     let log = folder.join(LOG);
-    let refusal = |kind, code, headline: String| Refusal::new(kind, code, headline).place(log.display().to_string());
+    let refusal = |kind, code, headline| Refusal::new(kind, code, headline).place(log.display().to_string());
     let refusal = match unread {
         Unread::Io(error) => {
             refusal(Kind::Other, "BG0604", format!("the record of run {id} cannot be read")).cause(error.to_string())
@@ -106,7 +106,7 @@ pub fn unreadable(id: &str, folder: &Path, unread: Unread) -> Refusal {
                 .cause("a process that ends before its first record leaves such a log, and has moved nobody")
                 .next("bgctl audit ledger        whether this machine knows of records that were here")
         }
-        Unread::Fault(fault) => refusal(Kind::Audit, "BG0603", visible(&fault.to_string()))
+        Unread::Fault(fault) => refusal(Kind::Audit, "BG0603", visible(&fault.to_string()).into_owned())
             .next(format!("bgctl audit verify {id}        what is wrong, and what is still intact")),
     };
     refusal

@@ -47,7 +47,7 @@ async fn status(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     let (id, folder) = which::run(cx, args.run.as_deref(), "status").await?;
     let past = match Past::read(id.clone(), folder.clone()) {
         Ok(past) => past,
-        Err(refusal) => return Err(unread(refusal, &id, &folder, args.offline, cx).await),
+        Err(refusal) => return Err(unread(refusal, &folder, args.offline, cx).await),
     };
     let live = sight::look(&past.plan, cx, &sight::reach(cx, &past.plan, args.offline)).await;
     if cx.machine() {
@@ -62,7 +62,7 @@ async fn status(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
 }
 
 /// The records of a run cannot be read: where its users are can be all the same, by the plan beside them.
-async fn unread(refusal: Refusal, id: &str, folder: &Path, offline: bool, cx: &Context) -> Refusal {
+async fn unread(refusal: Refusal, folder: &Path, offline: bool, cx: &Context) -> Refusal {
     let plan = std::fs::read(folder.join(PLAN)).ok().and_then(|text| serde_json::from_slice::<Plan>(&text).ok());
     let Some(plan) = plan else { return refusal };
     let found = sight::look(&plan, cx, &sight::reach(cx, &plan, offline)).await;
