@@ -3,6 +3,8 @@
 //!
 //! Whatever bgctl says about users is said from such a reading. It moves nobody and decides nothing.
 
+mod seen;
+
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::time::Duration;
@@ -14,6 +16,8 @@ use crate::plan::{Capacity, Color, Counted, Plan, PlannedRoute, Split};
 use crate::routers::{Health, Reading, RouteView, RouterError};
 use crate::run::Sighting;
 use crate::world::World;
+
+pub use seen::{Answers, Missing, versions};
 
 /// How long a provider may take to answer before what was asked is unknown.
 pub const PATIENCE: Duration = Duration::from_secs(5);
