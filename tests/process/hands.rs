@@ -100,6 +100,9 @@ fn r16_r_and_y_send_everybody_back_and_the_log_names_the_person() {
     let by = &asked[0]["data"]["by"];
     assert_eq!((by["name"].as_str(), by["via"].as_str()), (Some(OWNER), Some("key")), "{asked:?}");
     assert_eq!(asked[0]["data"]["line"], "the r key, then y");
+    // And the rollback is theirs too, not one by rule.
+    let begun = desk.records().into_iter().find(|r| r["type"] == "rollback.begun").expect("it was begun");
+    assert_eq!((&begun["data"]["by"], &begun["data"]["automatic"]), (by, &false.into()), "{begun}");
 }
 
 #[test]
