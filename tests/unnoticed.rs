@@ -142,6 +142,15 @@ fn r14_a_write_is_waited_for_no_longer_than_it_may_land() {
     assert!(took < s(150), "the rest of two minutes is longer than what was to be waited: {took:?}\n{}", words(&play));
 }
 
+/// The second attempt is there, and the first, taken for lost, is still out: it lands when everybody is on green.
+#[test]
+fn r35_an_attempt_that_arrived_says_nothing_of_the_one_before_it() {
+    let writes = vec![Write::Late(s(300)), Write::ReplyLost];
+    let mut play = night(Scenario { writes, lands_within: s(320), ..Scenario::default() });
+    assert_eq!(play.end().outcome, RunOutcome::Completed, "{}", words(&play));
+    assert_eq!((later(&play), count(&play, "run.paused")), (Split::ALL_GREEN, 0), "{}", words(&play));
+}
+
 #[test]
 fn r10_a_route_that_is_dark_for_half_a_minute_at_the_end_does_not_halt_what_is_done() {
     let mut play = night(Scenario::default());
@@ -346,4 +355,70 @@ fn r33_a_route_that_waits_for_an_agreement_does_not_go_back_with_the_others() {
     assert!(matches!(decide(&plan, &state(&plan, &log(false))), Next::Together(legs) if legs.len() == 2));
     let next = decide(&plan, &state(&plan, &log(true)));
     assert!(matches!(next, Next::Attempt(at, 1) if at == BACK(0)), "{next:?}");
+}
+
+/// Several routes, a provider that is busy: each pauses between its attempts, and whoever asks meanwhile is heard.
+#[test]
+fn r09_routes_that_go_back_together_pause_and_listen() {
+    let forward = vec![shift("a", "api", 0, 1000), shift("w", "web", 0, 1000), step("watch", "watch", Value::Null)];
+    let back = vec![shift("back-web", "web", 1000, 0), shift("back-api", "api", 1000, 0)];
+    let plan = play::plan(&["api", "web"], forward, back, json!({}));
+    let writes = [vec![Write::Applied; 2], vec![Write::Throttled; 400]].concat();
+    let ill = Scenario { green_errors: Some(s(20)), writes, wishes: vec![wish(60)], ..Scenario::default() };
+    let mut play = Play::new(plan, ill);
+    assert_eq!(play.end().outcome, RunOutcome::Halted, "{}", words(&play));
+    assert!(count(&play, "step.intent") < 150, "{} calls in ten minutes", count(&play, "step.intent"));
+    let heard = play.journal.entries.iter().find(|entry| entry.kind == "run.interrupted").expect("it was heard");
+    assert!(heard.ts.starts_with("2026-01-01T00:01:00"), "{}", heard.ts);
+}
+
+/// A process that died while several routes went back: each of their writes may still land.
+#[test]
+fn r14_every_write_that_was_out_when_a_process_died_is_remembered() {
+    let forward = vec![shift("a", "api", 0, 1000), shift("w", "web", 0, 1000)];
+    let back = vec![shift("back-web", "web", 1000, 0), shift("back-api", "api", 1000, 0)];
+    let two = play::plan(&["api", "web"], forward, back, json!({}));
+    let mut log = vec![armed()];
+    log.extend((0..2).flat_map(|index| done(&two, FORWARD(index))));
+    log.extend([back_wished(), Event::RollbackBegun { automatic: false, by: operator(), cause: "r".into() }]);
+    log.extend([intent(&two, BACK(0)), intent(&two, BACK(1)), Event::Resumed { by: operator() }]);
+    assert_eq!(state(&two, &log).doubts, [(BACK(0), 1), (BACK(1), 1)].into());
+
+    // The same attempt is made again after a crash. That one arrives, and says nothing of the other.
+    let one = plan();
+    let (step, id) = (FORWARD(1), "shift-10".to_string());
+    let looked = |found| Event::StepReconciled { step, id: id.clone(), found, line: "looked".into() };
+    let mut log = vec![armed()];
+    log.extend(done(&one, FORWARD(0)));
+    log.extend([intent(&one, step), Event::Resumed { by: operator() }, looked(Found::NotInPlace)]);
+    log.push(intent(&one, step));
+    log.push(Event::StepOutcome { step, id: id.clone(), outcome: Outcome::unknown("no answer") });
+    log.push(looked(Found::InPlace));
+    assert_eq!(state(&one, &log).doubts, [(step, 0)].into());
+}
+
+/// A log of before gave a route up without a word: it is read as if that word stood in it.
+#[test]
+fn r09_a_log_of_before_that_gave_up_is_still_read() {
+    let plan = plan();
+    let busy = Outcome::Failed {
+        line: "busy".into(),
+        cause: Cause::Provider,
+        moved: false,
+        retry: true,
+        then: None,
+        facts: Value::Null,
+    };
+    let mut log = vec![armed()];
+    log.extend((0..2).flat_map(|index| done(&plan, FORWARD(index))));
+    log.extend([back_wished(), Event::RollbackBegun { automatic: false, by: operator(), cause: "r".into() }]);
+    for attempt in 1..=plan.step(BACK(0)).attempts {
+        let (step, id, line) = (BACK(0), "back".to_string(), String::new());
+        let step_sha256 = String::new();
+        log.push(Event::StepIntent { step, id: id.clone(), attempt, line, step_sha256, approvals: vec![] });
+        log.push(Event::StepOutcome { step, id, outcome: busy.clone() });
+    }
+    assert!(matches!(decide(&plan, &state(&plan, &log)), Next::Attempt(..)), "today it is tried on");
+    log.push(Event::Paged { delivered: true, line: "paged".into() });
+    assert_eq!(state(&plan, &log).doing, Doing::Stuck { paged: true, line: "busy".into() });
 }

@@ -179,6 +179,7 @@ fn enough_blue(split: Split, tolerance: u32, [blue, green, other]: [u32; 3]) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::{Move, PlannedRoute};
 
     #[test]
     fn the_split_before_a_shift_is_not_taken_for_the_one_after_it() {
@@ -191,6 +192,39 @@ mod tests {
         assert!(!shows(Split::of_green(500), wide, [70, 30, 0]));
         assert!(!shows(Split::ALL_GREEN, wide, [1, 99, 0]) && shows(Split::ALL_GREEN, wide, [0, 100, 0]));
         assert!(!shows(Split::ALL_BLUE, wide, [0, 0, 100]) && !shows(Split::ALL_BLUE, wide, [60, 0, 40]));
+    }
+
+    #[test]
+    fn one_response_of_green_says_that_users_are_not_back() {
+        for tolerance in [0, 150, 1000] {
+            assert!(!shows(Split::ALL_BLUE, tolerance, [199, 1, 0]), "{tolerance}");
+            assert!(!shows(Split::ALL_BLUE, tolerance, [0, 0, 0]), "nothing was seen");
+        }
+    }
+
+    /// Where green answers with errors that name no version the way back goes on, and the way there does not.
+    #[test]
+    fn a_green_that_names_no_version_holds_up_no_stop_of_the_way_back() {
+        let shift = |back, after| Shift {
+            route: "web".into(),
+            planned: PlannedRoute {
+                router: "simulated".into(),
+                config: serde_json::Value::Null,
+                line: String::new(),
+                seen_at: None,
+                before: Split::ALL_BLUE,
+                min_healthy: 1,
+                capacity: Default::default(),
+            },
+            change: Move { route: "web".into(), before: Split::ALL_GREEN, after },
+            back,
+            stays: Duration::ZERO,
+            versions: ["v1".into(), "v2".into()],
+        };
+        let half = Split::of_green(500);
+        assert!(shift(true, half).agrees(50, [50, 0, 50]) && !shift(false, half).agrees(50, [50, 0, 50]));
+        assert!(!shift(true, half).agrees(50, [30, 0, 70]), "blue does not have its share");
+        assert!(!shift(true, Split::ALL_BLUE).agrees(50, [99, 1, 0]), "its end is everybody");
     }
 
     #[test]
