@@ -82,9 +82,10 @@ impl People for TakesBack {
         self.sim.roll_back(why, users).await
     }
 
-    /// Has gone away from the question.
-    async fn interrupted(&self, _: &str) -> Answer<(AfterInterrupt, Evidence)> {
-        std::future::pending().await
+    /// Has gone away from the question for an hour.
+    async fn interrupted(&self, users: &str) -> Answer<(AfterInterrupt, Evidence)> {
+        bgctl::clock::Clock::sleep(&*self.sim.clock, std::time::Duration::from_secs(3600)).await;
+        self.sim.interrupted(users).await
     }
 
     async fn page(&self, page: &Page) -> (bool, String) {

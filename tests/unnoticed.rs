@@ -151,6 +151,39 @@ fn r35_an_attempt_that_arrived_says_nothing_of_the_one_before_it() {
     assert_eq!((later(&play), count(&play, "run.paused")), (Split::ALL_GREEN, 0), "{}", words(&play));
 }
 
+/// Somebody else moved users a second ago, and the reading does not show it yet: they are looked for again, and taken home.
+#[test]
+fn r04_users_who_moved_between_the_look_and_the_write_are_taken_back_too() {
+    let scenario = Scenario {
+        foreign: Some((s(200), Split::of_green(500))),
+        staleness: s(3),
+        wishes: vec![wish(201)],
+        ..Scenario::default()
+    };
+    let mut play = night(scenario);
+    assert_eq!(play.end().outcome, RunOutcome::RolledBack, "{}", words(&play));
+    assert_eq!(later(&play), Split::ALL_BLUE);
+}
+
+/// Whoever has lost the lease moves nobody, not even back: somebody else does by now.
+#[test]
+fn r08_without_the_lease_nobody_is_moved_back_either() {
+    let mut play = night(Scenario { lease_lost: Some(s(150)), wishes: vec![wish(200)], ..Scenario::default() });
+    assert_eq!(play.end().outcome, RunOutcome::Halted, "{}", words(&play));
+    assert_eq!(play.sim.history("web").last().unwrap().1, Split::of_green(100), "{}", words(&play));
+}
+
+/// Blue dies under those who come back. They are there, and nobody says that all is well.
+#[test]
+fn r06_a_blue_that_dies_in_the_moment_of_the_move_is_no_rollback_that_ended_well() {
+    for after in [15, 25] {
+        let down = s(200) + Duration::from_millis(after);
+        let mut play = night(Scenario { blue_down: Some(down), wishes: vec![wish(200)], ..Scenario::default() });
+        assert_eq!(play.end().outcome, RunOutcome::Halted, "{after}: {}", words(&play));
+        assert_eq!((play.sim.split(), play.sim.pages.borrow().len()), (Split::ALL_BLUE, 1), "{}", words(&play));
+    }
+}
+
 #[test]
 fn r10_a_route_that_is_dark_for_half_a_minute_at_the_end_does_not_halt_what_is_done() {
     let mut play = night(Scenario::default());

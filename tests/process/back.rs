@@ -117,6 +117,7 @@ fn r08_a_holder_that_is_stopped_is_replaced_after_fifteen_seconds() {
         &format!("process {pid} (`bgctl cutover`), which is stopped"),
         "last record",
         "without bgctl:",
+        "Another process drives the run: it is asked to go back",
         "takes over in 10 s",
         "took over from",
         "ROLLED BACK",
@@ -200,6 +201,26 @@ fn r12_without_a_disk_users_go_home_and_the_record_comes_later() {
     assert_eq!(second.runs().len(), 2);
     second.run(&["show"]).ends(0).says(&["made without a record on the disk"]);
     drop(desk);
+}
+
+/// Only what was made without a record is adopted: what has a folder and a line in a ledger elsewhere is never passed off as that.
+#[test]
+fn r12_an_ordinary_record_is_not_adopted() {
+    let world = World::new(&[]);
+    let desk = abandoned(&world);
+    desk.run(&["rollback", "--yes"]).ends(0);
+    moves(&world, 0, 100);
+    desk.run(&["rollback", "--yes"]).ends(0);
+    let [cutover, back] = &desk.runs()[..] else { panic!("{:?}", desk.runs()) };
+    let other = Desk::new();
+    for (run, why) in [
+        (cutover, "it is that of a cutover, and nobody moves forward without a record"),
+        (back, "it does not say that it was made without a record on the disk"),
+    ] {
+        let log = run.join("log.jsonl").display().to_string();
+        other.run(&["audit", "adopt", &log]).ends(40).says(&["BG0625", why]);
+    }
+    assert!(other.runs().is_empty());
 }
 
 #[test]
