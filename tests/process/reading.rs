@@ -211,3 +211,32 @@ fn r13_a_command_without_a_name_is_about_the_users_that_are_under_way() {
     desk.run(&["rollback", "--yes"]).ends(0);
     assert_eq!((one.green(), two.green()), (0, 0));
 }
+
+#[test]
+fn r13_a_run_that_ended_with_users_on_both_sides_or_cannot_be_read_is_under_way() {
+    let (one, two) = (World::new(&[bgctl::lab::Fault::GreenErrors]), World::new(&[]));
+    let mut desk = Desk::beside(&one);
+    let policy = "policy:\n  automatic_rollback: { at_most: 0, within: 24h }\nschema:\n";
+    desk.write("runbook.yaml", &RUNBOOK.replace("schema:\n", policy));
+    desk.cutover().end(60).ends(20).says(&["HALTED"]);
+    let (first, folder) = (short(&desk), desk.runs().pop().unwrap());
+    let of = |world: &World| {
+        let variables = world.lab.variables().into_iter().map(|(k, v)| (format!("BGCTL_VAR_{k}"), v));
+        world.lab.environment().into_iter().chain(variables).collect::<Vec<_>>()
+    };
+    desk.env.extend(of(&two));
+    desk.write("runbook.yaml", &RUNBOOK.replace("service: bot", "service: other"));
+    desk.cutover().end(60).ends(0);
+    assert_eq!((one.green(), two.green()), (50, 100));
+
+    // The other one is newer, and nobody has to act for it.
+    desk.env.extend(of(&one));
+    desk.run(&["status"]).ends(0).says(&["BLUE 50 GREEN 50   read just now", &format!("bgctl rollback {first}")]);
+    let log = folder.join("log.jsonl");
+    let whole = std::fs::read(&log).unwrap();
+    let at = whole.len() / 2;
+    std::fs::write(&log, [&whole[..at], &whole[at + 1..]].concat()).unwrap();
+    desk.run(&["status"]).ends(40).says(&["web BLUE 50 GREEN 50, read just now", &first]);
+    desk.run(&["rollback", "--yes"]).ends(0).says(&["nobody signed", "ROLLED BACK"]);
+    assert_eq!((one.green(), two.green()), (0, 100));
+}
