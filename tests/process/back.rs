@@ -71,6 +71,20 @@ fn r03_a_log_that_lost_its_tail_keeps_nobody_from_going_home() {
     assert_eq!(world.green(), 0);
 }
 
+/// What lies beside the log nobody signed: users are looked for, and moved, where the log says.
+#[test]
+fn r03_another_plan_beside_a_sound_log_leads_nobody_elsewhere() {
+    let world = World::new(&[]);
+    let desk = abandoned(&world);
+    let plan = desk.runs().remove(0).join("plan.json");
+    let rule = world.lab.variables()["rule_arn"].clone();
+    let (head, _) = rule.rsplit_once('/').unwrap();
+    let other = std::fs::read_to_string(&plan).unwrap().replace(&rule, &format!("{head}/0000000000000000"));
+    std::fs::write(&plan, other).unwrap();
+    desk.run(&["rollback", "--yes"]).ends(0).says(&["now      BLUE 50 GREEN 50", "ROLLED BACK"]);
+    assert_eq!(world.green(), 0);
+}
+
 #[test]
 fn r07_a_second_laptop_goes_back_from_the_runbook_alone() {
     let world = World::new(&[]);

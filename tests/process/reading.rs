@@ -227,6 +227,7 @@ fn r13_a_run_that_ended_with_users_on_both_sides_or_cannot_be_read_is_under_way(
     desk.env.extend(of(&two));
     desk.write("runbook.yaml", &RUNBOOK.replace("service: bot", "service: other"));
     desk.cutover().end(60).ends(0);
+    let second = short(&desk);
     assert_eq!((one.green(), two.green()), (50, 100));
 
     // The other one is newer, and nobody has to act for it.
@@ -239,4 +240,17 @@ fn r13_a_run_that_ended_with_users_on_both_sides_or_cannot_be_read_is_under_way(
     desk.run(&["status"]).ends(40).says(&["web BLUE 50 GREEN 50, read just now", &first]);
     desk.run(&["rollback", "--yes"]).ends(0).says(&["nobody signed", "ROLLED BACK"]);
     assert_eq!((one.green(), two.green()), (0, 100));
+
+    // Nor is one over whose users are all on one side, but that nobody has brought to its end.
+    desk.env.extend(of(&two));
+    desk.run(&["rollback", &second, "--yes"]).ends(0);
+    let long = RUNBOOK.replace("- id: bake-100\n    bake: { for: 3s,", "- id: bake-100\n    bake: { for: 60s,");
+    desk.write("runbook.yaml", &long.replace("service: bot", "service: other"));
+    let run = desk.cutover();
+    desk.wait_for("step.intent", "bake-100");
+    run.signal(rustix::process::Signal::KILL);
+    run.end(10);
+    desk.run(&["status"])
+        .ends(0)
+        .says(&["BLUE 0 GREEN 100   read just now", &format!("bgctl rollback {}", short(&desk))]);
 }
