@@ -143,6 +143,7 @@ fn r08_a_holder_that_is_stopped_is_replaced_after_fifteen_seconds() {
     let notes: Vec<_> = desk.records().into_iter().filter(|r| r["type"] == "note").collect();
     assert!(notes.iter().any(|note| note["data"]["line"].as_str().unwrap().contains(&pid)), "{notes:?}");
     assert_eq!(desk.runs().len(), 2, "a run of its own, since the stopped one still has its log open");
+    assert!(!desk.runs().remove(0).join("control/rollback.json").exists(), "the wish is taken back");
     // Woken, the old one finds its lease gone: it moves nobody and writes nothing.
     run.signal(Signal::CONT);
     run.end(60).ends(75).says(&["BG0161", "all on BLUE v1.4.1"]);
@@ -165,8 +166,46 @@ fn r08_a_holder_that_dies_while_it_is_waited_for_is_replaced_at_once() {
     let done = back.end(60).ends(0).says(&["is gone", "ROLLED BACK"]);
     assert!(!done.err.contains("took over"), "{}", done.err);
     assert_eq!((world.green(), desk.runs().len()), (0, 1), "in the same log");
+    assert!(!wish.exists(), "the wish is taken back");
     desk.complete();
     run.end(5);
+}
+
+/// Whoever is slow because its step takes that long is not replaced in the middle of it.
+#[test]
+fn r08_a_holder_that_goes_back_is_followed_through_a_long_drain() {
+    let world = World::new(&[]);
+    let desk = Desk::beside(&world);
+    let drain = "drain: { stack: green, longest_job: 18s }";
+    let long = with_long_bake().replace("drain: { stack: green, within: 5s, at_timeout: continue }", drain);
+    desk.write("runbook.yaml", &long);
+    let run = desk.cutover();
+    desk.wait_for("step.intent", "bake-50");
+    let done = desk.run(&["rollback", "--yes"]).ends(0).says(&["it goes back now", "rolled-back"]);
+    assert!(!done.err.contains("took over"), "{}", done.err);
+    run.end(20).ends(10);
+    assert_eq!((world.green(), desk.runs().len()), (0, 1));
+    desk.complete();
+}
+
+/// The run of another service that moves the same place is not told to go back: it loses its lease.
+#[test]
+fn r08_the_run_of_another_service_is_not_asked_to_go_back() {
+    let world = World::new(&[]);
+    let desk = Desk::beside(&world);
+    desk.write("runbook.yaml", &with_long_bake().replace("service: bot", "service: other"));
+    let run = desk.cutover();
+    desk.wait_for("step.intent", "bake-50");
+    let folder = desk.runs().remove(0);
+    run.signal(Signal::STOP);
+    desk.write("bot.yaml", RUNBOOK);
+    let done = desk.run(&["rollback", "bot.yaml", "--yes"]).ends(0);
+    done.says(&["it is the run of another service, which is not asked to go back", "took over from", "ROLLED BACK"]);
+    assert_eq!(world.green(), 0);
+    assert!(!folder.join("control/rollback.json").exists() && !folder.join("control/rollback.taken.json").exists());
+    run.signal(Signal::CONT);
+    run.end(60).ends(75).says(&["BG0161"]);
+    assert_eq!((world.green(), world.turns()), (0, 1));
 }
 
 #[test]
