@@ -38,10 +38,10 @@ pub struct Seen {
     pub line: String,
     pub reading: Result<Reading, Unread>,
     /// The targets of blue and of green, where they were asked for.
-    health: [Option<Result<Health, String>>; 2],
+    pub health: [Option<Result<Health, String>>; 2],
     /// The fewest healthy targets a side must have, and what it must have beside that.
-    needs: u32,
-    capacity: Capacity,
+    pub needs: u32,
+    pub capacity: Capacity,
 }
 
 /// Why a route was not read: it gave no answer, or nobody asked it.

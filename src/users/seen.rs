@@ -157,6 +157,14 @@ mod tests {
     }
 
     #[test]
+    fn one_response_of_green_says_that_users_are_not_back() {
+        for tolerance in [0, 150, 1000] {
+            assert!(!shows(Split::ALL_BLUE, tolerance, [199, 1, 0]), "{tolerance}");
+            assert!(!shows(Split::ALL_BLUE, tolerance, [0, 0, 0]), "nothing was seen");
+        }
+    }
+
+    #[test]
     fn at_a_stop_of_a_ramp_only_blue_counts() {
         let enough = |given| answers(given).show_enough_blue(Split::of_green(500), 50);
         assert!(enough([48, 2, 50, 0]));

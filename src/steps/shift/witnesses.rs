@@ -121,12 +121,48 @@ impl Shift {
     async fn public(&self, at: &SeenAt, world: &World, scribe: &dyn Scribe) -> (Answers, bool) {
         let [blue, green] = &self.versions;
         let found = Answers::sample(at, at.samples, [blue, green], world.web.as_ref()).await;
-        let after = self.change.after;
-        let agrees = match after.only() {
-            None if self.back => found.show_enough_blue(after, at.tolerance),
-            _ => found.show(after, at.tolerance),
-        };
+        let agrees = self.agrees(at.tolerance, &found);
         scribe.observed(found.evidence(&self.route, agrees));
         (found, agrees)
+    }
+
+    fn agrees(&self, tolerance: u32, found: &Answers) -> bool {
+        let after = self.change.after;
+        match after.only() {
+            None if self.back => found.show_enough_blue(after, tolerance),
+            _ => found.show(after, tolerance),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{Move, PlannedRoute, Split};
+
+    /// Where green answers with errors that name no version the way back goes on, and the way there does not.
+    #[test]
+    fn a_green_that_names_no_version_holds_up_no_stop_of_the_way_back() {
+        let shift = |back, after| Shift {
+            route: "web".into(),
+            planned: PlannedRoute {
+                router: "simulated".into(),
+                config: serde_json::Value::Null,
+                line: String::new(),
+                seen_at: None,
+                before: Split::ALL_BLUE,
+                min_healthy: 1,
+                capacity: Default::default(),
+            },
+            change: Move { route: "web".into(), before: Split::ALL_GREEN, after },
+            back,
+            stays: Duration::ZERO,
+            versions: ["v1".into(), "v2".into()],
+        };
+        let met = |blue, green, failed| Answers { blue, green, failed, unknown: 0 };
+        let half = Split::of_green(500);
+        assert!(shift(true, half).agrees(50, &met(50, 0, 50)) && !shift(false, half).agrees(50, &met(50, 0, 50)));
+        assert!(!shift(true, half).agrees(50, &met(30, 0, 70)), "blue does not have its share");
+        assert!(!shift(true, Split::ALL_BLUE).agrees(50, &met(99, 1, 0)), "its end is everybody");
     }
 }
