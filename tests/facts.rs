@@ -5,7 +5,7 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use bgctl::plan::{Lane, Plan, Split, StepRef};
+use bgctl::plan::{Lane, Plan, Purpose, Split, StepRef};
 use bgctl::run::{
     Actor, Cause, Doing, Event, Found, Next, Outcome, RunOutcome, Sighting, State, Wish, decide, evolve, replay,
 };
@@ -97,6 +97,21 @@ fn r14_nothing_is_over_on_a_reading_from_before_a_write_can_land() {
     }
     // A reading from before a step began is none of what came to pass in it.
     assert!(looks(vec![armed(), seen(Split::ALL_BLUE, true), intent(&plan, FORWARD(0)), back_wished()]));
+}
+
+/// A run of its own that took the place of a process which was only stopped: what that one had sent may land afterwards.
+#[test]
+fn r14_whoever_takes_the_place_of_another_waits_for_its_last_write() {
+    let plan = Plan { purpose: Purpose::RollbackOf("k7f".into()), forward: vec![], ..plan() };
+    let back = |index| done(&plan, BACK(index));
+    for (first, waits) in [(false, true), (true, false)] {
+        let log = [armed(), seen(Split::ALL_GREEN, first)].into_iter().chain(back(0)).chain(back(1));
+        let log: Vec<Event> = log.chain([seen(Split::ALL_BLUE, false)]).collect();
+        let next = decide(&plan, &state(&plan, &log));
+        assert_eq!(matches!(next, Next::Look { settle: true, .. }), waits, "{next:?}");
+        let over = log.into_iter().chain([seen(Split::ALL_BLUE, true)]).collect::<Vec<_>>();
+        assert!(matches!(decide(&plan, &state(&plan, &over)), Next::Note(Event::Ended { .. })));
+    }
 }
 
 /// Facts that would move users, or give them up, where that cannot be the fact.
