@@ -26,6 +26,7 @@ pub mod keys;
 mod launch;
 mod live;
 mod lost;
+mod markdown;
 mod open;
 mod overrides;
 pub mod past;
@@ -94,7 +95,6 @@ Groups:
     version,
     before_help = EXAMPLES,
     after_help = format!("{GROUPS}\n\nExit codes: bgctl explain exit-codes"),
-    disable_help_subcommand = true,
     infer_subcommands = false
 )]
 struct Cli {
@@ -209,7 +209,6 @@ const WORDS: &[(&str, &str)] = &[
     ("describe", "show"),
     ("thaw", "unfreeze"),
     ("verify", "audit verify"),
-    ("help", "--help"),
 ];
 
 /// The whole process: reads argv and environment, runs the command, and turns its end into an exit code.
