@@ -56,6 +56,13 @@ pub mod probes;
 pub mod processes;
 pub mod report;
 pub mod routers;
+/// # Every transition a run can take
+///
+/// The phase a run is in, the event, and the phase it is in then. A test takes them from [`run::evolve`] and pins them here.
+///
+/// ```text
+#[doc = include_str!("../tests/fixtures/transitions.txt")]
+/// ```
 pub mod run;
 pub mod runbook;
 pub mod scalar;

@@ -1,9 +1,10 @@
 //! `bgctl explain`: the long form of error codes, and pages about topics. A page lies beside the code it is about.
 
 use super::markdown::render;
-use super::{Context, Exit};
+use super::{Context, Exit, reference};
 use crate::diag::{Kind, Refusal};
 use crate::report::Ink;
+use crate::runbook::Language;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -120,6 +121,21 @@ const PAGES: &[Page] = &[
         text: include_str!("../probes/source/sources.md"),
     },
     Page {
+        name: "benchmarks",
+        about: "how fast and how right it is, each figure with the command that takes it",
+        text: include_str!("benchmarks.md"),
+    },
+    Page {
+        name: "runbook",
+        about: "every key of a runbook, and what may be written",
+        text: include_str!("../runbook/runbook.md"),
+    },
+    Page {
+        name: "words",
+        about: "what stack, route, shift, bake, hold and the others mean",
+        text: include_str!("words.md"),
+    },
+    Page {
         name: "migrate",
         about: "run the team's migrations, before any user is on green",
         text: include_str!("../steps/migrate.md"),
@@ -196,7 +212,8 @@ fn page(topic: &str) -> Option<String> {
         return Some(exit_codes());
     }
     if let Some(page) = PAGES.iter().find(|page| page.name == topic) {
-        return Some(page.text.to_string());
+        let keys = if topic == "runbook" { reference::keys(&Language::default().schema) } else { String::new() };
+        return Some(format!("{}{keys}", page.text));
     }
     code(&topic.to_ascii_uppercase()).map(|(headline, text)| format!("# {headline}\n\n{text}"))
 }

@@ -35,6 +35,7 @@ mod policy;
 mod prepare;
 mod ratchet;
 mod ready;
+mod reference;
 mod reject;
 mod requests;
 mod resume;
@@ -129,7 +130,7 @@ enum Verb {
     Schema(schema::Args),
     /// Explain an error code or a topic.
     Explain(explain::Args),
-    /// Say which bgctl this is.
+    /// Print the version.
     Version(version::Args),
 }
 

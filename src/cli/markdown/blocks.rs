@@ -31,8 +31,10 @@ pub fn of(markdown: &str) -> Vec<Block<'_>> {
     while let Some(line) = lines.next() {
         let trimmed = line.trim();
         if let Some(fence) = fence(trimmed) {
-            let inside = lines.by_ref().take_while(|line| line.trim() != fence).collect();
-            blocks.push(Block::Code(inside));
+            // Below an item of a list the whole block is indented.
+            let indent = &line[..line.len() - line.trim_start().len()];
+            let inside = lines.by_ref().take_while(|line| line.trim() != fence);
+            blocks.push(Block::Code(inside.map(|line| line.strip_prefix(indent).unwrap_or(line)).collect()));
             open = false;
         } else if trimmed.is_empty() {
             open = false;
