@@ -292,3 +292,46 @@ fn every_command_line_parses() {
     }
     assert!(tried >= 6, "only {tried} command lines were found");
 }
+
+/// The package that people install holds every file that the binary is built from, and the licences.
+#[test]
+fn what_is_built_is_packaged() {
+    fn includes(folder: &Path, found: &mut Vec<std::path::PathBuf>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                includes(&path, found);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                let shipped = text.split("#[cfg(test)]").next().unwrap();
+                for (at, start) in shipped.match_indices("include_str!(\"") {
+                    let file = shipped[at + start.len()..].split('"').next().unwrap();
+                    found.push(path.parent().unwrap().join(file).canonicalize().unwrap());
+                }
+            }
+        }
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).canonicalize().unwrap();
+    let words = ["package", "--list", "--allow-dirty", "--offline"];
+    let listed = Command::new(env!("CARGO")).args(words).current_dir(&root).output().unwrap();
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    let packaged: Vec<&str> = listed.lines().collect();
+    let mut built = Vec::new();
+    includes(&root.join("src"), &mut built);
+    assert!(built.len() > 30, "{built:?}");
+    for file in built {
+        let file = file.strip_prefix(&root).unwrap().to_str().unwrap();
+        assert!(packaged.contains(&file), "{file} is built in and not packaged");
+    }
+    for file in [".licenses/MIT", ".licenses/Apache-2.0", "README.md", "CHANGELOG.md", "src/main.rs"] {
+        assert!(packaged.contains(&file), "{file} is not packaged");
+    }
+    assert!(!packaged.iter().any(|file| file.ends_with("docs.rs")), "tests are for a checkout");
+}
+
+/// What README says of Rust is what Cargo holds everybody to.
+#[test]
+fn the_oldest_rust_is_named_once() {
+    let readme = fs::read_to_string(README).unwrap();
+    assert!(readme.contains(&format!("Rust {} or newer", env!("CARGO_PKG_RUST_VERSION"))));
+}
