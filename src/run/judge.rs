@@ -6,19 +6,18 @@
 //! failing windows count is for the caller.
 
 use super::Verdict;
+pub use super::back::Back;
 use super::likelihood::{over_limit, worse_than_blue};
 use crate::scalar::{Margin, Unit};
 
 /// How sure a sequential test must be: a healthy green reaches this likelihood ratio in at most 1 of 80 runs, however
 /// often it is looked at. The floors below make it rarer still: 1 of 700.
-const CERTAIN: f64 = 80.0;
+pub(super) const CERTAIN: f64 = 80.0;
 /// The absolute floor beneath the comparison with blue: the excess over what is allowed must itself be this likely, so a
 /// real but tiny difference fails nothing. In simulation it takes false alarms from 0.4 % to 0.1 % and costs no time.
 const NOTICEABLE: f64 = 5.0;
-/// Two values that both break a limit are of one cause unless one of them is so many times the other.
-const ALIKE: f64 = 1.25;
 /// Fewer bad requests than this never fail a gate: two unlucky users prove nothing, however few there are in all.
-const FEWEST_BAD: u64 = 3;
+pub(super) const FEWEST_BAD: u64 = 3;
 
 /// What is demanded.
 #[derive(Clone, Debug, PartialEq)]
@@ -71,30 +70,6 @@ impl Counts {
 
     pub fn rate(self) -> f64 {
         if self.requests == 0 { 0.0 } else { self.bad as f64 / self.requests as f64 }
-    }
-}
-
-/// What the numbers of a rule say against going back to blue. Blue is asked by them, since its targets can be healthy while
-/// its users are not.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Back {
-    /// Nothing.
-    #[default]
-    Fit,
-    /// Blue breaks the rule as well, and green is not shown to be worse than it: a cause that both share.
-    AsBad,
-    /// Blue breaks the rule, and is shown to be worse than green.
-    Worse,
-}
-
-impl Back {
-    /// Why nobody is sent back, as the end of a sentence.
-    pub fn why(self) -> Option<&'static str> {
-        match self {
-            Back::Fit => None,
-            Back::AsBad => Some("BLUE is as bad, so nobody is sent back to it"),
-            Back::Worse => Some("BLUE is worse, so nobody is sent back to it"),
-        }
     }
 }
 
@@ -258,35 +233,6 @@ impl Rule {
         answer(Verdict::Pass, format!("{shown}, {compared}, keeps {}", self.limit()))
     }
 
-    /// What counts of the same time say against going back: both have to be proven, or nothing is.
-    fn back_to_counts(&self, green: Counts, blue: Counts) -> Back {
-        let (limit, certain) = (self.highest(), CERTAIN.ln());
-        if blue.bad < FEWEST_BAD || blue.bad > blue.requests || over_limit(blue, limit) < certain {
-            Back::Fit
-        } else if worse_than_blue(blue, green) >= certain {
-            Back::Worse
-        } else if worse_than_blue(green, blue) >= certain {
-            Back::Fit
-        } else {
-            Back::AsBad
-        }
-    }
-
-    /// What two values of the same time say against going back.
-    fn back_to_value(&self, green: f64, blue: f64) -> Back {
-        let (breaks, worse): (bool, fn(f64, f64) -> bool) = match self.bound {
-            Bound::Max(limit) => (blue > limit, |one, other| one > other * ALIKE),
-            Bound::Min(limit) => (blue < limit, |one, other| one < other / ALIKE),
-        };
-        let beyond = self.margin.as_ref().is_some_and(|margin| self.beyond(margin, green, blue));
-        match () {
-            () if !breaks => Back::Fit,
-            () if worse(blue, green) => Back::Worse,
-            () if worse(green, blue) || beyond => Back::Fit,
-            () => Back::AsBad,
-        }
-    }
-
     /// The lowest share of bad requests that the rule forbids, given blue's.
     pub(super) fn lowest_forbidden(&self, limit: f64, blue: Counts) -> f64 {
         match &self.margin {
@@ -296,7 +242,7 @@ impl Rule {
         }
     }
 
-    fn beyond(&self, margin: &Margin, green: f64, blue: f64) -> bool {
+    pub(super) fn beyond(&self, margin: &Margin, green: f64, blue: f64) -> bool {
         match (margin, self.bound) {
             (Margin::Plus(by), Bound::Max(_)) => green > blue + by.value,
             (Margin::Plus(by), Bound::Min(_)) => green < blue - by.value,

@@ -9,6 +9,8 @@
 //! leaves a lost reply undone; a full effect enum makes every feature edit one type; a plain loop with a list of finished
 //! steps ends in a false success when killed between a rollback and its record.
 
+mod back;
+mod back;
 mod breach;
 mod confirmation;
 pub mod course;
