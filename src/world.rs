@@ -18,7 +18,7 @@ use crate::probes::Web;
 use crate::probes::database::Database;
 use crate::probes::metrics::Metrics;
 use crate::probes::redis::Store;
-use crate::routers::TrafficRouter;
+use crate::routers::{Health, Reading, TrafficRouter};
 use crate::run::{Cause, Evidence};
 use crate::secret::Secrets;
 
@@ -38,6 +38,8 @@ pub struct World {
     pub guards: Rc<dyn Guards>,
     /// What a person passes over on a way back.
     pub overrides: Overrides,
+    /// What was read directly before the run began.
+    pub beforehand: Beforehand,
     pub secrets: Secrets,
 }
 
@@ -62,6 +64,26 @@ impl Overrides {
 
     pub fn passed_over(&self, guard: &str) -> Option<String> {
         self.0.borrow().get(guard).cloned()
+    }
+}
+
+/// What was read of a route directly before a run began: its first move starts from it while it is young, so that a rollback waits
+/// for one round trip and not for the same one twice. Each is given out once.
+#[derive(Clone, Debug, Default)]
+pub struct Beforehand(RefCell<BTreeMap<String, (Duration, Reading, Health)>>);
+
+impl Beforehand {
+    /// As old as what a router takes for the caller's own look.
+    const YOUNG: Duration = Duration::from_secs(1);
+
+    /// `since`: when the question was sent. `blue`: the health of that side, asked with it.
+    pub fn keep(&self, route: &str, since: Duration, reading: Reading, blue: Health) {
+        self.0.borrow_mut().insert(route.into(), (since, reading, blue));
+    }
+
+    pub fn take(&self, route: &str, now: Duration) -> Option<(Reading, Health)> {
+        let (since, reading, blue) = self.0.borrow_mut().remove(route)?;
+        (now < since + Self::YOUNG).then_some((reading, blue))
     }
 }
 

@@ -420,10 +420,11 @@ impl TrafficRouter for Far {
     }
 }
 
-#[test]
-fn r15_a_way_back_is_one_round_trip_to_the_write_and_one_for_all_witnesses() {
+/// A way back of a route that is 100 ms away: what was asked and when, and how long it took. `beforehand`: how long ago everything
+/// was read already.
+fn far_back(beforehand: Option<u64>) -> (Vec<(&'static str, u128)>, u128) {
     use common::play;
-    let plan = play::plan(
+    let mut plan = play::plan(
         &["web"],
         vec![play::shift("there", "web", 0, 1000)],
         vec![play::shift("back", "web", 1000, 0)],
@@ -437,17 +438,37 @@ fn r15_a_way_back_is_one_round_trip_to_the_write_and_one_for_all_witnesses() {
     let clock: Rc<dyn Clock> = stage.clock.clone();
     let far = Rc::new(Far { clock: clock.clone(), split: Cell::new(Split::ALL_GREEN), asked: RefCell::default() });
     stage.world.routes.insert("web".into(), far.clone());
-    let mut plan = plan;
     plan.blue.version = "v1.4.1".into();
     let step = (kind("shift").build)(&plan.rollback[0], &plan).expect("a shift");
+    let age = Duration::from_millis(beforehand.unwrap_or_default());
+    if beforehand.is_some() {
+        let blue = Health { healthy: 2, total: 2, ..Health::default() };
+        stage.world.beforehand.keep("web", clock.elapsed(), at(Split::ALL_GREEN), blue);
+        stage.clock.run(clock.sleep(age)).expect("time passes");
+    }
+    let begun = clock.elapsed();
     let outcome = stage.clock.run(step.execute(&stage.world, &stage.notes)).expect("nothing crashes here");
     assert!(matches!(outcome, Outcome::Done { .. }), "{outcome:?}");
-    let asked = far.asked.borrow();
+    let asked = far.asked.borrow().iter().map(|(what, at)| (*what, at - age.as_millis())).collect();
+    (asked, (clock.elapsed() - begun).as_millis())
+}
+
+#[test]
+fn r15_a_way_back_is_one_round_trip_to_the_write_and_one_for_all_witnesses() {
+    let (asked, took) = far_back(None);
     // Everything that can be asked at the same time is.
-    let mut times: Vec<u128> = asked.iter().map(|(_, at)| *at).collect();
     assert!(asked.contains(&("write", 100)), "{asked:?}");
-    assert_eq!((asked.len(), times.pop()), (5, Some(200)), "{asked:?}");
-    assert_eq!(clock.elapsed().as_millis(), 300);
+    assert_eq!((asked.len(), asked.iter().map(|(_, at)| *at).max()), (5, Some(200)), "{asked:?}");
+    assert_eq!(took, 300);
+}
+
+/// The command has read the routes to show them; a moment later nobody waits for the same answers again.
+#[test]
+fn r15_what_was_read_to_be_shown_is_what_the_first_write_begins_from() {
+    let (asked, took) = far_back(Some(200));
+    assert_eq!((asked.first(), asked.len(), took), (Some(&("write", 0)), 3, 200), "{asked:?}");
+    let (asked, took) = far_back(Some(1000));
+    assert_eq!((asked.len(), took), (5, 300), "it is old: {asked:?}");
 }
 
 #[test]

@@ -309,6 +309,7 @@ fn live_world(secret: &str) -> World {
         metrics: Rc::new(bgctl::probes::metrics::NoMetrics),
         guards: Rc::new(bgctl::guards::NoGuards),
         overrides: Default::default(),
+        beforehand: Default::default(),
         routes: Default::default(),
         secrets: Secrets::new(secrets.into()),
         clock,

@@ -63,6 +63,7 @@ pub fn again(world: &World) -> World {
         metrics: world.metrics.clone(),
         guards: world.guards.clone(),
         overrides: world.overrides.clone(),
+        beforehand: world.beforehand.clone(),
         secrets: world.secrets.clone(),
     }
 }
@@ -124,6 +125,7 @@ fn bare(cx: &Context, outside: &Surroundings, secrets: Secrets) -> World {
         metrics: metrics(outside),
         guards: Rc::new(NoGuards),
         overrides: Default::default(),
+        beforehand: Default::default(),
         secrets,
     }
 }

@@ -40,7 +40,7 @@ pub async fn look(plan: &Plan, cx: &Context, reach: &Reach) -> Users {
             Reach::Through(env, access) => ask(name, planned, cx, env, access).await,
         }
     });
-    Users { seen: join_all(asked).await }
+    Users { seen: join_all(asked).await, since: cx.clock.elapsed() }
 }
 
 async fn ask(

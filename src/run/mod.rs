@@ -10,7 +10,6 @@
 //! steps ends in a false success when killed between a rollback and its record.
 
 mod back;
-mod back;
 mod breach;
 mod confirmation;
 pub mod course;

@@ -215,6 +215,7 @@ impl Sim {
             metrics: Rc::new(crate::probes::metrics::NoMetrics),
             guards: Rc::new(SimGuards(self.clone())),
             overrides: Default::default(),
+            beforehand: Default::default(),
             secrets: Secrets::default(),
         }
     }

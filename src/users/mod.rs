@@ -68,17 +68,29 @@ pub enum Side {
 #[derive(Clone, Debug, Default)]
 pub struct Users {
     pub seen: Vec<Seen>,
+    /// When the questions were sent, by the clock of the world.
+    pub since: Duration,
 }
 
 impl Users {
     /// Reads every route of a plan through its world. One round trip, however many routes there are.
     pub async fn read(plan: &Plan, world: &World, ask: Ask) -> Users {
         let clock = world.clock.as_ref();
+        let since = clock.elapsed();
         let asked = plan.routes.iter().map(|(name, planned)| Seen::read(name, planned, world.route(name), ask, clock));
         let mut seen = join_all(asked).await;
         // A provider's words may quote what was sent to it.
         seen.iter_mut().flat_map(Seen::reasons).for_each(|why| *why = world.secrets.mask(why));
-        Users { seen }
+        Users { seen, since }
+    }
+
+    /// Hands what was read to the first move that begins from it.
+    pub fn hand_over(&self, world: &World) {
+        for seen in &self.seen {
+            if let (Ok(reading), Some(Ok(blue))) = (&seen.reading, seen.health(Color::Blue)) {
+                world.beforehand.keep(&seen.name, self.since, reading.clone(), blue.clone());
+            }
+        }
     }
 
     /// Every route was read, and all of them have their users on this side.
@@ -245,6 +257,7 @@ mod tests {
         let half = Split { blue: 50, green: 50 };
         let of = |splits: &[Option<Split>]| Users {
             seen: splits.iter().enumerate().map(|(n, split)| seen(&format!("r{n}"), *split)).collect(),
+            since: Duration::ZERO,
         };
         let blue = Some(Split::ALL_BLUE);
         assert!(of(&[blue, Some(Split { blue: 1, green: 0 })]).all_on(Color::Blue));

@@ -140,6 +140,7 @@ impl Stage {
             metrics: Rc::new(bgctl::probes::metrics::NoMetrics),
             guards: Rc::new(bgctl::guards::NoGuards),
             overrides: Default::default(),
+            beforehand: Default::default(),
             secrets: Secrets::new(secrets),
         };
         Stage { clock, web, processes, world, notes: Notebook::default() }

@@ -34,6 +34,7 @@ fn world(url: &str) -> World {
         metrics: Rc::new(bgctl::probes::metrics::NoMetrics),
         guards: Rc::new(NoGuards),
         overrides: Default::default(),
+        beforehand: Default::default(),
         secrets: Secrets::new(secrets),
     }
 }

@@ -46,6 +46,7 @@ pub fn world(store: &str) -> World {
         metrics: Rc::new(bgctl::probes::metrics::NoMetrics),
         guards: Rc::new(bgctl::guards::NoGuards),
         overrides: Default::default(),
+        beforehand: Default::default(),
         routes: Default::default(),
         secrets: Secrets::new(secrets.into()),
         clock,

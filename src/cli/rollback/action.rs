@@ -282,7 +282,7 @@ mod tests {
             needs: 2,
             capacity: Capacity::default(),
         });
-        Users { seen: seen.collect() }
+        Users { seen: seen.collect(), ..Users::default() }
     }
 
     /// The rows are worth what is read into them: what was not read is unknown, and an ill blue counts where users are to come.

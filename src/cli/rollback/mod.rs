@@ -278,7 +278,12 @@ impl Going<'_> {
         if record == Record::OwnRun {
             undo::keep_all(&open.folder, &self.scene.world, &self.scene.users);
         }
-        let ready = ready::of_rollback(ready::again(&self.scene.world), &plan)?;
+        let world = ready::again(&self.scene.world);
+        if self.notes.is_empty() {
+            // Nobody was waited for since: what was read is what is.
+            self.scene.users.hand_over(&world);
+        }
+        let ready = ready::of_rollback(world, &plan)?;
         let launch = self.launch(plan);
         launch.answered(&mut open, &self.answered)?;
         let remark = self.scene.remark.iter().filter(|_| !same);

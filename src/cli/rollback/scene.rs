@@ -179,7 +179,7 @@ impl Scene {
                     lines.extend(commands.iter().map(|line| format!("# {line}")));
                 }
                 None => {
-                    let one = Users { seen: vec![seen.clone()] };
+                    let one = Users { seen: vec![seen.clone()], ..Users::default() };
                     let (found, has) = undo::from_readings(&self.plan, &self.world, &one);
                     any |= has;
                     lines.extend(found);
