@@ -261,6 +261,17 @@ impl State {
         self.tried.keys().any(|at| plan.step(*at).moves.as_ref().is_some_and(|change| change.route == route))
     }
 
+    /// A write was sent whose end is not known: by this log, which is written before every call.
+    pub fn writes_out(&self, plan: &Plan) -> bool {
+        let moves = |at: StepRef| plan.step(at).moves.is_some();
+        match &self.doing {
+            _ if !self.doubts.is_empty() => true,
+            Doing::Together(_) => true,
+            Doing::Uncertain { .. } => moves(self.at()),
+            _ => false,
+        }
+    }
+
     /// A write to a route may still land.
     pub fn in_doubt_at(&self, plan: &Plan, route: &str) -> bool {
         self.doubts.iter().any(|(at, _)| plan.step(*at).moves.as_ref().is_some_and(|change| change.route == route))

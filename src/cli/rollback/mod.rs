@@ -31,7 +31,7 @@ use crate::journal::Archive;
 use crate::people::{Acknowledgement, acknowledge};
 use crate::plan::{Color, Plan, Purpose};
 use crate::report::Findings;
-use crate::run::{Actor, Doing, Event, Evidence, RunOutcome, guard};
+use crate::run::{Actor, Event, Evidence, RunOutcome, guard};
 
 pub use self::unrecorded::{UNRECORDED, Unrecorded, place};
 
@@ -206,6 +206,10 @@ impl Going<'_> {
                     Met::Replaced(line) => {
                         self.notes.push(line);
                         record = Record::OwnRun;
+                        // It writes no more, so what it has sent is known now.
+                        if let Some((id, folder)) = &self.scene.run {
+                            self.scene.found = source::log(id, folder);
+                        }
                     }
                 }
             }
@@ -270,9 +274,13 @@ impl Going<'_> {
 
     async fn drive(&mut self, record: Record, mut open: Open, opens: bool) -> Result<Exit, Refusal> {
         let same = record == Record::SameLog;
-        // A write of a run that was cut off, or of a process that was only stopped, may still land.
-        let doubtful = same && matches!(self.scene.found.state.doing, Doing::Uncertain { .. });
-        let settled = !doubtful && self.notes.is_empty();
+        // A write of a run that was cut off, or of a process that was only stopped, may still land: by its log, where that says.
+        let found = &self.scene.found;
+        let out = match &found.sound {
+            Some(_) => found.state.writes_out(&self.scene.plan),
+            None => !self.notes.is_empty(),
+        };
+        let settled = !(same || !self.notes.is_empty()) || !out;
         let seen = Some(Event::UsersSeen { routes: self.scene.users.sightings(), settled });
         let plan = if same { self.scene.plan.clone() } else { self.own() };
         if record == Record::OwnRun {
