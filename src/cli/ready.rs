@@ -9,7 +9,7 @@ use jiff::SignedDuration;
 use super::Context;
 use super::absent::Absent;
 use super::prepare::{self, Surroundings};
-use crate::diag::{Kind, Refusal};
+use crate::diag::{Code, Kind, Refusal};
 use crate::drive::Steps;
 use crate::guards::NoGuards;
 use crate::journal::{Archive, Entry, mentions, read_on};
@@ -74,7 +74,7 @@ pub fn of_rollback(world: World, plan: &Plan) -> Result<Ready, Refusal> {
 
 fn steps(plan: &Plan) -> Result<Steps, Refusal> {
     Steps::of(plan).map_err(|e| {
-        Refusal::new(Kind::Invalid, "BG0108", "this plan was made by another bgctl").cause(format!("{e:#}"))
+        Refusal::new(Kind::Invalid, Code::OtherBgctl, "this plan was made by another bgctl").cause(format!("{e:#}"))
     })
 }
 
@@ -94,7 +94,7 @@ pub fn world_without_routes(cx: &Context, outside: &Surroundings, plan: &Plan) -
     if let [name, ..] = world.secrets.clear_in(&text)[..] {
         return Err(Refusal::new(
             Kind::Invalid,
-            "BG0208",
+            Code::SecretInClear,
             format!("the value of `{name}` stands in the runbook in clear"),
         )
         .place(plan.runbook.clone())
@@ -110,7 +110,7 @@ pub fn world_without_routes(cx: &Context, outside: &Surroundings, plan: &Plan) -
 fn bare(cx: &Context, outside: &Surroundings, secrets: Secrets) -> Result<World, Refusal> {
     let clock = cx.clock.clone();
     let web = LiveWeb::new(clock.clone())
-        .map_err(|e| Refusal::new(Kind::Environment, "BG0206", "HTTP cannot be used").cause(format!("{e:#}")))?;
+        .map_err(|e| Refusal::new(Kind::Environment, Code::System, "HTTP cannot be used").cause(format!("{e:#}")))?;
     cx.known.of_environment(&outside.env);
     cx.known.add(&secrets);
     // Everything this process knows is masked, also what programs inherit without the runbook naming it.

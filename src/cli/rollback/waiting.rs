@@ -11,7 +11,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::cli::{Context, open};
-use crate::diag::{Kind, Refusal};
+use crate::diag::{Code, Kind, Refusal};
 use crate::journal::{Archive, Entry, Holder, LOG, Lock};
 use crate::people::{Board, wish_is_open, wish_rollback, withdraw_wish};
 use crate::plan::Plan;
@@ -131,9 +131,13 @@ pub async fn ask(
         }
         countdown.over();
         if taken && wish.overrides {
-            return Err(Refusal::new(Kind::Later, "BG0405", "nobody has agreed to this rollback in ten minutes")
-                .users("as shown above; that process still waits")
-                .next(format!("bgctl approve {}", held.run)));
+            return Err(Refusal::new(
+                Kind::Later,
+                Code::HolderSilent,
+                "nobody has agreed to this rollback in ten minutes",
+            )
+            .users("as shown above; that process still waits")
+            .next(format!("bgctl approve {}", held.run)));
         }
         return replace(cx, archive, plan, &held, &folder, &log, taken);
     }
@@ -153,7 +157,7 @@ fn replace(
     for (scope, what) in locks(plan) {
         let Some(there) = Lock::holder(archive, scope, what).filter(|there| there.pid == held.pid) else { continue };
         Lock::fence(archive, scope, what, &there).map_err(|error| {
-            Refusal::new(Kind::Environment, "BG0405", "the process that drives this run cannot be replaced")
+            Refusal::new(Kind::Environment, Code::HolderSilent, "the process that drives this run cannot be replaced")
                 .cause(error.to_string())
                 .users("as shown above")
                 .next(format!("kill {}        end that process, then the same command again", held.pid))
