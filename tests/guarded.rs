@@ -9,7 +9,7 @@ use std::rc::Rc;
 use async_trait::async_trait;
 use bgctl::drive::{End, Run, Steps, drive};
 use bgctl::journal::Entry;
-use bgctl::people::{AfterInterrupt, Answer, Approve, Decision, Page, People};
+use bgctl::people::{AfterInterrupt, Answer, Approve, Command, Decision, Page, People};
 use bgctl::plan::{Lane, Move, Plan, Split};
 use bgctl::report::Reporter;
 use bgctl::run::{Actor, Cause, Event, Evidence, RunOutcome};
@@ -82,7 +82,9 @@ impl People for TakesBack {
         self.sim.roll_back(why, users).await
     }
 
+    /// Has gone away from the question for an hour.
     async fn interrupted(&self, users: &str) -> Answer<(AfterInterrupt, Evidence)> {
+        bgctl::clock::Clock::sleep(&*self.sim.clock, std::time::Duration::from_secs(3600)).await;
         self.sim.interrupted(users).await
     }
 
@@ -166,4 +168,15 @@ fn r30_an_approval_is_asked_again_before_it_is_used() {
     assert!(events.iter().any(|event| matches!(event, Event::ApprovalWithdrawn { .. })), "{events:#?}");
     assert!(!events.iter().any(|event| matches!(event, Event::StepIntent { .. })), "{events:#?}");
     assert_eq!((end.outcome, sim.split()), (RunOutcome::Waiting, Split { blue: 1000, green: 0 }), "{events:#?}");
+}
+
+#[test]
+fn a_question_after_an_interruption_that_nobody_answers_keeps_nobody_on_two_sides() {
+    let (plan, now) = (two_shifts(), std::time::Duration::from_millis(150));
+    let sim = Sim::new(&plan, Scenario { wishes: vec![(now, Command::Interrupt)], ..Scenario::default() });
+    let people = TakesBack { sim: sim.clone(), asked: Cell::new(0), rechecked: Cell::new(0) };
+    let (end, events) = run(&sim, &plan, None, Some(&people));
+    assert_eq!((end.outcome, sim.split()), (RunOutcome::RolledBack, Split::ALL_BLUE), "{events:#?}");
+    let home = sim.history("web").last().unwrap().0.as_secs();
+    assert!((60..65).contains(&home), "{home} s");
 }

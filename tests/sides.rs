@@ -48,14 +48,18 @@ fn said(play: &Play, kind: &str) -> Vec<String> {
 }
 
 /// Ends rolled back within the time, for the reason of the side.
-fn goes_back(mut play: Play, lost: Duration) {
+fn goes_back(play: Play, lost: Duration) {
+    goes_back_since(play, lost, "GREEN has");
+}
+
+fn goes_back_since(mut play: Play, lost: Duration, why: &str) {
     let end = play.end();
     let log = play.log();
     assert_eq!(end.outcome, RunOutcome::RolledBack, "{log:?}");
     let home = home(&play).unwrap();
     assert!(home >= lost && home <= lost + FOUND, "lost at {lost:?}, home at {home:?}: {log:?}");
     let begun = said(&play, "rollback.begun");
-    assert!(begun.len() == 1 && begun[0].contains("GREEN has"), "{begun:?}");
+    assert!(begun.len() == 1 && begun[0].contains(why), "{begun:?}");
 }
 
 /// Ends halted within the time, and nothing was moved after the loss.
@@ -80,6 +84,26 @@ fn r05_an_emptied_green_is_found_while_few_and_while_all_are_on_it() {
             goes_back(Play::new(usual(), scenario(vec![(s(at), GREEN, Some(healthy))])), s(at));
         }
     }
+}
+
+/// Every target is healthy, and whoever is sent to green meets a server error in front of it.
+#[test]
+fn r05_a_green_that_answers_nobody_is_found_however_healthy_its_targets_are() {
+    let half = || {
+        plan(
+            vec![shift("shift-50", "web", 100, 500), step("bake-50", "wait", Value::Null)],
+            shift("shift-100", "web", 500, 1000),
+        )
+    };
+    // The wait at 50 %, and twice that at 100 %.
+    for at in [50, 170, 230] {
+        let unseen = Scenario { green_unseen: Some(s(at)), ..Scenario::default() };
+        goes_back_since(Play::new(half(), unseen), s(at), "is from GREEN, ");
+    }
+    let mut well = Play::new(half(), Scenario::default());
+    assert_eq!(well.end().outcome, RunOutcome::Completed);
+    let agreed = said(&well, "traffic.seen").iter().filter(|seen| seen.contains(r#""agrees":true"#)).count();
+    assert_eq!(agreed, 3, "one for each shift, none in the waits: {:?}", well.log());
 }
 
 #[test]

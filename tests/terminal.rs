@@ -458,6 +458,30 @@ fn r16_the_r_key_alone_does_nothing_and_nor_does_another_key_after_it() {
 }
 
 #[test]
+fn r16_a_terminal_that_goes_away_answers_no() {
+    let Some(mut session) = Session::start("operator") else { return };
+    session.wait_for("READY");
+    session.type_in("r");
+    session.wait_for("(5 s)");
+    session.hang_up();
+    session.wait_for("not rolled back: the terminal is gone");
+    assert!(!session.text().contains("COMMAND"), "{}", session.text());
+}
+
+#[test]
+fn r16_a_burst_does_not_answer_the_question_after_ctrl_c() {
+    let Some(mut session) = Session::start("interrupted") else { return };
+    session.wait_for("[r] roll back (in 60s)");
+    session.type_in("rrrr");
+    session.wait_for("rrrr_");
+    session.type_in("\u{15}");
+    session.rest();
+    session.type_in("h");
+    session.wait_for("RESULT");
+    assert!(session.end().contains("RESULT Given((Hold"));
+}
+
+#[test]
 fn r16_a_paste_never_goes_back() {
     let Some(mut session) = Session::start("operator") else { return };
     session.wait_for("READY");

@@ -142,6 +142,7 @@ fn a_blue_that_falls_while_it_warms_up_halts_and_pages() {
         (RunOutcome::Halted, vec![100, 0, 25]),
         "nobody more is sent to a blue that is down"
     );
+    assert!(sim.clock.time() < s(47), "found while it warms up, and not at the next stop: {:?}", sim.clock.time());
     assert_eq!(sim.pages.borrow().len(), 1);
 }
 

@@ -15,6 +15,7 @@ mod patience;
 mod pause;
 mod questions;
 mod schema;
+mod served;
 mod sides;
 mod steps;
 mod told;
@@ -118,7 +119,7 @@ pub async fn drive(
         refusal: None,
         seen,
         schema,
-        sides: sides::Sides::default(),
+        sides: served::Sides::default(),
         because: facts.iter().filter_map(because).next_back().unwrap_or_default(),
         tried: Cell::new(None),
         back_by: Cell::new(now + Duration::from_secs(run.plan.policy.rollback_within_s)),
@@ -137,7 +138,7 @@ struct Driver<'a> {
     schema: schema::Memory,
     /// When every route was last found as this run has left it.
     seen: Cell<Duration>,
-    sides: sides::Sides,
+    sides: served::Sides,
     /// Why a person is asked or called, should one be: what the last step in doubt said, or why users go back.
     because: String,
     /// When the newest attempt of a move ended; none: it may be tried at once.

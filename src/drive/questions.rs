@@ -92,8 +92,8 @@ impl Driver<'_> {
         let answer = tokio::select! { biased;
             command = self.run.control.next() => match command {
                 Command::Interrupt | Command::Leave => return None,
-                Command::Terminate | Command::RollBack { .. } => Answer::NobodyThere,
-                command @ Command::Override { .. } => return Some(self.interrupted(command)),
+                // Whoever wants users back meanwhile has answered, and stands in the log by name.
+                command => return Some(self.interrupted(command)),
             },
             answer = self.run.people.interrupted(&users) => answer,
             breach = self.side_fails() => return Some(breach.at(self.state.at())),

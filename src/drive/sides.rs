@@ -4,18 +4,14 @@
 //! run waits for. It only says what it found: a green that cannot carry its users is a failure like any other, a blue that
 //! cannot is a halt, since nobody may be sent back to it.
 
-use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::time::Duration;
-
-use futures_util::future::join_all;
 
 use super::Driver;
 use super::boundary::COUNTS;
-use crate::plan::{Color, Lane, PlannedRoute};
-use crate::run::{Breach, Cause, Doing, Event, Evidence, Next, RunOutcome};
-use crate::users::answer;
-use crate::world::{Blocked, Scribe};
+use super::served::{Answer, Served};
+use crate::plan::{Color, Lane};
+use crate::run::{Breach, Cause, Doing, Event, Next, RunOutcome};
+use crate::world::Blocked;
 
 /// How often the sides are looked at. With the second look a loss is known within 15 s.
 const EVERY: Duration = Duration::from_secs(10);
@@ -23,42 +19,6 @@ const EVERY: Duration = Duration::from_secs(10);
 const AGAIN: Duration = Duration::from_secs(2);
 /// A side whose health could not be read for this long is unknown, and unknown forbids going forward.
 const UNREAD: Duration = Duration::from_secs(60);
-/// How long one answer may take.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// What was seen of the sides so far.
-#[derive(Default)]
-pub(super) struct Sides {
-    /// When they were last looked at.
-    looked: Cell<Duration>,
-    /// Since when each has not answered.
-    dark: RefCell<BTreeMap<(String, Color), Duration>>,
-    /// Healthy and total when last written down: the log holds what changed.
-    noted: RefCell<BTreeMap<(String, Color), (u32, u32)>>,
-}
-
-impl Sides {
-    /// What was found ends a step, whose failure may be passed over: before the next one it is looked at again.
-    pub(super) fn forget(&self) {
-        self.looked.set(Duration::ZERO);
-    }
-}
-
-/// One side that has users on a route.
-struct Served<'a> {
-    route: &'a str,
-    planned: &'a PlannedRoute,
-    stack: Color,
-    share: f64,
-}
-
-/// How it is.
-enum Answer {
-    Well(String),
-    Lacks(String),
-    Unread(String),
-}
-
 impl Driver<'_> {
     /// Comes back only when a side with users is not well, or was not known to be for too long.
     pub(super) async fn ailing(&self) -> Breach {
@@ -121,7 +81,9 @@ impl Driver<'_> {
             served.iter().zip(&second).zip(&first).filter(|(_, was)| lacks(was)).map(|(now, _)| now).collect();
         let of = |stack: Color| {
             let told = both.iter().filter(|(side, _)| side.stack == stack).filter_map(|(side, answer)| match answer {
-                Answer::Lacks(line) => Some(format!("{line} on {}, with {:.1}% of its users", side.route, side.share)),
+                Answer::Lacks(line) => {
+                    Some(format!("{line} on {}, with {:.1}% of its users", side.route, side.share() * 100.0))
+                }
                 _ => None,
             });
             Some(told.collect::<Vec<_>>().join("; ")).filter(|told| !told.is_empty())
@@ -160,69 +122,17 @@ impl Driver<'_> {
         }
     }
 
-    /// The sides that have users, by what this run has written.
-    fn served(&self) -> Vec<Served<'_>> {
-        let mut served = Vec::new();
-        for (route, planned) in &self.run.plan.routes {
-            let written = self.state.written(self.run.plan, route);
-            // A side that needs no target has no health to look at.
-            for stack in Color::BOTH.into_iter().filter(|_| planned.min_healthy > 0) {
-                let share = written.iter().map(|split| split.share(stack)).fold(0.0, f64::max) * 100.0;
-                if share > 0.0 {
-                    served.push(Served { route, planned, stack, share });
-                }
-            }
-        }
-        served
-    }
-
     /// Where users would go back to, while nobody is there: what it lacks, if it was read to lack something.
     async fn blue_lacks(&self) -> Option<String> {
         let routes = self.run.plan.routes.iter().filter(|(_, planned)| planned.min_healthy > 0);
         let blue: Vec<Served<'_>> =
-            routes.map(|(route, planned)| Served { route, planned, stack: Color::Blue, share: 0.0 }).collect();
+            routes.map(|(route, planned)| Served { route, planned, stack: Color::Blue, split: None }).collect();
         let answers = self.ask(&blue).await;
         let lacks = blue.iter().zip(answers).filter_map(|(side, answer)| match answer {
             Answer::Lacks(line) => Some(format!("{line} on {}", side.route)),
             _ => None,
         });
         Some(lacks.collect::<Vec<_>>().join("; ")).filter(|lacks| !lacks.is_empty())
-    }
-
-    async fn ask(&self, sides: &[Served<'_>]) -> Vec<Answer> {
-        let world = self.run.world;
-        let asked = sides.iter().map(|side| async {
-            let route = world.route(side.route);
-            let key = (side.route.to_string(), side.stack);
-            match answer(world.clock.as_ref(), PATIENCE, route.health(side.stack)).await {
-                Ok(health) => {
-                    self.sides.dark.borrow_mut().remove(&key);
-                    let (healthy, total) = (health.healthy, health.total);
-                    self.note(key, healthy, total);
-                    let needed = side.planned.min_healthy;
-                    let line = format!("{} has {healthy} of {total} targets healthy", side.stack);
-                    if healthy < needed {
-                        Answer::Lacks(format!("{line}, {needed} needed"))
-                    } else {
-                        Answer::Well(line)
-                    }
-                }
-                Err(why) => {
-                    self.sides.dark.borrow_mut().entry(key).or_insert_with(|| world.clock.elapsed());
-                    Answer::Unread(format!("the health of {} on {} cannot be read ({why})", side.stack, side.route))
-                }
-            }
-        });
-        join_all(asked).await
-    }
-
-    /// Written down when it is another than before, so that a long wait does not fill the log.
-    fn note(&self, key: (String, Color), healthy: u32, total: u32) {
-        if self.sides.noted.borrow_mut().insert(key.clone(), (healthy, total)) == Some((healthy, total)) {
-            return;
-        }
-        let (route, stack) = key;
-        self.desk.observed(Evidence::TrafficHealth { route, stack: stack.name().into(), healthy, total });
     }
 
     /// The side that has not answered for too long.

@@ -228,6 +228,20 @@ mod tests {
         assert_eq!(second.lost(), None);
     }
 
+    /// Its file is the same one as before; only the number says that it is another's now.
+    #[test]
+    fn whoever_gave_a_lock_up_does_not_take_it_for_their_own_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let archive = Archive::new(dir.path());
+        let first = Lock::take(&archive, "production", "bot", &holder("m2c")).unwrap();
+        first.release();
+        let second = Lock::take(&archive, "production", "bot", &holder("kfx")).unwrap();
+        assert_eq!((second.lost(), second.epoch()), (None, 2));
+        assert!(first.lost().unwrap().contains("epoch 2 holds it, this process has 1"));
+        drop(second);
+        assert!(first.lost().is_some(), "nor when the other is through");
+    }
+
     #[test]
     fn whoever_slept_through_a_take_over_knows_it_when_asked() {
         let dir = tempfile::tempdir().unwrap();

@@ -366,6 +366,14 @@ mod tests {
     }
 
     #[test]
+    fn r16_what_comes_together_with_a_paste_is_no_key_either() {
+        for bytes in [&b"\x1b[200~one\x1b[201~y"[..], b"r\x1b[200~one\x1b[201~", b"r\x1b[200~\x1b[201~y"] {
+            let found = keys(&mut Decoder::default(), bytes);
+            assert!(!found.iter().any(|key| matches!(key, Key::Pressed(_))), "{found:?}");
+        }
+    }
+
+    #[test]
     fn r16_many_characters_at_once_are_no_keys() {
         let mut decoder = Decoder::default();
         let burst = keys(&mut decoder, b"for r in y");

@@ -6,7 +6,7 @@ use super::event::{Cause, Event, Reaction, Sighting};
 use super::evidence::Verdict;
 use super::follows::failed;
 use super::state::{Doing, State};
-use crate::plan::{Plan, Purpose};
+use crate::plan::{Lane, Plan, Purpose, StepRef};
 
 /// What was read before is no reading any more.
 pub(super) fn unseen(s: &State) -> State {
@@ -19,7 +19,13 @@ pub(super) fn users_seen(plan: &Plan, s: &State, routes: &BTreeMap<String, Sight
         plan.routes.get(name).zip(seen.split).is_some_and(|(planned, split)| split != planned.before)
     };
     let moved = s.moved || plan.purpose == Purpose::Cutover && routes.iter().any(elsewhere);
-    State { moved, seen: Some(routes.clone()), settled, looks: true, ..s.clone() }
+    let mut doubts = s.doubts.clone();
+    if plan.purpose != Purpose::Cutover && !s.looks && !settled {
+        // A write of the process whose place this run has taken may still land on any of its routes.
+        let moves = plan.rollback.iter().enumerate().filter(|(_, step)| step.moves.is_some());
+        doubts.extend(moves.map(|(index, _)| (StepRef { lane: Lane::Rollback, index }, 0)));
+    }
+    State { moved, seen: Some(routes.clone()), settled, looks: true, doubts, ..s.clone() }
 }
 
 /// What the live schema says. That it stands against going back is never forgotten: what was gone once may be there again,

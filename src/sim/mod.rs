@@ -43,6 +43,8 @@ pub struct Scenario {
     pub mute: Option<(Duration, String)>,
     /// From this moment green answers with errors.
     pub green_errors: Option<Duration>,
+    /// From this moment the public address answers with server errors wherever green would, however healthy its targets are.
+    pub green_unseen: Option<Duration>,
     /// From this moment a side has no healthy target.
     pub green_down: Option<Duration>,
     pub blue_down: Option<Duration>,
@@ -90,6 +92,7 @@ impl Default for Scenario {
             blind: None,
             mute: None,
             green_errors: None,
+            green_unseen: None,
             green_down: None,
             other_rules: None,
             blue_down: None,

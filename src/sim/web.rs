@@ -21,7 +21,13 @@ impl Web for SimWeb {
     async fn exchange(&self, request: Request) -> Result<Response, WebError> {
         let time = Duration::from_millis(5);
         self.sim.clock.sleep(time).await;
-        let headers = vec![("x-version".to_string(), self.version(&request.url))];
+        let stack = self.stack(&request.url);
+        let public = self.sim.seen_at(&request.url).is_some();
+        if public && stack == Color::Green && self.sim.is(self.sim.scenario.green_unseen) {
+            return Ok(Response { status: 503, time, ..Response::default() });
+        }
+        let version = &self.sim.versions[usize::from(stack == Color::Green)];
+        let headers = vec![("x-version".to_string(), version.clone())];
         let body = if request.url.contains("/api/v1/query") {
             self.sim.clock.boundary().await;
             self.prometheus(&request)
@@ -35,14 +41,13 @@ impl Web for SimWeb {
 }
 
 impl SimWeb {
-    /// Which version answers next: the shares are met exactly over time, by a golden-ratio walk instead of chance.
-    fn version(&self, url: &str) -> String {
+    /// Which stack answers next: the shares are met exactly over time, by a golden-ratio walk instead of chance.
+    fn stack(&self, url: &str) -> Color {
         let route = self.sim.seen_at(url).unwrap_or_default();
         let split = self.sim.split_ago(&route, self.sim.scenario.propagation);
         let n = self.sim.clock.answers();
         let place = (n as f64 * 0.618_033_988_749_895).fract();
-        let stack = if place < split.share(Color::Green) { 1 } else { 0 };
-        self.sim.versions[stack].clone()
+        if place < split.share(Color::Green) { Color::Green } else { Color::Blue }
     }
 
     fn prometheus(&self, request: &Request) -> serde_json::Value {

@@ -71,6 +71,20 @@ fn r03_a_log_that_lost_its_tail_keeps_nobody_from_going_home() {
     assert_eq!(world.green(), 0);
 }
 
+/// What lies beside the log nobody signed: users are looked for, and moved, where the log says.
+#[test]
+fn r03_another_plan_beside_a_sound_log_leads_nobody_elsewhere() {
+    let world = World::new(&[]);
+    let desk = abandoned(&world);
+    let plan = desk.runs().remove(0).join("plan.json");
+    let rule = world.lab.variables()["rule_arn"].clone();
+    let (head, _) = rule.rsplit_once('/').unwrap();
+    let other = std::fs::read_to_string(&plan).unwrap().replace(&rule, &format!("{head}/0000000000000000"));
+    std::fs::write(&plan, other).unwrap();
+    desk.run(&["rollback", "--yes"]).ends(0).says(&["now      BLUE 50 GREEN 50", "ROLLED BACK"]);
+    assert_eq!(world.green(), 0);
+}
+
 #[test]
 fn r07_a_second_laptop_goes_back_from_the_runbook_alone() {
     let world = World::new(&[]);
@@ -117,6 +131,7 @@ fn r08_a_holder_that_is_stopped_is_replaced_after_fifteen_seconds() {
         &format!("process {pid} (`bgctl cutover`), which is stopped"),
         "last record",
         "without bgctl:",
+        "Another process drives the run: it is asked to go back",
         "takes over in 10 s",
         "took over from",
         "ROLLED BACK",
@@ -128,6 +143,7 @@ fn r08_a_holder_that_is_stopped_is_replaced_after_fifteen_seconds() {
     let notes: Vec<_> = desk.records().into_iter().filter(|r| r["type"] == "note").collect();
     assert!(notes.iter().any(|note| note["data"]["line"].as_str().unwrap().contains(&pid)), "{notes:?}");
     assert_eq!(desk.runs().len(), 2, "a run of its own, since the stopped one still has its log open");
+    assert!(!desk.runs().remove(0).join("control/rollback.json").exists(), "the wish is taken back");
     // Woken, the old one finds its lease gone: it moves nobody and writes nothing.
     run.signal(Signal::CONT);
     run.end(60).ends(75).says(&["BG0161", "all on BLUE v1.4.1"]);
@@ -150,8 +166,46 @@ fn r08_a_holder_that_dies_while_it_is_waited_for_is_replaced_at_once() {
     let done = back.end(60).ends(0).says(&["is gone", "ROLLED BACK"]);
     assert!(!done.err.contains("took over"), "{}", done.err);
     assert_eq!((world.green(), desk.runs().len()), (0, 1), "in the same log");
+    assert!(!wish.exists(), "the wish is taken back");
     desk.complete();
     run.end(5);
+}
+
+/// Whoever is slow because its step takes that long is not replaced in the middle of it.
+#[test]
+fn r08_a_holder_that_goes_back_is_followed_through_a_long_drain() {
+    let world = World::new(&[]);
+    let desk = Desk::beside(&world);
+    let drain = "drain: { stack: green, longest_job: 18s }";
+    let long = with_long_bake().replace("drain: { stack: green, within: 5s, at_timeout: continue }", drain);
+    desk.write("runbook.yaml", &long);
+    let run = desk.cutover();
+    desk.wait_for("step.intent", "bake-50");
+    let done = desk.run(&["rollback", "--yes"]).ends(0).says(&["it goes back now", "rolled-back"]);
+    assert!(!done.err.contains("took over"), "{}", done.err);
+    run.end(20).ends(10);
+    assert_eq!((world.green(), desk.runs().len()), (0, 1));
+    desk.complete();
+}
+
+/// The run of another service that moves the same place is not told to go back: it loses its lease.
+#[test]
+fn r08_the_run_of_another_service_is_not_asked_to_go_back() {
+    let world = World::new(&[]);
+    let desk = Desk::beside(&world);
+    desk.write("runbook.yaml", &with_long_bake().replace("service: bot", "service: other"));
+    let run = desk.cutover();
+    desk.wait_for("step.intent", "bake-50");
+    let folder = desk.runs().remove(0);
+    run.signal(Signal::STOP);
+    desk.write("bot.yaml", RUNBOOK);
+    let done = desk.run(&["rollback", "bot.yaml", "--yes"]).ends(0);
+    done.says(&["it is the run of another service, which is not asked to go back", "took over from", "ROLLED BACK"]);
+    assert_eq!(world.green(), 0);
+    assert!(!folder.join("control/rollback.json").exists() && !folder.join("control/rollback.taken.json").exists());
+    run.signal(Signal::CONT);
+    run.end(60).ends(75).says(&["BG0161"]);
+    assert_eq!((world.green(), world.turns()), (0, 1));
 }
 
 #[test]
@@ -200,6 +254,26 @@ fn r12_without_a_disk_users_go_home_and_the_record_comes_later() {
     assert_eq!(second.runs().len(), 2);
     second.run(&["show"]).ends(0).says(&["made without a record on the disk"]);
     drop(desk);
+}
+
+/// Only what was made without a record is adopted: what has a folder and a line in a ledger elsewhere is never passed off as that.
+#[test]
+fn r12_an_ordinary_record_is_not_adopted() {
+    let world = World::new(&[]);
+    let desk = abandoned(&world);
+    desk.run(&["rollback", "--yes"]).ends(0);
+    moves(&world, 0, 100);
+    desk.run(&["rollback", "--yes"]).ends(0);
+    let [cutover, back] = &desk.runs()[..] else { panic!("{:?}", desk.runs()) };
+    let other = Desk::new();
+    for (run, why) in [
+        (cutover, "it is that of a cutover, and nobody moves forward without a record"),
+        (back, "it does not say that it was made without a record on the disk"),
+    ] {
+        let log = run.join("log.jsonl").display().to_string();
+        other.run(&["audit", "adopt", &log]).ends(40).says(&["BG0625", why]);
+    }
+    assert!(other.runs().is_empty());
 }
 
 #[test]

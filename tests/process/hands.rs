@@ -81,6 +81,8 @@ fn r16_r_and_y_send_everybody_back_and_the_log_names_the_person() {
     desk.write("runbook.yaml", &with_long_bake());
     let Some(mut chair) = Chair::cutover(&mut desk) else { return };
     desk.wait_for("step.intent", "bake-50");
+    // The terminal was told to say what is pasted.
+    chair.sees("\u{1b}[?2004h");
     chair.press("\u{1b}[200~roll back? y\n\u{1b}[201~");
     chair.sees("what was pasted is no key here");
     chair.press("r");
@@ -100,6 +102,9 @@ fn r16_r_and_y_send_everybody_back_and_the_log_names_the_person() {
     let by = &asked[0]["data"]["by"];
     assert_eq!((by["name"].as_str(), by["via"].as_str()), (Some(OWNER), Some("key")), "{asked:?}");
     assert_eq!(asked[0]["data"]["line"], "the r key, then y");
+    // And the rollback is theirs too, not one by rule.
+    let begun = desk.records().into_iter().find(|r| r["type"] == "rollback.begun").expect("it was begun");
+    assert_eq!((&begun["data"]["by"], &begun["data"]["automatic"]), (by, &false.into()), "{begun}");
 }
 
 #[test]

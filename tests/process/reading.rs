@@ -229,3 +229,46 @@ fn an_empty_log_is_of_a_run_that_nobody_began() {
     desk.run(&["rollback", &run, "--yes"]).ends(0);
     assert_eq!(world.green(), 0);
 }
+
+#[test]
+fn r13_a_run_that_ended_with_users_on_both_sides_or_cannot_be_read_is_under_way() {
+    let (one, two) = (World::new(&[bgctl::lab::Fault::GreenErrors]), World::new(&[]));
+    let mut desk = Desk::beside(&one);
+    let policy = "policy:\n  automatic_rollback: { at_most: 0, within: 24h }\nschema:\n";
+    desk.write("runbook.yaml", &RUNBOOK.replace("schema:\n", policy));
+    desk.cutover().end(60).ends(20).says(&["HALTED"]);
+    let (first, folder) = (short(&desk), desk.runs().pop().unwrap());
+    let of = |world: &World| {
+        let variables = world.lab.variables().into_iter().map(|(k, v)| (format!("BGCTL_VAR_{k}"), v));
+        world.lab.environment().into_iter().chain(variables).collect::<Vec<_>>()
+    };
+    desk.env.extend(of(&two));
+    desk.write("runbook.yaml", &RUNBOOK.replace("service: bot", "service: other"));
+    desk.cutover().end(60).ends(0);
+    let second = short(&desk);
+    assert_eq!((one.green(), two.green()), (50, 100));
+
+    // The other one is newer, and nobody has to act for it.
+    desk.env.extend(of(&one));
+    desk.run(&["status"]).ends(0).says(&["BLUE 50 GREEN 50   read just now", &format!("bgctl rollback {first}")]);
+    let log = folder.join("log.jsonl");
+    let whole = std::fs::read(&log).unwrap();
+    let at = whole.len() / 2;
+    std::fs::write(&log, [&whole[..at], &whole[at + 1..]].concat()).unwrap();
+    desk.run(&["status"]).ends(40).says(&["web BLUE 50 GREEN 50, read just now", &first]);
+    desk.run(&["rollback", "--yes"]).ends(0).says(&["nobody signed", "ROLLED BACK"]);
+    assert_eq!((one.green(), two.green()), (0, 100));
+
+    // Nor is one over whose users are all on one side, but that nobody has brought to its end.
+    desk.env.extend(of(&two));
+    desk.run(&["rollback", &second, "--yes"]).ends(0);
+    let long = RUNBOOK.replace("- id: bake-100\n    bake: { for: 3s,", "- id: bake-100\n    bake: { for: 60s,");
+    desk.write("runbook.yaml", &long.replace("service: bot", "service: other"));
+    let run = desk.cutover();
+    desk.wait_for("step.intent", "bake-100");
+    run.signal(rustix::process::Signal::KILL);
+    run.end(10);
+    desk.run(&["status"])
+        .ends(0)
+        .says(&["BLUE 0 GREEN 100   read just now", &format!("bgctl rollback {}", short(&desk))]);
+}

@@ -200,6 +200,9 @@ mod tests {
     use std::fmt::Write;
 
     use super::*;
+    use crate::plan::{Capacity, Split};
+    use crate::routers::{Health, Reading};
+    use crate::users::{Seen, Unread};
 
     const LOGS: [Log; 9] = [
         Log::None,
@@ -262,6 +265,61 @@ mod tests {
             let new = std::env::temp_dir().join("rollback.txt");
             std::fs::write(&new, &found).unwrap();
             panic!("{path} is not what the table says; what it says is in {}", new.display());
+        }
+    }
+
+    fn users(routes: &[(Option<Split>, Option<u32>)]) -> Users {
+        let seen = routes.iter().enumerate().map(|(n, (split, healthy))| Seen {
+            name: format!("r{n}"),
+            line: format!("alb rule {n}"),
+            reading: split
+                .map(|split| Reading { split, exact: serde_json::Value::Null, remarks: Vec::new() })
+                .ok_or_else(|| Unread { why: "denied".into(), asked: true }),
+            health: [
+                Some(healthy.map(|healthy| Health { healthy, total: 2, ..Health::default() }).ok_or("denied".into())),
+                None,
+            ],
+            needs: 2,
+            capacity: Capacity::default(),
+        });
+        Users { seen: seen.collect() }
+    }
+
+    /// The rows are worth what is read into them: what was not read is unknown, and an ill blue counts where users are to come.
+    #[test]
+    fn r32_the_row_is_the_one_that_was_read() {
+        let (home, half, green) = (Some(Split::ALL_BLUE), Some(Split::of_green(500)), Some(Split::ALL_GREEN));
+        let nobody = Some(Split { blue: 0, green: 0 });
+        let lives = [
+            (vec![home, home], Live::AllBlue),
+            (vec![home, half], Live::Split),
+            (vec![home, green], Live::Split),
+            (vec![green, green], Live::AllGreen),
+            (vec![half, nobody], Live::Nobody),
+            (vec![home, None], Live::Unknown),
+            (vec![half, None], Live::Unknown),
+            (vec![green, None], Live::Unknown),
+            (vec![nobody, None], Live::Unknown),
+            (vec![], Live::Unknown),
+        ];
+        for (splits, live) in lives {
+            let routes: Vec<_> = splits.iter().map(|split| (*split, Some(2))).collect();
+            assert_eq!(Live::of(&users(&routes)), live, "{splits:?}");
+        }
+        let (well, ill, dark) = (Some(2), Some(1), None);
+        let blues = [
+            (vec![(half, well), (green, well)], Blue::Well),
+            (vec![(half, well), (green, ill)], Blue::Ailing),
+            (vec![(half, ill), (green, dark)], Blue::Ailing),
+            (vec![(half, dark), (green, ill)], Blue::Ailing),
+            (vec![(half, dark), (green, well)], Blue::Unknown),
+            (vec![(None, ill), (green, well)], Blue::Ailing),
+            // Whoever is home is not sent anywhere.
+            (vec![(home, ill), (half, well)], Blue::Well),
+            (vec![(home, dark), (half, well)], Blue::Well),
+        ];
+        for (routes, blue) in blues {
+            assert_eq!(Blue::of(&users(&routes)), blue, "{routes:?}");
         }
     }
 

@@ -160,3 +160,42 @@ pub fn from_here(mut plan: Plan, splits: impl Iterator<Item = (String, Split)>) 
     }
     plan
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::journal::LOG;
+    use crate::plan::Policy;
+
+    fn plan(service: &str, blue: &str, rule: &str) -> Plan {
+        let route = json!({
+            "router": "alb", "config": { "rule": rule }, "line": format!("alb rule {rule}"), "seen_at": null,
+            "before": { "blue": 100, "green": 0 }, "min_healthy": 1,
+        });
+        let plan = json!({
+            "bgctl_plan": 1, "purpose": "cutover", "service": service, "environment": "test", "owners": ["owner"],
+            "rollback_owner": "owner", "runbook": "runbook.yaml", "runbook_sha256": "",
+            "blue": { "version": blue, "url": "" }, "green": { "version": "v2", "url": "" }, "routes": { "web": route },
+            "gates": {}, "slack": null, "policy": Policy::default(), "forward": [], "rollback": [], "warnings": [],
+        });
+        serde_json::from_value(plan).unwrap()
+    }
+
+    /// A runbook is about a run only where it is the same service, the same blue and the very same place.
+    #[test]
+    fn r07_a_run_about_another_place_is_not_gone_on_with() {
+        let dir = tempfile::tempdir().unwrap();
+        let archive = Archive::new(dir.path());
+        let folder = archive.run("20261121-0302-kfx");
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join(LOG), "").unwrap();
+        std::fs::write(folder.join("plan.json"), plan("bot", "v1", "one").canonical()).unwrap();
+        let known = |plan: Plan| known(&archive, &plan).map(|(id, _)| id);
+        assert_eq!(known(plan("bot", "v1", "one")).as_deref(), Some("20261121-0302-kfx"));
+        for other in [plan("bot", "v1", "two"), plan("bot", "v2", "one"), plan("other", "v1", "one")] {
+            assert_eq!(known(other.clone()), None, "{other:?}");
+        }
+    }
+}

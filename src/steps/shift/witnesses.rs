@@ -4,22 +4,16 @@
 use std::time::Duration;
 
 use futures_util::future::{try_join, try_join_all};
-use futures_util::stream::{self, StreamExt};
 
 use super::Shift;
-use crate::plan::{Color, SeenAt, Split};
-use crate::probes::Request;
+use crate::plan::{Color, SeenAt};
 use crate::routers::TrafficRouter;
-use crate::run::Evidence;
 use crate::scalar::spoken;
+use crate::users::Answers;
 use crate::world::{Progress, Scribe, World};
 
 /// How long responses may disagree with the provider before the shift counts as not arrived.
 const PROPAGATION: Duration = Duration::from_secs(60);
-/// How many connections look at the public address at once: enough for 200 samples within four round trips or so.
-const AT_ONCE: usize = 50;
-/// So many expected responses of a side are not all missed by chance (less than once in a hundred looks).
-const HANDFUL: f64 = 5.0;
 
 /// Which witness does not agree.
 pub(super) enum Doubt {
@@ -95,23 +89,22 @@ impl Shift {
         let start = world.clock.elapsed();
         let mut pause = Duration::from_millis(100);
         loop {
-            let [blue, green, other] = self.sample(at, world).await;
-            let counted = blue + green;
-            let want = self.change.after.share(Color::Green);
+            let (found, agrees) = self.public(at, world, scribe).await;
+            let (counted, green) = (found.counted(), found.green);
             let share = if counted == 0 { 0.0 } else { f64::from(green) / f64::from(counted) };
-            let agrees = self.agrees(at.tolerance, [blue, green, other]);
-            let route = self.route.clone();
-            scribe.observed(Evidence::TrafficSeen { route, samples: at.samples, blue, green, other, agrees });
             if agrees {
                 return Ok(format!("seen {:.1}% GREEN of {counted}", share * 100.0));
             }
             if world.clock.elapsed() - start > PROPAGATION {
                 return Err(Doubt::NotSeen(format!(
-                    "sent and read back, but of {} responses {blue} are from BLUE, {green} from GREEN and {other} from neither",
-                    at.samples
+                    "sent and read back, but of {} responses {} are from BLUE, {green} from GREEN and {} from neither",
+                    at.samples,
+                    found.blue,
+                    found.other()
                 )));
             }
-            let line = format!("{green} of {counted} responses from GREEN, waiting for {:.1}%", want * 100.0);
+            let want = self.change.after.share(Color::Green) * 100.0;
+            let line = format!("{green} of {counted} responses from GREEN, waiting for {want:.1}%");
             scribe.progress(Progress { done: 0, of: 0, line });
             world.clock.sleep(pause).await;
             pause = (pause * 2).min(Duration::from_secs(5));
@@ -120,84 +113,56 @@ impl Shift {
 
     /// One look, for what it is: where a person has passed over blue's health, no answer of blue's is waited for.
     async fn glimpse(&self, at: &SeenAt, world: &World, scribe: &dyn Scribe) -> String {
-        let [blue, green, other] = self.sample(at, world).await;
-        let (route, agrees) = (self.route.clone(), self.agrees(at.tolerance, [blue, green, other]));
-        scribe.observed(Evidence::TrafficSeen { route, samples: at.samples, blue, green, other, agrees });
-        format!("of {} responses {blue} are from BLUE, which was not waited for", at.samples)
+        let (found, _) = self.public(at, world, scribe).await;
+        format!("of {} responses {} are from BLUE, which was not waited for", at.samples, found.blue)
     }
 
-    fn agrees(&self, tolerance: u32, seen: [u32; 3]) -> bool {
+    /// Looks at the public address, and whether what it shows is the split that was written.
+    async fn public(&self, at: &SeenAt, world: &World, scribe: &dyn Scribe) -> (Answers, bool) {
+        let [blue, green] = &self.versions;
+        let found = Answers::sample(at, at.samples, [blue, green], world.web.as_ref()).await;
+        let agrees = self.agrees(at.tolerance, &found);
+        scribe.observed(found.evidence(&self.route, agrees));
+        (found, agrees)
+    }
+
+    fn agrees(&self, tolerance: u32, found: &Answers) -> bool {
         let after = self.change.after;
-        if self.back && after.only().is_none() {
-            enough_blue(after, tolerance, seen)
-        } else {
-            shows(after, tolerance, seen)
+        match after.only() {
+            None if self.back => found.show_enough_blue(after, tolerance),
+            _ => found.show(after, tolerance),
         }
     }
-
-    /// Counts responses of blue, of green and of neither.
-    async fn sample(&self, at: &SeenAt, world: &World) -> [u32; 3] {
-        let mut counts = [0; 3];
-        let request = || Request { fresh: true, ..Request::get(at.url.clone(), Duration::from_secs(5)) };
-        let mut answers =
-            stream::iter((0..at.samples).map(|_| world.web.exchange(request()))).buffer_unordered(AT_ONCE);
-        while let Some(answer) = answers.next().await {
-            let version = answer.ok().and_then(|r| r.header(&at.header).map(String::from));
-            let place = self.versions.iter().position(|v| Some(v) == version.as_ref());
-            counts[place.unwrap_or(2)] += 1;
-        }
-        counts
-    }
-}
-
-/// Whether responses of blue, of green and of neither are those of a split.
-fn shows(split: Split, tolerance: u32, [blue, green, other]: [u32; 3]) -> bool {
-    let counted = blue + green;
-    let share = f64::from(green) / f64::from(counted.max(1));
-    let met = match split.only() {
-        // At 0 % and 100 % a single response of the other side means that the shift has not arrived everywhere.
-        Some(Color::Blue) => green == 0,
-        Some(Color::Green) => blue == 0,
-        // A wide tolerance must not take the split before the shift for the one after it: of a side that should have given a
-        // handful of responses at least one is there.
-        None => {
-            let missed = |stack: Color, given: u32| given == 0 && split.share(stack) * f64::from(counted) >= HANDFUL;
-            (share - split.share(Color::Green)).abs() * 1000.0 <= f64::from(tolerance)
-                && !missed(Color::Blue, blue)
-                && !missed(Color::Green, green)
-        }
-    };
-    counted > 0 && met && other * 2 <= counted
-}
-
-/// At a stop of a ramp green may answer with errors that name no version: what counts is what blue has.
-fn enough_blue(split: Split, tolerance: u32, [blue, green, other]: [u32; 3]) -> bool {
-    let want = split.share(Color::Blue) * 1000.0 - f64::from(tolerance);
-    blue > 0 && f64::from(blue) * 1000.0 >= want * f64::from(blue + green + other)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::{Move, PlannedRoute, Split};
 
+    /// Where green answers with errors that name no version the way back goes on, and the way there does not.
     #[test]
-    fn the_split_before_a_shift_is_not_taken_for_the_one_after_it() {
-        let wide = 150;
-        assert!(!shows(Split::of_green(100), wide, [100, 0, 0]), "nobody of 100 is on green");
-        assert!(shows(Split::of_green(100), wide, [96, 4, 0]));
-        assert!(!shows(Split::of_green(950), wide, [0, 200, 0]), "nobody of 200 is on blue");
-        // Of 1 % among 100 responses there may well be none.
-        assert!(shows(Split::of_green(10), wide, [100, 0, 0]));
-        assert!(!shows(Split::of_green(500), wide, [70, 30, 0]));
-        assert!(!shows(Split::ALL_GREEN, wide, [1, 99, 0]) && shows(Split::ALL_GREEN, wide, [0, 100, 0]));
-        assert!(!shows(Split::ALL_BLUE, wide, [0, 0, 100]) && !shows(Split::ALL_BLUE, wide, [60, 0, 40]));
-    }
-
-    #[test]
-    fn at_a_stop_of_a_ramp_only_blue_counts() {
-        assert!(enough_blue(Split::of_green(500), 50, [48, 2, 50]));
-        assert!(
-            !enough_blue(Split::of_green(500), 50, [40, 60, 0]) && !enough_blue(Split::of_green(500), 50, [0, 0, 0])
-        );
+    fn a_green_that_names_no_version_holds_up_no_stop_of_the_way_back() {
+        let shift = |back, after| Shift {
+            route: "web".into(),
+            planned: PlannedRoute {
+                router: "simulated".into(),
+                config: serde_json::Value::Null,
+                line: String::new(),
+                seen_at: None,
+                before: Split::ALL_BLUE,
+                min_healthy: 1,
+                capacity: Default::default(),
+            },
+            change: Move { route: "web".into(), before: Split::ALL_GREEN, after },
+            back,
+            stays: Duration::ZERO,
+            versions: ["v1".into(), "v2".into()],
+        };
+        let met = |blue, green, failed| Answers { blue, green, failed, unknown: 0 };
+        let half = Split::of_green(500);
+        assert!(shift(true, half).agrees(50, &met(50, 0, 50)) && !shift(false, half).agrees(50, &met(50, 0, 50)));
+        assert!(!shift(true, half).agrees(50, &met(30, 0, 70)), "blue does not have its share");
+        assert!(!shift(true, Split::ALL_BLUE).agrees(50, &met(99, 1, 0)), "its end is everybody");
     }
 }

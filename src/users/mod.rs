@@ -3,6 +3,8 @@
 //!
 //! Whatever bgctl says about users is said from such a reading. It moves nobody and decides nothing.
 
+mod seen;
+
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::time::Duration;
@@ -14,6 +16,8 @@ use crate::plan::{Capacity, Color, Counted, Plan, PlannedRoute, Split};
 use crate::routers::{Health, Reading, RouteView, RouterError};
 use crate::run::Sighting;
 use crate::world::World;
+
+pub use seen::{Answers, Missing, versions};
 
 /// How long a provider may take to answer before what was asked is unknown.
 pub const PATIENCE: Duration = Duration::from_secs(5);
@@ -34,10 +38,10 @@ pub struct Seen {
     pub line: String,
     pub reading: Result<Reading, Unread>,
     /// The targets of blue and of green, where they were asked for.
-    health: [Option<Result<Health, String>>; 2],
+    pub health: [Option<Result<Health, String>>; 2],
     /// The fewest healthy targets a side must have, and what it must have beside that.
-    needs: u32,
-    capacity: Capacity,
+    pub needs: u32,
+    pub capacity: Capacity,
 }
 
 /// Why a route was not read: it gave no answer, or nobody asked it.
