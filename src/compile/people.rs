@@ -106,7 +106,7 @@ pub fn check(document: &Document, tree: &Node, policy: Option<&PolicyFile>, foun
     roles
 }
 
-type Wrong<'a> = dyn Fn(&str, &'static str, String, &str) -> Diagnostic + 'a;
+type Wrong<'a> = dyn Fn(&str, Code, String, &str) -> Diagnostic + 'a;
 
 /// A role without a policy: what the runbook says.
 fn own(name: &str, role: &Role, owners: &[String], wrong: &Wrong<'_>, found: &mut Vec<Diagnostic>) -> Option<Resolved> {
