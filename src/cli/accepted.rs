@@ -135,7 +135,7 @@ fn signatures(place: &Path) -> Vec<(String, String)> {
 fn unreadable(place: &Path, cause: String) -> Refusal {
     Refusal::new(
         Kind::Environment,
-        Code::PolicyUnsigned,
+        Code::PolicyMemory,
         "the policy known so far cannot be read, so a change cannot be judged",
     )
     .place(place.display().to_string())

@@ -135,19 +135,22 @@ async fn confirmed(args: &Args, cx: &Context, environment: &str) -> Result<Optio
         seconds: 0,
         by: Actor { name: cx.operator().into(), via: via.into() },
     };
-    let usage = |headline: String| {
-        Refusal::new(Kind::Usage, Code::Unsaid, headline)
+    let usage = |code: Code, headline: String| {
+        Refusal::new(Kind::Usage, code, headline)
             .users("as shown above. Nothing was changed.")
             .next(format!("the same command with --confirm {environment}"))
     };
     match &args.confirm {
         Some(given) if given == environment => return Ok(Some(evidence("command"))),
-        Some(given) => return Err(usage(format!("`--confirm {given}` is not the environment of this runbook"))),
+        Some(given) => {
+            return Err(usage(Code::Unsaid, format!("`--confirm {given}` is not the environment of this runbook")));
+        }
         None => {}
     }
     let keyboard = if cx.style.interactive { eyes::keyboard() } else { None };
     let Some(keyboard) = keyboard else {
-        return Err(usage("changing a live rule has to be confirmed, and nobody can be asked here".into()));
+        let headline = "changing a live rule has to be confirmed, and nobody can be asked here";
+        return Err(usage(Code::NobodyHere, headline.into()));
     };
     let board = Board::on(cx.stderr());
     Ok(match confirm::word(&keyboard, &board, cx.clock.as_ref(), text, environment).await {

@@ -274,7 +274,7 @@ pub async fn typed(cx: &Context, word: &str, given: Option<&str>, flag: &str, as
             return Ok(true);
         }
         let headline = format!("`{flag} {given}` is not what this request asks for");
-        return Err(Refusal::new(Kind::Usage, Code::NobodyHere, headline)
+        return Err(Refusal::new(Kind::Usage, Code::Unsaid, headline)
             .cause(format!("it is `{word}`: read the request again"))
             .users(NOTHING)
             .next(format!("{flag} {word}        if that is what you mean")));

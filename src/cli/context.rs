@@ -37,7 +37,7 @@ impl Context {
     pub(super) fn of_process(global: &Global, env: BTreeMap<String, String>, known: Known) -> Result<Self, Refusal> {
         if let Some(folder) = &global.chdir {
             std::env::set_current_dir(folder).map_err(|e| {
-                Refusal::new(Kind::Usage, Code::Folder, format!("cannot change to `{}`", folder.display()))
+                Refusal::new(Kind::Usage, Code::Folder, format!("cannot change to the folder `{}`", folder.display()))
                     .cause(e.to_string())
                     .next("name an existing folder after -C")
             })?;

@@ -85,7 +85,7 @@ async fn confirmed(args: &Args, cx: &Context, environment: &str) -> Result<Optio
         }
         return Err(Refusal::new(
             Kind::Usage,
-            Code::NobodyHere,
+            Code::Unsaid,
             format!("`--confirm {given}` is not the environment of this runbook"),
         )
         .cause(format!("the runbook moves users of `{environment}`"))

@@ -34,10 +34,12 @@ pub struct Args {
 pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     let (Some(scope), Some(reason)) = (&args.scope, &args.reason) else { return list(cx) };
     let now = cx.clock.now();
-    let wrong = |what: String| Refusal::new(Kind::Usage, Code::CommandLine, what).users(super::unfreeze::NOTHING);
+    let refuse = |code: Code, what: String| Refusal::new(Kind::Usage, code, what).users(super::unfreeze::NOTHING);
+    let wrong = |what: String| refuse(Code::CommandLine, what);
     let scope = Scope::parse(scope).map_err(wrong)?;
     if reason.trim().is_empty() {
-        return Err(wrong("a freeze needs a reason: whoever meets it at night has nothing else".into()));
+        let headline = "a freeze needs a reason: whoever meets it at night has nothing else";
+        return Err(refuse(Code::Unsaid, headline.into()));
     }
     let until = args.until.as_deref().map(|text| until(text, now)).transpose().map_err(wrong)?;
     let freezes = fence::freezes(cx)?;

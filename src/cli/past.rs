@@ -52,7 +52,7 @@ impl Past {
         let plan = Rc::new(sound.plan);
         let events: Vec<Event> = sound.entries.iter().filter_map(Entry::event).collect();
         let state = crate::run::replay(&plan, &events).map_err(|illegal| {
-            Refusal::new(Kind::Audit, Code::RulesBroken, format!("the record of run {id} does not follow its plan"))
+            Refusal::new(Kind::Audit, Code::Machine, format!("the record of run {id} does not follow its plan"))
                 .place(log.display().to_string())
                 .cause(illegal.to_string())
                 .next(format!("bgctl audit verify {id}"))
@@ -107,7 +107,7 @@ pub fn unreadable(id: &str, folder: &Path, unread: Unread) -> Refusal {
         )
         .cause("a process that ends before its first record leaves such a log, and has moved nobody")
         .next("bgctl audit ledger        whether this machine knows of records that were here"),
-        Unread::Fault(fault) => refusal(Kind::Audit, Code::RecordChanged, visible(&fault.to_string()).into_owned())
+        Unread::Fault(fault) => refusal(Kind::Audit, fault.what.code(), visible(&fault.to_string()).into_owned())
             .next(format!("bgctl audit verify {id}        what is wrong, and what is still intact")),
     };
     refusal

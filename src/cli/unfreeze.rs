@@ -46,7 +46,7 @@ async fn unfreeze(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
             .next(format!("bgctl unfreeze {scope} --reason \"…\"        at a terminal of your own")));
     }
     if args.reason.trim().is_empty() {
-        return Err(Refusal::new(Kind::Usage, Code::CommandLine, "lifting a freeze needs a reason").users(NOTHING));
+        return Err(Refusal::new(Kind::Usage, Code::Unsaid, "lifting a freeze needs a reason").users(NOTHING));
     }
     let freezes = fence::freezes(cx)?;
     let found = freezes.of(&scope);

@@ -37,7 +37,7 @@ macro_rules! codes {
 codes! {
     CommandLine = "BG0001", "the command line cannot be understood";
     NoPage = "BG0002", "there is no such page";
-    Unsaid = "BG0003", "something this command needs was not said";
+    Unsaid = "BG0003", "a word that this command needs was not given, or is another one";
     NoRun = "BG0004", "there is no such run";
     NoStep = "BG0005", "there is no such step";
     WhichRun = "BG0006", "it has to be said which run";
@@ -57,7 +57,7 @@ codes! {
     Nobody = "BG0115", "no owner, or nobody who could approve";
     Variable = "BG0116", "a variable cannot be replaced";
     SecretInFile = "BG0117", "a secret stands in the file";
-    StepSettings = "BG0118", "the settings of a step are wrong";
+    StepSettings = "BG0118", "the settings of a step, or of `slack`, are wrong";
     RouteSettings = "BG0119", "the settings of a route are wrong";
     Gate = "BG0120", "a gate is wrong or unreliable";
     Unlooked = "BG0121", "users reach green before anything has looked at it";
@@ -67,7 +67,7 @@ codes! {
     GatesSwapped = "BG0125", "gates and `--swap`";
     Split = "BG0126", "a route cannot have this split";
     Continuity = "BG0127", "users would move before the rollback rule is checked";
-    OtherBgctl = "BG0128", "this plan was made by another bgctl";
+    OtherBgctl = "BG0128", "a plan was made by another bgctl, or is none";
     Unproven = "BG0129", "something is taken on your word";
     PolicyName = "BG0130", "a name of the policy is not one person's";
     PolicyImpossible = "BG0131", "a rule of the policy can never be kept";
@@ -81,7 +81,7 @@ codes! {
     GatesUnasked = "BG0152", "the gates of a file cannot be asked";
     Forbidden = "BG0160", "a guard forbids moving users";
     LeaseLost = "BG0161", "the lease of the run is lost";
-    Freeze = "BG0162", "a freeze cannot be set or taken away";
+    Freeze = "BG0162", "a freeze cannot be set, read or taken away";
     Thaw = "BG0163", "this may not lift a freeze";
     SchemaSection = "BG0170", "the schema section cannot be used";
     NeedlessWord = "BG0171", "`schema.compatible` names a statement that needs none";
@@ -102,10 +102,10 @@ codes! {
     CompareSection = "BG0189", "the section `compare` cannot be used";
     AsksAPerson = "BG0195", "a step asks a person";
     WaitsForSomebody = "BG0196", "an automatic rollback waits for somebody";
-    Environment = "BG0201", "a variable of the environment is not set";
+    Environment = "BG0201", "a variable or file that the runbook refers to cannot be read";
     Folder = "BG0202", "a folder cannot be used";
     NoState = "BG0203", "there is no folder to keep runs in";
-    System = "BG0204", "the system gives no resources to start";
+    System = "BG0204", "the system does not give what bgctl needs to start";
     Unwritable = "BG0205", "the result cannot be written";
     NoValue = "BG0206", "a variable of the runbook has no value";
     ShortSecret = "BG0207", "a secret is too short";
@@ -126,7 +126,7 @@ codes! {
     Handlers = "BG0309", "what a stack handles cannot be read";
     NotNow = "BG0310", "not at this moment";
     RouteLacks = "BG0311", "a route lacks something before its users can be split";
-    UnknownRouter = "BG0312", "this bgctl has no such router";
+    UnknownRouter = "BG0312", "this bgctl was built without a router";
     RunOpen = "BG0313", "a run of this service is still open";
     Locked = "BG0401", "another run holds the route";
     Frozen = "BG0402", "forward moves are frozen";
@@ -151,7 +151,7 @@ codes! {
     MayNotSign = "BG0443", "this key may not sign the run";
     PolicyUnsigned = "BG0444", "another policy has not been signed by enough people";
     Policy = "BG0445", "the policy cannot be used";
-    PolicyMemory = "BG0446", "the policy cannot be remembered";
+    PolicyMemory = "BG0446", "the policies accepted before cannot be read or kept";
     NoRecord = "BG0601", "a record cannot be written";
     RecordMissing = "BG0602", "a record of the log is missing or in another place";
     RecordChanged = "BG0603", "the log was changed";

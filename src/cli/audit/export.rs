@@ -49,7 +49,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     let log = locate(cx, args.run.as_deref())?;
     let bytes = std::fs::read(&log).map_err(|error| unreadable(&log, &error))?;
     let sound = journal::read(&bytes).map_err(|fault| {
-        Refusal::new(Kind::Audit, Code::RecordChanged, visible(&fault.to_string()))
+        Refusal::new(Kind::Audit, fault.what.code(), visible(&fault.to_string()))
             .place(log.display().to_string())
             .cause("what is not sound is not said in other words")
             .next("bgctl audit verify    what is wrong, and what is still intact")
@@ -96,7 +96,7 @@ fn attestation(args: &Args, cx: &Context, source: &Source<'_>, report: &Report) 
     if !report.owners.iter().any(|owner| owner.signed.fingerprint == fingerprint) {
         let why = format!("{fingerprint} did not sign this log, so it cannot vouch for it");
         return match &args.key {
-            Some(_) => Err(Refusal::new(Kind::Denied, Code::KeyUnusable, "the signing key cannot be used")
+            Some(_) => Err(Refusal::new(Kind::Denied, Code::NotThisKey, "this key did not sign the log")
                 .cause(why)
                 .next("the key of the run's owner, or --unsigned")),
             None => bare(&why),

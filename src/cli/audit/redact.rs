@@ -75,7 +75,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     let signer = trust::signer(cx, args.key.as_deref(), owner.as_deref())?;
     let fingerprint = signer.fingerprint();
     let Some(owner) = report.owners.iter().find(|owner| owner.signed.fingerprint == fingerprint) else {
-        return Err(Refusal::new(Kind::Denied, Code::KeyUnusable, "the signing key cannot be used")
+        return Err(Refusal::new(Kind::Denied, Code::NotThisKey, "this key did not sign the log")
             .cause(format!("{fingerprint} did not sign this log: only its owner can say what was withheld"))
             .next("the same command with --key and the key of the run's owner"));
     };

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::super::trust::{Believed, BelievedArgs};
 use super::super::{Context, Exit, Output};
 use super::{locate, unreadable, verify, withheld};
-use crate::diag::{Code, Kind, Refusal};
+use crate::diag::{Kind, Refusal};
 use crate::journal::{self, SealState, Seals, Sound};
 use crate::report::{Mark, Moment, spoken_seconds, timeline, words};
 use crate::secret::visible;
@@ -29,7 +29,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
         Some(redaction) => journal::read_copy(&bytes, redaction),
     };
     let sound = sound.map_err(|fault| {
-        Refusal::new(Kind::Audit, Code::RecordChanged, visible(&fault.to_string()))
+        Refusal::new(Kind::Audit, fault.what.code(), visible(&fault.to_string()))
             .place(log.display().to_string())
             .next("bgctl audit verify    what is wrong, and what is still intact")
     })?;

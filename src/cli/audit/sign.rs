@@ -46,8 +46,10 @@ fn refused(error: &OpenError, id: &str, place: &str) -> Refusal {
             .next(format!("bgctl audit verify {id}")),
         OpenError::NotEnded { .. } => refuse(Kind::Usage, Code::NothingToSign, "there is nothing to sign yet")
             .next(format!("bgctl resume {id}    go on with it, and close it at its end")),
-        OpenError::Broken { .. } => refuse(Kind::Audit, Code::RecordChanged, "a log that does not hold is not signed")
-            .next(format!("bgctl audit verify {id}    which line, and what is still intact")),
+        OpenError::Broken { fault, .. } => {
+            refuse(Kind::Audit, fault.what.code(), "a log that does not hold is not signed")
+                .next(format!("bgctl audit verify {id}    which line, and what is still intact"))
+        }
         OpenError::Journal(_) | OpenError::Name(_) => {
             refuse(Kind::Environment, Code::NoRecord, "the log cannot be written")
         }

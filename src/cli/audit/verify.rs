@@ -287,16 +287,8 @@ fn judgement(log: &Path, report: &Report, believed: &Believed, against: &Against
 }
 
 fn broken(log: &Path, report: &Report, fault: &Fault) -> Refusal {
-    let code = match &fault.what {
-        What::Unreadable(_) | What::Empty => Code::LogUnread,
-        What::Changed => Code::RecordChanged,
-        What::Missing { .. } | What::Moved { .. } | What::OtherRun { .. } => Code::RecordMissing,
-        What::Unsealed { .. } => Code::Unsealed,
-        What::Statement(_) | What::Seal(_) | What::Order(_) | What::Time(_) => Code::SealBroken,
-        What::Redaction(_) => Code::Withheld,
-    };
     let place = format!("{}:{}, byte {}", log.display(), fault.record + 1, fault.offset);
-    let mut refusal = Refusal::new(Kind::Audit, code, visible(&fault.to_string())).place(place);
+    let mut refusal = Refusal::new(Kind::Audit, fault.what.code(), visible(&fault.to_string())).place(place);
     if let Some(kind) = &report.about {
         refusal = refusal.place(format!("it is a `{kind}` record"));
     }

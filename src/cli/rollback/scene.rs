@@ -210,7 +210,7 @@ fn without_run(refusal: Refusal) -> Refusal {
 
 /// A run that is there by name and by nothing else.
 fn nothing_known(id: &str, folder: &Path, log: Option<&str>, plan: &str) -> Refusal {
-    let refusal = Refusal::new(Kind::Audit, Code::RecordChanged, format!("nothing of run {id} can be used to go back"))
+    let refusal = Refusal::new(Kind::Audit, Code::LogUnread, format!("nothing of run {id} can be used to go back"))
         .place(folder.display().to_string())
         .cause(log.unwrap_or("its log has no plan").to_string())
         .cause(format!("the plan beside it: {plan}"))

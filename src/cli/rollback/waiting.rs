@@ -143,6 +143,13 @@ pub async fn ask(
     }
 }
 
+fn irreplaceable(held: &Holder, error: &std::io::Error) -> Refusal {
+    Refusal::new(Kind::Environment, Code::HolderSilent, "the process that drives this run cannot be replaced")
+        .cause(error.to_string())
+        .users("as shown above")
+        .next(format!("kill {}        end that process, then the same command again", held.pid))
+}
+
 /// Takes its lease away. Somebody else who was faster is somebody to be asked anew.
 fn replace(
     cx: &Context,
@@ -156,12 +163,7 @@ fn replace(
     withdraw_wish(folder);
     for (scope, what) in locks(plan) {
         let Some(there) = Lock::holder(archive, scope, what).filter(|there| there.pid == held.pid) else { continue };
-        Lock::fence(archive, scope, what, &there).map_err(|error| {
-            Refusal::new(Kind::Environment, Code::HolderSilent, "the process that drives this run cannot be replaced")
-                .cause(error.to_string())
-                .users("as shown above")
-                .next(format!("kill {}        end that process, then the same command again", held.pid))
-        })?;
+        Lock::fence(archive, scope, what, &there).map_err(|error| irreplaceable(held, &error))?;
     }
     let did = if taken { "took the wish and then wrote nothing more" } else { "did not answer" };
     let line = format!(
@@ -306,5 +308,15 @@ mod tests {
         assert!(tail.read());
         assert_eq!(tail.ended, Some((RunOutcome::RolledBack, "back".into())));
         assert_eq!(tail.age("2026-11-20T03:02:11Z".parse().unwrap()), ", last record 10 s ago");
+    }
+
+    #[test]
+    fn a_holder_that_cannot_be_replaced_is_named_with_what_ends_it() {
+        let text = |text: &str| text.to_string();
+        let (who, host, command) = (text("rm-two"), text("build-3"), text("bgctl cutover"));
+        let held = Holder { run: text("m2c"), who, host, pid: 4711, command, since: text("now"), epoch: 3 };
+        let refusal = irreplaceable(&held, &std::io::ErrorKind::PermissionDenied.into());
+        assert_eq!((refusal.code, refusal.kind), (Code::HolderSilent, Kind::Environment));
+        assert!(refusal.next[0].starts_with("kill 4711 "), "{refusal}");
     }
 }
