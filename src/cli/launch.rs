@@ -328,7 +328,12 @@ impl Launch<'_> {
                 "bgctl lost the lease of its run and has stopped",
             ),
             (None, Broken::Journal(_)) => (Kind::Environment, Code::NoRecord, UNWRITTEN, "bgctl lost its journal"),
-            (None, Broken::Illegal(_)) => (Kind::Bug, Code::Machine, UNWRITTEN, "bgctl lost its journal"),
+            (None, Broken::Illegal(_)) => (
+                Kind::Bug,
+                Code::Machine,
+                "what happened does not fit the run machine, so nothing more is moved",
+                "bgctl met a case that its run machine does not know, and has stopped",
+            ),
         };
         let mut refusal = Refusal::new(kind, code, headline)
             .place(folder.display().to_string())

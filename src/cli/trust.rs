@@ -237,8 +237,11 @@ impl Signer for Touched {
 
 /// A key that cannot be used, in five parts.
 pub fn refusal(error: &SignError) -> Refusal {
-    let refusal =
-        Refusal::new(Kind::Denied, Code::KeyUnusable, "the signing key cannot be used").cause(error.to_string());
+    let (code, headline) = match error {
+        SignError::Exists { .. } => (Code::Unwritable, "the key cannot be written"),
+        _ => (Code::KeyUnusable, "the signing key cannot be used"),
+    };
+    let refusal = Refusal::new(Kind::Denied, code, headline).cause(error.to_string());
     match error {
         SignError::Exposed { path, .. } => refusal.next(format!("chmod 600 {path}")),
         SignError::Locked { path } => refusal.next(format!("ssh-add {path}    the agent keeps it open")),

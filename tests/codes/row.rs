@@ -71,6 +71,13 @@ impl Row {
                 if done.code != *exit {
                     return Some(format!("{number}: ends with {}, not {exit}\n{all}", done.code));
                 }
+                let said = page.split("Exit ").nth(1).map(|rest| rest.trim_end_matches('.'));
+                if said.is_some_and(|said| said != exit.to_string()) {
+                    return Some(format!(
+                        "{number}: its page says exit {}, and it is {exit}",
+                        said.unwrap_or_default()
+                    ));
+                }
                 let lines = || all.lines().filter(|line| line.contains(&format!("[{number}]")));
                 match lines().find(|line| has(line, self.word)).or_else(|| lines().next()) {
                     Some(line) => line.to_string(),
