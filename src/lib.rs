@@ -36,6 +36,14 @@
 //! - [`diag`], [`scalar`] and [`secret`] are words they all share: mistakes and refusals, values with units, values nobody prints.
 //!
 //! Who may import whom is a table in `tests/layers.rs`.
+//!
+//! # Every transition a run can take
+//!
+//! The phase a run is in, the event, and the phase it is in then. A test takes them from [`run::evolve`] and pins them:
+//!
+//! ```text
+#![doc = include_str!("../tests/fixtures/transitions.txt")]
+//! ```
 
 pub mod anchors;
 pub mod arm;

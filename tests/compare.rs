@@ -349,7 +349,7 @@ fn live() -> (tokio::runtime::Runtime, World) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let clock: Rc<dyn Clock> = Rc::new(SystemClock);
     let stage = Stage::new(|_, _| response(404, ""));
-    let web = Rc::new(LiveWeb::new(clock.clone()).unwrap());
+    let web = Rc::new(LiveWeb::new(clock.clone()));
     let world = World { web, processes: Rc::new(LiveProcesses::new(clock.clone())), clock, ..stage.world };
     (runtime, world)
 }

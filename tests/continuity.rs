@@ -184,7 +184,7 @@ async fn the_bots_of_the_lab_answer_each_others_modals_and_buttons() {
         let plan = live(plan);
         let clock: Rc<dyn Clock> = Rc::new(SystemClock);
         let mut world = Stage::new(|_, _| response(500, "")).world;
-        world.web = Rc::new(LiveWeb::new(clock.clone()).unwrap());
+        world.web = Rc::new(LiveWeb::new(clock.clone()));
         world.clock = clock;
         let name = "${env:SLACK_SIGNING_SECRET}".to_string();
         world.secrets = Secrets::new(BTreeMap::from([(name, Secret::new(secret))]));

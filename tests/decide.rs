@@ -289,7 +289,7 @@ async fn transports_carry_real_bolt_apps() {
         let _running = Started::new(command("http", port), port, &folder.path().join("log"));
         let from = slack::From { team: "T1".into(), channel: "C1".into(), app: "A1".into() };
         let clock: Rc<dyn Clock> = Rc::new(SystemClock);
-        let web = LiveWeb::new(clock.clone()).unwrap();
+        let web = LiveWeb::new(clock.clone());
         let url = format!("http://127.0.0.1:{port}/slack/events");
         for (secret, status) in [(SECRET, 200), ("another secret", 401)] {
             let body = from.url_verification("nonce-of-this-test");

@@ -1,10 +1,12 @@
-//! README says what the code says: its tables are produced here, its pages exist, its commands parse.
+//! README and the pages say what the code says: tables are produced here, pages and links exist, commands parse, figures can
+//! be taken again, and no key of a runbook is without its explanation.
 
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
 use bgctl::cli::Exit;
+use serde_json::Value;
 
 const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
 
@@ -16,50 +18,124 @@ fn section<'a>(readme: &'a str, name: &str) -> &'a str {
     &rest[body..rest.find(&format!("<!-- /{name} -->")).unwrap()]
 }
 
-fn fenced(text: &str) -> String {
-    format!("```text\n{}\n```\n", text.trim_end())
-}
-
-fn help() -> String {
-    let answer = Command::new(env!("CARGO_BIN_EXE_bgctl")).arg("--help").env("COLUMNS", "100").output().unwrap();
-    assert!(answer.status.success());
+fn bgctl(words: &[&str]) -> String {
+    let answer = Command::new(env!("CARGO_BIN_EXE_bgctl")).args(words).env("COLUMNS", "100").output().unwrap();
+    assert!(answer.status.success(), "{words:?}: {}", String::from_utf8_lossy(&answer.stderr));
     String::from_utf8(answer.stdout).unwrap()
 }
 
-fn commands() -> String {
-    let help = help();
-    let start = help.find("Commands:\n").unwrap() + "Commands:\n".len();
-    let end = start + help[start..].find("\n\n").unwrap();
-    fenced(&help[start..end])
+/// The names of all topics, as `bgctl explain` lists them.
+fn topics() -> Vec<String> {
+    let names = bgctl(&["explain"]);
+    let names = names.lines().filter_map(|line| line.split_whitespace().next());
+    names.filter(|name| !name.starts_with("BG")).map(String::from).collect()
 }
 
-fn exit_codes() -> String {
+/// The Markdown of a page, found beside the code it is about.
+fn page(name: &str) -> String {
+    fn find(folder: &Path, file: &str) -> Option<String> {
+        let mut folders = Vec::new();
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.file_name().is_some_and(|name| name == file) {
+                return Some(fs::read_to_string(path).unwrap());
+            }
+        }
+        folders.iter().find_map(|folder| find(folder, file))
+    }
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    find(&src, &format!("{name}.md")).unwrap_or_else(|| panic!("no page {name}.md below src"))
+}
+
+fn table(codes: &[(Exit, u8, &str, &str)]) -> String {
     let mut table = String::from("| code | means | CI should |\n|---|---|---|\n");
-    for (_, code, means, ci) in Exit::TABLE {
+    for (_, code, means, ci) in codes {
         table += &format!("| {code} | {means} | {ci} |\n");
     }
     table
 }
 
-fn transitions() -> String {
-    fenced(include_str!("fixtures/transitions.txt"))
+/// Those a CI job meets on an ordinary night.
+fn usual_exit_codes() -> String {
+    let usual = |exit: &Exit| {
+        use Exit::{Halted, Holding, RolledBack, Stopped, Success, Waiting};
+        matches!(exit, Success | RolledBack | Stopped | Holding | Halted | Waiting)
+    };
+    table(&Exit::TABLE.iter().copied().filter(|row| usual(&row.0)).collect::<Vec<_>>())
 }
 
 #[test]
 #[expect(clippy::disallowed_methods, reason = "`BLESS` is a wish of whoever runs the test")]
-fn the_tables_are_those_of_the_code() {
+fn the_table_of_exit_codes_is_that_of_the_code() {
     let mut readme = fs::read_to_string(README).unwrap();
-    let bless = std::env::var_os("BLESS").is_some();
-    for (name, wanted) in [("commands", commands()), ("exit codes", exit_codes()), ("transitions", transitions())] {
-        let found = section(&readme, name).to_string();
-        if bless {
-            readme = readme.replacen(&format!("<!-- {name} -->\n{found}"), &format!("<!-- {name} -->\n{wanted}"), 1);
-            continue;
-        }
-        assert_eq!(found, wanted, "section `{name}` of README; BLESS=1 writes it anew");
-    }
-    if bless {
+    let (name, wanted) = ("exit codes", usual_exit_codes());
+    let found = section(&readme, name).to_string();
+    if std::env::var_os("BLESS").is_some() {
+        readme = readme.replacen(&format!("<!-- {name} -->\n{found}"), &format!("<!-- {name} -->\n{wanted}"), 1);
         fs::write(README, readme).unwrap();
+        return;
+    }
+    assert_eq!(found, wanted, "section `{name}` of README; BLESS=1 writes it anew");
+}
+
+/// What README held in full and now only points to is printed in full.
+#[test]
+fn what_readme_points_to_is_there_in_full() {
+    let letters = |text: &str| text.split_whitespace().collect::<String>().replace('`', "");
+    let shown = bgctl(&["explain", "exit-codes"]);
+    for (_, code, means, ci) in Exit::TABLE {
+        let row = shown.lines().find(|line| line.split_whitespace().next() == Some(&code.to_string()));
+        let row = row.unwrap_or_else(|| panic!("exit code {code} is not on its page\n{shown}"));
+        assert!(row.contains(means.split_whitespace().next().unwrap().trim_matches('`')), "{row}");
+        assert!(row.contains(ci.split_whitespace().next().unwrap()), "{row}");
+        for word in means.split_whitespace().chain(ci.split_whitespace()) {
+            assert!(letters(&shown).contains(&letters(word)), "{code}: {word}");
+        }
+    }
+    // The transitions stand below the map, from the very file that the machine's test pins.
+    let map = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs")).unwrap();
+    let wanted = "//! ```text\n#![doc = include_str!(\"../tests/fixtures/transitions.txt\")]\n//! ```\n";
+    assert!(map.contains(wanted), "src/lib.rs does not print the transitions");
+}
+
+#[test]
+fn readme_is_read_in_one_sitting_and_begins_with_the_two_commands() {
+    let readme = fs::read_to_string(README).unwrap();
+    assert!(readme.lines().count() <= 150, "{} lines", readme.lines().count());
+    let first: Vec<&str> = readme.lines().filter_map(|line| line.strip_prefix("$ ")).take(2).collect();
+    assert_eq!(first, ["cargo run -- cutover runbooks/quickstart.yaml --lab --confirm lab", "tests/all"]);
+}
+
+/// Each figure can be taken again: the bench or test that takes it exists.
+#[test]
+fn every_figure_names_a_command_that_takes_it() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manifest = fs::read_to_string(root.join("Cargo.toml")).unwrap();
+    let page = page("benchmarks");
+    let mut named = 0;
+    for command in page.split('`').skip(1).step_by(2).filter(|code| code.starts_with("cargo ")) {
+        let words: Vec<&str> = command.split_whitespace().collect();
+        let name = |flag: &str| words.iter().position(|word| *word == flag).map(|at| words[at + 1]);
+        match (name("--bench"), name("--test")) {
+            (Some(bench), None) => assert!(manifest.contains(&format!("[[bench]]\nname = \"{bench}\"")), "{command}"),
+            (None, Some(test)) => {
+                let [file, folder] = [format!("tests/{test}.rs"), format!("tests/{test}/main.rs")];
+                assert!(root.join(file).is_file() || root.join(folder).is_file(), "{command}");
+            }
+            _ => panic!("{command} takes nothing"),
+        }
+        named += 1;
+    }
+    assert!(named >= 10, "{named}");
+    let (_, race) = page.split_once("## Beside bash, boto3 and Ansible\n").expect("the race has a section");
+    assert!(race.contains("`tests/race/race`") && root.join("tests/race/race").is_file());
+    // In the tables of figures each row has its command.
+    for table in page.split("taken with |\n").skip(1) {
+        for row in table.lines().skip(1).take_while(|line| line.starts_with('|')) {
+            assert!(row.contains("`cargo "), "{row}");
+        }
     }
 }
 
@@ -81,13 +157,123 @@ fn every_link_leads_somewhere() {
 #[test]
 fn every_page_is_linked() {
     let readme = fs::read_to_string(README).unwrap();
-    let answer = Command::new(env!("CARGO_BIN_EXE_bgctl")).arg("explain").output().unwrap();
-    let listed = String::from_utf8(answer.stdout).unwrap();
-    let names = listed.lines().filter_map(|line| line.split_whitespace().next());
-    // Exit codes are a section of README itself, and the error codes are one page under another name.
-    for name in names.filter(|name| *name != "exit-codes" && !name.starts_with("BG")) {
-        assert!(readme.contains(&format!("[{name}](src/")), "README does not link the page `{name}`");
+    let topics = topics();
+    assert!(topics.len() > 30, "{topics:?}");
+    // Exit codes are made from a table, and the error codes are one page under another name.
+    for name in topics.iter().filter(|name| *name != "exit-codes") {
+        let link = format!("[{name}](src/");
+        let (_, rest) = readme.split_once(&link).unwrap_or_else(|| panic!("README does not link the page `{name}`"));
+        assert!(rest.split(')').next().unwrap().ends_with(&format!("{name}.md")), "{name}");
     }
+    assert!(readme.contains("`bgctl explain exit-codes`") && readme.contains("(src/cli/codes.md)"));
+}
+
+#[test]
+fn help_of_a_command_is_asked_for_either_way() {
+    assert_eq!(bgctl(&["help"]), bgctl(&["--help"]));
+    let listed = bgctl(&["help"]);
+    let (_, listed) = listed.split_once("Commands:\n").unwrap();
+    let lines = listed.lines().take_while(|line| !line.is_empty());
+    let verbs: Vec<&str> =
+        lines.filter(|line| !line.starts_with("   ")).filter_map(|l| l.split_whitespace().next()).collect();
+    assert!(verbs.len() > 20 && verbs.contains(&"help"), "{verbs:?}");
+    for verb in verbs.iter().filter(|verb| **verb != "help") {
+        assert_eq!(bgctl(&["help", verb]), bgctl(&[verb, "--help"]), "{verb}");
+    }
+    assert_eq!(bgctl(&["help", "audit", "verify"]), bgctl(&["audit", "verify", "--help"]));
+    let wrong = Command::new(env!("CARGO_BIN_EXE_bgctl")).args(["help", "deploy"]).output().unwrap();
+    let said = String::from_utf8(wrong.stderr).unwrap();
+    assert!(wrong.status.code() == Some(64) && said.contains("`deploy` is called `cutover` here"), "{said}");
+}
+
+/// A pipe gets plain text; only where colour is asked for is there any.
+#[test]
+fn pages_are_plain_in_a_pipe() {
+    let plain = bgctl(&["explain", "gates"]);
+    assert!(plain.starts_with("Gates\n=====\n") && !plain.contains('\u{1b}') && !plain.contains("**"), "{plain}");
+    let inked = bgctl(&["--color", "always", "explain", "gates"]);
+    assert!(inked.starts_with("\u{1b}[1mGates"), "{inked}");
+    let file = bgctl(&["explain", "bgctl_dedup.py"]);
+    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bots/bolt_py/bgctl_dedup.py");
+    assert_eq!(file, fs::read_to_string(kept).unwrap());
+}
+
+/// The keys of a runbook, each with where it stands: `steps.shift.green`.
+fn keys() -> Vec<String> {
+    fn walk(schema: &Value, at: &Value, path: &str, above: &[&str], keys: &mut Vec<String>) {
+        if let Some(name) = at["$ref"].as_str().and_then(|target| target.rsplit('/').next())
+            && !above.contains(&name)
+        {
+            walk(schema, &schema["$defs"][name], path, &[above, &[name]].concat(), keys);
+        }
+        for (key, below) in at["properties"].as_object().into_iter().flatten() {
+            let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+            walk(schema, below, &path, above, keys);
+            keys.push(path);
+        }
+        for inside in ["items", "additionalProperties"] {
+            if at[inside].is_object() {
+                walk(schema, &at[inside], path, above, keys);
+            }
+        }
+        for one in ["anyOf", "oneOf", "allOf"].iter().flat_map(|choice| at[choice].as_array().into_iter().flatten()) {
+            walk(schema, one, path, above, keys);
+        }
+    }
+    let schema: Value = serde_json::from_str(&bgctl(&["schema"])).unwrap();
+    let mut keys = Vec::new();
+    walk(&schema, &schema, "", &[], &mut keys);
+    keys.sort();
+    keys.dedup();
+    keys
+}
+
+/// Whether a page writes the key as code: between backticks or in a block.
+fn names(page: &str, key: &str) -> bool {
+    let word = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
+    let mut block = false;
+    page.lines().any(|line| {
+        let fence = line.trim_start().starts_with("```");
+        block ^= fence;
+        let code: Vec<&str> = if block { vec![line] } else { line.split('`').skip(1).step_by(2).collect() };
+        code.iter().any(|code| code.split(|c| !word(c)).any(|w| w == key))
+    })
+}
+
+/// Where the keys below a key are explained beside the page of its own name. All others are on the page `runbook`.
+const ELSEWHERE: &[(&str, &[&str])] = &[
+    ("gates", &["sources"]),
+    ("checks", &["sources"]),
+    ("slack", &["runbook", "bot-contract"]),
+    ("policy", &["runbook"]),
+    ("page", &["paging"]),
+    ("approval", &["approvals"]),
+    ("roles", &["approvals"]),
+];
+
+/// A key of a runbook is written on a page of one of the keys above it.
+#[test]
+fn every_key_of_a_runbook_is_on_its_page() {
+    let (topics, keys) = (topics(), keys());
+    assert!(keys.len() > 200, "{}", keys.len());
+    let reference = bgctl(&["explain", "runbook"]);
+    let mut missing = Vec::new();
+    for path in &keys {
+        let (above, key) = path.rsplit_once('.').unwrap_or(("", path));
+        let own = above.split('.').filter(|name| topics.iter().any(|topic| topic == name));
+        let more =
+            above.split('.').flat_map(|name| ELSEWHERE.iter().filter(move |row| row.0 == name).flat_map(|row| row.1));
+        let mut pages: Vec<&str> = own.chain(more.copied()).collect();
+        if pages.is_empty() {
+            pages = vec!["runbook"];
+        }
+        if !pages.iter().any(|name| names(&page(name), key)) {
+            missing.push(format!("{path} is on none of {pages:?}"));
+        }
+        let mut listed = reference.lines().map(|line| line.trim_start().trim_start_matches("• "));
+        assert!(listed.any(|line| line.split([':', ' ']).next() == Some(key)), "`bgctl explain runbook` lacks {path}");
+    }
+    assert!(missing.is_empty(), "{missing:#?}");
 }
 
 /// Every `bgctl …` of README is a command line that bgctl understands: it may fail, but not as a usage error of its words.
@@ -105,4 +291,47 @@ fn every_command_line_parses() {
         tried += 1;
     }
     assert!(tried >= 6, "only {tried} command lines were found");
+}
+
+/// The package that people install holds every file that the binary is built from, and the licences.
+#[test]
+fn what_is_built_is_packaged() {
+    fn includes(folder: &Path, found: &mut Vec<std::path::PathBuf>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                includes(&path, found);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                let shipped = text.split("#[cfg(test)]").next().unwrap();
+                for (at, start) in shipped.match_indices("include_str!(\"") {
+                    let file = shipped[at + start.len()..].split('"').next().unwrap();
+                    found.push(path.parent().unwrap().join(file).canonicalize().unwrap());
+                }
+            }
+        }
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).canonicalize().unwrap();
+    let words = ["package", "--list", "--allow-dirty", "--offline"];
+    let listed = Command::new(env!("CARGO")).args(words).current_dir(&root).output().unwrap();
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    let packaged: Vec<&str> = listed.lines().collect();
+    let mut built = Vec::new();
+    includes(&root.join("src"), &mut built);
+    assert!(built.len() > 30, "{built:?}");
+    for file in built {
+        let file = file.strip_prefix(&root).unwrap().to_str().unwrap();
+        assert!(packaged.contains(&file), "{file} is built in and not packaged");
+    }
+    for file in [".licenses/MIT", ".licenses/Apache-2.0", "README.md", "CHANGELOG.md", "src/main.rs"] {
+        assert!(packaged.contains(&file), "{file} is not packaged");
+    }
+    assert!(!packaged.iter().any(|file| file.ends_with("docs.rs")), "tests are for a checkout");
+}
+
+/// What README says of Rust is what Cargo holds everybody to.
+#[test]
+fn the_oldest_rust_is_named_once() {
+    let readme = fs::read_to_string(README).unwrap();
+    assert!(readme.contains(&format!("Rust {} or newer", env!("CARGO_PKG_RUST_VERSION"))));
 }

@@ -302,7 +302,7 @@ fn live_world(secret: &str) -> World {
     let clock: Rc<dyn Clock> = Rc::new(SystemClock);
     let secrets = [("${env:SLACK_SIGNING_SECRET}".to_string(), Secret::new(secret))];
     World {
-        web: Rc::new(LiveWeb::new(clock.clone()).unwrap()),
+        web: Rc::new(LiveWeb::new(clock.clone())),
         processes: Rc::new(LiveProcesses::new(clock.clone())),
         store: Rc::new(LiveStore::default()),
         database: Rc::new(bgctl::probes::database::NoDatabase),
@@ -435,7 +435,7 @@ mod http {
     }
 
     fn web() -> LiveWeb {
-        LiveWeb::new(Rc::new(SystemClock)).unwrap()
+        LiveWeb::new(Rc::new(SystemClock))
     }
 
     fn request(url: &str) -> Request {

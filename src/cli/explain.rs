@@ -1,7 +1,10 @@
 //! `bgctl explain`: the long form of error codes, and pages about topics. A page lies beside the code it is about.
 
-use super::{Context, Exit};
+use super::markdown::render;
+use super::{Context, Exit, reference};
 use crate::diag::{Code, Kind, Refusal};
+use crate::report::Ink;
+use crate::runbook::Language;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -83,22 +86,7 @@ const PAGES: &[Page] = &[
     Page {
         name: "bot-contract",
         about: "what a Slack bot has to answer, with files to copy for Bolt (Python, JavaScript)",
-        text: concat!(
-            include_str!("../steps/bot-contract.md"),
-            "\n## bgctl_contract.py (Bolt for Python)\n\n```python\n",
-            include_str!("../../tests/bots/bolt_py/bgctl_contract.py"),
-            "```\n\n## bgctl_dedup.py\n\n```python\n",
-            include_str!("../../tests/bots/bolt_py/bgctl_dedup.py"),
-            "```\n\n## bgctl_contract.js (Bolt for JavaScript)\n\n```js\n",
-            include_str!("../../tests/bots/bolt_js/bgctl_contract.js"),
-            "```\n\n## bgctl_dedup.js\n\n```js\n",
-            include_str!("../../tests/bots/bolt_js/bgctl_dedup.js"),
-            "```\n\n## bgctl_socket.py (Socket Mode)\n\n```python\n",
-            include_str!("../../tests/bots/bolt_py/bgctl_socket.py"),
-            "```\n\n## bgctl_socket.js (Socket Mode)\n\n```js\n",
-            include_str!("../../tests/bots/bolt_js/bgctl_socket.js"),
-            "```\n"
-        ),
+        text: include_str!("../steps/bot-contract.md"),
     },
     Page { name: "command", about: "run a program", text: include_str!("../steps/command.md") },
     Page {
@@ -133,6 +121,21 @@ const PAGES: &[Page] = &[
         text: include_str!("../probes/source/sources.md"),
     },
     Page {
+        name: "benchmarks",
+        about: "how fast and how right it is, each figure with the command that takes it",
+        text: include_str!("benchmarks.md"),
+    },
+    Page {
+        name: "runbook",
+        about: "every key of a runbook, and what may be written",
+        text: include_str!("../runbook/runbook.md"),
+    },
+    Page {
+        name: "words",
+        about: "what stack, route, shift, bake, hold and the others mean",
+        text: include_str!("words.md"),
+    },
+    Page {
         name: "migrate",
         about: "run the team's migrations, before any user is on green",
         text: include_str!("../steps/migrate.md"),
@@ -160,21 +163,40 @@ const PAGES: &[Page] = &[
     Page { name: "warm", about: "load a stack before users reach it", text: include_str!("../steps/warm.md") },
 ];
 
+/// Files to copy, shown exactly as they are; the page `bot-contract` says what each is for.
+const FILES: &[(&str, &str)] = &[
+    ("bgctl_contract.py", include_str!("../../tests/bots/bolt_py/bgctl_contract.py")),
+    ("bgctl_dedup.py", include_str!("../../tests/bots/bolt_py/bgctl_dedup.py")),
+    ("bgctl_socket.py", include_str!("../../tests/bots/bolt_py/bgctl_socket.py")),
+    ("bgctl_contract.js", include_str!("../../tests/bots/bolt_js/bgctl_contract.js")),
+    ("bgctl_dedup.js", include_str!("../../tests/bots/bolt_js/bgctl_dedup.js")),
+    ("bgctl_socket.js", include_str!("../../tests/bots/bolt_js/bgctl_socket.js")),
+];
+
 pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     let Some(topic) = &args.topic else {
         for (name, about) in topics() {
-            cx.out(&format!("  {name:<12} {about}"));
+            cx.out(&format!("  {name:<14} {about}"));
         }
-        cx.out("  BG….         any code an error begins with");
+        cx.out("  BG….           any code an error begins with");
         return Ok(Exit::Success);
     };
-    match page(topic) {
-        Some(text) => {
-            text.lines().for_each(|line| cx.out(line));
-            Ok(Exit::Success)
-        }
-        None => Err(unknown(topic)),
+    if let Some((_, text)) = FILES.iter().find(|(name, _)| name == topic) {
+        text.lines().for_each(|line| cx.raw_out(line));
+        return Ok(Exit::Success);
     }
+    let Some(text) = page(topic) else { return Err(unknown(topic)) };
+    shown(&text, cx.columns(), cx.style.out).iter().for_each(|line| cx.raw_out(line));
+    Ok(Exit::Success)
+}
+
+/// A page as it is read. A link to another page is the command that shows it.
+fn shown(text: &str, width: usize, ink: Ink) -> Vec<String> {
+    let lead = |link: &str| {
+        let name = link.rsplit('/').next().and_then(|file| file.strip_suffix(".md"))?;
+        PAGES.iter().any(|page| page.name == name).then(|| format!("bgctl explain {name}"))
+    };
+    render(text, width, ink, &lead)
 }
 
 fn topics() -> Vec<(&'static str, &'static str)> {
@@ -190,10 +212,10 @@ fn page(topic: &str) -> Option<String> {
         return Some(exit_codes());
     }
     if let Some(page) = PAGES.iter().find(|page| page.name == topic) {
-        return Some(page.text.to_string());
+        let keys = if topic == "runbook" { reference::keys(&Language::default().schema) } else { String::new() };
+        return Some(format!("{}{keys}", page.text));
     }
-    code(&topic.to_ascii_uppercase())
-        .map(|(code, text)| format!("{code} {}\n\n{}", code.headline(), crate::report::wrap(text, 80).join("\n")))
+    code(&topic.to_ascii_uppercase()).map(|(code, text)| format!("# {code} {}\n\n{text}", code.headline()))
 }
 
 /// A code by its number, and what its page says.
@@ -205,16 +227,17 @@ pub fn code(number: &str) -> Option<(Code, &'static str)> {
 
 /// The table of exit codes, from the one place that defines them.
 pub fn exit_codes() -> String {
-    let mut text = String::from("Exit codes\n\n");
+    let mut text = String::from("# Exit codes\n\n| code | means | CI should |\n|---|---|---|\n");
     for (_, code, means, then) in Exit::TABLE {
-        text += &format!("  {code:<4} {means}\n       a CI job should: {then}\n");
+        text += &format!("| {code} | {means} | {then} |\n");
     }
     text
 }
 
 fn unknown(topic: &str) -> Refusal {
     let names: Vec<&str> = topics().into_iter().map(|(name, _)| name).collect();
-    let near = names.iter().filter(|name| strsim::jaro(name, topic) >= 0.8).copied().collect::<Vec<_>>();
+    let files = FILES.iter().map(|(name, _)| *name);
+    let near = names.iter().copied().chain(files).filter(|name| strsim::jaro(name, topic) >= 0.8).collect::<Vec<_>>();
     let refusal = Refusal::new(Kind::Usage, Code::NoPage, format!("there is no page about `{topic}`"))
         .cause(format!("pages: {}", names.join(", ")));
     match near[..] {
@@ -270,11 +293,83 @@ mod tests {
     #[test]
     fn topics_and_codes_are_found_and_near_misses_named() {
         assert!(page("exit-codes").is_some_and(|text| text.contains("rolled back")));
-        assert!(page("bg0304").is_some_and(|text| text.starts_with(Code::Drift.number())));
+        assert!(page("bg0304").is_some_and(|text| text.starts_with("# BG0304 live weights")));
         for (name, _) in topics() {
             assert!(page(name).is_some_and(|text| text.len() > 100), "{name}");
         }
         assert_eq!(unknown("aprovals").next, ["bgctl explain approvals"]);
         assert_eq!(unknown("zzz").next, ["bgctl explain"]);
+    }
+    /// Every text that can be explained: topics and codes.
+    fn everything() -> Vec<(String, String)> {
+        let codes = CODES.lines().filter_map(|line| line.strip_prefix("## BG")?.split(' ').next());
+        let names = topics().into_iter().map(|(name, _)| name.to_string());
+        names.chain(codes.map(|n| format!("BG{n}"))).map(|name| (name.clone(), page(&name).unwrap())).collect()
+    }
+
+    /// The words of a page that stand outside of code, with their marks.
+    fn prose(text: &str) -> String {
+        let mut code = false;
+        let lines = text.lines().filter(|line| {
+            let fence = line.trim_start().starts_with("```");
+            code ^= fence;
+            !fence && !code
+        });
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn every_page_is_rendered_without_marks_and_fits() {
+        for (name, text) in everything() {
+            let longest = |text: &str| text.split_whitespace().map(console::measure_text_width).max().unwrap_or(0);
+            let unbroken = longest(&prose(&text));
+            for width in [40, 60, 80, 100] {
+                for ink in [Ink::default(), Ink { color: true, ascii: false }, Ink { color: false, ascii: true }] {
+                    let lines = shown(&text, width, ink);
+                    assert!(lines.len() > 1, "{name}");
+                    // Code is copied, so it is neither broken nor cleared of anything.
+                    for line in lines.iter().filter(|line| !line.starts_with("    ")) {
+                        let room = console::measure_text_width(line);
+                        assert!(room <= width || room <= unbroken + 8, "{name} at {width}: {line}");
+                        for mark in ["**", "|---", "`", "](", "<!--"] {
+                            assert!(!line.contains(mark), "{name}: a raw {mark} in: {line}");
+                        }
+                        assert!(!line.starts_with("# ") && !line.starts_with("## "), "{name}: {line}");
+                    }
+                    let colors = ["\u{1b}[34m", "\u{1b}[32m"];
+                    let all = lines.join("\n");
+                    assert!(ink.color || !all.contains('\u{1b}'), "{name}");
+                    for (color, stack) in colors.iter().zip(["BLUE", "GREEN"]) {
+                        let inked = all.match_indices(color).all(|(at, _)| all[at + color.len()..].starts_with(stack));
+                        assert!(inked, "{name}: blue and green are the stacks'");
+                    }
+                    assert!(!ink.ascii || all.is_ascii(), "{name}");
+                }
+            }
+        }
+    }
+
+    /// Whatever a page says is on the screen: no word is lost on the way.
+    #[test]
+    fn every_word_of_a_page_is_shown() {
+        let letters = |text: &str| text.chars().filter(|c| c.is_alphanumeric()).collect::<String>();
+        for (name, text) in everything() {
+            let shown = letters(&shown(&text, 1000, Ink::default()).join("\n"));
+            for line in prose(&text).lines().filter(|line| !line.contains("](") && !line.contains("<!--")) {
+                for cell in line.split('|') {
+                    assert!(shown.contains(&letters(cell)), "{name} lacks: {cell}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_to_copy_is_named_on_its_page() {
+        let page = page("bot-contract").unwrap();
+        for (name, text) in FILES {
+            assert!(page.contains(&format!("bgctl explain {name} > {name}")), "{name}");
+            assert!(text.ends_with('\n') && text.len() > 500, "{name}");
+        }
+        assert_eq!(unknown("bgctl_dedup.p").next, ["bgctl explain"], "two are as near");
     }
 }

@@ -26,6 +26,7 @@ pub mod keys;
 mod launch;
 mod live;
 mod lost;
+mod markdown;
 mod open;
 mod overrides;
 pub mod past;
@@ -34,6 +35,7 @@ mod policy;
 mod prepare;
 mod ratchet;
 mod ready;
+mod reference;
 mod reject;
 mod requests;
 mod resume;
@@ -94,7 +96,6 @@ Groups:
     version,
     before_help = EXAMPLES,
     after_help = format!("{GROUPS}\n\nExit codes: bgctl explain exit-codes"),
-    disable_help_subcommand = true,
     infer_subcommands = false
 )]
 struct Cli {
@@ -129,7 +130,7 @@ enum Verb {
     Schema(schema::Args),
     /// Explain an error code or a topic.
     Explain(explain::Args),
-    /// Say which bgctl this is.
+    /// Print the version.
     Version(version::Args),
 }
 
@@ -209,7 +210,6 @@ const WORDS: &[(&str, &str)] = &[
     ("describe", "show"),
     ("thaw", "unfreeze"),
     ("verify", "audit verify"),
-    ("help", "--help"),
 ];
 
 /// The whole process: reads argv and environment, runs the command, and turns its end into an exit code.

@@ -43,7 +43,7 @@ impl Ready {
 /// that cannot even be opened is one that gives no answer.
 pub fn world_of_rollback(cx: &Context, outside: &Surroundings, plan: &Plan) -> Result<World, Refusal> {
     let secrets = runbook::resolve_known(&plan.canonical(), &outside.env);
-    let mut world = bare(cx, outside, secrets)?;
+    let mut world = bare(cx, outside, secrets);
     for (name, planned) in &plan.routes {
         let route = prepare::router(planned, outside).unwrap_or_else(|refusal| Rc::new(Absent::new(planned, &refusal)));
         world.routes.insert(name.clone(), route);
@@ -90,7 +90,7 @@ fn world(cx: &Context, outside: &Surroundings, plan: &Plan) -> Result<World, Ref
 /// A world in which nobody can be moved.
 pub fn world_without_routes(cx: &Context, outside: &Surroundings, plan: &Plan) -> Result<World, Refusal> {
     let text = plan.canonical();
-    let world = bare(cx, outside, runbook::resolve_plan(&text, &outside.env)?)?;
+    let world = bare(cx, outside, runbook::resolve_plan(&text, &outside.env)?);
     if let [name, ..] = world.secrets.clear_in(&text)[..] {
         return Err(Refusal::new(
             Kind::Invalid,
@@ -107,19 +107,17 @@ pub fn world_without_routes(cx: &Context, outside: &Surroundings, plan: &Plan) -
 }
 
 /// What every world has, and no route.
-fn bare(cx: &Context, outside: &Surroundings, secrets: Secrets) -> Result<World, Refusal> {
+fn bare(cx: &Context, outside: &Surroundings, secrets: Secrets) -> World {
     let clock = cx.clock.clone();
-    let web = LiveWeb::new(clock.clone())
-        .map_err(|e| Refusal::new(Kind::Environment, Code::System, "HTTP cannot be used").cause(format!("{e:#}")))?;
     cx.known.of_environment(&outside.env);
     cx.known.add(&secrets);
     // Everything this process knows is masked, also what programs inherit without the runbook naming it.
     let secrets = secrets.with(&cx.known.secrets());
     let processes = Rc::new(LiveProcesses::new(clock.clone()));
-    Ok(World {
+    World {
         clock: clock.clone(),
         routes: BTreeMap::new(),
-        web: Rc::new(web),
+        web: Rc::new(LiveWeb::new(clock.clone())),
         processes,
         store: Rc::new(LiveStore::default()),
         database: Rc::new(LiveDatabase::new(clock)),
@@ -127,7 +125,7 @@ fn bare(cx: &Context, outside: &Surroundings, secrets: Secrets) -> Result<World,
         guards: Rc::new(NoGuards),
         overrides: Default::default(),
         secrets,
-    })
+    }
 }
 
 #[cfg(feature = "aws")]

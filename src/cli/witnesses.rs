@@ -202,8 +202,6 @@ pub fn reach(
     beside_policy: &Path,
 ) -> Result<Rc<Reach>, Refusal> {
     let clock = cx.clock.clone();
-    let web = LiveWeb::new(clock.clone())
-        .map_err(|e| Refusal::new(Kind::Environment, Code::System, "HTTP cannot be used").cause(format!("{e:#}")))?;
     let named = match anchor {
         crate::policy::Anchor::Slack(slack) => format!("{} {}", slack.token, slack.api),
         _ => String::new(),
@@ -211,7 +209,8 @@ pub fn reach(
     let secrets = runbook::resolve_plan(&named, env)?;
     let processes = Rc::new(LiveProcesses::new(clock.clone()));
     let (folder, beside_policy) = (cx.cwd.clone(), beside_policy.to_path_buf());
-    Ok(Rc::new(Reach { clock, web: Rc::new(web), processes, secrets, folder, beside_policy }))
+    let web = Rc::new(LiveWeb::new(clock.clone()));
+    Ok(Rc::new(Reach { clock, web, processes, secrets, folder, beside_policy }))
 }
 
 /// What an anchor is called that cannot be opened.

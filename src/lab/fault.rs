@@ -173,7 +173,7 @@ mod tests {
     fn the_page_names_every_fault_in_the_same_words() {
         let page = include_str!("lab.md");
         for (_, name, does) in Fault::ALL {
-            assert!(page.contains(&format!("  {name:<19} {does}\n")), "{name}");
+            assert!(page.contains(&format!("| `{name}` | {does} |\n")), "{name}");
         }
     }
 

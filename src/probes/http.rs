@@ -3,9 +3,10 @@
 //! Redirects are an answer, not an order; a proxy is used for the outside world but never for loopback, where it could
 //! only misdirect a probe. Errors name the server and nothing behind it, since paths and queries can hold secrets.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use anyhow::{Context, Result};
 use async_trait::async_trait;
 use reqwest::{Client, Method, Url, redirect};
 
@@ -20,41 +21,63 @@ const MOST: usize = 4 * 1024 * 1024;
 /// HTTP as the machine speaks it.
 pub struct LiveWeb {
     clock: Rc<dyn Clock>,
-    outside: Clients,
-    loopback: Clients,
+    /// Made when first needed: each reads the system's whole trust store, and going back waits for nothing it does not need.
+    clients: RefCell<BTreeMap<Way, Client>>,
 }
 
-/// Kept connections, and one connection for each request.
-struct Clients {
-    kept: Client,
-    fresh: Client,
+/// How a server is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Way {
+    /// On this machine: through no proxy.
+    loopback: bool,
+    /// One connection for each request, so that a load balancer chooses anew.
+    fresh: bool,
+    /// Whether anything has to be trusted on the way. A proxy may stand in front of the outside world.
+    tls: bool,
 }
 
-impl Clients {
-    fn new(proxies: bool) -> Result<Self> {
-        let builder = || {
-            let plain = Client::builder()
-                .redirect(redirect::Policy::none())
-                .retry(reqwest::retry::never())
-                .referer(false)
-                .user_agent(concat!("bgctl/", env!("CARGO_PKG_VERSION")));
-            if proxies { plain } else { plain.no_proxy() }
-        };
-        // HTTP/2 would put several requests on one connection, and a load balancer would choose only once.
-        let fresh = builder().pool_max_idle_per_host(0).http1_only();
-        let build = |b: reqwest::ClientBuilder| b.build().context("cannot set up TLS for HTTP requests");
-        Ok(Clients { kept: build(builder())?, fresh: build(fresh)? })
+impl Way {
+    fn to(url: &Url, fresh: bool) -> Way {
+        let loopback = is_loopback(url);
+        Way { loopback, fresh, tls: !loopback || url.scheme() != "http" }
+    }
+
+    fn client(self) -> reqwest::Result<Client> {
+        let mut builder = Client::builder()
+            .redirect(redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .referer(false)
+            .user_agent(concat!("bgctl/", env!("CARGO_PKG_VERSION")));
+        if self.loopback {
+            builder = builder.no_proxy();
+        }
+        if self.fresh {
+            // HTTP/2 would put several requests on one connection, and a load balancer would choose only once.
+            builder = builder.pool_max_idle_per_host(0).http1_only();
+        }
+        if !self.tls {
+            builder = builder.tls_certs_only([]);
+        }
+        builder.build()
     }
 }
 
 impl LiveWeb {
-    pub fn new(clock: Rc<dyn Clock>) -> Result<Self> {
-        Ok(LiveWeb { clock, outside: Clients::new(true)?, loopback: Clients::new(false)? })
+    pub fn new(clock: Rc<dyn Clock>) -> Self {
+        LiveWeb { clock, clients: RefCell::default() }
+    }
+
+    fn client(&self, way: Way) -> reqwest::Result<Client> {
+        if let Some(client) = self.clients.borrow().get(&way) {
+            return Ok(client.clone());
+        }
+        let client = way.client()?;
+        self.clients.borrow_mut().insert(way, client.clone());
+        Ok(client)
     }
 
     async fn send(&self, url: Url, request: Request) -> Result<Response, reqwest::Error> {
-        let clients = if is_loopback(&url) { &self.loopback } else { &self.outside };
-        let client = if request.fresh { &clients.fresh } else { &clients.kept };
+        let client = self.client(Way::to(&url, request.fresh))?;
         let method = Method::from_bytes(request.method.as_bytes()).expect("BUG: no HTTP method");
         let mut builder = client.request(method, url).timeout(request.timeout).body(request.body);
         for (name, value) in &request.headers {

@@ -28,7 +28,7 @@ pub struct SchemaChange {
     #[serde(default)]
     #[schemars(extend("format" = "secret"))]
     pub postgres: Option<String>,
-    /// Columns by table that blue cannot do without. Where one is missing users do not come back by rule.
+    /// Columns by table that blue cannot do without. Where one is missing there is no automatic rollback.
     #[serde(default)]
     pub blue_needs: BTreeMap<String, Vec<String>>,
     /// Columns by table that have to be there before green gets users, beside those that the migrations add.

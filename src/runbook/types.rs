@@ -16,7 +16,7 @@ use crate::plan::{AtExpiry, OnFailure};
 use crate::probes::gate::Gate;
 use crate::scalar::{Duration, Percent};
 
-/// A cutover of one service in one environment: two stacks, the routes between them, the steps forward and the way back.
+/// A cutover of one service in one environment: two stacks, the routes between them, the steps forward and the rollback.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Document {
@@ -62,7 +62,7 @@ pub struct Document {
     /// What is done, in this order.
     #[schemars(length(min = 1))]
     pub steps: Vec<Step>,
-    /// The way back, one shift to `blue: 100%` for each route that is moved. It is checked before the first step forward.
+    /// The rollback: one shift to `blue: 100%` for each route that is moved. It is checked before the first step forward.
     pub rollback: Rollback,
 }
 
@@ -274,7 +274,7 @@ pub struct Approval {
     #[serde(default = "hold")]
     #[schemars(with = "Expiry")]
     pub at_expiry: AtExpiry,
-    /// What the same approval also agrees to: `rollback`, so that a rollback by rule waits for nobody.
+    /// What the same approval also agrees to: `rollback`, so that an automatic rollback waits for nobody.
     #[serde(default)]
     pub covers: Option<Covers>,
 }
@@ -283,7 +283,7 @@ pub struct Approval {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Covers {
-    /// The whole way back, exactly as the plan has it.
+    /// The whole rollback, exactly as the plan has it.
     Rollback,
 }
 
@@ -313,11 +313,11 @@ pub struct Retry {
     pub attempts: u32,
 }
 
-/// The way back.
+/// The rollback.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rollback {
-    /// Who answers for going back.
+    /// Who answers for it.
     #[schemars(length(min = 1, max = 200))]
     pub owner: String,
     /// `none`, or the role that has to agree before an automatic rollback. A person can always start one by hand.

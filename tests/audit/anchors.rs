@@ -50,7 +50,7 @@ fn until(log: &[u8], kind: &str) -> Vec<u8> {
 
 fn reach(folder: &Path, secrets: Secrets, web: Option<Rc<dyn Web>>) -> Rc<Reach> {
     let clock: Rc<dyn Clock> = Rc::new(SystemClock);
-    let web = web.unwrap_or_else(|| Rc::new(LiveWeb::new(clock.clone()).unwrap()));
+    let web = web.unwrap_or_else(|| Rc::new(LiveWeb::new(clock.clone())));
     let processes = Rc::new(LiveProcesses::new(clock.clone()));
     let (folder, beside_policy) = (folder.to_path_buf(), folder.to_path_buf());
     Rc::new(Reach { clock, web, processes, secrets, folder, beside_policy })

@@ -104,17 +104,18 @@ impl Row {
 }
 
 fn has(text: &str, word: &str) -> bool {
-    text.to_lowercase().contains(&word.to_lowercase())
+    text.replace('`', "").to_lowercase().contains(&word.to_lowercase())
 }
 
 /// What `bgctl explain` prints under the headline, which has to be the table's.
 fn page(code: Code) -> String {
     let answer = Command::new(BGCTL).args(["explain", code.number()]).output().expect("bgctl starts");
     let text = String::from_utf8_lossy(&answer.stdout).into_owned();
-    let (first, rest) = text.split_once('\n').unwrap_or_default();
-    assert_eq!(first, format!("{} {}", code.number(), code.headline()));
     // Words that the width has parted stand together again.
-    rest.split_whitespace().collect::<Vec<_>>().join(" ")
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let headline = format!("{} {} ", code.number(), code.headline().replace('`', ""));
+    let rest = text.strip_prefix(&headline);
+    rest.unwrap_or_else(|| panic!("`{headline}` does not head {text}")).trim_start_matches(['=', ' ']).to_string()
 }
 
 /// The text of a test function.

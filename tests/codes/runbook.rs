@@ -36,7 +36,7 @@ pub const FILES: &[Row] = &[
 /// Rules that a well-formed runbook breaks.
 pub const RULES: &[Row] = &[
     shown(Code::Gate, 65, "query", |_| checked(&[("])) / sum", "])) + sum")])),
-    shown(Code::TwoWitnesses, 0, "`seen_at`", |_| {
+    shown(Code::TwoWitnesses, 0, "seen_at", |_| {
         let seen =
             "    seen_at: { url: \"${var.public_url}/version\", header: x-bot-version, samples: 30, tolerance: 30% }\n";
         checked(&[(seen, "")])
@@ -66,7 +66,7 @@ pub const RULES: &[Row] = &[
     shown(Code::RampForward, 65, "forward", |_| {
         checked(&[(TO_GREEN, "shift: { route: web, blue: 100%, ramp: [50%] }")])
     }),
-    shown(Code::Unnoticed, 65, "way back", |_| {
+    shown(Code::Unnoticed, 65, "unnoticed", |_| {
         checked(&[(TO_BLUE, &format!("{TO_BLUE}\n      on_failure: continue"))])
     }),
     shown(Code::Order, 0, "goes back", |_| {
@@ -83,7 +83,7 @@ pub const RULES: &[Row] = &[
     shown(Code::Escalation, 0, "is called", |_| {
         checked(&[("rollback:\n", "policy:\n  page: [slack]\n  acknowledge: { within: 5m }\nrollback:\n")])
     }),
-    shown(Code::NobodyCalled, 0, "`policy.page` is empty", |_| checked(&[])),
+    shown(Code::NobodyCalled, 0, "policy.page is empty", |_| checked(&[])),
     shown(Code::CompareSection, 65, "path", |_| {
         checked(&[("rollback:\n", "compare: { inventory: { path: x } }\nrollback:\n")])
     }),
@@ -100,7 +100,7 @@ pub const RULES: &[Row] = &[
         let because = "compatible: [{ at: '1.sql:1', because: 'nobody reads it' }]";
         migrating("drop table users;\n", because)
     }),
-    shown(Code::MigrationPlace, 65, "way back", |_| {
+    shown(Code::MigrationPlace, 65, "migrate", |_| {
         checked(&[
             ("rollback:\n", "rollback:\n"),
             (TO_BLUE, &format!("{TO_BLUE}\n    - id: migrate\n      migrate: {{ run: [\"true\"] }}")),

@@ -192,7 +192,7 @@ impl Rig {
 
     /// What Prometheus itself answers to a query.
     pub async fn raw(&self, query: &str) -> Result<Vector, Gap> {
-        let web = LiveWeb::new(Rc::new(SystemClock)).unwrap();
+        let web = LiveWeb::new(Rc::new(SystemClock));
         Client::new(&web, &self.url, SystemClock.now()).ask(query).await
     }
 
@@ -213,7 +213,7 @@ impl Rig {
 /// A world in which only HTTP and the time are real.
 pub fn world(clock: Rc<dyn Clock>) -> World {
     let mut world = Stage::new(|_, _| no_answer()).world;
-    world.web = Rc::new(LiveWeb::new(Rc::new(SystemClock)).unwrap());
+    world.web = Rc::new(LiveWeb::new(Rc::new(SystemClock)));
     world.clock = clock;
     world
 }

@@ -24,7 +24,7 @@ fn from() -> From {
 }
 
 fn web() -> LiveWeb {
-    LiveWeb::new(std::rc::Rc::new(SystemClock)).unwrap()
+    LiveWeb::new(std::rc::Rc::new(SystemClock))
 }
 
 fn event(bot: &Bot, id: &str, hold_ms: u64) -> Request {

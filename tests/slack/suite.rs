@@ -39,7 +39,7 @@ pub fn world(store: &str) -> World {
         ("${env:REDIS_URL}".to_string(), Secret::new(store)),
     ];
     World {
-        web: Rc::new(LiveWeb::new(clock.clone()).unwrap()),
+        web: Rc::new(LiveWeb::new(clock.clone())),
         processes: Rc::new(LiveProcesses::new(clock.clone())),
         store: Rc::new(LiveStore::default()),
         database: Rc::new(bgctl::probes::database::NoDatabase),

@@ -12,7 +12,7 @@ use crate::export::{self, Source};
 use crate::journal::{self, Report, Seals};
 use crate::secret::visible;
 
-/// Say a log in the words of other tools: events for a SIEM, or an attestation.
+/// Export a log as CloudEvents, OCSF or in-toto: events for a SIEM, or an attestation.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
     /// A run, the end of its name, or a log file.

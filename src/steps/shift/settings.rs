@@ -18,7 +18,7 @@ pub(super) struct Settings {
     green: Option<Percent>,
     /// The share of users on blue afterwards, `100%`.
     blue: Option<Percent>,
-    /// On the way back to a blue that has gone cold: the shares of blue to stop at, rising, before all of it. Each is a move
+    /// In a rollback to a blue that has gone cold: the shares of blue to stop at, rising, before all of it. Each is a move
     /// of its own, with its guard and its witnesses, and none ever takes users from blue.
     #[serde(default)]
     #[schemars(length(min = 1, max = 10))]
