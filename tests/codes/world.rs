@@ -97,8 +97,8 @@ pub const ROWS: &[Row] = &[
     test(
         Code::LeaseLost,
         "lease",
-        "tests/process/back.rs",
-        "r08_a_holder_that_is_stopped_is_replaced_after_fifteen_seconds",
+        "tests/process/guards.rs",
+        "a_holder_that_was_stopped_while_another_took_over_moves_nobody",
     ),
     shown(Code::PolicyChanged, 31, "policy", |place| {
         let desk = place.beside();
