@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::diag::{Kind, Refusal};
+use crate::diag::{Code, Kind, Refusal};
 use crate::guards::way_back_s;
 use crate::plan::{Color, Counted, Plan, PlannedRoute, Purpose, Split};
 use crate::probes::burn;
@@ -50,13 +50,17 @@ pub async fn arm(plan: &Plan, world: &World, keep: &Keep<'_>) -> Result<Vec<Valu
             return Err(drift(plan, planned, &users));
         }
         if let Some(owner) = route.controller().await.map_err(|e| refused(&e, planned))? {
-            return Err(Refusal::new(Kind::Denied, "BG0305", format!("{} belongs to {owner}", planned.line))
-                .cause("a controller that writes this place by itself would undo every shift")
-                .users(format!("{users}. Nothing was changed."))
-                .next("let that controller do the cutover, or take the route away from it first"));
+            return Err(Refusal::new(
+                Kind::Denied,
+                Code::SomebodyElses,
+                format!("{} belongs to {owner}", planned.line),
+            )
+            .cause("a controller that writes this place by itself would undo every shift")
+            .users(format!("{users}. Nothing was changed."))
+            .next("let that controller do the cutover, or take the route away from it first"));
         }
         if let Some(lack) = route.lacks(&reading) {
-            return Err(Refusal::new(Kind::Stopped, "BG0311", lack.line)
+            return Err(Refusal::new(Kind::Stopped, Code::RouteLacks, lack.line)
                 .place(planned.line.clone())
                 .cause("users may only be sent to a side whose health is known")
                 .users(format!("{users}. Nothing was changed."))
@@ -86,7 +90,7 @@ pub async fn arm(plan: &Plan, world: &World, keep: &Keep<'_>) -> Result<Vec<Valu
         if !identity.renews && identity.left.is_some_and(|left| left < Duration::from_secs(longest)) {
             return Err(Refusal::new(
                 Kind::Denied,
-                "BG0212",
+                Code::CredentialsEnd,
                 "the credentials end before the way back would be walked, and cannot renew themselves",
             )
             .place(identity.line)
@@ -97,7 +101,7 @@ pub async fn arm(plan: &Plan, world: &World, keep: &Keep<'_>) -> Result<Vec<Valu
             .next("renew the session, then the same command again"));
         }
         keep(name, &route.native_way_back(name, &reading)).map_err(|e| {
-            Refusal::new(Kind::Environment, "BG0601", "the way back cannot be stored")
+            Refusal::new(Kind::Environment, Code::NoRecord, "the way back cannot be stored")
                 .cause(e.to_string())
                 .users(format!("{users}. Nothing was changed."))
                 .next("free space or fix permissions of the run's folder, then the same command again")
@@ -124,12 +128,12 @@ fn agreement(plan: &Plan) -> Option<Value> {
 pub fn forbidden(blocked: &Blocked) -> Refusal {
     let users = "where they were. Nothing was changed.";
     match blocked.cause {
-        Cause::Frozen => Refusal::new(Kind::Later, "BG0402", "forward moves are frozen")
+        Cause::Frozen => Refusal::new(Kind::Later, Code::Frozen, "forward moves are frozen")
             .cause(blocked.line.clone())
             .users(format!("{users} A rollback is never frozen."))
             .next("bgctl freeze --list                          what is frozen, by whom and until when")
             .next("bgctl unfreeze SCOPE --reason \"…\"          for whoever may lift it; then the same command again"),
-        _ => Refusal::new(Kind::Denied, "BG0160", "a guard forbids moving users")
+        _ => Refusal::new(Kind::Denied, Code::Forbidden, "a guard forbids moving users")
             .cause(blocked.line.clone())
             .users(users)
             .next("bgctl status"),
@@ -146,7 +150,7 @@ async fn listeners(plan: &Plan, world: &World) -> Result<Option<Value>, Refusal>
     for stack in Color::BOTH {
         let url = world.secrets.resolve(plan.stack(stack).url.trim_end_matches('/')) + path;
         lists.push(Handlers::read(&*world.web, &url, LISTENERS_WITHIN).await.map_err(|what| {
-            Refusal::new(Kind::Stopped, "BG0309", format!("what {stack} handles cannot be read"))
+            Refusal::new(Kind::Stopped, Code::Handlers, format!("what {stack} handles cannot be read"))
                 .cause(world.secrets.mask(&what))
                 .users(users)
                 .next("bgctl explain bot-contract        the list a bot has to give")
@@ -160,7 +164,7 @@ async fn listeners(plan: &Plan, world: &World) -> Result<Option<Value>, Refusal>
         ));
     }
     let refusal =
-        Refusal::new(Kind::Stopped, "BG0308", format!("GREEN lacks what BLUE handles: {}", lacking.join(", ")))
+        Refusal::new(Kind::Stopped, Code::GreenLacks, format!("GREEN lacks what BLUE handles: {}", lacking.join(", ")))
             .cause(format!("users who need {} would get no answer from {}", lacking[0], plan.green.version))
             .users(users)
             .next("add the listener to green, then the same command again");
@@ -182,7 +186,7 @@ async fn schema(plan: &Plan, world: &World) -> Result<Option<Value>, Refusal> {
         Verdict::Fail => (Kind::Stopped, "the live schema is not what the release needs"),
         Verdict::Unknown => (Kind::Unreachable, "whether the schema fits cannot be known"),
     };
-    Err(Refusal::new(kind, "BG0176", headline)
+    Err(Refusal::new(kind, Code::LiveSchema, headline)
         .cause(world.secrets.mask(&line))
         .users("where they were, on blue. Nothing was changed.")
         .next("bgctl explain schema        what is looked at")
@@ -202,8 +206,9 @@ async fn healthy(
     let few = (health.healthy < planned.min_healthy)
         .then(|| format!("{} of {} targets healthy, {} needed", health.healthy, health.total, planned.min_healthy));
     if let Some(lacks) = few.or_else(|| planned.capacity.lacks(share, stack, counted)) {
-        let mut refusal = Refusal::new(Kind::Stopped, "BG0303", format!("{stack} cannot take users: {lacks}"))
-            .place(planned.line.clone());
+        let mut refusal =
+            Refusal::new(Kind::Stopped, Code::CannotTakeUsers, format!("{stack} cannot take users: {lacks}"))
+                .place(planned.line.clone());
         for line in &health.ailing {
             refusal = refusal.place(format!("  {line}"));
         }
@@ -221,7 +226,7 @@ async fn healthy(
 
 /// The world is not what the plan saw.
 pub fn drift(plan: &Plan, planned: &PlannedRoute, users: &str) -> Refusal {
-    Refusal::new(Kind::Drift, "BG0304", "live weights are not what the plan saw")
+    Refusal::new(Kind::Drift, Code::Drift, "live weights are not what the plan saw")
         .place(format!("{}: the plan saw {}", planned.line, planned.before))
         .cause("someone or something else moved users since the plan was made, or a run is still open")
         .users(format!("{users}. Nothing was changed by this command."))
@@ -232,13 +237,13 @@ pub fn drift(plan: &Plan, planned: &PlannedRoute, users: &str) -> Refusal {
 /// A router's trouble before anything moved.
 pub fn refused(error: &RouterError, planned: &PlannedRoute) -> Refusal {
     let (kind, code) = match error.kind {
-        Trouble::Drift { .. } => (Kind::Drift, "BG0304"),
-        Trouble::NotFound => (Kind::Invalid, "BG0302"),
-        Trouble::Invalid => (Kind::Invalid, "BG0306"),
-        Trouble::NoCredentials => (Kind::Denied, "BG0211"),
-        Trouble::Denied => (Kind::Denied, "BG0213"),
-        Trouble::NotNow => (Kind::Later, "BG0310"),
-        Trouble::Throttled | Trouble::Unreachable => (Kind::Unreachable, "BG0214"),
+        Trouble::Drift { .. } => (Kind::Drift, Code::Drift),
+        Trouble::NotFound => (Kind::Invalid, Code::NotThere),
+        Trouble::Invalid => (Kind::Invalid, Code::NotTaken),
+        Trouble::NoCredentials => (Kind::Denied, Code::NoCredentials),
+        Trouble::Denied => (Kind::Denied, Code::NotAllowed),
+        Trouble::NotNow => (Kind::Later, Code::NotNow),
+        Trouble::Throttled | Trouble::Unreachable => (Kind::Unreachable, Code::NoAnswer),
     };
     // What a provider says can fill a screen; the headline is what a person acts on.
     let (headline, cause) = match (error.what.chars().count() > 100, error.kind) {

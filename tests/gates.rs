@@ -570,9 +570,9 @@ fn a_burning_budget_is_a_precondition() {
     let checks = judged(2.0, 30.0, "100").unwrap();
     assert!(checks[0]["line"].as_str().unwrap().contains("the budget does not burn: 2.0 in 1 h"), "{checks:?}");
     let refusal = judged(20.0, 16.0, "100").unwrap_err();
-    assert_eq!(refusal.code, "BG0150");
+    assert_eq!(refusal.code.number(), "BG0150");
     assert!(refusal.cause[0].contains("20.0 times what the objective allows in the last 1 h"), "{refusal:?}");
-    assert_eq!(judged(20.0, 16.0, "0").unwrap_err().code, "BG0151");
+    assert_eq!(judged(20.0, 16.0, "0").unwrap_err().code.number(), "BG0151");
     for (settings, at) in [
         (json!({ "prometheus": "sum(rate(a[5m])) / sum(rate(b[5m]))", "objective": "99.9%", "max": 1 }), "/objective"),
         (json!({ "prometheus": "sum(rate(a[5m])) / sum(rate(b[5m]))", "objective": "100%" }), "/objective"),

@@ -137,7 +137,7 @@ fn a_plan_walks_the_splits_and_says_where_each_step_stands() {
 fn swap_exchanges_stacks_and_both_sides_of_routes() {
     let judged = example("first-shift.yaml");
     let wrong = compiled(&judged, &[], true).unwrap_err();
-    assert!(wrong.iter().any(|d| d.code == "BG0125"), "gates know stacks by labels that do not change places");
+    assert!(wrong.iter().any(|d| d.code.number() == "BG0125"), "gates know stacks by labels that do not change places");
     let gates = judged.find("prometheus: http").unwrap()..judged.find("steps:").unwrap();
     let bake = "  - id: bake-100\n    bake: { for: 10m, gates: [errors] }\n";
     let text = judged.replace(&judged[gates], "").replace(bake, "");
@@ -215,10 +215,10 @@ fn the_lab_fills_the_quickstart() {
     assert_eq!(secrets.resolve("${env:SLACK_SIGNING_SECRET}"), "0123456789abcdef");
     let env = BTreeMap::from([("SLACK_SIGNING_SECERT".to_string(), "0123456789abcdef".to_string())]);
     let refusal = bgctl::runbook::resolve(&runbook, &source, &env).unwrap_err();
-    assert_eq!((refusal.code, refusal.kind), ("BG0201", Kind::Environment));
+    assert_eq!((refusal.code.number(), refusal.kind), ("BG0201", Kind::Environment));
     assert!(refusal.next.iter().any(|n| n.contains("SLACK_SIGNING_SECERT")), "{refusal}");
     let env = BTreeMap::from([("SLACK_SIGNING_SECRET".to_string(), "short".to_string())]);
-    assert_eq!(bgctl::runbook::resolve(&runbook, &source, &env).unwrap_err().code, "BG0207");
+    assert_eq!(bgctl::runbook::resolve(&runbook, &source, &env).unwrap_err().code.number(), "BG0207");
 }
 
 #[test]
@@ -227,7 +227,7 @@ fn without_its_variables_the_quickstart_is_refused_by_name() {
     let source = Source::new("runbook.yaml", &text);
     let runbook = Language::default().parse(&source, &Inputs::default()).unwrap_or_else(|e| panic!("{e:?}"));
     let refusal = runbook.refuse_missing(&source).unwrap();
-    assert_eq!((refusal.code, refusal.kind, refusal.place.len()), ("BG0206", Kind::Environment, 7));
+    assert_eq!((refusal.code.number(), refusal.kind, refusal.place.len()), ("BG0206", Kind::Environment, 7));
 }
 
 #[test]

@@ -288,7 +288,7 @@ fn said(text: &str, code: &str) -> Vec<(Severity, String)> {
         Ok((_, warnings)) => warnings,
         Err(found) => found,
     };
-    let of = found.iter().filter(|d| d.code == code);
+    let of = found.iter().filter(|d| d.code.number() == code);
     of.map(|d| (d.severity, text[d.span.clone().expect("a place")].to_string())).collect()
 }
 
@@ -353,7 +353,7 @@ fn d3_what_asks_a_person_is_named_and_refused_where_nobody_is() {
     }
     assert_eq!(said(&runbook(&["web"], TO_GREEN, RAMP), "BG0195"), [], "the longest job is waited for");
     let found = in_ci(compiled(&text("")).unwrap().1);
-    let asks = found.iter().find(|d| d.code == "BG0195").unwrap();
+    let asks = found.iter().find(|d| d.code.number() == "BG0195").unwrap();
     assert_eq!(asks.severity, Severity::Error);
     assert!(asks.label.contains("at_timeout: hold") && asks.label.contains("at_timeout: continue"), "{}", asks.label);
     // An approval that says nothing sends nobody back either.
@@ -371,7 +371,7 @@ fn d5_a_rollback_that_waits_for_somebody_is_said_before_it_does() {
     };
     assert_eq!(said(&with(TO_GREEN), "BG0196"), [(Severity::Warning, "managers".to_string())]);
     let (planned, found) = compiled(&with(TO_GREEN)).unwrap();
-    let waits = found.iter().find(|d| d.code == "BG0196").unwrap();
+    let waits = found.iter().find(|d| d.code.number() == "BG0196").unwrap();
     assert!(waits.headline.contains("up to 10m for 1 of `managers` (rm@example.com)"), "{}", waits.headline);
     assert_eq!(planned.agreed_rollback().map(|rule| rule.role.as_str()), Some("managers"));
     let covered = TO_GREEN.replace("id: all,", "id: all, approval: { role: managers, within: 5m, covers: rollback },");

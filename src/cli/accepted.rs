@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use crate::diag::{Kind, Refusal};
+use crate::diag::{Code, Kind, Refusal};
 use crate::journal::Archive;
 use crate::plan::Plan;
 use crate::policy::{PolicyFile, SIGNATURES, judge};
@@ -48,7 +48,8 @@ impl Accepted {
         let old = PolicyFile::parse(Source::new(known.display().to_string(), text));
         let old = old.map_err(|_| unreadable(&known, "it is no policy this bgctl can read".into()))?;
         let refuse = |headline: &str| {
-            let refusal = Refusal::new(Kind::Denied, "BG0444", headline.to_string()).place(place.display().to_string());
+            let refusal = Refusal::new(Kind::Denied, Code::PolicyUnsigned, headline.to_string())
+                .place(place.display().to_string());
             refusal.users("not asked. Nothing was changed.")
         };
         let Some(file) = file else {
@@ -101,11 +102,15 @@ impl Accepted {
             fs::rename(&draft, self.folder.join("policy.yaml"))
         };
         write().map_err(|error| {
-            Refusal::new(Kind::Environment, "BG0203", "the policy cannot be remembered, so another could slip in")
-                .place(self.folder.display().to_string())
-                .cause(error.to_string())
-                .users("not asked. Nothing was changed.")
-                .next("free space or mend the folder, then the same command again")
+            Refusal::new(
+                Kind::Environment,
+                Code::PolicyMemory,
+                "the policy cannot be remembered, so another could slip in",
+            )
+            .place(self.folder.display().to_string())
+            .cause(error.to_string())
+            .users("not asked. Nothing was changed.")
+            .next("free space or mend the folder, then the same command again")
         })
     }
 }
@@ -128,11 +133,15 @@ fn signatures(place: &Path) -> Vec<(String, String)> {
 }
 
 fn unreadable(place: &Path, cause: String) -> Refusal {
-    Refusal::new(Kind::Environment, "BG0444", "the policy known so far cannot be read, so a change cannot be judged")
-        .place(place.display().to_string())
-        .cause(cause)
-        .users("not asked. Nothing was changed.")
-        .next("mend the file from a copy; without one, remove it: the next policy is then believed as the first was")
+    Refusal::new(
+        Kind::Environment,
+        Code::PolicyMemory,
+        "the policy known so far cannot be read, so a change cannot be judged",
+    )
+    .place(place.display().to_string())
+    .cause(cause)
+    .users("not asked. Nothing was changed.")
+    .next("mend the file from a copy; without one, remove it: the next policy is then believed as the first was")
 }
 
 /// A service or environment as the name of a folder.

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::past::Past;
 use super::{Context, Exit};
-use crate::diag::{Kind, Refusal};
+use crate::diag::{Code, Kind, Refusal};
 use crate::people::{Acknowledgement, acknowledge};
 use crate::report::spoken_seconds;
 use crate::run::Actor;
@@ -30,7 +30,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     };
     let users = format!("{}, {age}", past.story.users_line());
     let Some((delivered, how)) = &past.story.paged else {
-        return Err(Refusal::new(Kind::Usage, "BG0184", format!("run {} has paged nobody", past.id))
+        return Err(Refusal::new(Kind::Usage, Code::NoPaging, format!("run {} has paged nobody", past.id))
             .cause(format!("it is {}", past.word()))
             .users(users)
             .next("bgctl status        what runs, and where users are now"));
@@ -40,7 +40,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     let word = args.reason.as_deref().map(|reason| cx.known.mask(reason));
     let given = Acknowledgement { by, at: now, word };
     acknowledge(&past.folder, &given).map_err(|e| {
-        Refusal::new(Kind::Environment, "BG0184", "the acknowledgement cannot be written")
+        Refusal::new(Kind::Environment, Code::NoRecord, "the acknowledgement cannot be written")
             .place(past.folder.display().to_string())
             .cause(e.to_string())
             .users(users.clone())

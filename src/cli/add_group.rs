@@ -11,7 +11,7 @@ use super::open::Open;
 use super::prepare::{self, Surroundings};
 use super::{Context, Exit, eyes, undo};
 use crate::arm;
-use crate::diag::{Kind, Refusal};
+use crate::diag::{Code, Kind, Refusal};
 use crate::journal::{Append, Record, SealState};
 use crate::people::{Answer, Board, confirm};
 use crate::plan::Plan;
@@ -100,10 +100,14 @@ async fn look(plan: &mut Plan, outside: &Surroundings) -> Result<Vec<Lacking>, R
         (planned.line, planned.before) = (router.line(), reading.split);
         let Some(lack) = router.lacks(&reading) else { continue };
         if let Some(owner) = router.controller().await.map_err(|e| arm::refused(&e, planned))? {
-            return Err(Refusal::new(Kind::Denied, "BG0305", format!("{} belongs to {owner}", planned.line))
-                .cause("a controller that writes this place by itself would undo what is added")
-                .users(format!("{}, read just now. Nothing was changed.", reading.split))
-                .next("let that controller add the group, or take the route away from it first"));
+            return Err(Refusal::new(
+                Kind::Denied,
+                Code::SomebodyElses,
+                format!("{} belongs to {owner}", planned.line),
+            )
+            .cause("a controller that writes this place by itself would undo what is added")
+            .users(format!("{}, read just now. Nothing was changed.", reading.split))
+            .next("let that controller add the group, or take the route away from it first"));
         }
         found.push(Lacking { name: name.clone(), line: planned.line.clone(), router, reading, lack });
     }
@@ -131,19 +135,22 @@ async fn confirmed(args: &Args, cx: &Context, environment: &str) -> Result<Optio
         seconds: 0,
         by: Actor { name: cx.operator().into(), via: via.into() },
     };
-    let usage = |headline: String| {
-        Refusal::new(Kind::Usage, "BG0403", headline)
+    let usage = |code: Code, headline: String| {
+        Refusal::new(Kind::Usage, code, headline)
             .users("as shown above. Nothing was changed.")
             .next(format!("the same command with --confirm {environment}"))
     };
     match &args.confirm {
         Some(given) if given == environment => return Ok(Some(evidence("command"))),
-        Some(given) => return Err(usage(format!("`--confirm {given}` is not the environment of this runbook"))),
+        Some(given) => {
+            return Err(usage(Code::Unsaid, format!("`--confirm {given}` is not the environment of this runbook")));
+        }
         None => {}
     }
     let keyboard = if cx.style.interactive { eyes::keyboard() } else { None };
     let Some(keyboard) = keyboard else {
-        return Err(usage("changing a live rule has to be confirmed, and nobody can be asked here".into()));
+        let headline = "changing a live rule has to be confirmed, and nobody can be asked here";
+        return Err(usage(Code::NobodyHere, headline.into()));
     };
     let board = Board::on(cx.stderr());
     Ok(match confirm::word(&keyboard, &board, cx.clock.as_ref(), text, environment).await {

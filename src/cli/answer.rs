@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::past::Past;
 use super::{Context, policy, requests, trust};
-use crate::diag::{Kind, Refusal};
+use crate::diag::{Code, Kind, Refusal};
 use crate::journal::Archive;
 use crate::people::{Answer, Approve, Board, Decision, Inbox, confirm, safe, shown::LONGEST, shown::Shown, trusting};
 use crate::plan::{StepRef, Team};
@@ -69,7 +69,7 @@ pub fn asked(args: &AnswerArgs, cx: &Context) -> Result<Asked, Refusal> {
             From::File(path) => path.display().to_string(),
             From::Paste => "the standard input".into(),
         };
-        Refusal::new(Kind::Invalid, "BG0412", "this is no request for approval")
+        Refusal::new(Kind::Invalid, Code::Request, "this is no request for approval")
             .place(place)
             .cause(why)
             .users(NOTHING)
@@ -82,13 +82,15 @@ pub fn asked(args: &AnswerArgs, cx: &Context) -> Result<Asked, Refusal> {
 fn paste() -> Result<String, Refusal> {
     let mut text = String::new();
     let read = std::io::stdin().take(LONGEST as u64 + 1).read_to_string(&mut text);
-    read.map_err(|e| Refusal::new(Kind::Invalid, "BG0412", "the pasted text cannot be read").cause(e.to_string()))?;
+    read.map_err(|e| {
+        Refusal::new(Kind::Invalid, Code::Request, "the pasted text cannot be read").cause(e.to_string())
+    })?;
     Ok(text.trim().to_string())
 }
 
 fn read(path: &Path) -> Result<String, Refusal> {
     let unreadable = |why: String| {
-        let refusal = Refusal::new(Kind::Invalid, "BG0412", "the request cannot be read");
+        let refusal = Refusal::new(Kind::Invalid, Code::Request, "the request cannot be read");
         refusal.place(path.display().to_string()).cause(why).users(NOTHING)
     };
     let file = std::fs::File::open(path).map_err(|e| unreadable(e.to_string()))?;
@@ -105,7 +107,7 @@ fn of_run(args: &AnswerArgs, cx: &Context, name: Option<&str>) -> Result<(String
     let named = open.iter().copied().filter(|at| args.step.as_ref().is_none_or(|step| *step == id(at)));
     let found: Vec<StepRef> = named.collect();
     let refuse = |headline: String| {
-        let refusal = Refusal::new(Kind::Usage, "BG0412", headline).users(NOTHING);
+        let refusal = Refusal::new(Kind::Usage, Code::Request, headline).users(NOTHING);
         refusal.next(format!("bgctl show {}        what the run does", past.id))
     };
     match found.as_slice() {
@@ -143,7 +145,7 @@ impl Asked {
             return Ok(());
         }
         let at = jiff::Timestamp::from_second(self.shown.expires).map_or("?".into(), |at| at.to_string());
-        Err(Refusal::new(Kind::Denied, "BG0411", format!("this request expired at {at}"))
+        Err(Refusal::new(Kind::Denied, Code::Expired, format!("this request expired at {at}"))
             .place(format!("step {} of run {}", self.shown.step, self.shown.run))
             .cause("an approval that comes now would not count")
             .users(NOTHING)
@@ -160,7 +162,7 @@ impl Asked {
         if signer.assurance() == Assurance::SharedKey {
             return Err(Refusal::new(
                 Kind::Denied,
-                "BG0421",
+                Code::NotThisKey,
                 "a shared key is nobody's, so it cannot answer for anybody",
             )
             .cause(format!("it is {}", signer.name()))
@@ -186,7 +188,7 @@ impl Asked {
         let asked = past.state.approvals.get(at);
         let Some(ask) = asked.and_then(|asked| Approve::of(&past.plan, *at, asked)) else { return Ok(None) };
         inbox.judge(&ask, signature, cx.clock.now()).map_err(|why| {
-            Refusal::new(Kind::Denied, "BG0421", "this answer would not count")
+            Refusal::new(Kind::Denied, Code::NotThisKey, "this answer would not count")
                 .place(format!("step {} of run {}", self.shown.step, self.shown.run))
                 .cause(why)
                 .users(NOTHING)
@@ -233,7 +235,7 @@ impl Asked {
             std::fs::rename(&draft, &file)
         };
         write().map_err(|error| {
-            Refusal::new(Kind::Environment, "BG0412", "the signature cannot be written")
+            Refusal::new(Kind::Environment, Code::Unwritable, "the signature cannot be written")
                 .place(file.display().to_string())
                 .cause(error.to_string())
                 .users(NOTHING)
@@ -272,17 +274,21 @@ pub async fn typed(cx: &Context, word: &str, given: Option<&str>, flag: &str, as
             return Ok(true);
         }
         let headline = format!("`{flag} {given}` is not what this request asks for");
-        return Err(Refusal::new(Kind::Usage, "BG0404", headline)
+        return Err(Refusal::new(Kind::Usage, Code::Unsaid, headline)
             .cause(format!("it is `{word}`: read the request again"))
             .users(NOTHING)
             .next(format!("{flag} {word}        if that is what you mean")));
     }
     let keyboard = if cx.style.interactive { super::eyes::keyboard() } else { None };
     let Some(keyboard) = keyboard else {
-        return Err(Refusal::new(Kind::Usage, "BG0404", "an answer has to be typed, and nobody can be asked here")
-            .cause("there is no terminal, or --no-input or CI is set")
-            .users(NOTHING)
-            .next(format!("the same command with {flag} {word}")));
+        return Err(Refusal::new(
+            Kind::Usage,
+            Code::NobodyHere,
+            "an answer has to be typed, and nobody can be asked here",
+        )
+        .cause("there is no terminal, or --no-input or CI is set")
+        .users(NOTHING)
+        .next(format!("the same command with {flag} {word}")));
     };
     let board = Board::on(cx.stderr());
     Ok(confirm::word(&keyboard, &board, cx.clock.as_ref(), ask, word).await == Answer::Given(true))

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::answer::{self, AnswerArgs, Asked, From};
 use super::{Context, Exit};
-use crate::diag::{Kind, Refusal};
+use crate::diag::{Code, Kind, Refusal};
 use crate::people::Decision;
 
 /// Agree to a step that waits for it: shows what is asked, has the percentage typed, and signs exactly what was shown.
@@ -49,7 +49,7 @@ async fn approve(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
 /// A signature made elsewhere: judged now, so that whoever sent it hears at once what is wrong with it.
 fn hand_in(args: &Args, cx: &Context, asked: &Asked, file: &std::path::Path) -> Result<Exit, Refusal> {
     if !matches!(asked.from, From::Run(..)) {
-        return Err(Refusal::new(Kind::Usage, "BG0412", "a signature is handed in to a run that waits for it")
+        return Err(Refusal::new(Kind::Usage, Code::Request, "a signature is handed in to a run that waits for it")
             .users("not asked. Nothing was changed.")
             .next("bgctl approve RUN --signature FILE"));
     }
@@ -58,7 +58,7 @@ fn hand_in(args: &Args, cx: &Context, asked: &Asked, file: &std::path::Path) -> 
         _ => std::fs::read_to_string(cx.cwd.join(file)),
     };
     let signature = signature.map_err(|error| {
-        let refusal = Refusal::new(Kind::Invalid, "BG0412", "the signature cannot be read");
+        let refusal = Refusal::new(Kind::Invalid, Code::Request, "the signature cannot be read");
         refusal.place(file.display().to_string()).cause(error.to_string()).users("not asked. Nothing was changed.")
     })?;
     let (name, what) = match asked.judge(&args.answer, cx, &signature)? {

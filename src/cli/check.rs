@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{Exit, policy, ratchet, style};
 use crate::compile::{self, Compiled, unattended};
-use crate::diag::{Diagnostic, Refusal, Severity};
+use crate::diag::{Code, Diagnostic, Refusal, Severity};
 use crate::plan::{Lane, Plan};
 use crate::policy::{Policy, PolicyFile, is_policy};
 use crate::runbook::{Inputs, Language, Runbook, Source, sorted};
@@ -196,7 +196,7 @@ fn text(checked: &Checked, bad: bool, out: &mut dyn Write, err: &mut dyn Write, 
             (e, w) => format!("{}, {}", counted(e, "error"), counted(w, "warning")),
         };
         writeln!(err, "{counts} in {path} · nothing was asked of any system, nothing changed")?;
-        let code = shown.first().map_or("BG0101", |d| d.code);
+        let code = shown.first().map_or(Code::Yaml, |d| d.code);
         return writeln!(err, "next: fix, then bgctl check {path}        more: bgctl explain {code}");
     }
     let Some(good) = &checked.good else { return Ok(()) };
@@ -254,7 +254,7 @@ fn text(checked: &Checked, bad: bool, out: &mut dyn Write, err: &mut dyn Write, 
 pub(super) fn draw(source: &Source, found: &[&Diagnostic], err: &mut dyn Write, color: bool) -> std::io::Result<()> {
     // A mistake beside a token, or the token itself, must not carry it into a log; the carets stay where they are.
     let mut text = starred(&source.text);
-    for span in found.iter().filter(|d| d.code == "BG0117").filter_map(|d| d.span.clone()) {
+    for span in found.iter().filter(|d| d.code == Code::SecretInFile).filter_map(|d| d.span.clone()) {
         let stars = "*".repeat(span.len());
         text.replace_range(span, &stars);
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::Global;
 use super::style::{Output, Style, Terminals, Wanted};
 use crate::clock::{Clock, SystemClock};
-use crate::diag::{Kind, Refusal};
+use crate::diag::{Code, Kind, Refusal};
 use crate::secret::Known;
 
 /// The surroundings of a command.
@@ -37,13 +37,13 @@ impl Context {
     pub(super) fn of_process(global: &Global, env: BTreeMap<String, String>, known: Known) -> Result<Self, Refusal> {
         if let Some(folder) = &global.chdir {
             std::env::set_current_dir(folder).map_err(|e| {
-                Refusal::new(Kind::Usage, "BG0202", format!("cannot change to `{}`", folder.display()))
+                Refusal::new(Kind::Usage, Code::Folder, format!("cannot change to the folder `{}`", folder.display()))
                     .cause(e.to_string())
                     .next("name an existing folder after -C")
             })?;
         }
         let cwd = std::env::current_dir().map_err(|e| {
-            Refusal::new(Kind::Environment, "BG0202", "the current folder cannot be read").cause(e.to_string())
+            Refusal::new(Kind::Environment, Code::Folder, "the current folder cannot be read").cause(e.to_string())
         })?;
         let terminals = Terminals {
             stdin: std::io::stdin().is_terminal(),
@@ -154,7 +154,7 @@ impl Context {
         }
         match self.var("HOME") {
             Some(home) => Ok(PathBuf::from(home).join(".local/share/bgctl")),
-            None => Err(Refusal::new(Kind::Environment, "BG0203", "there is no folder to keep runs in")
+            None => Err(Refusal::new(Kind::Environment, Code::NoState, "there is no folder to keep runs in")
                 .cause("neither --state-dir nor BGCTL_STATE_DIR, XDG_DATA_HOME or HOME is set")
                 .next("export BGCTL_STATE_DIR=/var/lib/bgctl")),
         }
@@ -175,7 +175,7 @@ impl Context {
     /// Runs a command's asynchronous part, on this thread alone.
     pub fn block_on<T>(&self, work: impl Future<Output = T>) -> Result<T, Refusal> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| {
-            Refusal::new(Kind::Environment, "BG0204", "the system gives no resources to start").cause(e.to_string())
+            Refusal::new(Kind::Environment, Code::System, "the system gives no resources to start").cause(e.to_string())
         })?;
         Ok(runtime.block_on(work))
     }

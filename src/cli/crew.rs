@@ -6,7 +6,7 @@ use super::eyes::Eyes;
 use super::launch::Launch;
 use super::open::Open;
 use super::{requests, undo};
-use crate::diag::{Kind, Refusal};
+use crate::diag::{Code, Kind, Refusal};
 use crate::people::{self, Ci, Inbox, Operator, PagedThrough, Pager, People, Seat, Subject, Terminal};
 use crate::plan::Purpose;
 use crate::run::Actor;
@@ -45,7 +45,9 @@ impl Launch<'_> {
             true => Ok(Pager::for_whom_it_is(self.cx.operator(), outside, subject)),
             false => Pager::new(&plan.policy.page, outside, subject),
         };
-        pager.map(Rc::new).map_err(|e| Refusal::new(Kind::Invalid, "BG0109", "policy.page cannot be used").cause(e))
+        pager
+            .map(Rc::new)
+            .map_err(|e| Refusal::new(Kind::Invalid, Code::NobodyCalled, "policy.page cannot be used").cause(e))
     }
 
     pub(super) fn people(&self, open: &Open, eyes: &Eyes, pager: Rc<Pager>) -> Result<Box<dyn People>, Refusal> {
@@ -83,7 +85,7 @@ impl Launch<'_> {
             ci: self.cx.style.ci.is_some(),
         };
         Operator::new(seat, eyes.view()).map_err(|e| {
-            Refusal::new(Kind::Environment, "BG0204", "signals cannot be listened to").cause(e.to_string())
+            Refusal::new(Kind::Environment, Code::System, "signals cannot be listened to").cause(e.to_string())
         })
     }
 }

@@ -5,7 +5,7 @@ use super::prepare::{self, Prepared, Surroundings, prepare};
 use super::{Context, Exit, eyes, fence, plan as page};
 use crate::arm;
 use crate::compile::unattended;
-use crate::diag::{Kind, Refusal};
+use crate::diag::{Code, Kind, Refusal};
 use crate::guards;
 use crate::people::{Answer, Board, confirm};
 use crate::plan::Plan;
@@ -85,7 +85,7 @@ async fn confirmed(args: &Args, cx: &Context, environment: &str) -> Result<Optio
         }
         return Err(Refusal::new(
             Kind::Usage,
-            "BG0404",
+            Code::Unsaid,
             format!("`--confirm {given}` is not the environment of this runbook"),
         )
         .cause(format!("the runbook moves users of `{environment}`"))
@@ -96,7 +96,7 @@ async fn confirmed(args: &Args, cx: &Context, environment: &str) -> Result<Optio
     let Some(keyboard) = keyboard else {
         return Err(Refusal::new(
             Kind::Usage,
-            "BG0404",
+            Code::NobodyHere,
             "moving live users has to be confirmed, and nobody can be asked here",
         )
         .cause("there is no terminal to type the environment's name at, or --no-input or CI is set")

@@ -8,7 +8,7 @@ use super::past::Past;
 use super::prepare::{self, FromArgs, LabArgs, Surroundings};
 use super::{Context, Exit, check, policy, ready};
 use crate::compare::{self, Comparison, Difference, Level};
-use crate::diag::{Kind, Refusal};
+use crate::diag::{Code, Kind, Refusal};
 use crate::plan::{Color, Plan};
 use crate::report::Mark;
 
@@ -36,9 +36,8 @@ pub struct Args {
 
 pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     if args.first == args.second {
-        return Err(
-            Refusal::new(Kind::Usage, "BG0001", "a stack is compared with the other one").next("bgctl diff blue green")
-        );
+        return Err(Refusal::new(Kind::Usage, Code::CommandLine, "a stack is compared with the other one")
+            .next("bgctl diff blue green"));
     }
     cx.block_on(diff(args, cx))?
 }
@@ -58,9 +57,9 @@ async fn diff(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     };
     let users = "not asked. Nothing was changed.";
     let settings = compare::settings(&plan)
-        .map_err(|e| Refusal::new(Kind::Invalid, "BG0108", "this plan was made by another bgctl").cause(e))?;
+        .map_err(|e| Refusal::new(Kind::Invalid, Code::OtherBgctl, "this plan was made by another bgctl").cause(e))?;
     let Some(settings) = settings else {
-        return Err(Refusal::new(Kind::Invalid, "BG0188", "the runbook does not say what to compare")
+        return Err(Refusal::new(Kind::Invalid, Code::NothingToCompare, "the runbook does not say what to compare")
             .place(plan.runbook.clone())
             .cause("it has no section `compare`")
             .users(users)
@@ -69,7 +68,7 @@ async fn diff(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     let mut world = ready::world_without_routes(cx, &outside, &plan)?;
     world.secrets = world.secrets.with(&cx.known.secrets());
     let found = compare::compare(&plan, &settings, &world).await.map_err(|(stack, why)| {
-        Refusal::new(Kind::Unreachable, "BG0186", format!("what {stack} runs with cannot be read"))
+        Refusal::new(Kind::Unreachable, Code::RunsWithUnread, format!("what {stack} runs with cannot be read"))
             .cause(why)
             .users(users)
             .next("bgctl explain compare        the inventory a stack has to give")

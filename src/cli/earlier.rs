@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::past::Past;
 use super::{Context, Exit};
-use crate::diag::{Kind, Refusal};
+use crate::diag::{Code, Kind, Refusal};
 use crate::journal::Archive;
 use crate::plan::{Color, Plan, Split};
 use crate::report::spoken_seconds;
@@ -27,7 +27,7 @@ pub fn open(cx: &Context, plan: &Plan) -> Option<Refusal> {
     let now = |(name, route): (&String, &crate::plan::PlannedRoute)| format!("{} at {name}", route.before);
     let users = plan.routes.iter().map(now).collect::<Vec<_>>().join("; ");
     Some(
-        Refusal::new(Kind::Drift, "BG0301", format!("run {} of this service is still open", past.id))
+        Refusal::new(Kind::Drift, Code::RunOpen, format!("run {} of this service is still open", past.id))
             .place(past.folder.display().to_string())
             .cause(format!("it is {}, by {}, and wrote its last record {silent} ago", past.word(), past.story.about.by))
             .users(format!("{users}, read just now. Nothing was changed."))

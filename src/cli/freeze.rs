@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::{Context, Exit, fence};
-use crate::diag::{Kind, Refusal};
+use crate::diag::{Code, Kind, Refusal};
 use crate::guards::freeze::{By, Found, Freeze, Place, Scope};
 use crate::journal::Archive;
 use crate::scalar::Duration;
@@ -34,17 +34,19 @@ pub struct Args {
 pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     let (Some(scope), Some(reason)) = (&args.scope, &args.reason) else { return list(cx) };
     let now = cx.clock.now();
-    let wrong = |what: String| Refusal::new(Kind::Usage, "BG0001", what).users(super::unfreeze::NOTHING);
+    let refuse = |code: Code, what: String| Refusal::new(Kind::Usage, code, what).users(super::unfreeze::NOTHING);
+    let wrong = |what: String| refuse(Code::CommandLine, what);
     let scope = Scope::parse(scope).map_err(wrong)?;
     if reason.trim().is_empty() {
-        return Err(wrong("a freeze needs a reason: whoever meets it at night has nothing else".into()));
+        let headline = "a freeze needs a reason: whoever meets it at night has nothing else";
+        return Err(refuse(Code::Unsaid, headline.into()));
     }
     let until = args.until.as_deref().map(|text| until(text, now)).transpose().map_err(wrong)?;
     let freezes = fence::freezes(cx)?;
     let stands = |(freeze, _): &(Freeze, _)| freeze.via == By::Person && freeze.until.is_none_or(|until| now < until);
     // A freeze that only a role may lift must not be weakened by setting it again.
     if let Some((freeze, _)) = freezes.of(&scope).iter().find(|found| stands(found)) {
-        return Err(Refusal::new(Kind::Later, "BG0402", format!("{scope} is frozen already"))
+        return Err(Refusal::new(Kind::Later, Code::Frozen, format!("{scope} is frozen already"))
             .cause(freeze.line())
             .users(super::unfreeze::NOTHING)
             .next(format!("bgctl unfreeze {scope} --reason \"…\"        then freeze it anew")));
@@ -60,7 +62,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
         run: None,
     };
     let path = freezes.set(&freeze).map_err(|error| {
-        Refusal::new(Kind::Environment, "BG0162", "the freeze cannot be written")
+        Refusal::new(Kind::Environment, Code::Freeze, "the freeze cannot be written")
             .cause(error.to_string())
             .users(super::unfreeze::NOTHING)
     })?;

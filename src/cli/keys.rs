@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::check::{counted, file_json};
 use super::trust::{self, Believed, BelievedArgs};
 use super::{Context, Exit};
-use crate::diag::{Kind, Refusal, Severity};
+use crate::diag::{Code, Kind, Refusal, Severity};
 use crate::report::Mark;
 use crate::runbook::Source;
 use crate::secret::visible;
@@ -97,7 +97,7 @@ fn lint(cx: &Context, files: &[String], strict: bool) -> Result<Exit, Refusal> {
     let (mut exit, mut report) = (Exit::Success, Vec::new());
     for path in files {
         let text = std::fs::read_to_string(cx.cwd.join(path)).map_err(|error| {
-            Refusal::new(Kind::Invalid, "BG0424", "the allowed-signers file cannot be read")
+            Refusal::new(Kind::Invalid, Code::SignersFile, "the allowed-signers file cannot be read")
                 .place(path.clone())
                 .cause(error.to_string())
                 .next("bgctl keys lint FILE")

@@ -16,7 +16,7 @@ use super::prepare::Surroundings;
 use super::ready::Ready;
 use super::witnesses::{Anchored, Begun};
 use super::{Context, Exit, trust, undo};
-use crate::diag::{Kind, Refusal};
+use crate::diag::{Code, Kind, Refusal};
 use crate::drive::{Broken, End, Run, Watch, drive, found};
 use crate::journal::{Append, Archive, Entry, Record, SealState};
 use crate::people::{self, Control, Operator, Page, Pager, People};
@@ -78,7 +78,7 @@ impl Launch<'_> {
     }
 
     pub(super) fn unwritable(&self, cause: impl std::fmt::Display, place: &Path) -> Refusal {
-        Refusal::new(Kind::Environment, "BG0601", "the journal cannot be written, so nothing may move")
+        Refusal::new(Kind::Environment, Code::NoRecord, "the journal cannot be written, so nothing may move")
             .place(place.display().to_string())
             .cause(cause.to_string())
             .users(self.users_as_planned())
@@ -323,12 +323,17 @@ impl Launch<'_> {
         let (kind, code, headline, page) = match (&lost, broken) {
             (Some(_), _) => (
                 Kind::Later,
-                "BG0161",
+                Code::LeaseLost,
                 "this process has lost the lease of its run, so it moves nobody any more",
                 "bgctl lost the lease of its run and has stopped",
             ),
-            (None, Broken::Journal(_)) => (Kind::Environment, "BG0602", UNWRITTEN, "bgctl lost its journal"),
-            (None, Broken::Illegal(_)) => (Kind::Bug, "BG0702", UNWRITTEN, "bgctl lost its journal"),
+            (None, Broken::Journal(_)) => (Kind::Environment, Code::NoRecord, UNWRITTEN, "bgctl lost its journal"),
+            (None, Broken::Illegal(_)) => (
+                Kind::Bug,
+                Code::Machine,
+                "what happened does not fit the run machine, so nothing more is moved",
+                "bgctl met a case that its run machine does not know, and has stopped",
+            ),
         };
         let mut refusal = Refusal::new(kind, code, headline)
             .place(folder.display().to_string())

@@ -8,7 +8,7 @@ use super::prepare::{LabArgs, Surroundings};
 use super::ready::world_without_routes;
 use super::{Context, Exit};
 use crate::compile;
-use crate::diag::{Kind, Refusal};
+use crate::diag::{Code, Kind, Refusal};
 use crate::lab::Mode;
 use crate::plan::Plan;
 use crate::policy::is_policy;
@@ -75,7 +75,7 @@ async fn all(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
 /// The plan of a file that was found in order just now.
 fn plan(args: &Args, cx: &Context, source: &Source) -> Result<Plan, Refusal> {
     let changed = || {
-        Refusal::new(Kind::Invalid, "BG0152", format!("`{}` has changed since it was checked", source.path))
+        Refusal::new(Kind::Invalid, Code::GatesUnasked, format!("`{}` has changed since it was checked", source.path))
             .next("the same command again")
     };
     let policy = policy::read(cx, &PolicyArgs { policy: args.policy.clone() })?.map_err(|_| changed())?;
@@ -88,7 +88,7 @@ fn plan(args: &Args, cx: &Context, source: &Source) -> Result<Plan, Refusal> {
 }
 
 fn broken(error: anyhow::Error) -> Refusal {
-    Refusal::new(Kind::Other, "BG0152", "the gates of this file cannot be read").cause(format!("{error:#}"))
+    Refusal::new(Kind::Other, Code::GatesUnasked, "the gates of this file cannot be read").cause(format!("{error:#}"))
 }
 
 fn mark(grade: Grade) -> &'static str {

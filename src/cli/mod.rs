@@ -72,7 +72,7 @@ pub use exit::Exit;
 pub use global::Global;
 pub use style::{Output, Style, When};
 
-use crate::diag::Refusal;
+use crate::diag::{Code, Refusal};
 use crate::secret::{Known, visible};
 
 const EXAMPLES: &str = "\
@@ -176,7 +176,7 @@ fn piped(written: std::io::Result<Exit>) -> Result<Exit, Refusal> {
     match written {
         Ok(exit) => Ok(exit),
         Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(Exit::Success),
-        Err(e) => Err(Refusal::new(crate::diag::Kind::Other, "BG0205", "the result cannot be written")
+        Err(e) => Err(Refusal::new(crate::diag::Kind::Other, Code::Unwritable, "the result cannot be written")
             .cause(e.to_string())
             .next("free space or give another place, then the same command again")),
     }
@@ -297,14 +297,14 @@ fn usage(error: &clap::Error, argv: &[OsString], env: &BTreeMap<String, String>)
     let ours = word.and_then(|word| WORDS.iter().find(|(theirs, _)| *theirs == word));
     let mut refusal = match (word, ours) {
         (Some(word), Some((_, ours))) => {
-            Refusal::new(crate::diag::Kind::Usage, "BG0001", format!("`{word}` is called `{ours}` here"))
+            Refusal::new(crate::diag::Kind::Usage, Code::CommandLine, format!("`{word}` is called `{ours}` here"))
                 .next(format!("bgctl {ours}"))
         }
         _ => {
             let text = error.render().to_string();
             let headline = text.lines().next().unwrap_or("the command line cannot be understood");
             let headline = headline.trim_start_matches("error: ").replace('\'', "`");
-            let mut refusal = Refusal::new(crate::diag::Kind::Usage, "BG0001", headline);
+            let mut refusal = Refusal::new(crate::diag::Kind::Usage, Code::CommandLine, headline);
             for line in text.lines().skip(1).map(str::trim).filter(|line| !line.is_empty()) {
                 let help = line.starts_with("For more information") || line.starts_with("Usage:");
                 let tip = line.strip_prefix("tip: a similar subcommand exists: ");
@@ -353,7 +353,7 @@ pub fn refusal_json(refusal: &Refusal) -> serde_json::Value {
 }
 
 fn bug(panic: &str) -> Refusal {
-    Refusal::new(crate::diag::Kind::Bug, "BG0701", "bgctl met a case it was written never to meet")
+    Refusal::new(crate::diag::Kind::Bug, Code::Bug, "bgctl met a case it was written never to meet")
         .cause(panic.replace('\n', " "))
         .users("not read again; what was written down before is on the disk")
         .next("bgctl status                    where users are, read from the live systems")

@@ -12,7 +12,7 @@ use super::standing::Standing;
 use super::trust;
 use super::witnesses::Witnesses;
 use crate::clock::Ratchet;
-use crate::diag::{Kind, Refusal};
+use crate::diag::{Code, Kind, Refusal};
 use crate::journal::ledger::What;
 use crate::journal::{
     Archive, DirStore, Entry, Holder, Journal, LocalDisk, Lock, MemoryStore, OpenError, Opening, Record, Sound, Store,
@@ -23,7 +23,7 @@ use crate::run::{Actor, Event, Evidence, guard};
 use crate::sign::{self, PublicKey, Signer, file};
 
 /// The code of a key that is there and did not sign.
-const UNSIGNED: &str = "BG0221";
+const UNSIGNED: Code = Code::Unsigned;
 
 /// A run with its journal open and its lock held.
 pub struct Open {

@@ -4,7 +4,7 @@
 use super::launch::Launch;
 use super::open::Open;
 use super::{Context, ratchet};
-use crate::diag::{Kind, Refusal};
+use crate::diag::{Code, Kind, Refusal};
 use crate::people::wish_override;
 use crate::run::{Actor, guard};
 
@@ -23,10 +23,14 @@ pub fn ill_blue(cx: &Context, given: &[String], reason: &str) -> Result<bool, Re
         return Ok(false);
     }
     if !ratchet::says_something(reason) {
-        return Err(Refusal::new(Kind::Usage, "BG0175", "going back to a BLUE that may not be well needs a reason")
-            .cause("at least 10 characters; it stands in the log beside your name")
-            .users("as shown above. Nothing was changed.")
-            .next("bgctl rollback --override blue-health --reason \"…\""));
+        return Err(Refusal::new(
+            Kind::Usage,
+            Code::NeedsReason,
+            "going back to a BLUE that may not be well needs a reason",
+        )
+        .cause("at least 10 characters; it stands in the log beside your name")
+        .users("as shown above. Nothing was changed.")
+        .next("bgctl rollback --override blue-health --reason \"…\""));
     }
     cx.err("! blue     users are sent there whatever its health: where targets are down, requests fail until they are mended");
     cx.err("           nobody has to agree to that; it stands in the log with your name and reason");

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use jiff::Timestamp;
 
 use super::Context;
-use crate::diag::{Kind, Refusal};
+use crate::diag::{Code, Kind, Refusal};
 use crate::journal::{self, Archive, Entry, Fault, LOG, Sound, Unread, What};
 use crate::plan::Plan;
 use crate::report::{About, Story};
@@ -52,7 +52,7 @@ impl Past {
         let plan = Rc::new(sound.plan);
         let events: Vec<Event> = sound.entries.iter().filter_map(Entry::event).collect();
         let state = crate::run::replay(&plan, &events).map_err(|illegal| {
-            Refusal::new(Kind::Audit, "BG0608", format!("the record of run {id} does not follow its plan"))
+            Refusal::new(Kind::Audit, Code::Machine, format!("the record of run {id} does not follow its plan"))
                 .place(log.display().to_string())
                 .cause(illegal.to_string())
                 .next(format!("bgctl audit verify {id}"))
@@ -98,15 +98,16 @@ pub fn unreadable(id: &str, folder: &Path, unread: Unread) -> Refusal {
     let log = folder.join(LOG);
     let refusal = |kind, code, headline| Refusal::new(kind, code, headline).place(log.display().to_string());
     let refusal = match unread {
-        Unread::Io(error) => {
-            refusal(Kind::Other, "BG0604", format!("the record of run {id} cannot be read")).cause(error.to_string())
-        }
-        Unread::Fault(Fault { what: What::Empty, .. }) => {
-            refusal(Kind::Audit, "BG0604", format!("the log of run {id} is empty: nothing of it was ever recorded"))
-                .cause("a process that ends before its first record leaves such a log, and has moved nobody")
-                .next("bgctl audit ledger        whether this machine knows of records that were here")
-        }
-        Unread::Fault(fault) => refusal(Kind::Audit, "BG0603", visible(&fault.to_string()).into_owned())
+        Unread::Io(error) => refusal(Kind::Other, Code::LogUnread, format!("the record of run {id} cannot be read"))
+            .cause(error.to_string()),
+        Unread::Fault(Fault { what: What::Empty, .. }) => refusal(
+            Kind::Audit,
+            Code::LogUnread,
+            format!("the log of run {id} is empty: nothing of it was ever recorded"),
+        )
+        .cause("a process that ends before its first record leaves such a log, and has moved nobody")
+        .next("bgctl audit ledger        whether this machine knows of records that were here"),
+        Unread::Fault(fault) => refusal(Kind::Audit, fault.what.code(), visible(&fault.to_string()).into_owned())
             .next(format!("bgctl audit verify {id}        what is wrong, and what is still intact")),
     };
     refusal

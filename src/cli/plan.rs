@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::check::counted;
 use super::prepare::{self, Prepared, Surroundings, prepare};
 use super::{Context, Exit, fence};
-use crate::diag::{Kind, Refusal};
+use crate::diag::{Code, Kind, Refusal};
 use crate::guards;
 use crate::plan::{AtExpiry, Plan, PlannedStep};
 use crate::report::wrap;
@@ -45,8 +45,12 @@ async fn plan(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     if let Some(path) = &args.out {
         let path = cx.cwd.join(path);
         std::fs::write(&path, plan.canonical() + "\n").map_err(|e| {
-            Refusal::new(Kind::Environment, "BG0207", format!("the plan cannot be saved to `{}`", path.display()))
-                .cause(e.to_string())
+            Refusal::new(
+                Kind::Environment,
+                Code::Unwritable,
+                format!("the plan cannot be saved to `{}`", path.display()),
+            )
+            .cause(e.to_string())
         })?;
         cx.err(&format!("saved  {}  good until the live split changes", path.display()));
         cx.err(&format!("next:  bgctl cutover {}", path.display()));

@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::{Context, trust};
-use crate::diag::{Diagnostic, Kind, Refusal, Severity};
+use crate::diag::{Code, Diagnostic, Kind, Refusal, Severity};
 use crate::plan::Plan;
 use crate::policy::PolicyFile;
 use crate::runbook::Source;
@@ -76,7 +76,7 @@ pub fn same(plan: &Plan, policy: Option<&PolicyFile>) -> Result<(), Refusal> {
     };
     let short =
         |sha256: &str| if sha256.is_empty() { "none".to_string() } else { format!("sha256 {}…", &sha256[..12]) };
-    Err(Refusal::new(Kind::Drift, "BG0441", headline)
+    Err(Refusal::new(Kind::Drift, Code::PolicyChanged, headline)
         .place(policy.map_or_else(|| TEAM.to_string(), |file| file.source.path.clone()))
         .cause(format!("then {}, now {}", short(&plan.team.policy_sha256), short(now)))
         .users("not asked. Nothing was changed by this command.")

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use super::{Context, Exit, check, earlier, policy, ratchet};
 use crate::arm;
 use crate::compile::{self, Compiled, Facts};
-use crate::diag::{Diagnostic, Kind, Refusal, Severity};
+use crate::diag::{Code, Diagnostic, Kind, Refusal, Severity};
 use crate::journal::{Archive, Lock};
 use crate::lab::{Fault, Lab, Living, Mode, Options, Stage};
 use crate::plan::{Color, Plan, PlannedRoute, Split};
@@ -68,8 +68,8 @@ impl Surroundings {
             return Ok(Surroundings { env: cx.env.clone(), access: Access { aws, ..Access::default() }, lab: None });
         }
         let faults = args.faults.iter().map(|name| name.parse::<Fault>()).collect::<Result<Vec<_>, _>>();
-        let faults =
-            faults.map_err(|e| Refusal::new(Kind::Usage, "BG0001", e.to_string()).next("bgctl explain lab"))?;
+        let faults = faults
+            .map_err(|e| Refusal::new(Kind::Usage, Code::CommandLine, e.to_string()).next("bgctl explain lab"))?;
         let stage = match memory.as_deref().and_then(Path::parent) {
             Some(folder) => std::env::current_exe()
                 .map_err(anyhow::Error::from)
@@ -114,7 +114,7 @@ impl Surroundings {
 }
 
 fn no_lab(error: anyhow::Error) -> Refusal {
-    Refusal::new(Kind::Environment, "BG0205", "the lab does not start, or does not answer").cause(format!("{error:#}"))
+    Refusal::new(Kind::Environment, Code::Lab, "the lab does not start, or does not answer").cause(format!("{error:#}"))
 }
 
 impl FromArgs {
@@ -135,7 +135,7 @@ fn outside_the_lab(plan: &Plan, outside: &Surroundings) -> Option<Refusal> {
     let real = plan.routes.values().find(|route| route.router == routers::slack_manifest::KIND.name)?;
     outside.lab.as_ref()?;
     Some(
-        Refusal::new(Kind::Invalid, "BG0306", "the lab has no Slack app whose request URLs could be moved")
+        Refusal::new(Kind::Invalid, Code::Lab, "the lab has no Slack app whose request URLs could be moved")
             .place(real.line.clone())
             .cause("this route leads to Slack itself, and a rehearsal may not")
             .users("not asked; nothing was changed")
@@ -284,7 +284,7 @@ async fn saved(
 
 fn read_plan(source: &Source) -> Result<Plan, Refusal> {
     serde_json::from_str(&source.text).map_err(|e| {
-        Refusal::new(Kind::Invalid, "BG0108", format!("`{}` is not a plan this bgctl can read", source.path))
+        Refusal::new(Kind::Invalid, Code::OtherBgctl, format!("`{}` is not a plan this bgctl can read", source.path))
             .cause(e.to_string())
             .next("bgctl plan RUNBOOK --out FILE")
     })
@@ -302,7 +302,7 @@ fn not_on_blue(plan: &Plan, route: &str, split: Split) -> Refusal {
     let refusal = match split.only() {
         Some(Color::Green) => Refusal::new(
             Kind::Drift,
-            "BG0301",
+            Code::NotBlue,
             format!("GREEN {} is live already, BLUE {} is not", plan.green.version, plan.blue.version),
         )
         .cause(
@@ -310,20 +310,22 @@ fn not_on_blue(plan: &Plan, route: &str, split: Split) -> Refusal {
         )
         .next(format!("bgctl cutover {} --swap      when BLUE is the new candidate", plan.runbook))
         .next("nothing, when this cutover is done already"),
-        _ => Refusal::new(Kind::Drift, "BG0301", "users are split already, so there is no live stack to start from")
-            .cause(
-                "no run that is kept on this machine is open, so another machine's is, or somebody moved users by hand",
-            )
-            .next(format!("bgctl status {}          where users are", plan.runbook))
-            .next(format!("bgctl rollback {}        everyone to BLUE {}", plan.runbook, plan.blue.version))
-            .next(format!("bgctl rollback --print {}        the provider's own command for it", plan.runbook)),
+        _ => Refusal::new(
+            Kind::Drift,
+            Code::NotBlue,
+            "users are split already, so there is no live stack to start from",
+        )
+        .cause("no run that is kept on this machine is open, so another machine's is, or somebody moved users by hand")
+        .next(format!("bgctl status {}          where users are", plan.runbook))
+        .next(format!("bgctl rollback {}        everyone to BLUE {}", plan.runbook, plan.blue.version))
+        .next(format!("bgctl rollback --print {}        the provider's own command for it", plan.runbook)),
     };
     refusal.place(line.clone()).users(format!("{split}, read just now. Nothing was changed."))
 }
 
 /// No side has a share: that is neither a live stack nor a split, and nobody need have moved anybody.
 fn nowhere(planned: &PlannedRoute, why: &str) -> Refusal {
-    Refusal::new(Kind::Drift, "BG0301", "there is no live stack to start from")
+    Refusal::new(Kind::Drift, Code::NotBlue, "there is no live stack to start from")
         .place(planned.line.clone())
         .cause(why)
         .users("BLUE 0 GREEN 0, read just now. Nothing was changed.")
@@ -349,14 +351,15 @@ pub fn mistaken(cx: &Context, source: &Source, found: Vec<Diagnostic>, exit: Exi
 fn kind(planned: &PlannedRoute) -> Result<&'static routers::Kind, Refusal> {
     routers::KINDS.iter().find(|kind| kind.name == planned.router).ok_or_else(|| {
         let known = routers::KINDS.iter().map(|kind| kind.name).collect::<Vec<_>>().join(", ");
-        Refusal::new(Kind::Invalid, "BG0307", format!("this bgctl has no router `{}`", planned.router))
+        Refusal::new(Kind::Invalid, Code::UnknownRouter, format!("this bgctl has no router `{}`", planned.router))
             .cause(format!("it was built with: {known}"))
             .next("build it with `--features full`")
     })
 }
 
 fn wrong(planned: &PlannedRoute, mistakes: &[crate::diag::Mistake]) -> Refusal {
-    let refusal = Refusal::new(Kind::Invalid, "BG0306", format!("the settings of {} are wrong", planned.line));
+    let refusal =
+        Refusal::new(Kind::Invalid, Code::RouteSettings, format!("the settings of {} are wrong", planned.line));
     mistakes.iter().fold(refusal, |refusal, mistake| refusal.cause(mistake.message.clone()))
 }
 
@@ -381,7 +384,7 @@ pub fn new_memory(state: &Path) -> Result<PathBuf, Refusal> {
     let file = state.join(LAB_MEMORY);
     match std::fs::remove_file(&file) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(Refusal::new(Kind::Environment, "BG0205", "the memory of an earlier lab cannot be removed")
+            Err(Refusal::new(Kind::Environment, Code::Lab, "the memory of an earlier lab cannot be removed")
                 .place(file.display().to_string())
                 .cause(error.to_string()))
         }

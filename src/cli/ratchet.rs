@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::Context;
 use super::check::counted;
 use super::prepare::Surroundings;
-use crate::diag::{Diagnostic, Kind, Refusal};
+use crate::diag::{Code, Diagnostic, Kind, Refusal};
 use crate::plan::{ApprovalRule, Plan, PlannedSchema};
 use crate::probes::database::LiveDatabase;
 use crate::run::{State, Verdict};
@@ -67,15 +67,19 @@ pub fn overridden(plan: &Plan, against: &str, given: bool, reason: &str) -> Resu
     let who = rule(plan).map_or("somebody else".into(), |rule| format!("{} ({})", rule.role, rule.members.join(", ")));
     let command = "bgctl rollback --override schema --reason \"…\"";
     if !given {
-        return Err(Refusal::new(Kind::Denied, "BG0173", "forward or page: the schema stands against going back")
-            .cause(against.to_string())
-            .cause(format!("BLUE {} may fail on it, or write what nobody can read", plan.blue.version))
-            .users("as shown above. Nothing was changed.")
-            .next("go forward: mend GREEN, or the data, where it stands")
-            .next(format!("{command}        back all the same; a second person has to agree: {who}")));
+        return Err(Refusal::new(
+            Kind::Denied,
+            Code::ForwardOrPage,
+            "forward or page: the schema stands against going back",
+        )
+        .cause(against.to_string())
+        .cause(format!("BLUE {} may fail on it, or write what nobody can read", plan.blue.version))
+        .users("as shown above. Nothing was changed.")
+        .next("go forward: mend GREEN, or the data, where it stands")
+        .next(format!("{command}        back all the same; a second person has to agree: {who}")));
     }
     if !says_something(reason) {
-        return Err(Refusal::new(Kind::Usage, "BG0175", "going back against the schema needs a reason")
+        return Err(Refusal::new(Kind::Usage, Code::NeedsReason, "going back against the schema needs a reason")
             .cause(format!("at least {REASON} characters; whoever has to agree reads it, and it stands in the log"))
             .users("as shown above. Nothing was changed.")
             .next(command));
@@ -165,7 +169,7 @@ fn drawn(statement: &Statement) -> Diagnostic {
     } else {
         "users cannot simply come back"
     };
-    let drawn = Diagnostic::warning("BG0124", headline).at(statement.span.clone(), label);
+    let drawn = Diagnostic::warning(Code::NoAutomaticRollback, headline).at(statement.span.clone(), label);
     match &judged.hazard {
         Some(hazard) => drawn.note(format!("while it runs: {hazard}")),
         None => drawn,

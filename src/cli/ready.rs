@@ -9,7 +9,7 @@ use jiff::SignedDuration;
 use super::Context;
 use super::absent::Absent;
 use super::prepare::{self, Surroundings};
-use crate::diag::{Kind, Refusal};
+use crate::diag::{Code, Kind, Refusal};
 use crate::drive::Steps;
 use crate::guards::NoGuards;
 use crate::journal::{Archive, Entry, mentions, read_on};
@@ -75,7 +75,7 @@ pub fn of_rollback(world: World, plan: &Plan) -> Result<Ready, Refusal> {
 
 fn steps(plan: &Plan) -> Result<Steps, Refusal> {
     Steps::of(plan).map_err(|e| {
-        Refusal::new(Kind::Invalid, "BG0108", "this plan was made by another bgctl").cause(format!("{e:#}"))
+        Refusal::new(Kind::Invalid, Code::OtherBgctl, "this plan was made by another bgctl").cause(format!("{e:#}"))
     })
 }
 
@@ -95,7 +95,7 @@ pub fn world_without_routes(cx: &Context, outside: &Surroundings, plan: &Plan) -
     if let [name, ..] = world.secrets.clear_in(&text)[..] {
         return Err(Refusal::new(
             Kind::Invalid,
-            "BG0208",
+            Code::SecretInClear,
             format!("the value of `{name}` stands in the runbook in clear"),
         )
         .place(plan.runbook.clone())

@@ -5,7 +5,7 @@ use super::launch::Launch;
 use super::policy::{self, PolicyArgs};
 use super::standing::Standing;
 use super::trust;
-use crate::diag::{Kind, Refusal};
+use crate::diag::{Code, Kind, Refusal};
 use crate::journal::Archive;
 use crate::sign::trust::Demands;
 use crate::sign::{Assurance, Signer, TrustFiles};
@@ -39,7 +39,8 @@ impl Launch<'_> {
         }
         let team = &self.plan.team;
         let refuse = |headline: &str| {
-            let refusal = Refusal::new(Kind::Denied, "BG0443", headline).cause(format!("it is {}", signer.name()));
+            let refusal =
+                Refusal::new(Kind::Denied, Code::MayNotSign, headline).cause(format!("it is {}", signer.name()));
             refusal.users(self.users_as_planned())
         };
         if team.shared_key_refused && signer.assurance() == Assurance::SharedKey {
@@ -55,7 +56,7 @@ impl Launch<'_> {
         match self.cx.trigger() {
             // Whoever approves could be the very person who started the job.
             Some(login) if asks && team.starter(login).is_none() => {
-                Err(Refusal::new(Kind::Denied, "BG0442", format!("the policy does not know who `{login}` is"))
+                Err(Refusal::new(Kind::Denied, Code::Trigger, format!("the policy does not know who `{login}` is"))
                     .cause("they started this job, and nobody may approve what they started themselves")
                     .users(self.users_as_planned())
                     .next(format!("add `{login}` to the `ci` of whose name it is, in {}", policy::TEAM)))
@@ -72,7 +73,7 @@ impl Launch<'_> {
             Ok(file) => file,
             Err((source, found)) => {
                 let first = found.first().map(|d| d.headline.clone()).unwrap_or_default();
-                return Err(Refusal::new(Kind::Invalid, "BG0445", "the policy cannot be used")
+                return Err(Refusal::new(Kind::Invalid, Code::Policy, "the policy cannot be used")
                     .place(source.path.clone())
                     .cause(first)
                     .users(self.users_as_planned())

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::past::Past;
 use super::{Context, Exit, Output};
-use crate::diag::{Kind, Refusal};
+use crate::diag::{Code, Kind, Refusal};
 use crate::journal::Entry;
 use crate::report::{self, Jsonl, Reporter, Rest, words};
 use crate::run::{Event, Evidence};
@@ -27,7 +27,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     if let Some(step) = &args.step {
         let known: Vec<&str> = past.plan.forward.iter().chain(&past.plan.rollback).map(|s| s.id.as_str()).collect();
         if !known.contains(&step.as_str()) {
-            return Err(Refusal::new(Kind::Usage, "BG0005", format!("run {} has no step `{step}`", past.id))
+            return Err(Refusal::new(Kind::Usage, Code::NoStep, format!("run {} has no step `{step}`", past.id))
                 .cause(format!("its steps: {}", known.join(", "))));
         }
     }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::prepare::{self, Surroundings};
 use super::{Context, Exit, ready};
-use crate::diag::{Kind, Refusal};
+use crate::diag::{Code, Kind, Refusal};
 use crate::plan::{Color, Plan, PlannedStep};
 use crate::report::{Ink, Mark};
 use crate::run::{Evidence, Verdict};
@@ -51,7 +51,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     let config = settings(&plan, args);
     let kind = steps::KINDS.iter().find(|kind| kind.name == "smoke").expect("BUG: the table of kinds has `smoke`");
     let facts = (kind.facts)(&config, &plan).map_err(|mistakes| {
-        let refusal = Refusal::new(Kind::Invalid, "BG0118", "these checks cannot be run");
+        let refusal = Refusal::new(Kind::Invalid, Code::StepSettings, "these checks cannot be run");
         mistakes.into_iter().fold(refusal, |refusal, mistake| match mistake.help {
             Some(help) => refusal.cause(mistake.message).next(help),
             None => refusal.cause(mistake.message),
@@ -72,7 +72,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
         place: "bgctl smoke".into(),
     };
     let step = (kind.build)(&step, &plan)
-        .map_err(|e| Refusal::new(Kind::Bug, "BG0701", "a smoke test cannot be built").cause(format!("{e:#}")))?;
+        .map_err(|e| Refusal::new(Kind::Bug, Code::Bug, "a smoke test cannot be built").cause(format!("{e:#}")))?;
     let world = ready::world_without_routes(cx, &outside, &plan)?;
     let stack = plan.stack(args.stack);
     if !cx.machine() {

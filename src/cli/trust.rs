@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::Context;
-use crate::diag::{Kind, Refusal};
+use crate::diag::{Code, Kind, Refusal};
 use crate::journal::{Archive, Trust};
 use crate::secret::Secret;
 use crate::sign::choice::{self, Look, Sources};
@@ -133,7 +133,9 @@ fn at_home(cx: &Context, path: &str) -> PathBuf {
 
 fn unreadable(error: Unreadable) -> Refusal {
     let list = if error.path.ends_with(files::REVOKED) { "list of revoked keys" } else { "allowed-signers file" };
-    Refusal::new(Kind::Invalid, "BG0424", format!("the {list} cannot be read")).place(error.path).cause(error.why)
+    Refusal::new(Kind::Invalid, Code::SignersFile, format!("the {list} cannot be read"))
+        .place(error.path)
+        .cause(error.why)
 }
 
 /// The places a signing key is looked for, with the values they have here.
@@ -196,7 +198,7 @@ pub fn standing(cx: &Context, signers: &AllowedSigners, signer: &dyn Signer) -> 
     let Ok(key) = PublicKey::from_line(&signer.public()) else { return Ok(()) };
     match signers.check_key(None, namespace::OPEN, &key, cx.clock.now()) {
         Err(error @ (TrustError::Revoked { .. } | TrustError::RevocationUnknown { .. })) => {
-            let refusal = Refusal::new(Kind::Denied, "BG0423", "the signing key cannot be used");
+            let refusal = Refusal::new(Kind::Denied, Code::KeyUnusable, "the signing key cannot be used");
             Err(refusal.cause(error.to_string()).next("bgctl keys create        make a new one"))
         }
         _ => Ok(()),
@@ -235,7 +237,11 @@ impl Signer for Touched {
 
 /// A key that cannot be used, in five parts.
 pub fn refusal(error: &SignError) -> Refusal {
-    let refusal = Refusal::new(Kind::Denied, "BG0423", "the signing key cannot be used").cause(error.to_string());
+    let (code, headline) = match error {
+        SignError::Exists { .. } => (Code::Unwritable, "the key cannot be written"),
+        _ => (Code::KeyUnusable, "the signing key cannot be used"),
+    };
+    let refusal = Refusal::new(Kind::Denied, code, headline).cause(error.to_string());
     match error {
         SignError::Exposed { path, .. } => refusal.next(format!("chmod 600 {path}")),
         SignError::Locked { path } => refusal.next(format!("ssh-add {path}    the agent keeps it open")),

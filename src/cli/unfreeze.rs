@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::policy::{self, PolicyArgs};
 use super::{Context, Exit, answer, fence, trust};
-use crate::diag::{Kind, Refusal};
+use crate::diag::{Code, Kind, Refusal};
 use crate::guards::freeze::{Found, Freeze, Lifted, Place, Scope};
 use crate::plan::PersonKind;
 use crate::sign::{PublicKey, namespace};
@@ -37,15 +37,16 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
 }
 
 async fn unfreeze(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
-    let scope = Scope::parse(&args.scope).map_err(|what| Refusal::new(Kind::Usage, "BG0001", what).users(NOTHING))?;
+    let scope =
+        Scope::parse(&args.scope).map_err(|what| Refusal::new(Kind::Usage, Code::CommandLine, what).users(NOTHING))?;
     if cx.style.ci.is_some() || cx.trigger().is_some() {
-        return Err(Refusal::new(Kind::Denied, "BG0163", "a job cannot lift a freeze")
+        return Err(Refusal::new(Kind::Denied, Code::Thaw, "a job cannot lift a freeze")
             .cause("a freeze says that a person has to look first")
             .users(NOTHING)
             .next(format!("bgctl unfreeze {scope} --reason \"…\"        at a terminal of your own")));
     }
     if args.reason.trim().is_empty() {
-        return Err(Refusal::new(Kind::Usage, "BG0001", "lifting a freeze needs a reason").users(NOTHING));
+        return Err(Refusal::new(Kind::Usage, Code::Unsaid, "lifting a freeze needs a reason").users(NOTHING));
     }
     let freezes = fence::freezes(cx)?;
     let found = freezes.of(&scope);
@@ -69,7 +70,7 @@ async fn unfreeze(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
             (lifted.by, lifted.sig) = signed(args, cx, freeze, role, &lifted)?;
         }
         freezes.lift(freeze, path, &lifted).map_err(|error| {
-            Refusal::new(Kind::Environment, "BG0162", "the freeze cannot be taken away")
+            Refusal::new(Kind::Environment, Code::Freeze, "the freeze cannot be taken away")
                 .place(path.display().to_string())
                 .cause(error.to_string())
                 .users(NOTHING)
@@ -84,7 +85,7 @@ async fn unfreeze(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
 
 /// A freeze of this scope that no command takes away, or none at all.
 fn elsewhere(cx: &Context, scope: &Scope, all: Vec<Found>) -> Result<Exit, Refusal> {
-    let refuse = |headline: String| Refusal::new(Kind::Invalid, "BG0162", headline).users(NOTHING);
+    let refuse = |headline: String| Refusal::new(Kind::Invalid, Code::Freeze, headline).users(NOTHING);
     for found in all {
         match &found {
             Found::Freeze(freeze, Place::Team) if freeze.scope == *scope => {
@@ -118,7 +119,7 @@ fn signed(
     role: &str,
     lifted: &Lifted,
 ) -> Result<(String, Option<String>), Refusal> {
-    let refuse = |headline: String| Refusal::new(Kind::Denied, "BG0163", headline).users(NOTHING);
+    let refuse = |headline: String| Refusal::new(Kind::Denied, Code::Thaw, headline).users(NOTHING);
     let wrong = || refuse("the team's policy cannot be read".into()).next("bgctl check .bgctl/policy.yaml");
     let policy = policy::read(cx, &args.policy)?.map_err(|_| wrong())?;
     let Some(role_of) = policy.as_ref().and_then(|file| file.policy.roles.get(role)) else {

@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use super::Context;
 use super::past::Past;
 use super::sight;
-use crate::diag::{Kind, Refusal};
+use crate::diag::{Code, Kind, Refusal};
 use crate::journal::{Archive, Opened};
 use crate::run::Doing;
 
@@ -83,7 +83,7 @@ pub async fn run(cx: &Context, name: Option<&str>, command: &str) -> Result<(Str
         true => format!("users of {} services are under way here, so a run has to be named", meant.len()),
         false => format!("runs of {} services are kept here, so one has to be named", meant.len()),
     };
-    let refusal = Refusal::new(Kind::Usage, "BG0006", headline)
+    let refusal = Refusal::new(Kind::Usage, Code::WhichRun, headline)
         .place(archive.root().join("runs").display().to_string())
         .users("as listed; nothing was changed");
     let refusal = lines.into_iter().fold(refusal, Refusal::cause);
@@ -94,7 +94,7 @@ pub async fn run(cx: &Context, name: Option<&str>, command: &str) -> Result<(Str
 
 /// There is no run here: what can be done from a runbook alone.
 fn none(archive: &Archive) -> Refusal {
-    Refusal::new(Kind::Usage, "BG0004", "there is no run on this machine yet")
+    Refusal::new(Kind::Usage, Code::NoRun, "there is no run on this machine yet")
         .place(archive.root().join("runs").display().to_string())
         .cause("a run is known on the machine that opened it; users may be under way from another one")
         .users("not asked; nothing was changed")

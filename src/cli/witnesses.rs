@@ -13,7 +13,7 @@ use super::prepare::Surroundings;
 use super::{Context, policy};
 use crate::anchors::{self, Anchor, AnchorError, FOLDER, Kept, Reach};
 use crate::clock::Clock;
-use crate::diag::{Kind, Refusal};
+use crate::diag::{Code, Kind, Refusal};
 use crate::journal::heads::Head;
 use crate::journal::ledger::{Hand, Ledger, Tip, What};
 use crate::journal::{Append, Archive, Closed, Entry, Journal, JournalError, Note, Record};
@@ -96,7 +96,7 @@ impl Anchored {
 
     fn too_few(&self, kept: usize, lost: &[(String, String)]) -> Refusal {
         let headline = format!("{kept} of {} required anchors keep the head of this log", self.required);
-        let refusal = Refusal::new(Kind::Unreachable, "BG0621", headline)
+        let refusal = Refusal::new(Kind::Unreachable, Code::NotAnchored, headline)
             .users("not moved: the anchors come before the first step. Nothing was changed.")
             .next("mend what is named above, then the same command again");
         lost.iter().fold(refusal, |refusal, (place, why)| refusal.cause(format!("{place}: {why}")))

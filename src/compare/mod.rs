@@ -17,7 +17,7 @@ pub use differences::{Difference, Part, differences};
 pub use inventory::{Inventory, Nonce};
 pub use settings::{Compare, Level};
 
-use crate::diag::{Kind, Refusal};
+use crate::diag::{Code, Kind, Refusal};
 use crate::plan::{Color, Plan};
 use crate::world::World;
 
@@ -65,11 +65,11 @@ pub async fn compare(plan: &Plan, compare: &Compare, world: &World) -> Result<Co
 pub async fn preflight(plan: &Plan, world: &World) -> Result<Option<Value>, Refusal> {
     let users = "where they were, on blue. Nothing was changed.";
     let wrong = |cause: String| {
-        Refusal::new(Kind::Invalid, "BG0108", "this plan was made by another bgctl").cause(cause).users(users)
+        Refusal::new(Kind::Invalid, Code::OtherBgctl, "this plan was made by another bgctl").cause(cause).users(users)
     };
     let Some(settings) = settings(plan).map_err(wrong)? else { return Ok(None) };
     let comparison = compare(plan, &settings, world).await.map_err(|(stack, why)| {
-        Refusal::new(Kind::Stopped, "BG0186", format!("what {stack} runs with cannot be read"))
+        Refusal::new(Kind::Stopped, Code::RunsWithUnread, format!("what {stack} runs with cannot be read"))
             .cause(why)
             .users(users)
             .next("bgctl explain compare        the inventory a stack has to give")
@@ -81,7 +81,7 @@ pub async fn preflight(plan: &Plan, world: &World) -> Result<Option<Value>, Refu
             n => format!(", and {n} more"),
         };
         let mut refusal =
-            Refusal::new(Kind::Stopped, "BG0187", format!("GREEN is not as BLUE is: {}{more}", first.line));
+            Refusal::new(Kind::Stopped, Code::Different, format!("GREEN is not as BLUE is: {}{more}", first.line));
         for difference in rest {
             refusal = refusal.cause(difference.line.clone());
         }

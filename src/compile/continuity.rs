@@ -1,7 +1,7 @@
 //! The rollback rule of what people have open: blue must read what green wrote, and that is tried before anybody moves.
 
 use super::{key, place, placed};
-use crate::diag::Diagnostic;
+use crate::diag::{Code, Diagnostic};
 use crate::plan::{Color, OnFailure, PlannedStep};
 use crate::runbook::{Runbook, SlackMode};
 
@@ -16,15 +16,17 @@ pub fn check(runbook: &Runbook, forward: &[PlannedStep]) -> Vec<Diagnostic> {
     let tree = &runbook.tree;
     let slack = tree.nearest("/slack");
     let whole = slack.entry("continuity").map_or_else(|| key(tree, "slack"), |entry| entry.key_span.clone());
-    let mut found = placed(continuity.mistakes(), tree.nearest("/slack/continuity"), &whole, "BG0118");
+    let mut found = placed(continuity.mistakes(), tree.nearest("/slack/continuity"), &whole, Code::StepSettings);
     for (n, button) in continuity.buttons.iter().enumerate() {
         let headline = format!("`{}` is really pressed, on your word that it does no harm", button.action_id);
         let at = place(tree, &format!("/slack/continuity/buttons/{n}/harmless_because"));
-        found.push(Diagnostic::warning("BG0123", headline).at(at, "the reason stands in the plan"));
+        found.push(Diagnostic::warning(Code::Unproven, headline).at(at, "the reason stands in the plan"));
     }
     if runbook.document.slack.as_ref().is_some_and(|slack| slack.mode == SlackMode::Socket) {
         let headline = "what people have open is taken on your word: Socket Mode cannot be asked from outside";
-        found.push(Diagnostic::warning("BG0123", headline).at(whole, "try it on a copy of the app that takes HTTP"));
+        found.push(
+            Diagnostic::warning(Code::Unproven, headline).at(whole, "try it on a copy of the app that takes HTTP"),
+        );
         return found;
     }
     let moves = |step: &PlannedStep| step.moves.as_ref().is_some_and(|m| m.after.weight(Color::Green) > 0);
@@ -46,7 +48,7 @@ pub fn check(runbook: &Runbook, forward: &[PlannedStep]) -> Vec<Diagnostic> {
         let headline = format!("users would move at `{}` before the rollback rule is checked", forward[first].id);
         let label =
             format!("add {} to a `smoke` step before it, without `on_failure: continue`", missing.join(" and "));
-        let mistake = Diagnostic::error("BG0127", headline).at(whole, label);
+        let mistake = Diagnostic::error(Code::Continuity, headline).at(whole, label);
         found
             .push(mistake.note(
                 "blue must read what green wrote, or users who are brought back cannot send what they have open",

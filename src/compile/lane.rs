@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::lines::Lines;
 use super::people::Roles;
 use super::{MOST_SECONDS, key, placed};
-use crate::diag::Diagnostic;
+use crate::diag::{Code, Diagnostic};
 use crate::plan::{Color, Lane, Move, Plan, PlannedStep, Split};
 use crate::runbook::{Node, Runbook, Source, Step};
 use crate::steps::Facts;
@@ -50,7 +50,8 @@ impl Walker<'_> {
             let stages = crate::steps::stages(&step.kind, &step.config);
             if lane == Lane::Forward && stages.len() > 1 {
                 let at = node.nearest(&format!("/{}/ramp", step.kind)).span.clone();
-                let wrong = Diagnostic::error("BG0180", format!("step `{}` has a ramp on the way forward", step.id));
+                let wrong =
+                    Diagnostic::error(Code::RampForward, format!("step `{}` has a ramp on the way forward", step.id));
                 self.found.push(wrong.at(at, "forward, write one `shift` a share, each with its `bake`"));
             }
             for (suffix, config) in stages {
@@ -90,7 +91,7 @@ impl Walker<'_> {
             };
             let headline = format!("the steps take up to {}h {}m in all", total / 3600, total / 60 % 60);
             self.found.push(
-                Diagnostic::error("BG0113", headline)
+                Diagnostic::error(Code::TimeOrCount, headline)
                     .at(span, "at most 12h, waiting for approvals included")
                     .note("make two runbooks of it, or shorten bakes and approvals"),
             );
@@ -110,7 +111,12 @@ impl Walker<'_> {
             Ok(facts) => Some(facts),
             Err(mistakes) => {
                 let whole = entry.map_or(node.span.clone(), |entry| entry.key_span.clone());
-                self.found.extend(placed(mistakes, entry.map_or(node, |entry| &entry.node), &whole, "BG0118"));
+                self.found.extend(placed(
+                    mistakes,
+                    entry.map_or(node, |entry| &entry.node),
+                    &whole,
+                    Code::StepSettings,
+                ));
                 None
             }
         }
@@ -124,17 +130,17 @@ impl Walker<'_> {
         };
         if seconds == 0 {
             self.found.push(
-                Diagnostic::error("BG0113", format!("step `{}` would have no time at all", step.id))
+                Diagnostic::error(Code::TimeOrCount, format!("step `{}` would have no time at all", step.id))
                     .at(at, "write how long one attempt may take"),
             );
         } else if seconds > MOST_SECONDS && facts.expected_s <= MOST_SECONDS {
             self.found.push(
-                Diagnostic::error("BG0113", format!("step `{}` may wait longer than 12h", step.id))
+                Diagnostic::error(Code::TimeOrCount, format!("step `{}` may wait longer than 12h", step.id))
                     .at(at, "give it a shorter time"),
             );
         } else if seconds < facts.expected_s {
             self.found.push(
-                Diagnostic::warning("BG0113", format!("step `{}` has less time than it needs", step.id))
+                Diagnostic::warning(Code::TimeOrCount, format!("step `{}` has less time than it needs", step.id))
                     .at(at, format!("it takes about {}s when nothing is wrong", facts.expected_s)),
             );
         }
@@ -146,7 +152,7 @@ impl Walker<'_> {
         let at = node.nearest(&format!("/{}/green", step.kind)).span.clone();
         let (before, after) = (moves.before.share(Color::Green), moves.after.share(Color::Green));
         let mut warn = |headline: String, label: String| {
-            self.found.push(Diagnostic::warning("BG0114", headline).at(at.clone(), label));
+            self.found.push(Diagnostic::warning(Code::NoMove, headline).at(at.clone(), label));
         };
         if moves.before == moves.after {
             warn(
@@ -168,14 +174,14 @@ impl Walker<'_> {
         let toward = |step: &&PlannedStep| step.moves.as_ref().is_some_and(|m| m.after.green > 0);
         let Some(first) = planned.iter().position(|step| toward(&step)) else {
             self.found.push(
-                Diagnostic::error("BG0114", "no step moves anybody to green")
+                Diagnostic::error(Code::NoMove, "no step moves anybody to green")
                     .at(key(&self.runbook.tree, "steps"), "add a `shift`"),
             );
             return;
         };
         if !planned[..first].iter().any(|step| matches!(step.kind.as_str(), "smoke" | "warm")) {
             self.found.push(
-                Diagnostic::warning("BG0121", "users reach green before anything has looked at it")
+                Diagnostic::warning(Code::Unlooked, "users reach green before anything has looked at it")
                     .at(place(&planned[first]), "put a `smoke` or a `warm` before this step"),
             );
         }
@@ -200,8 +206,11 @@ impl Walker<'_> {
             let after = step.moves.as_ref().map(|moves| moves.after);
             if after.is_some_and(|after| after.only() != Some(Color::Green)) {
                 self.found.push(
-                    Diagnostic::warning("BG0114", format!("the run ends with users of `{route}` on both stacks"))
-                        .at(place(step), "the last shift is not to green 100%"),
+                    Diagnostic::warning(
+                        Code::EndsSplit,
+                        format!("the run ends with users of `{route}` on both stacks"),
+                    )
+                    .at(place(step), "the last shift is not to green 100%"),
                 );
             }
         }
@@ -209,7 +218,7 @@ impl Walker<'_> {
 
     fn unwatched(&mut self, step: &PlannedStep, place: &dyn Fn(&PlannedStep) -> std::ops::Range<usize>) {
         self.found.push(
-            Diagnostic::warning("BG0122", format!("nobody watches users after `{}`", step.id))
+            Diagnostic::warning(Code::Unwatched, format!("nobody watches users after `{}`", step.id))
                 .at(place(step), "put a `bake` after it"),
         );
     }

@@ -20,7 +20,7 @@ use std::ops::Range;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use crate::diag::{Diagnostic, Mistake, Severity};
+use crate::diag::{Code, Diagnostic, Mistake, Severity};
 use crate::plan::{Capacity, Color, Lane, Plan, PlannedRoute, PlannedStep, Policy, Purpose, SeenAt, Split, Stack};
 use crate::policy::PolicyFile;
 use crate::probes::gate;
@@ -105,12 +105,12 @@ pub fn compile(
     };
     if plan.blue.url == plan.green.url && !plan.blue.url.contains("${") {
         let span = place(&runbook.tree, "/stacks/green/url");
-        found.push(Diagnostic::error("BG0114", "both stacks have the same address").at(span, "this is blue's too"));
+        found.push(Diagnostic::error(Code::Stacks, "both stacks have the same address").at(span, "this is blue's too"));
     }
     if plan.blue.version == plan.green.version && !plan.blue.version.contains("${") {
         let span = place(&runbook.tree, "/stacks/green/version");
         found.push(
-            Diagnostic::warning("BG0114", "both stacks have the same version")
+            Diagnostic::warning(Code::Stacks, "both stacks have the same version")
                 .at(span, "responses of the two cannot be told apart by it"),
         );
     }
@@ -118,14 +118,17 @@ pub fn compile(
         // A silent wrong verdict is worse than none: the labels in Prometheus do not change places with the stacks.
         let span = key(&runbook.tree, "gates");
         found.push(
-            Diagnostic::error("BG0125", "with `--swap` these gates would judge the wrong stack")
+            Diagnostic::error(Code::GatesSwapped, "with `--swap` these gates would judge the wrong stack")
                 .at(span, "they know stacks by the labels `blue` and `green`, which stay with the running processes")
                 .note("exchange `stacks` and both sides of the routes in the file, and let each stack's label be the part it plays"),
         );
     }
     if document.routes.is_empty() {
         let span = key(&runbook.tree, "routes");
-        found.push(Diagnostic::error("BG0103", "there is no route, so nobody could be moved").at(span, "add a route"));
+        found.push(
+            Diagnostic::error(Code::MissingField, "there is no route, so nobody could be moved")
+                .at(span, "add a route"),
+        );
     }
     let mut walker = Walker { source, lines: &lines, runbook, roles: &roles, found: &mut found };
     let (forward, ends) = walker.lane(Lane::Forward, &plan, None);
@@ -173,7 +176,7 @@ fn key(tree: &Node, name: &str) -> Range<usize> {
 }
 
 /// What a kind says against its settings, each at its place below `node`. `whole` is pointed at for the rest.
-fn placed(mistakes: Vec<Mistake>, node: &Node, whole: &Range<usize>, code: &'static str) -> Vec<Diagnostic> {
+fn placed(mistakes: Vec<Mistake>, node: &Node, whole: &Range<usize>, code: Code) -> Vec<Diagnostic> {
     mistakes
         .into_iter()
         .map(|mistake| {
@@ -208,7 +211,12 @@ fn routes(
                 Err(mistakes) => {
                     let entry = node.entry(kind.name);
                     let whole = entry.map_or(node.span.clone(), |entry| entry.key_span.clone());
-                    found.extend(placed(mistakes, entry.map_or(node, |entry| &entry.node), &whole, "BG0119"));
+                    found.extend(placed(
+                        mistakes,
+                        entry.map_or(node, |entry| &entry.node),
+                        &whole,
+                        Code::RouteSettings,
+                    ));
                 }
             }
         }
@@ -226,7 +234,7 @@ fn routes(
         if seen_at.is_none() && route.router != "socket_mode" {
             let span = node.entries().first().map_or(node.span.clone(), |entry| entry.key_span.clone());
             found.push(
-                Diagnostic::warning("BG0123", format!("route `{name}` has no `seen_at`"))
+                Diagnostic::warning(Code::TwoWitnesses, format!("route `{name}` has no `seen_at`"))
                     .at(span, "a shift is then proven by two witnesses, not by real responses"),
             );
         }
@@ -243,7 +251,7 @@ fn capacity(name: &str, route: &Route, tree: &Node, found: &mut Vec<Diagnostic>)
     if said.peak.is_some() != said.per_target.is_some() {
         let span = place(tree, &format!("/routes/{name}/capacity"));
         found.push(
-            Diagnostic::error("BG0113", "`peak` and `per_target` are said together or not at all")
+            Diagnostic::error(Code::TimeOrCount, "`peak` and `per_target` are said together or not at all")
                 .at(span, "write `{ peak: 300, per_target: 60 }`, both in requests a second"),
         );
     }
@@ -270,7 +278,7 @@ fn untaken(runbook: &Runbook, plan: &Plan, lane: &[PlannedStep], pointer: &str) 
         let value = settings.and_then(|s| s.get("green").or(s.get("blue")));
         let span = value.map_or_else(|| place(&runbook.tree, pointer), |value| value.span.clone());
         let headline = format!("route `{}` cannot be at {}", change.route, change.after);
-        found.push(Diagnostic::error("BG0126", headline).at(span, why));
+        found.push(Diagnostic::error(Code::Split, headline).at(span, why));
     }
     found
 }
@@ -310,9 +318,9 @@ fn gates(runbook: &Runbook, found: &mut Vec<Diagnostic>) -> BTreeMap<String, Val
         }
         let settings = serde_json::to_value(gate).expect("BUG: a gate is plain data");
         let checked = gate::check(&settings);
-        found.extend(placed(unrouted, &entry.node, &entry.key_span, "BG0120"));
-        found.extend(placed(checked.mistakes, &entry.node, &entry.key_span, "BG0120"));
-        let doubts = placed(checked.warnings, &entry.node, &entry.key_span, "BG0120");
+        found.extend(placed(unrouted, &entry.node, &entry.key_span, Code::Gate));
+        found.extend(placed(checked.mistakes, &entry.node, &entry.key_span, Code::Gate));
+        let doubts = placed(checked.warnings, &entry.node, &entry.key_span, Code::Gate);
         found.extend(doubts.into_iter().map(|doubt| Diagnostic { severity: Severity::Warning, ..doubt }));
         // A gate with mistakes still has its name: bakes that use it are not wrong for that.
         gates.insert(entry.key.clone(), checked.config.unwrap_or(settings));
@@ -343,7 +351,7 @@ fn comparison(runbook: &Runbook, found: &mut Vec<Diagnostic>) -> Option<Value> {
             _ => {}
         }
     }
-    found.extend(placed(compare.check(), node, &key(&runbook.tree, "compare"), "BG0189"));
+    found.extend(placed(compare.check(), node, &key(&runbook.tree, "compare"), Code::CompareSection));
     Some(serde_json::to_value(compare).expect("BUG: a comparison is plain data"))
 }
 

@@ -1,7 +1,7 @@
 //! `policy.acknowledge`: whether a page that nobody acknowledges can go anywhere.
 
 use super::place;
-use crate::diag::Diagnostic;
+use crate::diag::{Code, Diagnostic};
 use crate::runbook::{Document, Node};
 
 /// The longest a page may wait: users are split meanwhile.
@@ -13,10 +13,10 @@ pub fn check(document: &Document, tree: &Node, found: &mut Vec<Diagnostic>) -> O
     let at = || place(tree, "/policy/acknowledge/within");
     if within_s == 0 || within_s > MOST_S {
         let headline = "a page is acknowledged within a second to an hour";
-        found.push(Diagnostic::error("BG0183", headline).at(at(), "write `5m`"));
+        found.push(Diagnostic::error(Code::Escalation, headline).at(at(), "write `5m`"));
     } else if document.policy.page.len() < 2 {
         let headline = "nobody else is called when a page is not acknowledged";
-        found.push(Diagnostic::warning("BG0183", headline).at(at(), "`policy.page` names no second channel"));
+        found.push(Diagnostic::warning(Code::Escalation, headline).at(at(), "`policy.page` names no second channel"));
     }
     Some(within_s)
 }

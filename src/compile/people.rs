@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::{MOST_SECONDS, key, place};
-use crate::diag::Diagnostic;
+use crate::diag::{Code, Diagnostic};
 use crate::plan::{ApprovalRule, AtExpiry, EvidenceLevel, PersonKind, Team};
 use crate::policy::{PolicyFile, SecurityKey, SharedKey};
 use crate::runbook::{Approval, Covers, Document, Node, Role, meant};
@@ -52,18 +52,18 @@ pub fn check(document: &Document, tree: &Node, policy: Option<&PolicyFile>, foun
     let team = team(policy);
     if document.owners.is_empty() {
         found.push(
-            Diagnostic::error("BG0115", "nobody owns this cutover")
+            Diagnostic::error(Code::Nobody, "nobody owns this cutover")
                 .at(key(tree, "owners"), "name who answers for it: one of their keys signs the run"),
         );
     }
     for (n, owner) in document.owners.iter().enumerate() {
         let at = place(tree, &format!("/owners/{n}"));
         if owner.trim().is_empty() {
-            let wrong = Diagnostic::error("BG0115", "an owner without a name");
+            let wrong = Diagnostic::error(Code::Nobody, "an owner without a name");
             found.push(wrong.at(at, "write an address, as the allowed signers file has it"));
         } else if team.person(owner).is_none() && !owner.contains("${") {
             // Whoever approves could be the very person that runs it, under another name.
-            let wrong = Diagnostic::error("BG0134", format!("owner `{owner}` is no person of the policy"));
+            let wrong = Diagnostic::error(Code::BelowPolicy, format!("owner `{owner}` is no person of the policy"));
             found.push(wrong.at(at, "add this name to the `principals` of whose it is"));
         }
     }
@@ -84,7 +84,7 @@ pub fn check(document: &Document, tree: &Node, policy: Option<&PolicyFile>, foun
     }
     for (name, role) in &document.roles {
         let Some(entry) = tree.get("roles").and_then(|roles| roles.entry(name)) else { continue };
-        let wrong = |pointer: &str, code: &'static str, headline: String, label: &str| {
+        let wrong = |pointer: &str, code: Code, headline: String, label: &str| {
             let at = entry.node.nearest(pointer);
             let span = if std::ptr::eq(at, &entry.node) { entry.key_span.clone() } else { at.span.clone() };
             Diagnostic::error(code, headline).at(span, label)
@@ -94,7 +94,7 @@ pub fn check(document: &Document, tree: &Node, policy: Option<&PolicyFile>, foun
             (Some(_), Some(of_policy)) => stricter(name, role, of_policy, &team, &wrong, found),
             (Some(_), None) => {
                 let headline = format!("the policy has no role `{name}`");
-                found.push(wrong("", "BG0134", headline, "with a policy a runbook makes no roles of its own"));
+                found.push(wrong("", Code::BelowPolicy, headline, "with a policy a runbook makes no roles of its own"));
                 None
             }
         };
@@ -106,28 +106,33 @@ pub fn check(document: &Document, tree: &Node, policy: Option<&PolicyFile>, foun
     roles
 }
 
-type Wrong<'a> = dyn Fn(&str, &'static str, String, &str) -> Diagnostic + 'a;
+type Wrong<'a> = dyn Fn(&str, Code, String, &str) -> Diagnostic + 'a;
 
 /// A role without a policy: what the runbook says.
 fn own(name: &str, role: &Role, owners: &[String], wrong: &Wrong<'_>, found: &mut Vec<Diagnostic>) -> Option<Resolved> {
     let members = role.members.len();
     if members == 0 {
         let headline = format!("role `{name}` has no members");
-        found.push(wrong("/members", "BG0115", headline, "name at least one person"));
+        found.push(wrong("/members", Code::Nobody, headline, "name at least one person"));
         return None;
     }
     for (n, member) in role.members.iter().enumerate() {
         if role.members[..n].contains(member) {
             let headline = format!("`{member}` is in role `{name}` twice");
-            found.push(wrong(&format!("/members/{n}"), "BG0115", headline, "people count once"));
+            found.push(wrong(&format!("/members/{n}"), Code::Nobody, headline, "people count once"));
         }
     }
     if role.quorum as usize > members {
         let headline = format!("role `{name}` wants {} people to agree and has {members}", role.quorum);
-        found.push(wrong("/quorum", "BG0115", headline, "no approval could ever be complete"));
+        found.push(wrong("/quorum", Code::Nobody, headline, "no approval could ever be complete"));
     } else if !can_answer(role, owners) {
         let headline = format!("nobody of role `{name}` could approve a run of its own owner");
-        found.push(wrong("/members", "BG0115", headline, "add somebody who is not an owner, or say `own_run: true`"));
+        found.push(wrong(
+            "/members",
+            Code::Nobody,
+            headline,
+            "add somebody who is not an owner, or say `own_run: true`",
+        ));
     }
     Some(Resolved {
         members: role.members.clone(),
@@ -153,23 +158,23 @@ fn stricter(
         if !policy.members.iter().any(|known| known == person) {
             let headline = format!("`{member}` does not hold the role `{name}` in the policy");
             let label = "a runbook may leave people out, and add none";
-            found.push(wrong(&format!("/members/{n}"), "BG0134", headline, label));
+            found.push(wrong(&format!("/members/{n}"), Code::BelowPolicy, headline, label));
         } else if !members.iter().any(|known| known == person) {
             members.push(person.to_string());
         }
     }
     if role.quorum < policy.quorum {
         let headline = format!("role `{name}` asks for {} people, the policy for {}", role.quorum, policy.quorum);
-        found.push(wrong("/quorum", "BG0134", headline, "leave the role out here, or ask for more people"));
+        found.push(wrong("/quorum", Code::BelowPolicy, headline, "leave the role out here, or ask for more people"));
     }
     if role.own_run && !policy.own_run {
         let headline = format!("role `{name}` lets the runner approve, the policy does not");
-        found.push(wrong("/own_run", "BG0134", headline, "a runbook may only be stricter"));
+        found.push(wrong("/own_run", Code::BelowPolicy, headline, "a runbook may only be stricter"));
     }
     let people = members.iter().filter(|m| team.persons.get(*m).is_some_and(|p| p.kind == PersonKind::Human)).count();
     if (role.quorum as usize) > people {
         let headline = format!("role `{name}` wants {} people to agree and has {people}", role.quorum);
-        found.push(wrong("/members", "BG0115", headline, "no approval could ever be complete"));
+        found.push(wrong("/members", Code::Nobody, headline, "no approval could ever be complete"));
     }
     Some(Resolved {
         members,
@@ -191,17 +196,17 @@ impl Roles {
         let within_s = approval.within.whole_seconds();
         let at = || node.nearest("/approval/within").span.clone();
         if within_s == 0 {
-            let wrong = Diagnostic::error("BG0113", "an approval within no time cannot be given");
+            let wrong = Diagnostic::error(Code::TimeOrCount, "an approval within no time cannot be given");
             found.push(wrong.at(at(), "write `30m`"));
         } else if within_s > MOST_SECONDS {
-            let wrong = Diagnostic::error("BG0113", "an approval may be waited for at most 12h");
+            let wrong = Diagnostic::error(Code::TimeOrCount, "an approval may be waited for at most 12h");
             found.push(wrong.at(at(), "shorten it"));
         }
         let role = self.known(&approval.role, node.nearest("/approval/role").span.clone(), found)?;
         if let Some(most) = role.within_s.filter(|most| within_s > *most) {
             let most = crate::scalar::Duration::seconds(most);
             let headline = format!("the policy lets an approval of `{}` wait for at most {most}", approval.role);
-            found.push(Diagnostic::error("BG0134", headline).at(at(), "shorten it"));
+            found.push(Diagnostic::error(Code::BelowPolicy, headline).at(at(), "shorten it"));
         }
         let covers_rollback = approval.covers == Some(Covers::Rollback);
         Some(ApprovalRule { covers_rollback, ..rule(&approval.role, role, within_s, approval.at_expiry) })
@@ -247,7 +252,7 @@ impl Roles {
                 [] => "the runbook has no `roles`".into(),
                 names => meant(name, names.iter().map(String::as_str)),
             };
-            found.push(Diagnostic::error("BG0109", format!("there is no role `{name}`")).at(at, label));
+            found.push(Diagnostic::error(Code::UnknownName, format!("there is no role `{name}`")).at(at, label));
         }
         role
     }

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::people::Roles;
 use super::{automatic, key, place};
-use crate::diag::Diagnostic;
+use crate::diag::{Code, Diagnostic};
 use crate::plan::{Color, Finding, PlannedCheck, PlannedMigration, PlannedSchema, PlannedStep, Policy};
 use crate::runbook::{Change, Document, GreenWrites, Node, Runbook, SchemaChange};
 use crate::schema::{Class, Folder, shortened};
@@ -35,13 +35,14 @@ pub fn policy(
     if rule.within.time.is_zero() {
         let span = place(tree, "/policy/automatic_rollback/within");
         words.push(
-            Diagnostic::error("BG0113", "a window of no time counts no rollbacks").at(span, "write `24h`, for one"),
+            Diagnostic::error(Code::TimeOrCount, "a window of no time counts no rollbacks")
+                .at(span, "write `24h`, for one"),
         );
     }
     let page = document.policy.page.iter().map(|page| page.0.clone()).collect();
     if document.policy.page.is_empty() {
         let text = "nobody is called when a person must act: `policy.page` is empty";
-        let mut warning = Diagnostic::warning("BG0123", text);
+        let mut warning = Diagnostic::warning(Code::NobodyCalled, text);
         if tree.get("policy").is_some() {
             warning = warning.at(key(tree, "policy"), "add `page: [pagerduty]` or `page: [slack]`");
         }
@@ -50,7 +51,7 @@ pub fn policy(
     let (mut reason, mut planned) = (None, None);
     match &document.schema {
         None => words.push(Diagnostic::warning(
-            "BG0123",
+            Code::Unproven,
             "the runbook says nothing about the database: blue is taken to live with all that green writes",
         )),
         Some(schema) => {
@@ -81,7 +82,7 @@ fn asked(schema: &SchemaChange, tree: &Node, words: &mut Vec<Diagnostic>) -> Pla
     if known.postgres.is_none() {
         for field in ["checks", "blue_needs", "green_needs"] {
             if tree.get("schema").and_then(|schema| schema.get(field)).is_some() {
-                let wrong = Diagnostic::error("BG0170", format!("nobody could answer `schema.{field}`"));
+                let wrong = Diagnostic::error(Code::SchemaSection, format!("nobody could answer `schema.{field}`"));
                 words.push(wrong.at(
                     place(tree, &format!("/schema/{field}")),
                     "name the database: `postgres: ${env:DATABASE_URL}`",
@@ -90,14 +91,14 @@ fn asked(schema: &SchemaChange, tree: &Node, words: &mut Vec<Diagnostic>) -> Pla
         }
     } else if known.blue_needs.is_empty() {
         let warning = Diagnostic::warning(
-            "BG0123",
+            Code::Unproven,
             "what blue needs of the database is not named, so a loss of it would not be seen",
         );
         words.push(warning.at(place(tree, "/schema/postgres"), "add `blue_needs: { users: [id, phone] }`"));
     }
     for (n, check) in schema.checks.iter().enumerate() {
         if check.sql.trim().trim_end_matches(';').contains(';') {
-            let wrong = Diagnostic::error("BG0170", "a check is one statement");
+            let wrong = Diagnostic::error(Code::SchemaSection, "a check is one statement");
             words.push(wrong.at(place(tree, &format!("/schema/checks/{n}/sql")), "make two checks of it"));
         }
     }
@@ -117,14 +118,15 @@ fn read(
             for (field, given) in [("since", schema.since.is_some()), ("compatible", !schema.compatible.is_empty())] {
                 if given && schema.migrations.is_none() {
                     let wrong = Diagnostic::error(
-                        "BG0170",
+                        Code::SchemaSection,
                         format!("`schema.{field}` is about migrations, and none are named"),
                     );
                     words.push(wrong.at(place(tree, &format!("/schema/{field}")), "add `migrations: ./migrations`"));
                 }
             }
             if schema.migrations.is_none() && schema.change != Change::None {
-                let warning = Diagnostic::warning("BG0123", "no migrations are named: `change` is taken on your word");
+                let warning =
+                    Diagnostic::warning(Code::Unproven, "no migrations are named: `change` is taken on your word");
                 words.push(warning.at(place(tree, "/schema/change"), "add `migrations: ./migrations`"));
             }
             return Class::Nothing;
@@ -132,7 +134,7 @@ fn read(
         Some(Err(why)) => {
             let since = if why.starts_with("none of them") { "/schema/since" } else { "/schema/migrations" };
             words.push(
-                Diagnostic::error("BG0170", format!("the migrations cannot be read: {why}"))
+                Diagnostic::error(Code::SchemaSection, format!("the migrations cannot be read: {why}"))
                     .at(place(tree, since), "a folder of SQL files"),
             );
             return Class::Unknown;
@@ -158,7 +160,7 @@ fn read(
                 used[n] = true;
                 if !judged.declarable {
                     let wrong = Diagnostic::error(
-                        "BG0171",
+                        Code::NeedlessWord,
                         format!("`{place_of}` is `{}`, which no word makes compatible", judged.class.name()),
                     );
                     words.push(wrong.at(place(tree, &format!("/schema/compatible/{n}/at")), judged.why.clone()));
@@ -193,8 +195,10 @@ fn read(
         known.indexed.clear();
     }
     for (n, _) in used.iter().enumerate().filter(|(_, used)| !**used) {
-        let wrong =
-            Diagnostic::error("BG0171", format!("no statement at `{}` asks for a word", schema.compatible[n].at));
+        let wrong = Diagnostic::error(
+            Code::NeedlessWord,
+            format!("no statement at `{}` asks for a word", schema.compatible[n].at),
+        );
         words.push(
             wrong.at(
                 place(tree, &format!("/schema/compatible/{n}/at")),
@@ -204,7 +208,10 @@ fn read(
     }
     let any = known.statements.keys().any(|class| class != Class::Nothing.name());
     if schema.change == Change::None && any {
-        let warning = Diagnostic::warning("BG0124", "`schema.change` is `none`, and the migrations change the schema");
+        let warning = Diagnostic::warning(
+            Code::NoAutomaticRollback,
+            "`schema.change` is `none`, and the migrations change the schema",
+        );
         words.push(warning.at(place(tree, "/schema/change"), "the stricter of both counts: write `expand`"));
     }
     open
@@ -223,7 +230,7 @@ fn reasons(
     let writes = schema.green_writes.unwrap_or(if changes { GreenWrites::Unknown } else { GreenWrites::Compatible });
     let mut reasons = Vec::new();
     let mut because = |at: &str, reason: String| {
-        let warning = Diagnostic::warning("BG0124", format!("no automatic rollback: {reason}"));
+        let warning = Diagnostic::warning(Code::NoAutomaticRollback, format!("no automatic rollback: {reason}"));
         words.push(warning.at(place(tree, at), "a failed gate pages a person instead"));
         reasons.push(reason);
     };
@@ -275,19 +282,20 @@ pub fn migrate(
         node.and_then(|node| node.entry(KIND)).map_or(lane.span.clone(), |entry| entry.key_span.clone())
     };
     for step in rollback.iter().filter(|step| step.kind == KIND) {
-        let wrong = Diagnostic::error("BG0174", "the way back migrates nothing");
+        let wrong = Diagnostic::error(Code::MigrationPlace, "the way back migrates nothing");
         found.push(wrong.at(at("/rollback/steps", &step.id), "what users came back to would change under them"));
     }
     let moved = forward.iter().position(|step| step.moves.as_ref().is_some_and(|m| m.after.weight(Color::Green) > 0));
     let steps: Vec<(usize, &PlannedStep)> = forward.iter().enumerate().filter(|(_, step)| step.kind == KIND).collect();
     for (n, step) in &steps {
         if moved.is_some_and(|moved| moved < *n) {
-            let wrong = Diagnostic::error("BG0174", format!("`{}` would migrate with users on green", step.id));
+            let wrong =
+                Diagnostic::error(Code::MigrationPlace, format!("`{}` would migrate with users on green", step.id));
             found.push(wrong.at(at("/steps", &step.id), "put it before the first shift; contract in the next release"));
         }
     }
     if let [_, (_, second), ..] = steps.as_slice() {
-        let wrong = Diagnostic::error("BG0174", "two steps migrate");
+        let wrong = Diagnostic::error(Code::MigrationPlace, "two steps migrate");
         found.push(wrong.at(at("/steps", &second.id), "the tool runs everything that has not run: one step is enough"));
     }
     if let (Some(schema), Some((_, step))) = (schema, steps.first()) {
@@ -305,7 +313,7 @@ pub fn ratchet(runbook: &Runbook, policy: &Policy, roles: &Roles, rollback: &mut
     let mut found = Vec::new();
     if rule.members.len() <= rule.quorum as usize && rule.role == "owners" {
         let headline = "nobody but the runner could agree to a rollback that the schema stands against";
-        let warning = Diagnostic::warning("BG0172", headline);
+        let warning = Diagnostic::warning(Code::NobodyAgrees, headline);
         found.push(warning.at(key(&runbook.tree, "owners"), "name a second owner, or the role `schema.override`"));
     }
     if let Some(first) = rollback.iter_mut().find(|step| step.moves.is_some()) {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{has_route, place};
-use crate::diag::Diagnostic;
+use crate::diag::{Code, Diagnostic};
 use crate::runbook::{Acks, Runbook, SlackMode};
 use crate::steps::key_mistake;
 
@@ -11,7 +11,7 @@ use crate::steps::key_mistake;
 pub fn settings(runbook: &Runbook, swap: bool, found: &mut Vec<Diagnostic>) -> Option<Value> {
     let slack = runbook.document.slack.as_ref()?;
     let mut word = |pointer: &str, headline: &str, label: &str| {
-        found.push(Diagnostic::warning("BG0123", headline).at(place(&runbook.tree, pointer), label));
+        found.push(Diagnostic::warning(Code::Unproven, headline).at(place(&runbook.tree, pointer), label));
     };
     let handed_over = has_route(runbook, "socket_mode");
     if slack.mode == SlackMode::Socket && !handed_over {
@@ -41,7 +41,7 @@ pub fn settings(runbook: &Runbook, swap: bool, found: &mut Vec<Diagnostic>) -> O
     }
     if let Some(mistake) = slack.dedup.as_ref().and_then(|dedup| key_mistake(&dedup.key)) {
         let help = "write `dedup:evt:{team_id}:{event_id}`";
-        found.push(Diagnostic::error("BG0118", mistake).at(place(&runbook.tree, "/slack/dedup/key"), help));
+        found.push(Diagnostic::error(Code::StepSettings, mistake).at(place(&runbook.tree, "/slack/dedup/key"), help));
     }
     let mut settings = json!({
         "mode": slack.mode,

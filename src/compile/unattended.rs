@@ -5,16 +5,16 @@
 
 use std::ops::Range;
 
-use crate::diag::{Diagnostic, Severity};
+use crate::diag::{Code, Diagnostic, Severity};
 use crate::plan::{Color, Lane, Plan, PlannedStep};
 use crate::runbook::{Node, Runbook};
 use crate::scalar::Duration;
 use crate::steps::asks;
 
 /// A step asks a person.
-pub const ASKS: &str = "BG0195";
+pub const ASKS: Code = Code::AsksAPerson;
 /// An automatic rollback waits for a person.
-const WAITS: &str = "BG0196";
+const WAITS: Code = Code::WaitsForSomebody;
 
 /// What to write instead of a question.
 pub const INSTEAD: &str =

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use super::key;
-use crate::diag::Diagnostic;
+use crate::diag::{Code, Diagnostic};
 use crate::plan::{Color, OnFailure, PlannedStep};
 use crate::runbook::{Node, Runbook};
 
@@ -56,16 +56,22 @@ impl<'a> Lane<'a> {
                 let written = settings.and_then(|settings| settings.get("blue").or(settings.get("green")));
                 let span = written.map_or_else(|| self.place(step), |value| value.span.clone());
                 found.push(
-                    Diagnostic::error("BG0110", format!("step `{}` leaves users on green on the way back", step.id))
-                        .at(span, "the way back is one call: write `blue: 100%`"),
+                    Diagnostic::error(
+                        Code::NoWayBack,
+                        format!("step `{}` leaves users on green on the way back", step.id),
+                    )
+                    .at(span, "the way back is one call: write `blue: 100%`"),
                 );
             }
             if step.on_failure == OnFailure::Continue {
                 // The run would end as rolled back, with users of this route left on green.
                 let at = self.node(step).nearest("/on_failure").span.clone();
                 found.push(
-                    Diagnostic::error("BG0181", format!("step `{}` may fail unnoticed on the way back", step.id))
-                        .at(at, "leave it out: users who are not back are a matter for a person"),
+                    Diagnostic::error(
+                        Code::Unnoticed,
+                        format!("step `{}` may fail unnoticed on the way back", step.id),
+                    )
+                    .at(at, "leave it out: users who are not back are a matter for a person"),
                 );
             }
         }
@@ -87,12 +93,12 @@ impl<'a> Lane<'a> {
                     let steps = self.tree.nearest("/rollback").entry("steps");
                     let at = steps.map_or_else(|| key(self.tree, "rollback"), |e| e.key_span.clone());
                     found.push(
-                        Diagnostic::error("BG0110", format!("no way back for users of route `{route}`"))
+                        Diagnostic::error(Code::NoWayBack, format!("no way back for users of route `{route}`"))
                             .at(at, format!("add `shift: {{ route: {route}, blue: 100% }}`")),
                     );
                 }
                 Some([first, second, ..]) => found.push(
-                    Diagnostic::error("BG0110", format!("two steps take users of route `{route}` back"))
+                    Diagnostic::error(Code::NoWayBack, format!("two steps take users of route `{route}` back"))
                         .at(self.place(second), "the second one; for a cold blue give one shift a `ramp`")
                         .context(self.place(first), "the first one"),
                 ),
@@ -107,7 +113,7 @@ impl<'a> Lane<'a> {
         let last = self.steps.iter().rposition(|step| step.moves.is_some())?;
         (wait < last).then(|| {
             let headline = format!("users wait for `{}` before they are back on blue", self.steps[wait].id);
-            Diagnostic::warning("BG0110", headline).at(self.place(self.steps[wait]), "put the shifts first")
+            Diagnostic::warning(Code::NoWayBack, headline).at(self.place(self.steps[wait]), "put the shifts first")
         })
     }
 
@@ -122,7 +128,7 @@ impl<'a> Lane<'a> {
         let step = self.steps.iter().find(|step| step.moves.as_ref().is_some_and(|m| m.route == back[n]))?;
         Some(
             Diagnostic::warning(
-                "BG0182",
+                Code::Order,
                 format!("route `{}` goes back before `{}`, which was moved after it", back[n], wanted[n]),
             )
             .at(self.place(step), format!("the reverse of the way forward: {}", wanted.join(", "))),

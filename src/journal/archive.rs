@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use super::disk::{self, Disk, LocalDisk};
 use super::order::{self, Opened};
 use super::{LOG, ledger};
-use crate::diag::{Kind, Refusal};
+use crate::diag::{Code, Kind, Refusal};
 
 /// Letters that are read out and typed without doubt.
 const LETTERS: &[u8] = b"abcdefghjkmnpqrstuvwxyz";
@@ -117,11 +117,11 @@ impl Archive {
         };
         match (found[..].first(), found.len(), name) {
             (Some(id), 1, _) => Ok(((*id).clone(), self.run(id))),
-            (None, _, None) => Err(Refusal::new(Kind::Usage, "BG0004", "there is no run on this machine yet")
+            (None, _, None) => Err(Refusal::new(Kind::Usage, Code::NoRun, "there is no run on this machine yet")
                 .place(place)
                 .next("name a log file: bgctl audit verify path/to/log.jsonl")),
             (None, _, Some(name)) => {
-                let refusal = Refusal::new(Kind::Usage, "BG0004", format!("no run is called `{name}`")).place(place);
+                let refusal = Refusal::new(Kind::Usage, Code::NoRun, format!("no run is called `{name}`")).place(place);
                 match runs.len() {
                     0 => Err(refusal.cause("there is no run on this machine yet")),
                     n => Err(refusal.cause(format!("the newest are: {}", runs[n.saturating_sub(5)..].join(", ")))),
@@ -130,7 +130,7 @@ impl Archive {
             (Some(_), _, name) => {
                 let all: Vec<&str> = found.iter().map(|id| id.as_str()).collect();
                 let headline = format!("`{}` is the end of {} runs", name.unwrap_or_default(), all.len());
-                Err(Refusal::new(Kind::Usage, "BG0004", headline)
+                Err(Refusal::new(Kind::Usage, Code::NoRun, headline)
                     .place(place)
                     .cause(all.join(", "))
                     .next("name more of it"))

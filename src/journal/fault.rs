@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::diag::Code;
+
 /// The first thing that does not hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
@@ -38,6 +40,19 @@ pub enum What {
     Empty,
     /// The owner's statement about what this copy withholds does not hold.
     Redaction(String),
+}
+
+impl What {
+    pub fn code(&self) -> Code {
+        match self {
+            What::Unreadable(_) | What::Empty => Code::LogUnread,
+            What::Changed => Code::RecordChanged,
+            What::Missing { .. } | What::Moved { .. } | What::OtherRun { .. } => Code::RecordMissing,
+            What::Unsealed { .. } => Code::Unsealed,
+            What::Statement(_) | What::Seal(_) | What::Order(_) | What::Time(_) => Code::SealBroken,
+            What::Redaction(_) => Code::Withheld,
+        }
+    }
 }
 
 /// The headline, without a full stop.

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::archive::Archive;
 use super::disk::{self, Disk};
-use crate::diag::{Kind, Refusal};
+use crate::diag::{Code, Kind, Refusal};
 
 /// Who holds a lock, as written into its file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,7 +46,7 @@ impl Lock {
     pub fn take(archive: &Archive, environment: &str, service: &str, holder: &Holder) -> Result<Lock, Refusal> {
         let path = path(archive, environment, service);
         let failed = |e: std::io::Error| {
-            Refusal::new(Kind::Environment, "BG0403", format!("cannot lock {environment}/{service}"))
+            Refusal::new(Kind::Environment, Code::NoLock, format!("cannot lock {environment}/{service}"))
                 .place(path.display().to_string())
                 .cause(e.to_string())
         };
@@ -162,15 +162,17 @@ fn held(file: &mut File, environment: &str, service: &str) -> Refusal {
     match serde_json::from_str::<Holder>(&text) {
         Ok(holder) => {
             let Holder { run, who, host, pid, command, since, .. } = holder;
-            Refusal::new(Kind::Later, "BG0401", format!("{environment}/{service} is locked by run {run}"))
+            Refusal::new(Kind::Later, Code::Locked, format!("{environment}/{service} is locked by run {run}"))
                 .cause(format!("{who}@{host}, `{command}`, since {since}, process {pid}, alive"))
                 .next(format!("bgctl status {run}"))
                 .next(format!("bgctl rollback {run}    users back, by stopping that run first"))
         }
         // The holder has taken the lock and not yet written its name.
-        Err(_) => Refusal::new(Kind::Later, "BG0401", format!("{environment}/{service} is locked by another bgctl"))
-            .cause("it has only just started and has not said yet which run it is")
-            .next("try again in a moment"),
+        Err(_) => {
+            Refusal::new(Kind::Later, Code::Locked, format!("{environment}/{service} is locked by another bgctl"))
+                .cause("it has only just started and has not said yet which run it is")
+                .next("try again in a moment")
+        }
     }
 }
 
@@ -196,7 +198,7 @@ mod tests {
         let archive = Archive::new(dir.path());
         let first = Lock::take(&archive, "production", "bot", &holder("m2c")).unwrap();
         let refusal = Lock::take(&archive, "production", "bot", &holder("kfx")).unwrap_err();
-        assert_eq!((refusal.kind, refusal.code), (Kind::Later, "BG0401"));
+        assert_eq!((refusal.kind, refusal.code), (Kind::Later, Code::Locked));
         assert_eq!(refusal.headline, "production/bot is locked by run m2c");
         assert!(refusal.cause[0].starts_with("rm-two@build-3"));
         assert_eq!(Lock::held(&archive, "production", "bot").map(|r| r.headline), Some(refusal.headline));

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::types::{PersonKind, Policy, SecurityKey};
-use crate::diag::Diagnostic;
+use crate::diag::{Code, Diagnostic};
 use crate::plan::EvidenceLevel;
 use crate::runbook::{Node, meant};
 use crate::sign::AllowedSigners;
@@ -36,11 +36,11 @@ impl Lint<'_> {
         entry.map_or_else(|| self.value(&format!("/{section}")), |entry| entry.key_span.clone())
     }
 
-    fn error(&mut self, code: &'static str, at: Range<usize>, headline: String, label: impl Into<String>) {
+    fn error(&mut self, code: Code, at: Range<usize>, headline: String, label: impl Into<String>) {
         self.found.push(Diagnostic::error(code, headline).at(at, label));
     }
 
-    fn warning(&mut self, code: &'static str, at: Range<usize>, headline: String, label: impl Into<String>) {
+    fn warning(&mut self, code: Code, at: Range<usize>, headline: String, label: impl Into<String>) {
         self.found.push(Diagnostic::warning(code, headline).at(at, label));
     }
 
@@ -54,7 +54,7 @@ impl Lint<'_> {
                     if word.trim().is_empty() || word.chars().any(|c| c.is_whitespace() || "*?!,\"".contains(c)) {
                         let headline = format!("`{word}` in `{list}` of `{name}` is not one name");
                         self.error(
-                            "BG0130",
+                            Code::PolicyName,
                             at,
                             headline,
                             "write a name as it signs; a pattern would be several people",
@@ -65,12 +65,12 @@ impl Lint<'_> {
                     match before.cloned() {
                         Some((_, _, other, first)) if other == name => {
                             let headline = format!("`{word}` stands twice under `{name}`");
-                            let wrong = Diagnostic::error("BG0130", headline).at(at, "once is enough");
+                            let wrong = Diagnostic::error(Code::PolicyName, headline).at(at, "once is enough");
                             self.found.push(wrong.context(first, "the first one"));
                         }
                         Some((_, _, other, first)) => {
                             let headline = format!("`{word}` is both `{other}` and `{name}`");
-                            let wrong = Diagnostic::error("BG0130", headline);
+                            let wrong = Diagnostic::error(Code::PolicyName, headline);
                             let wrong = wrong.at(at, "a name belongs to one person, or a quorum counts one twice");
                             self.found.push(wrong.context(first, format!("here it is `{other}`")));
                         }
@@ -89,7 +89,7 @@ impl Lint<'_> {
                 let at = self.value(&format!("/roles/{name}/members/{n}"));
                 if role.members[..n].contains(member) {
                     let headline = format!("`{member}` is in role `{name}` twice");
-                    self.error("BG0131", at, headline, "people count once");
+                    self.error(Code::PolicyImpossible, at, headline, "people count once");
                     continue;
                 }
                 let Some(person) = self.policy.persons.get(member) else {
@@ -103,14 +103,14 @@ impl Lint<'_> {
                         None => meant(member, names.iter().map(String::as_str)),
                     };
                     let headline = format!("there is no person `{member}`");
-                    self.error("BG0109", at, headline, label);
+                    self.error(Code::UnknownName, at, headline, label);
                     unknown = true;
                     continue;
                 };
                 if person.kind == PersonKind::Bot {
                     let headline = format!("`{member}` in role `{name}` is a bot");
                     self.warning(
-                        "BG0132",
+                        Code::PolicyDoubtful,
                         at,
                         headline,
                         "it may hold the role, and never counts as somebody who agrees",
@@ -128,22 +128,22 @@ impl Lint<'_> {
                 // How many they are is not known before that is mended.
             } else if quorum > people {
                 let headline = format!("role `{name}` wants {quorum} people to agree and has {people}");
-                self.error("BG0131", quorum_at, headline, "no approval could ever be complete");
+                self.error(Code::PolicyImpossible, quorum_at, headline, "no approval could ever be complete");
             } else if !role.own_run && quorum == people {
                 let headline = format!("a run of any member of `{name}` could never be approved");
                 let label = "all of them have to agree, and whoever runs the cutover may not: add a person";
-                self.warning("BG0132", quorum_at, headline, label);
+                self.warning(Code::PolicyDoubtful, quorum_at, headline, label);
             }
             if let Some(within) = &role.within {
                 let at = self.value(&format!("/roles/{name}/within"));
                 match within.whole_seconds() {
                     0 => {
                         let headline = "an approval within no time cannot be given".to_string();
-                        self.error("BG0113", at, headline, "write `30m`");
+                        self.error(Code::TimeOrCount, at, headline, "write `30m`");
                     }
                     seconds if seconds > MOST_SECONDS => {
                         let headline = "an approval may be waited for at most 12h".to_string();
-                        self.error("BG0113", at, headline, "shorten it");
+                        self.error(Code::TimeOrCount, at, headline, "shorten it");
                     }
                     _ => {}
                 }
@@ -151,7 +151,7 @@ impl Lint<'_> {
             if role.evidence == EvidenceLevel::Prompt && !role.own_run {
                 let headline = format!("role `{name}` takes a typed word, and forbids the only one who can type it");
                 let label = "what is typed at the runner's terminal is the runner's word: take `signed`";
-                self.warning("BG0132", self.value(&format!("/roles/{name}/evidence")), headline, label);
+                self.warning(Code::PolicyDoubtful, self.value(&format!("/roles/{name}/evidence")), headline, label);
             }
         }
     }
@@ -161,14 +161,14 @@ impl Lint<'_> {
             Some(change) if !self.policy.roles.contains_key(&change.role) => {
                 let names: Vec<&str> = self.policy.roles.keys().map(String::as_str).collect();
                 let (at, label) = (self.value("/change/role"), meant(&change.role, names));
-                self.error("BG0109", at, format!("there is no role `{}`", change.role), label);
+                self.error(Code::UnknownName, at, format!("there is no role `{}`", change.role), label);
             }
             Some(_) => {}
             None => {
                 let at = self.tree.entry("bgctl_policy").map_or(0..0, |entry| entry.key_span.clone());
                 let headline = "whoever can write this file changes who may approve".to_string();
                 self.warning(
-                    "BG0133",
+                    Code::PolicyUnguarded,
                     at,
                     headline,
                     "add `change: { role: … }`: then another policy needs their signatures",
@@ -180,13 +180,13 @@ impl Lint<'_> {
         {
             let at = self.value("/anchors/required");
             let headline = format!("{} anchors are required and {} are named", anchors.required, anchors.to.len());
-            self.error("BG0131", at, headline, "no run could ever begin");
+            self.error(Code::PolicyImpossible, at, headline, "no run could ever begin");
         }
         let signing = &self.policy.signing;
         if signing.verify_required && signing.security_key != SecurityKey::Required {
             let at = self.value("/signing/verify_required");
             let headline = "`verify_required` says nothing about keys in files".to_string();
-            self.warning("BG0132", at, headline, "add `security_key: required`");
+            self.warning(Code::PolicyDoubtful, at, headline, "add `security_key: required`");
         }
     }
 }
@@ -206,7 +206,7 @@ pub fn beside(policy: &Policy, tree: &Node, signers: &AllowedSigners) -> Vec<Dia
                     Some((_, other, first)) if *other != name => {
                         let headline = format!("`{other}` and `{name}` have one key");
                         let label = format!("{fingerprint}: one key is one person");
-                        let wrong = Diagnostic::error("BG0130", headline).at(at.clone(), label);
+                        let wrong = Diagnostic::error(Code::PolicyName, headline).at(at.clone(), label);
                         found.push(wrong.context(first.clone(), format!("here it is `{other}`")));
                     }
                     Some(_) => {}
@@ -219,7 +219,7 @@ pub fn beside(policy: &Policy, tree: &Node, signers: &AllowedSigners) -> Vec<Dia
             let at = tree.get("persons").and_then(|node| node.entry(name)).map_or(0..0, |e| e.key_span.clone());
             let headline = format!("`{name}` holds the role `{role}` and has no key in the allowed signers");
             let label = "add a line for one of their principals; until then they cannot agree to anything";
-            found.push(Diagnostic::warning("BG0132", headline).at(at, label));
+            found.push(Diagnostic::warning(Code::PolicyDoubtful, headline).at(at, label));
         }
     }
     found

@@ -13,7 +13,7 @@ use super::gate::Gate;
 use super::prometheus::Prometheus;
 use super::promql::Query;
 use super::source::Gap;
-use crate::diag::{Kind, Refusal};
+use crate::diag::{Code, Kind, Refusal};
 use crate::plan::Plan;
 use crate::run::Verdict;
 use crate::world::World;
@@ -46,11 +46,11 @@ pub async fn preconditions(plan: &Plan, world: &World) -> Result<Vec<Value>, Ref
         match burn.verdict {
             Verdict::Pass => checks.push(json!({ "gate": name, "line": format!("{name}: {}", burn.line) })),
             Verdict::Fail => {
-                return refuse("BG0150", format!("the error budget burns (`{name}`)"))
+                return refuse(Code::BudgetBurns, format!("the error budget burns (`{name}`)"))
                     .map_err(|r| r.next("find out what hurts users now; then the same command again"));
             }
             Verdict::Unknown => {
-                return refuse("BG0151", format!("nobody knows whether the error budget burns (`{name}`)"))
+                return refuse(Code::BudgetUnknown, format!("nobody knows whether the error budget burns (`{name}`)"))
                     .map_err(|r| r.next("bgctl check --live RUNBOOK        what its query finds"));
             }
         }

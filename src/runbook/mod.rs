@@ -38,7 +38,7 @@ pub use variables::{Inputs, Reference};
 
 use page::Page;
 
-use crate::diag::{Diagnostic, Severity};
+use crate::diag::{Code, Diagnostic, Severity};
 
 /// The language: the schema and the tables it was made from. Made once, used for every file.
 pub struct Language {
@@ -94,7 +94,7 @@ impl Language {
                 found,
             }),
             Err(error) => {
-                found.push(Diagnostic::error("BG0104", error.to_string()));
+                found.push(Diagnostic::error(Code::Value, error.to_string()));
                 Err(sorted(found))
             }
         }
@@ -122,7 +122,7 @@ pub fn read_as<T: DeserializeOwned>(text: &str, schema: &Value, what: &str) -> R
     }
     match T::deserialize(value) {
         Ok(read) => Ok((read, tree)),
-        Err(error) => Err(vec![Diagnostic::error("BG0104", error.to_string())]),
+        Err(error) => Err(vec![Diagnostic::error(Code::Value, error.to_string())]),
     }
 }
 

@@ -8,7 +8,7 @@ use std::ops::Range;
 use super::format;
 use super::nearest::meant;
 use super::tree::{Entry, Node};
-use crate::diag::Diagnostic;
+use crate::diag::{Code, Diagnostic};
 
 /// Every name that does not fit.
 pub fn check(tree: &Node) -> Vec<Diagnostic> {
@@ -18,7 +18,7 @@ pub fn check(tree: &Node) -> Vec<Diagnostic> {
             if let Some(complaint) = format::complaint("name", &entry.key) {
                 names
                     .found
-                    .push(Diagnostic::error("BG0104", complaint).at(entry.key_span.clone(), "take another name"));
+                    .push(Diagnostic::error(Code::Value, complaint).at(entry.key_span.clone(), "take another name"));
             }
         }
     }
@@ -29,7 +29,7 @@ pub fn check(tree: &Node) -> Vec<Diagnostic> {
         if let Some((node, id)) = step.get("id").and_then(|node| Some((node, node.text()?))) {
             match ids.get(id) {
                 Some(first) => names.found.push(
-                    Diagnostic::error("BG0111", format!("two steps are called `{id}`"))
+                    Diagnostic::error(Code::SameName, format!("two steps are called `{id}`"))
                         .at(node.span.clone(), "the second one")
                         .context(first.clone(), "the first one"),
                 ),
@@ -67,8 +67,10 @@ impl Names<'_> {
                 [] => format!("the runbook has no `{section}`"),
                 _ => meant(name, known.iter().map(|entry| entry.key.as_str())),
             };
-            self.found
-                .push(Diagnostic::error("BG0109", format!("there is no {what} `{name}`")).at(node.span.clone(), label));
+            self.found.push(
+                Diagnostic::error(Code::UnknownName, format!("there is no {what} `{name}`"))
+                    .at(node.span.clone(), label),
+            );
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::nearest::nearest;
 use super::{Runbook, Source};
-use crate::diag::{Diagnostic, Kind, Refusal};
+use crate::diag::{Code, Diagnostic, Kind, Refusal};
 use crate::secret::{Secret, Secrets};
 
 /// The shortest secret that can be kept out of texts: a shorter one would be found in ordinary words.
@@ -26,7 +26,8 @@ impl Runbook {
                 None => "has to be set before `plan` and `cutover`".into(),
             };
             found.push(
-                Diagnostic::warning("BG0201", format!("{name} is not set here")).at(reference.span.clone(), label),
+                Diagnostic::warning(Code::Environment, format!("{name} is not set here"))
+                    .at(reference.span.clone(), label),
             );
         }
         found
@@ -35,7 +36,7 @@ impl Runbook {
     /// Variables without a value, as the refusal of everything that needs them.
     pub fn refuse_missing(&self, source: &Source) -> Option<Refusal> {
         let (name, _) = self.missing.first_key_value()?;
-        let mut refusal = Refusal::new(Kind::Environment, "BG0206", format!("variable `{name}` has no value"));
+        let mut refusal = Refusal::new(Kind::Environment, Code::NoValue, format!("variable `{name}` has no value"));
         for (name, span) in &self.missing {
             refusal = refusal.place(format!("{}    ${{var.{name}}}", at(source, span.start)));
         }
@@ -51,7 +52,8 @@ fn env_name(reference: &str) -> Option<&str> {
 }
 
 fn at(source: &Source, byte: usize) -> String {
-    let (line, column) = Diagnostic::error("BG0201", "").at(byte..byte, "").line_column(&source.text).unwrap_or((1, 1));
+    let (line, column) =
+        Diagnostic::error(Code::Environment, "").at(byte..byte, "").line_column(&source.text).unwrap_or((1, 1));
     format!("{}:{line}:{column}", source.path)
 }
 
@@ -95,9 +97,11 @@ fn look_up<'a>(
         let value = match (env_name(reference), reference.strip_prefix("${file:")) {
             (Some(name), _) => match (env.get(name), env.get(&format!("{name}_FILE"))) {
                 (Some(value), _) => value.clone(),
-                (None, Some(path)) => content(path).map_err(|e| refuse("BG0201", format!("{name}_FILE: {e}")))?,
+                (None, Some(path)) => {
+                    content(path).map_err(|e| refuse(Code::Environment, format!("{name}_FILE: {e}")))?
+                }
                 (None, None) => {
-                    let mut refusal = refuse("BG0201", format!("{name} is not set"))
+                    let mut refusal = refuse(Code::Environment, format!("{name} is not set"))
                         .next(format!("export {name}_FILE=PATH    (or {name}=…), then the same command again"));
                     if let Some(near) = nearest(name, env.keys().map(String::as_str)) {
                         refusal = refusal.next(format!("{near} is set: is that a typing mistake?"));
@@ -105,14 +109,13 @@ fn look_up<'a>(
                     return Err(refusal);
                 }
             },
-            (None, Some(path)) => {
-                content(path.trim_end_matches('}')).map_err(|e| refuse("BG0201", format!("{reference}: {e}")))?
-            }
+            (None, Some(path)) => content(path.trim_end_matches('}'))
+                .map_err(|e| refuse(Code::Environment, format!("{reference}: {e}")))?,
             (None, None) => panic!("BUG: `{reference}` was taken for a reference"),
         };
         if value.len() < LEAST_BYTES {
             let headline = format!("the value of `{reference}` is shorter than {LEAST_BYTES} bytes");
-            return Err(refuse("BG0207", headline)
+            return Err(refuse(Code::ShortSecret, headline)
                 .cause("so short a text cannot be kept out of logs and records")
                 .next("take a longer value"));
         }

@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use super::yaml::MOST_BYTES;
-use crate::diag::{Kind, Refusal};
+use crate::diag::{Code, Kind, Refusal};
 
 /// A runbook file as read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ impl Source {
 
     /// Reads a file of at most 1 MiB. A longer one is refused without reading it all.
     pub fn read(path: &str) -> Result<Self, Refusal> {
-        let refuse = |headline: String| Refusal::new(Kind::Invalid, "BG0107", headline).place(path);
+        let refuse = |headline: String| Refusal::new(Kind::Invalid, Code::File, headline).place(path);
         let unreadable = |e: std::io::Error| {
             refuse(format!("`{path}` cannot be read")).cause(e.to_string()).next("name a runbook file that can be read")
         };

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::nearest::meant;
 use super::tree::{Node, Tree};
-use crate::diag::Diagnostic;
+use crate::diag::{Code, Diagnostic};
 
 /// Values given from outside.
 #[derive(Clone, Debug, Default)]
@@ -41,7 +41,7 @@ pub fn substitute(source: &str, tree: &mut Node, inputs: &Inputs) -> Found {
         .map(|node| node.entries().iter().map(|e| (e.key.clone(), e.node.text().map(String::from))).collect())
         .unwrap_or_default();
     for name in inputs.given.keys().filter(|name| !declared.contains_key(*name)) {
-        let mut wrong = Diagnostic::error("BG0116", format!("the runbook declares no variable `{name}`"));
+        let mut wrong = Diagnostic::error(Code::Variable, format!("the runbook declares no variable `{name}`"));
         if let Some(entry) = tree.entry("variables") {
             wrong = wrong.at(entry.key_span.clone(), meant(name, declared.keys().map(String::as_str)));
         }
@@ -61,7 +61,7 @@ pub fn substitute(source: &str, tree: &mut Node, inputs: &Inputs) -> Found {
     if let Some(section) = tree.get("variables") {
         for entry in section.entries().iter().filter(|entry| !used.contains(&entry.key)) {
             found.mistakes.push(
-                Diagnostic::warning("BG0116", format!("variable `{}` is never used", entry.key))
+                Diagnostic::warning(Code::Variable, format!("variable `{}` is never used", entry.key))
                     .at(entry.key_span.clone(), format!("nothing says `${{var.{}}}`", entry.key)),
             );
         }
@@ -112,14 +112,16 @@ fn one(
         rest = &rest[start..];
         let Some(end) = rest.find('}') else {
             let at = place(source, span, rest);
-            found.mistakes.push(Diagnostic::error("BG0116", "`${` without its `}`").at(at, "close it, or write `$${`"));
+            found
+                .mistakes
+                .push(Diagnostic::error(Code::Variable, "`${` without its `}`").at(at, "close it, or write `$${`"));
             break;
         };
         let reference = &rest[..=end];
         let at = place(source, span, reference);
         let inner = &reference[2..end];
         let mut wrong = |headline: String, label: String| {
-            found.mistakes.push(Diagnostic::error("BG0116", headline).at(at.clone(), label));
+            found.mistakes.push(Diagnostic::error(Code::Variable, headline).at(at.clone(), label));
         };
         let mut kept = reference.to_string();
         if let Some(name) = inner.strip_prefix("var.") {
@@ -194,7 +196,7 @@ pub fn clear_secrets(tree: &Node) -> Vec<Diagnostic> {
         .filter_map(|(text, span)| {
             let (_, what) = known(text)?;
             Some(
-                Diagnostic::error("BG0117", format!("{what} in clear text"))
+                Diagnostic::error(Code::SecretInFile, format!("{what} in clear text"))
                     .at(span, "write a reference: `${env:NAME}` or `${file:PATH}`")
                     .note("whoever can read this file has it: replace it where it was issued"),
             )

@@ -12,7 +12,7 @@ use super::nearest::nearest;
 use super::scalars::{number, takes, untyped};
 use super::schema::one_of_keys;
 use super::tree::{Entry, Node, Tree};
-use crate::diag::Diagnostic;
+use crate::diag::{Code, Diagnostic};
 
 /// Reads a whole tree, which is called `what` in sentences. The value is only of use when nothing was found.
 pub fn walk(tree: &Node, schema: &Value, what: &str) -> (Value, Vec<Diagnostic>) {
@@ -90,7 +90,7 @@ impl<'s> Walk<'s> {
             Some(text) if text.contains("${") => self.reference(node, text, place),
             Some(text) => {
                 let all = format!("takes one of: {}", names.join(", "));
-                let wrong = Diagnostic::error("BG0104", format!("{} cannot be `{text}`", place.what));
+                let wrong = Diagnostic::error(Code::Value, format!("{} cannot be `{text}`", place.what));
                 self.found.push(match nearest(text, names.iter().copied()) {
                     Some(name) => wrong.at(node.span.clone(), format!("did you mean `{name}`?")).note(all),
                     None => wrong.at(node.span.clone(), all),
@@ -174,8 +174,11 @@ impl<'s> Walk<'s> {
             let whole = text.starts_with("${") && text.ends_with('}') && text.matches("${").count() == 1;
             if !whole {
                 self.found.push(
-                    Diagnostic::error("BG0117", format!("{} is a secret and may not stand in a file", place.what))
-                        .at(node.span.clone(), "write a reference: `${env:NAME}` or `${file:PATH}`"),
+                    Diagnostic::error(
+                        Code::SecretInFile,
+                        format!("{} is a secret and may not stand in a file", place.what),
+                    )
+                    .at(node.span.clone(), "write a reference: `${env:NAME}` or `${file:PATH}`"),
                 );
             }
             return value;
@@ -194,7 +197,7 @@ impl<'s> Walk<'s> {
                 "percent" => format!("{} is not a percentage from 0% to 100%", place.what),
                 _ => format!("{} cannot be `{text}`", place.what),
             };
-            self.found.push(Diagnostic::error("BG0105", headline).at(node.span.clone(), label));
+            self.found.push(Diagnostic::error(Code::Format, headline).at(node.span.clone(), label));
             return value;
         }
         let length = text.chars().count() as u64;
@@ -220,7 +223,7 @@ impl<'s> Walk<'s> {
             true => format!("{} has to be known here, and `{text}` has no value yet", place.what),
             false => format!("{} cannot be a reference", place.what),
         };
-        self.found.push(Diagnostic::error("BG0116", headline).at(node.span.clone(), label));
+        self.found.push(Diagnostic::error(Code::Variable, headline).at(node.span.clone(), label));
         Value::Null
     }
 
@@ -283,7 +286,7 @@ impl<'s> Walk<'s> {
             let at = place.key.clone().unwrap_or(node.span.clone());
             let text = self.described(properties.get(missing));
             self.found.push(
-                Diagnostic::error("BG0103", format!("{} lacks `{missing}`", place.what))
+                Diagnostic::error(Code::MissingField, format!("{} lacks `{missing}`", place.what))
                     .at(at, format!("add `{missing}`{text}")),
             );
         }
@@ -315,8 +318,9 @@ impl<'s> Walk<'s> {
             Some(name) => format!("did you mean `{name}`?"),
             None => format!("{} has no such field", place.what),
         };
-        let mut wrong = Diagnostic::error("BG0102", format!("unknown field `{}` in {}", entry.key, place.what))
-            .at(entry.key_span.clone(), label);
+        let mut wrong =
+            Diagnostic::error(Code::UnknownField, format!("unknown field `{}` in {}", entry.key, place.what))
+                .at(entry.key_span.clone(), label);
         if let Some(key) = place.key.clone().filter(|key| *key != entry.key_span) {
             wrong = wrong.context(key, "in this");
         }
@@ -337,13 +341,13 @@ impl<'s> Walk<'s> {
             [] => {
                 let at = place.key.clone().unwrap_or(node.span.clone());
                 self.found.push(
-                    Diagnostic::error("BG0108", format!("{} does not say what it is", place.what))
+                    Diagnostic::error(Code::NotOneThing, format!("{} does not say what it is", place.what))
                         .at(at, format!("add exactly one of: {}", kinds.join(", "))),
                 );
             }
             [first, second, ..] => self.found.push(
                 Diagnostic::error(
-                    "BG0108",
+                    Code::NotOneThing,
                     format!("{} is two things: `{}` and `{}`", place.what, first.key, second.key),
                 )
                 .at(second.key_span.clone(), "only one of them; make the other an entry of its own")
@@ -356,7 +360,7 @@ impl<'s> Walk<'s> {
         // A value that is left out has no bytes of its own: its key is pointed at.
         let span =
             if node.value == Tree::Null { place.key.clone().unwrap_or(node.span.clone()) } else { node.span.clone() };
-        self.found.push(Diagnostic::error("BG0104", format!("{} {what}", place.what)).at(span, label));
+        self.found.push(Diagnostic::error(Code::Value, format!("{} {what}", place.what)).at(span, label));
         Value::Null
     }
 }

@@ -12,7 +12,7 @@ use serde_yaml::options::{DuplicateKeyPolicy, MergeKeyPolicy};
 use serde_yaml::{Error, Location, Options, Spanned};
 
 use super::tree::{Entry, Node, Tree};
-use crate::diag::{Diagnostic, Severity};
+use crate::diag::{Code, Diagnostic, Severity};
 
 /// The longest file that is read, in bytes.
 pub const MOST_BYTES: u64 = 1 << 20;
@@ -21,10 +21,10 @@ pub const MOST_BYTES: u64 = 1 << 20;
 pub fn read(text: &str) -> Result<Node, Vec<Diagnostic>> {
     if let Some(tab) = indenting_tab(text) {
         let label = "a tab stands here; indent with blanks";
-        return Err(vec![mistake("BG0101", "a tab in the indentation", Some(tab..tab + 1), label)]);
+        return Err(vec![mistake(Code::Yaml, "a tab in the indentation", Some(tab..tab + 1), label)]);
     }
     match serde_yaml::from_str_with_options::<Spanned<Raw>>(text, options(DuplicateKeyPolicy::Error)) {
-        Ok(Spanned { value: Raw::Null, .. }) => Err(vec![mistake("BG0107", "the file is empty", None, "")]),
+        Ok(Spanned { value: Raw::Null, .. }) => Err(vec![mistake(Code::File, "the file is empty", None, "")]),
         Ok(raw) => Ok(build(text, &raw)),
         Err(error) => Err(explain(text, &error)),
     }
@@ -172,7 +172,7 @@ fn source(text: &str, span: Range<usize>) -> &str {
     &text[span]
 }
 
-fn mistake(code: &'static str, headline: impl Into<String>, span: Option<Range<usize>>, label: &str) -> Diagnostic {
+fn mistake(code: Code, headline: impl Into<String>, span: Option<Range<usize>>, label: &str) -> Diagnostic {
     Diagnostic {
         severity: Severity::Error,
         code,
@@ -195,13 +195,13 @@ fn explain(text: &str, error: &Error) -> Vec<Diagnostic> {
     match error {
         Error::DuplicateMappingKey { .. } => {
             let all = duplicates(text);
-            if all.is_empty() { one("BG0106", "a key is given twice", "given a second time") } else { all }
+            if all.is_empty() { one(Code::DuplicateKey, "a key is given twice", "given a second time") } else { all }
         }
         Error::MultipleDocuments { .. } => {
-            one("BG0107", "more than one document in the file", "a runbook is one document; remove this")
+            one(Code::File, "more than one document in the file", "a runbook is one document; remove this")
         }
         Error::MergeKeyNotAllowed { .. } => one(
-            "BG0107",
+            Code::File,
             "merge keys (`<<`) are not taken",
             "write the fields out, so that every line says what it does",
         ),
@@ -210,21 +210,21 @@ fn explain(text: &str, error: &Error) -> Vec<Diagnostic> {
         | Error::AliasReplayStackDepthExceeded { .. }
         | Error::AliasReplayCounterOverflow { .. }
         | Error::Budget { .. } => one(
-            "BG0107",
+            Code::File,
             "the file unfolds into far more than it says",
             "too many aliases, levels or values from here on",
         ),
-        Error::UnknownAnchor { .. } => one("BG0101", "an alias without its anchor", "nothing above has this name"),
-        Error::Eof { .. } => vec![mistake("BG0107", "the file is empty", None, "")],
+        Error::UnknownAnchor { .. } => one(Code::Yaml, "an alias without its anchor", "nothing above has this name"),
+        Error::Eof { .. } => vec![mistake(Code::File, "the file is empty", None, "")],
         Error::AliasError { error, .. } => explain(text, error),
         other => {
             let words = plain_words(other);
             if let Some(quote) = words.contains("quoted scalar").then(|| open_quote(text, &span)).flatten() {
                 let label = "this quote is not closed";
-                return vec![mistake("BG0101", "a quote without its end", Some(quote..quote + 1), label)];
+                return vec![mistake(Code::Yaml, "a quote without its end", Some(quote..quote + 1), label)];
             }
             let headline = if words.contains("tag") { "tags (`!…`) are not taken" } else { "this is not valid YAML" };
-            one("BG0101", headline, &words)
+            one(Code::Yaml, headline, &words)
         }
     }
 }
@@ -274,7 +274,12 @@ fn duplicates(text: &str) -> Vec<Diagnostic> {
                         let headline = format!("`{}` is given twice", key.value);
                         found.push(Diagnostic {
                             context: Some((Range::clone(earlier), "first given here".into())),
-                            ..mistake("BG0106", headline, Some(span), "and a second time here; remove one of them")
+                            ..mistake(
+                                Code::DuplicateKey,
+                                headline,
+                                Some(span),
+                                "and a second time here; remove one of them",
+                            )
                         });
                     } else {
                         first.insert(key.value.clone(), span);
@@ -352,15 +357,15 @@ mod tests {
     #[test]
     fn what_makes_a_line_mean_something_else_is_refused() {
         for (text, code, at) in [
-            ("a: 1\nb: 2\na: 3\n", "BG0106", Some("a")),
-            ("a:\n\tb: 1\n", "BG0101", Some("\t")),
-            ("a: 1\n---\nb: 2\n", "BG0107", None),
-            ("x: &x {a: 1}\ny:\n  <<: *x\n", "BG0107", None),
-            ("a: !!python/object:os.system x\n", "BG0101", None),
-            ("", "BG0107", None),
-            ("# only a comment\n", "BG0107", None),
-            ("a: [1, 2\n", "BG0101", None),
-            ("a: *nobody\n", "BG0101", None),
+            ("a: 1\nb: 2\na: 3\n", Code::DuplicateKey, Some("a")),
+            ("a:\n\tb: 1\n", Code::Yaml, Some("\t")),
+            ("a: 1\n---\nb: 2\n", Code::File, None),
+            ("x: &x {a: 1}\ny:\n  <<: *x\n", Code::File, None),
+            ("a: !!python/object:os.system x\n", Code::Yaml, None),
+            ("", Code::File, None),
+            ("# only a comment\n", Code::File, None),
+            ("a: [1, 2\n", Code::Yaml, None),
+            ("a: *nobody\n", Code::Yaml, None),
         ] {
             let wrong = read(text).map(|n| format!("{n:?}")).expect_err(text);
             assert_eq!(wrong[0].code, code, "{text}: {wrong:?}");
@@ -385,7 +390,7 @@ mod tests {
             let uses = vec![format!("*a{}", n - 1); 9].join(", ");
             text.push_str(&format!("a{n}: &a{n} [{uses}]\n"));
         }
-        assert_eq!(read(&text).unwrap_err()[0].code, "BG0107");
+        assert_eq!(read(&text).unwrap_err()[0].code, Code::File);
         assert!(read(&"[".repeat(20_000)).is_err());
     }
 

@@ -11,7 +11,7 @@ use super::file::{self, Ask, FileKey};
 use super::hmac::SharedKey;
 pub use super::search::looks;
 use super::{PublicKey, SignError, Signer};
-use crate::diag::{Kind, Refusal};
+use crate::diag::{Code, Kind, Refusal};
 use crate::secret::visible;
 
 /// Everything a choice depends on, as found by `cli`.
@@ -127,12 +127,14 @@ pub fn choose(looks: &[Look]) -> Result<&Chosen, Refusal> {
             // What is set for commits, or merely runs here, was not named for bgctl: the search goes on.
             Found::Unusable(why) if look.place != "ssh-agent" && look.place != "git user.signingkey" => {
                 let headline = format!("the signing key of {} cannot be used", look.place);
-                return Err(Refusal::new(Kind::Denied, "BG0423", headline).cause(why.clone()).next("bgctl keys"));
+                return Err(Refusal::new(Kind::Denied, Code::KeyUnusable, headline)
+                    .cause(why.clone())
+                    .next("bgctl keys"));
             }
             _ => {}
         }
     }
-    let mut refusal = Refusal::new(Kind::Denied, "BG0422", "no key to sign this run with");
+    let mut refusal = Refusal::new(Kind::Denied, Code::NoKey, "no key to sign this run with");
     for look in looks {
         if let Found::Nothing(why) | Found::Unusable(why) = &look.found {
             refusal = refusal.cause(format!("{}: {why}", look.place));

@@ -8,7 +8,7 @@ use super::AllowedSigners;
 use super::entry::Entry;
 use super::namespace::APPROVE;
 use super::pattern::is_open;
-use crate::diag::Diagnostic;
+use crate::diag::{Code, Diagnostic};
 
 /// Reads a file and says everything that is wrong or unwise in it, in the order of its lines.
 pub fn lint(text: &str, now: Timestamp) -> Vec<Diagnostic> {
@@ -20,12 +20,13 @@ pub fn lint(text: &str, now: Timestamp) -> Vec<Diagnostic> {
         Ok(signers) => signers,
         Err(bad) => {
             let headline = "a line cannot be read, so the whole file is refused";
-            return vec![Diagnostic::error("BG0424", headline).at(line_span(bad.line), bad.why)];
+            return vec![Diagnostic::error(Code::SignersFile, headline).at(line_span(bad.line), bad.why)];
         }
     };
     let mut found: Vec<Diagnostic> = Vec::new();
     for (line, why) in &signers.unsupported {
-        let finding = Diagnostic::warning("BG0436", "bgctl cannot use this line").at(line_span(*line), why.as_str());
+        let finding =
+            Diagnostic::warning(Code::LineUnusable, "bgctl cannot use this line").at(line_span(*line), why.as_str());
         found.push(finding.note("signatures of that key or authority do not count"));
     }
     for (n, entry) in signers.entries.iter().enumerate() {
@@ -47,7 +48,7 @@ fn open(entry: &Entry) -> Option<Diagnostic> {
         false => ("one key may approve in the name of many people", "write the one person's name"),
         true => ("an authority may speak for everybody", "write the names it gives, like *@ci.example.com"),
     };
-    let finding = Diagnostic::error("BG0431", headline).at(entry.spans.principals.clone(), help);
+    let finding = Diagnostic::error(Code::ManyPeople, headline).at(entry.spans.principals.clone(), help);
     Some(finding.note(format!("`{pattern}` fits every name of that form")))
 }
 
@@ -58,17 +59,17 @@ fn purpose(entry: &Entry) -> Option<Diagnostic> {
     let span = entry.spans.options.clone().unwrap_or(entry.spans.key.clone());
     let help = "write namespaces=\"bgctl-*\" before the key";
     Some(match entry.authority {
-        true => Diagnostic::error("BG0432", "each certificate of this authority may sign for every purpose")
+        true => Diagnostic::error(Code::EveryPurpose, "each certificate of this authority may sign for every purpose")
             .at(span, help)
             .note("a certificate made for logins could approve a cutover"),
-        false => Diagnostic::warning("BG0432", "this key may sign for every purpose").at(span, help),
+        false => Diagnostic::warning(Code::EveryPurpose, "this key may sign for every purpose").at(span, help),
     })
 }
 
 fn shared(entry: &Entry, before: &[Entry]) -> Option<Diagnostic> {
     let other = before.iter().find(|other| other.key == entry.key && other.principals != entry.principals)?;
     let (mine, theirs) = (entry.principals.join(","), other.principals.join(","));
-    let finding = Diagnostic::warning("BG0433", "one key stands under two names")
+    let finding = Diagnostic::warning(Code::TwoNames, "one key stands under two names")
         .at(entry.spans.key.clone(), format!("`{mine}` here"))
         .context(other.spans.key.clone(), format!("`{theirs}` here"));
     Some(finding.note("it counts once; a person's names belong in one line"))
@@ -77,13 +78,13 @@ fn shared(entry: &Entry, before: &[Entry]) -> Option<Diagnostic> {
 fn over(entry: &Entry, now: Timestamp) -> Option<Diagnostic> {
     let before = entry.before.filter(|before| *before <= now)?;
     let span = entry.spans.options.clone()?;
-    let finding = Diagnostic::warning("BG0434", "this line is over").at(span, format!("valid before {before}"));
+    let finding = Diagnostic::warning(Code::LineOver, "this line is over").at(span, format!("valid before {before}"));
     Some(finding.note("older logs still need it; new signatures of that key do not count"))
 }
 
 fn zone(entry: &Entry) -> Option<Diagnostic> {
     let span = entry.spans.options.clone().filter(|_| entry.spans.local)?;
-    let finding = Diagnostic::warning("BG0435", "a time without `Z` is another time on every machine");
+    let finding = Diagnostic::warning(Code::TimeWithoutZ, "a time without `Z` is another time on every machine");
     Some(finding.at(span, "write it in UTC: 20261231Z"))
 }
 
@@ -104,15 +105,20 @@ mod tests {
         );
         assert_eq!(lint(&wise, now), []);
         for (line, code, severity, column) in [
-            (format!("*@example.com namespaces=\"bgctl-*\" {a}"), "BG0431", Severity::Error, 1),
-            (format!("* cert-authority,namespaces=\"bgctl-*\" {a}"), "BG0431", Severity::Error, 1),
-            (format!("alice {a}"), "BG0432", Severity::Warning, 7),
-            (format!("*@ci cert-authority {a}"), "BG0432", Severity::Error, 6),
-            (format!("bob namespaces=\"bgctl-*\" {d}\nal namespaces=\"bgctl-*\" {d}"), "BG0433", Severity::Warning, 25),
-            (format!("a namespaces=\"*\",valid-before=\"20260101Z\" {a}"), "BG0434", Severity::Warning, 3),
-            (format!("a namespaces=\"*\",valid-after=\"20260101\" {a}"), "BG0435", Severity::Warning, 3),
-            ("a namespaces=\"*\" ssh-rsa AAAAB3NzaC1yc2EAAAABAw==".into(), "BG0436", Severity::Warning, 1),
-            (format!("alice{a}"), "BG0424", Severity::Error, 1),
+            (format!("*@example.com namespaces=\"bgctl-*\" {a}"), Code::ManyPeople, Severity::Error, 1),
+            (format!("* cert-authority,namespaces=\"bgctl-*\" {a}"), Code::ManyPeople, Severity::Error, 1),
+            (format!("alice {a}"), Code::EveryPurpose, Severity::Warning, 7),
+            (format!("*@ci cert-authority {a}"), Code::EveryPurpose, Severity::Error, 6),
+            (
+                format!("bob namespaces=\"bgctl-*\" {d}\nal namespaces=\"bgctl-*\" {d}"),
+                Code::TwoNames,
+                Severity::Warning,
+                25,
+            ),
+            (format!("a namespaces=\"*\",valid-before=\"20260101Z\" {a}"), Code::LineOver, Severity::Warning, 3),
+            (format!("a namespaces=\"*\",valid-after=\"20260101\" {a}"), Code::TimeWithoutZ, Severity::Warning, 3),
+            ("a namespaces=\"*\" ssh-rsa AAAAB3NzaC1yc2EAAAABAw==".into(), Code::LineUnusable, Severity::Warning, 1),
+            (format!("alice{a}"), Code::SignersFile, Severity::Error, 1),
         ] {
             let text = format!("# first\n\n{line}\n");
             let found = lint(&text, now);

@@ -144,7 +144,7 @@ fn a_name_or_a_key_of_two_people_is_refused() {
     let signers: String = signers.iter().map(|(who, key)| line(who, key)).collect();
     let found = parse(WHOLE).unwrap().beside(&AllowedSigners::parse(&signers).unwrap());
     assert_eq!(found.len(), 1, "{found:?}");
-    assert_eq!((found[0].code, found[0].headline.as_str()), ("BG0130", "`alice` and `bob` have one key"));
+    assert_eq!((found[0].code.number(), found[0].headline.as_str()), ("BG0130", "`alice` and `bob` have one key"));
     let nobody = parse(WHOLE).unwrap().beside(&AllowedSigners::default());
     assert_eq!(nobody.len(), 3);
     assert!(

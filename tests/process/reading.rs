@@ -127,7 +127,7 @@ fn r07_r37_a_run_that_nobody_drives_is_named_here_and_its_users_are_seen_from_an
 
     // Here the open run is the answer.
     let again = desk.cutover().end(20).ends(31);
-    again.says(&["BG0301", "is still open", &format!("bgctl resume {run}"), &format!("bgctl rollback {run}"), "50"]);
+    again.says(&["BG0313", "is still open", &format!("bgctl resume {run}"), &format!("bgctl rollback {run}"), "50"]);
     let status = desk.run(&["status"]).ends(0);
     status.says(&[
         "BLUE 50 GREEN 50   read just now",

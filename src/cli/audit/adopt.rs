@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::super::rollback::{UNRECORDED, place};
 use super::super::{Context, Exit, trust};
-use crate::diag::{Kind, Refusal};
+use crate::diag::{Code, Kind, Refusal};
 use crate::journal::ledger::{Hand, Ledger, What};
 use crate::journal::{self, Archive, LOG, Note, Sound};
 use crate::plan::Purpose;
@@ -24,7 +24,7 @@ pub struct Args {
 pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     let path = cx.cwd.join(&args.file);
     let refuse = |kind, headline: &str, cause: String| {
-        let refusal = Refusal::new(kind, "BG0625", headline).place(path.display().to_string()).cause(cause);
+        let refusal = Refusal::new(kind, Code::NotAdopted, headline).place(path.display().to_string()).cause(cause);
         refusal.users("not asked. Nothing was changed.")
     };
     let text = std::fs::read(&path).map_err(|e| super::unreadable(&path, &e))?;

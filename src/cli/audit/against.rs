@@ -7,7 +7,7 @@ use super::super::policy::{self, PolicyArgs};
 use super::super::{Context, witnesses};
 use super::unreadable;
 use crate::anchors::{self, FOLDER, Memory};
-use crate::diag::{Kind, Refusal};
+use crate::diag::{Code, Kind, Refusal};
 use crate::journal::heads::{Head, Held, compare};
 use crate::journal::ledger::{Ledger, Standing};
 use crate::journal::{Archive, LOG, Note, Report, SealState, Verdict, origin};
@@ -59,7 +59,7 @@ impl Against {
     pub fn missed(&self) -> Option<Refusal> {
         let missed: Vec<&Said> = self.said.iter().filter(|said| said.missed).collect();
         let headline = format!("{} of the anchors named could not be asked", missed.len());
-        let refusal = Refusal::new(Kind::Unreachable, "BG0624", headline).next("bgctl explain anchors");
+        let refusal = Refusal::new(Kind::Unreachable, Code::AnchorSilent, headline).next("bgctl explain anchors");
         let causes = missed.iter().map(|said| format!("{}: {}", said.place, said.text));
         (!missed.is_empty()).then(|| causes.fold(refusal, Refusal::cause))
     }
@@ -70,7 +70,8 @@ fn places(cx: &Context, args: &AnchorArgs, against: &mut Against) -> Result<Vec<
     let mut places = Vec::new();
     for text in &args.places {
         let anchor = anchors::parse(text, args.ca.as_deref());
-        let anchor = anchor.map_err(|why| Refusal::new(Kind::Usage, "BG0001", why).next("bgctl explain anchors"))?;
+        let anchor =
+            anchor.map_err(|why| Refusal::new(Kind::Usage, Code::CommandLine, why).next("bgctl explain anchors"))?;
         places.push((anchor, cx.cwd.clone(), true));
     }
     let policy = PolicyArgs::default();

@@ -8,7 +8,7 @@ use super::super::{Context, Exit, witnesses};
 use super::against::head;
 use super::{locate, unreadable};
 use crate::anchors::{self, FOLDER};
-use crate::diag::{Kind, Refusal};
+use crate::diag::{Code, Kind, Refusal};
 use crate::journal::{self, Seals, Verdict};
 use crate::secret::visible;
 
@@ -30,7 +30,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     for text in &args.to {
         places.push(
             anchors::parse(text, args.ca.as_deref())
-                .map_err(|why| Refusal::new(Kind::Usage, "BG0001", why).next("bgctl explain anchors"))?,
+                .map_err(|why| Refusal::new(Kind::Usage, Code::CommandLine, why).next("bgctl explain anchors"))?,
         );
     }
     let log = locate(cx, args.run.as_deref())?;
@@ -38,7 +38,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     let file = File::open(&log).map_err(|error| unreadable(&log, &error))?;
     let report = journal::verify(&mut BufReader::new(file), &trust, Seals::Last).map_err(|e| unreadable(&log, &e))?;
     if let Verdict::Broken(fault) = &report.verdict {
-        return Err(Refusal::new(Kind::Audit, "BG0603", "a log that does not hold is not anchored")
+        return Err(Refusal::new(Kind::Audit, fault.what.code(), "a log that does not hold is not anchored")
             .place(log.display().to_string())
             .cause(visible(&fault.to_string()))
             .next("bgctl audit verify    which line, and what is still intact"));
@@ -61,6 +61,6 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
         return Ok(Exit::Success);
     }
     let headline = format!("{} of {} places did not take the head", lost.len(), places.len());
-    let refusal = Refusal::new(Kind::Unreachable, "BG0621", headline).next("the same command again");
+    let refusal = Refusal::new(Kind::Unreachable, Code::NotAnchored, headline).next("the same command again");
     Err(lost.into_iter().fold(refusal, Refusal::cause))
 }

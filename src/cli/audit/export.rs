@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::super::trust::{self, Believed, BelievedArgs};
 use super::super::{Context, Exit};
 use super::{locate, unreadable, verify};
-use crate::diag::{Kind, Refusal};
+use crate::diag::{Code, Kind, Refusal};
 use crate::export::{self, Source};
 use crate::journal::{self, Report, Seals};
 use crate::secret::visible;
@@ -43,13 +43,13 @@ enum Form {
 
 pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     if args.format != Form::InToto && (args.key.is_some() || args.unsigned) {
-        let refusal = Refusal::new(Kind::Usage, "BG0001", "only an attestation is signed");
+        let refusal = Refusal::new(Kind::Usage, Code::CommandLine, "only an attestation is signed");
         return Err(refusal.next("--format in-toto, or without --key and --unsigned"));
     }
     let log = locate(cx, args.run.as_deref())?;
     let bytes = std::fs::read(&log).map_err(|error| unreadable(&log, &error))?;
     let sound = journal::read(&bytes).map_err(|fault| {
-        Refusal::new(Kind::Audit, "BG0603", visible(&fault.to_string()))
+        Refusal::new(Kind::Audit, fault.what.code(), visible(&fault.to_string()))
             .place(log.display().to_string())
             .cause("what is not sound is not said in other words")
             .next("bgctl audit verify    what is wrong, and what is still intact")
@@ -96,7 +96,7 @@ fn attestation(args: &Args, cx: &Context, source: &Source<'_>, report: &Report) 
     if !report.owners.iter().any(|owner| owner.signed.fingerprint == fingerprint) {
         let why = format!("{fingerprint} did not sign this log, so it cannot vouch for it");
         return match &args.key {
-            Some(_) => Err(Refusal::new(Kind::Denied, "BG0423", "the signing key cannot be used")
+            Some(_) => Err(Refusal::new(Kind::Denied, Code::NotThisKey, "this key did not sign the log")
                 .cause(why)
                 .next("the key of the run's owner, or --unsigned")),
             None => bare(&why),

@@ -6,7 +6,7 @@ use super::super::trust::{Believed, BelievedArgs};
 use super::super::{Context, Exit};
 use super::against::{Against, AnchorArgs, asked};
 use crate::anchors::Memory;
-use crate::diag::{Kind, Refusal};
+use crate::diag::{Code, Kind, Refusal};
 use crate::journal::Archive;
 use crate::journal::ledger::{self, Findings, Ledger, Line, Reading, Standing, Tip};
 use crate::report::{Mark, words};
@@ -29,7 +29,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
         Err(error) => {
-            return Err(Refusal::new(Kind::Usage, "BG0620", "the ledger of runs cannot be read")
+            return Err(Refusal::new(Kind::Usage, Code::Ledger, "the ledger of runs cannot be read")
                 .place(place)
                 .cause(error.to_string()));
         }

@@ -18,7 +18,7 @@ mod withheld;
 use std::path::{Path, PathBuf};
 
 use super::{Context, Exit};
-use crate::diag::{Kind, Refusal};
+use crate::diag::{Code, Kind, Refusal};
 use crate::journal::{Archive, LOG};
 
 /// Verify and read signed logs.
@@ -71,7 +71,7 @@ fn locate(cx: &Context, name: Option<&str>) -> Result<PathBuf, Refusal> {
 }
 
 fn unreadable(log: &Path, error: &std::io::Error) -> Refusal {
-    Refusal::new(Kind::Usage, "BG0604", "the log cannot be read")
+    Refusal::new(Kind::Usage, Code::LogUnread, "the log cannot be read")
         .place(log.display().to_string())
         .cause(error.to_string())
 }
@@ -80,7 +80,7 @@ fn unreadable(log: &Path, error: &std::io::Error) -> Refusal {
 fn write_new(path: &Path, bytes: &[u8]) -> Result<(), Refusal> {
     use std::io::Write;
     let refuse = |error: std::io::Error| {
-        Refusal::new(Kind::Usage, "BG0205", "the result cannot be written")
+        Refusal::new(Kind::Usage, Code::Unwritable, "the result cannot be written")
             .place(path.display().to_string())
             .cause(error.to_string())
             .next("name a file that is not there yet")

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::super::{Context, policy};
 use super::unreadable;
-use crate::diag::{Kind, Refusal};
+use crate::diag::{Code, Kind, Refusal};
 use crate::journal::{Breach, Report, Verdict};
 use crate::plan::Plan;
 use crate::policy::{PolicyFile, compare};
@@ -22,7 +22,7 @@ pub fn judge(cx: &Context, log: &Path, file: &Path, report: &mut Report) -> Resu
     let name = file.display().to_string();
     let wrong = |cause: String| {
         let refusal =
-            Refusal::new(Kind::Invalid, "BG0445", "the policy cannot be used").place(name.clone()).cause(cause);
+            Refusal::new(Kind::Invalid, Code::Policy, "the policy cannot be used").place(name.clone()).cause(cause);
         refusal.next(format!("bgctl check {name}"))
     };
     let source = policy::source(&cx.cwd.join(file), name.clone(), true)?;

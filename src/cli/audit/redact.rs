@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::super::trust::{self, Believed, BelievedArgs};
 use super::super::{Context, Exit};
 use super::{locate, unreadable, verify, withheld, write_new};
-use crate::diag::{Kind, Refusal};
+use crate::diag::{Code, Kind, Refusal};
 use crate::journal::{self, COMPARED, CopyError, EVIDENCE, Entry, Publishing, Redaction, Seals, Verdict};
 use crate::secret::{LEAST, Secret, Secrets};
 use crate::sign::namespace;
@@ -75,7 +75,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     let signer = trust::signer(cx, args.key.as_deref(), owner.as_deref())?;
     let fingerprint = signer.fingerprint();
     let Some(owner) = report.owners.iter().find(|owner| owner.signed.fingerprint == fingerprint) else {
-        return Err(Refusal::new(Kind::Denied, "BG0423", "the signing key cannot be used")
+        return Err(Refusal::new(Kind::Denied, Code::NotThisKey, "this key did not sign the log")
             .cause(format!("{fingerprint} did not sign this log: only its owner can say what was withheld"))
             .next("the same command with --key and the key of the run's owner"));
     };
@@ -117,7 +117,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
 }
 
 fn refuse(headline: &str) -> Refusal {
-    Refusal::new(Kind::Audit, "BG0611", headline)
+    Refusal::new(Kind::Audit, Code::NotWithheld, headline)
 }
 
 /// The text that has to go. It comes on standard input, since a command line is seen by everybody on the machine.
@@ -126,20 +126,19 @@ fn text(cx: &Context, reason: &str) -> Result<Secrets, Refusal> {
         cx.err("type the text and end with Ctrl-D; a line end at its end does not count");
     }
     let mut text = String::new();
-    std::io::stdin()
-        .read_to_string(&mut text)
-        .map_err(|error| Refusal::new(Kind::Usage, "BG0611", "the text cannot be read").cause(error.to_string()))?;
+    std::io::stdin().read_to_string(&mut text).map_err(|error| {
+        Refusal::new(Kind::Usage, Code::NotWithheld, "the text cannot be read").cause(error.to_string())
+    })?;
     let text = text.trim_end_matches(['\r', '\n']);
     if text.len() < LEAST {
-        return Err(Refusal::new(Kind::Usage, "BG0611", format!("the text is shorter than {LEAST} bytes"))
+        return Err(Refusal::new(Kind::Usage, Code::NotWithheld, format!("the text is shorter than {LEAST} bytes"))
             .cause("so short a text stands in words that have nothing to do with it")
             .next("--record N for each record that holds it"));
     }
     let secrets = Secrets::new([("the text".to_string(), Secret::new(text))].into());
     if secrets.mask_known(reason) != reason {
-        return Err(
-            Refusal::new(Kind::Usage, "BG0611", "the reason holds the text itself").next("say it in other words")
-        );
+        return Err(Refusal::new(Kind::Usage, Code::NotWithheld, "the reason holds the text itself")
+            .next("say it in other words"));
     }
     // From here on no message of ours shows it either.
     cx.known.add(&secrets);

@@ -29,7 +29,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
         Some(redaction) => journal::read_copy(&bytes, redaction),
     };
     let sound = sound.map_err(|fault| {
-        Refusal::new(Kind::Audit, "BG0603", visible(&fault.to_string()))
+        Refusal::new(Kind::Audit, fault.what.code(), visible(&fault.to_string()))
             .place(log.display().to_string())
             .next("bgctl audit verify    what is wrong, and what is still intact")
     })?;

@@ -1,7 +1,7 @@
 //! `bgctl audit sign`: the owner's closing seal under a log that ended while their key was away.
 
 use super::super::{Context, Exit, trust};
-use crate::diag::{Kind, Refusal};
+use crate::diag::{Code, Kind, Refusal};
 use crate::journal::ledger::{Hand, Ledger, What};
 use crate::journal::{self, Archive, DirStore, OpenError, SealState};
 
@@ -39,16 +39,19 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
 fn refused(error: &OpenError, id: &str, place: &str) -> Refusal {
     let refuse = |kind, code, headline: &str| Refusal::new(kind, code, headline).place(place).cause(error.to_string());
     match error {
-        OpenError::Sign(_) => refuse(Kind::Denied, "BG0221", "the owner's key did not sign").next("bgctl keys"),
-        OpenError::OtherKey { .. } => refuse(Kind::Denied, "BG0421", "this is not the key that opened the run")
+        OpenError::Sign(_) => refuse(Kind::Denied, Code::Unsigned, "the owner's key did not sign").next("bgctl keys"),
+        OpenError::OtherKey { .. } => refuse(Kind::Denied, Code::NotThisKey, "this is not the key that opened the run")
             .next(format!("bgctl audit sign {id} --key KEY    with the key that opened it")),
-        OpenError::Over { .. } => {
-            refuse(Kind::Usage, "BG0619", "there is nothing to sign").next(format!("bgctl audit verify {id}"))
-        }
-        OpenError::NotEnded { .. } => refuse(Kind::Usage, "BG0619", "there is nothing to sign yet")
+        OpenError::Over { .. } => refuse(Kind::Usage, Code::NothingToSign, "there is nothing to sign")
+            .next(format!("bgctl audit verify {id}")),
+        OpenError::NotEnded { .. } => refuse(Kind::Usage, Code::NothingToSign, "there is nothing to sign yet")
             .next(format!("bgctl resume {id}    go on with it, and close it at its end")),
-        OpenError::Broken { .. } => refuse(Kind::Audit, "BG0603", "a log that does not hold is not signed")
-            .next(format!("bgctl audit verify {id}    which line, and what is still intact")),
-        OpenError::Journal(_) | OpenError::Name(_) => refuse(Kind::Environment, "BG0601", "the log cannot be written"),
+        OpenError::Broken { fault, .. } => {
+            refuse(Kind::Audit, fault.what.code(), "a log that does not hold is not signed")
+                .next(format!("bgctl audit verify {id}    which line, and what is still intact"))
+        }
+        OpenError::Journal(_) | OpenError::Name(_) => {
+            refuse(Kind::Environment, Code::NoRecord, "the log cannot be written")
+        }
     }
 }

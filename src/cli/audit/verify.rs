@@ -10,7 +10,7 @@ use super::super::trust::{Believed, BelievedArgs};
 use super::super::{Context, Exit};
 use super::against::{Against, AnchorArgs, Said, against};
 use super::{locate, unreadable, withheld};
-use crate::diag::{Kind, Refusal};
+use crate::diag::{Code, Kind, Refusal};
 use crate::journal::ledger::Standing;
 use crate::journal::{self, Fault, Report, Seals, Verdict, What};
 use crate::report::{Mark, words};
@@ -242,9 +242,9 @@ fn judgement(log: &Path, report: &Report, believed: &Believed, against: &Against
     if let Some(worst) = against.worst() {
         let refusal = match worst {
             Standing::Forked | Standing::Broken => {
-                refuse("BG0623", format!("there are two logs of run {}", report.run))
+                refuse(Code::Forked, format!("there are two logs of run {}", report.run))
             }
-            Standing::Truncated => refuse("BG0622", format!("the end of the log of run {} is gone", report.run)),
+            Standing::Truncated => refuse(Code::Truncated, format!("the end of the log of run {} is gone", report.run)),
         };
         let said = against.said.iter().filter(|said| said.standing.is_some());
         let refusal =
@@ -258,18 +258,18 @@ fn judgement(log: &Path, report: &Report, believed: &Believed, against: &Against
         Verdict::Ended => {
             let headline = format!("run {} ended, and its owner has not signed that", report.run);
             Some(
-                refuse("BG0609", headline)
+                refuse(Code::NotClosed, headline)
                     .next(format!("bgctl audit sign {}    with the key that opened it", report.run)),
             )
         }
         Verdict::Interrupted | Verdict::Handover => {
             let headline = format!("run {} is not closed by its owner", report.run);
-            Some(refuse("BG0609", headline).next(format!("bgctl resume {}", report.run)))
+            Some(refuse(Code::NotClosed, headline).next(format!("bgctl resume {}", report.run)))
         }
         Verdict::Broken(fault) => Some(broken(log, report, fault)),
         Verdict::Untrusted(error) => {
-            let mut refusal =
-                refuse("BG0607", "the log is signed by a key nobody here trusts".into()).cause(error.to_string());
+            let mut refusal = refuse(Code::Untrusted, "the log is signed by a key nobody here trusts".into())
+                .cause(error.to_string());
             refusal = match believed.names()[..] {
                 [] => refusal.cause("no allowed-signers file was found here"),
                 ref names => refusal.cause(format!("looked in: {}", names.join(", "))),
@@ -277,7 +277,7 @@ fn judgement(log: &Path, report: &Report, believed: &Believed, against: &Against
             Some(refusal.next("bgctl audit verify --allowed-signers FILE RUN    with the file of those who may sign"))
         }
         Verdict::Policy => {
-            let mut refusal = refuse("BG0608", format!("the rules of run {} were not kept", report.run));
+            let mut refusal = refuse(Code::RulesBroken, format!("the rules of run {} were not kept", report.run));
             for breach in &report.breaches {
                 refusal = refusal.cause(format!("record {}: {}", breach.record, visible(&breach.what)));
             }
@@ -287,16 +287,8 @@ fn judgement(log: &Path, report: &Report, believed: &Believed, against: &Against
 }
 
 fn broken(log: &Path, report: &Report, fault: &Fault) -> Refusal {
-    let code = match &fault.what {
-        What::Unreadable(_) | What::Empty => "BG0604",
-        What::Changed => "BG0603",
-        What::Missing { .. } | What::Moved { .. } | What::OtherRun { .. } => "BG0602",
-        What::Unsealed { .. } => "BG0605",
-        What::Statement(_) | What::Seal(_) | What::Order(_) | What::Time(_) => "BG0606",
-        What::Redaction(_) => "BG0612",
-    };
     let place = format!("{}:{}, byte {}", log.display(), fault.record + 1, fault.offset);
-    let mut refusal = Refusal::new(Kind::Audit, code, visible(&fault.to_string())).place(place);
+    let mut refusal = Refusal::new(Kind::Audit, fault.what.code(), visible(&fault.to_string())).place(place);
     if let Some(kind) = &report.about {
         refusal = refusal.place(format!("it is a `{kind}` record"));
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::unreadable;
-use crate::diag::{Kind, Refusal};
+use crate::diag::{Code, Kind, Refusal};
 use crate::journal::{self, Redaction, Report};
 use crate::report::Mark;
 use crate::secret::visible;
@@ -31,7 +31,7 @@ pub fn beside(log: &Path) -> Result<Option<Redaction>, Refusal> {
         Err(error) => return Err(unreadable(&path, &error)),
     };
     Redaction::parse(&text).map(Some).map_err(|why| {
-        Refusal::new(Kind::Audit, "BG0612", "the owner's word on what this copy withholds cannot be read")
+        Refusal::new(Kind::Audit, Code::Withheld, "the owner's word on what this copy withholds cannot be read")
             .place(path.display().to_string())
             .cause(why)
             .next("ask the owner of the run for both files again")

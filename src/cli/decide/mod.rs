@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::{Context, Exit, check};
-use crate::diag::{Diagnostic, Kind, Refusal};
+use crate::diag::{Code, Diagnostic, Kind, Refusal};
 use crate::runbook::{Source, read_as};
 use answers::{Answers, Deployment, schema};
 use design::Design;
@@ -69,7 +69,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
         Err(_) => {
             answers.follow();
             questions::ask(&mut answers).map_err(|e| {
-                Refusal::new(Kind::Usage, "BG0003", "the questions were left unanswered")
+                Refusal::new(Kind::Usage, Code::Unsaid, "the questions were left unanswered")
                     .cause(e.to_string())
                     .next("bgctl decide")
             })?;
@@ -112,7 +112,7 @@ fn read(cx: &Context, path: &std::path::Path) -> Result<Result<Answers, Exit>, R
 
 fn unanswered(missing: &[&str]) -> Refusal {
     let flags: Vec<String> = missing.iter().map(|name| format!("--{name}")).collect();
-    Refusal::new(Kind::Usage, "BG0003", "the context is not known, and nobody can be asked here")
+    Refusal::new(Kind::Usage, Code::NobodyHere, "the context is not known, and nobody can be asked here")
         .cause(format!("not answered: {}", flags.join(", ")))
         .next("bgctl decide --context FILE.yaml    with these keys, `-` written as `_`; see bgctl explain decide")
         .next("bgctl decide                        at a terminal: it asks")
@@ -120,10 +120,11 @@ fn unanswered(missing: &[&str]) -> Refusal {
 
 /// Writes the runbook, over nothing.
 fn keep(cx: &Context, path: &std::path::Path, decision: &Decision) -> Result<(), Refusal> {
-    let refuse = |headline: String| Refusal::new(Kind::Other, "BG0205", headline);
     let Some(text) = &decision.design.runbook else {
         let why = decision.design.no_runbook.clone().unwrap_or_default();
-        return Err(refuse("there is no first runbook for this context".into()).cause(why));
+        return Err(
+            Refusal::new(Kind::Other, Code::UnknownRouter, "there is no first runbook for this context").cause(why)
+        );
     };
     let path = cx.cwd.join(path);
     let written = std::fs::OpenOptions::new().write(true).create_new(true).open(&path).and_then(|mut file| {
@@ -131,7 +132,8 @@ fn keep(cx: &Context, path: &std::path::Path, decision: &Decision) -> Result<(),
         file.sync_all()
     });
     written.map_err(|e| {
-        let refusal = refuse(format!("the runbook cannot be written to `{}`", path.display())).cause(e.to_string());
+        let headline = format!("the runbook cannot be written to `{}`", path.display());
+        let refusal = Refusal::new(Kind::Other, Code::Unwritable, headline).cause(e.to_string());
         match e.kind() {
             std::io::ErrorKind::AlreadyExists => refusal.next("give a name that is free: nothing is overwritten"),
             _ => refusal.next("give another place"),

@@ -2,7 +2,7 @@
 
 use super::Args;
 use crate::cli::{Context, eyes};
-use crate::diag::{Kind, Refusal};
+use crate::diag::{Code, Kind, Refusal};
 use crate::people::tty::Keyboard;
 use crate::people::{Answer, Board, confirm};
 use crate::run::{Actor, Evidence};
@@ -19,7 +19,7 @@ pub async fn agreed(args: &Args, cx: &Context, users: &str) -> Result<Option<Evi
     }
     match keyboard(cx) {
         Some(keyboard) => Ok(put(cx, &keyboard).await),
-        None => Err(Refusal::new(Kind::Usage, "BG0404", "nobody can be asked here whether to roll back")
+        None => Err(Refusal::new(Kind::Usage, Code::NobodyHere, "nobody can be asked here whether to roll back")
             .users(format!("{users}, read just now. Nothing was changed."))
             .next("the same command with --yes")),
     }
@@ -44,7 +44,7 @@ pub async fn without_record(
         }
         None => Err(Refusal::new(
             Kind::Environment,
-            "BG0601",
+            Code::NoRecord,
             "this rollback cannot be written down, and nobody can be asked",
         )
         .cause(why.to_string())

@@ -25,7 +25,7 @@ use super::launch::{self, Begins, Launch, Left};
 use super::open::Open;
 use super::prepare::LabArgs;
 use super::{Context, Exit, check, overrides, ratchet, ready, trust, undo};
-use crate::diag::{Kind, Refusal};
+use crate::diag::{Code, Kind, Refusal};
 use crate::drive::found;
 use crate::journal::Archive;
 use crate::people::{Acknowledgement, acknowledge};
@@ -220,7 +220,7 @@ impl Going<'_> {
             };
             let open = match opened {
                 Ok(open) => open,
-                Err(refusal) if refusal.code == "BG0401" => {
+                Err(refusal) if refusal.code == Code::Locked => {
                     asks = true;
                     continue;
                 }

@@ -12,7 +12,7 @@ use super::source::{self, Found, Named};
 use super::waiting;
 use crate::cli::prepare::{LAB_MEMORY, Surroundings};
 use crate::cli::{Context, Exit, ready, resume, undo, which};
-use crate::diag::{Kind, Refusal};
+use crate::diag::{Code, Kind, Refusal};
 use crate::journal::Archive;
 use crate::lab::Mode;
 use crate::plan::{Color, Plan, Split};
@@ -187,7 +187,7 @@ impl Scene {
             }
         }
         if !any {
-            let refusal = Refusal::new(Kind::Other, "BG0406", "no command that goes back without bgctl is known")
+            let refusal = Refusal::new(Kind::Other, Code::NoNative, "no command that goes back without bgctl is known")
                 .users(format!("{}, read just now. Nothing was changed.", self.users.sentence(&self.plan)))
                 .next("bgctl rollback RUNBOOK.yaml        everyone back to BLUE, from the runbook and the live world");
             return Err(lines.into_iter().fold(refusal, Refusal::cause));
@@ -210,7 +210,7 @@ fn without_run(refusal: Refusal) -> Refusal {
 
 /// A run that is there by name and by nothing else.
 fn nothing_known(id: &str, folder: &Path, log: Option<&str>, plan: &str) -> Refusal {
-    let refusal = Refusal::new(Kind::Audit, "BG0603", format!("nothing of run {id} can be used to go back"))
+    let refusal = Refusal::new(Kind::Audit, Code::LogUnread, format!("nothing of run {id} can be used to go back"))
         .place(folder.display().to_string())
         .cause(log.unwrap_or("its log has no plan").to_string())
         .cause(format!("the plan beside it: {plan}"))

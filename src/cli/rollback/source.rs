@@ -8,7 +8,7 @@ use super::action::Log;
 use crate::cli::prepare::{self, Surroundings};
 use crate::cli::{Context, check};
 use crate::compile::{self, Compiled};
-use crate::diag::{Diagnostic, Kind, Refusal, Severity};
+use crate::diag::{Code, Diagnostic, Kind, Refusal, Severity};
 use crate::journal::{Archive, Entry, SealState, Sound, Unread, read_on};
 use crate::plan::{Plan, Purpose, Split};
 use crate::run::{Doing, Event, RunOutcome, State, replay};
@@ -137,7 +137,7 @@ pub fn runbook(
         return Err(refusal);
     }
     if plan.rollback.is_empty() {
-        return Err(Refusal::new(Kind::Invalid, "BG0110", "this runbook has no way back")
+        return Err(Refusal::new(Kind::Invalid, Code::NoWayBack, "this runbook has no way back")
             .place(source.path.clone())
             .users("not asked. Nothing was changed.")
             .next("add `rollback: { steps: [ { id: back, shift: { route: …, blue: 100% } } ] }`"));

@@ -11,7 +11,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::cli::{Context, open};
-use crate::diag::{Kind, Refusal};
+use crate::diag::{Code, Kind, Refusal};
 use crate::journal::{Archive, Entry, Holder, LOG, Lock};
 use crate::people::{Board, wish_is_open, wish_rollback, withdraw_wish};
 use crate::plan::Plan;
@@ -131,12 +131,23 @@ pub async fn ask(
         }
         countdown.over();
         if taken && wish.overrides {
-            return Err(Refusal::new(Kind::Later, "BG0405", "nobody has agreed to this rollback in ten minutes")
-                .users("as shown above; that process still waits")
-                .next(format!("bgctl approve {}", held.run)));
+            return Err(Refusal::new(
+                Kind::Later,
+                Code::HolderSilent,
+                "nobody has agreed to this rollback in ten minutes",
+            )
+            .users("as shown above; that process still waits")
+            .next(format!("bgctl approve {}", held.run)));
         }
         return replace(cx, archive, plan, &held, &folder, &log, taken);
     }
+}
+
+fn irreplaceable(held: &Holder, error: &std::io::Error) -> Refusal {
+    Refusal::new(Kind::Environment, Code::HolderSilent, "the process that drives this run cannot be replaced")
+        .cause(error.to_string())
+        .users("as shown above")
+        .next(format!("kill {}        end that process, then the same command again", held.pid))
 }
 
 /// Takes its lease away. Somebody else who was faster is somebody to be asked anew.
@@ -152,12 +163,7 @@ fn replace(
     withdraw_wish(folder);
     for (scope, what) in locks(plan) {
         let Some(there) = Lock::holder(archive, scope, what).filter(|there| there.pid == held.pid) else { continue };
-        Lock::fence(archive, scope, what, &there).map_err(|error| {
-            Refusal::new(Kind::Environment, "BG0405", "the process that drives this run cannot be replaced")
-                .cause(error.to_string())
-                .users("as shown above")
-                .next(format!("kill {}        end that process, then the same command again", held.pid))
-        })?;
+        Lock::fence(archive, scope, what, &there).map_err(|error| irreplaceable(held, &error))?;
     }
     let did = if taken { "took the wish and then wrote nothing more" } else { "did not answer" };
     let line = format!(
@@ -302,5 +308,15 @@ mod tests {
         assert!(tail.read());
         assert_eq!(tail.ended, Some((RunOutcome::RolledBack, "back".into())));
         assert_eq!(tail.age("2026-11-20T03:02:11Z".parse().unwrap()), ", last record 10 s ago");
+    }
+
+    #[test]
+    fn a_holder_that_cannot_be_replaced_is_named_with_what_ends_it() {
+        let text = |text: &str| text.to_string();
+        let (who, host, command) = (text("rm-two"), text("build-3"), text("bgctl cutover"));
+        let held = Holder { run: text("m2c"), who, host, pid: 4711, command, since: text("now"), epoch: 3 };
+        let refusal = irreplaceable(&held, &std::io::ErrorKind::PermissionDenied.into());
+        assert_eq!((refusal.code, refusal.kind), (Code::HolderSilent, Kind::Environment));
+        assert!(refusal.next[0].starts_with("kill 4711 "), "{refusal}");
     }
 }

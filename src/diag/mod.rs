@@ -4,11 +4,15 @@
 //! place, cause, where the users are, and what to do next. Neither knows an exit code; [`Kind`] says which family a
 //! refusal belongs to, and `cli` maps that.
 
+mod code;
+
 use std::fmt;
 use std::ops::Range;
 
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Level, Origin, Renderer, Snippet};
+
+pub use code::Code;
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,8 +25,8 @@ pub enum Severity {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
     pub severity: Severity,
-    /// `BG0102`; explained by `bgctl explain BG0102`.
-    pub code: &'static str,
+    /// Explained by `bgctl explain BG0102`.
+    pub code: Code,
     /// Lowercase, names in backticks, no full stop.
     pub headline: String,
     /// Bytes of the file the caret stands under.
@@ -35,7 +39,7 @@ pub struct Diagnostic {
 }
 
 impl Diagnostic {
-    pub fn error(code: &'static str, headline: impl Into<String>) -> Self {
+    pub fn error(code: Code, headline: impl Into<String>) -> Self {
         let (label, notes) = (String::new(), Vec::new());
         Diagnostic {
             severity: Severity::Error,
@@ -48,7 +52,7 @@ impl Diagnostic {
         }
     }
 
-    pub fn warning(code: &'static str, headline: impl Into<String>) -> Self {
+    pub fn warning(code: Code, headline: impl Into<String>) -> Self {
         Diagnostic { severity: Severity::Warning, ..Diagnostic::error(code, headline) }
     }
 
@@ -84,7 +88,7 @@ impl Diagnostic {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
         };
-        let title = level.primary_title(self.headline.as_str()).id(self.code);
+        let title = level.primary_title(self.headline.as_str()).id(self.code.number());
         let mut group = match &self.span {
             None => title.element(Origin::path(path)),
             Some(span) => {
@@ -153,7 +157,7 @@ pub enum Kind {
 #[derive(Clone, Debug)]
 pub struct Refusal {
     pub kind: Kind,
-    pub code: &'static str,
+    pub code: Code,
     pub headline: String,
     pub place: Vec<String>,
     pub cause: Vec<String>,
@@ -164,7 +168,7 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    pub fn new(kind: Kind, code: &'static str, headline: impl Into<String>) -> Self {
+    pub fn new(kind: Kind, code: Code, headline: impl Into<String>) -> Self {
         let (place, cause, next) = (Vec::new(), Vec::new(), Vec::new());
         Refusal { kind, code, headline: headline.into(), place, cause, users: None, next }
     }
