@@ -43,15 +43,10 @@ pub(super) struct Served<'a> {
     pub(super) route: &'a str,
     pub(super) planned: &'a PlannedRoute,
     pub(super) stack: Color,
-    /// The split that gives it the most users; none, where it has none.
+    /// Of the route's users, from 0 to 1: the most it may have.
+    pub(super) share: f64,
+    /// The split as this run has written it; none where a write may or may not have landed.
     pub(super) split: Option<Split>,
-}
-
-impl Served<'_> {
-    /// Of the route's users, from 0 to 1.
-    pub(super) fn share(&self) -> f64 {
-        self.split.map_or(0.0, |split| split.share(self.stack))
-    }
 }
 
 /// How it is.
@@ -67,11 +62,12 @@ impl Driver<'_> {
         let mut served = Vec::new();
         for (route, planned) in &self.run.plan.routes {
             let written = self.state.written(self.run.plan, route);
+            let split = written.first().copied().filter(|first| written.iter().all(|split| split == first));
             // A side that needs no target has no health to look at.
             for stack in Color::BOTH.into_iter().filter(|_| planned.min_healthy > 0) {
-                let most = written.iter().copied().max_by(|a, b| a.share(stack).total_cmp(&b.share(stack)));
-                if let Some(split) = most.filter(|split| split.share(stack) > 0.0) {
-                    served.push(Served { route, planned, stack, split: Some(split) });
+                let share = written.iter().map(|split| split.share(stack)).fold(0.0, f64::max);
+                if share > 0.0 {
+                    served.push(Served { route, planned, stack, share, split });
                 }
             }
         }

@@ -82,7 +82,7 @@ impl Driver<'_> {
         let of = |stack: Color| {
             let told = both.iter().filter(|(side, _)| side.stack == stack).filter_map(|(side, answer)| match answer {
                 Answer::Lacks(line) => {
-                    Some(format!("{line} on {}, with {:.1}% of its users", side.route, side.share() * 100.0))
+                    Some(format!("{line} on {}, with {:.1}% of its users", side.route, side.share * 100.0))
                 }
                 _ => None,
             });
@@ -125,8 +125,9 @@ impl Driver<'_> {
     /// Where users would go back to, while nobody is there: what it lacks, if it was read to lack something.
     async fn blue_lacks(&self) -> Option<String> {
         let routes = self.run.plan.routes.iter().filter(|(_, planned)| planned.min_healthy > 0);
-        let blue: Vec<Served<'_>> =
-            routes.map(|(route, planned)| Served { route, planned, stack: Color::Blue, split: None }).collect();
+        let blue: Vec<Served<'_>> = routes
+            .map(|(route, planned)| Served { route, planned, stack: Color::Blue, share: 0.0, split: None })
+            .collect();
         let answers = self.ask(&blue).await;
         let lacks = blue.iter().zip(answers).filter_map(|(side, answer)| match answer {
             Answer::Lacks(line) => Some(format!("{line} on {}", side.route)),
