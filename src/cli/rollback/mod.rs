@@ -280,7 +280,7 @@ impl Going<'_> {
             Some(_) => found.state.writes_out(&self.scene.plan),
             None => !self.notes.is_empty(),
         };
-        let settled = !(same || !self.notes.is_empty()) || !out;
+        let settled = !out || !same && self.notes.is_empty();
         let seen = Some(Event::UsersSeen { routes: self.scene.users.sightings(), settled });
         let plan = if same { self.scene.plan.clone() } else { self.own() };
         if record == Record::OwnRun {
