@@ -193,12 +193,8 @@ fn case_47b_another_policy_needs_the_quorum_of_the_old_one() {
 #[test]
 fn the_page_shows_a_policy_that_can_be_used() {
     let page = include_str!("../../src/policy/policy.md");
-    let yaml: String = page
-        .lines()
-        .skip_while(|line| !line.starts_with("  bgctl_policy"))
-        .take_while(|line| line.starts_with("  "))
-        .map(|line| format!("{}\n", &line[2..]))
-        .collect();
+    let (_, rest) = page.split_once("```yaml\n").expect("the page shows one");
+    let (yaml, _) = rest.split_once("```").expect("a fence has an end");
     assert!(yaml.contains("change:"), "{yaml}");
-    assert_eq!(wrong(&yaml), Vec::<String>::new(), "{yaml}");
+    assert_eq!(wrong(yaml), Vec::<String>::new(), "{yaml}");
 }
