@@ -4,6 +4,7 @@
 //! the [`schema`], which is made from the [`types`]; [`names`] looks names up. Nothing here asks a system or the environment.
 
 mod format;
+mod misread;
 mod names;
 mod nearest;
 mod page;
