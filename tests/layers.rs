@@ -19,7 +19,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("probes", &["clock", "diag", "plan", "routers", "run", "scalar", "secret", "world"]),
     ("people", &["clock", "diag", "plan", "probes", "run", "scalar", "secret", "sign", "world"]),
     ("world", &["clock", "plan", "probes", "routers", "run", "secret"]),
-    ("users", &["clock", "plan", "probes", "routers", "run", "world"]),
+    ("users", &["clock", "plan", "probes", "routers", "run", "secret", "world"]),
     ("steps", &["clock", "diag", "plan", "probes", "routers", "run", "scalar", "schema", "secret", "users", "world"]),
     ("sign", &["diag", "secret"]),
     ("journal", &["clock", "diag", "plan", "run", "sign"]),

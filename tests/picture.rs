@@ -3,17 +3,16 @@
 //! `BLESS=1` draws `examples/quickstart.svg` anew. The records and the plan beside them were taken with
 //! `bgctl -o jsonl cutover runbooks/quickstart.yaml --lab --confirm lab | jq -c 'select(.type | IN("seal", "run.opened", "closing") | not)'`.
 
-use std::cell::Cell;
+mod common;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::Write;
 use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use bgctl::clock::Clock;
 use bgctl::journal::Entry;
 use bgctl::plan::{Plan, Split};
@@ -21,6 +20,7 @@ use bgctl::report::{About, Chorus, Findings, Ink, Live, Place, Rest};
 use bgctl::run::RunOutcome;
 use bgctl::users::Side;
 use bgctl::world::Progress;
+use common::paper::{Paper, Still};
 use jiff::Timestamp;
 
 const COLUMNS: u16 = 96;
@@ -44,49 +44,15 @@ fn records() -> Vec<Entry> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// A clock that stands where the newest record put it.
-struct Recorded {
-    began: Timestamp,
-    now: Cell<Timestamp>,
-}
-
-#[async_trait(?Send)]
-impl Clock for Recorded {
-    fn now(&self) -> Timestamp {
-        self.now.get()
+fn screen(paper: &Paper) -> Vec<Vec<Run>> {
+    let size = |n: u16| NonZeroU16::new(n).unwrap();
+    let mut terminal = vt100::Parser::new(size(80), size(COLUMNS), 0);
+    terminal.process(&paper.bytes());
+    let mut rows: Vec<Vec<Run>> = (0..80).map(|row| runs(terminal.screen(), row)).collect();
+    while rows.last().is_some_and(Vec::is_empty) {
+        rows.pop();
     }
-    fn elapsed(&self) -> Duration {
-        self.now.get().duration_since(self.began).unsigned_abs()
-    }
-    async fn sleep(&self, _: Duration) {
-        std::future::pending().await
-    }
-}
-
-#[derive(Clone, Default)]
-struct Paper(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Paper {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Paper {
-    fn screen(&self) -> Vec<Vec<Run>> {
-        let size = |n: u16| NonZeroU16::new(n).unwrap();
-        let mut terminal = vt100::Parser::new(size(80), size(COLUMNS), 0);
-        terminal.process(&self.0.lock().unwrap());
-        let mut rows: Vec<Vec<Run>> = (0..80).map(|row| runs(terminal.screen(), row)).collect();
-        while rows.last().is_some_and(Vec::is_empty) {
-            rows.pop();
-        }
-        rows
-    }
+    rows
 }
 
 /// Characters side by side in one ink.
@@ -129,7 +95,7 @@ fn plain(row: &[Run]) -> String {
 fn screens() -> ([Vec<Vec<Run>>; 2], i64) {
     let (records, paper) = (records(), Paper::default());
     let at = |entry: &Entry| entry.ts.parse::<Timestamp>().unwrap();
-    let clock = Rc::new(Recorded { began: at(&records[0]), now: Cell::new(at(&records[0])) });
+    let clock = Rc::new(Still::at(at(&records[0])));
     let about = About { run: "20261128-2110-bbm".into(), plan: Rc::new(plan()), by: "you@example.com".into() };
     let ink = Ink { color: true, ascii: false };
     let live = Live::new(Box::new(paper.clone()), about.clone(), ink, Arc::new(|| COLUMNS), clock.clone(), true);
@@ -137,15 +103,15 @@ fn screens() -> ([Vec<Vec<Run>>; 2], i64) {
     let reporter: &mut dyn bgctl::report::Reporter = &mut chorus;
     let (mut middle, mut stays, mut taken) = (Vec::new(), 0, 0);
     for entry in &records {
-        clock.now.set(at(entry));
+        clock.put(at(entry));
         reporter.record(entry);
         if entry.seq == MIDDLE.0 {
             // How far a bake is leaves no record, so it is said here as the bake says it.
             let line = "errors pass, p99 pass".into();
-            clock.now.set(clock.now.get() + Duration::from_secs(2));
+            clock.put(clock.now() + Duration::from_secs(2));
             reporter.progress(&Progress { done: MIDDLE.1, of: 10, line });
-            middle = paper.screen();
-            taken = clock.now.get().as_second();
+            middle = screen(&paper);
+            taken = clock.now().as_second();
             stays = middle.len() - live.region().len();
         }
     }
@@ -160,7 +126,7 @@ fn screens() -> ([Vec<Vec<Run>>; 2], i64) {
         folder: Some("/home/you/.local/share/bgctl/runs/20261128-2110-bbm".into()),
         tail: vec![String::new(), TAIL.into()],
     });
-    ([middle, paper.screen().split_off(stays)], clock.now().as_second() - taken)
+    ([middle, screen(&paper).split_off(stays)], clock.now().as_second() - taken)
 }
 
 /// Pixels of a character and a line.

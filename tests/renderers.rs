@@ -1,16 +1,13 @@
 //! What people see of a run, pinned: the same records through the plain log, the CI providers' marks, the live terminal and
 //! JSON. `BLESS=1` writes the pictures anew; read the difference before you commit it.
 
-use std::cell::Cell;
+mod common;
+
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::Path;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::sync::Arc;
 
-use async_trait::async_trait;
-use bgctl::clock::Clock;
 use bgctl::journal::{Append, DirStore, Entry, Journal, Opening, Record, Who};
 use bgctl::plan::{
     ApprovalRule, AtExpiry, Lane, Move, OnFailure, Plan, PlannedRoute, PlannedStep, Policy, Purpose, Resume, Split,
@@ -20,25 +17,15 @@ use bgctl::report::{About, Chorus, Findings, Ink, Jsonl, Live, Place, Plain, Pro
 use bgctl::run::{Actor, Breach, Cause, Event, Evidence, Grant, Outcome, RunOutcome, Verdict};
 use bgctl::users::Side;
 use bgctl::world::Progress;
+use common::paper::{Paper, Still};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-/// A clock that stands where it is put.
-struct Still(Cell<i64>);
-
 const BEGAN: i64 = 1_795_143_761; // 2026-11-20T03:02:41Z
 
-#[async_trait(?Send)]
-impl Clock for Still {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_second(BEGAN + self.0.get()).unwrap()
-    }
-    fn elapsed(&self) -> Duration {
-        Duration::from_secs(self.0.get().unsigned_abs())
-    }
-    async fn sleep(&self, _: Duration) {
-        std::future::pending().await
-    }
+/// A clock at the beginning of the run.
+fn still() -> Rc<Still> {
+    Rc::new(Still::at(Timestamp::from_second(BEGAN).unwrap()))
 }
 
 fn step(id: &str, kind: &str, line: &str, green: Option<(u32, u32)>, n: u32) -> PlannedStep {
@@ -297,25 +284,6 @@ fn halted() -> Tape {
     tape
 }
 
-#[derive(Clone, Default)]
-struct Paper(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Paper {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Paper {
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
-    }
-}
-
 fn about() -> About {
     About { run: "20261120-0302-k7f".into(), plan: Rc::new(plan()), by: "engineer@example.com".into() }
 }
@@ -345,14 +313,14 @@ type Make<'a> = &'a dyn Fn(Paper, Rc<Still>) -> Box<dyn Reporter>;
 
 /// Plays a tape into a reporter; between two records the step at work says how far it is.
 fn play(tape: &Tape, rest: &Rest, make: Make<'_>) -> String {
-    let (paper, clock) = (Paper::default(), Rc::new(Still(Cell::new(0))));
+    let (paper, clock) = (Paper::default(), still());
     let mut chorus = Chorus::new(about(), vec![make(paper.clone(), clock.clone())]);
     for (second, entry) in tape.entries() {
-        if second > clock.0.get() + 40 {
-            clock.0.set(second - 5);
+        if second > clock.after() + 40 {
+            clock.put_after(second - 5);
             chorus.progress(&Progress { done: 1, of: 5, line: "1 of 5 windows".into() });
         }
-        clock.0.set(second);
+        clock.put_after(second);
         chorus.record(&entry);
     }
     chorus.close(rest);
@@ -428,7 +396,7 @@ fn the_live_terminal_is_as_pinned_and_never_too_wide() {
 fn the_live_lines_are_at_most_eight_at_every_width() {
     for width in [40, 60, 72, 80, 100, 200] {
         for (gates, panel) in [(0, 0), (1, 0), (9, 0), (3, 12)] {
-            let clock = Rc::new(Still(Cell::new(0)));
+            let clock = still();
             let mut live = Live::new(
                 Box::new(Paper::default()),
                 about(),
@@ -442,7 +410,7 @@ fn the_live_lines_are_at_most_eight_at_every_width() {
                 tape.gate(152, &format!("gate-{n}"), Verdict::Pass, "0.14%", "0.50%", 1);
             }
             for (second, entry) in tape.entries() {
-                clock.0.set(second);
+                clock.put_after(second);
                 live.record(&entry);
             }
             live.progress(&Progress { done: 2, of: 5, line: "2m of 5m, window 3 of 5".into() });
@@ -463,7 +431,7 @@ fn the_live_lines_are_at_most_eight_at_every_width() {
 /// What is on the screen in the middle of a bake.
 #[test]
 fn the_middle_of_a_bake_is_as_pinned() {
-    let (paper, clock) = (Paper::default(), Rc::new(Still(Cell::new(0))));
+    let (paper, clock) = (Paper::default(), still());
     let mut live = Live::new(Box::new(paper.clone()), about(), Ink::default(), Arc::new(|| 80), clock.clone(), true);
     let mut tape = begun();
     tape.gate(152, "errors", Verdict::Pass, "0.14%", "0.50%", 1)
@@ -471,7 +439,7 @@ fn the_middle_of_a_bake_is_as_pinned() {
         .gate(212, "errors", Verdict::Pass, "0.13%", "0.50%", 2)
         .gate(212, "p99", Verdict::Fail, "911ms", "800ms", 2);
     for (second, entry) in tape.entries() {
-        clock.0.set(second);
+        clock.put_after(second);
         live.record(&entry);
     }
     live.progress(&Progress { done: 161, of: 300, line: "2m41s of 5m".into() });
@@ -498,7 +466,7 @@ fn jsonl_is_one_object_a_record_and_says_what_the_journal_says() {
 /// The screen after `resume`: what a process has not read it does not show, and what it has read it shows with its age.
 #[test]
 fn r18_the_screen_shows_what_was_read_and_not_what_was_planned() {
-    let (paper, clock) = (Paper::default(), Rc::new(Still(Cell::new(0))));
+    let (paper, clock) = (Paper::default(), still());
     let mut live = Live::new(Box::new(paper), about(), Ink::default(), Arc::new(|| 100), clock.clone(), true);
     let mut tape = Tape::default();
     tape.event(0, Event::Resumed { by: Actor::rule() }).intent(0, at(Lane::Forward, 2));
@@ -508,7 +476,7 @@ fn r18_the_screen_shows_what_was_read_and_not_what_was_planned() {
     live.users("web", Split::of_green(100));
     assert!(users(&live).contains("users: BLUE 90 GREEN 10"), "{}", users(&live));
     // A reading of any kind counts, also one that leaves no record.
-    clock.0.set(14);
+    clock.put_after(14);
     assert!(users(&live).contains("read 14s ago"), "{}", users(&live));
     live.users("web", Split::of_green(100));
     assert!(users(&live).contains("read 0s ago"), "{}", users(&live));
@@ -560,7 +528,7 @@ fn p03_the_reason_shown_is_the_first_cause() {
 #[test]
 fn nobody_listening_stops_nothing() {
     struct Gone;
-    impl Write for Gone {
+    impl std::io::Write for Gone {
         fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
             Err(std::io::ErrorKind::BrokenPipe.into())
         }
@@ -597,14 +565,14 @@ fn kept(state_dir: &Path, run: &str, tape: &Tape) {
     let folder = state_dir.join("runs").join(run);
     std::fs::create_dir_all(&folder).unwrap();
     let key = bgctl::sign::file::create_lab_key(&folder).unwrap();
-    let clock = Rc::new(Still(Cell::new(0)));
+    let clock = still();
     let who = Who { owner: "engineer@example.com".into(), mode: "ci".into(), claims: json!({}) };
     let plan = plan();
     let opening = Opening { run: run.into(), plan: &plan, who, bound: Default::default() };
     let store = Box::new(DirStore::create(&folder).unwrap());
     let mut journal = Journal::create(store, opening, &key, clock.clone()).unwrap();
     for (second, record) in &tape.0 {
-        clock.0.set(*second);
+        clock.put_after(*second);
         journal.append(std::slice::from_ref(record)).unwrap();
     }
 }

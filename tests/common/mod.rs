@@ -14,6 +14,7 @@ pub mod elbv2;
 pub mod moto;
 #[cfg(feature = "aws")]
 pub mod nginx;
+pub mod paper;
 pub mod play;
 pub mod postgres;
 pub mod prometheus;

@@ -247,3 +247,20 @@ struct Deaf;
 impl Reporter for Deaf {
     fn record(&mut self, _: &Entry) {}
 }
+
+/// A wait of two minutes, 10 %, a watch of two minutes, everybody, a watch of two minutes; and back, then a wait as long.
+pub fn night() -> Plan {
+    let forward = vec![
+        step("before", "watch", Value::Null),
+        shift("shift-10", "web", 0, 100),
+        step("watch-10", "watch", Value::Null),
+        shift("shift-100", "web", 100, 1000),
+        step("watch-100", "watch", Value::Null),
+    ];
+    plan(&["web"], forward, vec![shift("back", "web", 1000, 0), step("rest", "wait", Value::Null)], json!({}))
+}
+
+/// Whoever sits at the terminal.
+pub fn operator() -> Actor {
+    Actor { name: "operator".into(), via: "key".into() }
+}
