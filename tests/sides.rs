@@ -97,13 +97,25 @@ fn r05_a_green_that_answers_nobody_is_found_however_healthy_its_targets_are() {
     };
     // The wait at 50 %, and twice that at 100 %.
     for at in [50, 170, 230] {
-        let unseen = Scenario { green_unseen: Some(s(at)), ..Scenario::default() };
-        goes_back_since(Play::new(half(), unseen), s(at), "is from GREEN, ");
+        let unseen = Scenario { green_unseen: Some((s(at), 503)), ..Scenario::default() };
+        goes_back_since(Play::new(half(), unseen), s(at), "GREEN gave none of 10 answers at `seen_at`, and ");
     }
     let mut well = Play::new(half(), Scenario::default());
     assert_eq!(well.end().outcome, RunOutcome::Completed);
     let agreed = said(&well, "traffic.seen").iter().filter(|seen| seen.contains(r#""agrees":true"#)).count();
     assert_eq!(agreed, 3, "one for each shift, none in the waits: {:?}", well.log());
+}
+
+/// A filter in front of everything, or one that keeps only us out: nothing is known of green, and that sends nobody back.
+#[test]
+fn r05_answers_that_nobody_can_tell_apart_pause_and_send_nobody_back() {
+    let unseen = Scenario { green_unseen: Some((s(170), 403)), ..Scenario::default() };
+    let mut play = Play::new(usual(), unseen);
+    assert_eq!(play.end().outcome, RunOutcome::Halted, "{:?}", play.log());
+    assert_eq!(play.sim.split(), Split::ALL_GREEN);
+    assert!(said(&play, "rollback.begun").is_empty(), "{:?}", play.log());
+    let paused = said(&play, "run.paused");
+    assert!(paused[0].contains("is not known for") && paused[0].contains("`seen_at` of web"), "{paused:?}");
 }
 
 #[test]

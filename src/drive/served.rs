@@ -62,7 +62,7 @@ impl Driver<'_> {
         let mut served = Vec::new();
         for (route, planned) in &self.run.plan.routes {
             let written = self.state.written(self.run.plan, route);
-            let split = written.first().copied().filter(|first| written.iter().all(|split| split == first));
+            let split = sure(&written);
             // A side that needs no target has no health to look at.
             for stack in Color::BOTH.into_iter().filter(|_| planned.min_healthy > 0) {
                 let share = written.iter().map(|split| split.share(stack)).fold(0.0, f64::max);
@@ -130,16 +130,16 @@ impl Driver<'_> {
 
     /// What follows for a side from what the public address shows, if anything does.
     fn met(&self, side: &Served<'_>, met: &Answers) -> Option<Answer> {
-        let (split, at) = (side.split?, side.planned.seen_at.as_ref()?);
-        let missing = met.missing(split, side.stack);
+        let missing = met.missing(side.split?, side.stack);
         let agrees = missing.is_none();
         if self.sides.agreed.borrow_mut().insert((side.route.into(), side.stack), agrees).unwrap_or(true) != agrees {
             self.desk.observed(met.evidence(side.route, agrees));
         }
-        let line = format!("none of {} responses at {} is from {}", met.counted() + met.other(), at.url, side.stack);
+        // Its address is left out: paths and queries can hold secrets.
+        let line = format!("{} gave none of {} answers at `seen_at`", side.stack, met.counted() + met.other());
         missing.map(|missing| match missing {
-            Missing::Failed => Answer::Lacks(format!("{line}, {} are server errors", met.failed)),
-            Missing::Unknown => Answer::Unread(line),
+            Missing::Failed => Answer::Lacks(format!("{line}, and {} were server errors", met.failed)),
+            Missing::Unknown => Answer::Unread(format!("{line} of {}", side.route)),
         })
     }
 
@@ -150,5 +150,25 @@ impl Driver<'_> {
         }
         let (route, stack) = key;
         self.desk.observed(Evidence::TrafficHealth { route, stack: stack.name().into(), healthy, total });
+    }
+}
+
+/// The split that holds whichever of these was the last to land: none while they differ.
+fn sure(written: &[Split]) -> Option<Split> {
+    written.first().copied().filter(|first| written.iter().all(|split| split == first))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn r05_while_a_write_may_or_may_not_have_landed_nobody_knows_what_users_should_see() {
+        let [blue, green] = [0, 1000].map(Split::of_green);
+        for (written, split) in
+            [(vec![], None), (vec![green], Some(green)), (vec![green, green], Some(green)), (vec![blue, green], None)]
+        {
+            assert_eq!(sure(&written), split, "{written:?}");
+        }
     }
 }

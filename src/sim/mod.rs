@@ -43,8 +43,9 @@ pub struct Scenario {
     pub mute: Option<(Duration, String)>,
     /// From this moment green answers with errors.
     pub green_errors: Option<Duration>,
-    /// From this moment the public address answers with server errors wherever green would, however healthy its targets are.
-    pub green_unseen: Option<Duration>,
+    /// From this moment the public address answers with this status and no version wherever green would, however healthy its targets
+    /// are.
+    pub green_unseen: Option<(Duration, u16)>,
     /// From this moment a side has no healthy target.
     pub green_down: Option<Duration>,
     pub blue_down: Option<Duration>,

@@ -23,8 +23,10 @@ impl Web for SimWeb {
         self.sim.clock.sleep(time).await;
         let stack = self.stack(&request.url);
         let public = self.sim.seen_at(&request.url).is_some();
-        if public && stack == Color::Green && self.sim.is(self.sim.scenario.green_unseen) {
-            return Ok(Response { status: 503, time, ..Response::default() });
+        if let Some((from, status)) = self.sim.scenario.green_unseen.filter(|_| public && stack == Color::Green)
+            && self.sim.is(Some(from))
+        {
+            return Ok(Response { status, time, ..Response::default() });
         }
         let version = &self.sim.versions[usize::from(stack == Color::Green)];
         let headers = vec![("x-version".to_string(), version.clone())];
