@@ -368,12 +368,15 @@ struct Far {
     clock: Rc<dyn Clock>,
     split: Cell<Split>,
     asked: RefCell<Vec<(&'static str, u128)>>,
+    /// What it says in place of every answer.
+    trouble: Option<&'static str>,
 }
 
 impl Far {
-    async fn away(&self, what: &'static str) {
+    async fn away(&self, what: &'static str) -> Result<(), RouterError> {
         self.asked.borrow_mut().push((what, self.clock.elapsed().as_millis()));
         self.clock.sleep(Duration::from_millis(100)).await;
+        self.trouble.map_or(Ok(()), |trouble| Err(RouterError::new(Trouble::Unreachable, trouble)))
     }
 }
 
@@ -384,12 +387,12 @@ impl RouteView for Far {
     }
 
     async fn read(&self) -> Result<Reading, RouterError> {
-        self.away("read").await;
+        self.away("read").await?;
         Ok(at(self.split.get()))
     }
 
     async fn health(&self, stack: Color) -> Result<Health, RouterError> {
-        self.away(stack.name()).await;
+        self.away(stack.name()).await?;
         Ok(Health { healthy: 2, total: 2, ..Health::default() })
     }
 
@@ -410,7 +413,7 @@ impl RouteView for Far {
 impl TrafficRouter for Far {
     async fn set(&self, from: &Reading, to: Split) -> Result<Vec<Call>, RouterError> {
         assert_eq!(from.split, self.split.get());
-        self.away("write").await;
+        self.away("write").await?;
         self.split.set(to);
         Ok(Vec::new())
     }
@@ -436,7 +439,12 @@ fn far_back(beforehand: Option<u64>) -> (Vec<(&'static str, u128)>, u128) {
         Ok(answer)
     });
     let clock: Rc<dyn Clock> = stage.clock.clone();
-    let far = Rc::new(Far { clock: clock.clone(), split: Cell::new(Split::ALL_GREEN), asked: RefCell::default() });
+    let far = Rc::new(Far {
+        clock: clock.clone(),
+        split: Cell::new(Split::ALL_GREEN),
+        asked: RefCell::default(),
+        trouble: None,
+    });
     stage.world.routes.insert("web".into(), far.clone());
     plan.blue.version = "v1.4.1".into();
     let step = (kind("shift").build)(&plan.rollback[0], &plan).expect("a shift");
@@ -449,6 +457,7 @@ fn far_back(beforehand: Option<u64>) -> (Vec<(&'static str, u128)>, u128) {
     let begun = clock.elapsed();
     let outcome = stage.clock.run(step.execute(&stage.world, &stage.notes)).expect("nothing crashes here");
     assert!(matches!(outcome, Outcome::Done { .. }), "{outcome:?}");
+    assert_eq!(stage.world.beforehand.take("web", clock.elapsed()), None, "it is given out once");
     let asked = far.asked.borrow().iter().map(|(what, at)| (*what, at - age.as_millis())).collect();
     (asked, (clock.elapsed() - begun).as_millis())
 }
@@ -469,6 +478,20 @@ fn r15_what_was_read_to_be_shown_is_what_the_first_write_begins_from() {
     assert_eq!((asked.first(), asked.len(), took), (Some(&("write", 0)), 3, 200), "{asked:?}");
     let (asked, took) = far_back(Some(1000));
     assert_eq!((asked.len(), took), (5, 300), "it is old: {asked:?}");
+}
+
+/// A provider's words can hold what was sent to it.
+#[test]
+fn what_a_route_says_of_itself_is_masked_before_anybody_repeats_it() {
+    use bgctl::users::{Ask, Users};
+    let plan = common::play::plan(&["web"], vec![], vec![], json!({}));
+    let mut stage = Stage::new(|_, _| response(200, ""));
+    let trouble = Some("no connection to https://:correct-horse@elb.test");
+    let far = Far { clock: stage.clock.clone(), split: Cell::new(Split::ALL_BLUE), asked: RefCell::default(), trouble };
+    stage.world.routes.insert("web".into(), Rc::new(far));
+    let users = stage.clock.run(Users::read(&plan, &stage.world, Ask::Both)).expect("nothing crashes here");
+    let said = format!("{} {users:?} {:?}", users.sentence(&plan), users.sightings());
+    assert!(said.contains("elb.test") && !said.contains("correct-horse"), "{said}");
 }
 
 #[test]

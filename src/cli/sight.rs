@@ -58,11 +58,11 @@ async fn ask(
         Ok(secrets) => secrets,
         Err(refusal) => return unread(refusal.headline),
     };
-    let view = match (kind.view)(&planned.config, &Access { secrets, ..access.clone() }) {
+    let view = match (kind.view)(&planned.config, &Access { secrets: secrets.clone(), ..access.clone() }) {
         Ok(view) => view,
         Err(mistakes) => return unread(mistakes.iter().map(|m| m.message.clone()).collect::<Vec<_>>().join("; ")),
     };
-    Seen::read(name, planned, view.as_ref(), Ask::Both, cx.clock.as_ref()).await
+    Seen::read(name, planned, view.as_ref(), Ask::Both, cx.clock.as_ref()).await.masked(&secrets)
 }
 
 /// `web BLUE 90 GREEN 10, read just now`.

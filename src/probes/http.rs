@@ -140,3 +140,26 @@ fn is_loopback(url: &Url) -> bool {
         None => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whatever is not plain HTTP on this machine meets servers that have to be trusted.
+    #[test]
+    fn nothing_is_trusted_where_nothing_has_to_be() {
+        for (url, loopback, tls) in [
+            ("http://127.0.0.1:8080/version", true, false),
+            ("http://localhost/", true, false),
+            ("http://[::1]:9090/", true, false),
+            ("https://127.0.0.1:8443/", true, true),
+            ("http://bot.example.com/", false, true),
+            ("https://bot.example.com/", false, true),
+        ] {
+            let url = Url::parse(url).unwrap();
+            for fresh in [false, true] {
+                assert_eq!(Way::to(&url, fresh), Way { loopback, fresh, tls }, "{url}");
+            }
+        }
+    }
+}

@@ -15,6 +15,7 @@ use crate::clock::Clock;
 use crate::plan::{Capacity, Color, Counted, Plan, PlannedRoute, Split};
 use crate::routers::{Health, Reading, RouteView, RouterError};
 use crate::run::Sighting;
+use crate::secret::Secrets;
 use crate::world::World;
 
 pub use seen::{Answers, Missing, versions};
@@ -78,10 +79,8 @@ impl Users {
         let clock = world.clock.as_ref();
         let since = clock.elapsed();
         let asked = plan.routes.iter().map(|(name, planned)| Seen::read(name, planned, world.route(name), ask, clock));
-        let mut seen = join_all(asked).await;
-        // A provider's words may quote what was sent to it.
-        seen.iter_mut().flat_map(Seen::reasons).for_each(|why| *why = world.secrets.mask(why));
-        Users { seen, since }
+        let seen = join_all(asked).await.into_iter().map(|seen| seen.masked(&world.secrets));
+        Users { seen: seen.collect(), since }
     }
 
     /// Hands what was read to the first move that begins from it.
@@ -212,10 +211,12 @@ impl Seen {
         Color::BOTH.into_iter().filter(served).filter_map(one).collect()
     }
 
-    /// Every word that a provider said of why something is not known.
-    fn reasons(&mut self) -> impl Iterator<Item = &mut String> {
-        let read = self.reading.as_mut().err().map(|unread| &mut unread.why);
-        read.into_iter().chain(self.health.iter_mut().flatten().filter_map(|health| health.as_mut().err()))
+    /// A provider's words of why something is not known may quote what was sent to it.
+    pub fn masked(self, secrets: &Secrets) -> Seen {
+        let mask = |why: String| secrets.mask(&why);
+        let reading = self.reading.map_err(|unread| Unread { why: mask(unread.why), ..unread });
+        let health = self.health.map(|side| side.map(|asked| asked.map_err(mask)));
+        Seen { reading, health, ..self }
     }
 }
 

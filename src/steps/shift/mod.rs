@@ -151,7 +151,7 @@ impl Shift {
         world: &World,
         scribe: &dyn Scribe,
     ) -> Result<(Reading, Vec<Asked>), RouterError> {
-        if let Some((reading, blue)) = world.beforehand.take(&self.route, world.clock.elapsed()).filter(|_| self.back) {
+        if let Some((reading, blue)) = world.beforehand.take(&self.route, world.clock.elapsed()) {
             return Ok((reading, vec![(Color::Blue, Ok(blue))]));
         }
         let planned = if self.back { Split::ALL_GREEN } else { self.change.before };
