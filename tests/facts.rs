@@ -9,24 +9,8 @@ use bgctl::plan::{Lane, Plan, Purpose, Split, StepRef};
 use bgctl::run::{
     Actor, Cause, Doing, Event, Found, Next, Outcome, RunOutcome, Sighting, State, Wish, decide, evolve, replay,
 };
-use common::play::{self, approved, shift, step};
+use common::play::{self, approved, operator, shift};
 use serde_json::{Value, json};
-
-/// A wait of two minutes, 10 %, a watch of two minutes, everybody, a watch of two minutes; and back, then a wait as long.
-fn plan() -> Plan {
-    let forward = vec![
-        step("before", "watch", Value::Null),
-        shift("shift-10", "web", 0, 100),
-        step("watch-10", "watch", Value::Null),
-        shift("shift-100", "web", 100, 1000),
-        step("watch-100", "watch", Value::Null),
-    ];
-    play::plan(&["web"], forward, vec![shift("back", "web", 1000, 0), step("rest", "wait", Value::Null)], json!({}))
-}
-
-fn operator() -> Actor {
-    Actor { name: "operator".into(), via: "key".into() }
-}
 
 const FORWARD: fn(usize) -> StepRef = |index| StepRef { lane: Lane::Forward, index };
 const BACK: fn(usize) -> StepRef = |index| StepRef { lane: Lane::Rollback, index };
@@ -65,7 +49,7 @@ fn state(plan: &Plan, log: &[Event]) -> State {
 /// A log that says where users were found says it directly before its end.
 #[test]
 fn r02_no_log_ends_on_a_reading_that_is_old_or_says_otherwise() {
-    let plan = plan();
+    let plan = play::night();
     let mut log = vec![armed(), seen(Split::ALL_BLUE, true)];
     log.extend((0..5).flat_map(|index| done(&plan, FORWARD(index))));
     let completed = |last: Option<Event>| {
@@ -81,7 +65,7 @@ fn r02_no_log_ends_on_a_reading_that_is_old_or_says_otherwise() {
 /// The schema stands against going back, so whoever wishes it stops; a reading made while a write is out ends nothing.
 #[test]
 fn r14_nothing_is_over_on_a_reading_from_before_a_write_can_land() {
-    let mut plan = plan();
+    let mut plan = play::night();
     plan.rollback[0] = serde_json::from_value(approved(shift("back", "web", 1000, 0), "halt")).unwrap();
     plan.rollback[0].approval.as_mut().unwrap().even_by_hand = true;
     let before = [armed(), done(&plan, FORWARD(0))[0].clone(), done(&plan, FORWARD(0))[1].clone()];
@@ -99,10 +83,28 @@ fn r14_nothing_is_over_on_a_reading_from_before_a_write_can_land() {
     assert!(looks(vec![armed(), seen(Split::ALL_BLUE, true), intent(&plan, FORWARD(0)), back_wished()]));
 }
 
+/// By a log that is written before every call, what may still land is what it has no answer to.
+#[test]
+fn r14_a_log_says_whether_a_write_may_still_land() {
+    let plan = play::night();
+    let out = |log: &[Event]| state(&plan, log).writes_out(&plan);
+    let [to_10, after] = done(&plan, FORWARD(1));
+    let before = [armed()].into_iter().chain(done(&plan, FORWARD(0))).collect::<Vec<_>>();
+    let with = |more: &[Event]| before.iter().chain(more).cloned().collect::<Vec<_>>();
+    assert!(!out(&[]) && !out(&before));
+    assert!(out(&with(std::slice::from_ref(&to_10))), "it was sent, and nothing was heard");
+    assert!(!out(&with(&[to_10.clone(), after.clone()])));
+    assert!(!out(&with(&[to_10.clone(), after, intent(&plan, FORWARD(2))])), "a watch writes nothing");
+    // An attempt that was found not to be in place may be so later.
+    let (step, id) = (FORWARD(1), "shift-10".to_string());
+    let missing = Event::StepReconciled { step, id, found: Found::NotInPlace, line: "nobody is there".into() };
+    assert!(out(&with(&[to_10, Event::Resumed { by: operator() }, missing])));
+}
+
 /// A run of its own that took the place of a process which was only stopped: what that one had sent may land afterwards.
 #[test]
 fn r14_whoever_takes_the_place_of_another_waits_for_its_last_write() {
-    let plan = Plan { purpose: Purpose::RollbackOf("k7f".into()), forward: vec![], ..plan() };
+    let plan = Plan { purpose: Purpose::RollbackOf("k7f".into()), forward: vec![], ..play::night() };
     let back = |index| done(&plan, BACK(index));
     for (first, waits) in [(false, true), (true, false)] {
         let log = [armed(), seen(Split::ALL_GREEN, first)].into_iter().chain(back(0)).chain(back(1));
@@ -117,7 +119,7 @@ fn r14_whoever_takes_the_place_of_another_waits_for_its_last_write() {
 /// Facts that would move users, or give them up, where that cannot be the fact.
 #[test]
 fn r09_r14_what_cannot_be_so_is_not_taken_in() {
-    let plan = plan();
+    let plan = play::night();
     let mut log = vec![armed()];
     log.extend((0..4).flat_map(|index| done(&plan, FORWARD(index))));
     log.extend([back_wished(), Event::RollbackBegun { automatic: false, by: operator(), cause: "r".into() }]);
@@ -146,7 +148,7 @@ fn r09_r14_what_cannot_be_so_is_not_taken_in() {
 /// Who keeps undoing what is set right is somebody else, whatever it looks like.
 #[test]
 fn r14_a_late_write_is_set_right_three_times_and_no_more() {
-    let plan = plan();
+    let plan = play::night();
     let at = |righted| State {
         lane: Lane::Rollback,
         index: 1,
@@ -194,11 +196,14 @@ fn r14_every_write_that_was_out_when_a_process_died_is_remembered() {
     let mut log = vec![armed()];
     log.extend((0..2).flat_map(|index| done(&two, FORWARD(index))));
     log.extend([back_wished(), Event::RollbackBegun { automatic: false, by: operator(), cause: "r".into() }]);
-    log.extend([intent(&two, BACK(0)), intent(&two, BACK(1)), Event::Resumed { by: operator() }]);
+    assert!(!state(&two, &log).writes_out(&two));
+    log.extend([intent(&two, BACK(0)), intent(&two, BACK(1))]);
+    assert!(state(&two, &log).writes_out(&two));
+    log.push(Event::Resumed { by: operator() });
     assert_eq!(state(&two, &log).doubts, [(BACK(0), 1), (BACK(1), 1)].into());
 
     // The same attempt is made again after a crash. That one arrives, and says nothing of the other.
-    let one = plan();
+    let one = play::night();
     let (step, id) = (FORWARD(1), "shift-10".to_string());
     let looked = |found| Event::StepReconciled { step, id: id.clone(), found, line: "looked".into() };
     let mut log = vec![armed()];
@@ -213,7 +218,7 @@ fn r14_every_write_that_was_out_when_a_process_died_is_remembered() {
 /// A log of before gave a route up without a word: it is read as if that word stood in it.
 #[test]
 fn r09_a_log_of_before_that_gave_up_is_still_read() {
-    let plan = plan();
+    let plan = play::night();
     let busy = Outcome::Failed {
         line: "busy".into(),
         cause: Cause::Provider,

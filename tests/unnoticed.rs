@@ -6,30 +6,14 @@ mod common;
 use std::time::Duration;
 
 use bgctl::people::Command;
-use bgctl::plan::{Plan, Split};
+use bgctl::plan::Split;
 use bgctl::run::{Actor, Event, RunOutcome};
 use bgctl::sim::{Saw, Scenario, Write};
-use common::play::{self, Play, s, shift, step};
+use common::play::{self, Play, operator, s, shift, step};
 use serde_json::{Value, json};
 
-/// A wait of two minutes, 10 %, a watch of two minutes, everybody, a watch of two minutes; and back, then a wait as long.
-fn plan() -> Plan {
-    let forward = vec![
-        step("before", "watch", Value::Null),
-        shift("shift-10", "web", 0, 100),
-        step("watch-10", "watch", Value::Null),
-        shift("shift-100", "web", 100, 1000),
-        step("watch-100", "watch", Value::Null),
-    ];
-    play::plan(&["web"], forward, vec![shift("back", "web", 1000, 0), step("rest", "wait", Value::Null)], json!({}))
-}
-
 fn night(scenario: Scenario) -> Play {
-    Play::new(plan(), scenario)
-}
-
-fn operator() -> Actor {
-    Actor { name: "operator".into(), via: "key".into() }
+    Play::new(play::night(), scenario)
 }
 
 fn wish(at: u64) -> (Duration, Command) {
@@ -209,11 +193,13 @@ fn r36_a_throttled_move_forward_pauses_and_goes_on() {
 fn r36_a_lost_answer_and_a_provider_that_is_silent_pause_too() {
     // Its answer is lost, and no read comes back for longer than it is looked for.
     let silent = Some((s(240) + Duration::from_millis(700), s(420)));
-    let writes = vec![Write::Applied, Write::ReplyLost];
-    let mut play = night(Scenario { writes, blind: silent, ..Scenario::default() });
-    assert_eq!(play.end().outcome, RunOutcome::Completed, "{}", words(&play));
-    assert!(words(&play).contains("cannot-see"), "{}", words(&play));
-    assert!(count(&play, "run.paused") >= 1 && begun(&play).is_none(), "{}", words(&play));
+    for second in [Write::ReplyLost, Write::Lost] {
+        let writes = vec![Write::Applied, second];
+        let mut play = night(Scenario { writes, blind: silent, ..Scenario::default() });
+        assert_eq!(play.end().outcome, RunOutcome::Completed, "{}", words(&play));
+        assert!(words(&play).contains("cannot-see"), "{}", words(&play));
+        assert!(count(&play, "run.paused") >= 1 && begun(&play).is_none(), "{}", words(&play));
+    }
 }
 
 /// The service is frozen the moment users are back: whoever dies in what follows leaves no open door.

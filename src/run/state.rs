@@ -266,7 +266,7 @@ impl State {
         let moves = |at: StepRef| plan.step(at).moves.is_some();
         match &self.doing {
             _ if !self.doubts.is_empty() => true,
-            Doing::Together(_) => true,
+            Doing::Together(legs) => legs.each(self).any(|leg| leg.writes_out(plan)),
             Doing::Uncertain { .. } => moves(self.at()),
             _ => false,
         }

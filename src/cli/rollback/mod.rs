@@ -274,23 +274,14 @@ impl Going<'_> {
 
     async fn drive(&mut self, record: Record, mut open: Open, opens: bool) -> Result<Exit, Refusal> {
         let same = record == Record::SameLog;
-        // A write of a run that was cut off, or of a process that was only stopped, may still land: by its log, where that says.
-        let found = &self.scene.found;
-        let out = match &found.sound {
-            Some(_) => found.state.writes_out(&self.scene.plan),
-            None => !self.notes.is_empty(),
-        };
-        let settled = !out || !same && self.notes.is_empty();
+        let settled = self.scene.found.settled(!self.notes.is_empty());
         let seen = Some(Event::UsersSeen { routes: self.scene.users.sightings(), settled });
         let plan = if same { self.scene.plan.clone() } else { self.own() };
         if record == Record::OwnRun {
             undo::keep_all(&open.folder, &self.scene.world, &self.scene.users);
         }
         let world = ready::again(&self.scene.world);
-        if self.notes.is_empty() {
-            // Nobody was waited for since: what was read is what is.
-            self.scene.users.hand_over(&world);
-        }
+        self.scene.users.hand_over(&world);
         let ready = ready::of_rollback(world, &plan)?;
         let launch = self.launch(plan);
         launch.answered(&mut open, &self.answered)?;

@@ -31,6 +31,17 @@ pub struct Found {
     pub why: Option<String>,
 }
 
+impl Found {
+    /// No write of that run can land any more: by its log where that says, and where it does not, by whether a process that drove
+    /// it was there until now.
+    pub fn settled(&self, was_there: bool) -> bool {
+        match (self.log, &self.plan) {
+            (Log::None | Log::Alien | Log::Unreadable, _) | (_, None) => !was_there,
+            (_, Some(plan)) => !self.state.writes_out(plan),
+        }
+    }
+}
+
 /// A file of that name, or one that is called like a runbook, is a runbook; everything else is the name of a run.
 pub fn is_runbook(cx: &Context, name: &str) -> bool {
     let called = Path::new(name).extension().is_some_and(|end| end == "yaml" || end == "yml");
@@ -181,6 +192,31 @@ mod tests {
             "gates": {}, "slack": null, "policy": Policy::default(), "forward": [], "rollback": [], "warnings": [],
         });
         serde_json::from_value(plan).unwrap()
+    }
+
+    /// What was sent and not heard of is waited for, however the run ended; a log that says nothing speaks for nobody.
+    #[test]
+    fn r14_what_a_run_has_sent_is_settled_by_its_log() {
+        let doubt = State {
+            doubts: [(crate::plan::StepRef { lane: crate::plan::Lane::Rollback, index: 0 }, 1)].into(),
+            ..State::default()
+        };
+        let found = |log, state: &State| Found {
+            log,
+            plan: Some(plan("bot", "v1", "one")),
+            sound: None,
+            state: state.clone(),
+            why: None,
+        };
+        for was_there in [false, true] {
+            for log in [Log::NeverMoved, Log::Split, Log::InRollback, Log::Torn, Log::Ended, Log::Halted] {
+                assert!(found(log, &State::default()).settled(was_there), "{log:?}");
+                assert!(!found(log, &doubt).settled(was_there), "{log:?}");
+            }
+            for log in [Log::None, Log::Alien, Log::Unreadable] {
+                assert_eq!(found(log, &State::default()).settled(was_there), !was_there, "{log:?}");
+            }
+        }
     }
 
     /// A runbook is about a run only where it is the same service, the same blue and the very same place.
