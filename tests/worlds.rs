@@ -123,7 +123,7 @@ fn scenario(dice: &mut Dice) -> Scenario {
         mute: None,
         green_errors: maybe(dice, 3),
         green_down: maybe(dice, 8),
-        green_unseen: maybe(dice, 8),
+        green_unseen: maybe(dice, 8).map(|at| (at, 503)),
         blue_down: maybe(dice, 8),
         health: if one_in(dice, 3) { flips } else { vec![] },
         foreign: maybe(dice, 8).map(|at| (at, Split::of_green([0, 55, 200, 1000][dice.below(4) as usize]))),

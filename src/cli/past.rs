@@ -93,6 +93,10 @@ impl Past {
     }
 }
 
+/// How a log comes to be empty.
+pub const EMPTY: &str =
+    "its process ended before the first record, and so before any move; or somebody emptied the file afterwards";
+
 /// The records of a run that cannot be used, and what can be done without them.
 pub fn unreadable(id: &str, folder: &Path, unread: Unread) -> Refusal {
     let log = folder.join(LOG);
@@ -105,7 +109,7 @@ pub fn unreadable(id: &str, folder: &Path, unread: Unread) -> Refusal {
             Code::LogUnread,
             format!("the log of run {id} is empty: nothing of it was ever recorded"),
         )
-        .cause("a process that ends before its first record leaves such a log, and has moved nobody")
+        .cause(EMPTY)
         .next("bgctl audit ledger        whether this machine knows of records that were here"),
         Unread::Fault(fault) => refusal(Kind::Audit, fault.what.code(), visible(&fault.to_string()).into_owned())
             .next(format!("bgctl audit verify {id}        what is wrong, and what is still intact")),

@@ -169,22 +169,18 @@ fn r07_r37_a_run_that_nobody_drives_is_named_here_and_its_users_are_seen_from_an
 fn r13_a_command_without_a_name_is_about_the_users_that_are_under_way() {
     let (one, two) = (World::new(&[]), World::new(&[]));
     let mut desk = Desk::beside(&one);
-    let of = |world: &World| {
-        let variables = world.lab.variables().into_iter().map(|(k, v)| (format!("BGCTL_VAR_{k}"), v));
-        world.lab.environment().into_iter().chain(variables).collect::<Vec<_>>()
-    };
     let first = killed_at_half(&desk);
-    desk.env.extend(of(&two));
+    desk.turn_to(&two);
     desk.write("runbook.yaml", &RUNBOOK.replace("service: bot", "service: other"));
     desk.cutover().end(60).ends(0);
     let second = short(&desk);
     assert_eq!((one.green(), two.green()), (50, 100));
 
     // The newest run is over: the one whose users are split is meant.
-    desk.env.extend(of(&one));
+    desk.turn_to(&one);
     desk.run(&["status"]).ends(0).says(&["BLUE 50 GREEN 50   read just now", &format!("bgctl rollback {first}")]);
     // Both are under way: they are listed, and nothing is chosen.
-    desk.env.extend(of(&two));
+    desk.turn_to(&two);
     desk.run(&["rollback", &second, "--yes"]).ends(0);
     desk.write("runbook.yaml", &with_long_bake().replace("service: bot", "service: other"));
     let run = desk.cutover();
@@ -207,7 +203,7 @@ fn r13_a_command_without_a_name_is_about_the_users_that_are_under_way() {
     }
     assert_eq!((one.green(), two.green()), (50, 50), "nobody was moved");
     desk.run(&["rollback", &second, "--yes"]).ends(0);
-    desk.env.extend(of(&one));
+    desk.turn_to(&one);
     desk.run(&["rollback", "--yes"]).ends(0);
     assert_eq!((one.green(), two.green()), (0, 0));
 }
@@ -222,9 +218,9 @@ fn an_empty_log_is_of_a_run_that_nobody_began() {
     let run = folder.file_name().and_then(|name| name.to_str()).expect("a name").to_string();
     std::fs::write(folder.join("log.jsonl"), "").expect("an empty log");
     for (args, code) in [(["resume", &run], 40), (["status", &run], 40), (["show", &run], 40)] {
-        desk.run(&args).ends(code).says(&["is empty", "BG0604", "has moved nobody", "bgctl rollback"]);
+        desk.run(&args).ends(code).says(&["is empty", "BG0604", "before any move", "bgctl rollback"]);
     }
-    desk.run(&["audit", "verify", &run]).ends(40).says(&["the log is empty", "has moved nobody"]);
+    desk.run(&["audit", "verify", &run]).ends(40).says(&["the log is empty", "before any move"]);
     assert!(desk.run(&["status", &run]).err.contains("GREEN 100"), "status asks the route all the same");
     desk.run(&["rollback", &run, "--yes"]).ends(0);
     assert_eq!(world.green(), 0);
@@ -238,18 +234,14 @@ fn r13_a_run_that_ended_with_users_on_both_sides_or_cannot_be_read_is_under_way(
     desk.write("runbook.yaml", &RUNBOOK.replace("schema:\n", policy));
     desk.cutover().end(60).ends(20).says(&["HALTED"]);
     let (first, folder) = (short(&desk), desk.runs().pop().unwrap());
-    let of = |world: &World| {
-        let variables = world.lab.variables().into_iter().map(|(k, v)| (format!("BGCTL_VAR_{k}"), v));
-        world.lab.environment().into_iter().chain(variables).collect::<Vec<_>>()
-    };
-    desk.env.extend(of(&two));
+    desk.turn_to(&two);
     desk.write("runbook.yaml", &RUNBOOK.replace("service: bot", "service: other"));
     desk.cutover().end(60).ends(0);
     let second = short(&desk);
     assert_eq!((one.green(), two.green()), (50, 100));
 
     // The other one is newer, and nobody has to act for it.
-    desk.env.extend(of(&one));
+    desk.turn_to(&one);
     desk.run(&["status"]).ends(0).says(&["BLUE 50 GREEN 50   read just now", &format!("bgctl rollback {first}")]);
     let log = folder.join("log.jsonl");
     let whole = std::fs::read(&log).unwrap();
@@ -260,7 +252,7 @@ fn r13_a_run_that_ended_with_users_on_both_sides_or_cannot_be_read_is_under_way(
     assert_eq!((one.green(), two.green()), (0, 100));
 
     // Nor is one over whose users are all on one side, but that nobody has brought to its end.
-    desk.env.extend(of(&two));
+    desk.turn_to(&two);
     desk.run(&["rollback", &second, "--yes"]).ends(0);
     let long = RUNBOOK.replace("- id: bake-100\n    bake: { for: 3s,", "- id: bake-100\n    bake: { for: 60s,");
     desk.write("runbook.yaml", &long.replace("service: bot", "service: other"));

@@ -306,9 +306,14 @@ impl Desk {
     /// With everything that leads to the lab, as an operator's shell has it.
     pub fn beside(world: &World) -> Desk {
         let mut desk = Desk::new();
-        desk.env.extend(world.lab.environment());
-        desk.env.extend(world.lab.variables().into_iter().map(|(k, v)| (format!("BGCTL_VAR_{k}"), v)));
+        desk.turn_to(world);
         desk
+    }
+
+    /// From now on this shell leads to that lab.
+    pub fn turn_to(&mut self, world: &World) {
+        self.env.extend(world.lab.environment());
+        self.env.extend(world.lab.variables().into_iter().map(|(k, v)| (format!("BGCTL_VAR_{k}"), v)));
     }
 
     pub fn without(&mut self, names: &[&str]) {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
+use super::super::past::EMPTY;
 use super::super::trust::{Believed, BelievedArgs};
 use super::super::{Context, Exit};
 use super::against::{Against, AnchorArgs, Said, against};
@@ -293,9 +294,7 @@ fn broken(log: &Path, report: &Report, fault: &Fault) -> Refusal {
         refusal = refusal.place(format!("it is a `{kind}` record"));
     }
     refusal = match report.lines {
-        0 if fault.what == What::Empty => {
-            refusal.cause("a process that ends before its first record leaves such a log, and has moved nobody")
-        }
+        0 if fault.what == What::Empty => refusal.cause(EMPTY),
         0 => refusal.cause("nothing of the log is covered by a seal that holds"),
         n => refusal.cause(format!("records 0 to {} are intact; what follows was not judged", n - 1)),
     };
