@@ -230,7 +230,7 @@ pub fn mentions(folder: &Path, kind: &str) -> io::Result<bool> {
     let mut input = BufReader::with_capacity(BLOCK, File::open(folder.join(LOG))?);
     let mut line = Vec::new();
     next(&mut input, &mut line)?;
-    let Some(look) = Look::of(&line) else { return Ok(true) };
+    let Some(mut look) = Look::of(&line) else { return Ok(true) };
     while !line.is_empty() {
         if look.at(&line).is_none_or(|seen| seen.kind == kind) {
             return Ok(true);

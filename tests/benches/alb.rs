@@ -12,14 +12,20 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
+use bgctl::clock::SystemClock;
+use bgctl::journal::{Append, DirStore, Journal, LOG, Record, Who};
 use bgctl::plan::Split;
 use bgctl::routers::{Access, alb};
+use bgctl::run::{Evidence, Verdict};
+use bgctl::sign::file::FileKey;
 use common::at;
 use common::moto::{Balancer, Moto};
 use serde_json::json;
@@ -80,7 +86,9 @@ async fn going_back() {
     let balancer = Balancer::build(&moto, false, None).await;
     let far = Far::before(&moto).await;
     let desk = tempfile::tempdir().expect("a folder");
-    std::fs::write(desk.path().join("runbook.yaml"), far.runbook(&balancer)).expect("a file");
+    std::fs::write(desk.path().join("runbook.yaml"), far.runbook(&balancer, "")).expect("a file");
+    let behind = "  - { id: look, warm: { stack: green, path: /version, requests: 10000 } }\n";
+    std::fs::write(desk.path().join("long.yaml"), far.runbook(&balancer, behind)).expect("a file");
     let bgctl = |args: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_bgctl"));
         command
@@ -115,11 +123,45 @@ async fn going_back() {
         let second = measure(describe.env("AWS_ENDPOINT_URL", &far.url));
         theirs.push((first.0 + second.0, first.1.max(second.1)));
     }
+    let (mut short, mut long) = (Vec::new(), Vec::new());
+    for megabytes in [0, 200].repeat(5) {
+        far.latency(0);
+        _ = std::fs::remove_dir_all(desk.path().join("state"));
+        // It is killed while it warms green, so the rollback goes on with the same log.
+        let mut cutover = bgctl(&["cutover", "long.yaml", "--confirm", "bench"]).spawn().expect("it starts");
+        let log = far.underway(&desk.path().join("state"));
+        cutover.kill().and_then(|()| cutover.wait()).expect("it ends");
+        grow(&log, &desk.path().join("key"), megabytes);
+        far.latency(100);
+        let side = if megabytes == 0 { &mut short } else { &mut long };
+        side.push(measure(&mut bgctl(&["rollback", "--yes", "--reason", "bench"])));
+    }
     println!("100 ms away:");
     report("bgctl: Enter to the write", sent);
     report("aws: Enter to the write", cli_sent);
     let (bgctl, aws) = (report("bgctl: all back, three witnesses", ours), report("aws: written and read back", theirs));
     println!("bgctl takes {:.2} of the time and {:.0} % of the memory", bgctl.0 / aws.0, 100.0 * bgctl.1 / aws.1);
+    let (short, long) = (report("rollback of an open run", short), report("the same with a log of 200 MB", long));
+    println!("the log adds {:.0} ms and {:.1} MB", long.0 - short.0, (long.1 - short.1) / 1024.0);
+}
+
+/// Makes the log of a run whose process is dead that long, as its owner.
+fn grow(log: &Path, key: &Path, megabytes: u64) {
+    let owner = FileKey::read(key, &|_| None).expect("a key");
+    let who = Who { owner: "owner@example.com".into(), mode: "ci".into(), claims: json!({}) };
+    let store = DirStore::open(log.parent().expect("a folder")).expect("the log");
+    let (mut journal, _) = Journal::resume(Box::new(store), &who, &owner, Rc::new(SystemClock)).expect("a journal");
+    let line = "POST /slack/events answered 200 with the nonce, from v1.4.2, in 12 ms".to_string();
+    let seen = Record::from(&Evidence::CheckDone {
+        step: "look".into(),
+        check: "signature".into(),
+        verdict: Verdict::Pass,
+        ms: 12,
+        line,
+    });
+    while std::fs::metadata(log).expect("a log").len() < megabytes * 1_000_000 {
+        journal.append(&vec![seen.clone(); 500]).expect("an append");
+    }
 }
 
 /// A server in front of moto that is as far away as it is told, and notes when a write arrives. It also plays the users' side:
@@ -159,7 +201,20 @@ impl Far {
         self.state.lock().expect("no panic").1.take().expect("a write has arrived")
     }
 
-    fn runbook(&self, balancer: &Balancer) -> String {
+    /// The log of the only run, once it has users on green and does what comes behind.
+    fn underway(&self, state: &Path) -> PathBuf {
+        loop {
+            std::thread::sleep(Duration::from_millis(20));
+            let runs = std::fs::read_dir(state.join("runs")).into_iter().flatten().flatten();
+            let Some(log) = runs.map(|run| run.path().join(LOG)).find(|log| log.exists()) else { continue };
+            let text = std::fs::read_to_string(&log).unwrap_or_default();
+            if text.lines().any(|line| line.contains("step.intent") && line.contains("\"id\":\"look\"")) {
+                return log;
+            }
+        }
+    }
+
+    fn runbook(&self, balancer: &Balancer, behind: &str) -> String {
         let Balancer { rule, blue, green, .. } = balancer;
         format!(
             r#"bgctl: 1
@@ -176,7 +231,7 @@ routes:
 schema: {{ change: none }}
 steps:
   - {{ id: all, shift: {{ route: web, green: 100% }} }}
-rollback:
+{behind}rollback:
   owner: owner@example.com
   steps:
     - {{ id: back, shift: {{ route: web, blue: 100% }} }}
@@ -196,7 +251,7 @@ async fn answer(State(far): State<Far>, uri: Uri, headers: HeaderMap, body: Stri
         state.0
     };
     tokio::time::sleep(Duration::from_millis(latency)).await;
-    if uri.path() == "/version" {
+    if uri.path().ends_with("/version") {
         let version = if far.state.lock().expect("no panic").2 { "v2" } else { "v1" };
         let header = HeaderMap::from_iter([(HeaderName::from_static("x-version"), HeaderValue::from_static(version))]);
         return (StatusCode::OK, header, String::new());

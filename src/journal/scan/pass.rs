@@ -34,6 +34,8 @@ struct Seal {
 pub struct Look {
     /// What stands between a line's number and its time.
     run: String,
+    /// The type of the newest record: the next one is mostly of the same, and the table of them is long.
+    kind: &'static str,
 }
 
 /// A line, glanced at.
@@ -137,11 +139,11 @@ impl Look {
     /// By the first line of a log.
     pub fn of(bytes: &[u8]) -> Option<Look> {
         let run = serde_json::to_string(Raw::parse(bytes).ok()?.run.as_ref()).ok()?;
-        Some(Look { run: format!(",\"run\":{run},\"ts\":\"") })
+        Some(Look { run: format!(",\"run\":{run},\"ts\":\""), kind: "" })
     }
 
     /// Number, time and type of a line of this run, from where they stand in it.
-    pub fn at<'b>(&self, bytes: &'b [u8]) -> Option<Glance<'b>> {
+    pub fn at<'b>(&mut self, bytes: &'b [u8]) -> Option<Glance<'b>> {
         let rest = bytes.strip_suffix(b"\n")?.strip_prefix(b"{\"v\":1,\"seq\":")?;
         let (seq, rest) = digits(rest)?;
         let rest = rest.strip_prefix(self.run.as_bytes())?;
@@ -149,16 +151,24 @@ impl Look {
         let (_, rest) = digits(rest.strip_prefix(b"\",\"mono\":")?)?;
         let rest = rest.strip_prefix(b",\"type\":\"")?;
         let kind = rest.get(..rest.iter().take(24).position(|b| *b == b'"')?)?;
-        let kind = match kind {
-            b"seal" => "seal",
-            kind => KINDS[KINDS.binary_search_by(|known| known.as_bytes().cmp(kind)).ok()?],
+        let kind = if kind == b"seal" {
+            "seal"
+        } else {
+            if kind != self.kind.as_bytes() {
+                self.kind = KINDS[KINDS.binary_search_by(|known| known.as_bytes().cmp(kind)).ok()?];
+            }
+            self.kind
         };
         Some(Glance { seq, ts: std::str::from_utf8(ts).ok()?, kind })
     }
 }
 
 fn digits(bytes: &[u8]) -> Option<(u64, &[u8])> {
-    let len = bytes.iter().take(20).take_while(|b| b.is_ascii_digit()).count();
-    let (number, rest) = bytes.split_at(len);
-    Some((std::str::from_utf8(number).ok()?.parse().ok()?, rest))
+    let mut rest = bytes;
+    let mut number = 0_u64;
+    while let [digit @ b'0'..=b'9', behind @ ..] = rest {
+        number = number.checked_mul(10)?.checked_add(u64::from(digit - b'0'))?;
+        rest = behind;
+    }
+    (rest.len() < bytes.len()).then_some((number, rest))
 }
