@@ -26,14 +26,20 @@
 //! - [`steps`] act through a [`world`]: [`routers`] read and set splits, [`probes`] measure, [`processes`] run programs,
 //!   [`clock`] is the only time there is. A new router, probe or step is one file and two lines.
 //! - [`users`] reads where users are, all routes at the same moment; every sentence about them is made of that.
+//! - [`schema`] reads migrations and says whether blue can live with them.
 //! - [`policy`] says who is which person, who may approve what and how runs are signed; `compile` puts it into the plan.
 //! - [`people`] are asked and called; nobody being there is an answer of its own.
 //! - [`journal`] is the audit log, the resume state and the source of every [`report`], signed through [`sign`]; [`export`] says it
 //!   in the words of other tools.
 //! - [`anchors`] keep heads of logs where their owner cannot change them.
-//! - [`sim`] is a world in virtual time for tests; [`lab`] one of real sockets on loopback for rehearsals.
-//! - [`cli`] is the only code that reads argv and the environment, exits, or owns stdout and stderr.
-//! - [`diag`], [`scalar`] and [`secret`] are words they all share: mistakes and refusals, values with units, values nobody prints.
+//! - [`sim`] is a world in virtual time for tests; [`lab`] one of real sockets on loopback, which `main` hands in as a
+//!   [`rehearsal`].
+//! - [`session`] is a process's part in a run: from a file or a log to a plan, from a plan to an open run, and from there to
+//!   its end. [`guards`] say whether it may still move anybody.
+//! - [`cli`] has the commands: it reads argv, asks a session, and says what came of it. [`shell`] is what surrounds a process:
+//!   environment, streams, exit codes.
+//! - [`diag`], [`scalar`] and [`secret`] are words they all share: mistakes and refusals, values with units, values nobody
+//!   prints.
 //!
 //! Who may import whom is a table in `tests/layers.rs`.
 //!
@@ -62,6 +68,7 @@ pub mod plan;
 pub mod policy;
 pub mod probes;
 pub mod processes;
+pub mod rehearsal;
 pub mod report;
 pub mod routers;
 pub mod run;
@@ -69,6 +76,8 @@ pub mod runbook;
 pub mod scalar;
 pub mod schema;
 pub mod secret;
+pub mod session;
+pub mod shell;
 pub mod sign;
 pub mod sim;
 pub mod steps;

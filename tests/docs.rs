@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use bgctl::cli::Exit;
+use bgctl::shell::Exit;
 use serde_json::Value;
 
 const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
@@ -330,6 +330,24 @@ fn what_is_built_is_packaged() {
 }
 
 /// What README says of Rust is what Cargo holds everybody to.
+/// The map in `src/lib.rs` has a word for every room, and no room lies beside it.
+#[test]
+fn the_map_names_every_room() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let text = std::fs::read_to_string(root.join("lib.rs")).unwrap();
+    let map = text.split("# Every transition").next().unwrap();
+    let mut rooms: Vec<String> = std::fs::read_dir(&root)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap().trim_end_matches(".rs").to_string())
+        .filter(|room| !["lib", "main"].contains(&room.as_str()))
+        .collect();
+    rooms.sort();
+    let modules: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';')).collect();
+    assert_eq!(modules, rooms, "the modules and the folders");
+    let unnamed: Vec<&String> = rooms.iter().filter(|room| !map.contains(&format!("[`{room}`]"))).collect();
+    assert!(unnamed.is_empty(), "not on the map: {unnamed:?}");
+}
+
 #[test]
 fn the_oldest_rust_is_named_once() {
     let readme = fs::read_to_string(README).unwrap();

@@ -120,7 +120,7 @@ fn run(sim: &Rc<Sim>, plan: &Plan, guards: Option<Rc<dyn Guards>>, people: Optio
         keep: &|_, _| Ok(()),
         request: &|at, expires, _| format!("{at:?} {expires}"),
         deadlines: world.clock.as_ref(),
-        standing: sim,
+        rules: sim,
         automatic_used: 0,
     };
     let mut journal = SimJournal::new(sim);

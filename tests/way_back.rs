@@ -77,7 +77,7 @@ fn run(plan: &Plan, scenario: Scenario) -> (Rc<Sim>, End, Vec<Event>) {
         keep: &|_, _| Ok(()),
         request: &|at, expires, _| format!("{at:?} {expires}"),
         deadlines: world.clock.as_ref(),
-        standing: &sim,
+        rules: &sim,
         automatic_used: 0,
     };
     let mut journal = SimJournal::new(&sim);

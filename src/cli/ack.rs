@@ -2,12 +2,12 @@
 
 use serde_json::json;
 
-use super::past::Past;
-use super::{Context, Exit};
 use crate::diag::{Code, Kind, Refusal};
 use crate::people::{Acknowledgement, acknowledge};
 use crate::report::spoken_seconds;
 use crate::run::Actor;
+use crate::session::run_record::RunRecord;
+use crate::shell::{Context, Exit};
 
 /// Say that you have a run that paged: nobody else is called. Users stay where they are.
 #[derive(Clone, Debug, clap::Args)]
@@ -20,7 +20,7 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
-    let past = Past::find(cx, args.run.as_deref())?;
+    let past = RunRecord::find(cx, args.run.as_deref())?;
     let now = cx.clock.now();
     let age = match past.story.read_at() {
         Some(at) => {

@@ -6,10 +6,6 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::launch::{Launch, SigningArgs};
-use super::open::Open;
-use super::prepare::{self, Surroundings};
-use super::{Context, Exit, eyes, undo};
 use crate::arm;
 use crate::diag::{Code, Kind, Refusal};
 use crate::journal::{Append, Record, SealState};
@@ -17,6 +13,13 @@ use crate::people::{Answer, Board, confirm};
 use crate::plan::Plan;
 use crate::routers::{Call, Lack, Reading, RouterError, TrafficRouter};
 use crate::run::{Actor, Event, Evidence, RunOutcome};
+use crate::session::launch::{Launch, SigningArgs};
+use crate::session::open::Open;
+use crate::session::prepare;
+use crate::session::routes;
+use crate::session::surroundings::Surroundings;
+use crate::session::{display, native};
+use crate::shell::{Context, Exit};
 
 /// Between two looks at what was just written.
 const LOOK: Duration = Duration::from_millis(200);
@@ -95,7 +98,7 @@ async fn add(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
 async fn look(plan: &mut Plan, outside: &Surroundings) -> Result<Vec<Lacking>, Refusal> {
     let mut found = Vec::new();
     for (name, planned) in &mut plan.routes {
-        let router = prepare::router(planned, outside)?;
+        let router = routes::router(planned, outside)?;
         let reading = router.read().await.map_err(|e| arm::refused(&e, planned))?;
         (planned.line, planned.before) = (router.line(), reading.split);
         let Some(lack) = router.lacks(&reading) else { continue };
@@ -147,7 +150,7 @@ async fn confirmed(args: &Args, cx: &Context, environment: &str) -> Result<Optio
         }
         None => {}
     }
-    let keyboard = if cx.style.interactive { eyes::keyboard() } else { None };
+    let keyboard = if cx.style.interactive { display::keyboard() } else { None };
     let Some(keyboard) = keyboard else {
         let headline = "changing a live rule has to be confirmed, and nobody can be asked here";
         return Err(usage(Code::NobodyHere, headline.into()));
@@ -163,7 +166,7 @@ async fn confirmed(args: &Args, cx: &Context, environment: &str) -> Result<Optio
 async fn write(cx: &Context, open: &mut Open, lacking: &Lacking) -> Result<(), RouterError> {
     let Lacking { name, line, router, reading, lack } = lacking;
     let unwritten = |what: String| RouterError::new(crate::routers::Trouble::Invalid, what);
-    undo::keep(&open.folder, name, &router.native_way_back(name, reading))
+    native::keep(&open.folder, name, &router.native_way_back(name, reading))
         .map_err(|e| unwritten(format!("the rule as it was cannot be stored, so nothing was sent: {e}")))?;
     let words = format!("{name}: {}; from [{}] to [{}]", lack.line, lack.before.join("; "), lack.after.join("; "));
     note(open, &[Evidence::Note { line: words }]).map_err(unwritten)?;

@@ -5,13 +5,14 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use super::past::Past;
-use super::{Context, policy, requests, trust};
 use crate::diag::{Code, Kind, Refusal};
 use crate::journal::Archive;
 use crate::people::{Answer, Approve, Board, Decision, Inbox, confirm, safe, shown::LONGEST, shown::Shown, trusting};
 use crate::plan::{StepRef, Team};
 use crate::run::State;
+use crate::session::run_record::RunRecord;
+use crate::session::{policy, requests, trust};
+use crate::shell::Context;
 use crate::sign::{AllowedSigners, Assurance, PublicKey, Signer, TrustFiles, namespace};
 
 /// The request, and how it is answered.
@@ -43,7 +44,7 @@ pub struct Asked {
 /// Where the request is from, and so where its answer goes.
 pub enum From {
     /// A run kept here.
-    Run(Box<Past>, StepRef),
+    Run(Box<RunRecord>, StepRef),
     /// A file somebody sent.
     File(PathBuf),
     /// Pasted text: the answer is printed.
@@ -101,7 +102,7 @@ fn read(path: &Path) -> Result<String, Refusal> {
 
 /// The open request of a run: the one named, or the only one.
 fn of_run(args: &AnswerArgs, cx: &Context, name: Option<&str>) -> Result<(String, From), Refusal> {
-    let past = Past::find(cx, name)?;
+    let past = RunRecord::find(cx, name)?;
     let open = open(&past);
     let id = |at: &StepRef| past.plan.step(*at).id.clone();
     let named = open.iter().copied().filter(|at| args.step.as_ref().is_none_or(|step| *step == id(at)));
@@ -129,7 +130,7 @@ fn of_run(args: &AnswerArgs, cx: &Context, name: Option<&str>) -> Result<(String
 }
 
 /// Requests that have not been used, of a run that goes on.
-fn open(past: &Past) -> Vec<StepRef> {
+fn open(past: &RunRecord) -> Vec<StepRef> {
     if matches!(past.state.doing, crate::run::Doing::Ended(_)) {
         return Vec::new();
     }
@@ -254,7 +255,7 @@ impl Asked {
 }
 
 /// The principals under which the members of a step's role sign.
-fn principals(past: &Past, at: StepRef) -> Vec<&str> {
+fn principals(past: &RunRecord, at: StepRef) -> Vec<&str> {
     let Some(rule) = &past.plan.step(at).approval else { return Vec::new() };
     let Team { persons, .. } = &past.plan.team;
     let names = |member: &'_ str| match persons.get(member) {
@@ -279,7 +280,7 @@ pub async fn typed(cx: &Context, word: &str, given: Option<&str>, flag: &str, as
             .users(NOTHING)
             .next(format!("{flag} {word}        if that is what you mean")));
     }
-    let keyboard = if cx.style.interactive { super::eyes::keyboard() } else { None };
+    let keyboard = if cx.style.interactive { crate::session::display::keyboard() } else { None };
     let Some(keyboard) = keyboard else {
         return Err(Refusal::new(
             Kind::Usage,

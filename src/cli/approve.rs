@@ -3,9 +3,9 @@
 use serde_json::json;
 
 use super::answer::{self, AnswerArgs, Asked, From};
-use super::{Context, Exit};
 use crate::diag::{Code, Kind, Refusal};
 use crate::people::Decision;
+use crate::shell::{Context, Exit};
 
 /// Agree to a step that waits for it: shows what is asked, has the percentage typed, and signs exactly what was shown.
 #[derive(Clone, Debug, clap::Args)]

@@ -7,17 +7,18 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Exit, policy, ratchet, style};
+use crate::cli::schema_page;
 use crate::compile::{self, Compiled, unattended};
 use crate::diag::{Code, Diagnostic, Refusal, Severity};
 use crate::plan::{Lane, Plan};
 use crate::policy::{Policy, PolicyFile, is_policy};
 use crate::runbook::{Inputs, Language, Runbook, Source, sorted};
+use crate::scalar::counted;
 use crate::scalar::spoken;
-use crate::secret::{Known, starred};
-
-/// At most this many mistakes of one file are drawn.
-const SHOWN: usize = 20;
+use crate::secret::Known;
+use crate::session::mistakes;
+use crate::session::policy;
+use crate::shell::{Exit, ci};
 
 /// Check runbooks: every mistake at once, with its place. Asks no system (but see --live) and changes nothing.
 #[derive(Clone, Debug, clap::Args)]
@@ -32,7 +33,7 @@ pub struct Args {
     #[arg(long)]
     pub live: bool,
     /// Give a variable its value.
-    #[arg(long = "var", value_name = "NAME=VALUE", value_parser = variable)]
+    #[arg(long = "var", value_name = "NAME=VALUE", value_parser = mistakes::variable)]
     pub vars: Vec<(String, String)>,
     /// Read the files with the two stacks exchanged.
     #[arg(long)]
@@ -43,21 +44,6 @@ pub struct Args {
     /// The team's policy; `.bgctl/policy.yaml` otherwise, where there is one.
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
-}
-
-/// `name=value`, as `--var` takes it.
-pub fn variable(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((name, value)) if !name.is_empty() => Ok((name.into(), value.into())),
-        _ => Err("write it as NAME=VALUE".into()),
-    }
-}
-
-/// Values for `${var.name}`: `--var` first, then `BGCTL_VAR_name`.
-pub fn inputs(vars: &[(String, String)], env: &BTreeMap<String, String>) -> Inputs {
-    let ambient =
-        env.iter().filter_map(|(name, value)| Some((name.strip_prefix("BGCTL_VAR_")?.into(), value.clone()))).collect();
-    Inputs { given: vars.iter().cloned().collect(), ambient }
 }
 
 /// What became of one file.
@@ -83,7 +69,7 @@ pub fn run(
     json: bool,
 ) -> std::io::Result<Exit> {
     let language = Language::default();
-    let inputs = inputs(&args.vars, env);
+    let inputs = mistakes::inputs(&args.vars, env);
     let mut exit = Exit::Success;
     let mut report = Vec::new();
     let place = args.policy.clone().unwrap_or_else(|| policy::TEAM.into());
@@ -162,7 +148,7 @@ fn check(
     policy: Option<&PolicyFile>,
     env: &BTreeMap<String, String>,
 ) -> Checked {
-    let unattended = args.ci || style::ci(env).is_some();
+    let unattended = args.ci || ci(env).is_some();
     match language.parse(&source, inputs) {
         Err(found) => Checked { source, found, good: None },
         Ok(runbook) => match compile::compile(&source, &runbook, policy, None, args.swap) {
@@ -189,7 +175,7 @@ fn text(checked: &Checked, bad: bool, out: &mut dyn Write, err: &mut dyn Write, 
     // A file with errors shows those first: warnings can wait until it is right.
     let shown: Vec<&Diagnostic> = errors.iter().chain(&warnings).copied().collect();
     if bad {
-        draw(&checked.source, &shown, err, color)?;
+        mistakes::draw(&checked.source, &shown, err, color)?;
         let counts = match (errors.len(), warnings.len()) {
             (0, w) => format!("{} (--strict)", counted(w, "warning")),
             (e, 0) => counted(e, "error"),
@@ -212,7 +198,7 @@ fn text(checked: &Checked, bad: bool, out: &mut dyn Write, err: &mut dyn Write, 
                 let back = if safe { "users can come back by rule" } else { "forward or page" };
                 let mark = if safe { "✓" } else { "!" };
                 writeln!(out, "  {mark} {:<12} {} since blue: {back}", "schema", counted(count, "migration"))?;
-                for line in ratchet::statements(&folder, color) {
+                for line in schema_page::statements(&folder, color) {
                     writeln!(out, "{line}")?;
                 }
             }
@@ -248,23 +234,6 @@ fn text(checked: &Checked, bad: bool, out: &mut dyn Write, err: &mut dyn Write, 
         n => writeln!(out, "ready with {} · nothing was asked of any system, nothing changed", counted(n, "warning"))?,
     }
     writeln!(out, "next: {next}")
-}
-
-/// Every mistake with its source line and caret.
-pub(super) fn draw(source: &Source, found: &[&Diagnostic], err: &mut dyn Write, color: bool) -> std::io::Result<()> {
-    // A mistake beside a token, or the token itself, must not carry it into a log; the carets stay where they are.
-    let mut text = starred(&source.text);
-    for span in found.iter().filter(|d| d.code == Code::SecretInFile).filter_map(|d| d.span.clone()) {
-        let stars = "*".repeat(span.len());
-        text.replace_range(span, &stars);
-    }
-    for diagnostic in found.iter().take(SHOWN) {
-        writeln!(err, "{}", diagnostic.render(&source.path, &text, color))?;
-    }
-    match found.len() {
-        n if n > SHOWN => writeln!(err, "and {} more", n - SHOWN),
-        _ => Ok(()),
-    }
 }
 
 /// One line for each thing that was found in order.
@@ -310,35 +279,14 @@ fn summary(runbook: &Runbook, plan: &Plan) -> Vec<(&'static str, String)> {
     lines
 }
 
-pub(super) fn counted(n: usize, what: &str) -> String {
-    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
-}
-
 fn machine(checked: &Checked, bad: bool) -> Value {
-    let mut json = file_json(&checked.source, &checked.found, bad);
+    let mut json = mistakes::file_json(&checked.source, &checked.found, bad);
     if let Some(Good::Runbook(runbook, _)) = &checked.good
         && let Some(Ok(folder)) = compile::migrations(&runbook.document)
     {
-        json["statements"] = ratchet::statements_json(&folder);
+        json["statements"] = schema_page::statements_json(&folder);
     }
     json
-}
-
-/// What is wrong in a file, for machines.
-pub(super) fn file_json(source: &Source, found: &[Diagnostic], bad: bool) -> Value {
-    let Source { path, text } = source;
-    let found: Vec<Value> = found
-        .iter()
-        .map(|d| {
-            let (line, column) = d.line_column(text).unzip();
-            json!({
-                "severity": if d.severity == Severity::Error { "error" } else { "warning" },
-                "code": d.code, "headline": d.headline, "line": line, "column": column,
-                "label": d.label, "notes": d.notes,
-            })
-        })
-        .collect();
-    json!({ "file": path, "ok": !bad, "found": found })
 }
 
 fn unread(path: &str, refusal: &Refusal) -> Value {

@@ -1,8 +1,6 @@
 //! `bgctl cutover`: a runbook or a saved plan, confirmed, and then the run.
 
-use super::launch::{self, Begins, Launch};
-use super::prepare::{self, Prepared, Surroundings, prepare};
-use super::{Context, Exit, eyes, fence, plan as page};
+use super::plan as page;
 use crate::arm;
 use crate::compile::unattended;
 use crate::diag::{Code, Kind, Refusal};
@@ -10,6 +8,13 @@ use crate::guards;
 use crate::people::{Answer, Board, confirm};
 use crate::plan::Plan;
 use crate::run::{Actor, Cause, Evidence};
+use crate::session::drive::Begins;
+use crate::session::launch::{self, Launch};
+use crate::session::prepare::{self, Prepared, prepare};
+use crate::session::surroundings;
+use crate::session::surroundings::Surroundings;
+use crate::session::{display, lease_guard};
+use crate::shell::{Context, Exit};
 use crate::world::Blocked;
 
 /// Move users from blue to green, step by step.
@@ -30,7 +35,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
 
 async fn cutover(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     let memory = match args.from.lab.lab {
-        true => Some(prepare::new_memory(&cx.state_dir()?)?),
+        true => Some(surroundings::new_memory(&cx.state_dir()?)?),
         false => None,
     };
     let outside = Surroundings::new(cx, &args.from.lab, memory, args.from.lab_mode())?;
@@ -42,7 +47,7 @@ async fn cutover(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
         page::lines(&plan, &remarks, cx.columns()).iter().for_each(|line| cx.err(line));
     }
     // Before anything has to be typed; preflight looks again.
-    if let Some(found) = guards::frozen(&fence::freezes(cx)?, &plan, cx.clock.now()).first() {
+    if let Some(found) = guards::frozen(&lease_guard::freezes(cx)?, &plan, cx.clock.now()).first() {
         return Err(arm::forbidden(&Blocked { cause: Cause::Frozen, line: found.line() }));
     }
     attended(cx, &plan)?;
@@ -92,7 +97,7 @@ async fn confirmed(args: &Args, cx: &Context, environment: &str) -> Result<Optio
         .users(nothing)
         .next(format!("--confirm {environment}        if that is what you mean")));
     }
-    let keyboard = if cx.style.interactive { eyes::keyboard() } else { None };
+    let keyboard = if cx.style.interactive { display::keyboard() } else { None };
     let Some(keyboard) = keyboard else {
         return Err(Refusal::new(
             Kind::Usage,

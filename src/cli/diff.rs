@@ -4,13 +4,17 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::past::Past;
-use super::prepare::{self, FromArgs, LabArgs, Surroundings};
-use super::{Context, Exit, check, policy, ready};
 use crate::compare::{self, Comparison, Difference, Level};
 use crate::diag::{Code, Kind, Refusal};
 use crate::plan::{Color, Plan};
 use crate::report::Mark;
+use crate::session::mistakes;
+use crate::session::prepare::{self, FromArgs};
+use crate::session::routes;
+use crate::session::run_record::RunRecord;
+use crate::session::surroundings::{LabArgs, Surroundings};
+use crate::session::{policy, resources};
+use crate::shell::{Context, Exit};
 
 /// Compare the two stacks: versions, images, configuration, secrets, listeners, queues, caches, health.
 #[derive(Clone, Debug, clap::Args)]
@@ -28,7 +32,7 @@ pub struct Args {
     #[arg(long)]
     detailed_exitcode: bool,
     /// Give a variable its value.
-    #[arg(long = "var", value_name = "NAME=VALUE", value_parser = check::variable, requires = "runbook")]
+    #[arg(long = "var", value_name = "NAME=VALUE", value_parser = mistakes::variable, requires = "runbook")]
     vars: Vec<(String, String)>,
     #[command(flatten)]
     policy: policy::PolicyArgs,
@@ -44,9 +48,9 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
 
 async fn diff(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     let lab = LabArgs::default();
-    let outside = Surroundings::new(cx, &lab, None, crate::lab::Mode::Http)?;
+    let outside = Surroundings::new(cx, &lab, None, crate::rehearsal::Mode::Http)?;
     let plan = match &args.runbook {
-        None => Past::find(cx, None)?.plan.as_ref().clone(),
+        None => RunRecord::find(cx, None)?.plan.as_ref().clone(),
         Some(file) => {
             let (file, vars, policy) = (file.clone(), args.vars.clone(), args.policy.clone());
             match prepare::draft(cx, &FromArgs { file, vars, swap: false, policy, lab }, &outside)? {
@@ -65,7 +69,7 @@ async fn diff(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
             .users(users)
             .next("bgctl explain compare        the section, and what a stack has to answer"));
     };
-    let mut world = ready::world_without_routes(cx, &outside, &plan)?;
+    let mut world = resources::world_without_routes(cx, &outside, &plan)?;
     world.secrets = world.secrets.with(&cx.known.secrets());
     let found = compare::compare(&plan, &settings, &world).await.map_err(|(stack, why)| {
         Refusal::new(Kind::Unreachable, Code::RunsWithUnread, format!("what {stack} runs with cannot be read"))
@@ -90,7 +94,7 @@ async fn diff(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
 async fn targets(plan: &Plan, outside: &Surroundings) -> Vec<String> {
     let mut lines = Vec::new();
     for (name, planned) in &plan.routes {
-        let Ok(view) = prepare::view(planned, outside) else { continue };
+        let Ok(view) = routes::view(planned, outside) else { continue };
         let mut sides = Vec::new();
         for stack in Color::BOTH {
             sides.push(match view.health(stack).await {

@@ -1,10 +1,11 @@
 //! `bgctl explain`: the long form of error codes, and pages about topics. A page lies beside the code it is about.
 
 use super::markdown::render;
-use super::{Context, Exit, reference};
+use super::reference;
 use crate::diag::{Code, Kind, Refusal};
 use crate::report::Ink;
 use crate::runbook::Language;
+use crate::shell::{Context, Exit};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {

@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::{Context, Exit, fence};
 use crate::diag::{Code, Kind, Refusal};
 use crate::guards::freeze::{By, Found, Freeze, Place, Scope};
 use crate::journal::Archive;
 use crate::scalar::Duration;
+use crate::session::lease_guard;
+use crate::shell::{Context, Exit};
 
 /// Forbid forward moves of a service, an environment or everything. Never stops a rollback.
 #[derive(Clone, Debug, clap::Args)]
@@ -42,7 +43,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
         return Err(refuse(Code::Unsaid, headline.into()));
     }
     let until = args.until.as_deref().map(|text| until(text, now)).transpose().map_err(wrong)?;
-    let freezes = fence::freezes(cx)?;
+    let freezes = lease_guard::freezes(cx)?;
     let stands = |(freeze, _): &(Freeze, _)| freeze.via == By::Person && freeze.until.is_none_or(|until| now < until);
     // A freeze that only a role may lift must not be weakened by setting it again.
     if let Some((freeze, _)) = freezes.of(&scope).iter().find(|found| stands(found)) {
@@ -113,7 +114,7 @@ fn list(cx: &Context) -> Result<Exit, Refusal> {
         Found::Freeze(freeze, _) => freeze.until.is_none_or(|until| now < until),
         Found::Unreadable { .. } => true,
     };
-    let found: Vec<Found> = fence::freezes(cx)?.all().into_iter().filter(holds).collect();
+    let found: Vec<Found> = lease_guard::freezes(cx)?.all().into_iter().filter(holds).collect();
     if cx.machine() {
         cx.json(&json!({ "freezes": found.iter().map(machine).collect::<Vec<_>>() }));
         return Ok(Exit::Success);

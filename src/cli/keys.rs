@@ -4,13 +4,14 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use super::check::{counted, file_json};
-use super::trust::{self, Believed, BelievedArgs};
-use super::{Context, Exit};
 use crate::diag::{Code, Kind, Refusal, Severity};
 use crate::report::Mark;
 use crate::runbook::Source;
+use crate::scalar::counted;
 use crate::secret::visible;
+use crate::session::mistakes;
+use crate::session::trust::{self, Believed, BelievedArgs};
+use crate::shell::{Context, Exit};
 use crate::sign::choice::{self, Found};
 use crate::sign::{file, lint, trust as signers};
 
@@ -109,7 +110,7 @@ fn lint(cx: &Context, files: &[String], strict: bool) -> Result<Exit, Refusal> {
         }
         let source = Source { path: path.clone(), text };
         if cx.machine() {
-            report.push(file_json(&source, &found, bad));
+            report.push(mistakes::file_json(&source, &found, bad));
             continue;
         }
         for diagnostic in &found {

@@ -2,18 +2,19 @@
 
 use serde_json::{Value, json};
 
-use super::check::{self, Args};
-use super::policy::{self, PolicyArgs};
-use super::prepare::{LabArgs, Surroundings};
-use super::ready::world_without_routes;
-use super::{Context, Exit};
+use super::check::Args;
 use crate::compile;
 use crate::diag::{Code, Kind, Refusal};
-use crate::lab::Mode;
 use crate::plan::Plan;
 use crate::policy::is_policy;
 use crate::probes::survey::{Finding, Grade};
+use crate::rehearsal::Mode;
 use crate::runbook::{Language, Source};
+use crate::session::mistakes;
+use crate::session::policy::{self, PolicyArgs};
+use crate::session::resources::world_without_routes;
+use crate::session::surroundings::{LabArgs, Surroundings};
+use crate::shell::{Context, Exit};
 use crate::steps::gates;
 
 pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
@@ -79,7 +80,7 @@ fn plan(args: &Args, cx: &Context, source: &Source) -> Result<Plan, Refusal> {
             .next("the same command again")
     };
     let policy = policy::read(cx, &PolicyArgs { policy: args.policy.clone() })?.map_err(|_| changed())?;
-    let runbook = Language::default().parse(source, &check::inputs(&args.vars, &cx.env)).map_err(|_| changed())?;
+    let runbook = Language::default().parse(source, &mistakes::inputs(&args.vars, &cx.env)).map_err(|_| changed())?;
     if let Some(refusal) = runbook.refuse_missing(source) {
         return Err(refusal);
     }

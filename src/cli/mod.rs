@@ -2,78 +2,50 @@
 //!
 //! One file a command: an `Args` struct and a `run` function, and one line each in [`Verb`] and [`Verb::run`].
 
-mod absent;
-mod accepted;
 mod ack;
 mod add_group;
 mod answer;
 mod approve;
 pub mod audit;
 pub mod check;
-mod context;
-mod crew;
 mod cutover;
 pub mod decide;
 mod diff;
-mod earlier;
-mod exit;
 mod explain;
-mod eyes;
-mod fence;
 mod freeze;
-mod global;
 pub mod keys;
-mod launch;
 mod live;
 mod lost;
 mod markdown;
-mod open;
-mod overrides;
-pub mod past;
 mod plan;
-mod policy;
-mod prepare;
-mod ratchet;
-mod ready;
 mod reference;
 mod reject;
-mod requests;
 mod resume;
 mod retro;
 mod rollback;
-mod rules;
 mod runs;
 mod schema;
+mod schema_page;
 mod show;
-mod sight;
 mod smoke;
-mod standing;
 mod status;
 mod status_file;
-mod style;
-pub mod trust;
-mod undo;
 mod unfreeze;
 mod version;
-mod which;
-mod witnesses;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
+use std::rc::Rc;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, FromArgMatches};
-use serde_json::json;
-
-pub use context::Context;
-pub use exit::Exit;
-pub use global::Global;
-pub use style::{Output, Style, When};
 
 use crate::diag::{Code, Refusal};
+use crate::rehearsal::Rehearsals;
 use crate::secret::{Known, visible};
+use crate::shell::{Context, Exit, Global, refusal_json};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -214,7 +186,7 @@ const WORDS: &[(&str, &str)] = &[
 
 /// The whole process: reads argv and environment, runs the command, and turns its end into an exit code.
 #[expect(clippy::disallowed_methods, reason = "argv and environment are read here and nowhere else")]
-pub fn main() -> ExitCode {
+pub fn main(rehearsals: Rc<dyn Rehearsals>) -> ExitCode {
     let known = Known::default();
     say_panics(&known);
     let env: BTreeMap<String, String> =
@@ -230,11 +202,11 @@ pub fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     if let [_, word] = &argv[..]
-        && word == crate::lab::WORD
+        && let Some(served) = word.to_str().and_then(|word| rehearsals.serve(word))
     {
-        return if crate::lab::serve() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+        return if served { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
-    let exit = std::panic::catch_unwind(AssertUnwindSafe(|| run(&argv, env, known))).unwrap_or(Exit::Bug);
+    let exit = std::panic::catch_unwind(AssertUnwindSafe(|| run(&argv, env, known, rehearsals))).unwrap_or(Exit::Bug);
     crate::people::tty::restore();
     ExitCode::from(exit.code())
 }
@@ -250,14 +222,14 @@ pub fn say_panics(known: &Known) {
     }));
 }
 
-fn run(argv: &[OsString], env: BTreeMap<String, String>, known: Known) -> Exit {
+fn run(argv: &[OsString], env: BTreeMap<String, String>, known: Known, rehearsals: Rc<dyn Rehearsals>) -> Exit {
     known.of_environment(&env);
     let cli = match parse(argv) {
         Ok(cli) => cli,
         Err(error) => return usage(&error, argv, &env),
     };
     let machine = machine(argv, &env);
-    let cx = match Context::of_process(&cli.global, env, known) {
+    let cx = match Context::of_process(&cli.global, env, known, rehearsals) {
         Ok(cx) => cx,
         Err(refusal) => {
             refuse_early(&refusal, machine);
@@ -338,18 +310,6 @@ fn machine(argv: &[OsString], env: &BTreeMap<String, String>) -> bool {
     words.windows(2).any(|pair| (pair[0] == "-o" || pair[0] == "--output") && json(&pair[1]))
         || words.iter().any(|w| w.strip_prefix("--output=").or(w.strip_prefix("-o")).is_some_and(json))
         || env.get("BGCTL_OUTPUT").is_some_and(|text| json(text))
-}
-
-/// A refusal for machines: the same five parts.
-pub fn refusal_json(refusal: &Refusal) -> serde_json::Value {
-    json!({ "error": {
-        "code": refusal.code,
-        "headline": refusal.headline,
-        "place": refusal.place,
-        "cause": refusal.cause,
-        "users": refusal.users,
-        "next": refusal.next,
-    }})
 }
 
 fn bug(panic: &str) -> Refusal {

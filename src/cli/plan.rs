@@ -3,14 +3,17 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::check::counted;
-use super::prepare::{self, Prepared, Surroundings, prepare};
-use super::{Context, Exit, fence};
+use crate::cli::schema_page;
 use crate::diag::{Code, Kind, Refusal};
 use crate::guards;
 use crate::plan::{AtExpiry, Plan, PlannedStep};
 use crate::report::wrap;
+use crate::scalar::counted;
 use crate::scalar::spoken;
+use crate::session::lease_guard;
+use crate::session::prepare::{self, Prepared, prepare};
+use crate::session::surroundings::Surroundings;
+use crate::shell::{Context, Exit};
 
 /// Show what a cutover would do, from what is live now. Changes nothing.
 #[derive(Clone, Debug, clap::Args)]
@@ -35,7 +38,7 @@ async fn plan(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
         Ok(prepared) => prepared,
         Err(exit) => return Ok(exit),
     };
-    let frozen = guards::frozen(&fence::freezes(cx)?, &plan, cx.clock.now());
+    let frozen = guards::frozen(&lease_guard::freezes(cx)?, &plan, cx.clock.now());
     remarks.extend(frozen.iter().map(|found| format!("a cutover is refused now: {}", found.line())));
     if cx.machine() {
         cx.json(&serde_json::json!({ "id": plan.id(), "plan": *plan, "remarks": remarks }));
@@ -87,7 +90,7 @@ pub fn lines(plan: &Plan, remarks: &[String], width: usize) -> Vec<String> {
     let (moves, approvals) = (counted(moves, "move"), counted(approvals, "approval"));
     page.row("", &format!("Plan {}…: {moves}, {approvals}, about {takes} when nothing is wrong.", &plan.id()[..12]));
     page.row("", &automatic(plan));
-    for (head, text) in super::ratchet::rows(plan) {
+    for (head, text) in schema_page::rows(plan) {
         page.row(&head, &text);
     }
     for remark in remarks.iter().chain(&plan.warnings) {

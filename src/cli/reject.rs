@@ -1,9 +1,10 @@
 //! `bgctl reject`: refuse a step of a cutover, or take an approval back before it is used.
 
 use super::answer::{self, AnswerArgs};
-use super::{Context, Exit, approve};
+use super::approve;
 use crate::diag::Refusal;
 use crate::people::Decision;
+use crate::shell::{Context, Exit};
 
 /// Refuse a step that waits for an approval, or take your own back before it is used. One refusal closes the request.
 #[derive(Clone, Debug, clap::Args)]

@@ -2,15 +2,17 @@
 
 use std::rc::Rc;
 
-use super::launch::{self, Begins, Launch};
-use super::past::unreadable;
-use super::policy::PolicyArgs;
-use super::prepare::{LAB_MEMORY, LabArgs, Surroundings};
-use super::{Context, Exit, undo, which};
 use crate::diag::Refusal;
 use crate::journal::{Archive, Entry, SealState, Sound, read_on};
 use crate::plan::Plan;
 use crate::run::{Event, RunOutcome};
+use crate::session::drive::Begins;
+use crate::session::launch::{self, Launch};
+use crate::session::policy::PolicyArgs;
+use crate::session::run_record::unreadable;
+use crate::session::surroundings::{LAB_MEMORY, LabArgs, Surroundings};
+use crate::session::{native, which};
+use crate::shell::{Context, Exit};
 
 /// Go on with a run: after a crash, a hold, or when an approval has come. The world is looked at first.
 #[derive(Clone, Debug, clap::Args)]
@@ -35,7 +37,7 @@ async fn resume(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     // Up to its last seal: its facts, and the newest of its evidence.
     let sound = read_on(&folder, None).map_err(|unread| {
         let refusal = unreadable(&id, &folder, unread);
-        undo::native(&folder).into_iter().fold(refusal, Refusal::next)
+        native::native(&folder).into_iter().fold(refusal, Refusal::next)
     })?;
     if let Some((outcome, line)) = over(&sound) {
         cx.err(&format!("NO CHANGES. Run {id} is over, {}: {line}", outcome.name()));

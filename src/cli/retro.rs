@@ -2,10 +2,10 @@
 
 use serde_json::json;
 
-use super::past::Past;
-use super::{Context, Exit};
 use crate::diag::Refusal;
 use crate::report::{Retro, retro, spoken_seconds, words};
+use crate::session::run_record::RunRecord;
+use crate::shell::{Context, Exit};
 
 /// What a run did to its users, in numbers, from its records alone.
 #[derive(Clone, Debug, clap::Args)]
@@ -24,7 +24,7 @@ enum Format {
 }
 
 pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
-    let past = Past::whole(cx, args.run.as_deref())?;
+    let past = RunRecord::whole(cx, args.run.as_deref())?;
     let retro = retro(&past.plan, &past.entries);
     if cx.machine() {
         cx.json(&json!({ "run": past.id, "plan": past.plan.id(), "retro": retro }));
@@ -80,7 +80,7 @@ fn count(n: u64, one: &str, many: &str) -> String {
 }
 
 /// The numbers as sentences, by subject.
-fn rows(past: &Past, retro: &Retro) -> Vec<(&'static str, Vec<String>)> {
+fn rows(past: &RunRecord, retro: &Retro) -> Vec<(&'static str, Vec<String>)> {
     let mut rows: Vec<(&'static str, Vec<String>)> = Vec::new();
     let outcome = retro.outcome.map_or("not ended".into(), words::shout);
     rows.push((

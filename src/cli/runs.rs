@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::past::Past;
-use super::{Context, Exit};
 use crate::diag::Refusal;
 use crate::journal::Archive;
 use crate::report::{Mark, spoken_seconds, words};
+use crate::session::run_record::RunRecord;
+use crate::shell::{Context, Exit};
 
 /// List the runs that are kept here, newest first.
 #[derive(Clone, Debug, clap::Args)]
@@ -21,7 +21,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     let all = archive.runs();
     let mut rows: Vec<Value> = Vec::new();
     for id in all.iter().rev().take(args.last) {
-        let read = Past::read(id.clone(), archive.run(id));
+        let read = RunRecord::read(id.clone(), archive.run(id));
         if cx.machine() {
             rows.push(match &read {
                 Ok(past) => json!({

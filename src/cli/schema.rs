@@ -2,9 +2,9 @@
 
 use std::io::Write;
 
-use super::Exit;
 use crate::policy;
 use crate::runbook::Language;
+use crate::shell::Exit;
 
 /// Print the JSON Schema of runbooks. Editors that know YAML check and complete with it.
 #[derive(Clone, Debug, clap::Args)]

@@ -2,12 +2,12 @@
 
 use serde_json::json;
 
-use super::past::Past;
-use super::{Context, Exit, Output};
 use crate::diag::{Code, Kind, Refusal};
 use crate::journal::Entry;
 use crate::report::{self, Jsonl, Reporter, Rest, words};
 use crate::run::{Event, Evidence};
+use crate::session::run_record::RunRecord;
+use crate::shell::{Context, Exit, Output};
 
 /// What happened in a run, from its records. Asks no system.
 #[derive(Clone, Debug, clap::Args)]
@@ -23,7 +23,7 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
-    let past = Past::whole(cx, args.run.as_deref())?;
+    let past = RunRecord::whole(cx, args.run.as_deref())?;
     if let Some(step) = &args.step {
         let known: Vec<&str> = past.plan.forward.iter().chain(&past.plan.rollback).map(|s| s.id.as_str()).collect();
         if !known.contains(&step.as_str()) {
@@ -46,7 +46,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     Ok(Exit::Success)
 }
 
-fn text(past: &Past, entries: &[&Entry], args: &Args, cx: &Context) {
+fn text(past: &RunRecord, entries: &[&Entry], args: &Args, cx: &Context) {
     let ink = cx.style.out;
     cx.out(&past.story.about.headline());
     cx.out(&format!("run {} by {} · times UTC", past.id, past.story.about.by));

@@ -6,12 +6,14 @@ use std::cell::RefCell;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::prepare::{self, Surroundings};
-use super::{Context, Exit, ready};
 use crate::diag::{Code, Kind, Refusal};
 use crate::plan::{Color, Plan, PlannedStep};
 use crate::report::{Ink, Mark};
 use crate::run::{Evidence, Verdict};
+use crate::session::prepare;
+use crate::session::resources;
+use crate::session::surroundings::Surroundings;
+use crate::shell::{Context, Exit};
 use crate::steps::{self, Check};
 use crate::world::{Progress, Scribe};
 
@@ -73,7 +75,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     };
     let step = (kind.build)(&step, &plan)
         .map_err(|e| Refusal::new(Kind::Bug, Code::Bug, "a smoke test cannot be built").cause(format!("{e:#}")))?;
-    let world = ready::world_without_routes(cx, &outside, &plan)?;
+    let world = resources::world_without_routes(cx, &outside, &plan)?;
     let stack = plan.stack(args.stack);
     if !cx.machine() {
         let name = args.stack.to_string();

@@ -5,15 +5,17 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::past::Past;
-use super::sight;
-use super::{Context, Exit, check, fence, lost, status_file, undo, which};
+use super::{lost, status_file};
 use crate::diag::Refusal;
 use crate::guards::freeze::Found;
 use crate::journal::{Archive, Holder, Lock, PLAN};
 use crate::plan::{Color, Lane, Plan, StepRef};
 use crate::report::{Mark, spoken_seconds};
 use crate::run::{Doing, Event, Outcome, RunOutcome};
+use crate::session::mistakes;
+use crate::session::run_record::RunRecord;
+use crate::session::{lease_guard, native, sight, which};
+use crate::shell::{Context, Exit};
 use crate::users::{Seen, Unread, Users};
 
 /// Where users are, what runs, and what can be done. Reads the live systems; changes nothing.
@@ -23,7 +25,7 @@ pub struct Args {
     #[arg(value_name = "RUN|RUNBOOK")]
     run: Option<String>,
     /// Give a variable of the runbook its value.
-    #[arg(long = "var", value_name = "NAME=VALUE", value_parser = check::variable)]
+    #[arg(long = "var", value_name = "NAME=VALUE", value_parser = mistakes::variable)]
     vars: Vec<(String, String)>,
     /// Read the runbook with its two stacks exchanged.
     #[arg(long)]
@@ -45,7 +47,7 @@ async fn status(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
         return status_file::run(cx, word, &args.vars, args.swap, args.offline).await;
     }
     let (id, folder) = which::run(cx, args.run.as_deref(), "status").await?;
-    let past = match Past::read(id.clone(), folder.clone()) {
+    let past = match RunRecord::read(id.clone(), folder.clone()) {
         Ok(past) => past,
         Err(refusal) => return Err(unread(refusal, &folder, args.offline, cx).await),
     };
@@ -68,11 +70,11 @@ async fn unread(refusal: Refusal, folder: &Path, offline: bool, cx: &Context) ->
     let found = sight::look(&plan, cx, &sight::reach(cx, &plan, offline)).await;
     let users = found.seen.iter().map(sight::line).collect::<Vec<_>>().join("; ");
     let refusal = refusal.users(users);
-    undo::native(folder).into_iter().fold(refusal, Refusal::next)
+    native::native(folder).into_iter().fold(refusal, Refusal::next)
 }
 
 /// What the records say about a route, with its age.
-fn recorded(past: &Past, name: &str, cx: &Context) -> (String, String) {
+fn recorded(past: &RunRecord, name: &str, cx: &Context) -> (String, String) {
     match past.story.users.get(name) {
         Some(seen) => match seen.at {
             Some(at) => {
@@ -85,7 +87,7 @@ fn recorded(past: &Past, name: &str, cx: &Context) -> (String, String) {
     }
 }
 
-fn text(past: &Past, live: &Users, cx: &Context) {
+fn text(past: &RunRecord, live: &Users, cx: &Context) {
     let ink = cx.style.out;
     let warn = |line: &str| cx.raw_out(&format!("{} {}", ink.mark(Mark::Warning), ink.text(line)));
     cx.out(&past.story.about.headline());
@@ -141,7 +143,7 @@ fn text(past: &Past, live: &Users, cx: &Context) {
 }
 
 /// How a route came to be elsewhere than the run left it. A run that is driven is about to say so itself.
-fn strayed(past: &Past, route: &Seen) -> Vec<String> {
+fn strayed(past: &RunRecord, route: &Seen) -> Vec<String> {
     let left = past.story.users.get(&route.name).map(|seen| seen.split);
     match (left, route.split()) {
         (Some(left), Some(now)) if !past.alive => lost::strayed(&past.plan, &past.entries, &route.name, left, now),
@@ -156,12 +158,12 @@ struct Guarded {
     rollback: String,
 }
 
-fn guarded(past: &Past, cx: &Context) -> Guarded {
+fn guarded(past: &RunRecord, cx: &Context) -> Guarded {
     let (environment, service) = (&past.plan.environment, &past.plan.service);
     let state = cx.state_dir().ok();
     let lease = state.as_ref().and_then(|state| Lock::holder(&Archive::new(state), environment, service));
     let now = cx.clock.now();
-    let frozen = fence::freezes(cx).map(|freezes| freezes.holding(environment, service, now)).unwrap_or_default();
+    let frozen = lease_guard::freezes(cx).map(|freezes| freezes.holding(environment, service, now)).unwrap_or_default();
     let armed = past.entries.iter().rev().find_map(|entry| match entry.event() {
         Some(Event::Armed { automatic_used, .. }) => Some(automatic_used),
         _ => None,
@@ -183,7 +185,7 @@ fn held(holder: &Holder) -> String {
 }
 
 /// The lanes, with a mark for each step.
-fn steps(past: &Past, cx: &Context) {
+fn steps(past: &RunRecord, cx: &Context) {
     for (mark, step) in marks(past) {
         let planned = past.plan.step(step);
         let way = if step.lane == Lane::Rollback { "back: " } else { "" };
@@ -192,7 +194,7 @@ fn steps(past: &Past, cx: &Context) {
     }
 }
 
-fn marks(past: &Past) -> Vec<(Mark, StepRef)> {
+fn marks(past: &RunRecord) -> Vec<(Mark, StepRef)> {
     let lane = |lane: Lane| (0..past.plan.lane(lane).len()).map(move |index| StepRef { lane, index });
     let mut all: Vec<StepRef> = lane(Lane::Forward).collect();
     if past.state.lane == Lane::Rollback {
@@ -219,7 +221,7 @@ fn marks(past: &Past) -> Vec<(Mark, StepRef)> {
 }
 
 /// The step whose failure is the last there was.
-fn last_failed(past: &Past) -> Option<StepRef> {
+fn last_failed(past: &RunRecord) -> Option<StepRef> {
     past.entries.iter().rev().find_map(|entry| match entry.event() {
         Some(Event::StepOutcome { step, outcome: Outcome::Failed { cause, .. }, .. }) if !cause.pauses() => Some(step),
         _ => None,
@@ -227,7 +229,7 @@ fn last_failed(past: &Past) -> Option<StepRef> {
 }
 
 /// What can be done now, best first: by where users are, and only then by how the run ended.
-fn next(past: &Past, live: &Users) -> Vec<String> {
+fn next(past: &RunRecord, live: &Users) -> Vec<String> {
     let run = past.story.about.short();
     let home = live.all_on(Color::Blue);
     let away = live.seen.iter().filter_map(Seen::split).any(|split| split.only() != Some(Color::Blue));
@@ -255,7 +257,7 @@ fn next(past: &Past, live: &Users) -> Vec<String> {
     }
 }
 
-fn machine(past: &Past, live: &Users, cx: &Context) -> Value {
+fn machine(past: &RunRecord, live: &Users, cx: &Context) -> Value {
     let users: BTreeMap<&str, Value> = live
         .seen
         .iter()

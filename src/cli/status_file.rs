@@ -4,13 +4,14 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::prepare::{self, FromArgs, LabArgs, Surroundings};
-use super::sight;
-use super::{Context, Exit, policy};
 use crate::diag::Refusal;
 use crate::journal::{Archive, Holder, Lock};
 use crate::plan::{Color, Plan};
 use crate::report::Mark;
+use crate::session::prepare::{self, FromArgs};
+use crate::session::surroundings::{LabArgs, Surroundings};
+use crate::session::{policy, sight};
+use crate::shell::{Context, Exit};
 use crate::users::{Seen, Unread, Users};
 
 /// Whether a word names a file rather than a run.
@@ -28,7 +29,7 @@ pub async fn run(
     offline: bool,
 ) -> Result<Exit, Refusal> {
     let lab = LabArgs::default();
-    let outside = Surroundings::new(cx, &lab, None, crate::lab::Mode::Http)?;
+    let outside = Surroundings::new(cx, &lab, None, crate::rehearsal::Mode::Http)?;
     let from = FromArgs { file: word.into(), vars: vars.to_vec(), swap, policy: policy::PolicyArgs::default(), lab };
     let plan = match prepare::draft(cx, &from, &outside)? {
         Ok(plan) => plan,

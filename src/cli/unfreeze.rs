@@ -3,11 +3,13 @@
 
 use serde_json::json;
 
-use super::policy::{self, PolicyArgs};
-use super::{Context, Exit, answer, fence, trust};
+use super::answer;
 use crate::diag::{Code, Kind, Refusal};
 use crate::guards::freeze::{Found, Freeze, Lifted, Place, Scope};
 use crate::plan::PersonKind;
+use crate::session::policy::{self, PolicyArgs};
+use crate::session::{lease_guard, trust};
+use crate::shell::{Context, Exit};
 use crate::sign::{PublicKey, namespace};
 
 /// Lift a freeze. For people: a job is refused.
@@ -48,7 +50,7 @@ async fn unfreeze(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     if args.reason.trim().is_empty() {
         return Err(Refusal::new(Kind::Usage, Code::Unsaid, "lifting a freeze needs a reason").users(NOTHING));
     }
-    let freezes = fence::freezes(cx)?;
+    let freezes = lease_guard::freezes(cx)?;
     let found = freezes.of(&scope);
     if found.is_empty() {
         return elsewhere(cx, &scope, freezes.all());

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use super::{Context, Exit, Output};
 use crate::diag::Refusal;
+use crate::shell::{Context, Exit, Output};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {}

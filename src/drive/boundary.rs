@@ -48,7 +48,7 @@ impl Driver<'_> {
         if !boundary || self.state.lane != Lane::Forward || !matches!(self.state.doing, Doing::Ready { .. }) {
             return None;
         }
-        if let Some(line) = self.run.standing.changed() {
+        if let Some(line) = self.run.rules.changed() {
             return Some(Breach::new(Cause::Rules, line).at(self.state.at()));
         }
         let begins = matches!(next, Next::Attempt(..));

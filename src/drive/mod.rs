@@ -57,7 +57,7 @@ pub trait Watch {
 }
 
 /// The rules a run was opened under.
-pub trait Standing {
+pub trait Rules {
     /// Asked at each step boundary forward: how the policy or the trusted keys differ from what the owner signed for, if so.
     fn changed(&self) -> Option<String>;
 }
@@ -76,7 +76,7 @@ pub struct Run<'a> {
     pub request: &'a dyn Fn(StepRef, i64, &[String]) -> String,
     /// Deadlines are judged by this clock, which cannot be set back.
     pub deadlines: &'a dyn Clock,
-    pub standing: &'a dyn Standing,
+    pub rules: &'a dyn Rules,
     /// Automatic rollbacks of this service inside the policy's window so far.
     pub automatic_used: u32,
 }

@@ -40,7 +40,7 @@ impl Guards for NoGuards {
 pub type Question = Box<dyn Fn() -> Option<String>>;
 
 /// The guards of a run.
-pub struct Standing {
+pub struct RunGuards {
     pub run: String,
     pub plan: Rc<Plan>,
     pub clock: Rc<dyn Clock>,
@@ -58,7 +58,7 @@ pub struct Standing {
     pub more: Vec<Rc<dyn Guards>>,
 }
 
-impl Standing {
+impl RunGuards {
     fn guard(line: Option<String>) -> Option<Blocked> {
         line.map(|line| Blocked { cause: Cause::Guard, line })
     }
@@ -75,16 +75,16 @@ pub fn frozen(freezes: &Freezes, plan: &Plan, now: Timestamp) -> Vec<Found> {
 }
 
 #[async_trait(?Send)]
-impl Guards for Standing {
+impl Guards for RunGuards {
     async fn blocks(&self, change: &Move, lane: Lane) -> Option<Blocked> {
-        if let Some(blocked) = Standing::guard((self.lease)()) {
+        if let Some(blocked) = RunGuards::guard((self.lease)()) {
             return Some(blocked);
         }
         if lane == Lane::Forward {
-            if let Some(blocked) = self.frozen().or_else(|| Standing::guard((self.key)())) {
+            if let Some(blocked) = self.frozen().or_else(|| RunGuards::guard((self.key)())) {
                 return Some(blocked);
             }
-            if let Some(blocked) = Standing::guard(self.credentials.too_short(&self.plan, change).await) {
+            if let Some(blocked) = RunGuards::guard(self.credentials.too_short(&self.plan, change).await) {
                 return Some(blocked);
             }
         }
@@ -97,7 +97,7 @@ impl Guards for Standing {
     }
 
     async fn forbids(&self) -> Option<Blocked> {
-        let own = Standing::guard((self.lease)()).or_else(|| self.frozen()).or_else(|| Standing::guard((self.key)()));
+        let own = RunGuards::guard((self.lease)()).or_else(|| self.frozen()).or_else(|| RunGuards::guard((self.key)()));
         if own.is_some() {
             return own;
         }

@@ -12,7 +12,8 @@ use anyhow::{Context, anyhow, ensure};
 use rustix::fs::FlockOperation;
 
 use super::apart::{Reach, Said, WORD, Wanted, ask, reach_file};
-use super::{Fault, Lab, Mode};
+use super::{Fault, Mode};
+use crate::rehearsal::Rehearsal;
 
 /// How long a lab may take to answer that it is there, and to let its last events end.
 const HERE: Duration = Duration::from_secs(2);
@@ -66,8 +67,17 @@ impl Living {
     pub fn knows(&self, plan: &str) -> bool {
         self.reach.variables.values().any(|value| value.starts_with("http://") && plan.contains(value.as_str()))
     }
+}
 
-    /// Ends the sending and gives the counts.
+impl Rehearsal for Living {
+    fn variables(&self) -> BTreeMap<String, String> {
+        self.reach.variables.clone()
+    }
+
+    fn environment(&self) -> Vec<(String, String)> {
+        self.reach.environment.clone()
+    }
+
     fn finish(&self) -> String {
         match ask(self.reach.control, "finish", FINISH) {
             Ok(Some(counts)) => counts,
@@ -90,36 +100,4 @@ fn present(folder: &Path) -> anyhow::Result<File> {
     let file = File::open(reach_file(folder))?;
     rustix::fs::flock(&file, FlockOperation::LockShared)?;
     Ok(file)
-}
-
-/// The lab of a command: in this process and gone with it, or one that others can join.
-pub enum Stage {
-    Here(Lab),
-    Apart(Living),
-}
-
-impl Stage {
-    /// The runbook variables that lead to the lab.
-    pub fn variables(&self) -> BTreeMap<String, String> {
-        match self {
-            Stage::Here(lab) => lab.variables(),
-            Stage::Apart(lab) => lab.reach.variables.clone(),
-        }
-    }
-
-    /// What the AWS SDK and the runbook's secrets have to find in the environment.
-    pub fn environment(&self) -> Vec<(String, String)> {
-        match self {
-            Stage::Here(lab) => lab.environment(),
-            Stage::Apart(lab) => lab.reach.environment.clone(),
-        }
-    }
-
-    /// Ends the sending, lets the last events end, and says the counts. Blocks the calling thread.
-    pub fn finish(&self) -> String {
-        match self {
-            Stage::Here(lab) => lab.finish().to_string(),
-            Stage::Apart(lab) => lab.finish(),
-        }
-    }
 }

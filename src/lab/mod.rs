@@ -10,6 +10,7 @@ mod bot;
 mod bot_slack;
 mod dedup;
 mod dice;
+mod door;
 mod elb;
 mod elb_answers;
 mod elb_model;
@@ -50,12 +51,12 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use tokio::sync::oneshot;
 
-pub use apart::{WORD, serve};
+pub use crate::rehearsal::Mode;
+pub use door::Labs;
 pub use envelopes::{Doing, Sent};
 pub use fault::{Fault, UnknownFault};
 pub use gateway::Gateway;
 pub use ledger::Ledger;
-pub use living::{Living, Stage};
 pub use sockets::{Delivery, Reason, Seen};
 
 use stack::Stack;
@@ -71,16 +72,6 @@ pub struct Options {
     /// Where the lab remembers its ports and weights. A file that is there already is gone on from.
     pub memory: Option<PathBuf>,
     pub mode: Mode,
-}
-
-/// How the lab's Slack app gets its events.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub enum Mode {
-    /// Slack posts them to the load balancer.
-    #[default]
-    Http,
-    /// Two fleets fetch them over WebSockets.
-    Sockets,
 }
 
 impl Default for Options {

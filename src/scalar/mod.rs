@@ -72,6 +72,11 @@ impl fmt::Display for Duration {
     }
 }
 
+/// `1 step`, `3 steps`.
+pub fn counted(n: usize, what: &str) -> String {
+    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
+}
+
 /// A time in words of at most two units: `800ms`, `2.5s`, `90s`, `5m`, `1m 12s`.
 pub fn spoken(time: Time) -> String {
     let millis = time.as_millis();

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 
 use super::Sim;
 use crate::clock::Clock;
-use crate::drive::Standing;
+use crate::drive::Rules;
 use crate::people::{AfterInterrupt, Answer, Approve, Command, Control, Decision, Page, People};
 use crate::run::{Actor, Evidence, Grant};
 
@@ -86,7 +86,7 @@ impl People for Rc<Sim> {
     }
 }
 
-impl Standing for Rc<Sim> {
+impl Rules for Rc<Sim> {
     fn changed(&self) -> Option<String> {
         let changed = self.scenario.other_rules.is_some_and(|at| self.clock.time() >= at);
         changed.then(|| "the policy changed during the run".into())

@@ -102,7 +102,7 @@ fn signed(folder: &Path, plan: &Plan) -> (Duration, u64) {
         keep: &|_, _| Ok(()),
         request: &|_, _, _| String::new(),
         deadlines: world.clock.as_ref(),
-        standing: &sim,
+        rules: &sim,
         automatic_used: 0,
     };
     let start = Instant::now();

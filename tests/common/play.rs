@@ -150,7 +150,7 @@ impl Play {
             keep: &|_, _| Ok(()),
             request: &|at, expires, _| format!("{at:?} {expires}"),
             deadlines: world.clock.as_ref(),
-            standing: &self.sim,
+            rules: &self.sim,
             automatic_used: self.sim.scenario.automatic_used,
         };
         let clock = self.sim.clock.clone();

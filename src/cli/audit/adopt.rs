@@ -3,12 +3,13 @@
 
 use std::path::PathBuf;
 
-use super::super::rollback::{UNRECORDED, place};
-use super::super::{Context, Exit, trust};
 use crate::diag::{Code, Kind, Refusal};
 use crate::journal::ledger::{Hand, Ledger, What};
 use crate::journal::{self, Archive, LOG, Note, Sound};
 use crate::plan::Purpose;
+use crate::session::trust;
+use crate::session::unrecorded::{UNRECORDED, place};
+use crate::shell::{Context, Exit};
 use crate::sign::{self, PublicKey};
 
 /// Keep the record of a rollback that could not be written down when it was made.

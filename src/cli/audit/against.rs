@@ -3,8 +3,6 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use super::super::policy::{self, PolicyArgs};
-use super::super::{Context, witnesses};
 use super::unreadable;
 use crate::anchors::{self, FOLDER, Memory};
 use crate::diag::{Code, Kind, Refusal};
@@ -13,6 +11,9 @@ use crate::journal::ledger::{Ledger, Standing};
 use crate::journal::{Archive, LOG, Note, Report, SealState, Verdict, origin};
 use crate::policy::Anchor;
 use crate::report::{Mark, words};
+use crate::session::notary;
+use crate::session::policy::{self, PolicyArgs};
+use crate::shell::Context;
 
 /// Where else to look.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -107,7 +108,7 @@ pub fn asked(
 ) -> Result<Vec<(String, Vec<Head>)>, Refusal> {
     let mut all = Vec::new();
     for (named, beside, must) in places(cx, args, against)? {
-        let anchor = anchors::open(&named, &witnesses::reach(cx, &cx.env, &named, &beside)?);
+        let anchor = anchors::open(&named, &notary::reach(cx, &cx.env, &named, &beside)?);
         match cx.block_on(anchors::heads(anchor.as_ref(), of, receipts, cx.clock.as_ref()))? {
             Ok(heads) if heads.is_empty() => against.unchecked(anchor.place(), "it keeps nothing of this", must),
             Ok(heads) => all.push((anchor.place(), heads)),

@@ -3,14 +3,15 @@
 use std::fs::File;
 use std::io::BufReader;
 
-use super::super::trust::{Believed, BelievedArgs};
-use super::super::{Context, Exit, witnesses};
 use super::against::head;
 use super::{locate, unreadable};
 use crate::anchors::{self, FOLDER};
 use crate::diag::{Code, Kind, Refusal};
 use crate::journal::{self, Seals, Verdict};
 use crate::secret::visible;
+use crate::session::notary;
+use crate::session::trust::{Believed, BelievedArgs};
+use crate::shell::{Context, Exit};
 
 /// Keep the head of a log where its owner cannot change it. `bgctl explain anchors` has the places.
 #[derive(Clone, Debug, clap::Args)]
@@ -47,7 +48,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     let receipts = log.with_file_name(FOLDER);
     let mut lost = Vec::new();
     for place in &places {
-        let anchor = anchors::open(place, &witnesses::reach(cx, &cx.env, place, &cx.cwd)?);
+        let anchor = anchors::open(place, &notary::reach(cx, &cx.env, place, &cx.cwd)?);
         let keeping = anchors::keep(anchor.as_ref(), &head, &receipts, cx.clock.as_ref(), anchors::PATIENCE);
         match cx.block_on(keeping)? {
             Ok(kept) => {

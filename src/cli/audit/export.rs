@@ -4,13 +4,13 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use super::super::trust::{self, Believed, BelievedArgs};
-use super::super::{Context, Exit};
 use super::{locate, unreadable, verify};
 use crate::diag::{Code, Kind, Refusal};
 use crate::export::{self, Source};
 use crate::journal::{self, Report, Seals};
 use crate::secret::visible;
+use crate::session::trust::{self, Believed, BelievedArgs};
+use crate::shell::{Context, Exit};
 
 /// Export a log as CloudEvents, OCSF or in-toto: events for a SIEM, or an attestation.
 #[derive(Clone, Debug, clap::Args)]

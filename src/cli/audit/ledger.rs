@@ -2,8 +2,6 @@
 
 use serde_json::json;
 
-use super::super::trust::{Believed, BelievedArgs};
-use super::super::{Context, Exit};
 use super::against::{Against, AnchorArgs, asked};
 use crate::anchors::Memory;
 use crate::diag::{Code, Kind, Refusal};
@@ -11,6 +9,8 @@ use crate::journal::Archive;
 use crate::journal::ledger::{self, Findings, Ledger, Line, Reading, Standing, Tip};
 use crate::report::{Mark, words};
 use crate::secret::visible;
+use crate::session::trust::{Believed, BelievedArgs};
+use crate::shell::{Context, Exit};
 
 /// Is every run still here, and unchanged? Reads the ledger of runs and holds each log against it.
 #[derive(Clone, Debug, clap::Args)]

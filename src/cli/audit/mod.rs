@@ -17,9 +17,9 @@ mod withheld;
 
 use std::path::{Path, PathBuf};
 
-use super::{Context, Exit};
 use crate::diag::{Code, Kind, Refusal};
 use crate::journal::{Archive, LOG};
+use crate::shell::{Context, Exit};
 
 /// Verify and read signed logs.
 #[derive(Clone, Debug, clap::Args)]

@@ -4,12 +4,13 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
-use super::super::{Context, policy};
 use super::unreadable;
 use crate::diag::{Code, Kind, Refusal};
 use crate::journal::{Breach, Report, Verdict};
 use crate::plan::Plan;
 use crate::policy::{PolicyFile, compare};
+use crate::session::policy;
+use crate::shell::Context;
 
 /// The longest line that carries a plan.
 const LONGEST: u64 = 8 << 20;

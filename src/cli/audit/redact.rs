@@ -6,12 +6,12 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use super::super::trust::{self, Believed, BelievedArgs};
-use super::super::{Context, Exit};
 use super::{locate, unreadable, verify, withheld, write_new};
 use crate::diag::{Code, Kind, Refusal};
 use crate::journal::{self, COMPARED, CopyError, EVIDENCE, Entry, Publishing, Redaction, Seals, Verdict};
 use crate::secret::{LEAST, Secret, Secrets};
+use crate::session::trust::{self, Believed, BelievedArgs};
+use crate::shell::{Context, Exit};
 use crate::sign::namespace;
 
 /// What stands in a copy where something is withheld.

@@ -1,8 +1,8 @@
 //! `bgctl audit verify-script`: the verifier for those who do not want to believe bgctl.
 
-use super::super::{Context, Exit};
 use crate::diag::Refusal;
 use crate::journal::SCRIPT;
+use crate::shell::{Context, Exit};
 
 /// Print a script that verifies a log with standard tools only: jq, ssh-keygen, sha256sum.
 #[derive(Clone, Debug, clap::Args)]

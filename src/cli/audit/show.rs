@@ -2,13 +2,13 @@
 
 use serde_json::json;
 
-use super::super::trust::{Believed, BelievedArgs};
-use super::super::{Context, Exit, Output};
 use super::{locate, unreadable, verify, withheld};
 use crate::diag::{Kind, Refusal};
 use crate::journal::{self, SealState, Seals, Sound};
 use crate::report::{Mark, Moment, spoken_seconds, timeline, words};
 use crate::secret::visible;
+use crate::session::trust::{Believed, BelievedArgs};
+use crate::shell::{Context, Exit, Output};
 
 /// What happened: who, what, when, and on what evidence.
 #[derive(Clone, Debug, clap::Args)]

@@ -1,9 +1,10 @@
 //! `bgctl audit sign`: the owner's closing seal under a log that ended while their key was away.
 
-use super::super::{Context, Exit, trust};
 use crate::diag::{Code, Kind, Refusal};
 use crate::journal::ledger::{Hand, Ledger, What};
 use crate::journal::{self, Archive, DirStore, OpenError, SealState};
+use crate::session::trust;
+use crate::shell::{Context, Exit};
 
 /// Sign a log that ended while its owner's key was away. Only the key that opened the run can.
 #[derive(Clone, Debug, clap::Args)]

@@ -6,9 +6,6 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::super::past::EMPTY;
-use super::super::trust::{Believed, BelievedArgs};
-use super::super::{Context, Exit};
 use super::against::{Against, AnchorArgs, Said, against};
 use super::{locate, unreadable, withheld};
 use crate::diag::{Code, Kind, Refusal};
@@ -16,6 +13,9 @@ use crate::journal::ledger::Standing;
 use crate::journal::{self, Fault, Report, Seals, Verdict, What};
 use crate::report::{Mark, words};
 use crate::secret::visible;
+use crate::session::run_record::EMPTY;
+use crate::session::trust::{Believed, BelievedArgs};
+use crate::shell::{Context, Exit};
 
 /// Bytes read at once: a usual log is one read, and a large one is not a hundred thousand.
 const BUFFER: usize = 256 * 1024;

@@ -15,9 +15,11 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::{Context, Exit, check};
 use crate::diag::{Code, Diagnostic, Kind, Refusal};
 use crate::runbook::{Source, read_as};
+use crate::scalar::counted;
+use crate::session::mistakes;
+use crate::shell::{Context, Exit};
 use answers::{Answers, Deployment, schema};
 use design::Design;
 use matrix::Row;
@@ -98,12 +100,12 @@ fn read(cx: &Context, path: &std::path::Path) -> Result<Result<Answers, Exit>, R
         Ok((answers, _)) => Ok(Ok(answers)),
         Err(found) => {
             if cx.machine() {
-                cx.raw_out(&check::file_json(&source, &found, true).to_string());
+                cx.raw_out(&mistakes::file_json(&source, &found, true).to_string());
             }
             let all: Vec<&Diagnostic> = found.iter().collect();
             // A reader who closed the pipe has what they wanted.
-            let _ = check::draw(&source, &all, &mut cx.stderr(), cx.style.err.color);
-            cx.err(&format!("{} in {}", check::counted(all.len(), "error"), source.path));
+            let _ = mistakes::draw(&source, &all, &mut cx.stderr(), cx.style.err.color);
+            cx.err(&format!("{} in {}", counted(all.len(), "error"), source.path));
             cx.err("next: fix, then the same command again        more: bgctl explain decide");
             Ok(Err(Exit::Invalid))
         }

@@ -1,15 +1,16 @@
 //! The one question before users go back, and the other before they go back without a record.
 
 use super::Args;
-use crate::cli::{Context, eyes};
 use crate::diag::{Code, Kind, Refusal};
 use crate::people::tty::Keyboard;
 use crate::people::{Answer, Board, confirm};
 use crate::run::{Actor, Evidence};
+use crate::session::display;
+use crate::shell::Context;
 use std::rc::Rc;
 
 fn keyboard(cx: &Context) -> Option<Rc<Keyboard>> {
-    if cx.style.interactive { eyes::keyboard() } else { None }
+    if cx.style.interactive { display::keyboard() } else { None }
 }
 
 /// The answer, where it was yes.

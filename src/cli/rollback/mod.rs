@@ -10,7 +10,6 @@ mod asked;
 mod disk;
 mod scene;
 mod source;
-mod unrecorded;
 mod waiting;
 
 use std::path::PathBuf;
@@ -21,10 +20,6 @@ use serde_json::json;
 use self::action::{Record, Situation, plan_of_action};
 use self::scene::Scene;
 use self::waiting::{Met, Wish};
-use super::launch::{self, Begins, Launch, Left};
-use super::open::Open;
-use super::prepare::LabArgs;
-use super::{Context, Exit, check, overrides, ratchet, ready, trust, undo};
 use crate::diag::{Code, Kind, Refusal};
 use crate::drive::found;
 use crate::journal::Archive;
@@ -32,8 +27,13 @@ use crate::people::{Acknowledgement, acknowledge};
 use crate::plan::{Color, Plan, Purpose};
 use crate::report::Findings;
 use crate::run::{Actor, Event, Evidence, RunOutcome, guard};
-
-pub use self::unrecorded::{UNRECORDED, Unrecorded, place};
+use crate::session::drive::{Begins, Left};
+use crate::session::launch::{self, Launch};
+use crate::session::mistakes;
+use crate::session::open::Open;
+use crate::session::surroundings::LabArgs;
+use crate::session::{native, overrides, resources, schema_check, trust};
+use crate::shell::{Context, Exit};
 
 /// The reason of whoever gave none.
 pub const NO_REASON: &str = "by hand";
@@ -67,7 +67,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     pub record: Option<PathBuf>,
     /// Give a variable of the runbook its value.
-    #[arg(long = "var", value_name = "NAME=VALUE", value_parser = check::variable)]
+    #[arg(long = "var", value_name = "NAME=VALUE", value_parser = mistakes::variable)]
     pub vars: Vec<(String, String)>,
     /// Read the runbook with its two stacks exchanged, as the cutover did.
     #[arg(long)]
@@ -156,9 +156,9 @@ fn nothing(cx: &Context, scene: &Scene, situation: &Situation) -> Exit {
 
 /// Why the schema stands against going back, where somebody may pass over it and said so.
 async fn against(args: &Args, cx: &Context, scene: &Scene) -> Result<Option<String>, Refusal> {
-    let against = ratchet::against(cx, &scene.outside, &scene.plan, &scene.found.state).await?;
+    let against = schema_check::against(cx, &scene.outside, &scene.plan, &scene.found.state).await?;
     if let Some(why) = &against {
-        ratchet::overridden(&scene.plan, why, overrides::names(&args.overrides, guard::SCHEMA), &args.reason)?;
+        schema_check::overridden(&scene.plan, why, overrides::names(&args.overrides, guard::SCHEMA), &args.reason)?;
         cx.err(&format!("! schema   {why}: to be passed over, once a second person agrees"));
     } else if overrides::names(&args.overrides, guard::SCHEMA) {
         cx.err("  schema   nothing stands against going back, so nothing is passed over");
@@ -269,7 +269,7 @@ impl Going<'_> {
             None => Purpose::RollbackWithoutRun,
         };
         let plan = Plan { purpose, ..self.scene.plan.clone() };
-        self.against.iter().fold(plan, |plan, why| ratchet::waiting(plan, why))
+        self.against.iter().fold(plan, |plan, why| schema_check::waiting(plan, why))
     }
 
     async fn drive(&mut self, record: Record, mut open: Open, opens: bool) -> Result<Exit, Refusal> {
@@ -278,11 +278,11 @@ impl Going<'_> {
         let seen = Some(Event::UsersSeen { routes: self.scene.users.sightings(), settled });
         let plan = if same { self.scene.plan.clone() } else { self.own() };
         if record == Record::OwnRun {
-            undo::keep_all(&open.folder, &self.scene.world, &self.scene.users);
+            native::keep_all(&open.folder, &self.scene.world, &self.scene.users);
         }
-        let world = ready::again(&self.scene.world);
+        let world = resources::again(&self.scene.world);
         self.scene.users.hand_over(&world);
-        let ready = ready::of_rollback(world, &plan)?;
+        let ready = resources::of_rollback(world, &plan)?;
         let launch = self.launch(plan);
         launch.answered(&mut open, &self.answered)?;
         let remark = self.scene.remark.iter().filter(|_| !same);

@@ -10,13 +10,15 @@ use super::Args;
 use super::action::{Blue, Disk, Holder, Live, Log, Situation};
 use super::source::{self, Found, Named};
 use super::waiting;
-use crate::cli::prepare::{LAB_MEMORY, Surroundings};
-use crate::cli::{Context, Exit, ready, resume, undo, which};
+use crate::cli::resume;
 use crate::diag::{Code, Kind, Refusal};
 use crate::journal::Archive;
-use crate::lab::Mode;
 use crate::plan::{Color, Plan, Split};
+use crate::rehearsal::Mode;
 use crate::run::State;
+use crate::session::surroundings::{LAB_MEMORY, Surroundings};
+use crate::session::{native, resources, which};
+use crate::shell::{Context, Exit};
 use crate::users::{Ask, Users};
 use crate::world::World;
 
@@ -72,7 +74,7 @@ impl Scene {
         let (first, found) = match &beside {
             Ok(plan) => {
                 let outside = resume::outside(cx, &args.lab, plan, archive)?;
-                let world = ready::world_of_rollback(cx, &outside, plan)?;
+                let world = resources::world_of_rollback(cx, &outside, plan)?;
                 let (users, found) = join(Users::read(plan, &world, Ask::Blue), log).await;
                 (Some((outside, world, users)), found)
             }
@@ -97,7 +99,7 @@ impl Scene {
             // What lay beside the log was another plan, or none: the routes are those of the log.
             None => {
                 let outside = resume::outside(cx, &args.lab, &plan, archive)?;
-                let world = ready::world_of_rollback(cx, &outside, &plan)?;
+                let world = resources::world_of_rollback(cx, &outside, &plan)?;
                 let users = Users::read(&plan, &world, Ask::Blue).await;
                 (outside, world, users)
             }
@@ -122,7 +124,7 @@ impl Scene {
             drop(outside);
             return Scene::of_run(args, cx, archive, id, folder).await.map(Ok);
         }
-        let world = ready::world_of_rollback(cx, &outside, &plan)?;
+        let world = resources::world_of_rollback(cx, &outside, &plan)?;
         let users = Users::read(&plan, &world, Ask::Blue).await;
         let splits = users.seen.iter().filter_map(|seen| Some((seen.name.clone(), seen.split()?)));
         let plan = source::from_here(plan, splits);
@@ -133,8 +135,8 @@ impl Scene {
 
     /// The provider's own commands, as lines; none where none is known.
     pub fn native(&self) -> Vec<String> {
-        let kept = self.run.iter().flat_map(|(_, folder)| undo::native(folder)).collect::<Vec<_>>();
-        if kept.is_empty() { undo::from_readings(&self.plan, &self.world, &self.users).0 } else { kept }
+        let kept = self.run.iter().flat_map(|(_, folder)| native::native(folder)).collect::<Vec<_>>();
+        if kept.is_empty() { native::from_readings(&self.plan, &self.world, &self.users).0 } else { kept }
     }
 
     /// Shows what is, and what will be.
@@ -171,7 +173,7 @@ impl Scene {
     pub fn print(&self, cx: &Context) -> Result<Exit, Refusal> {
         let (mut lines, mut any) = (Vec::new(), false);
         for seen in &self.users.seen {
-            let kept = self.run.as_ref().and_then(|(_, folder)| Some((folder, undo::kept(folder, &seen.name)?)));
+            let kept = self.run.as_ref().and_then(|(_, folder)| Some((folder, native::kept(folder, &seen.name)?)));
             match kept {
                 Some((folder, commands)) => {
                     any = true;
@@ -180,7 +182,7 @@ impl Scene {
                 }
                 None => {
                     let one = Users { seen: vec![seen.clone()], ..Users::default() };
-                    let (found, has) = undo::from_readings(&self.plan, &self.world, &one);
+                    let (found, has) = native::from_readings(&self.plan, &self.world, &one);
                     any |= has;
                     lines.extend(found);
                 }
@@ -217,5 +219,5 @@ fn nothing_known(id: &str, folder: &Path, log: Option<&str>, plan: &str) -> Refu
         .users("not asked: where they are sent stands in that plan. Nothing was changed.")
         .next("bgctl rollback RUNBOOK.yaml            everyone back to BLUE, from the runbook and the live world alone")
         .next("bgctl rollback --print RUNBOOK.yaml    the provider's own commands for it");
-    undo::native(folder).into_iter().fold(refusal, Refusal::next)
+    native::native(folder).into_iter().fold(refusal, Refusal::next)
 }

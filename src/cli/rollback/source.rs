@@ -5,14 +5,15 @@
 use std::path::{Path, PathBuf};
 
 use super::action::Log;
-use crate::cli::prepare::{self, Surroundings};
-use crate::cli::{Context, check};
 use crate::compile::{self, Compiled};
 use crate::diag::{Code, Diagnostic, Kind, Refusal, Severity};
 use crate::journal::{Archive, Entry, SealState, Sound, Unread, read_on};
 use crate::plan::{Plan, Purpose, Split};
 use crate::run::{Doing, Event, RunOutcome, State, replay};
 use crate::runbook::{Language, Source as File};
+use crate::session::mistakes;
+use crate::session::surroundings::Surroundings;
+use crate::shell::Context;
 
 /// What the command line named.
 pub enum Named {
@@ -115,14 +116,15 @@ pub fn runbook(
     vars: &[(String, String)],
     swap: bool,
     outside: &Surroundings,
-) -> Result<Result<Plan, crate::cli::Exit>, Refusal> {
+) -> Result<Result<Plan, crate::shell::Exit>, Refusal> {
     let source = File::read(&path.to_string_lossy())?;
     cx.known.of_references(&source.text, &outside.env);
-    let mut inputs = check::inputs(vars, &outside.env);
+    let mut inputs = mistakes::inputs(vars, &outside.env);
     if let Some(lab) = &outside.lab {
         inputs.ambient = lab.variables();
     }
-    let mistaken = |found: Vec<Diagnostic>| Ok(Err(prepare::mistaken(cx, &source, found, crate::cli::Exit::Invalid)));
+    let mistaken =
+        |found: Vec<Diagnostic>| Ok(Err(mistakes::mistaken(cx, &source, found, crate::shell::Exit::Invalid)));
     let mut runbook = match Language::default().parse(&source, &inputs) {
         Ok(runbook) => runbook,
         Err(found) => return mistaken(found),

@@ -10,12 +10,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::cli::{Context, open};
 use crate::diag::{Code, Kind, Refusal};
 use crate::journal::{Archive, Entry, Holder, LOG, Lock};
 use crate::people::{Board, wish_is_open, wish_rollback, withdraw_wish};
 use crate::plan::Plan;
 use crate::run::{Actor, Event, RunOutcome};
+use crate::session::open;
+use crate::shell::Context;
 
 /// How long a process may take to do what it was asked, or to write its next record.
 const PATIENCE: Duration = Duration::from_secs(15);

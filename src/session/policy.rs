@@ -5,11 +5,12 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::{Context, trust};
+use super::trust;
 use crate::diag::{Code, Diagnostic, Kind, Refusal, Severity};
 use crate::plan::Plan;
 use crate::policy::PolicyFile;
 use crate::runbook::Source;
+use crate::shell::Context;
 
 /// Where a team keeps its policy, in the repository.
 pub const TEAM: &str = ".bgctl/policy.yaml";

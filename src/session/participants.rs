@@ -2,10 +2,10 @@
 
 use std::rc::Rc;
 
-use super::eyes::Eyes;
+use super::display::Display;
 use super::launch::Launch;
 use super::open::Open;
-use super::{requests, undo};
+use super::{native, requests};
 use crate::diag::{Code, Kind, Refusal};
 use crate::people::{self, Ci, Inbox, Operator, PagedThrough, Pager, People, Seat, Subject, Terminal};
 use crate::plan::Purpose;
@@ -26,7 +26,7 @@ impl Launch<'_> {
             },
             owner: plan.rollback_owner.clone(),
             native: Box::new(move || {
-                let mut commands = undo::native(&folder);
+                let mut commands = native::native(&folder);
                 // As a comment of the shell: the line is copied as it stands.
                 let said = |line: &mut String| *line += "        # the schema stands against going back";
                 commands.iter_mut().filter(|_| against).for_each(said);
@@ -50,7 +50,7 @@ impl Launch<'_> {
             .map_err(|e| Refusal::new(Kind::Invalid, Code::NobodyCalled, "policy.page cannot be used").cause(e))
     }
 
-    pub(super) fn people(&self, open: &Open, eyes: &Eyes, pager: Rc<Pager>) -> Result<Box<dyn People>, Refusal> {
+    pub(super) fn people(&self, open: &Open, eyes: &Display, pager: Rc<Pager>) -> Result<Box<dyn People>, Refusal> {
         let signers = self.approvers()?.signers().demanding(self.demands());
         let named = self.args.approvals.as_ref().map(|folder| self.cx.cwd.join(folder));
         let folder = named.unwrap_or_else(|| open.folder.join("approvals"));
@@ -75,7 +75,7 @@ impl Launch<'_> {
         })
     }
 
-    pub(super) fn operator(&self, open: &Open, eyes: &Eyes) -> Result<Operator, Refusal> {
+    pub(super) fn operator(&self, open: &Open, eyes: &Display) -> Result<Operator, Refusal> {
         let seat = Seat {
             keyboard: eyes.keyboard.clone(),
             clock: self.cx.clock.clone(),

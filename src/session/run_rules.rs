@@ -6,16 +6,16 @@ use std::rc::Rc;
 
 use serde_json::{Map, Value, json};
 
-use super::Context;
 use super::policy::PolicyArgs;
 use crate::clock::Clock;
 use crate::drive;
 use crate::guards::Question;
 use crate::plan;
+use crate::shell::Context;
 use crate::sign::{PublicKey, TrustError, TrustFiles, namespace};
 
 /// The files of the rules, with their digests at the opening.
-pub struct Standing {
+pub struct RunRules {
     trust: TrustFiles,
     policy: PathBuf,
     name: String,
@@ -23,7 +23,7 @@ pub struct Standing {
     policy_sha256: Option<String>,
 }
 
-impl Standing {
+impl RunRules {
     pub fn trust(&self) -> &TrustFiles {
         &self.trust
     }
@@ -32,7 +32,7 @@ impl Standing {
     pub fn new(cx: &Context, trust: TrustFiles, policy: &PolicyArgs) -> Self {
         let (policy, name) = policy.place(cx);
         let policy_sha256 = digest(&policy);
-        Standing { trust, policy, name, policy_sha256 }
+        RunRules { trust, policy, name, policy_sha256 }
     }
 
     /// What the owner's statement binds.
@@ -65,7 +65,7 @@ pub fn key(files: TrustFiles, key: PublicKey, clock: Rc<dyn Clock>) -> Question 
     })
 }
 
-impl drive::Standing for Standing {
+impl drive::Rules for RunRules {
     fn changed(&self) -> Option<String> {
         let mut changes = self.trust.changes();
         let name = &self.name;

@@ -2,12 +2,12 @@
 
 use std::rc::Rc;
 
-use super::{Context, Output};
 use crate::people::{Board, View, tty::Keyboard};
 use crate::report::{About, Chorus, GoingBack, Jsonl, Live, Plain, Reporter};
+use crate::shell::{Context, Output};
 
 /// Whoever looks on: reporters, and the terminal where somebody can answer.
-pub struct Eyes {
+pub struct Display {
     pub chorus: Chorus,
     pub live: Option<Live>,
     pub board: Board,
@@ -15,7 +15,7 @@ pub struct Eyes {
     going_back: GoingBack,
 }
 
-impl Eyes {
+impl Display {
     pub fn new(cx: &Context, about: About) -> Self {
         let keyboard = if cx.style.interactive { keyboard() } else { None };
         let going_back = GoingBack::default();
@@ -43,7 +43,7 @@ impl Eyes {
         if cx.output == Output::Jsonl {
             voices.push(Box::new(Jsonl::new(cx.stdout(), about.run.clone())));
         }
-        Eyes { chorus: Chorus::new(about, voices), live, board, keyboard, going_back }
+        Display { chorus: Chorus::new(about, voices), live, board, keyboard, going_back }
     }
 
     /// What the operator sees of the run.

@@ -6,9 +6,9 @@ use std::rc::Rc;
 
 use jiff::SignedDuration;
 
-use super::Context;
 use super::absent::Absent;
-use super::prepare::{self, Surroundings};
+use super::routes;
+use super::surroundings::Surroundings;
 use crate::diag::{Code, Kind, Refusal};
 use crate::drive::Steps;
 use crate::guards::NoGuards;
@@ -23,19 +23,20 @@ use crate::routers::TrafficRouter;
 use crate::run::{Event, replay};
 use crate::runbook;
 use crate::secret::Secrets;
+use crate::shell::Context;
 use crate::world::World;
 
 /// Everything a run needs beside its journal.
-pub struct Ready {
+pub struct Resources {
     pub world: World,
     pub steps: Steps,
     pub automatic_used: u32,
 }
 
-impl Ready {
+impl Resources {
     pub fn new(cx: &Context, outside: &Surroundings, plan: &Plan) -> Result<Self, Refusal> {
         let steps = steps(plan)?;
-        Ok(Ready { world: world(cx, outside, plan)?, steps, automatic_used: automatic_used(cx, plan)? })
+        Ok(Resources { world: world(cx, outside, plan)?, steps, automatic_used: automatic_used(cx, plan)? })
     }
 }
 
@@ -45,7 +46,7 @@ pub fn world_of_rollback(cx: &Context, outside: &Surroundings, plan: &Plan) -> R
     let secrets = runbook::resolve_known(&plan.canonical(), &outside.env);
     let mut world = bare(cx, outside, secrets);
     for (name, planned) in &plan.routes {
-        let route = prepare::router(planned, outside).unwrap_or_else(|refusal| Rc::new(Absent::new(planned, &refusal)));
+        let route = routes::router(planned, outside).unwrap_or_else(|refusal| Rc::new(Absent::new(planned, &refusal)));
         world.routes.insert(name.clone(), route);
     }
     Ok(world)
@@ -69,8 +70,8 @@ pub fn again(world: &World) -> World {
 }
 
 /// The steps of a plan, for a rollback. No log is read for it: a rollback by hand is under no cap.
-pub fn of_rollback(world: World, plan: &Plan) -> Result<Ready, Refusal> {
-    Ok(Ready { world, steps: steps(plan)?, automatic_used: 0 })
+pub fn of_rollback(world: World, plan: &Plan) -> Result<Resources, Refusal> {
+    Ok(Resources { world, steps: steps(plan)?, automatic_used: 0 })
 }
 
 fn steps(plan: &Plan) -> Result<Steps, Refusal> {
@@ -83,7 +84,7 @@ fn steps(plan: &Plan) -> Result<Steps, Refusal> {
 fn world(cx: &Context, outside: &Surroundings, plan: &Plan) -> Result<World, Refusal> {
     let mut routes: BTreeMap<String, Rc<dyn TrafficRouter>> = BTreeMap::new();
     for (name, planned) in &plan.routes {
-        routes.insert(name.clone(), prepare::router(planned, outside)?);
+        routes.insert(name.clone(), routes::router(planned, outside)?);
     }
     Ok(World { routes, ..world_without_routes(cx, outside, plan)? })
 }

@@ -1,9 +1,9 @@
 //! What the policy asks of a run before it is opened or gone on with: its key, who started it, and the policy itself.
 
-use super::accepted::Accepted;
 use super::launch::Launch;
 use super::policy::{self, PolicyArgs};
-use super::standing::Standing;
+use super::policy_pin::Accepted;
+use super::run_rules::RunRules;
 use super::trust;
 use crate::diag::{Code, Kind, Refusal};
 use crate::journal::Archive;
@@ -12,9 +12,9 @@ use crate::sign::{Assurance, Signer, TrustFiles};
 
 impl Launch<'_> {
     /// The files a run begun or resumed now is bound to.
-    pub(super) fn standing(&self) -> Result<Standing, Refusal> {
+    pub(super) fn run_rules(&self) -> Result<RunRules, Refusal> {
         let none = PolicyArgs::default();
-        Ok(Standing::new(self.cx, self.approvers()?, self.policy.unwrap_or(&none)))
+        Ok(RunRules::new(self.cx, self.approvers()?, self.policy.unwrap_or(&none)))
     }
 
     /// Whose approvals count, as the files say now.

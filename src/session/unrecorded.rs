@@ -4,7 +4,7 @@
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::cli::launch::Launch;
+use super::launch::Launch;
 use crate::journal::ledger::{Hand, Ledger, What};
 use crate::journal::{Archive, Closed, LOG, MemoryStore};
 

@@ -7,10 +7,13 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use serde_json::json;
+
 use super::Global;
 use super::style::{Output, Style, Terminals, Wanted};
 use crate::clock::{Clock, SystemClock};
 use crate::diag::{Code, Kind, Refusal};
+use crate::rehearsal::Rehearsals;
 use crate::secret::Known;
 
 /// The surroundings of a command.
@@ -23,6 +26,8 @@ pub struct Context {
     pub quiet: bool,
     pub verbose: u8,
     pub clock: Rc<dyn Clock>,
+    /// Where rehearsals come from.
+    pub rehearsals: Rc<dyn Rehearsals>,
     /// What no stream of this process may show.
     pub known: Known,
     state_dir: Option<PathBuf>,
@@ -34,7 +39,12 @@ pub struct Context {
 
 impl Context {
     /// The process's own surroundings; changes into `--chdir`.
-    pub(super) fn of_process(global: &Global, env: BTreeMap<String, String>, known: Known) -> Result<Self, Refusal> {
+    pub fn of_process(
+        global: &Global,
+        env: BTreeMap<String, String>,
+        known: Known,
+        rehearsals: Rc<dyn Rehearsals>,
+    ) -> Result<Self, Refusal> {
         if let Some(folder) = &global.chdir {
             std::env::set_current_dir(folder).map_err(|e| {
                 Refusal::new(Kind::Usage, Code::Folder, format!("cannot change to the folder `{}`", folder.display()))
@@ -63,6 +73,7 @@ impl Context {
             quiet: global.quiet,
             verbose: global.verbose,
             clock: Rc::new(SystemClock),
+            rehearsals,
             state_dir: global.state_dir.clone(),
             git: RefCell::default(),
             out: RefCell::new(Box::new(known.masked(std::io::stdout()))),
@@ -77,7 +88,7 @@ impl Context {
     }
 
     /// A setting of git, looked up by `ask` the first time.
-    pub(super) fn git(&self, setting: &str, ask: impl FnOnce() -> Option<String>) -> Option<String> {
+    pub fn git(&self, setting: &str, ask: impl FnOnce() -> Option<String>) -> Option<String> {
         if let Some(known) = self.git.borrow().get(setting) {
             return known.clone();
         }
@@ -201,7 +212,7 @@ impl Context {
     pub fn refuse(&self, refusal: &Refusal) {
         let refusal = &self.masked(refusal);
         if self.machine() {
-            let error = super::refusal_json(refusal);
+            let error = refusal_json(refusal);
             match self.output {
                 Output::Json => self.json(&error),
                 _ => self.raw_out(&error.to_string()),
@@ -219,4 +230,16 @@ impl Context {
             }
         }
     }
+}
+
+/// A refusal for machines: the same five parts.
+pub fn refusal_json(refusal: &Refusal) -> serde_json::Value {
+    json!({ "error": {
+        "code": refusal.code,
+        "headline": refusal.headline,
+        "place": refusal.place,
+        "cause": refusal.cause,
+        "users": refusal.users,
+        "next": refusal.next,
+    }})
 }

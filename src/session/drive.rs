@@ -2,57 +2,30 @@
 //!
 //! `cutover`, `resume` and `rollback` all end here, so they cannot differ in what they write down or how they stop.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::rc::Rc;
 
 use async_trait::async_trait;
 use serde_json::json;
 
-use super::eyes::Eyes;
-use super::fence::{Fenced, lost};
+use super::display::Display;
+use super::launch::Launch;
+use super::lease_guard::{Fenced, lost};
+use super::native;
+use super::notary::{Anchored, Begun};
 use super::open::Open;
-use super::policy::PolicyArgs;
-use super::prepare::Surroundings;
-use super::ready::Ready;
-use super::witnesses::{Anchored, Begun};
-use super::{Context, Exit, trust, undo};
+use super::resources::Resources;
 use crate::diag::{Code, Kind, Refusal};
 use crate::drive::{Broken, End, Run, Watch, drive, found};
-use crate::journal::{Append, Archive, Entry, Record, SealState};
+use crate::journal::{Append, Entry, Record, SealState};
 use crate::people::{self, Control, Operator, Page, Pager, People};
 use crate::plan::{Plan, Purpose};
 use crate::report::{About, Chorus, Findings, Place, Reporter, Rest};
 use crate::routers::NativeWayBack;
 use crate::run::{Actor, Breach, Cause, Event, Evidence, RunOutcome, Wish};
 use crate::secret::{self, TagKey};
+use crate::shell::Exit;
 use crate::world::{Scribe, World};
-
-/// Who signs, and whose approvals count.
-#[derive(Clone, Debug, Default, clap::Args)]
-pub struct SigningArgs {
-    /// The key that signs the run: a key file, or `agent:SHA256:…`.
-    #[arg(long, value_name = "KEY")]
-    pub key: Option<String>,
-    /// Take approvals as signed files from this folder; requests are written there too.
-    #[arg(long, value_name = "DIR")]
-    pub approvals: Option<PathBuf>,
-    #[command(flatten)]
-    pub trust: trust::ApproversArgs,
-}
-
-/// What a process brings to a run.
-pub struct Launch<'a> {
-    pub cx: &'a Context,
-    pub outside: &'a Surroundings,
-    pub args: &'a SigningArgs,
-    /// The policy that holds; none for a command that only ever goes back.
-    pub policy: Option<&'a PolicyArgs>,
-    pub plan: Rc<Plan>,
-    /// The command line's own word, for whoever meets the lock.
-    pub command: &'static str,
-    /// What sends everybody back without bgctl, where the run's folder cannot say it.
-    pub native: Vec<String>,
-}
 
 /// What stands in the log before the first thing is decided: where users were found, and what somebody wants.
 #[derive(Default)]
@@ -68,35 +41,18 @@ pub struct Left {
 }
 
 impl Launch<'_> {
-    pub(super) fn archive(&self) -> Result<Archive, Refusal> {
-        Ok(Archive::new(self.cx.state_dir()?))
-    }
-
-    pub(super) fn users_as_planned(&self) -> String {
-        let split = self.plan.routes.values().map(|r| format!("{} at {}", r.before, r.line)).collect::<Vec<_>>();
-        format!("{}, read when the plan was made. Nothing was changed.", split.join("; "))
-    }
-
-    pub(super) fn unwritable(&self, cause: impl std::fmt::Display, place: &Path) -> Refusal {
-        Refusal::new(Kind::Environment, Code::NoRecord, "the journal cannot be written, so nothing may move")
-            .place(place.display().to_string())
-            .cause(cause.to_string())
-            .users(self.users_as_planned())
-            .next(format!("df -h {}        free space, or choose another place with --state-dir", place.display()))
-    }
-
     fn anchored(&self) -> Anchored {
         Anchored::new(self.cx, self.outside, self.policy)
     }
 
     /// Builds everything a run needs beside its journal. Nothing is asked of anybody yet.
-    pub fn ready(&self) -> Result<Ready, Refusal> {
-        Ready::new(self.cx, self.outside, &self.plan)
+    pub fn ready(&self) -> Result<Resources, Refusal> {
+        Resources::new(self.cx, self.outside, &self.plan)
     }
 
     /// Drives an open run until it rests, closes its journal, and says the last word.
-    pub async fn drive(&self, ready: Ready, mut open: Open, begins: Begins) -> Result<Left, Refusal> {
-        let Ready { mut world, steps, automatic_used } = ready;
+    pub async fn drive(&self, ready: Resources, mut open: Open, begins: Begins) -> Result<Left, Refusal> {
+        let Resources { mut world, steps, automatic_used } = ready;
         if open.unrecorded.is_none() {
             let root = self.archive()?.root().join("keys").join("redaction");
             let root = secret::root(&root).map_err(|e| self.unwritable(e, &root))?;
@@ -140,11 +96,11 @@ impl Launch<'_> {
         }
         let watch = Gates { plan: self.plan.clone() };
         let eyes =
-            Eyes::new(self.cx, About { run: open.id.clone(), plan: self.plan.clone(), by: open.actor.name.clone() });
+            Display::new(self.cx, About { run: open.id.clone(), plan: self.plan.clone(), by: open.actor.name.clone() });
         let pager = self.pager(&open, &world)?;
         let people = self.people(&open, &eyes, pager.clone())?;
         let operator = self.operator(&open, &eyes)?;
-        let keep = |route: &str, way: &NativeWayBack| undo::keep(&open.folder, route, way);
+        let keep = |route: &str, way: &NativeWayBack| native::keep(&open.folder, route, way);
         let nonce = people::request::nonce;
         let request = |at, expires, measured: &[String]| {
             let nonce = nonce().unwrap_or_else(|e| panic!("the system gives no random bytes: {e}"));
@@ -169,7 +125,7 @@ impl Launch<'_> {
             keep: &keep,
             request: &request,
             deadlines: open.deadlines.as_ref(),
-            standing: &open.standing,
+            rules: &open.rules,
             automatic_used,
         };
         let facts: Vec<Event> = open.past.iter().chain(&begun.entries).filter_map(Entry::event).collect();
@@ -284,7 +240,7 @@ impl Launch<'_> {
             tail.push(String::new());
             tail.push(format!("lab: {}", lab.finish()));
         }
-        if self.cx.output == super::Output::Json && end.refusal.is_none() {
+        if self.cx.output == crate::shell::Output::Json && end.refusal.is_none() {
             let outcome = end.outcome.name();
             self.cx.json(&json!({ "run": id, "outcome": outcome, "users": users, "record": folder }));
         }
@@ -356,12 +312,6 @@ impl Launch<'_> {
                 .next("bgctl rollback        everyone back to blue; where it cannot be written down either, it asks"),
         };
         self.native(folder).into_iter().fold(refusal, Refusal::next)
-    }
-
-    /// The commands that send everybody back without bgctl.
-    pub(super) fn native(&self, folder: &Path) -> Vec<String> {
-        let kept = undo::native(folder);
-        if kept.is_empty() { self.native.clone() } else { kept }
     }
 }
 

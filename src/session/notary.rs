@@ -8,9 +8,9 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use serde_json::{Map, Value, json};
 
+use super::policy;
 use super::policy::PolicyArgs;
-use super::prepare::Surroundings;
-use super::{Context, policy};
+use super::surroundings::Surroundings;
 use crate::anchors::{self, Anchor, AnchorError, FOLDER, Kept, Reach};
 use crate::clock::Clock;
 use crate::diag::{Code, Kind, Refusal};
@@ -22,9 +22,10 @@ use crate::probes::http::LiveWeb;
 use crate::processes::LiveProcesses;
 use crate::run::{Event, Evidence};
 use crate::runbook;
+use crate::shell::Context;
 
 /// Whoever is told of a run.
-pub struct Witnesses {
+pub struct Notary {
     ledger: Ledger,
     clock: Rc<dyn Clock>,
 }
@@ -103,9 +104,9 @@ impl Anchored {
     }
 }
 
-impl Witnesses {
+impl Notary {
     pub fn new(cx: &Context, archive: &Archive) -> Self {
-        Witnesses { ledger: Ledger::in_folder(archive.root()), clock: cx.clock.clone() }
+        Notary { ledger: Ledger::in_folder(archive.root()), clock: cx.clock.clone() }
     }
 
     /// What the owner binds beside the plan: where the ledger ends now, so that nobody can take lines from it later.

@@ -7,10 +7,10 @@ use std::rc::Rc;
 use serde_json::{Map, Value, json};
 
 use super::launch::Launch;
-use super::rollback::{UNRECORDED, Unrecorded};
-use super::standing::Standing;
+use super::notary::Notary;
+use super::run_rules::RunRules;
 use super::trust;
-use super::witnesses::Witnesses;
+use super::unrecorded::{UNRECORDED, Unrecorded};
 use crate::clock::Ratchet;
 use crate::diag::{Code, Kind, Refusal};
 use crate::journal::ledger::What;
@@ -29,17 +29,17 @@ const UNSIGNED: Code = Code::Unsigned;
 pub struct Open {
     pub id: String,
     pub folder: PathBuf,
-    pub(super) journal: Journal,
-    pub(super) past: Vec<Entry>,
-    pub(super) signer: Box<dyn Signer>,
-    pub(super) actor: Actor,
-    pub(super) witnesses: Witnesses,
-    pub(super) standing: Standing,
+    pub journal: Journal,
+    pub past: Vec<Entry>,
+    pub signer: Box<dyn Signer>,
+    pub actor: Actor,
+    pub witnesses: Notary,
+    pub rules: RunRules,
     /// Judges deadlines: never earlier than what the log says already.
-    pub(super) deadlines: Rc<Ratchet>,
-    pub(super) leases: Rc<Vec<Lock>>,
+    pub deadlines: Rc<Ratchet>,
+    pub leases: Rc<Vec<Lock>>,
     /// Nothing of this run is on the disk: what is kept of it until its end.
-    pub(super) unrecorded: Option<Unrecorded>,
+    pub unrecorded: Option<Unrecorded>,
 }
 
 /// Who signs a run.
@@ -110,7 +110,7 @@ impl Launch<'_> {
             false => trust::signer(self.cx, flag, self.plan.owners.iter().map(String::as_str))?,
         };
         let trusted = self.approvers()?.signers();
-        trust::standing(self.cx, &trusted, signer.as_ref())?;
+        trust::not_revoked(self.cx, &trusted, signer.as_ref())?;
         let known = PublicKey::from_line(&signer.public())
             .ok()
             .and_then(|key| trusted.principals(&key).first().map(|name| name.to_string()));
@@ -162,17 +162,17 @@ impl Launch<'_> {
     fn create_by(&self, archive: &Archive, hand: Hand) -> Result<Open, Refusal> {
         let Hand { signer, actor, one_time } = hand;
         self.permitted(signer.as_ref())?;
-        let standing = self.standing()?;
+        let rules = self.run_rules()?;
         let policy = self.policy_as_planned(archive)?;
         let (id, folder) = archive.reserve(self.cx.clock.now()).map_err(|e| self.unwritable(e, archive.root()))?;
-        let witnesses = Witnesses::new(self.cx, archive);
+        let witnesses = Notary::new(self.cx, archive);
         let opened = self.locks(archive, &id, &actor).and_then(|locks| {
             if let Some(policy) = &policy {
                 policy.remember()?;
             }
             keep_plan(&LocalDisk, &folder, &self.plan).map_err(|e| self.unwritable(e, &folder))?;
             let store: Box<dyn Store> = Box::new(DirStore::create(&folder).map_err(|e| self.unwritable(e, &folder))?);
-            let mut bound = standing.bound();
+            let mut bound = rules.bound();
             bound.insert("epochs".into(), epochs(&locks));
             match witnesses.bound() {
                 Ok(tip) => bound.extend(tip),
@@ -202,7 +202,7 @@ impl Launch<'_> {
             past: Vec::new(),
             signer,
             actor,
-            standing,
+            rules,
             deadlines,
             witnesses,
             leases: Rc::new(locks),
@@ -237,9 +237,9 @@ impl Launch<'_> {
             past: Vec::new(),
             signer,
             actor,
-            standing: self.standing()?,
+            rules: self.run_rules()?,
             deadlines: Rc::new(Ratchet::new(clock.clone(), clock.now())),
-            witnesses: Witnesses::new(self.cx, &archive),
+            witnesses: Notary::new(self.cx, &archive),
             leases: Rc::default(),
             unrecorded: Some(Unrecorded { store, file }),
         };
@@ -257,15 +257,15 @@ impl Launch<'_> {
             self.permitted(signer.as_ref())?;
             self.policy_as_planned(&archive)?;
         }
-        let standing = self.standing()?;
+        let rules = self.run_rules()?;
         let locks = self.locks(&archive, id, &actor)?;
         let store: Box<dyn Store> = Box::new(DirStore::open(folder).map_err(|e| self.unwritable(e, folder))?);
         let (who, clock) = (self.who(&actor), self.cx.clock.clone());
-        let mut bound = standing.bound();
+        let mut bound = rules.bound();
         bound.insert("epochs".into(), epochs(&locks));
         let resumed = Journal::resume_under(store, &who, bound, known, signer.as_ref(), clock);
         let (mut journal, mut past) = resumed.map_err(|e| self.open_failed(e, folder))?;
-        let witnesses = Witnesses::new(self.cx, &archive);
+        let witnesses = Notary::new(self.cx, &archive);
         witnesses.enter(What::Resumed, &mut journal, false).map_err(|e| self.unwritable(e, folder))?;
         let ended = past.iter().any(|e| matches!(e.event(), Some(Event::Ended { .. } | Event::Refused { .. })));
         if !ended {
@@ -280,7 +280,7 @@ impl Launch<'_> {
         let deadlines = Rc::new(Ratchet::new(self.cx.clock.clone(), newest.unwrap_or(now).max(now)));
         let leases = Rc::new(locks);
         let unrecorded = None;
-        Ok(Open { id, folder, journal, past, signer, actor, standing, deadlines, witnesses, leases, unrecorded })
+        Ok(Open { id, folder, journal, past, signer, actor, rules, deadlines, witnesses, leases, unrecorded })
     }
 
     /// Writes down that a person goes back although the schema stands against it, and why.
@@ -312,7 +312,7 @@ fn epochs(leases: &[Lock]) -> Value {
 }
 
 /// What this machine calls itself.
-pub(super) fn host() -> String {
+pub fn host() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 

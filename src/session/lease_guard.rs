@@ -5,25 +5,26 @@ use std::rc::Rc;
 
 use super::launch::Launch;
 use super::open::Open;
-use super::{Context, standing};
+use super::run_rules;
 use crate::diag::Refusal;
 use crate::guards;
 use crate::guards::freeze::{self, Freezes};
 use crate::journal::{Append, Entry, Journal, JournalError, Lock, Record};
+use crate::shell::Context;
 use crate::sign::PublicKey;
 use crate::world::World;
 
 impl Launch<'_> {
     /// Everything that may forbid a move of this run.
-    pub(super) fn guards(&self, open: &Open, world: &World) -> Result<guards::Standing, Refusal> {
+    pub(super) fn guards(&self, open: &Open, world: &World) -> Result<guards::RunGuards, Refusal> {
         let leases = open.leases.clone();
         let epochs = leases.iter().map(Lock::epoch).collect();
         let key: guards::Question = match PublicKey::from_line(&open.signer.public()) {
-            Ok(key) => standing::key(open.standing.trust().clone(), key, self.cx.clock.clone()),
+            Ok(key) => run_rules::key(open.rules.trust().clone(), key, self.cx.clock.clone()),
             // A shared key stands in no list, so none can say anything about it.
             Err(_) => Box::new(|| None),
         };
-        Ok(guards::Standing {
+        Ok(guards::RunGuards {
             run: open.id.clone(),
             plan: self.plan.clone(),
             clock: open.deadlines.clone(),

@@ -5,10 +5,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::Context;
 use crate::diag::{Code, Kind, Refusal};
 use crate::journal::{Archive, Trust};
 use crate::secret::Secret;
+use crate::shell::Context;
 use crate::sign::choice::{self, Look, Sources};
 use crate::sign::files::{self, Unreadable};
 use crate::sign::hmac::SharedKey;
@@ -194,7 +194,7 @@ pub fn signer<'a>(
 }
 
 /// A key that those who approve here know as given up opens no run, wherever it was found.
-pub fn standing(cx: &Context, signers: &AllowedSigners, signer: &dyn Signer) -> Result<(), Refusal> {
+pub fn not_revoked(cx: &Context, signers: &AllowedSigners, signer: &dyn Signer) -> Result<(), Refusal> {
     let Ok(key) = PublicKey::from_line(&signer.public()) else { return Ok(()) };
     match signers.check_key(None, namespace::OPEN, &key, cx.clock.now()) {
         Err(error @ (TrustError::Revoked { .. } | TrustError::RevocationUnknown { .. })) => {

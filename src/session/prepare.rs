@@ -2,25 +2,24 @@
 //!
 //! Nothing is changed here. Mistakes of the file come first, then what is missing in the environment, then the world.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::rc::Rc;
 
-use super::{Context, Exit, check, earlier, policy, ratchet};
+use super::mistakes::{self, mistaken};
+use super::routes::view;
+use super::surroundings::{LabArgs, SOCKETS, Surroundings, lab_mode};
+use super::{earlier, policy, schema_check};
 use crate::arm;
 use crate::compile::{self, Compiled, Facts};
-use crate::diag::{Code, Diagnostic, Kind, Refusal, Severity};
+use crate::diag::{Code, Kind, Refusal, Severity};
 use crate::journal::{Archive, Lock};
-use crate::lab::{Fault, Lab, Living, Mode, Options, Stage};
 use crate::plan::{Color, Plan, PlannedRoute, Split};
 use crate::policy::PolicyFile;
-use crate::routers::{self, Access, AwsAccess, RouteView, TrafficRouter};
+use crate::rehearsal::Mode;
+use crate::routers;
 use crate::run::Verdict;
-use crate::runbook::{Inputs, Language, Runbook, Source, sorted};
-use crate::secret::Secret;
-
-/// The memory of the newest lab, below the state folder.
-pub const LAB_MEMORY: &str = "lab/world.json";
+use crate::runbook::{Inputs, Language, Runbook, Source};
+use crate::shell::{Context, Exit};
 
 /// What a plan is made from.
 #[derive(Clone, Debug, clap::Args)]
@@ -29,7 +28,7 @@ pub struct FromArgs {
     #[arg(value_name = "RUNBOOK")]
     pub file: PathBuf,
     /// Give a variable its value.
-    #[arg(long = "var", value_name = "NAME=VALUE", value_parser = check::variable)]
+    #[arg(long = "var", value_name = "NAME=VALUE", value_parser = mistakes::variable)]
     pub vars: Vec<(String, String)>,
     /// Read the runbook with its two stacks exchanged, when green is what is live.
     #[arg(long)]
@@ -38,83 +37,6 @@ pub struct FromArgs {
     pub policy: policy::PolicyArgs,
     #[command(flatten)]
     pub lab: LabArgs,
-}
-
-/// The embedded rehearsal stack.
-#[derive(Clone, Debug, Default, clap::Args)]
-pub struct LabArgs {
-    /// Rehearse in the embedded lab: real sockets on loopback, live traffic, no account.
-    #[arg(long)]
-    pub lab: bool,
-    /// Let something go wrong in the lab; may be given more than once.
-    #[arg(long = "lab-fault", value_name = "FAULT", requires = "lab")]
-    pub faults: Vec<String>,
-}
-
-/// The outside as this process reaches it: its environment, or that of a lab.
-pub struct Surroundings {
-    pub env: BTreeMap<String, String>,
-    pub access: Access,
-    pub lab: Option<Stage>,
-}
-
-impl Surroundings {
-    /// The process's own, or a new lab: one that remembers itself in `memory`, where other terminals can join it, or one for
-    /// this command alone.
-    pub fn new(cx: &Context, args: &LabArgs, memory: Option<PathBuf>, mode: Mode) -> Result<Self, Refusal> {
-        if !args.lab {
-            let expires = cx.env.get("AWS_CREDENTIAL_EXPIRATION").cloned();
-            let aws = AwsAccess { expires, ..AwsAccess::default() };
-            return Ok(Surroundings { env: cx.env.clone(), access: Access { aws, ..Access::default() }, lab: None });
-        }
-        let faults = args.faults.iter().map(|name| name.parse::<Fault>()).collect::<Result<Vec<_>, _>>();
-        let faults = faults
-            .map_err(|e| Refusal::new(Kind::Usage, Code::CommandLine, e.to_string()).next("bgctl explain lab"))?;
-        let stage = match memory.as_deref().and_then(Path::parent) {
-            Some(folder) => std::env::current_exe()
-                .map_err(anyhow::Error::from)
-                .and_then(|program| Living::start(&program, folder, &faults, mode))
-                .map(Stage::Apart),
-            None => Lab::start(Options { faults, mode, ..Options::default() }).map(Stage::Here),
-        };
-        Ok(Self::of_lab(cx, stage.map_err(no_lab)?))
-    }
-
-    /// Those of a run that is gone on with from its log: the lab it is played in, where one lives; a new one that remembers the
-    /// weights, where `args` ask for it; and otherwise the process's own.
-    pub fn of_run(cx: &Context, args: &LabArgs, memory: PathBuf, plan: &Plan) -> Result<Self, Refusal> {
-        if let Some(joined) = Self::joined(cx, plan)? {
-            if !args.faults.is_empty() {
-                cx.err("! lab      it lives already, with the faults it was started with");
-            }
-            return Ok(joined);
-        }
-        Self::new(cx, args, args.lab.then_some(memory), lab_mode(plan))
-    }
-
-    /// The lab that a run's plan was made in, if it lives: whoever plays it may be another process, stopped, or dead.
-    pub fn joined(cx: &Context, plan: &Plan) -> Result<Option<Self>, Refusal> {
-        let memory = cx.state_dir()?.join(LAB_MEMORY);
-        let joined = memory.parent().map_or(Ok(None), Living::join).map_err(no_lab)?;
-        let joined = joined.filter(|lab| lab.knows(&plan.canonical()));
-        Ok(joined.map(|lab| Self::of_lab(cx, Stage::Apart(lab))))
-    }
-
-    fn of_lab(cx: &Context, stage: Stage) -> Self {
-        let mut env = cx.env.clone();
-        env.extend(stage.environment());
-        let key = |name: &str| env.get(name).cloned().unwrap_or_default();
-        let aws = AwsAccess {
-            endpoint: Some(key("AWS_ENDPOINT_URL")),
-            keys: Some((key("AWS_ACCESS_KEY_ID"), Secret::new(key("AWS_SECRET_ACCESS_KEY")))),
-            ..AwsAccess::default()
-        };
-        Surroundings { env, access: Access { aws, ..Access::default() }, lab: Some(stage) }
-    }
-}
-
-fn no_lab(error: anyhow::Error) -> Refusal {
-    Refusal::new(Kind::Environment, Code::Lab, "the lab does not start, or does not answer").cause(format!("{error:#}"))
 }
 
 impl FromArgs {
@@ -142,14 +64,6 @@ fn outside_the_lab(plan: &Plan, outside: &Surroundings) -> Option<Refusal> {
             .next("rehearse with an app of its own for staging, without --lab")
             .next("bgctl cutover runbooks/quickstart.yaml --lab    the same with a load balancer"),
     )
-}
-
-/// The router whose lab has fleets and no load balancer.
-const SOCKETS: &str = routers::socket_mode::KIND.name;
-
-/// The lab a plan was made in.
-pub fn lab_mode(plan: &Plan) -> Mode {
-    if plan.routes.values().any(|route| route.router == SOCKETS) { Mode::Sockets } else { Mode::Http }
 }
 
 /// A plan that fits the live world.
@@ -192,7 +106,7 @@ pub async fn prepare(cx: &Context, args: &FromArgs, outside: &Surroundings) -> R
         facts.routes.insert(name.clone(), (view.line(), reading.split));
     }
     if let Some(schema) = &draft.schema
-        && let Some(seen) = ratchet::live(cx, outside, schema).await?
+        && let Some(seen) = schema_check::live(cx, outside, schema).await?
     {
         remarks.push(format!("schema, live: {}", seen.line));
         facts.schema = (seen.back == Verdict::Fail).then_some(seen.line);
@@ -236,8 +150,8 @@ fn drafted(
     policy: Option<&PolicyFile>,
 ) -> Result<Result<(Runbook, Plan), Exit>, Refusal> {
     let inputs = match &outside.lab {
-        Some(lab) => Inputs { ambient: lab.variables(), ..check::inputs(&args.vars, &outside.env) },
-        None => check::inputs(&args.vars, &outside.env),
+        Some(lab) => Inputs { ambient: lab.variables(), ..mistakes::inputs(&args.vars, &outside.env) },
+        None => mistakes::inputs(&args.vars, &outside.env),
     };
     let runbook = match Language::default().parse(source, &inputs) {
         Ok(runbook) => runbook,
@@ -331,63 +245,4 @@ fn nowhere(planned: &PlannedRoute, why: &str) -> Refusal {
         .users("BLUE 0 GREEN 0, read just now. Nothing was changed.")
         .next("give the live stack all users at the provider, then the same command again")
         .next("bgctl status        what runs")
-}
-
-/// Shows mistakes of a file and gives back the exit code.
-pub fn mistaken(cx: &Context, source: &Source, found: Vec<Diagnostic>, exit: Exit) -> Exit {
-    let found = sorted(found);
-    if cx.machine() {
-        cx.raw_out(&check::file_json(source, &found, true).to_string());
-    }
-    let all: Vec<&Diagnostic> = found.iter().filter(|d| d.severity == Severity::Error).collect();
-    // A reader who closed the pipe has what they wanted.
-    let _ = check::draw(source, &all, &mut cx.stderr(), cx.style.err.color);
-    let count = check::counted(all.len(), "error");
-    cx.err(&format!("{count} in {} · nothing was asked of any system, nothing changed", source.path));
-    cx.err(&format!("next: fix, then bgctl check {}", source.path));
-    exit
-}
-
-fn kind(planned: &PlannedRoute) -> Result<&'static routers::Kind, Refusal> {
-    routers::KINDS.iter().find(|kind| kind.name == planned.router).ok_or_else(|| {
-        let known = routers::KINDS.iter().map(|kind| kind.name).collect::<Vec<_>>().join(", ");
-        Refusal::new(Kind::Invalid, Code::UnknownRouter, format!("this bgctl has no router `{}`", planned.router))
-            .cause(format!("it was built with: {known}"))
-            .next("build it with `--features full`")
-    })
-}
-
-fn wrong(planned: &PlannedRoute, mistakes: &[crate::diag::Mistake]) -> Refusal {
-    let refusal =
-        Refusal::new(Kind::Invalid, Code::RouteSettings, format!("the settings of {} are wrong", planned.line));
-    mistakes.iter().fold(refusal, |refusal, mistake| refusal.cause(mistake.message.clone()))
-}
-
-/// The reading side of a route: what plan and status may hold.
-pub fn view(planned: &PlannedRoute, outside: &Surroundings) -> Result<Rc<dyn RouteView>, Refusal> {
-    (kind(planned)?.view)(&planned.config, &access(planned, outside)?).map_err(|mistakes| wrong(planned, &mistakes))
-}
-
-/// A route that can be moved: only for a run.
-pub fn router(planned: &PlannedRoute, outside: &Surroundings) -> Result<Rc<dyn TrafficRouter>, Refusal> {
-    (kind(planned)?.open)(&planned.config, &access(planned, outside)?).map_err(|mistakes| wrong(planned, &mistakes))
-}
-
-/// How providers are reached, with the values of the references in this route's settings.
-fn access(planned: &PlannedRoute, outside: &Surroundings) -> Result<Access, Refusal> {
-    let secrets = crate::runbook::resolve_plan(&planned.config.to_string(), &outside.env)?;
-    Ok(Access { secrets, ..outside.access.clone() })
-}
-
-/// Where a lab remembers itself; what an earlier one left there is forgotten.
-pub fn new_memory(state: &Path) -> Result<PathBuf, Refusal> {
-    let file = state.join(LAB_MEMORY);
-    match std::fs::remove_file(&file) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(Refusal::new(Kind::Environment, Code::Lab, "the memory of an earlier lab cannot be removed")
-                .place(file.display().to_string())
-                .cause(error.to_string()))
-        }
-        _ => Ok(file),
-    }
 }

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use futures_util::future::join_all;
 
-use super::Context;
-use super::prepare::Surroundings;
+use super::surroundings::Surroundings;
 use crate::plan::{Color, Plan, PlannedRoute};
 use crate::routers::{Access, KINDS};
+use crate::shell::Context;
 use crate::users::{Ask, Seen, Users};
 
 /// How the routes of a plan are reached, or why they are not asked.

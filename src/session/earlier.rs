@@ -2,21 +2,21 @@
 
 use serde_json::json;
 
-use super::past::Past;
-use super::{Context, Exit};
+use super::run_record::RunRecord;
 use crate::diag::{Code, Kind, Refusal};
 use crate::journal::Archive;
 use crate::plan::{Color, Plan, Split};
 use crate::report::spoken_seconds;
 use crate::run::{Doing, RunOutcome};
+use crate::shell::{Context, Exit};
 
 /// The newest run of the plan's service that is kept here, if it can be read.
-fn newest(cx: &Context, plan: &Plan) -> Option<Past> {
+fn newest(cx: &Context, plan: &Plan) -> Option<RunRecord> {
     let archive = Archive::new(cx.state_dir().ok()?);
     let newest = archive.newest();
     let found = newest.into_iter().find(|o| (&o.service, &o.environment) == (&plan.service, &plan.environment))?;
     let folder = archive.run(&found.run);
-    Past::read(found.run, folder).ok()
+    RunRecord::read(found.run, folder).ok()
 }
 
 /// Users are where an open run left them that nobody drives: it is named, with what goes on with it.

@@ -6,16 +6,16 @@ use std::rc::Rc;
 
 use jiff::Timestamp;
 
-use super::Context;
 use crate::diag::{Code, Kind, Refusal};
 use crate::journal::{self, Archive, Entry, Fault, LOG, Sound, Unread, What};
 use crate::plan::Plan;
 use crate::report::{About, Story};
 use crate::run::{Doing, Event, RunOutcome, State};
 use crate::secret::visible;
+use crate::shell::Context;
 
 /// A run that was read back.
-pub struct Past {
+pub struct RunRecord {
     pub id: String,
     pub folder: PathBuf,
     pub plan: Rc<Plan>,
@@ -26,11 +26,11 @@ pub struct Past {
     pub alive: bool,
 }
 
-impl Past {
+impl RunRecord {
     /// The run of that name, the end of a name, or the newest: its facts, and the newest of its evidence.
     pub fn find(cx: &Context, name: Option<&str>) -> Result<Self, Refusal> {
         let (id, folder) = Archive::new(cx.state_dir()?).find(name)?;
-        Past::read(id, folder)
+        RunRecord::read(id, folder)
     }
 
     /// The same with every record.
@@ -38,12 +38,12 @@ impl Past {
         let (id, folder) = Archive::new(cx.state_dir()?).find(name)?;
         let sound = journal::read_log(&folder).map_err(Unread::Io);
         let sound = sound.and_then(|bytes| journal::read(&bytes).map_err(Unread::Fault));
-        Past::of(sound, id, folder)
+        RunRecord::of(sound, id, folder)
     }
 
     /// Reads and checks the log in a run's folder.
     pub fn read(id: String, folder: PathBuf) -> Result<Self, Refusal> {
-        Past::of(journal::read_on(&folder, None), id, folder)
+        RunRecord::of(journal::read_on(&folder, None), id, folder)
     }
 
     fn of(sound: Result<Sound, Unread>, id: String, folder: PathBuf) -> Result<Self, Refusal> {
@@ -60,7 +60,7 @@ impl Past {
         let mut story = Story::new(About { run: id.clone(), plan: plan.clone(), by: opened_by(&sound.entries) });
         sound.entries.iter().for_each(|entry| story.take(entry));
         let alive = written_now(&log);
-        Ok(Past { id, folder, plan, entries: sound.entries, story, state, alive })
+        Ok(RunRecord { id, folder, plan, entries: sound.entries, story, state, alive })
     }
 
     /// The last outcome, or where an open run rests.

@@ -3,23 +3,18 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
-
-use super::Context;
-use super::check::counted;
-use super::prepare::Surroundings;
-use crate::diag::{Code, Diagnostic, Kind, Refusal};
+use super::overrides::{REASON, says_something};
+use super::surroundings::Surroundings;
+use crate::diag::{Code, Kind, Refusal};
 use crate::plan::{ApprovalRule, Plan, PlannedSchema};
 use crate::probes::database::LiveDatabase;
 use crate::run::{State, Verdict};
 use crate::runbook;
 use crate::schema::live::{Seen, When, look};
-use crate::schema::{Folder, Statement, shortened};
+use crate::shell::Context;
 
 /// The longest a command waits for the database before it says that nothing is known.
 const WITHIN: Duration = Duration::from_secs(3);
-/// The shortest reason that says something.
-const REASON: usize = 10;
 
 /// What the live database says; none where the plan asks it nothing.
 pub async fn live(cx: &Context, outside: &Surroundings, schema: &PlannedSchema) -> Result<Option<Seen>, Refusal> {
@@ -87,12 +82,8 @@ pub fn overridden(plan: &Plan, against: &str, given: bool, reason: &str) -> Resu
     Ok(())
 }
 
-/// Whether a reason is one.
-pub fn says_something(reason: &str) -> bool {
-    reason.trim().chars().count() >= REASON && reason != super::rollback::NO_REASON
-}
-
-fn rule(plan: &Plan) -> Option<&ApprovalRule> {
+/// Whose word it takes to go back against the schema.
+pub fn rule(plan: &Plan) -> Option<&ApprovalRule> {
     let waits = plan.rollback.iter().filter_map(|step| step.approval.as_ref()).find(|rule| rule.even_by_hand);
     waits.or_else(|| plan.schema.as_ref()?.overriding.as_ref())
 }
@@ -109,81 +100,4 @@ pub fn waiting(mut plan: Plan, against: &str) -> Plan {
         }
     }
     plan
-}
-
-/// What a plan says of the schema, as rows of a head and a text.
-pub fn rows(plan: &Plan) -> Vec<(String, String)> {
-    let mut rows = Vec::new();
-    if let Some(schema) = &plan.schema {
-        if !schema.migrations.is_empty() {
-            let counts: Vec<String> = schema.statements.iter().map(|(class, n)| format!("{n} {class}")).collect();
-            let files = counted(schema.migrations.len(), "migration");
-            rows.push(("schema  ".into(), format!("{files} since BLUE: {}", counts.join(", "))));
-        }
-        for finding in &schema.findings {
-            let said =
-                finding.declared.as_ref().map_or(String::new(), |why| format!("; blue lives with it, you say: {why}"));
-            rows.push((
-                format!("  {:<9} ", finding.class),
-                format!("{}: {} ({}){said}", finding.place, finding.why, finding.statement),
-            ));
-        }
-    }
-    if plan.waits_by_hand()
-        && let Some(rule) = rule(plan)
-    {
-        let text = format!(
-            "FORWARD OR PAGE. By hand it takes `bgctl rollback --override schema --reason …` and {} of {} ({})",
-            rule.quorum,
-            rule.role,
-            rule.members.join(", ")
-        );
-        rows.push(("way back  ".into(), text));
-    }
-    rows
-}
-
-/// Each statement of the migrations in one line, those that stand against a way back with their place in the file.
-pub fn statements(folder: &Folder, color: bool) -> Vec<String> {
-    let mut lines = Vec::new();
-    for migration in folder.new_ones() {
-        for statement in &migration.statements {
-            let class = statement.judged.class.name();
-            lines.push(format!("    {class:<9} {}  {}", migration.place(statement), shortened(&statement.text)));
-            if !statement.judged.class.is_safe() {
-                let drawn = drawn(statement).render(&migration.name, &migration.text, color);
-                lines.extend(drawn.lines().map(|line| format!("    {line}")));
-            } else if let Some(hazard) = &statement.judged.hazard {
-                lines.push(format!("              while it runs: {hazard}"));
-            }
-        }
-    }
-    lines
-}
-
-fn drawn(statement: &Statement) -> Diagnostic {
-    let judged = &statement.judged;
-    let headline = format!("`{}`: {}", judged.class.name(), judged.why);
-    let label = if judged.declarable {
-        "a word under `schema.compatible` may answer for it"
-    } else {
-        "users cannot simply come back"
-    };
-    let drawn = Diagnostic::warning(Code::NoAutomaticRollback, headline).at(statement.span.clone(), label);
-    match &judged.hazard {
-        Some(hazard) => drawn.note(format!("while it runs: {hazard}")),
-        None => drawn,
-    }
-}
-
-/// The same for machines.
-pub fn statements_json(folder: &Folder) -> Value {
-    let one = |migration: &crate::schema::Migration, statement: &Statement| {
-        let judged = &statement.judged;
-        json!({
-            "place": migration.place(statement), "statement": shortened(&statement.text), "class": judged.class.name(),
-            "why": judged.why, "hazard": judged.hazard, "declarable": judged.declarable,
-        })
-    };
-    folder.new_ones().flat_map(|m| m.statements.iter().map(move |statement| one(m, statement))).collect()
 }

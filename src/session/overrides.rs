@@ -3,10 +3,15 @@
 
 use super::launch::Launch;
 use super::open::Open;
-use super::{Context, ratchet};
 use crate::diag::{Code, Kind, Refusal};
 use crate::people::wish_override;
 use crate::run::{Actor, guard};
+use crate::shell::Context;
+
+/// What stands as the reason where none was given.
+pub const NO_REASON: &str = "by hand";
+/// The shortest reason that says something.
+pub const REASON: usize = 10;
 
 /// The guards there are.
 pub const GUARDS: [&str; 2] = [guard::SCHEMA, guard::BLUE_HEALTH];
@@ -22,7 +27,7 @@ pub fn ill_blue(cx: &Context, given: &[String], reason: &str) -> Result<bool, Re
     if !names(given, guard::BLUE_HEALTH) {
         return Ok(false);
     }
-    if !ratchet::says_something(reason) {
+    if !says_something(reason) {
         return Err(Refusal::new(
             Kind::Usage,
             Code::NeedsReason,
@@ -45,4 +50,9 @@ pub fn write(launch: &Launch<'_>, open: &mut Open, by: &Actor, reason: &str) -> 
 /// Hands it to the process that drives the run; it stands there before the wish to go back does.
 pub fn hand_over(folder: &std::path::Path, by: &Actor, reason: &str) -> std::io::Result<()> {
     wish_override(folder, guard::BLUE_HEALTH, by, reason)
+}
+
+/// Whether a reason is one.
+pub fn says_something(reason: &str) -> bool {
+    reason.trim().chars().count() >= REASON && reason != NO_REASON
 }

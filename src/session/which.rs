@@ -5,18 +5,18 @@ use std::path::PathBuf;
 
 use futures_util::future::join_all;
 
-use super::Context;
-use super::past::Past;
+use super::run_record::RunRecord;
 use super::sight;
 use crate::diag::{Code, Kind, Refusal};
 use crate::journal::{Archive, Opened};
 use crate::run::Doing;
+use crate::shell::Context;
 
 /// The newest run of a service, as far as it can be read.
 struct Candidate {
     opened: Opened,
     folder: PathBuf,
-    past: Result<Past, Refusal>,
+    past: Result<RunRecord, Refusal>,
 }
 
 impl Candidate {
@@ -64,7 +64,7 @@ pub async fn run(cx: &Context, name: Option<&str>, command: &str) -> Result<(Str
     }
     let candidate = |opened: Opened| {
         let folder = archive.run(&opened.run);
-        let past = Past::read(opened.run.clone(), folder.clone());
+        let past = RunRecord::read(opened.run.clone(), folder.clone());
         Candidate { opened, folder, past }
     };
     let all: Vec<Candidate> = newest.into_iter().map(candidate).collect();

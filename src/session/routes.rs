@@ -1,0 +1,40 @@
+//! The routes of a plan as this process reaches them: to look at, or to move. Nothing is asked of any provider here.
+
+use std::rc::Rc;
+
+use super::surroundings::Surroundings;
+use crate::diag::{Code, Kind, Mistake, Refusal};
+use crate::plan::PlannedRoute;
+use crate::routers::{self, Access, RouteView, TrafficRouter};
+use crate::runbook;
+
+fn kind(planned: &PlannedRoute) -> Result<&'static routers::Kind, Refusal> {
+    routers::KINDS.iter().find(|kind| kind.name == planned.router).ok_or_else(|| {
+        let known = routers::KINDS.iter().map(|kind| kind.name).collect::<Vec<_>>().join(", ");
+        Refusal::new(Kind::Invalid, Code::UnknownRouter, format!("this bgctl has no router `{}`", planned.router))
+            .cause(format!("it was built with: {known}"))
+            .next("build it with `--features full`")
+    })
+}
+
+fn wrong(planned: &PlannedRoute, mistakes: &[Mistake]) -> Refusal {
+    let refusal =
+        Refusal::new(Kind::Invalid, Code::RouteSettings, format!("the settings of {} are wrong", planned.line));
+    mistakes.iter().fold(refusal, |refusal, mistake| refusal.cause(mistake.message.clone()))
+}
+
+/// The reading side of a route: what plan and status may hold.
+pub fn view(planned: &PlannedRoute, outside: &Surroundings) -> Result<Rc<dyn RouteView>, Refusal> {
+    (kind(planned)?.view)(&planned.config, &access(planned, outside)?).map_err(|mistakes| wrong(planned, &mistakes))
+}
+
+/// A route that can be moved: only for a run.
+pub fn router(planned: &PlannedRoute, outside: &Surroundings) -> Result<Rc<dyn TrafficRouter>, Refusal> {
+    (kind(planned)?.open)(&planned.config, &access(planned, outside)?).map_err(|mistakes| wrong(planned, &mistakes))
+}
+
+/// How providers are reached, with the values of the references in this route's settings.
+fn access(planned: &PlannedRoute, outside: &Surroundings) -> Result<Access, Refusal> {
+    let secrets = runbook::resolve_plan(&planned.config.to_string(), &outside.env)?;
+    Ok(Access { secrets, ..outside.access.clone() })
+}
