@@ -1,6 +1,6 @@
 //! Metrics of AWS as gates ask them, against moto: a server we did not write.
 
-#![cfg(feature = "aws")]
+#![cfg(feature = "cloudwatch")]
 
 mod common;
 

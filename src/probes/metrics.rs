@@ -48,6 +48,6 @@ impl Metrics for NoMetrics {
         _: Timestamp,
         _: Timestamp,
     ) -> Result<Vec<Vec<Point>>, Gap> {
-        Err(Gap::Silent("there is no CloudWatch in this world, or bgctl was built without `aws`".into()))
+        Err(Gap::Silent("there is no CloudWatch in this world, or bgctl was built without `cloudwatch`: build it with `--features full`".into()))
     }
 }

@@ -6,7 +6,7 @@
 pub mod burn;
 mod by_label;
 pub mod by_stack;
-#[cfg(feature = "aws")]
+#[cfg(feature = "cloudwatch")]
 pub mod cloudwatch;
 pub mod database;
 mod expression;

@@ -82,9 +82,13 @@ impl Aws {
         loader.load().await
     }
 
-    /// The command that signs in again: by the access portal of `sso`, or with `aws login`, as what the SDK said names it.
+    /// The command that signs in again: by the access portal of `sso`, or with `aws login`, as what the SDK said names it. A
+    /// build that leaves that kind of credentials out says so there.
     pub fn sign_in(&self, said: &str) -> String {
         let said = said.to_lowercase();
+        if said.contains("cargo feature") {
+            return "cargo install --locked --path . --features full".into();
+        }
         // `login` alone is also in `aws sso login`.
         let portal = said.contains("sso") || !said.contains("login");
         let profile = self.access.profile.as_ref().map_or(String::new(), |profile| format!(" --profile {profile}"));

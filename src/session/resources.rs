@@ -131,12 +131,12 @@ fn bare(cx: &Context, outside: &Surroundings, secrets: Secrets) -> World {
     }
 }
 
-#[cfg(feature = "aws")]
+#[cfg(feature = "cloudwatch")]
 fn metrics(outside: &Surroundings) -> Rc<dyn Metrics> {
     Rc::new(crate::probes::cloudwatch::LiveMetrics::new(&outside.access.aws))
 }
 
-#[cfg(not(feature = "aws"))]
+#[cfg(not(feature = "cloudwatch"))]
 fn metrics(_: &Surroundings) -> Rc<dyn Metrics> {
     Rc::new(crate::probes::metrics::NoMetrics)
 }

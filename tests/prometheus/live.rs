@@ -40,7 +40,6 @@ fn check(url: &str, gate: &Value) -> (Option<i32>, String) {
     (output.status.code(), text)
 }
 
-#[cfg(feature = "aws")]
 #[tokio::test]
 async fn what_does_exist_is_named() {
     let Some(rig) = Rig::shared() else { return };

@@ -6,5 +6,6 @@
 mod common;
 
 mod exporter;
+#[cfg(feature = "aws")]
 mod live;
 mod rows;

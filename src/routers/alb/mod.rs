@@ -12,6 +12,8 @@ mod errors;
 mod found;
 mod health;
 mod settings;
+#[cfg(feature = "cloudtrail")]
+mod trail;
 mod way_back;
 mod writer;
 mod writes;
