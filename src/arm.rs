@@ -91,24 +91,24 @@ pub async fn arm(plan: &Plan, world: &World, keep: &Keep<'_>) -> Result<Vec<Valu
             return Err(Refusal::new(
                 Kind::Denied,
                 Code::CredentialsEnd,
-                "the credentials end before the way back would be walked, and cannot renew themselves",
+                "the credentials end before a rollback would be done, and cannot renew themselves",
             )
             .place(identity.line)
             .cause(format!(
-                "the plan and its longest way back take {longest}s; the rollback at its end must still be allowed"
+                "the plan and its longest rollback take {longest}s; the rollback at its end must still be allowed"
             ))
             .users(format!("{users}. Nothing was changed."))
             .next("renew the session, then the same command again"));
         }
         keep(name, &route.native_way_back(name, &reading)).map_err(|e| {
-            Refusal::new(Kind::Environment, Code::NoRecord, "the way back cannot be stored")
+            Refusal::new(Kind::Environment, Code::NoRecord, "the rollback commands cannot be stored")
                 .cause(e.to_string())
                 .users(format!("{users}. Nothing was changed."))
                 .next("free space or fix permissions of the run's folder, then the same command again")
         })?;
         checks.push(json!({
             "route": name, "users": reading.split, "identity": identity.line, "prior": reading.exact,
-            "line": format!("{name}: {}, way back stored, {}", reading.split, identity.line),
+            "line": format!("{name}: {}, rollback command stored, {}", reading.split, identity.line),
         }));
     }
     Ok(checks)
@@ -215,7 +215,7 @@ async fn healthy(
         return Err(refusal
             .cause(match stack {
                 Color::Green => "users may only be sent to a side that is well",
-                Color::Blue => "without a healthy blue there is no way back",
+                Color::Blue => "without a healthy blue there is no rollback",
             })
             .users(format!("{users}. Nothing was changed."))
             .next("mend the targets, then the same command again"));

@@ -277,7 +277,7 @@ fn each_kind_of_broken_bot_is_said_in_its_own_words() {
         }
     });
     assert_eq!(names(&crash), ["C2", "C4"]);
-    assert!(crash[0].1.contains("it crashes on it") && crash[0].1.contains("after a way back"), "{crash:#?}");
+    assert!(crash[0].1.contains("it crashes on it") && crash[0].1.contains("after a rollback"), "{crash:#?}");
 
     // Told apart by view and hash: the second submission of a view is dropped with its input.
     let seen = RefCell::new(Vec::new());

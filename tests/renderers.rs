@@ -179,7 +179,7 @@ impl Tape {
 /// Up to the bake at 10 %.
 fn begun() -> Tape {
     let mut tape = Tape::default();
-    let check = json!({ "route": "web", "users": { "blue": 100, "green": 0 }, "line": "web: way back stored" });
+    let check = json!({ "route": "web", "users": { "blue": 100, "green": 0 }, "line": "web: rollback command stored" });
     tape.event(0, Event::Armed { approvals_ahead: false, automatic_used: 0, checks: vec![check] })
         .intent(1, at(Lane::Forward, 0))
         .evidence(
@@ -258,7 +258,7 @@ fn rolled_back() -> Tape {
         .outcome(215, at(Lane::Rollback, 0), Outcome::done("BLUE 100 GREEN 0 · read back 2.1s · seen 0% GREEN of 500"))
         .event(
             215,
-            Event::Ended { outcome: RunOutcome::RolledBack, line: "the way back is walked and read back".into() },
+            Event::Ended { outcome: RunOutcome::RolledBack, line: "the rollback is done and read back".into() },
         );
     tape
 }

@@ -393,5 +393,5 @@ change: { role: release-managers }
     let request = bgctl::people::request::build(&plan, at, &binding);
     assert!(request.contains(&plan.rollback[0].sha256()), "{request}");
     let shown = bgctl::people::shown::Shown::read(&request).unwrap().lines("2026-11-21T00:00:00Z".parse().unwrap());
-    assert!(shown.iter().any(|line| line.contains("also agrees to the way back")), "{shown:#?}");
+    assert!(shown.iter().any(|line| line.contains("also agrees to the rollback")), "{shown:#?}");
 }

@@ -195,7 +195,7 @@ fn text(checked: &Checked, bad: bool, out: &mut dyn Write, err: &mut dyn Write, 
             }
             if let Some(Ok(folder)) = compile::migrations(&runbook.document) {
                 let (count, safe) = (folder.new_ones().count(), plan.policy.schema_safe);
-                let back = if safe { "users can come back by rule" } else { "forward or page" };
+                let back = if safe { "rollback may be automatic" } else { "forward or page" };
                 let mark = if safe { "✓" } else { "!" };
                 writeln!(out, "  {mark} {:<12} {} since blue: {back}", "schema", counted(count, "migration"))?;
                 for line in schema_page::statements(&folder, color) {
@@ -260,7 +260,7 @@ fn summary(runbook: &Runbook, plan: &Plan) -> Vec<(&'static str, String)> {
                 spoken(Duration::from_secs(seconds))
             ),
         ),
-        ("way back", format!("one call for each route: {}", back.join(", "))),
+        ("rollback", format!("one call for each route: {}", back.join(", "))),
     ];
     if !runbook.document.variables.is_empty() {
         let all = runbook.document.variables.len();

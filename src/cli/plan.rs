@@ -78,7 +78,7 @@ pub fn lines(plan: &Plan, remarks: &[String], width: usize) -> Vec<String> {
         page.step(n + 1, step, id);
     }
     page.row("", "");
-    page.row("", &format!("way back, owned by {}, one call for each route:", plan.rollback_owner));
+    page.row("", &format!("rollback, owned by {}, one call for each route:", plan.rollback_owner));
     for (n, step) in plan.rollback.iter().enumerate() {
         page.step(n + 1, step, id);
     }

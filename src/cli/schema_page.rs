@@ -36,7 +36,7 @@ pub fn rows(plan: &Plan) -> Vec<(String, String)> {
             rule.role,
             rule.members.join(", ")
         );
-        rows.push(("way back  ".into(), text));
+        rows.push(("rollback  ".into(), text));
     }
     rows
 }

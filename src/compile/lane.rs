@@ -160,7 +160,7 @@ impl Walker<'_> {
                 format!("`{}` is at {} already", moves.route, moves.before),
             );
         } else if after < before {
-            let label = format!("green had {} % before; the way back stands under `rollback`", before * 100.0);
+            let label = format!("green had {} % before; moves back stand under `rollback`", before * 100.0);
             warn(format!("step `{}` takes users back from green", step.id), label);
         }
     }

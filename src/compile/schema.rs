@@ -282,7 +282,7 @@ pub fn migrate(
         node.and_then(|node| node.entry(KIND)).map_or(lane.span.clone(), |entry| entry.key_span.clone())
     };
     for step in rollback.iter().filter(|step| step.kind == KIND) {
-        let wrong = Diagnostic::error(Code::MigrationPlace, "the way back migrates nothing");
+        let wrong = Diagnostic::error(Code::MigrationPlace, "a rollback migrates nothing");
         found.push(wrong.at(at("/rollback/steps", &step.id), "what users came back to would change under them"));
     }
     let moved = forward.iter().position(|step| step.moves.as_ref().is_some_and(|m| m.after.weight(Color::Green) > 0));

@@ -58,9 +58,9 @@ impl<'a> Lane<'a> {
                 found.push(
                     Diagnostic::error(
                         Code::NoWayBack,
-                        format!("step `{}` leaves users on green on the way back", step.id),
+                        format!("step `{}` leaves users on green in the rollback", step.id),
                     )
-                    .at(span, "the way back is one call: write `blue: 100%`"),
+                    .at(span, "a rollback is one call: write `blue: 100%`"),
                 );
             }
             if step.on_failure == OnFailure::Continue {
@@ -69,7 +69,7 @@ impl<'a> Lane<'a> {
                 found.push(
                     Diagnostic::error(
                         Code::Unnoticed,
-                        format!("step `{}` may fail unnoticed on the way back", step.id),
+                        format!("step `{}` may fail unnoticed in the rollback", step.id),
                     )
                     .at(at, "leave it out: users who are not back are a matter for a person"),
                 );
@@ -93,7 +93,7 @@ impl<'a> Lane<'a> {
                     let steps = self.tree.nearest("/rollback").entry("steps");
                     let at = steps.map_or_else(|| key(self.tree, "rollback"), |e| e.key_span.clone());
                     found.push(
-                        Diagnostic::error(Code::NoWayBack, format!("no way back for users of route `{route}`"))
+                        Diagnostic::error(Code::NoWayBack, format!("no rollback for users of route `{route}`"))
                             .at(at, format!("add `shift: {{ route: {route}, blue: 100% }}`")),
                     );
                 }

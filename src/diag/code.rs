@@ -91,7 +91,7 @@ codes! {
     NeedsReason = "BG0175", "going back against a guard needs a reason";
     LiveSchema = "BG0176", "the live schema is not what the release needs";
     RampForward = "BG0180", "a ramp stands on the way forward";
-    Unnoticed = "BG0181", "a move on the way back may fail unnoticed";
+    Unnoticed = "BG0181", "a move of the rollback may fail unnoticed";
     Order = "BG0182", "routes go back in the order they came";
     Escalation = "BG0183", "a page that nobody acknowledges goes nowhere";
     NoPaging = "BG0184", "there is no page to acknowledge";

@@ -26,7 +26,7 @@ impl Driver<'_> {
                 let (at, attempt) = match next {
                     Next::Attempt(at, attempt) => (at, Some(attempt)),
                     Next::Observe(at) => (at, None),
-                    next => panic!("BUG: {next:?} is nothing that a route on its way back does"),
+                    next => panic!("BUG: {next:?} is nothing that a route in a rollback does"),
                 };
                 if busy.contains(&at) {
                     continue;

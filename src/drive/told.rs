@@ -34,7 +34,7 @@ impl Driver<'_> {
             return "the run pauses; gates are still judged, and nothing moves while what forbids it holds";
         }
         match (self.state.lane, self.state.moved) {
-            (Lane::Rollback, _) => "the way back was begun and is not confirmed; nothing more moves by itself",
+            (Lane::Rollback, _) => "the rollback was begun and is not confirmed; nothing more moves by itself",
             (Lane::Forward, true) => "users were left as they are; nothing more moves by itself",
             (Lane::Forward, false) => "nobody was moved; nothing more moves by itself",
         }

@@ -100,7 +100,7 @@ impl Shown {
             let steps: Vec<&str> = back.iter().filter_map(|step| step["summary"].as_str()).collect();
             row(
                 "also agrees",
-                format!("to the way back, should bgctl's rules ask for it: {}", visible(&steps.join("; "))),
+                format!("to the rollback, should bgctl begin it automatically: {}", visible(&steps.join("; "))),
             );
         }
         let until = Timestamp::from_second(self.expires).map_or("?".into(), |at| at.to_string());

@@ -86,7 +86,7 @@ impl Terminal {
         if !ask.evidence.is_empty() {
             lines.push(format!("  evidence   {}", ask.evidence.join(" · ")));
         }
-        lines.push(format!("  way back   {}", ask.way_back));
+        lines.push(format!("  rollback   {}", ask.way_back));
         let given: Vec<Option<&str>> = ask.by().into_iter().map(|name| ask.team.person(name)).collect();
         let open = ask.rule.members.iter().filter(|member| !given.contains(&Some(member.as_str())));
         let who = open.cloned().collect::<Vec<_>>().join(", ");

@@ -91,7 +91,7 @@ fn users(story: &Story, moment: &Moment<'_>, width: usize, ink: Ink) -> String {
 fn step(story: &Story, moment: &Moment<'_>, width: usize, ink: Ink, lines: &mut Vec<String>) {
     let Some(current) = &story.current else { return };
     let steps = story.about.plan.lane(current.at.lane);
-    let lane = if current.at.lane == Lane::Rollback { "way back, step" } else { "step" };
+    let lane = if current.at.lane == Lane::Rollback { "rollback, step" } else { "step" };
     let place = format!("{lane} {} of {}", current.at.index + 1, steps.len());
     let spent = spoken_seconds(moment.spent.as_secs());
     let Some(progress) = moment.progress.filter(|p| p.of > 0) else {

@@ -203,7 +203,7 @@ impl Session<'_> {
                     let verdict = refusal(&modal, &answer, true);
                     let rule = match (&verdict, opened_on) {
                         (Err(_), Color::Green) => {
-                            "; after a way back users could not send it: blue must read what green wrote"
+                            "; after a rollback users could not send it: blue must read what green wrote"
                         }
                         _ => "",
                     };

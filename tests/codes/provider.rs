@@ -30,7 +30,7 @@ pub const ROWS: &[Row] = &[
         desk.env.insert("BGCTL_VAR_rule_arn".into(), format!("{listener}/8b2f3c1d5e6a7f90/c4d5e6f708192a3b"));
         cutover(&desk)
     }),
-    shown(Code::CredentialsEnd, 77, "way back", |place| {
+    shown(Code::CredentialsEnd, 77, "rollback", |place| {
         let mut desk = place.beside();
         let soon = jiff::Timestamp::from_second(now() as i64 + 5).expect("a time");
         desk.env.insert("AWS_SESSION_TOKEN".into(), "a-session-of-seconds".into());

@@ -24,7 +24,7 @@ pub const FILES: &[Row] = &[
     shown(Code::SecretInFile, 65, "secret", |_| broken("secrets")),
     shown(Code::StepSettings, 65, "bake without gates", |_| broken("order")),
     shown(Code::RouteSettings, 65, "ARN", |_| broken("route")),
-    shown(Code::NoWayBack, 65, "way back", |_| broken("no-shift-back")),
+    shown(Code::NoWayBack, 65, "rollback", |_| broken("no-shift-back")),
     shown(Code::AsksAPerson, 65, "when its time is up", |_| broken("no-shift-back")),
     shown(Code::Unlooked, 65, "looked at", |_| broken("order")),
     shown(Code::Unwatched, 65, "watches users", |_| broken("order")),

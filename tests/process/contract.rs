@@ -25,7 +25,7 @@ fn r23_a_cutover_in_ci_needs_one_word_says_the_rest_and_is_done_once() {
 
     // A plan first: read only, as lines and as JSON.
     let plan = ["plan", "runbook.yaml", "--out", "saved.plan", "--detailed-exitcode"];
-    desk.run(&plan).ends(2).says(&[users, "shift-50", "way back"]);
+    desk.run(&plan).ends(2).says(&[users, "shift-50", "rollback"]);
     let plan = desk.run(&["plan", "runbook.yaml", "-o", "json"]).ends(0);
     let plan: Value = serde_json::from_str(&plan.out).expect("one document");
     assert_eq!(plan["plan"]["forward"].as_array().map(Vec::len), Some(7));

@@ -38,7 +38,7 @@ ROWS = (
     Row("green errors", (BAD_GREEN,), want=("blue",)),
     Row("throttled forward, 4 times", (fault(kind="throttle", times=4),), about=20),
     Row(
-        "throttled on the way back, 4 times",
+        "throttled while rolling back, 4 times",
         (BAD_GREEN, fault(kind="throttle", skip=1, times=4)),
         want=("blue",),
         about=20,

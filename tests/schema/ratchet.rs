@@ -139,7 +139,7 @@ fn what_makes_no_sense_is_named() {
     };
     assert!(migrate("  - id: shift-50").is_ok());
     assert!(refused(migrate("  - id: shift-100")).contains("BG0174 `migrate` would migrate with users on green"));
-    assert!(refused(migrate("    - id: back")).contains("BG0174 the way back migrates nothing"));
+    assert!(refused(migrate("    - id: back")).contains("BG0174 a rollback migrates nothing"));
 }
 
 /// A run of the machine alone.

@@ -249,10 +249,10 @@ fn cutover(of: &Deployment) -> Row {
         Front::Alb => Score::new(3, "users move by weight from 1 %, and back in one call"),
         Front::Other => Score::new(2, "your balancer can split; this bgctl has no driver for it and moves the app's request URLs, all at once")
             .when("going back by request URL may be refused for a minute by Slack's rate limit: put a weighted balancer in front when that is too long"),
-        Front::None => Score::new(1, "without a balancer the app's request URLs move, all at once, and the way back may be refused for a minute")
+        Front::None => Score::new(1, "without a balancer the app's request URLs move, all at once, and a rollback may be refused for a minute")
             .when("put a weighted load balancer in front of both stacks before the first cutover that matters"),
     };
     let socket =
         Score::new(1, format!("no weights: users move socket by socket, and both stacks together may hold {SOCKETS}"));
-    Row { criterion: "cutover and way back", weight: 3, http, socket }
+    Row { criterion: "cutover and rollback", weight: 3, http, socket }
 }

@@ -150,7 +150,7 @@ pub fn runbook(
         return Err(refusal);
     }
     if plan.rollback.is_empty() {
-        return Err(Refusal::new(Kind::Invalid, Code::NoWayBack, "this runbook has no way back")
+        return Err(Refusal::new(Kind::Invalid, Code::NoWayBack, "this runbook has no rollback")
             .place(source.path.clone())
             .users("not asked. Nothing was changed.")
             .next("add `rollback: { steps: [ { id: back, shift: { route: …, blue: 100% } } ] }`"));

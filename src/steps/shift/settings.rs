@@ -54,7 +54,7 @@ pub(super) fn facts(config: &Value, plan: &Plan) -> Result<Facts, Vec<Mistake>> 
         (Some(green), None) => green.per_mille(),
         (None, Some(blue)) => 1000 - blue.per_mille(),
         _ => {
-            let help = "write `green: 10%`, or `blue: 100%` for the way back";
+            let help = "write `green: 10%`, or `blue: 100%` for the rollback";
             review.wrong("", "a `shift` takes exactly one of `green` and `blue`", Some(help));
             0
         }
@@ -91,7 +91,7 @@ fn ramp(settings: &Settings, review: &mut Review) {
         return;
     };
     if settings.blue.as_ref().is_none_or(|blue| blue.per_mille() != 1000) && !stops.is_empty() {
-        let help = "write `blue: 100%`: a ramp is the way back, and ends with everybody on blue";
+        let help = "write `blue: 100%`: a ramp is for the rollback, and ends with everybody on blue";
         review.wrong("/ramp", "this ramp does not end with all users on blue", Some(help));
     }
     let shares: Vec<u32> = stops.iter().map(|share| share.per_mille()).collect();
@@ -100,11 +100,11 @@ fn ramp(settings: &Settings, review: &mut Review) {
         if !(1..1000).contains(share) {
             review.wrong(&at, "a stop lies between nobody and everybody", Some("`blue: 100%` is the end of it anyway"));
         } else if n > 0 && shares[n - 1] >= *share {
-            review.wrong(&at, "blue's share never falls on the way back", Some("write the stops in rising order"));
+            review.wrong(&at, "blue's share never falls in a rollback", Some("write the stops in rising order"));
         }
     }
     if settings.every.as_ref().is_some_and(|every| every.whole_seconds() > 3600) {
         let help = "green keeps the other users for as long";
-        review.wrong("/every", "a stop of more than an hour is no way back", Some(help));
+        review.wrong("/every", "a stop of more than an hour is no rollback", Some(help));
     }
 }
