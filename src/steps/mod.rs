@@ -91,6 +91,11 @@ pub fn stages(kind: &str, config: &Value) -> Vec<(String, Value)> {
     }
 }
 
+/// Whether a planned step is a stop on the way of another one.
+pub fn is_stop(step: &PlannedStep) -> bool {
+    step.kind == shift::KIND.name && shift::is_stop(&step.config)
+}
+
 /// Every kind of step.
 pub const KINDS: &[Kind] =
     &[warm::KIND, smoke::KIND, migrate::KIND, shift::KIND, drain::KIND, bake::KIND, command::KIND, announce::KIND];
