@@ -10,9 +10,9 @@ use super::gate::Gate;
 use super::probe::{Measured, Tally};
 use super::prometheus::{Prometheus, Vector};
 use super::promql::{self, Query};
-use super::source::Gap;
 use crate::plan::Color;
 use crate::scalar::{Unit, spoken};
+use crate::world::Gap;
 
 /// Fewer scrapes than this in a range are no measurement.
 const FEWEST_SCRAPES: f64 = 3.0;

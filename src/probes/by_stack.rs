@@ -5,10 +5,10 @@ use std::cell::RefCell;
 use jiff::Timestamp;
 
 use super::probe::{Measured, Measurement, Tally};
-use super::source::{About, Gap, Reading, Source};
+use super::source::{About, Reading, Source};
 use crate::plan::{Color, Plan};
 use crate::run::Asked;
-use crate::world::World;
+use crate::world::{Gap, World};
 
 /// What is known of the two stacks.
 #[derive(Clone, Debug, Default)]

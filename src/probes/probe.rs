@@ -11,10 +11,10 @@ use super::by_stack::{ByStack, Sides};
 use super::gate::Gate;
 use super::prometheus::Prometheus;
 use super::promql::Query;
-use super::source::{self, Gap};
+use super::source;
 use crate::run::Asked;
 use crate::scalar::spoken;
-use crate::world::World;
+use crate::world::{Gap, World};
 
 const SECOND: Duration = Duration::from_secs(1);
 
