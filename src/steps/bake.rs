@@ -9,9 +9,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::checks::Suite;
 use super::gates::{self, Failures, NO_BETTER, NamedGate, OpenGate, POLL, SILENT, Says};
 use super::ledger::{self, Ledger, SETTLE, Sending};
+use super::session::Suite;
 use super::watch::Places;
 use super::{Facts, GRACE, Kind, Mistake, Review, Step, settings};
 use crate::plan::{Plan, PlannedStep, Resume};

@@ -13,13 +13,12 @@ use crate::plan::Plan;
 use crate::probes::by_stack::Sides;
 use crate::probes::gate::{Gate, OnUnknown, WHOLE};
 use crate::probes::probe::{Measured, Measurement, Probe, Tally};
-use crate::probes::source::Gap;
 use crate::probes::survey::{Finding, survey};
 use crate::run::course::Course;
 use crate::run::judge::{Back, Bound, Control, Counts, Judgement, Rule};
 use crate::run::{Asked, Evidence, Verdict};
 use crate::scalar::Unit;
-use crate::world::World;
+use crate::world::{Gap, World};
 
 /// How often error rates are looked at. Their test may be looked at as often as one likes.
 pub const POLL: Duration = Duration::from_secs(15);
