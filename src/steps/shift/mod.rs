@@ -54,7 +54,7 @@ impl Shift {
         let planned = plan.routes.get(&change.route).context("a shift on a route the plan does not have")?.clone();
         let back = plan.lane(Lane::Rollback).iter().any(|s| s == step);
         let versions = [plan.blue.version.clone(), plan.green.version.clone()];
-        let stays = stays(&step.config).context("the settings are of no shift")?;
+        let stays = stays(&step.config).context("the settings of a stop")?;
         Ok(Shift { route: change.route.clone(), planned, change, back, stays, versions })
     }
 

@@ -43,33 +43,24 @@ struct Stop {
     every: Duration,
 }
 
-/// What one step of a plan is told.
-enum Told {
-    Written(Written),
-    Stop(Stop),
-}
-
-impl Told {
-    fn read(config: &Value) -> Result<Told, Vec<Mistake>> {
-        match Stop::deserialize(config) {
-            Ok(stop) => Ok(Told::Stop(stop)),
-            Err(_) => crate::steps::settings(config).map(Told::Written),
+impl Stop {
+    /// The stop that these settings are of, if they are of one.
+    fn read(config: &Value) -> serde_json::Result<Option<Stop>> {
+        match config["ramp"].as_array() {
+            Some(stops) if stops.is_empty() => Stop::deserialize(config).map(Some),
+            _ => Ok(None),
         }
     }
 }
 
-/// How long users stay at a stop of a ramp while blue warms up: no time at every other shift. None where the settings are of
-/// no shift.
-pub(super) fn stays(config: &Value) -> Option<Time> {
-    match Told::read(config).ok()? {
-        Told::Stop(stop) => Some(stop.every.time),
-        Told::Written(_) => Some(Time::ZERO),
-    }
+/// How long users stay at a stop of a ramp while blue warms up: no time at every other shift.
+pub(super) fn stays(config: &Value) -> serde_json::Result<Time> {
+    Ok(Stop::read(config)?.map_or(Time::ZERO, |stop| stop.every.time))
 }
 
 /// Whether a step of a plan is a stop of a ramp, which the shift behind it leads on from.
 pub fn is_stop(config: &Value) -> bool {
-    matches!(Told::read(config), Ok(Told::Stop(_)))
+    matches!(Stop::read(config), Ok(Some(_)))
 }
 
 /// How long a stop of a ramp lasts when nothing is said about it.
@@ -80,7 +71,7 @@ const ATTEMPTS: u32 = 8;
 /// The moves that one shift with a ramp stands for: what each is called behind the step's own name, and its settings. A shift
 /// without one is itself, and so is what `facts` has something against.
 pub fn stages(config: &Value) -> Vec<(String, Value)> {
-    let Ok(Told::Written(Written { route, ramp: Some(stops), every, .. })) = Told::read(config) else {
+    let Ok(Written { route, ramp: Some(stops), every, .. }) = Written::deserialize(config) else {
         return vec![(String::new(), config.clone())];
     };
     let every = every.unwrap_or_else(|| Duration::seconds(EVERY.as_secs()));
@@ -94,9 +85,10 @@ pub fn stages(config: &Value) -> Vec<(String, Value)> {
 
 pub(super) fn facts(config: &Value, plan: &Plan) -> Result<Facts, Vec<Mistake>> {
     let mut review = Review::default();
-    let (route, green, every) = match Told::read(config)? {
-        Told::Stop(Stop { route, blue, every, .. }) => (route, 1000 - blue.per_mille(), Some(every)),
-        Told::Written(written) => {
+    let (route, green, every) = match Stop::read(config) {
+        Ok(Some(Stop { route, blue, every, .. })) => (route, 1000 - blue.per_mille(), Some(every)),
+        _ => {
+            let written: Written = crate::steps::settings(config)?;
             ramp(&written, &mut review);
             let green = match (&written.green, &written.blue) {
                 (Some(green), None) => green.per_mille(),
