@@ -13,6 +13,7 @@ mod expression;
 pub mod gate;
 pub mod http;
 pub mod inbox;
+mod measured;
 pub mod number;
 pub mod probe;
 pub mod prometheus;

@@ -13,6 +13,7 @@ mod actor;
 mod back;
 mod breach;
 mod confirmation;
+pub mod counts;
 pub mod course;
 mod decide;
 mod ends;
