@@ -11,11 +11,11 @@ use bgctl::plan::Color;
 use bgctl::probes::by_stack::Sides;
 use bgctl::probes::cloudwatch::LiveMetrics;
 use bgctl::probes::gate::{self, Gate};
-use bgctl::probes::metrics::{Metrics, Point, Question};
 use bgctl::probes::number::Number;
 use bgctl::probes::probe::{Measured, Probe};
-use bgctl::probes::source::{About, Gap};
-use bgctl::world::World;
+use bgctl::probes::source::About;
+use bgctl::run::judge::Control;
+use bgctl::world::{Gap, Metrics, Point, Question, World};
 use common::cbor::Bridge;
 use common::moto::{Moto, REGION};
 use common::scripted::{Stage, no_answer, plan};
@@ -116,6 +116,7 @@ async fn a_value_is_taken_over_one_whole_period_behind_the_shift() {
         put(&moto, "green", "TargetResponseTime", minute, 0.4).await;
         put(&moto, "blue", "TargetResponseTime", minute, 0.2).await;
         put(&moto, "green", "RequestCount", minute, 30.0).await;
+        put(&moto, "blue", "RequestCount", minute, 270.0).await;
     }
     let bridge = Bridge::to(&moto.url).await;
     let live = world(Rc::new(LiveMetrics::new(&bridge.access(&moto))));
@@ -125,7 +126,7 @@ async fn a_value_is_taken_over_one_whole_period_behind_the_shift() {
     };
     let since = |minutes| SystemClock.now() - SignedDuration::from_mins(minutes);
     let value = measure(&live, slow("Average"), since(30)).await;
-    let Ok(Measured::Value { green, blue: Some(blue), requests: Some(requests), .. }) = value else {
+    let Ok(Measured::Value { green, blue: Control::Value(blue), requests: Some(requests), .. }) = value else {
         panic!("{value:?}")
     };
     assert!((green - 0.4).abs() < 1e-9 && (blue - 0.2).abs() < 1e-9 && requests == 150, "{green} {blue} {requests}");

@@ -11,9 +11,8 @@ use bgctl::clock::{Clock, SystemClock};
 use bgctl::compare::{Comparison, Inventory, Level, Nonce, compare, differences, settings};
 use bgctl::plan::Plan;
 use bgctl::probes::http::LiveWeb;
-use bgctl::probes::{Request, Response, WebError};
 use bgctl::processes::LiveProcesses;
-use bgctl::world::{Exit, World};
+use bgctl::world::{Exit, Request, Response, WebError, World};
 use serde_json::{Value, json};
 
 mod common;

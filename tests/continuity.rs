@@ -13,10 +13,10 @@ use bgctl::compile;
 use bgctl::lab::Lab;
 use bgctl::plan::Plan;
 use bgctl::probes::http::LiveWeb;
-use bgctl::probes::{Request, Response, WebError};
 use bgctl::run::{Outcome, Verdict};
 use bgctl::runbook::{Inputs, Language, Source};
 use bgctl::secret::{Secret, Secrets};
+use bgctl::world::{Request, Response, WebError};
 use common::scripted::{Notebook, Stage, built, plan, response};
 use serde_json::{Value, json};
 

@@ -5,7 +5,8 @@ mod common;
 use std::rc::Rc;
 
 use bgctl::clock::SystemClock;
-use bgctl::probes::database::{Database, LiveDatabase, Unanswered};
+use bgctl::probes::database::LiveDatabase;
+use bgctl::world::{Database, Unanswered};
 use common::postgres::Postgres;
 use serde_json::{Map, Value, json};
 

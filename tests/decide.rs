@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use bgctl::clock::{Clock, SystemClock};
 use bgctl::probes::http::LiveWeb;
-use bgctl::probes::{Web, slack};
+use bgctl::probes::slack;
 use bgctl::secret::Secret;
+use bgctl::world::Web;
 use common::bots::{Bolt, SECRET, Started, environment, interpreter};
 use serde_json::Value;
 

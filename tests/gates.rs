@@ -7,13 +7,11 @@ mod common;
 use std::rc::Rc;
 use std::time::Duration;
 
-use bgctl::probes::database::{Database, Unanswered};
 use bgctl::probes::gate;
-use bgctl::probes::{Request, Response, WebError};
 use bgctl::run::{Breach, Cause, Outcome, Reaction, Verdict};
 use bgctl::sim::VirtualClock;
 use bgctl::steps::watch::Watch;
-use bgctl::world::{Exit, Stream};
+use bgctl::world::{Database, Exit, Request, Response, Stream, Unanswered, WebError};
 use common::scripted::{Stage, no_answer, plan, query, response, vector};
 use serde_json::{Value, json};
 
@@ -607,7 +605,7 @@ mod ledger {
     use std::collections::BTreeMap;
 
     use async_trait::async_trait;
-    use bgctl::probes::redis::{Held, Server, Store};
+    use bgctl::world::{Held, Server, Store};
 
     use super::*;
 

@@ -7,11 +7,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bgctl::clock::Clock;
 use bgctl::people::{Acknowledgement, Choice, Page, PagedThrough, Pager, Subject};
-use bgctl::probes::{Request, Response, Web, WebError};
 use bgctl::run::{Actor, Evidence};
 use bgctl::secret::{Secret, Secrets};
 use bgctl::sim::VirtualClock;
-use bgctl::world::{Command, Exit, Processes, Stream};
+use bgctl::world::{Command, Exit, Processes, Request, Response, Stream, Web, WebError};
 use serde_json::{Value, json};
 
 /// Answers by host and remembers what was sent.

@@ -10,11 +10,10 @@ use bgctl::clock::{Clock, SystemClock};
 use bgctl::plan::Resume;
 use bgctl::probes::http::LiveWeb;
 use bgctl::probes::redis::LiveStore;
-use bgctl::probes::{Request, Response, Web, WebError};
 use bgctl::processes::LiveProcesses;
 use bgctl::run::{Cause, Evidence, Outcome, Reaction, Verdict};
 use bgctl::secret::{Secret, Secrets};
-use bgctl::world::{Command, Exit, Processes, Stream, World};
+use bgctl::world::{Command, Exit, Processes, Request, Response, Stream, Web, WebError, World};
 use common::scripted::{Notebook, SIGNING_SECRET, Stage, built, kind, no_answer, plan, response};
 use serde_json::{Value, json};
 
@@ -305,8 +304,8 @@ fn live_world(secret: &str) -> World {
         web: Rc::new(LiveWeb::new(clock.clone())),
         processes: Rc::new(LiveProcesses::new(clock.clone())),
         store: Rc::new(LiveStore::default()),
-        database: Rc::new(bgctl::probes::database::NoDatabase),
-        metrics: Rc::new(bgctl::probes::metrics::NoMetrics),
+        database: Rc::new(bgctl::world::NoDatabase),
+        metrics: Rc::new(bgctl::world::NoMetrics),
         guards: Rc::new(bgctl::guards::NoGuards),
         overrides: Default::default(),
         beforehand: Default::default(),

@@ -14,10 +14,10 @@ use bgctl::people::{
     View, confirm, tty::Keyboard,
 };
 use bgctl::plan::{ApprovalRule, AtExpiry, Lane, StepRef};
-use bgctl::probes::{Request, Response, Web, WebError};
 use bgctl::processes::LiveProcesses;
 use bgctl::run::{Actor, Evidence};
 use bgctl::secret::Secrets;
+use bgctl::world::{Request, Response, Web, WebError};
 
 mod common;
 

@@ -324,6 +324,9 @@ fn a_ramp_that_is_none_is_a_mistake() {
     for (ramp, (code, word)) in mistakes {
         assert_eq!(said(&with(ramp), code), [(Severity::Error, word.to_string())], "{ramp}");
     }
+    // A plan holds the stop of a ramp like this; written, it would leave half of the users on green.
+    let half = with("ramp: [], every: 30s").replace("blue: 100%", "blue: 50%");
+    assert_eq!(said(&half, "BG0104").len(), 1);
     let forward = "  - { id: all, shift: { route: web, blue: 100%, ramp: [50%] } }\n";
     assert!(said(&runbook(&["web"], forward, RAMP), "BG0180").iter().any(|(severity, _)| *severity == Severity::Error));
 }

@@ -23,9 +23,8 @@ use async_trait::async_trait;
 use crate::clock::Clock;
 use crate::journal::heads::Head;
 use crate::policy;
-use crate::probes::Web;
 use crate::secret::Secrets;
-use crate::world::{Command, Exit, Processes, Stream};
+use crate::world::{Command, Exit, Processes, Stream, Web};
 
 pub use memory::Memory;
 pub use place::parse;

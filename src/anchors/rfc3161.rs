@@ -12,8 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use super::{Anchor, AnchorError, Kept, PATIENCE, Reach, receipts};
 use crate::journal::heads::Head;
 use crate::policy;
-use crate::probes::Request;
-use crate::world::Exit;
+use crate::world::{Exit, Request};
 
 pub struct Rfc3161Anchor {
     url: String,

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::{Anchor, AnchorError, Kept, PATIENCE, Reach, Receipt, is_of};
 use crate::journal::heads::Head;
 use crate::policy;
-use crate::probes::Request;
+use crate::world::Request;
 
 /// Pages of a channel's history that are searched for a run whose receipts are gone; 200 messages each.
 const PAGES: usize = 5;

@@ -11,8 +11,7 @@ use sha2::Sha256;
 
 use super::settings::Compare;
 use crate::plan::{Color, Plan};
-use crate::probes::Request;
-use crate::world::{Command, Exit, Stream, World};
+use crate::world::{Command, Exit, Request, Stream, World};
 
 /// The header that carries the nonce.
 const HEADER: &str = "x-bgctl-nonce";

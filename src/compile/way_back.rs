@@ -9,6 +9,7 @@ use super::key;
 use crate::diag::{Code, Diagnostic};
 use crate::plan::{Color, OnFailure, PlannedStep};
 use crate::runbook::{Node, Runbook};
+use crate::steps;
 
 /// What is wrong with the rollback lane.
 pub fn check(runbook: &Runbook, forward: &[PlannedStep], rollback: &[PlannedStep]) -> Vec<Diagnostic> {
@@ -34,7 +35,7 @@ struct Lane<'a> {
 
 impl<'a> Lane<'a> {
     fn new(runbook: &'a Runbook, rollback: &'a [PlannedStep]) -> Self {
-        let steps: Vec<_> = rollback.iter().filter(|step| !step.config["ramp"].is_array()).collect();
+        let steps: Vec<_> = rollback.iter().filter(|step| !steps::is_stop(step)).collect();
         let whole = steps.len() == runbook.document.rollback.steps.len();
         Lane { tree: &runbook.tree, nodes: runbook.tree.nearest("/rollback/steps"), steps, whole }
     }

@@ -2,18 +2,47 @@
 //!
 //! The run has judged the same before it acted, with code of its own: what one of the two overlooks the other may see.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::{Value, json};
+use jiff::Timestamp;
 
-use super::line::Line;
-use super::rules::{Approved, Rules};
-use crate::plan::{self, ApprovalRule, EvidenceLevel, Lane, Plan, PlannedStep, StepRef};
+use super::request::{Named, unbound};
+use crate::plan::{self, ApprovalRule, EvidenceLevel, Lane, Plan, StepRef};
 use crate::run::{Event, Grant};
-use crate::sign::{Signed, Touch, namespace};
+use crate::sign::{AllowedSigners, Signed, Touch, namespace};
 
 /// Seconds between the reading that a deadline was judged by and the one in the record.
 const SLACK: i64 = 5;
+
+/// An approval that was found good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Approved {
+    pub step: String,
+    pub principal: String,
+    /// Key and kind, for a signature; nothing for what was typed at the terminal.
+    pub signed: Option<Signed>,
+}
+
+/// What a log had come to when a record of it was written.
+pub struct Moment<'r> {
+    pub of: Named<'r>,
+    /// When the record was written, as it says.
+    pub time: Timestamp,
+    /// The same in seconds since 1970, by the time that cannot be set back.
+    pub now: i64,
+    /// A person rolls back by hand.
+    pub by_hand: bool,
+}
+
+/// Every request of a log so far, and what answered it.
+pub struct Approvals<'t> {
+    trust: &'t AllowedSigners,
+    pub theirs: Theirs,
+    pub approved: Vec<Approved>,
+    requests: BTreeMap<String, Request>,
+    /// What was found of the record at hand.
+    found: Vec<String>,
+}
 
 /// The people whose run it is.
 #[derive(Default)]
@@ -27,7 +56,7 @@ pub struct Theirs {
 }
 
 /// A request with what answered it.
-pub struct Request {
+struct Request {
     step: StepRef,
     text: String,
     expires: i64,
@@ -52,33 +81,39 @@ struct Use {
     open: bool,
 }
 
-impl Rules<'_> {
-    pub(super) fn approvals(&mut self, plan: &Plan, line: &Line, event: &Event) {
+impl<'t> Approvals<'t> {
+    pub fn new(trust: &'t AllowedSigners) -> Self {
+        let (theirs, requests) = (Theirs::default(), BTreeMap::new());
+        Approvals { trust, theirs, approved: Vec::new(), requests, found: Vec::new() }
+    }
+
+    /// Takes in a fact, and says which rules about approvals it breaks.
+    pub fn take(&mut self, at: &Moment<'_>, event: &Event) -> Vec<String> {
         match event {
             Event::ApprovalRequested { step, request, request_sha256, expires, .. } => {
                 if plan::sha256(request.as_bytes()) != *request_sha256 {
-                    self.breach(line, "the digest of the approval request is not that of its text");
+                    self.breach("the digest of the approval request is not that of its text");
                 }
-                for why in unbound(plan, &self.run, &self.plan_sha256, *step, request, *expires) {
-                    self.breach(line, why);
+                for why in unbound(at.of, *step, request, *expires) {
+                    self.breach(why);
                 }
                 let (text, grants, void) = (request.clone(), Vec::new(), Vec::new());
                 let asked = Request { step: *step, text, expires: *expires, grants, void, used: None };
                 if self.requests.insert(request_sha256.clone(), asked).is_some() {
-                    self.breach(line, "the same approval request was written twice");
+                    self.breach("the same approval request was written twice");
                 }
             }
             Event::ApprovalGranted { step, request_sha256, grant, .. } => {
-                self.grant(plan, line, *step, request_sha256, grant);
+                self.grant(at, *step, request_sha256, grant);
             }
             Event::ApprovalDenied { step, request_sha256, grant, .. } => {
-                self.refusal(plan, line, *step, request_sha256, grant);
+                self.refusal(at, *step, request_sha256, grant);
             }
             Event::ApprovalWithdrawn { step, request_sha256, principal, grant, .. } => {
                 if let Some(grant) = grant {
-                    self.refusal(plan, line, *step, request_sha256, grant);
-                    if plan.team.person(&grant.principal) != plan.team.person(principal) {
-                        self.breach(line, format!("`{}` took back what `{principal}` gave", grant.principal));
+                    self.refusal(at, *step, request_sha256, grant);
+                    if at.of.plan.team.person(&grant.principal) != at.of.plan.team.person(principal) {
+                        self.breach(format!("`{}` took back what `{principal}` gave", grant.principal));
                     }
                 }
                 if let Some(request) = self.requests.get_mut(request_sha256)
@@ -88,8 +123,8 @@ impl Rules<'_> {
                     request.void.push(principal.clone());
                 }
             }
-            Event::StepIntent { step, id, attempt, step_sha256, approvals, .. } => {
-                self.intent(plan, line, *step, id, *attempt, step_sha256, approvals);
+            Event::StepIntent { step, id, attempt, approvals, .. } => {
+                self.intent(at, *step, id, *attempt, approvals);
             }
             Event::StepOutcome { step, .. } => {
                 let uses = self.requests.values_mut().filter_map(|request| request.used.as_mut());
@@ -97,61 +132,65 @@ impl Rules<'_> {
             }
             _ => {}
         }
+        std::mem::take(&mut self.found)
+    }
+
+    fn breach(&mut self, what: impl Into<String>) {
+        self.found.push(what.into());
     }
 
     /// The rule a record answers to, and the request it answers; a breach where either is not there.
     fn answered<'p>(
         &mut self,
         plan: &'p Plan,
-        line: &Line,
         step: StepRef,
         sha256: &str,
         who: &str,
     ) -> Option<(&'p ApprovalRule, String, i64)> {
         let Some(rule) = plan.lane(step.lane).get(step.index).and_then(|s| s.approval.as_ref()) else {
-            self.breach(line, "it answers for a step that asks for no approval");
+            self.breach("it answers for a step that asks for no approval");
             return None;
         };
         match self.requests.get(sha256).filter(|request| request.step == step) {
             Some(request) => Some((rule, request.text.clone(), request.expires)),
             None => {
-                self.breach(line, format!("`{who}` answers a request that is not in this log"));
+                self.breach(format!("`{who}` answers a request that is not in this log"));
                 None
             }
         }
     }
 
     /// Whose signature it is; a breach where it does not hold or is another key's.
-    fn signed(&mut self, line: &Line, grant: &Grant, sig: &str, space: &str, text: &str) -> Option<Signed> {
+    fn signed(&mut self, time: Timestamp, grant: &Grant, sig: &str, space: &str, text: &str) -> Option<Signed> {
         let who = &grant.principal;
-        match self.trust.check(Some(who), space, text.as_bytes(), sig, line.time) {
+        match self.trust.check(Some(who), space, text.as_bytes(), sig, time) {
             Ok(signed) if grant.key.as_ref().is_none_or(|key| *key == signed.fingerprint) => Some(signed),
             Ok(signed) => {
-                self.breach(line, format!("the key of `{who}` is {}, not the one named", signed.fingerprint));
+                self.breach(format!("the key of `{who}` is {}, not the one named", signed.fingerprint));
                 None
             }
             Err(error) => {
-                self.breach(line, format!("the signature of `{who}` does not count: {error}"));
+                self.breach(format!("the signature of `{who}` does not count: {error}"));
                 None
             }
         }
     }
 
-    fn grant(&mut self, plan: &Plan, line: &Line, step: StepRef, sha256: &str, grant: &Grant) {
-        let who = &grant.principal;
-        let Some((rule, text, expires)) = self.answered(plan, line, step, sha256, who) else { return };
+    fn grant(&mut self, at: &Moment<'_>, step: StepRef, sha256: &str, grant: &Grant) {
+        let (who, plan) = (&grant.principal, at.of.plan);
+        let Some((rule, text, expires)) = self.answered(plan, step, sha256, who) else { return };
         let signed = match &grant.sig {
-            Some(sig) => match self.signed(line, grant, sig, namespace::APPROVE, &text) {
+            Some(sig) => match self.signed(at.time, grant, sig, namespace::APPROVE, &text) {
                 Some(signed) => Some(signed),
                 None if holds(plan, rule, who) => return,
-                None => return self.breach(line, format!("`{who}` does not hold the role `{}`", rule.role)),
+                None => return self.breach(format!("`{who}` does not hold the role `{}`", rule.role)),
             },
             None => None,
         };
         let key = signed.as_ref().map(|signed| signed.fingerprint.clone()).or_else(|| grant.key.clone());
         let mut found = barred(plan, rule, who, key.as_deref(), &self.theirs);
         found.extend(too_weak(plan, rule, grant, signed.as_ref(), &self.theirs.runners));
-        if self.now > expires + SLACK {
+        if at.now > expires + SLACK {
             found.push(format!("`{who}` approved after the request had expired"));
         }
         if let Some(request) = self.requests.get_mut(sha256) {
@@ -170,39 +209,29 @@ impl Rules<'_> {
                 request.grants.push(Counted { principal: who.clone(), key, sig: grant.sig.clone(), signed });
             }
         }
-        found.into_iter().for_each(|what| self.breach(line, what));
+        self.found.append(&mut found);
     }
 
     /// A refusal, or an approval taken back: signed by somebody whose word it is.
-    fn refusal(&mut self, plan: &Plan, line: &Line, step: StepRef, sha256: &str, grant: &Grant) {
-        let who = &grant.principal;
-        let Some((rule, text, _)) = self.answered(plan, line, step, sha256, who) else { return };
+    fn refusal(&mut self, at: &Moment<'_>, step: StepRef, sha256: &str, grant: &Grant) {
+        let (who, plan) = (&grant.principal, at.of.plan);
+        let Some((rule, text, _)) = self.answered(plan, step, sha256, who) else { return };
         if !holds(plan, rule, who) {
-            self.breach(line, format!("`{who}` does not hold the role `{}`", rule.role));
+            self.breach(format!("`{who}` does not hold the role `{}`", rule.role));
         }
         match &grant.sig {
-            Some(sig) => drop(self.signed(line, grant, sig, namespace::DENY, &text)),
+            Some(sig) => drop(self.signed(at.time, grant, sig, namespace::DENY, &text)),
             None if grant.evidence == EvidenceLevel::Prompt.name() => {}
-            None => self.breach(line, format!("`{who}` refused by `{}` without a signature", grant.evidence)),
+            None => self.breach(format!("`{who}` refused by `{}` without a signature", grant.evidence)),
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the members of the record")]
-    fn intent(&mut self, plan: &Plan, line: &Line, at: StepRef, id: &str, attempt: u32, sha256: &str, uses: &[String]) {
-        let Some(step) = plan.lane(at.lane).get(at.index) else {
-            return self.breach(line, format!("`{id}` is no step of the plan"));
-        };
-        self.steps_run.insert((at.lane, at.index));
-        if step.id != id || step.sha256() != sha256 {
-            self.breach(line, format!("`{id}` is not the step the plan has there"));
-        }
-        let (now, trust) = (self.now, self.trust);
+    fn intent(&mut self, moment: &Moment<'_>, at: StepRef, id: &str, attempt: u32, uses: &[String]) {
+        let (plan, now, trust) = (moment.of.plan, moment.now, self.trust);
+        let Some(step) = plan.lane(at.lane).get(at.index) else { return };
         let mut found = Vec::new();
-        if self.other_policy && at.lane == Lane::Forward {
-            found.push(format!("`{id}` was begun under another policy than the plan's"));
-        }
         let always = step.approval.as_ref().is_some_and(|rule| rule.even_by_hand);
-        let by_hand = self.state.as_ref().is_some_and(|state| state.by_hand) && at.lane == Lane::Rollback && !always;
+        let by_hand = moment.by_hand && at.lane == Lane::Rollback && !always;
         if step.approval.is_some() && uses.is_empty() && !by_hand {
             found.push(format!("`{id}` names no approval"));
         }
@@ -233,7 +262,7 @@ impl Rules<'_> {
                     for Counted { principal: who, sig, signed, .. } in &request.grants {
                         let check = |sig: &String| {
                             let message = request.text.as_bytes();
-                            trust.check(Some(who), namespace::APPROVE, message, sig, line.time).err()
+                            trust.check(Some(who), namespace::APPROVE, message, sig, moment.time).err()
                         };
                         if let Some(error) = sig.as_ref().and_then(check) {
                             found.push(format!(
@@ -251,7 +280,7 @@ impl Rules<'_> {
             }
             request.used = Some(Use { at, attempt, open: true });
         }
-        found.into_iter().for_each(|what| self.breach(line, what));
+        self.found.append(&mut found);
     }
 }
 
@@ -316,45 +345,4 @@ fn too_weak(
     let theirs = runners.iter().any(|runner| runner == who || plan.team.person(runner) == plan.team.person(who));
     (proven == EvidenceLevel::Prompt && !theirs)
         .then(|| format!("`{who}` approved by a word typed at somebody else's terminal"))
-}
-
-/// What of a request is bound to something else than it was used for.
-fn unbound(plan: &Plan, run: &str, plan_sha256: &str, at: StepRef, request: &str, expires: i64) -> Vec<String> {
-    let Some(step) = plan.lane(at.lane).get(at.index) else { return vec!["it asks for no step of the plan".into()] };
-    let Ok(said) = serde_json::from_str::<Value>(request) else { return vec!["the request is no JSON text".into()] };
-    let wanted: [(&str, Value); 4] = [
-        ("run", run.into()),
-        ("plan_sha256", plan_sha256.into()),
-        ("step_sha256", step.sha256().into()),
-        ("expires", expires.into()),
-    ];
-    // What the digests bind already stands there for people to read: it may not tell them something else.
-    let rule = step.approval.as_ref();
-    let change = step.moves.as_ref().map(|change| {
-        let split = |split: plan::Split| json!({ "blue": split.blue, "green": split.green });
-        json!({ "after": split(change.after), "before": split(change.before), "route": change.route })
-    });
-    let shown: [(&str, Value); 8] = [
-        ("step", step.id.clone().into()),
-        ("summary", step.line.clone().into()),
-        ("service", plan.service.clone().into()),
-        ("environment", plan.environment.clone().into()),
-        ("params", json!(change)),
-        ("role", json!(rule.map(|rule| &rule.role))),
-        ("quorum", json!(rule.map(|rule| rule.quorum))),
-        ("evidence", json!(rule.map(|rule| rule.evidence))),
-    ];
-    let covers = match rule {
-        Some(rule) if rule.covers_rollback => {
-            let step =
-                |step: &PlannedStep| json!({ "step": step.id, "step_sha256": step.sha256(), "summary": step.line });
-            json!({ "rollback": plan.rollback.iter().map(step).collect::<Vec<_>>() })
-        }
-        _ => Value::Null,
-    };
-    let bound = wanted.iter().filter(|(name, value)| said[*name] != *value).map(|(name, _)| *name);
-    let told = shown.iter().filter(|(name, value)| said.get(name).is_some_and(|said| said != value));
-    let extent = (said["covers"] != covers).then_some("covers");
-    let names = bound.chain(told.map(|(name, _)| *name)).chain(extent);
-    names.map(|name| format!("the request's `{name}` is another")).collect()
 }

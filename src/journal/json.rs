@@ -9,7 +9,7 @@
 
 use std::borrow::Cow;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// How deep values may be nested.
 const DEPTH: usize = 64;
@@ -48,6 +48,11 @@ pub fn text(raw: &str) -> Option<Cow<'_, str>> {
 /// The number in a checked value, if it is one from 0 up.
 pub fn number(raw: &str) -> Option<u64> {
     raw.bytes().all(|b| b.is_ascii_digit()).then(|| raw.parse().ok()).flatten()
+}
+
+/// The text that an object has under a name; if it has none, why.
+pub fn word<'v>(map: &'v Map<String, Value>, name: &str) -> Result<&'v str, String> {
+    map.get(name).and_then(Value::as_str).ok_or_else(|| format!("`{name}` is missing or no text"))
 }
 
 /// Characters that must be escaped, because a terminal or a reader would not show them, or would show something else.

@@ -8,8 +8,8 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use super::input::next;
 use super::line::LONGEST;
-use super::reading::next;
 
 /// What the first line of a log says. Nothing of it is checked.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,27 +5,19 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Cursor, Read, Seek, SeekFrom};
+use std::io::{self, BufReader, Cursor, SeekFrom};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::Entry;
 use super::fault::{Fault, What};
+use super::input::{BLOCK, Identity, Input, LOG, next};
 use super::keep::Kept;
-use super::line::LONGEST_PLAN;
 use super::note::SealState;
-use super::redact::{Redaction, Withheld};
+use super::redact::Redaction;
 use super::scan::{Look, Pass, Scan, Seals};
-use super::store::LOG;
+use super::withheld::Withheld;
 use crate::plan::Plan;
-
-/// Bytes that are asked of a file at once.
-pub(super) const BLOCK: usize = 256 * 1024;
-
-/// Bytes that can be gone over more than once.
-pub trait Input: BufRead + Seek {}
-
-impl<I: BufRead + Seek> Input for I {}
 
 /// The sealed part of a log, read for going on with it or for showing it.
 #[derive(Clone)]
@@ -51,9 +43,6 @@ struct Mark {
     pass: Pass,
     kept: Kept,
 }
-
-/// Device and number of a file.
-pub type Identity = (u64, u64);
 
 /// Why a log cannot be read back.
 #[derive(Debug, thiserror::Error)]
@@ -209,19 +198,6 @@ fn sealed_again(input: &mut dyn Input, start: u64) -> io::Result<bool> {
             return Ok(true);
         }
     }
-}
-
-/// Reads the next line with its line end into the buffer; shorter than that at the end of the input, and never longer than
-/// any line may be.
-pub(super) fn next(input: &mut dyn BufRead, line: &mut Vec<u8>) -> io::Result<()> {
-    line.clear();
-    input.take(LONGEST_PLAN as u64 + 1).read_until(b'\n', line)?;
-    Ok(())
-}
-
-/// Reads a log in full, without locking or changing it.
-pub fn read_log(folder: &Path) -> io::Result<Vec<u8>> {
-    std::fs::read(folder.join(LOG))
 }
 
 /// Whether a log may have a record of a type, by the look of its lines: nothing is checked, so where the answer is no there is

@@ -16,6 +16,7 @@ use super::line::{Raw, instant, is_digest};
 use super::scan::Scan;
 use super::spelling::hex;
 use super::verify::{self, Owner, Report, Trust, Verdict};
+use super::withheld::{Withheld, Withholding, can_be_withheld};
 use super::{Entry, Seals, encode, json as strict};
 use crate::sign::{AllowedSigners, Signed, namespace, sshsig};
 
@@ -23,50 +24,6 @@ use crate::sign::{AllowedSigners, Signed, namespace, sshsig};
 const TYPE: &str = "bgctl/redaction/v1";
 /// Beside the copy, with this behind its name.
 pub const BESIDE: &str = "redaction";
-
-/// Members that hold no text of the outside: names of the plan and of this format, digests, keys, and texts whose bytes are
-/// signed. A record in which one of them is another is another fact.
-pub const COMPARED: &[&str] = &[
-    "type",
-    "step",
-    "lane",
-    "id",
-    "is",
-    "cause",
-    "then",
-    "found",
-    "wish",
-    "outcome",
-    "verdict",
-    "via",
-    "evidence",
-    "principal",
-    "key",
-    "sig",
-    "request",
-    "request_sha256",
-    "step_sha256",
-    "approvals",
-    "gate",
-    "route",
-    "stack",
-    "stream",
-    "split",
-];
-
-/// Whether a type of record can be withheld. What carries signatures cannot: without its exact text nothing of the log holds.
-pub fn can_be_withheld(kind: &str) -> bool {
-    !matches!(kind, "seal" | "run.opened" | "run.resumed" | "plan.loaded") && !kind.starts_with("approval.")
-}
-
-/// One record whose data are not in the copy.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Withheld {
-    pub kind: String,
-    /// SHA-256 of the original line with its line end, and its length.
-    pub sha256: String,
-    pub bytes: u64,
-}
 
 /// A copy, and what its owner has to sign.
 pub struct Copy {
@@ -250,18 +207,6 @@ impl Redaction {
     }
 }
 
-/// What a copy withholds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Withholding {
-    pub records: Vec<u64>,
-    pub reason: String,
-    pub time: String,
-    /// Who signed the statement.
-    pub by: Signed,
-    /// What the owner says that the original was.
-    pub original_sha256: String,
-}
-
 /// Reads a copy in which records are withheld: everything a log is held to, as far as the bytes are there, and beyond that the
 /// owner's statement, which has to hold for exactly this copy.
 pub fn verify_copy<I: BufRead + Seek>(
@@ -320,7 +265,7 @@ impl std::io::Write for HashWriter<'_> {
 }
 
 fn word(map: &Map<String, Value>, name: &str) -> Result<String, String> {
-    map.get(name).and_then(Value::as_str).map(String::from).ok_or_else(|| format!("`{name}` is missing or no text"))
+    strict::word(map, name).map(String::from)
 }
 
 fn number(map: &Map<String, Value>, name: &str) -> Result<u64, String> {

@@ -1,18 +1,19 @@
-//! Were the rules of the run kept? The facts of a log are replayed through the run machine, and every approval is checked
-//! against the exact text that was to be signed.
+//! Were the rules of the run kept? The facts of a log are replayed through the run machine, and its approvals are counted
+//! once more.
 //!
 //! What is found here is an honest record of something forbidden, which is another thing than a forged record.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::approval::{Request, Theirs};
+use super::approval::{Approvals, Approved, Moment};
 use super::line::Line;
+use super::request::Named;
 use super::scan::Head;
-use crate::plan::{self, Plan};
+use crate::plan::{self, Plan, StepRef};
 use crate::run::{Event, RunOutcome, State, evolve};
-use crate::sign::{AllowedSigners, PublicKey, Signed};
+use crate::sign::{AllowedSigners, PublicKey};
 
 /// A rule that was not kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,33 +22,19 @@ pub struct Breach {
     pub what: String,
 }
 
-/// An approval that was found good.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Approved {
-    pub step: String,
-    pub principal: String,
-    /// Key and kind, for a signature; nothing for what was typed at the terminal.
-    pub signed: Option<Signed>,
-}
-
 /// The judgement so far.
 pub struct Rules<'t> {
-    pub(super) trust: &'t AllowedSigners,
+    approvals: Approvals<'t>,
     plan: Option<Plan>,
-    pub(super) plan_sha256: String,
-    pub(super) run: String,
-    pub(super) state: Option<State>,
-    pub(super) requests: BTreeMap<String, Request>,
-    pub(super) theirs: Theirs,
+    plan_sha256: String,
+    run: String,
+    state: Option<State>,
     /// The owner key of the newest statement, as written, and the policy it names.
     statement: Option<(String, Option<String>)>,
     /// Somebody went on with the run under another policy than its plan's.
-    pub(super) other_policy: bool,
-    /// When the record at hand was written, in seconds since 1970, by the time that cannot be set back.
-    pub(super) now: i64,
+    other_policy: bool,
     pub breaches: Vec<Breach>,
-    pub approved: Vec<Approved>,
-    pub steps_run: BTreeSet<(crate::plan::Lane, usize)>,
+    pub steps_run: BTreeSet<(plan::Lane, usize)>,
     pub outcome: Option<RunOutcome>,
     pub events: u64,
 }
@@ -55,18 +42,14 @@ pub struct Rules<'t> {
 impl<'t> Rules<'t> {
     pub fn new(trust: &'t AllowedSigners) -> Self {
         Rules {
-            trust,
+            approvals: Approvals::new(trust),
             plan: None,
             plan_sha256: String::new(),
             run: String::new(),
             state: Some(State::default()),
-            requests: BTreeMap::new(),
-            theirs: Theirs::default(),
             statement: None,
             other_policy: false,
-            now: i64::MIN,
             breaches: Vec::new(),
-            approved: Vec::new(),
             steps_run: BTreeSet::new(),
             outcome: None,
             events: 0,
@@ -82,20 +65,24 @@ impl<'t> Rules<'t> {
         self.state.as_ref()
     }
 
-    pub(super) fn breach(&mut self, line: &Line, what: impl Into<String>) {
+    /// The approvals that counted.
+    pub fn approved(self) -> Vec<Approved> {
+        self.approvals.approved
+    }
+
+    fn breach(&mut self, line: &Line, what: impl Into<String>) {
         self.breaches.push(Breach { record: line.seq, what: what.into() });
     }
 
-    /// Takes in a sealed record.
+    /// Takes in a sealed record, written at `now`: seconds since 1970, by the time that cannot be set back.
     pub fn take(&mut self, line: &Line, now: i64, head: &Head) {
-        self.now = now;
         match line.kind.as_str() {
             "run.opened" | "run.resumed" => self.opened(line),
             "plan.loaded" => self.load(line, head),
             kind if is_event(kind) => {
                 let fact = serde_json::json!({ "type": line.kind, "data": line.data });
                 match serde_json::from_value::<Event>(fact) {
-                    Ok(event) => self.event(line, &event),
+                    Ok(event) => self.event(line, now, &event),
                     Err(error) => {
                         self.breach(line, format!("a `{}` this version cannot read: {error}", line.kind));
                         self.state = None;
@@ -111,10 +98,11 @@ impl<'t> Rules<'t> {
         let text = line.data["statement"].as_str().unwrap_or_default();
         let said: Value = serde_json::from_str(text).unwrap_or_default();
         let word = |name: &str| said[name].as_str().map(String::from);
-        self.theirs.runners.extend(word("owner"));
+        let theirs = &mut self.approvals.theirs;
+        theirs.runners.extend(word("owner"));
         let key = word("owner_key").unwrap_or_default();
-        self.theirs.keys.extend(PublicKey::from_line(&key).ok().map(|key| key.fingerprint()));
-        self.theirs.starters.extend(line.data["claims"]["trigger"].as_str().map(String::from));
+        theirs.keys.extend(PublicKey::from_line(&key).ok().map(|key| key.fingerprint()));
+        theirs.starters.extend(line.data["claims"]["trigger"].as_str().map(String::from));
         self.statement = Some((key, word("policy_sha256")));
         // The first statement comes before the plan.
         if let Some(plan) = self.plan.take() {
@@ -145,7 +133,7 @@ impl<'t> Rules<'t> {
         (self.plan_sha256, self.run) = (sha256, head.run.clone());
         match serde_json::from_str::<Plan>(text) {
             Ok(plan) => {
-                for owner in self.theirs.runners.clone() {
+                for owner in self.approvals.theirs.runners.clone() {
                     if !plan.owners.contains(&owner) && plan.rollback_owner != owner {
                         self.breach(line, format!("`{owner}` opened the run and is none of the plan's owners"));
                     }
@@ -157,9 +145,17 @@ impl<'t> Rules<'t> {
         }
     }
 
-    fn event(&mut self, line: &Line, event: &Event) {
+    fn event(&mut self, line: &Line, now: i64, event: &Event) {
         let Some(plan) = self.plan.take() else { return };
-        self.approvals(&plan, line, event);
+        if let Event::StepIntent { step, id, step_sha256, .. } = event {
+            self.intent(&plan, line, *step, id, step_sha256);
+        }
+        let (run, plan_sha256, time) = (&self.run, &self.plan_sha256, line.time);
+        let by_hand = self.state.as_ref().is_some_and(|state| state.by_hand);
+        let moment = Moment { of: Named { plan: &plan, run, plan_sha256 }, time, now, by_hand };
+        for what in self.approvals.take(&moment, event) {
+            self.breach(line, what);
+        }
         if let Some(state) = self.state.take() {
             match evolve(&plan, &state, event) {
                 Ok(next) => {
@@ -173,6 +169,20 @@ impl<'t> Rules<'t> {
             self.outcome = Some(*outcome);
         }
         self.plan = Some(plan);
+    }
+
+    /// Whether the step that begins is the plan's, under the plan's policy.
+    fn intent(&mut self, plan: &Plan, line: &Line, at: StepRef, id: &str, sha256: &str) {
+        let Some(step) = plan.lane(at.lane).get(at.index) else {
+            return self.breach(line, format!("`{id}` is no step of the plan"));
+        };
+        self.steps_run.insert((at.lane, at.index));
+        if step.id != id || step.sha256() != sha256 {
+            self.breach(line, format!("`{id}` is not the step the plan has there"));
+        }
+        if self.other_policy && at.lane == plan::Lane::Forward {
+            self.breach(line, format!("`{id}` was begun under another policy than the plan's"));
+        }
     }
 }
 

@@ -17,11 +17,9 @@ use sha2::{Digest, Sha256};
 
 use super::JournalError;
 use super::disk::{self, Disk, LocalDisk};
-use super::reading::{BLOCK, Identity, Input};
+use super::input::{BLOCK, Identity, Input, LOG};
 use super::spelling::hex;
 
-/// The file of a journal inside its run's folder.
-pub const LOG: &str = "log.jsonl";
 /// Space asked for ahead, so that a disk filled by others does not stop the run at once.
 const RESERVE: u64 = 1024 * 1024;
 

@@ -5,13 +5,14 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, Seek, SeekFrom};
 
+use super::approval::Approved;
 use super::fault::{Fault, What};
+use super::input::next;
 use super::line::{EVIDENCE, LONGEST_PLAN, Raw};
 use super::note::SealState;
-use super::reading::next;
-use super::redact::{Withheld, Withholding};
-use super::rules::{Approved, Breach, Rules};
+use super::rules::{Breach, Rules};
 use super::scan::{OwnerKey, OwnerSignature, Scan, Seals};
+use super::withheld::{Withheld, Withholding};
 use crate::run::{Doing, RunOutcome};
 use crate::sign::hmac::SharedKey;
 use crate::sign::{AllowedSigners, Signature, Signed, TrustError};
@@ -299,7 +300,7 @@ impl<'t> Reading<'t> {
             rules.breaches.push(Breach { record: scan.sealed.lines.saturating_sub(1), what });
         }
         self.keep();
-        let Reading { scan, mut rules, .. } = self;
+        let Reading { scan, rules, .. } = self;
         let verdict = match (found, self.untrusted, scan.state) {
             (Err(fault), _, _) => Verdict::Broken(fault),
             (_, Some(error), _) => Verdict::Untrusted(error),
@@ -322,7 +323,6 @@ impl<'t> Reading<'t> {
             first: self.first,
             last: self.last,
             owners: self.owners,
-            approved: std::mem::take(&mut rules.approved),
             breaches: self.breaches,
             more_breaches: self.more_breaches,
             steps_run: rules.steps_run.len(),
@@ -333,6 +333,7 @@ impl<'t> Reading<'t> {
             about: self.about,
             recomputed: scan.recomputed(),
             withheld: None,
+            approved: rules.approved(),
         }
     }
 }

@@ -12,11 +12,10 @@ use serde_json::{Value, json};
 use super::gate::Gate;
 use super::prometheus::Prometheus;
 use super::promql::Query;
-use super::source::Gap;
 use crate::diag::{Code, Kind, Refusal};
 use crate::plan::Plan;
 use crate::run::Verdict;
-use crate::world::World;
+use crate::world::{Gap, World};
 
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;

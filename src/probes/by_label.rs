@@ -7,12 +7,14 @@
 use std::time::Duration;
 
 use super::gate::Gate;
-use super::probe::{Measured, Tally};
+use super::measured::Measured;
 use super::prometheus::{Prometheus, Vector};
 use super::promql::{self, Query};
-use super::source::Gap;
 use crate::plan::Color;
+use crate::run::counts::{Counts, whole};
+use crate::run::judge::Control;
 use crate::scalar::{Unit, spoken};
+use crate::world::Gap;
 
 /// Fewer scrapes than this in a range are no measurement.
 const FEWEST_SCRAPES: f64 = 3.0;
@@ -35,17 +37,21 @@ impl ByLabel {
 
 impl ByLabel {
     /// The requests of green by instance, as far as they can be told apart: no verdict hangs on it that they can.
-    pub async fn instances(&self, gate: &Gate, prometheus: &Prometheus<'_>, elapsed: Duration) -> Vec<(String, Tally)> {
+    pub async fn instances(
+        &self,
+        gate: &Gate,
+        prometheus: &Prometheus<'_>,
+        elapsed: Duration,
+    ) -> Vec<(String, Counts)> {
         let Some((part, all)) = self.query.counts_apart(elapsed, &gate.instance) else { return Vec::new() };
         let (Ok(part), Ok(all)) = tokio::join!(prometheus.ask(&part), prometheus.ask(&all)) else { return Vec::new() };
         let of_green = |vector: &Vector| vector.apart(Color::Green, &gate.label, &gate.instance);
         let part = of_green(&part);
-        let tally = |name: String, requests: f64| {
+        let counts = |name: String, requests: f64| {
             let counted = part.iter().find(|(of, _)| *of == name).map_or(0.0, |(_, count)| *count);
-            let tally = Tally::of(requests, counted, gate.min.is_some());
-            (name, tally)
+            (name, Counts::estimated(requests, counted, gate.min.is_some()))
         };
-        of_green(&all).into_iter().map(|(name, requests)| tally(name, requests)).collect()
+        of_green(&all).into_iter().map(|(name, requests)| counts(name, requests)).collect()
     }
 }
 
@@ -90,9 +96,9 @@ impl Asking<'_> {
                 if good { "good" } else { "bad" }
             ))),
         };
-        let tally = |requests: f64, part: f64| Tally::of(requests, part, good);
+        let counts = |requests: f64, part: f64| Counts::estimated(requests, part, good);
         let (green_part, blue_part) = (part_of(Color::Green, green)?, part_of(Color::Blue, blue)?);
-        Ok(Measured::Counts { green: tally(green, green_part), blue: tally(blue, blue_part) })
+        Ok(Measured::Counts { green: counts(green, green_part), blue: counts(blue, blue_part) })
     }
 
     /// No series of bad requests at all: good news, or a label that is spelled wrong.
@@ -115,7 +121,7 @@ impl Asking<'_> {
         let label = &self.gate.label;
         let count = |color: Color| -> Result<Option<u64>, Gap> {
             let Some(requests) = &requests else { return Ok(None) };
-            Ok(Some(requests.of(color, label)?.unwrap_or(0.0).round().max(0.0) as u64))
+            Ok(Some(whole(requests.of(color, label)?.unwrap_or(0.0))))
         };
         let (green_requests, blue_requests) = (count(Color::Green)?, count(Color::Blue)?);
         if let Some(0) = green_requests {
@@ -138,7 +144,12 @@ impl Asking<'_> {
         } else {
             values.of(Color::Blue, label)?
         };
-        Ok(Measured::Value { green, blue, blue_idle, requests: green_requests })
+        let blue = match blue {
+            _ if blue_idle => Control::Idle,
+            Some(blue) => Control::Value(blue),
+            None => Control::Absent,
+        };
+        Ok(Measured::Value { green, blue, requests: green_requests })
     }
 
     async fn requests(&self, elapsed: Duration) -> Result<Option<Vector>, Gap> {

@@ -4,11 +4,13 @@ use std::cell::RefCell;
 
 use jiff::Timestamp;
 
-use super::probe::{Measured, Measurement, Tally};
-use super::source::{About, Gap, Reading, Source};
+use super::measured::{Measured, Measurement};
+use super::source::{About, Reading, Source};
 use crate::plan::{Color, Plan};
 use crate::run::Asked;
-use crate::world::World;
+use crate::run::counts::{Counts, whole};
+use crate::run::judge::Control;
+use crate::world::{Gap, World};
 
 /// What is known of the two stacks.
 #[derive(Clone, Debug, Default)]
@@ -112,17 +114,16 @@ impl ByStack {
     }
 
     fn measured(&self, green: Reading, blue: Option<Reading>) -> Measured {
-        let whole = |n: f64| n.round().max(0.0) as u64;
-        let tally = |r: Reading| Tally { requests: whole(r.requests.unwrap_or(0.0)), bad: whole(r.value) };
         if self.source.counts() {
-            return Measured::Counts { green: tally(green), blue: blue.map_or_else(Tally::default, tally) };
+            let counts = |r: Reading| Counts::said(r.requests.unwrap_or(0.0), r.value);
+            return Measured::Counts { green: counts(green), blue: blue.map(counts).unwrap_or_default() };
         }
-        Measured::Value {
-            green: green.value,
-            blue: blue.map(|b| b.value),
-            blue_idle: blue.and_then(|b| b.requests) == Some(0.0),
-            requests: green.requests.map(whole),
-        }
+        let blue = match blue {
+            Some(Reading { requests: Some(0.0), .. }) => Control::Idle,
+            Some(Reading { value, .. }) => Control::Value(value),
+            None => Control::Absent,
+        };
+        Measured::Value { green: green.value, blue, requests: green.requests.map(whole) }
     }
 }
 

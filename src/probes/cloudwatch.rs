@@ -14,10 +14,9 @@ use aws_sdk_cloudwatch::primitives::DateTime;
 use aws_sdk_cloudwatch::types::{Dimension, Metric, MetricDataQuery, MetricStat, ScanBy, StatusCode};
 use jiff::Timestamp;
 
-use super::metrics::{Metrics, Point, Question};
-use super::source::Gap;
 use crate::routers::AwsAccess;
 use crate::routers::aws::Aws;
+use crate::world::{Gap, Metrics, Point, Question};
 
 /// More pages than this are no answer to a question bgctl asks.
 const MOST_PAGES: usize = 20;

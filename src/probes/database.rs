@@ -13,29 +13,12 @@ use tokio_postgres::Config;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::clock::Clock;
+use crate::world::{Database, Unanswered};
 
 /// The longest a connection may take, and then an answer.
 const WITHIN: Duration = Duration::from_secs(5);
 /// More rows than this are no answer to a question bgctl asks.
 const MOST_ROWS: usize = 10_000;
-
-/// A database that can be asked.
-#[async_trait(?Send)]
-pub trait Database {
-    /// The rows of one `select`, each with its columns by name.
-    async fn rows(&self, url: &str, sql: &str) -> Result<Vec<Map<String, Value>>, Unanswered>;
-}
-
-/// No rows were had.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unanswered {
-    /// Nobody was reached, or no answer came in time. Says nothing about the data.
-    #[error("PostgreSQL gives no answer: {0}")]
-    Silent(String),
-    /// It does not take the question: a name that is not there, a right that is missing, more than one statement.
-    #[error("PostgreSQL refuses the question: {0}")]
-    Refused(String),
-}
 
 /// PostgreSQL over the network. Each question has a connection of its own: they are rare, and none is left behind.
 pub struct LiveDatabase {
@@ -113,15 +96,5 @@ fn unanswered(error: &tokio_postgres::Error) -> Unanswered {
             let cause = std::error::Error::source(error).map(ToString::to_string);
             Unanswered::Silent(cause.unwrap_or_else(|| error.to_string()))
         }
-    }
-}
-
-/// A world without a database.
-pub struct NoDatabase;
-
-#[async_trait(?Send)]
-impl Database for NoDatabase {
-    async fn rows(&self, _: &str, _: &str) -> Result<Vec<Map<String, Value>>, Unanswered> {
-        Err(Unanswered::Silent("there is none in this world".into()))
     }
 }

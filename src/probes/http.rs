@@ -11,9 +11,9 @@ use async_trait::async_trait;
 use reqwest::{Client, Method, Url, redirect};
 
 use super::inbox::HttpInbox;
-use super::{Inbox, Request, Response, Web, WebError};
 use crate::clock::Clock;
 use crate::scalar::spoken;
+use crate::world::{Inbox, Request, Response, Web, WebError};
 
 /// The most of an answer that is read.
 const MOST: usize = 4 * 1024 * 1024;

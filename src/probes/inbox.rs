@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinHandle;
 
-use super::Inbox;
+use crate::world::Inbox;
 
 const MOST_POSTS: usize = 100;
 const MOST_BYTES: usize = 64 * 1024;

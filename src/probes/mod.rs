@@ -1,7 +1,7 @@
 //! Read-only measurements: HTTP exchanges, Prometheus queries, Slack requests.
 //!
 //! A probe measures and says what it saw; whether that is good is judged elsewhere (`run`, `steps`). All of them speak
-//! through [`Web`], so the simulated world answers the very bytes the real probes send.
+//! through [`Web`](crate::world::Web), so the simulated world answers the very bytes the real probes send.
 
 pub mod burn;
 mod by_label;
@@ -13,7 +13,7 @@ mod expression;
 pub mod gate;
 pub mod http;
 pub mod inbox;
-pub mod metrics;
+mod measured;
 pub mod number;
 pub mod probe;
 pub mod prometheus;
@@ -24,75 +24,3 @@ pub mod slack_handlers;
 pub mod slack_views;
 pub mod source;
 pub mod survey;
-
-use std::time::Duration;
-
-use async_trait::async_trait;
-
-/// One HTTP exchange at a time.
-#[async_trait(?Send)]
-pub trait Web {
-    /// Sends one request and reads the whole answer (at most 4 MiB). Redirects are not followed, nothing is retried.
-    async fn exchange(&self, request: Request) -> Result<Response, WebError>;
-
-    /// Opens an address of ours that takes what others post, for as long as the inbox is held.
-    async fn listen(&self, _address: &str) -> Result<Box<dyn Inbox>, WebError> {
-        Err(WebError { what: "nobody can be listened to in this world".into(), timed_out: false })
-    }
-}
-
-/// What others post to us.
-#[async_trait(?Send)]
-pub trait Inbox {
-    /// The address it took, `127.0.0.1:40123`.
-    fn address(&self) -> std::net::SocketAddr;
-
-    /// The next post: its path and its body. Waits for as long as the caller does.
-    async fn next(&self) -> Option<(String, Vec<u8>)>;
-}
-
-#[derive(Clone, Debug, Default)]
-pub struct Request {
-    pub method: &'static str,
-    pub url: String,
-    pub headers: Vec<(String, String)>,
-    /// Sent as these exact bytes.
-    pub body: Vec<u8>,
-    pub timeout: Duration,
-    /// A connection of its own, so that a load balancer chooses anew.
-    pub fresh: bool,
-}
-
-impl Request {
-    pub fn get(url: impl Into<String>, timeout: Duration) -> Self {
-        Request { method: "GET", url: url.into(), timeout, ..Request::default() }
-    }
-}
-
-#[derive(Clone, Debug, Default)]
-pub struct Response {
-    pub status: u16,
-    /// Names in lowercase.
-    pub headers: Vec<(String, String)>,
-    pub body: Vec<u8>,
-    pub time: Duration,
-}
-
-impl Response {
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str())
-    }
-
-    pub fn text(&self) -> std::borrow::Cow<'_, str> {
-        String::from_utf8_lossy(&self.body)
-    }
-}
-
-/// No answer was had. Says nothing about the service's health by itself.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("{what}")]
-pub struct WebError {
-    /// `connection refused by http://…`, without query strings or secrets.
-    pub what: String,
-    pub timed_out: bool,
-}

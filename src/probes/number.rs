@@ -6,9 +6,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::source::{self, About, CloudWatch, Command, Gap, Http, Sql};
+use super::source::{self, About, CloudWatch, Command, Http, Sql};
 use crate::diag::Mistake;
-use crate::world::World;
+use crate::world::{Gap, World};
 
 /// A number: where it comes from. Exactly one source is given.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -9,46 +9,16 @@ use jiff::Timestamp;
 use super::by_label::ByLabel;
 use super::by_stack::{ByStack, Sides};
 use super::gate::Gate;
+pub use super::measured::{Measured, Measurement};
 use super::prometheus::Prometheus;
 use super::promql::Query;
-use super::source::{self, Gap};
+use super::source;
 use crate::run::Asked;
+use crate::run::counts::Counts;
 use crate::scalar::spoken;
-use crate::world::World;
+use crate::world::{Gap, World};
 
 const SECOND: Duration = Duration::from_secs(1);
-
-/// Requests of one stack, and the bad ones among them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
-    pub requests: u64,
-    pub bad: u64,
-}
-
-impl Tally {
-    /// Of counts as Prometheus estimates them. `part` counts the bad requests, or the good ones.
-    pub fn of(requests: f64, part: f64, good: bool) -> Self {
-        let requests = requests.round().max(0.0) as u64;
-        // Both are estimates between scrapes, so the part may come out a little larger than the whole.
-        let part = (part.round().max(0.0) as u64).min(requests);
-        Tally { requests, bad: if good { requests - part } else { part } }
-    }
-}
-
-/// What was measured.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Measured {
-    /// A share, counted since users were shifted.
-    Counts { green: Tally, blue: Tally },
-    /// A value now. Blue's is missing when it has none; `blue_idle` says that it serves nobody.
-    Value { green: f64, blue: Option<f64>, blue_idle: bool, requests: Option<u64> },
-}
-
-/// A measurement, and everything that was asked for it.
-pub struct Measurement {
-    pub measured: Result<Measured, Gap>,
-    pub asked: Vec<Asked>,
-}
 
 /// A gate ready to be measured.
 pub struct Probe {
@@ -152,7 +122,7 @@ impl Probe {
         world: &World,
         since: Timestamp,
         at: Timestamp,
-    ) -> (Vec<(String, Tally)>, Vec<Asked>) {
+    ) -> (Vec<(String, Counts)>, Vec<Asked>) {
         let Way::ByLabel(by) = &self.way else { return Default::default() };
         let elapsed = Duration::try_from(at.duration_since(since)).unwrap_or_default();
         let url = world.secrets.resolve(&self.gate.url);

@@ -11,10 +11,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::source::Gap;
-use super::{Request, Web};
 use crate::plan::Color;
 use crate::run::Asked;
+use crate::world::{Gap, Request, Web};
 
 /// The longest one query may take.
 const TIMEOUT: Duration = Duration::from_secs(10);

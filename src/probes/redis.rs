@@ -10,37 +10,10 @@ use async_trait::async_trait;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Cmd, FromRedisValue, cmd, pipe};
 
+use crate::world::{Held, Server, Store};
+
 /// The longest a connection or an answer may take.
 const WITHIN: Duration = Duration::from_secs(3);
-
-/// A store of handled deliveries.
-#[async_trait(?Send)]
-pub trait Store {
-    /// What stands under a key, if anything.
-    async fn held(&self, url: &str, key: &str) -> Result<Option<Held>, String>;
-
-    /// The lists under these keys; a key that is not there gives an empty one.
-    async fn lists(&self, url: &str, keys: &[String]) -> Result<Vec<Vec<String>>, String>;
-
-    /// What the server says about itself.
-    async fn server(&self, url: &str) -> Result<Server, String>;
-}
-
-/// A key's value and the time it has left; none where it stays for ever.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Held {
-    pub value: String,
-    pub left: Option<Duration>,
-}
-
-/// A server, as its `INFO` says.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Server {
-    /// What it does when its memory is full: `noeviction` is the only safe one.
-    pub eviction: String,
-    /// `master` or `slave`.
-    pub role: String,
-}
 
 impl Server {
     fn parse(info: &str) -> Server {
@@ -115,26 +88,6 @@ impl Store for LiveStore {
         Ok(Server::parse(&info))
     }
 }
-
-/// A world without Redis.
-pub struct NoStore;
-
-#[async_trait(?Send)]
-impl Store for NoStore {
-    async fn held(&self, _: &str, _: &str) -> Result<Option<Held>, String> {
-        Err(NONE.into())
-    }
-
-    async fn lists(&self, _: &str, _: &[String]) -> Result<Vec<Vec<String>>, String> {
-        Err(NONE.into())
-    }
-
-    async fn server(&self, _: &str) -> Result<Server, String> {
-        Err(NONE.into())
-    }
-}
-
-const NONE: &str = "there is no Redis in this world";
 
 #[cfg(test)]
 mod tests {

@@ -10,9 +10,9 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;
 
-use super::Request;
 use super::prometheus::url_form;
 use crate::secret::Secret;
+use crate::world::Request;
 
 /// Exactly this: one of the two Bolt frameworks compares the content type by equality.
 pub const FORM: &str = "application/x-www-form-urlencoded";

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Request, Web};
+use crate::world::{Request, Web};
 
 /// Names by kind: `commands` → `/deploy`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

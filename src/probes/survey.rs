@@ -14,11 +14,10 @@ use super::gate::Gate;
 use super::probe::Probe;
 use super::prometheus::Prometheus;
 use super::promql::Query;
-use super::source::Gap;
 use crate::plan::Color;
 use crate::run::Verdict;
 use crate::scalar::{Unit, spoken};
-use crate::world::World;
+use crate::world::{Gap, World};
 
 /// Something that was found.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,7 +2,8 @@
 //!
 //! Blue is asked by them, since its targets can be healthy while its users are not.
 
-use super::judge::{Bound, CERTAIN, Counts, FEWEST_BAD, Rule};
+use super::counts::Counts;
+use super::judge::{Bound, CERTAIN, FEWEST_BAD, Rule};
 use super::likelihood::{over_limit, worse_than_blue};
 
 /// Two values that both break a limit are of one cause unless one of them is so many times the other.

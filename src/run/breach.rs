@@ -1,6 +1,7 @@
 //! What ends a wait: a gate or a guard that tripped, a side that is not well. The fact it becomes is an [`Event`] or an [`Outcome`].
 
-use super::event::{Cause, Event, Outcome, Reaction};
+use super::event::Event;
+use super::outcome::{Cause, Outcome, Reaction};
 use crate::plan::StepRef;
 
 /// Why a wait may not go on.

@@ -4,8 +4,9 @@
 use std::time::Duration;
 
 use super::Verdict;
+use super::counts::Counts;
 use super::course::{Burst, Calm, Course};
-use super::judge::{Counts, Judgement, Rule};
+use super::judge::{Judgement, Rule};
 use super::likelihood::{over_limit, worse_than_blue};
 use crate::scalar::spoken;
 

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::judge::Counts;
+use super::counts::Counts;
 use super::likelihood::at_least;
 
 /// Looks that one burst can lie across: it may begin shortly before a look.

@@ -1,61 +1,13 @@
 //! The one thing to do next.
 
+use super::actor::Actor;
 use super::ends;
-use super::event::{Actor, Event, Reaction, RunOutcome, Wish};
+use super::event::{Event, RunOutcome, Wish};
 use super::legs::Legs;
+use super::next::Next;
+use super::outcome::Reaction;
 use super::state::{Doing, State};
 use crate::plan::{AtExpiry, Lane, OnFailure, Plan, Purpose, Resume, StepRef};
-
-/// How often the world is looked at in vain before a lost reply counts as a failure.
-pub const LOOKS: u32 = 5;
-
-/// What the driver has to do; every answer comes back as an [`Event`].
-#[expect(clippy::large_enum_variant, reason = "one lives at a time, and it is handed on at once")]
-#[derive(Clone, Debug, PartialEq)]
-pub enum Next {
-    /// Write this down; nothing else is needed for it.
-    Note(Event),
-    /// Preflight, and compute the way back.
-    Arm,
-    /// Write an approval request for this step.
-    Request(StepRef),
-    /// Wait for the approvals of this step.
-    Await(StepRef),
-    Attempt(StepRef, u32),
-    /// Read where every route is, all at the same moment. `settle`: first wait until no write of this run can land any more.
-    /// `patient`: a route that does not answer is asked again for a while.
-    Look {
-        settle: bool,
-        patient: bool,
-    },
-    /// Look whether the step's effect is in place.
-    Observe(StepRef),
-    /// Each of these at the same time: none waits for another.
-    Together(Vec<Next>),
-    /// Nothing can be looked at: ask a person whether it happened.
-    AskInPlace(StepRef),
-    /// Automatic rollback is not allowed here: ask a person.
-    AskRollback {
-        why: String,
-    },
-    /// After an interruption while users are split: roll back, hold or go on?
-    AskInterrupted,
-    /// Something forbids going forward: say so, with how long that is waited for.
-    Pause {
-        cause: super::Cause,
-        line: String,
-    },
-    /// Wait until the way is free, the gates fail, a person wishes otherwise or the time is over.
-    AwaitFree {
-        cause: super::Cause,
-        until: i64,
-    },
-    /// Call a person.
-    Page {
-        line: String,
-    },
-    Stop(RunOutcome),
-}
 
 /// Says what is next. A function of its arguments only.
 pub fn decide(plan: &Plan, s: &State) -> Next {
@@ -82,7 +34,7 @@ pub fn decide(plan: &Plan, s: &State) -> Next {
             Resume::Repeat => Next::Attempt(s.at(), *attempt),
             Resume::AskHuman => Next::AskInPlace(s.at()),
         },
-        Doing::Together(legs) => Next::Together(legs.next(plan, s)),
+        Doing::Together(legs) => together(plan, s, legs),
         Doing::Failed { cause, then, line } => failed(plan, s, *cause, *then, line),
         Doing::Paused { .. } if s.interrupted.is_some() => interrupted(plan, s),
         Doing::Paused { cause, line, .. } if let Some(next) = taken_back(plan, s, *cause, line) => next,
@@ -124,10 +76,19 @@ fn ready(plan: &Plan, s: &State, attempt: u32) -> Next {
     match waiting.first() {
         Some(at) => Next::Await(*at),
         None => match Legs::of(plan, s) {
-            Some(legs) => Next::Together(legs.next(plan, s)),
+            Some(legs) => together(plan, s, &legs),
             None => Next::Attempt(s.at(), attempt),
         },
     }
+}
+
+/// What is next on each leg.
+fn together(plan: &Plan, s: &State, legs: &Legs) -> Next {
+    let next = |at: StepRef, alone: State| match alone.doing {
+        Doing::Ready { attempt } => Next::Attempt(at, attempt),
+        _ => decide(plan, &alone),
+    };
+    Next::Together(legs.at().zip(legs.each(s)).map(|((at, _), alone)| next(at, alone)).collect())
 }
 
 /// "Forward or page": nobody is sent back, and a person decides.

@@ -1,7 +1,9 @@
 //! How a run may end: only as its users were just found. Pure; the reading itself is the driver's.
 
-use super::decide::Next;
-use super::event::{Actor, Event, RunOutcome, Sighting, Wish};
+use super::actor::Actor;
+
+use super::event::{Event, RunOutcome, Sighting, Wish};
+use super::next::Next;
 use super::state::State;
 use crate::plan::{Plan, Purpose, Split};
 
@@ -71,24 +73,4 @@ fn settled(s: &State) -> Option<Next> {
 
 fn end(outcome: RunOutcome, line: &str) -> Next {
     Next::Note(Event::Ended { outcome, line: line.into() })
-}
-
-/// An end is legal only where `decide` would have written it. Logs of before never say where users were found: their end is
-/// taken as if that had been read.
-pub(super) fn legal(plan: &Plan, s: &State, outcome: RunOutcome) -> bool {
-    let mut s = s.clone();
-    if !s.looks {
-        s.seen = Some(plan.routes.keys().map(|route| (route.clone(), believed(plan, &s, route, outcome))).collect());
-        s.settled = true;
-    }
-    matches!(super::decide(plan, &s), Next::Note(Event::Ended { outcome: o, .. }) if o == outcome)
-}
-
-fn believed(plan: &Plan, s: &State, route: &str, outcome: RunOutcome) -> Sighting {
-    let split = match outcome {
-        RunOutcome::RolledBack => Some(Split::ALL_BLUE),
-        RunOutcome::Completed => s.written(plan, route).last().copied(),
-        _ => plan.routes.get(route).map(|planned| planned.before),
-    };
-    Sighting { split, line: String::new() }
 }

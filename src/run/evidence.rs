@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::event::Actor;
+use super::actor::Actor;
 use crate::plan::Split;
 
 /// `pass`, `fail` or `unknown`. Only pass advances.

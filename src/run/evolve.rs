@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use super::decide::LOOKS;
-use super::event::{Cause, Event, Found, Outcome, Reaction, Sighting, Wish, guard};
+use super::event::{Event, Sighting, Wish, guard};
 use super::follows::{again, done, failed, gave_up, in_doubt, may_set_right, stranded, wanted};
-use super::legs::Legs;
+use super::legal::may_end;
+use super::outcome::{Cause, Found, Outcome, Reaction};
 use super::seen::{schema_seen, unseen, users_seen};
 use super::state::{Approval, Doing, Pause, Righting, State};
-use super::{ends, patience};
+use super::{patience, together};
 use crate::plan::{AtExpiry, Lane, Plan, Purpose, Resume, StepRef};
 
 /// A fact that cannot follow on this state: a journal that was not written by this machine, or a bug.
@@ -33,8 +33,8 @@ pub fn replay<'a>(plan: &Plan, events: impl IntoIterator<Item = &'a Event>) -> R
 /// Takes in one fact.
 pub fn evolve(plan: &Plan, s: &State, e: &Event) -> Result<State, Illegal> {
     match (s.legs(plan, e), e) {
-        (Some(legs), e) if let Some(step) = e.step() => legs.evolve(plan, s, step, e),
-        (Some(_), Event::Paged { .. }) => alone(plan, &Legs::gave_up_before(plan, s, e)?, e),
+        (Some(legs), e) if let Some(step) = e.step() => together::evolve(&legs, plan, s, step, e),
+        (Some(_), Event::Paged { .. }) => alone(plan, &together::gave_up_before(plan, s, e)?, e),
         _ => alone(plan, s, e),
     }
 }
@@ -179,7 +179,7 @@ pub(super) fn alone(plan: &Plan, s: &State, e: &Event) -> Result<State, Illegal>
                 Found::NotInPlace if !lost => with(Doing::Ready { attempt: *attempt }),
                 Found::NotInPlace => again(plan, s, *attempt, true, false, Cause::Provider, line),
                 Found::Other => again(plan, s, *attempt, false, moves, Cause::Drift, line),
-                Found::CannotSee if looks + 1 < LOOKS || patience::patient(plan, s) => {
+                Found::CannotSee if looks + 1 < patience::LOOKS || patience::patient(plan, s) => {
                     let doing = Doing::Uncertain { attempt: *attempt, looks: looks + 1, lost: *lost };
                     State { doing, waits_for: Some(line.clone()), ..s.clone() }
                 }
@@ -338,7 +338,7 @@ pub(super) fn alone(plan: &Plan, s: &State, e: &Event) -> Result<State, Illegal>
             let s = &in_doubt(plan, s);
             State { interrupted: s.interrupted.filter(|w| *w == Wish::RollBack), ..going_on(&unseen(s)) }
         }
-        (doing, Event::Ended { outcome, .. }) if may_end(plan, s, doing, *outcome) => {
+        (_, Event::Ended { outcome, .. }) if may_end(plan, s, *outcome) => {
             let back = s.automatic_for.clone().filter(|_| *outcome == super::RunOutcome::RolledBack);
             State { went_back: s.went_back.clone().or(back), ..with(Doing::Ended(*outcome)) }
         }
@@ -385,16 +385,4 @@ fn name(e: &Event) -> String {
 
 fn wants_approval(plan: &Plan, at: StepRef) -> bool {
     plan.lane(at.lane).get(at.index).is_some_and(|s| s.approval.is_some())
-}
-
-/// An end is legal only where `decide` would have written it.
-fn may_end(plan: &Plan, s: &State, doing: &Doing, outcome: super::RunOutcome) -> bool {
-    matches!(
-        doing,
-        Doing::Planned
-            | Doing::Ready { .. }
-            | Doing::Uncertain { .. }
-            | Doing::Failed { .. }
-            | Doing::Stuck { paged: true, .. }
-    ) && ends::legal(plan, s, outcome)
 }

@@ -1,7 +1,7 @@
 //! What follows when an attempt of a step has ended: the next step, another attempt, a failure, or routes that are passed by.
 //! Pure; which fact said so is the table's, in [`super::evolve()`].
 
-use super::event::{Cause, Outcome, Reaction};
+use super::outcome::{Cause, Outcome, Reaction};
 use super::patience;
 use super::state::{Doing, Righting, State};
 use crate::plan::{Lane, OnFailure, Plan, Split, StepRef};
@@ -91,13 +91,10 @@ fn apart(cause: Cause) -> bool {
     matches!(cause, Cause::Destination | Cause::Provider | Cause::Timeout)
 }
 
-/// What the step that failed wants by its own declaration, where that is another thing than what the runbook says of
-/// failures. Before `then` was a member of its own, the wish of gates that could not be judged stood among the facts: logs
-/// of then are still read.
+/// What the step that failed wants by its own declaration, where that is another thing than what the runbook says of failures.
 pub(super) fn wanted(outcome: &Outcome) -> Option<Reaction> {
     match outcome {
-        Outcome::Failed { then: Some(then), .. } => Some(*then).filter(|then| *then != Reaction::RollBack),
-        Outcome::Failed { cause: Cause::NoVerdict, facts, .. } if facts["unknown"] == "hold" => Some(Reaction::Hold),
+        Outcome::Failed { then, .. } => then.filter(|then| *then != Reaction::RollBack),
         _ => None,
     }
 }

@@ -7,6 +7,7 @@
 
 use super::Verdict;
 pub use super::back::Back;
+pub use super::counts::Counts;
 use super::likelihood::{over_limit, worse_than_blue};
 use crate::scalar::{Margin, Unit};
 
@@ -37,13 +38,6 @@ pub enum Bound {
     Min(f64),
 }
 
-/// Requests of one stack since users were shifted, and how many of them were bad.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    pub requests: u64,
-    pub bad: u64,
-}
-
 /// What blue does meanwhile.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Control {
@@ -52,25 +46,6 @@ pub enum Control {
     Idle,
     /// It should have a value and has none.
     Absent,
-}
-
-impl Counts {
-    pub(super) fn and(self, more: Counts) -> Counts {
-        Counts { requests: self.requests + more.requests, bad: self.bad + more.bad }
-    }
-
-    pub(super) fn since(self, before: Counts) -> Counts {
-        let requests = self.requests.saturating_sub(before.requests);
-        Counts { requests, bad: self.bad.saturating_sub(before.bad).min(requests) }
-    }
-
-    pub(super) fn good(self) -> u64 {
-        self.requests - self.bad
-    }
-
-    pub fn rate(self) -> f64 {
-        if self.requests == 0 { 0.0 } else { self.bad as f64 / self.requests as f64 }
-    }
 }
 
 /// A verdict that explains itself.

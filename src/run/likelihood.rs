@@ -1,7 +1,7 @@
 //! How likely it is that green is worse: mixture likelihood ratios that may be looked at as often as one likes. Numbers in,
 //! a number out; what it must reach to fail a gate is for [`super::judge`].
 
-use super::judge::Counts;
+use super::counts::Counts;
 
 /// Log likelihood ratio of "green has more than its share of the bad requests" against "each bad request falls on green
 /// with green's share of all requests", mixed over Beta(2, 2). Only the four counts matter, so slow changes of load do not.

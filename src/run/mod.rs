@@ -9,9 +9,11 @@
 //! leaves a lost reply undone; a full effect enum makes every feature edit one type; a plain loop with a list of finished
 //! steps ends in a false success when killed between a rollback and its record.
 
+mod actor;
 mod back;
 mod breach;
 mod confirmation;
+pub mod counts;
 pub mod course;
 mod decide;
 mod ends;
@@ -20,15 +22,22 @@ mod evidence;
 mod evolve;
 mod follows;
 pub mod judge;
+mod legal;
 mod legs;
 mod likelihood;
+mod next;
+mod outcome;
 mod patience;
 mod seen;
 mod state;
+mod together;
 
+pub use actor::{Actor, Grant};
 pub use breach::Breach;
-pub use decide::{Next, decide};
-pub use event::{Actor, Cause, Event, Found, Grant, Outcome, Reaction, RunOutcome, Sighting, Wish, guard};
+pub use decide::decide;
+pub use event::{Event, RunOutcome, Sighting, Wish, guard};
 pub use evidence::{Asked, Evidence, Verdict};
 pub use evolve::{Illegal, evolve, replay};
+pub use next::Next;
+pub use outcome::{Cause, Found, Outcome, Reaction};
 pub use state::{Approval, Doing, Pause, Righting, State};

@@ -1,10 +1,12 @@
 //! The way back does not give up early: a move back that failed for a passing reason, or whose end cannot be seen, is tried
 //! again until its time is over. What that time is the driver knows; here is what follows.
 
-use super::decide::LOOKS;
 use super::event::Event;
 use super::state::{Doing, State};
 use crate::plan::{Lane, Plan, StepRef};
+
+/// How often the world is looked at in vain before a lost reply counts as a failure.
+pub const LOOKS: u32 = 5;
 
 /// A move back: it is tried again as often as its time allows.
 pub(super) fn patient(plan: &Plan, s: &State) -> bool {

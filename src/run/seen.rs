@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::event::{Cause, Event, Reaction, Sighting};
+use super::event::{Event, Sighting};
 use super::evidence::Verdict;
 use super::follows::failed;
+use super::outcome::{Cause, Reaction};
 use super::state::{Doing, State};
 use crate::plan::{Lane, Plan, Purpose, StepRef};
 

@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::event::{Actor, Cause, Event, Grant, Reaction, RunOutcome, Sighting, Wish};
+use super::actor::{Actor, Grant};
+use super::event::{Event, RunOutcome, Sighting, Wish};
 use super::legs::Legs;
+use super::outcome::{Cause, Reaction};
 use crate::plan::{Color, Lane, OnFailure, Plan, Split, StepRef, Team};
 
 /// How often a write that landed late is set right in one run.

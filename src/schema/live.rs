@@ -6,8 +6,8 @@ use serde_json::{Map, Value};
 
 use super::folder::{numbers, version};
 use crate::plan::PlannedSchema;
-use crate::probes::database::{Database, Unanswered};
 use crate::run::Verdict;
+use crate::world::{Database, Unanswered};
 
 /// Why it is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -16,7 +16,6 @@ use crate::journal::{Archive, Entry, mentions, read_on};
 use crate::plan::Plan;
 use crate::probes::database::LiveDatabase;
 use crate::probes::http::LiveWeb;
-use crate::probes::metrics::Metrics;
 use crate::probes::redis::LiveStore;
 use crate::processes::LiveProcesses;
 use crate::routers::TrafficRouter;
@@ -24,7 +23,7 @@ use crate::run::{Event, replay};
 use crate::runbook;
 use crate::secret::Secrets;
 use crate::shell::Context;
-use crate::world::World;
+use crate::world::{Metrics, World};
 
 /// Everything a run needs beside its journal.
 pub struct Resources {
@@ -138,7 +137,7 @@ fn metrics(outside: &Surroundings) -> Rc<dyn Metrics> {
 
 #[cfg(not(feature = "cloudwatch"))]
 fn metrics(_: &Surroundings) -> Rc<dyn Metrics> {
-    Rc::new(crate::probes::metrics::NoMetrics)
+    Rc::new(crate::world::NoMetrics)
 }
 
 /// Automatic rollbacks of this service and environment inside the policy's window, over all runs kept here.

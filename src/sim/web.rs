@@ -10,7 +10,7 @@ use serde_json::json;
 use super::Sim;
 use crate::clock::Clock;
 use crate::plan::Color;
-use crate::probes::{Request, Response, Web, WebError};
+use crate::world::{Request, Response, Web, WebError};
 
 pub(super) struct SimWeb {
     pub(super) sim: Rc<Sim>,

@@ -10,9 +10,8 @@ use serde_json::{Value, json};
 
 use super::{Facts, Kind, Mistake, Review, Step, settings};
 use crate::plan::{Plan, Resume};
-use crate::probes::{Request, Response};
 use crate::run::{Cause, Evidence, Outcome};
-use crate::world::{Scribe, World};
+use crate::world::{Request, Response, Scribe, World};
 
 pub const KIND: Kind = Kind {
     name: "announce",

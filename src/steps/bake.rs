@@ -9,14 +9,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::checks::Suite;
-use super::gates::{self, Failures, NO_BETTER, NamedGate, OpenGate, POLL, SILENT, Says};
+use super::gates::{self, Failures, NO_BETTER, NamedGate, POLL, SILENT, Says, Watched};
 use super::ledger::{self, Ledger, SETTLE, Sending};
+use super::session::Suite;
 use super::watch::Places;
 use super::{Facts, GRACE, Kind, Mistake, Review, Step, settings};
 use crate::plan::{Plan, PlannedStep, Resume};
 use crate::probes::gate::{OnUnknown, WHOLE};
-use crate::run::judge::{Back, Judgement};
+use crate::run::judge::Back;
 use crate::run::{Cause, Evidence, Outcome, Reaction, Verdict};
 use crate::scalar::{Duration, spoken};
 use crate::world::{Progress, Scribe, World};
@@ -136,28 +136,13 @@ struct Watching {
     suite: Option<Suite>,
 }
 
-/// One gate in the course of a bake.
-struct Course<'a> {
-    gate: OpenGate<'a>,
-    failures: Failures,
-    /// Looks in a row without an answer.
-    silent: u32,
-    last: Judgement,
-}
-
-impl Course<'_> {
-    /// It has failed often enough, and still does.
-    fn fails(&self, fail: u32) -> bool {
-        self.last.verdict == Verdict::Fail && (self.gate.fails_at_once() || self.failures.all >= fail)
-    }
-
-    fn says(&self) -> Says {
-        self.failures.says(self.gate.fails_at_once())
-    }
+/// It has failed often enough, and still does.
+fn fails(gate: &Watched<'_>, fail: u32) -> bool {
+    gate.last.verdict == Verdict::Fail && (gate.gate.fails_at_once() || gate.failures.all >= fail)
 }
 
 /// Whether the gates that are picked decide together.
-fn decisive<'a>(courses: &'a [Course<'a>], pick: impl Fn(&Course<'a>) -> bool) -> bool {
+fn decisive<'a>(courses: &'a [Watched<'a>], pick: impl Fn(&Watched<'a>) -> bool) -> bool {
     gates::decisive(courses.iter().filter(|c| pick(c)).map(|c| &c.gate))
 }
 
@@ -171,7 +156,7 @@ impl Watching {
 
     /// Waits until `until` on the elapsed clock, with a live line each second. Time the machine slept is no bake time: it
     /// is given back.
-    async fn wait(&self, world: &World, scribe: &dyn Scribe, begun: &mut Time, until: Time, courses: &[Course<'_>]) {
+    async fn wait(&self, world: &World, scribe: &dyn Scribe, begun: &mut Time, until: Time, courses: &[Watched<'_>]) {
         loop {
             let passed = world.clock.elapsed().saturating_sub(*begun);
             let Some(left) = until.checked_sub(passed).filter(|left| !left.is_zero()) else { return };
@@ -240,20 +225,7 @@ impl Watching {
         let mut courses = Vec::new();
         for gate in &self.gates {
             match gate.open() {
-                Ok(gate) => courses.push(Course {
-                    last: Judgement {
-                        verdict: Verdict::Unknown,
-                        green: None,
-                        blue: None,
-                        limit: String::new(),
-                        requests: None,
-                        line: "not judged yet".into(),
-                        back: Back::Fit,
-                    },
-                    gate,
-                    failures: Failures::default(),
-                    silent: 0,
-                }),
+                Ok(gate) => courses.push(Watched::new(gate)),
                 Err(e) => {
                     return Outcome::failed(Cause::NoVerdict, format!("gate `{}` cannot be asked: {e}", gate.name));
                 }
@@ -283,8 +255,7 @@ impl Watching {
                 if !whole && !course.gate.fails_at_once() {
                     continue;
                 }
-                let look = course.gate.look(world, since).await;
-                course.silent = if look.silent { course.silent + 1 } else { 0 };
+                let look = course.look(world, since).await;
                 let fails = look.judgement.verdict == Verdict::Fail;
                 if whole || (fails && course.gate.fails_at_once()) {
                     scribe.observed(course.gate.evidence(&self.id, &look, course.silent, (ended.max(1), windows)));
@@ -298,8 +269,8 @@ impl Watching {
                 }
             }
             // Only once all of them were looked at: blue may be worse by another one than that which fails.
-            if decisive(&courses, |c| c.fails(fail) && c.says() != Says::Wait) {
-                return failed(&courses, |c| c.fails(fail));
+            if decisive(&courses, |c| fails(c, fail) && c.says() != Says::Wait) {
+                return failed(&courses, |c| fails(c, fail));
             }
             if decisive(&courses, |c| c.silent >= self.bake.silent()) {
                 return no_verdict(&courses, "nobody answers");
@@ -308,7 +279,7 @@ impl Watching {
                 return passed(&courses, ended);
             }
         }
-        let fails = |course: &Course<'_>| course.last.verdict == Verdict::Fail;
+        let fails = |course: &Watched<'_>| course.last.verdict == Verdict::Fail;
         match decisive(&courses, fails) {
             true => failed(&courses, fails),
             false => no_verdict(&courses, "the time is up"),
@@ -318,7 +289,7 @@ impl Watching {
 
 /// Why nobody is sent back after what failed, if so: the gates for going back do not decide alone, or one of them all knows that
 /// blue is worse than green.
-fn against_blue(courses: &[Course<'_>], fails: impl Fn(&Course<'_>) -> bool) -> Option<String> {
+fn against_blue(courses: &[Watched<'_>], fails: impl Fn(&Watched<'_>) -> bool) -> Option<String> {
     let worse = courses.iter().find(|c| c.last.back == Back::Worse);
     let stay = courses.iter().find(|c| fails(c) && c.says() != Says::GoBack);
     let course = match worse {
@@ -334,9 +305,9 @@ fn against_blue(courses: &[Course<'_>], fails: impl Fn(&Course<'_>) -> bool) -> 
 }
 
 /// The gates that did not pass, of which there may be some light ones, are named beside the others.
-fn passed(courses: &[Course<'_>], windows: u32) -> Outcome {
+fn passed(courses: &[Watched<'_>], windows: u32) -> Outcome {
     let (good, open): (Vec<_>, Vec<_>) = courses.iter().partition(|c| c.last.verdict == Verdict::Pass);
-    let line = |c: &&Course<'_>| format!("{}: {}", c.gate.name(), c.last.line);
+    let line = |c: &&Watched<'_>| format!("{}: {}", c.gate.name(), c.last.line);
     let told = good.iter().map(line).collect::<Vec<_>>().join("; ");
     let line = if open.is_empty() {
         format!("every gate passed; {told}")
@@ -348,14 +319,14 @@ fn passed(courses: &[Course<'_>], windows: u32) -> Outcome {
 }
 
 /// `` `latency` (50 of 100, fail) ``.
-fn weighed(course: &Course<'_>) -> String {
+fn weighed(course: &Watched<'_>) -> String {
     let (name, weight) = (course.gate.name(), course.gate.named.weighs());
     format!("`{name}` ({weight} of {WHOLE}, {})", gates::word(course.last.verdict))
 }
 
 /// The gates that fail, and why. Where one of them is enough that is said of it alone.
-fn failed(courses: &[Course<'_>], fails: impl Fn(&Course<'_>) -> bool) -> Outcome {
-    let failing: Vec<&Course<'_>> = courses.iter().filter(|c| fails(c)).collect();
+fn failed(courses: &[Watched<'_>], fails: impl Fn(&Watched<'_>) -> bool) -> Outcome {
+    let failing: Vec<&Watched<'_>> = courses.iter().filter(|c| fails(c)).collect();
     let alone = failing.iter().copied().find(|c| c.gate.named.weighs() == WHOLE);
     let Some(course) = alone.or(failing.first().copied()) else {
         panic!("BUG: a bake failed without a gate that fails")
@@ -375,8 +346,8 @@ fn failed(courses: &[Course<'_>], fails: impl Fn(&Course<'_>) -> bool) -> Outcom
     .with(facts)
 }
 
-fn no_verdict(courses: &[Course<'_>], why: &str) -> Outcome {
-    let open: Vec<&Course<'_>> = courses.iter().filter(|c| c.last.verdict != Verdict::Pass).collect();
+fn no_verdict(courses: &[Watched<'_>], why: &str) -> Outcome {
+    let open: Vec<&Watched<'_>> = courses.iter().filter(|c| c.last.verdict != Verdict::Pass).collect();
     let hold = open.iter().all(|c| c.gate.named.on_unknown() == OnUnknown::Hold);
     let lines: Vec<String> = open.iter().map(|c| format!("`{}`: {}", c.gate.name(), c.last.line)).collect();
     let line = format!("no verdict, {why}; {}", lines.join("; "));

@@ -6,16 +6,14 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use super::check::Finding;
-use super::checks::{Session, silent};
+use super::deliveries::{DedupPlace, handled_key};
+use super::session::{Session, silent};
 use crate::plan::Color;
-use crate::probes::redis::Held;
 use crate::probes::slack::{self, Body};
-use crate::probes::{Response, WebError};
 use crate::run::Verdict;
 use crate::scalar::spoken;
+use crate::world::{Held, Response, WebError};
 
 /// How long the work of the event takes; a second under Slack's limit, since some stacks ack after their work.
 const WORK: Duration = Duration::from_millis(1_500);
@@ -23,39 +21,8 @@ const WORK: Duration = Duration::from_millis(1_500);
 const BEGUN: Duration = Duration::from_millis(500);
 /// Slack's second retry comes a minute after the first: a claim that lasts longer makes it fail too.
 const LONGEST_LEASE: Duration = Duration::from_secs(60);
-/// Slack's last retry comes about six minutes after the first delivery.
-const HORIZON: Duration = Duration::from_secs(10 * 60);
 /// Below this an event that Slack delivers late, as it does for up to two hours, is handled again.
 const SAFE: Duration = Duration::from_secs(3 * 3600);
-/// With Delayed Events on, Slack goes on each hour for a day.
-const DELAYED_HORIZON: Duration = Duration::from_secs(26 * 3600);
-
-/// Where deliveries are remembered, as the runbook names it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct DedupPlace {
-    /// A reference to the store's URL.
-    pub redis: String,
-    /// `dedup:evt:{team_id}:{event_id}`.
-    pub key: String,
-    #[serde(default)]
-    pub delayed_events: bool,
-}
-
-impl DedupPlace {
-    /// The key of one event.
-    pub fn key_of(&self, team: &str, event: &str) -> String {
-        self.key.replace("{team_id}", team).replace("{event_id}", event)
-    }
-
-    fn horizon(&self) -> Duration {
-        if self.delayed_events { DELAYED_HORIZON } else { HORIZON }
-    }
-}
-
-/// Where a stack that keeps the contract notes who has handled an event.
-pub fn handled_key(event: &str) -> String {
-    format!("bgctl:handled:{event}")
-}
 
 /// What was seen of one event that was given to both stacks.
 struct Seen {
@@ -287,13 +254,4 @@ fn once(first: Color, second: Color, seen: &Seen, counted: bool) -> (bool, Strin
 fn short(value: &str) -> String {
     let short: String = value.chars().take(40).collect();
     if short.len() < value.len() { format!("{short}…") } else { short }
-}
-
-/// The fields a key may name.
-pub fn key_mistake(key: &str) -> Option<String> {
-    if !key.contains("{event_id}") {
-        return Some("the key names no `{event_id}`: retries keep that, and nothing else tells them apart".into());
-    }
-    let rest = key.replace("{event_id}", "").replace("{team_id}", "");
-    rest.contains(['{', '}']).then(|| "a key may name `{event_id}` and `{team_id}`".into())
 }

@@ -10,10 +10,9 @@ use serde_json::{Value, json};
 
 use super::{Facts, GRACE, Kind, Mistake, Review, Step, settings};
 use crate::plan::{Color, Plan, Resume};
-use crate::probes::Request;
 use crate::run::{Cause, Evidence, Outcome, Reaction};
 use crate::scalar::{Duration, spoken};
-use crate::world::{Progress, Scribe, World};
+use crate::world::{Progress, Request, Scribe, World};
 
 pub const KIND: Kind = Kind {
     name: "drain",

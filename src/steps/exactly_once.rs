@@ -6,12 +6,10 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use super::check::Finding;
-use super::checks::{Answer, Session, silent};
+use super::check::{Finding, PAIRS};
+use super::session::{Answer, Session, silent};
 use crate::plan::Color;
 
-/// So many pairs race for the same request.
-pub const PAIRS: u32 = 40;
 /// Long enough for a claim to be done whose answer has left already.
 const SOON: Duration = Duration::from_millis(500);
 

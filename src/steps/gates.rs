@@ -12,14 +12,14 @@ use serde::Deserialize;
 use crate::plan::Plan;
 use crate::probes::by_stack::Sides;
 use crate::probes::gate::{Gate, OnUnknown, WHOLE};
-use crate::probes::probe::{Measured, Measurement, Probe, Tally};
-use crate::probes::source::Gap;
+use crate::probes::probe::{Measured, Measurement, Probe};
 use crate::probes::survey::{Finding, survey};
+use crate::run::counts::Counts;
 use crate::run::course::Course;
-use crate::run::judge::{Back, Bound, Control, Counts, Judgement, Rule};
+use crate::run::judge::{Back, Bound, Judgement, Rule};
 use crate::run::{Asked, Evidence, Verdict};
 use crate::scalar::Unit;
-use crate::world::World;
+use crate::world::{Gap, World};
 
 /// How often error rates are looked at. Their test may be looked at as often as one likes.
 pub const POLL: Duration = Duration::from_secs(15);
@@ -173,14 +173,7 @@ impl OpenGate<'_> {
         let silent = matches!(measured, Err(Gap::Silent(_)));
         let judgement = match measured {
             Ok(Measured::Counts { green, blue }) => self.judge(world, (since, at), (green, blue), &mut asked).await,
-            Ok(Measured::Value { green, blue, blue_idle, requests }) => {
-                let control = match (blue, blue_idle) {
-                    (_, true) => Control::Idle,
-                    (Some(blue), false) => Control::Value(blue),
-                    (None, false) => Control::Absent,
-                };
-                self.rule.judge_value(green, control, requests)
-            }
+            Ok(Measured::Value { green, blue, requests }) => self.rule.judge_value(green, blue, requests),
             Err(gap) => self.rule.unknown(world.secrets.mask(gap.line())),
         };
         Look { judgement, silent, asked }
@@ -191,19 +184,17 @@ impl OpenGate<'_> {
         &self,
         world: &World,
         (since, at): (Timestamp, Timestamp),
-        (green, blue): (Tally, Tally),
+        (green, blue): (Counts, Counts),
         asked: &mut Vec<Asked>,
     ) -> Judgement {
-        let counts = |t: Tally| Counts { requests: t.requests, bad: t.bad };
         let elapsed = Duration::try_from(at.duration_since(since)).unwrap_or_default();
-        self.course.borrow_mut().look(elapsed, counts(green), counts(blue));
+        self.course.borrow_mut().look(elapsed, green, blue);
         let judgement = self.rule.judge_course(&self.course.borrow());
         if judgement.verdict != Verdict::Fail {
             return judgement;
         }
         let (instances, questions) = self.probe.instances(world, since, at).await;
         asked.extend(questions);
-        let instances = instances.into_iter().map(|(name, tally)| (name, counts(tally))).collect();
         self.course.borrow_mut().tell_apart(instances);
         self.rule.judge_course(&self.course.borrow())
     }
@@ -224,6 +215,33 @@ impl OpenGate<'_> {
             asked: look.asked.clone(),
             silent,
         }
+    }
+}
+
+/// One gate for as long as it is looked at again and again.
+pub struct Watched<'a> {
+    pub gate: OpenGate<'a>,
+    pub failures: Failures,
+    /// Looks in a row without an answer.
+    pub silent: u32,
+    pub last: Judgement,
+}
+
+impl<'a> Watched<'a> {
+    pub fn new(gate: OpenGate<'a>) -> Self {
+        let last = gate.rule.unknown("not judged yet");
+        Watched { gate, failures: Failures::default(), silent: 0, last }
+    }
+
+    pub fn says(&self) -> Says {
+        self.failures.says(self.gate.fails_at_once())
+    }
+
+    /// Looks once more. What follows from it is for the caller, who also keeps the judgement.
+    pub async fn look(&mut self, world: &World, since: Timestamp) -> Look {
+        let look = self.gate.look(world, since).await;
+        self.silent = if look.silent { self.silent + 1 } else { 0 };
+        look
     }
 }
 

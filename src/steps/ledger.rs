@@ -13,8 +13,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Review;
-use super::checks::{Session, Suite};
-use super::dedup::handled_key;
+use super::deliveries::handled_key;
+use super::session::{Session, Suite};
 use super::smoke::{Public, Smoke};
 use crate::plan::{Color, Plan};
 use crate::probes::slack;

@@ -10,12 +10,15 @@ mod checks;
 mod command;
 pub mod continuity;
 mod dedup;
+mod deliveries;
 mod drain;
 mod exactly_once;
 pub mod gates;
 mod ledger;
 mod migrate;
+mod modals;
 mod outside;
+mod session;
 mod shift;
 mod smoke;
 mod warm;
@@ -30,7 +33,7 @@ use crate::plan::{Plan, PlannedStep, Resume, Split};
 use crate::run::{Found, Outcome};
 use crate::world::{Scribe, World};
 pub use check::Check;
-pub use dedup::key_mistake;
+pub use deliveries::key_mistake;
 
 /// Whether a step of these settings asks a person what to do when its time is up.
 pub fn asks(kind: &str, config: &Value) -> bool {
@@ -89,6 +92,11 @@ pub fn stages(kind: &str, config: &Value) -> Vec<(String, Value)> {
         true => shift::stages(config),
         false => vec![(String::new(), config.clone())],
     }
+}
+
+/// Whether a planned step is a stop on the way of another one.
+pub fn is_stop(step: &PlannedStep) -> bool {
+    step.kind == shift::KIND.name && shift::is_stop(&step.config)
 }
 
 /// Every kind of step.

@@ -2,11 +2,12 @@
 //! back to a `response_url`, and the listeners of both stacks side by side.
 
 use super::check::Finding;
-use super::checks::{Session, in_time, silent};
+use super::session::{Session, in_time, silent};
 use crate::plan::Color;
+use crate::probes::slack;
 use crate::probes::slack_handlers::Handlers;
-use crate::probes::{WebError, slack};
 use crate::scalar::spoken;
+use crate::world::WebError;
 
 impl Session<'_> {
     /// R1: the same through the public address. A proxy that writes the body anew breaks the signature.

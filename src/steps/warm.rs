@@ -12,10 +12,9 @@ use serde_json::Value;
 
 use super::{Facts, GRACE, Kind, Mistake, Review, Step, settings};
 use crate::plan::{Color, Plan, Resume};
-use crate::probes::Request;
 use crate::run::{Cause, Evidence, Outcome, Verdict};
 use crate::scalar::{Duration, Percent, spoken};
-use crate::world::{Progress, Scribe, World};
+use crate::world::{Progress, Request, Scribe, World};
 
 pub const KIND: Kind = Kind {
     name: "warm",

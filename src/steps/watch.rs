@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use anyhow::Result;
 use jiff::Timestamp;
 
-use super::gates::{self, Failures, NO_BETTER, NamedGate, OpenGate, POLL, Says};
+use super::gates::{self, Failures, NO_BETTER, NamedGate, POLL, Says, Watched};
 use crate::plan::Plan;
 use crate::run::judge::Back;
 use crate::run::{Breach, Cause, Evidence, Verdict};
@@ -68,11 +68,12 @@ impl Watch {
             }
             for gate in &mut watched {
                 if gate.gate.fails_at_once() || poll % LOOKS_A_WINDOW == 0 {
-                    gate.look(step, since, world, scribe).await;
+                    look(gate, step, since, world, scribe).await;
                 }
             }
             // Only once all of them were looked at: blue may be worse by another one than that which fails.
-            let failing = || watched.iter().filter(|gate| gate.fails() && gate.says() != Says::Wait);
+            let failing =
+                || watched.iter().filter(|gate| gate.failures.all >= enough(gate) && gate.says() != Says::Wait);
             if gates::decisive(failing().map(|gate| &gate.gate)) {
                 return failed(&watched, failing().collect());
             }
@@ -81,45 +82,21 @@ impl Watch {
     }
 }
 
-/// One gate in the course of a wait.
-struct Watched<'a> {
-    gate: OpenGate<'a>,
-    failures: Failures,
-    silent: u32,
-    line: String,
-    back: Back,
+/// So many failing looks in a row are a breach.
+fn enough(gate: &Watched<'_>) -> u32 {
+    if gate.gate.fails_at_once() { 1 } else { FAIL }
 }
 
-impl<'a> Watched<'a> {
-    fn new(gate: OpenGate<'a>) -> Self {
-        Watched { gate, failures: Failures::default(), silent: 0, line: String::new(), back: Back::Fit }
+/// Looks at a gate once more. Only what fails is written down.
+async fn look(gate: &mut Watched<'_>, step: &str, since: Timestamp, world: &World, scribe: &dyn Scribe) {
+    let look = gate.look(world, since).await;
+    if look.judgement.verdict == Verdict::Fail {
+        gate.failures.add(look.judgement.back);
+        scribe.observed(gate.gate.evidence(step, &look, gate.silent, (gate.failures.all, enough(gate))));
+    } else {
+        gate.failures = Failures::default();
     }
-
-    /// So many failing looks in a row are a breach.
-    fn enough(&self) -> u32 {
-        if self.gate.fails_at_once() { 1 } else { FAIL }
-    }
-
-    fn fails(&self) -> bool {
-        self.failures.all >= self.enough()
-    }
-
-    fn says(&self) -> Says {
-        self.failures.says(self.gate.fails_at_once())
-    }
-
-    async fn look(&mut self, step: &str, since: Timestamp, world: &World, scribe: &dyn Scribe) {
-        let look = self.gate.look(world, since).await;
-        self.silent = if look.silent { self.silent + 1 } else { 0 };
-        self.back = look.judgement.back;
-        if look.judgement.verdict != Verdict::Fail {
-            self.failures = Failures::default();
-            return;
-        }
-        self.failures.add(look.judgement.back);
-        scribe.observed(self.gate.evidence(step, &look, self.silent, (self.failures.all, self.enough())));
-        self.line = look.judgement.line;
-    }
+    gate.last = look.judgement;
 }
 
 /// What failed, and whether anybody is sent back for it.
@@ -132,12 +109,12 @@ fn failed(watched: &[Watched<'_>], failing: Vec<&Watched<'_>>) -> Breach {
     } else {
         format!(", together with `{}`", others.join("`, `"))
     };
-    let line = format!("gate `{}` failed while waiting{with}: {}", told.gate.name(), told.line);
-    let worse = watched.iter().any(|gate| gate.back == Back::Worse);
+    let line = format!("gate `{}` failed while waiting{with}: {}", told.gate.name(), told.last.line);
+    let worse = watched.iter().any(|gate| gate.last.back == Back::Worse);
     let back = failing.iter().filter(|gate| gate.says() == Says::GoBack);
     if !worse && gates::decisive(back.map(|gate| &gate.gate)) {
         return Breach::new(Cause::Gate, line);
     }
-    let why = if worse { Back::Worse } else { told.back }.why().unwrap_or(NO_BETTER);
+    let why = if worse { Back::Worse } else { told.last.back }.why().unwrap_or(NO_BETTER);
     Breach::new(Cause::Gate, format!("{line}; {why}")).halting()
 }

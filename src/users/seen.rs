@@ -6,8 +6,8 @@ use std::time::Duration;
 use futures_util::stream::{self, StreamExt};
 
 use crate::plan::{Color, Plan, SeenAt, Split};
-use crate::probes::{Request, Web};
 use crate::run::Evidence;
+use crate::world::{Request, Web};
 
 /// How many connections look at the public address at once: enough for 200 samples within four round trips or so.
 const AT_ONCE: usize = 50;

@@ -23,10 +23,10 @@ use bgctl::journal::ledger::Tip;
 use bgctl::journal::{Archive, LOG, Note, SealState, origin};
 use bgctl::policy::{self, GitAnchor, Rfc3161Anchor, SlackAnchor};
 use bgctl::probes::http::LiveWeb;
-use bgctl::probes::{Request, Response, Web, WebError};
 use bgctl::processes::LiveProcesses;
 use bgctl::secret::{Secret, Secrets};
 use bgctl::sign::trust;
+use bgctl::world::{Request, Response, Web, WebError};
 use serde_json::{Value, json};
 
 fn head_of(bytes: &[u8], state: SealState) -> Head {

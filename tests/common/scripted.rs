@@ -8,14 +8,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bgctl::clock::Clock;
 use bgctl::plan::Plan;
-use bgctl::probes::database::NoDatabase;
-use bgctl::probes::redis::NoStore;
-use bgctl::probes::{Request, Response, Web, WebError};
 use bgctl::run::{Evidence, Outcome, Verdict};
 use bgctl::secret::{Secret, Secrets};
 use bgctl::sim::VirtualClock;
 use bgctl::steps::{KINDS, Kind};
-use bgctl::world::{Command, Exit, Processes, Progress, Scribe, Stream, World};
+use bgctl::world::{
+    Command, Exit, NoDatabase, NoStore, Processes, Progress, Request, Response, Scribe, Stream, Web, WebError, World,
+};
 use serde_json::{Value, json};
 
 /// Answers each request by a function of it and of the virtual time.
@@ -137,7 +136,7 @@ impl Stage {
             processes: processes.clone(),
             store: Rc::new(NoStore),
             database: Rc::new(NoDatabase),
-            metrics: Rc::new(bgctl::probes::metrics::NoMetrics),
+            metrics: Rc::new(bgctl::world::NoMetrics),
             guards: Rc::new(bgctl::guards::NoGuards),
             overrides: Default::default(),
             beforehand: Default::default(),

@@ -10,10 +10,9 @@ use std::time::Duration;
 use bgctl::clock::{Clock, SystemClock};
 use bgctl::probes::http::LiveWeb;
 use bgctl::probes::prometheus::{Prometheus as Client, Vector};
-use bgctl::probes::source::Gap;
 use bgctl::run::Verdict;
 use bgctl::steps::gates::{self, Look, NamedGate};
-use bgctl::world::World;
+use bgctl::world::{Gap, World};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 

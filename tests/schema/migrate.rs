@@ -8,12 +8,11 @@ use bgctl::clock::SystemClock;
 use bgctl::guards::NoGuards;
 use bgctl::plan::{Plan, PlannedMigration, PlannedSchema, Resume};
 use bgctl::probes::database::LiveDatabase;
-use bgctl::probes::redis::NoStore;
 use bgctl::processes::LiveProcesses;
 use bgctl::run::{Cause, Found, Outcome};
 use bgctl::schema::Folder;
 use bgctl::secret::{Secret, Secrets};
-use bgctl::world::World;
+use bgctl::world::{NoStore, World};
 use serde_json::{Value, json};
 
 use crate::common::peer;
@@ -31,7 +30,7 @@ fn world(url: &str) -> World {
         processes: Rc::new(LiveProcesses::new(clock.clone())),
         store: Rc::new(NoStore),
         database: Rc::new(LiveDatabase::new(clock)),
-        metrics: Rc::new(bgctl::probes::metrics::NoMetrics),
+        metrics: Rc::new(bgctl::world::NoMetrics),
         guards: Rc::new(NoGuards),
         overrides: Default::default(),
         beforehand: Default::default(),

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use bgctl::clock::{Clock, SystemClock};
 use bgctl::plan::Color;
+use bgctl::probes::http::LiveWeb;
 use bgctl::probes::slack::{From, retried, signed};
-use bgctl::probes::{Request, Response, Web, http::LiveWeb};
 use bgctl::run::{Evidence, Outcome};
 use bgctl::secret::Secret;
+use bgctl::world::{Request, Response, Web};
 use serde_json::json;
 
 use super::MACHINE;

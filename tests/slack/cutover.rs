@@ -10,7 +10,8 @@ use std::sync::atomic::Ordering;
 
 use bgctl::lab::{Lab, Options};
 use bgctl::plan::Color;
-use bgctl::probes::redis::{LiveStore, Store};
+use bgctl::probes::redis::LiveStore;
+use bgctl::world::Store;
 
 use super::MACHINE;
 use super::common::bots::{Bolt, Bot, Redis, SECRET};

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::super::archive::Archive;
 use super::super::heads::{Held, compare};
-use super::super::store::LOG;
+use super::super::input::LOG;
 use super::{NOTHING, Reading, Tip, What};
 
 /// How bad a finding is; the worst decides the verdict.

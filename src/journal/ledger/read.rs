@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::super::json;
+use super::super::json::{self, word};
 use super::super::line::{LONGEST, instant};
 use super::super::scan::by;
 use super::super::verify::Trust;
@@ -223,8 +223,4 @@ impl Signed<'_> {
         }
         Ok(fingerprint)
     }
-}
-
-fn word<'v>(map: &'v Map<String, Value>, name: &str) -> Result<&'v str, String> {
-    map.get(name).and_then(Value::as_str).ok_or_else(|| format!("`{name}` is missing or no text"))
 }

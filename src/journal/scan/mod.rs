@@ -19,7 +19,7 @@ use statement::Session;
 use super::fault::{Fault, What};
 use super::line::{LONGEST_GROUP, Raw};
 use super::note::{Note, SealState};
-use super::redact::Withheld;
+use super::withheld::Withheld;
 use crate::sign::hmac::SharedKey;
 
 /// Which seals of session keys are checked. The last one of a session covers all before it.

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::Scan;
-use super::statement::word;
+use crate::journal::json::word;
 use crate::sign::{PublicKey, Touch, sshsig};
 
 /// Whose signature stands under an opening, a resuming or a close.

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use super::owner::{OwnerKey, OwnerSignature, Proof};
 use super::{Head, Scan};
 use crate::journal::fault::{Fault, What};
-use crate::journal::json;
+use crate::journal::json::{self, word};
 use crate::journal::line::{Raw, instant, is_digest};
 use crate::sign::{PublicKey, namespace};
 
@@ -114,8 +114,4 @@ fn members<'v>(data: &'v Value, allowed: &[&[&str]]) -> Result<&'v Map<String, V
     let Value::Object(map) = data else { return Err("its data are not an object".into()) };
     let fits = allowed.iter().any(|names| map.keys().map(String::as_str).eq(names.iter().copied()));
     if fits { Ok(map) } else { Err(format!("its members are not {}", allowed[0].join(" "))) }
-}
-
-pub(super) fn word<'v>(map: &'v Map<String, Value>, name: &str) -> Result<&'v str, String> {
-    map.get(name).and_then(Value::as_str).ok_or_else(|| format!("`{name}` is missing or no text"))
 }

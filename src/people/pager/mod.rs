@@ -24,11 +24,10 @@ pub use acknowledgement::{Acknowledgement, acknowledge, acknowledged};
 pub use page::{Choice, Message, Page, Subject};
 
 use crate::clock::Clock;
-use crate::probes::{Request, Web};
 use crate::run::{Actor, Evidence};
 use crate::scalar::spoken;
 use crate::secret::Secrets;
-use crate::world::Processes;
+use crate::world::{Processes, Request, Web};
 
 /// The longest one channel may take: users are waiting.
 const PATIENCE: Duration = Duration::from_secs(10);

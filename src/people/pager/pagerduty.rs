@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 
 use super::{Channel, Kind, Message, Outside, PATIENCE, post, text};
-use crate::probes::Request;
+use crate::world::Request;
 
 pub const KIND: Kind = Kind { name: "pagerduty", open };
 

@@ -12,13 +12,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{About, Gap, Kind, Reading, Source, asks_of_a_stack, typed};
+use super::{About, Kind, Reading, Source, asks_of_a_stack, typed};
 use crate::diag::Mistake;
 use crate::plan::Color;
-use crate::probes::metrics::{Point, Question};
 use crate::routers::MetricsPlace;
 use crate::scalar::{Duration, spoken};
-use crate::world::World;
+use crate::world::{Gap, Point, Question, World};
 
 const MINUTE: i64 = 60;
 /// Data of a busy stack that ends this long before what should be there has stopped coming.

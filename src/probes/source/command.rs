@@ -7,10 +7,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{About, Document, Gap, Kind, Picks, shortened};
+use super::{About, Document, Kind, Picks, shortened};
 use crate::diag::Mistake;
 use crate::scalar::Duration;
-use crate::world::{self, Exit, Stream, World};
+use crate::world::{self, Exit, Gap, Stream, World};
 
 /// The most of its output that is read.
 const MOST: usize = 64 * 1024;

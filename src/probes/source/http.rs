@@ -8,10 +8,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{About, Document, Gap, Kind, Picks, shortened};
+use super::{About, Document, Kind, Picks, shortened};
 use crate::diag::Mistake;
-use crate::probes::Request;
-use crate::world::World;
+use crate::world::{Gap, Request, World};
 
 /// The longest an answer may take.
 const WITHIN: Duration = Duration::from_secs(5);

@@ -26,7 +26,7 @@ use serde_json::{Value, json};
 use crate::diag::Mistake;
 use crate::plan::{Color, Plan};
 use crate::secret::Secrets;
-use crate::world::World;
+use crate::world::{Gap, World};
 
 /// Somebody who can be asked for a number.
 #[async_trait(?Send)]
@@ -67,31 +67,6 @@ pub struct Reading {
     /// The value; the number of bad requests where the source counts them.
     pub value: f64,
     pub requests: Option<f64>,
-}
-
-/// Why there is no answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Gap {
-    /// Nobody could be reached, or could serve: says nothing of the service.
-    Silent(String),
-    /// There is an answer, and it is no number.
-    Unknown(String),
-}
-
-impl Gap {
-    pub fn line(&self) -> &str {
-        match self {
-            Gap::Silent(line) | Gap::Unknown(line) => line,
-        }
-    }
-
-    /// The same without the secrets of the run.
-    pub fn masked(self, secrets: &Secrets) -> Gap {
-        match self {
-            Gap::Silent(line) => Gap::Silent(secrets.mask(&line)),
-            Gap::Unknown(line) => Gap::Unknown(secrets.mask(&line)),
-        }
-    }
 }
 
 /// What a question is about. It stands where the question says `{stack}` (`blue` or `green`), `{version}`, `{url}` (of that

@@ -3,11 +3,11 @@
 use async_trait::async_trait;
 use serde_json::Value;
 
-use super::{About, Gap, Kind, Reading, Source, asks_of_a_stack};
+use super::{About, Kind, Reading, Source, asks_of_a_stack};
 use crate::diag::Mistake;
 use crate::probes::prometheus::Prometheus;
 use crate::probes::promql::Query;
-use crate::world::World;
+use crate::world::{Gap, World};
 
 /// A number that rests on nothing newer than this is of another time.
 const STALE: f64 = 120.0;

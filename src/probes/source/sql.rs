@@ -5,10 +5,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{About, Document, Gap, Kind, Picks, shortened};
+use super::{About, Document, Kind, Picks, shortened};
 use crate::diag::Mistake;
-use crate::probes::database::Unanswered;
-use crate::world::World;
+use crate::world::{Gap, Unanswered, World};
 
 /// A question to PostgreSQL that gives one row. `{stack}`, `{version}` and `{since}` are filled in.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -12,11 +12,10 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use async_trait::async_trait;
 use futures_util::future::{join_all, try_join};
-use serde::Deserialize;
 use serde_json::{Value, json};
 
-pub use self::settings::stages;
-use self::settings::{Settings, facts};
+use self::settings::{Written, facts, stays};
+pub use self::settings::{is_stop, stages};
 use self::witnesses::Doubt;
 use super::{Kind, Step};
 use crate::plan::{Color, Counted, Lane, Move, Plan, PlannedRoute, PlannedStep, Split};
@@ -27,7 +26,7 @@ use crate::world::{Progress, Scribe, World};
 
 pub const KIND: Kind = Kind {
     name: "shift",
-    schema: |generator| generator.subschema_for::<Settings>(),
+    schema: |generator| generator.subschema_for::<Written>(),
     facts,
     build: |step, plan| Ok(Box::new(Shift::new(step, plan)?)),
 };
@@ -55,11 +54,7 @@ impl Shift {
         let planned = plan.routes.get(&change.route).context("a shift on a route the plan does not have")?.clone();
         let back = plan.lane(Lane::Rollback).iter().any(|s| s == step);
         let versions = [plan.blue.version.clone(), plan.green.version.clone()];
-        let stays = match step.config["ramp"].is_array() {
-            true => Settings::deserialize(&step.config).context("the settings of a stop")?.every,
-            false => None,
-        };
-        let stays = stays.map_or(Duration::ZERO, |every| every.time);
+        let stays = stays(&step.config).context("the settings of a stop")?;
         Ok(Shift { route: change.route.clone(), planned, change, back, stays, versions })
     }
 

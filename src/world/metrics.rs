@@ -1,9 +1,10 @@
-//! Metrics of AWS CloudWatch: series of points, or the reason why there are none. It reads and never writes.
+//! Metrics of AWS CloudWatch as a step may ask for them: series of points, or the reason why there are none. They are only ever
+//! read.
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use super::source::Gap;
+use crate::secret::Secrets;
 
 /// One metric with its dimensions and the statistic that is wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +22,31 @@ pub struct Question {
 pub struct Point {
     pub at: Timestamp,
     pub value: f64,
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Gap {
+    /// Nobody could be reached, or could serve: says nothing of the service.
+    Silent(String),
+    /// There is an answer, and it is no number.
+    Unknown(String),
+}
+
+impl Gap {
+    pub fn line(&self) -> &str {
+        match self {
+            Gap::Silent(line) | Gap::Unknown(line) => line,
+        }
+    }
+
+    /// The same without the secrets of the run.
+    pub fn masked(self, secrets: &Secrets) -> Gap {
+        match self {
+            Gap::Silent(line) => Gap::Silent(secrets.mask(&line)),
+            Gap::Unknown(line) => Gap::Unknown(secrets.mask(&line)),
+        }
+    }
 }
 
 /// Something that keeps metrics.

@@ -1,8 +1,20 @@
 //! Everything outside the process, as the steps may reach it: the only door to effects.
 //!
-//! A world is a bag of narrow traits. Live, lab and simulated worlds differ in what is in the bag; no step knows which
+//! A world is a bag of narrow traits. What each of them can be asked stands here; who answers is elsewhere. Live, lab and simulated worlds differ in what is in the bag; no step knows which
 //! one it is in, and there is no `dry_run` flag. People are not in it: whether somebody has to be asked is for the run
 //! machine to decide, so only the driver can ask.
+
+mod database;
+mod metrics;
+mod processes;
+mod store;
+mod web;
+
+pub use database::{Database, NoDatabase, Unanswered};
+pub use metrics::{Gap, Metrics, NoMetrics, Point, Question};
+pub use processes::{Command, Exit, Processes, Stream};
+pub use store::{Held, NoStore, Server, Store};
+pub use web::{Inbox, Request, Response, Web, WebError};
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -14,10 +26,6 @@ use serde_json::Value;
 
 use crate::clock::Clock;
 use crate::plan::{Lane, Move, Split};
-use crate::probes::Web;
-use crate::probes::database::Database;
-use crate::probes::metrics::Metrics;
-use crate::probes::redis::Store;
 use crate::routers::{Health, Reading, TrafficRouter};
 use crate::run::{Cause, Evidence};
 use crate::secret::Secrets;
@@ -114,36 +122,6 @@ pub struct Blocked {
     pub cause: Cause,
     /// What forbids it, by whom and until when, as people read it.
     pub line: String,
-}
-
-/// Child processes.
-#[async_trait(?Send)]
-pub trait Processes {
-    /// Runs a program to its end or to the deadline, then ends its whole process group. `output` sees what it prints in the
-    /// pieces in which it comes: a secret can lie across two of them, so the caller masks before it looks for lines.
-    async fn run(&self, command: &Command, output: &mut dyn for<'a> FnMut(Stream, &'a [u8])) -> std::io::Result<Exit>;
-}
-
-/// A program to run, without a shell.
-#[derive(Clone, Debug)]
-pub struct Command {
-    pub argv: Vec<String>,
-    pub env: BTreeMap<String, String>,
-    pub directory: Option<String>,
-    pub timeout: Duration,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stream {
-    Stdout,
-    Stderr,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exit {
-    Status(i32),
-    Signal(i32),
-    TimedOut,
 }
 
 /// Where a step reports what it finds while it works.
