@@ -355,10 +355,7 @@ fn absolute(
 }
 
 /// Those that reach each other.
-fn circles<'a, T: Ord>(arrows: &BTreeMap<&'a T, BTreeSet<&'a T>>) -> Vec<Vec<&'a T>>
-where
-    T: ?Sized,
-{
+fn circles<'a, T: Ord + ?Sized>(arrows: &BTreeMap<&'a T, BTreeSet<&'a T>>) -> Vec<Vec<&'a T>> {
     let reach = |from: &'a T| {
         let (mut seen, mut open) = (BTreeSet::new(), vec![from]);
         while let Some(at) = open.pop() {

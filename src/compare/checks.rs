@@ -1,7 +1,7 @@
 //! Numbers that have to be within limits before anybody moves: how far a queue lags, how much lies in its dead letters.
 
-use super::differences::{Difference, Part};
-use super::settings::{Check, Compare, Level};
+use super::differences::Difference;
+use super::settings::{Check, Compare, Level, Part};
 use crate::plan::{Color, Plan};
 use crate::probes::source::About;
 use crate::world::World;

@@ -5,55 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use super::inventory::{Inventory, Queue};
-use super::settings::{Compare, Level};
+use super::settings::{Compare, Level, Part};
 use crate::plan::{Color, Plan};
-
-/// What is compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Part {
-    Version,
-    Image,
-    Configuration,
-    Secret,
-    Handler,
-    Queue,
-    Cache,
-    Health,
-    Check,
-}
-
-impl Part {
-    pub const ALL: [Part; 9] = [
-        Part::Version,
-        Part::Image,
-        Part::Configuration,
-        Part::Secret,
-        Part::Handler,
-        Part::Queue,
-        Part::Cache,
-        Part::Health,
-        Part::Check,
-    ];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Part::Version => "version",
-            Part::Image => "image",
-            Part::Configuration => "configuration",
-            Part::Secret => "secret",
-            Part::Handler => "handler",
-            Part::Queue => "queue",
-            Part::Cache => "cache",
-            Part::Health => "health",
-            Part::Check => "check",
-        }
-    }
-
-    pub fn named(name: &str) -> Option<Part> {
-        Part::ALL.into_iter().find(|part| part.name() == name)
-    }
-}
 
 /// One difference.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

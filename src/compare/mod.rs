@@ -13,9 +13,9 @@ mod settings;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-pub use differences::{Difference, Part, differences};
+pub use differences::{Difference, differences};
 pub use inventory::{Inventory, Nonce};
-pub use settings::{Compare, Level};
+pub use settings::{Compare, Level, Part};
 
 use crate::diag::{Code, Kind, Refusal};
 use crate::plan::{Color, Plan};

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::differences::Part;
 use crate::diag::Mistake;
 use crate::probes::number::Number;
 use crate::scalar::{Duration, Limit};
@@ -67,6 +66,53 @@ pub struct From {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "secret"))]
     pub token: Option<String>,
+}
+
+/// What is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Part {
+    Version,
+    Image,
+    Configuration,
+    Secret,
+    Handler,
+    Queue,
+    Cache,
+    Health,
+    Check,
+}
+
+impl Part {
+    pub const ALL: [Part; 9] = [
+        Part::Version,
+        Part::Image,
+        Part::Configuration,
+        Part::Secret,
+        Part::Handler,
+        Part::Queue,
+        Part::Cache,
+        Part::Health,
+        Part::Check,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Part::Version => "version",
+            Part::Image => "image",
+            Part::Configuration => "configuration",
+            Part::Secret => "secret",
+            Part::Handler => "handler",
+            Part::Queue => "queue",
+            Part::Cache => "cache",
+            Part::Health => "health",
+            Part::Check => "check",
+        }
+    }
+
+    pub fn named(name: &str) -> Option<Part> {
+        Part::ALL.into_iter().find(|part| part.name() == name)
+    }
 }
 
 /// What a difference means.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::journal::{Append, COMPARED, Entry, JournalError, Record};
+use crate::journal::{Append, COMPARED, JournalError, Record};
 use crate::plan::Split;
 use crate::report::Reporter;
 use crate::run::{Event, Evidence};
@@ -37,13 +37,12 @@ impl<'a> Desk<'a> {
         }
     }
 
-    /// The fact as it may be written down: what is believed from here on is what stands in the journal, so a run that goes on
-    /// after a crash believes the same.
-    pub(super) fn masked(&self, event: &Event) -> Event {
-        let Record { kind, mut data } = Record::from(event);
-        self.mask(&kind, &mut data);
-        let entry = Entry { seq: 0, ts: String::new(), kind, data };
-        entry.event().expect("BUG: a masked fact is still that fact")
+    /// The fact as it may be written down, and its record: what is believed from here on is what stands in the journal, so a run
+    /// that goes on after a crash believes the same.
+    pub(super) fn masked(&self, event: &Event) -> (Event, Record) {
+        let mut record = Record::from(event);
+        self.mask(&record.kind, &mut record.data);
+        (record.event().expect("BUG: a masked fact is still that fact"), record)
     }
 
     /// What a machine compares byte by byte stays as it is: a record without it would be understood by no reader. Those members

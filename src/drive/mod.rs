@@ -207,9 +207,10 @@ impl Driver<'_> {
 
     /// Writes the fact, and only then believes it.
     fn take_in(&mut self, event: &Event) -> Result<(), Broken> {
-        let event = &self.desk.masked(event);
+        let (event, record) = self.desk.masked(event);
+        let event = &event;
         let next = evolve(self.run.plan, &self.state, event)?;
-        self.desk.write(&[Record::from(event)])?;
+        self.desk.write(&[record])?;
         if let Some(because) = because(event) {
             self.because = because;
         }

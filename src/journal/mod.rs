@@ -54,6 +54,7 @@ pub use verify::{Owner, Report, Trust, Verdict, verify};
 pub use withheld::{COMPARED, Withheld, Withholding, can_be_withheld};
 pub use writer::{Closed, Journal, Opening, SESSION, Who};
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -79,6 +80,17 @@ impl From<&Evidence> for Record {
     }
 }
 
+impl Record {
+    /// The fact in it, if it is one the run machine reads.
+    pub fn event(&self) -> Option<Event> {
+        untagged(&self.kind, &self.data)
+    }
+}
+
+fn untagged<T: DeserializeOwned>(kind: &str, data: &Value) -> Option<T> {
+    serde_json::from_value(serde_json::json!({ "type": kind, "data": data })).ok()
+}
+
 fn tagged(value: serde_json::Result<Value>) -> Record {
     let mut value = value.expect("BUG: facts are plain data");
     let kind = value["type"].as_str().expect("BUG: facts are tagged").to_string();
@@ -99,12 +111,12 @@ pub struct Entry {
 impl Entry {
     /// The fact in it, if it is one the run machine reads.
     pub fn event(&self) -> Option<Event> {
-        serde_json::from_value(serde_json::json!({ "type": self.kind, "data": self.data })).ok()
+        untagged(&self.kind, &self.data)
     }
 
     /// The evidence in it, if it is that.
     pub fn evidence(&self) -> Option<Evidence> {
-        serde_json::from_value(serde_json::json!({ "type": self.kind, "data": self.data })).ok()
+        untagged(&self.kind, &self.data)
     }
 }
 

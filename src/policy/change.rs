@@ -6,22 +6,12 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use schemars::JsonSchema;
-use serde::Deserialize;
 
 use super::types::{PersonKind, Policy};
 use crate::sign::{AllowedSigners, namespace};
 
 /// How the names of a policy's signatures end, beside it: `policy.yaml.sig`, `policy.yaml.alice.sig`.
 pub const SIGNATURES: &str = "sig";
-
-/// Who has to sign another policy.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Change {
-    /// The role whose quorum signs it.
-    pub role: String,
-}
 
 /// What the signatures beside a new policy come to.
 #[derive(Clone, Debug, PartialEq, Eq)]

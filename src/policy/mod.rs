@@ -9,11 +9,11 @@ mod compare;
 mod lint;
 mod types;
 
-pub use change::{Change, Changed, SIGNATURES, judge};
+pub use change::{Changed, SIGNATURES, judge};
 pub use compare::compare;
 pub use types::{
-    Anchor, Anchors, GitAnchor, Person, PersonKind, Policy, Rfc3161Anchor, Role, SecurityKey, SharedKey, Signing,
-    SlackAnchor,
+    Anchor, Anchors, Change, GitAnchor, Person, PersonKind, Policy, Rfc3161Anchor, Role, SecurityKey, SharedKey,
+    Signing, SlackAnchor,
 };
 
 use serde_json::Value;

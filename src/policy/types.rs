@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::change::Change;
 use crate::plan::EvidenceLevel;
 pub use crate::plan::{Person, PersonKind};
 use crate::scalar::Duration;
@@ -205,4 +204,12 @@ impl TryFrom<AnchorFields> for Anchor {
             _ => Err("an anchor is exactly one of: file, git, slack, rfc3161"),
         }
     }
+}
+
+/// Who has to sign another policy.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Change {
+    /// The role whose quorum signs it.
+    pub role: String,
 }
