@@ -329,6 +329,10 @@ pub type Opened<R> = Result<Rc<R>, Vec<Mistake>>;
 /// A kind of router: its name in YAML, its settings, and how one is opened.
 pub struct Kind {
     pub name: &'static str,
+    /// One line about it, for the list of pages.
+    pub about: &'static str,
+    /// What `bgctl explain NAME` shows: Markdown that lies beside the code.
+    pub page: &'static str,
     /// JSON Schema of the settings.
     pub schema: fn(&mut schemars::SchemaGenerator) -> schemars::Schema,
     /// Opens the reading side, or names every mistake in the settings. Asks nothing of the provider yet.

@@ -16,6 +16,8 @@ use crate::world::{Scribe, World};
 
 pub const KIND: Kind = Kind {
     name: "announce",
+    about: "post a message to Slack",
+    page: include_str!("announce.md"),
     schema: |generator| generator.subschema_for::<Announce>(),
     facts,
     build: |step, plan| {
