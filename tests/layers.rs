@@ -24,7 +24,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("sign", &["diag", "secret"]),
     ("journal", &["clock", "diag", "plan", "run", "sign"]),
     ("compare", &["diag", "plan", "probes", "scalar", "world"]),
-    ("runbook", &["compare", "diag", "plan", "probes", "routers", "scalar", "secret", "steps"]),
+    ("runbook", &["compare", "diag", "people", "plan", "probes", "routers", "scalar", "secret", "steps"]),
     ("policy", &["diag", "plan", "runbook", "scalar", "sign"]),
     ("compile", &["compare", "diag", "plan", "policy", "probes", "routers", "runbook", "scalar", "schema", "steps"]),
     ("anchors", &["clock", "journal", "plan", "policy", "probes", "secret", "world"]),
