@@ -80,6 +80,7 @@ fn over() -> Duration {
 
 pub const KIND: Kind = Kind {
     name: "cloudwatch",
+    page: super::PAGE,
     check,
     open: |settings, _| Ok(Box::new(Asked(typed(settings).map_err(|m| m.message)?))),
 };

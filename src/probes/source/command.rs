@@ -43,7 +43,8 @@ fn within() -> Duration {
     Duration::seconds(10)
 }
 
-pub const KIND: Kind = Kind { name: "command", check: super::check::<Command>, open: super::open::<Command> };
+pub const KIND: Kind =
+    Kind { name: "command", page: super::PAGE, check: super::check::<Command>, open: super::open::<Command> };
 
 #[async_trait(?Send)]
 impl Document for Command {

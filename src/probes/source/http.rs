@@ -36,7 +36,7 @@ pub struct Http {
     pub headers: BTreeMap<String, String>,
 }
 
-pub const KIND: Kind = Kind { name: "http", check: super::check::<Http>, open: super::open::<Http> };
+pub const KIND: Kind = Kind { name: "http", page: super::PAGE, check: super::check::<Http>, open: super::open::<Http> };
 
 #[async_trait(?Send)]
 impl Document for Http {

@@ -169,6 +169,8 @@ pub fn asks_of_a_stack(text: &str) -> bool {
 /// A kind of source: its key in YAML, what is wrong with its settings, and how it is opened.
 pub struct Kind {
     pub name: &'static str,
+    /// The page that explains it, as Markdown.
+    pub page: &'static str,
     pub check: fn(&Value) -> Vec<Mistake>,
     /// Opens it with settings that were checked. The second is the address for sources that the runbook names once for all.
     pub open: fn(&Value, &str) -> Opened,
@@ -179,6 +181,9 @@ pub type Opened = Result<Box<dyn Source>, String>;
 
 /// Every kind of source.
 pub const KINDS: &[Kind] = &[prometheus::KIND, cloudwatch::KIND, http::KIND, sql::KIND, command::KIND];
+
+/// What `bgctl explain sources` shows: the page of all of them.
+const PAGE: &str = include_str!("sources.md");
 
 /// Base URL of the runbook's Prometheus, where nothing names another.
 pub fn prometheus_url() -> String {

@@ -14,6 +14,7 @@ const STALE: f64 = 120.0;
 
 pub const KIND: Kind = Kind {
     name: "prometheus",
+    page: super::PAGE,
     check,
     open: |settings, url| {
         let text = settings.as_str().ok_or("PromQL is text")?;
