@@ -11,17 +11,15 @@ mod prometheus;
 mod sql;
 
 pub use cloudwatch::CloudWatch;
-pub use command::Command;
-pub use http::Http;
-pub use sql::Sql;
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::de::{DeserializeOwned, Error};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value, json};
 
 use crate::diag::Mistake;
 use crate::plan::{Color, Plan};
@@ -166,11 +164,16 @@ pub fn asks_of_a_stack(text: &str) -> bool {
     OF_A_STACK.iter().any(|name| text.contains(name))
 }
 
-/// A kind of source: its key in YAML, what is wrong with its settings, and how it is opened.
+/// A kind of source: its key in YAML, its settings and what is wrong with them, and how it is opened.
 pub struct Kind {
     pub name: &'static str,
     /// The page that explains it, as Markdown.
     pub page: &'static str,
+    /// JSON Schema of its settings.
+    pub schema: fn(&mut SchemaGenerator) -> Schema,
+    /// The settings with every default filled in, for the plan, or why they are none.
+    pub whole: fn(&Value) -> Result<Value, String>,
+    /// Everything that is wrong with them and can be seen without asking anybody.
     pub check: fn(&Value) -> Vec<Mistake>,
     /// Opens it with settings that were checked. The second is the address for sources that the runbook names once for all.
     pub open: fn(&Value, &str) -> Opened,
@@ -190,9 +193,43 @@ pub fn prometheus_url() -> String {
     "${env:PROMETHEUS_URL}".into()
 }
 
-/// For a schema: one of the sources has to be given, and no second one.
-pub fn one_of() -> Value {
-    KINDS.iter().map(|kind| json!({ "required": [kind.name] })).collect()
+/// The sources that somebody names, each with its settings under its key. One is right; that is said by [`chosen`].
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(transparent)]
+pub struct Given(Map<String, Value>);
+
+impl Given {
+    /// The settings of a kind, if it is named.
+    pub fn of(&self, kind: &Kind) -> Option<&Value> {
+        self.0.get(kind.name)
+    }
+
+    /// PromQL, where Prometheus is asked.
+    pub fn promql(&self) -> Option<&str> {
+        self.of(&prometheus::KIND)?.as_str()
+    }
+
+    /// What CloudWatch is asked, where it is.
+    pub fn cloudwatch(&self) -> Option<CloudWatch> {
+        typed(self.of(&cloudwatch::KIND)?).ok()
+    }
+
+    pub fn set_cloudwatch(&mut self, metrics: &CloudWatch) {
+        self.0.insert(cloudwatch::KIND.name.into(), json!(metrics));
+    }
+}
+
+impl<'de> Deserialize<'de> for Given {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut given = Map::deserialize(deserializer)?;
+        given.retain(|_, own| !own.is_null());
+        for (name, own) in &mut given {
+            let kind = KINDS.iter().find(|kind| kind.name == name);
+            let kind = kind.ok_or_else(|| D::Error::custom(format!("unknown field `{name}`")))?;
+            *own = (kind.whole)(own).map_err(D::Error::custom)?;
+        }
+        Ok(Given(given))
+    }
 }
 
 /// The one source that settings name, with its own settings.
@@ -259,6 +296,17 @@ trait Document: DeserializeOwned + Serialize {
 
     /// Everything that can be seen without asking, beside the numbers' places.
     fn review(&self, found: &mut Vec<Mistake>);
+}
+
+/// `schema` of a kind whose settings are a type.
+fn schema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<T>()
+}
+
+/// `whole` of a kind whose settings are a type.
+fn whole<T: DeserializeOwned + Serialize>(settings: &Value) -> Result<Value, String> {
+    let settings: T = typed(settings).map_err(|mistake| mistake.message)?;
+    serde_json::to_value(settings).map_err(|error| error.to_string())
 }
 
 /// `check` of a kind whose answer is a document.
