@@ -25,9 +25,9 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("journal", &["clock", "diag", "plan", "run", "sign"]),
     ("compare", &["diag", "plan", "probes", "scalar", "world"]),
     ("runbook", &["compare", "diag", "people", "plan", "probes", "routers", "scalar", "secret", "steps"]),
-    ("policy", &["diag", "plan", "runbook", "scalar", "sign"]),
+    ("policy", &["anchors", "diag", "plan", "runbook", "scalar", "sign"]),
     ("compile", &["compare", "diag", "plan", "policy", "probes", "routers", "runbook", "scalar", "schema", "steps"]),
-    ("anchors", &["clock", "journal", "plan", "policy", "probes", "secret", "world"]),
+    ("anchors", &["clock", "journal", "plan", "probes", "secret", "world"]),
     ("arm", &["compare", "diag", "guards", "plan", "probes", "routers", "run", "scalar", "schema", "world"]),
     (
         "drive",
