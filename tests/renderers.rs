@@ -17,6 +17,7 @@ use bgctl::report::{About, Chorus, Findings, Ink, Jsonl, Live, Place, Plain, Rep
 use bgctl::run::{Actor, Breach, Cause, Event, Evidence, Grant, Outcome, RunOutcome, Verdict};
 use bgctl::users::Side;
 use bgctl::world::Progress;
+use common::kinds::Table;
 use common::paper::{Paper, Still};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -374,6 +375,8 @@ fn the_plain_log_is_as_pinned() {
 #[test]
 fn every_viewer_gets_its_own_marks() {
     let [_, (_, tape, rest), _] = stories();
+    let kinds = ci::KINDS.iter().map(|kind| (kind.name, kind.page)).collect();
+    Table { of: "CI viewer", kinds, topic: Some("output"), places: vec!["github", "gitlab"] }.is_complete();
     for kind in ci::KINDS {
         let plain: Make<'_> = &|paper, clock| {
             Box::new(Plain::new(Box::new(paper), about(), Ink::default(), Some(kind), clock, "no input"))
