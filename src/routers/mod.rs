@@ -1,5 +1,7 @@
 //! Routes: the places where traffic is split. One file a router, one row of [`KINDS`].
 //!
+//! `tests/conformance/newcomer/router.rs` is a router to copy, with what each member promises.
+//!
 //! A router reads and sets the split of one place at one provider and knows nothing of runs, steps or people. What is
 //! common to all of them (three witnesses, retries, who may go where) is not theirs: it stands in `steps/shift` and in
 //! the run machine.

@@ -437,6 +437,20 @@ mod tests {
         assert!(since.fill("{stack}", &secrets).unwrap_err().line().contains("one stack"));
     }
 
+    /// The digest of a plan is of these bytes.
+    #[test]
+    fn a_plan_keeps_the_source_first_and_with_every_default() {
+        use crate::probes::gate;
+        let kept = |settings: Value| gate::check(&settings).config.expect("good settings").to_string();
+        let rest =
+            r#""max":"3","label":"color","instance":"instance","unknown":"roll-back","url":"${env:PROMETHEUS_URL}"}"#;
+        let (command, within) = (json!({ "max": 3, "command": { "run": ["n", "{stack}"] } }), r#""within":"10s""#);
+        assert_eq!(kept(command), format!(r#"{{"command":{{"run":["n","{{stack}}"],{within}}},{rest}"#));
+        let promql = json!({ "max": 3, "http": null, "prometheus": "max by (color) (depth)" });
+        assert_eq!(kept(promql), format!(r#"{{"prometheus":"max by (color) (depth)",{rest}"#));
+        assert!(gate::check(&json!({ "max": 3, "htpp": {} })).mistakes[0].message.contains("unknown field `htpp`"));
+    }
+
     #[test]
     fn exactly_one_source_is_named() {
         assert_eq!(chosen(&json!({ "sql": {}, "http": null, "max": 1 })).map(|c| c.0.name).unwrap(), "sql");
