@@ -75,6 +75,9 @@ pub struct Chosen {
     pub signs_with: Option<Box<Chosen>>,
 }
 
+/// A key that can sign now, or why it cannot.
+pub type Opened = Result<Box<dyn Signer>, SignError>;
+
 /// A kind of signer: how a word names its key, what is said of a key before it is opened, and how it is opened.
 #[derive(Debug)]
 pub struct Kind {
@@ -88,7 +91,7 @@ pub struct Kind {
     /// Its public key, as far as that can be known without a passphrase; nothing for a shared key.
     pub public: fn(&Chosen) -> Result<Option<PublicKey>, SignError>,
     /// Opens the key; a passphrase is asked for here.
-    pub open: fn(&Chosen, Ask<'_>) -> Result<Box<dyn Signer>, SignError>,
+    pub open: fn(&Chosen, Ask<'_>) -> Opened,
 }
 
 impl PartialEq for Kind {
@@ -198,7 +201,7 @@ impl Chosen {
     }
 
     /// Opens the key; a passphrase is asked for here.
-    pub fn open(&self, ask: Ask<'_>) -> Result<Box<dyn Signer>, SignError> {
+    pub fn open(&self, ask: Ask<'_>) -> Opened {
         (self.kind.open)(self, ask)
     }
 }

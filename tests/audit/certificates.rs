@@ -292,15 +292,18 @@ fn a_certificate_in_a_real_agent_signs() {
     }
 }
 
-/// A place for each kind of signer: what names its key, in a folder with the key `id`, its certificate and an agent.
-const PLACES: &[(&str, fn(&Folder, &Agent) -> Sources)] = &[
-    ("ssh-agent", |dir, _| {
+/// A kind of signer, and what names its key.
+type Place = (&'static str, fn(&Folder) -> Sources);
+
+/// A place for each, in a folder with the key `id` that an agent holds and that has a certificate.
+const PLACES: &[Place] = &[
+    ("ssh-agent", |dir| {
         let word = format!("agent:{}", dir.public("id").fingerprint());
         Sources { flag: Some(word), ..Sources::default() }
     }),
-    ("certificate", |dir, _| Sources { flag: Some(dir.text("id-cert.pub")), ..Sources::default() }),
-    ("file", |dir, _| Sources { flag: Some(dir.text("ca")), agent: None, ..Sources::default() }),
-    ("shared-key", |dir, _| {
+    ("certificate", |dir| Sources { flag: Some(dir.text("id-cert.pub")), ..Sources::default() }),
+    ("file", |dir| Sources { flag: Some(dir.text("ca")), agent: None, ..Sources::default() }),
+    ("shared-key", |dir| {
         dir.write("shared", &"7".repeat(40));
         Sources { shared: Some(dir.path("shared")), ..Sources::default() }
     }),
@@ -318,7 +321,7 @@ fn every_signer_is_found_by_its_name_and_what_it_signs_is_believed() {
     Table { of: "signer", kinds, topic: Some("keys"), places }.is_complete();
     for kind in choice::KINDS {
         for (name, place) in PLACES.iter().filter(|(name, _)| *name == kind.name) {
-            let sources = place(&dir, &agent);
+            let sources = place(&dir);
             let sources = Sources { agent: Some(agent.socket.clone()), namespace: SPACE.into(), now: now(), ..sources };
             let found = looks(&sources, &AllowedSigners::default());
             let chosen = choose(&found).unwrap_or_else(|why| panic!("{name}: {why}"));

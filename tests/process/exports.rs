@@ -15,8 +15,10 @@ fn events(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).expect("each line is a document")).collect()
 }
 
-/// By what each document of a form is known.
-const FORMS: &[(&str, fn(&Value) -> bool)] = &[
+/// A form, and by what each of its documents is known.
+type Form = (&'static str, fn(&Value) -> bool);
+
+const FORMS: &[Form] = &[
     ("cloudevents", |document| document["specversion"] == "1.0"),
     ("ocsf", |document| document["metadata"]["product"]["name"] == "bgctl"),
     ("in-toto", |document| document["payloadType"] == "application/vnd.in-toto+json"),
