@@ -24,7 +24,7 @@
 //!   preflight.
 //! - [`compare`] holds blue and green against each other before anybody moves.
 //! - [`steps`] act through a [`world`]: [`routers`] read and set splits, [`probes`] measure, [`processes`] run programs,
-//!   [`clock`] is the only time there is. A new router, probe or step is one file and two lines.
+//!   [`clock`] is the only time there is.
 //! - [`users`] reads where users are, all routes at the same moment; every sentence about them is made of that.
 //! - [`schema`] reads migrations and says whether blue can live with them.
 //! - [`policy`] says who is which person, who may approve what and how runs are signed; `compile` puts it into the plan.
@@ -40,6 +40,9 @@
 //!   environment, streams, exit codes.
 //! - [`diag`], [`scalar`] and [`secret`] are words they all share: mistakes and refusals, values with units, values nobody
 //!   prints.
+//!
+//! A new kind (router, step, source, pager, anchor, form of export, CI viewer) is one file and one row of the table `KINDS` beside it.
+//! `tests/conformance` runs every row; `tests/conformance/newcomer` has a router and a pager to copy.
 //!
 //! Who may import whom is a table in `tests/layers.rs`.
 //!

@@ -13,10 +13,11 @@ use bgctl::plan::{
     ApprovalRule, AtExpiry, Lane, Move, OnFailure, Plan, PlannedRoute, PlannedStep, Policy, Purpose, Resume, Split,
     Stack, StepRef,
 };
-use bgctl::report::{About, Chorus, Findings, Ink, Jsonl, Live, Place, Plain, Provider, Reporter, Rest};
+use bgctl::report::{About, Chorus, Findings, Ink, Jsonl, Live, Place, Plain, Reporter, Rest, ci};
 use bgctl::run::{Actor, Breach, Cause, Event, Evidence, Grant, Outcome, RunOutcome, Verdict};
 use bgctl::users::Side;
 use bgctl::world::Progress;
+use common::kinds::Table;
 use common::paper::{Paper, Still};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -365,20 +366,22 @@ fn live(ink: Ink, width: u16) -> impl Fn(Paper, Rc<Still>) -> Box<dyn Reporter> 
 #[test]
 fn the_plain_log_is_as_pinned() {
     for (name, tape, rest) in stories() {
-        let plain: Make<'_> = &|paper, clock| {
-            Box::new(Plain::new(Box::new(paper), about(), Ink::default(), Provider::Other, clock, "no input"))
-        };
+        let plain: Make<'_> =
+            &|paper, clock| Box::new(Plain::new(Box::new(paper), about(), Ink::default(), None, clock, "no input"));
         pinned(&format!("{name}.plain"), &play(&tape, &rest, plain));
     }
 }
 
 #[test]
-fn github_and_gitlab_get_their_marks() {
+fn every_viewer_gets_its_own_marks() {
     let [_, (_, tape, rest), _] = stories();
-    for (provider, name) in [(Provider::GitHub, "github"), (Provider::GitLab, "gitlab")] {
-        let plain: Make<'_> =
-            &|paper, clock| Box::new(Plain::new(Box::new(paper), about(), Ink::default(), provider, clock, "no input"));
-        pinned(&format!("rolled-back.{name}"), &play(&tape, &rest, plain));
+    let kinds = ci::KINDS.iter().map(|kind| (kind.name, kind.page)).collect();
+    Table { of: "CI viewer", kinds, topic: Some("output"), places: vec!["github", "gitlab"] }.is_complete();
+    for kind in ci::KINDS {
+        let plain: Make<'_> = &|paper, clock| {
+            Box::new(Plain::new(Box::new(paper), about(), Ink::default(), Some(kind), clock, "no input"))
+        };
+        pinned(&format!("rolled-back.{}", kind.name), &play(&tape, &rest, plain));
     }
 }
 
@@ -539,7 +542,7 @@ fn nobody_listening_stops_nothing() {
     for (_, tape, rest) in stories() {
         play(&tape, &rest, &|_, _| Box::new(Jsonl::new(Box::new(Gone), "r")));
         play(&tape, &rest, &|_, clock| {
-            Box::new(Plain::new(Box::new(Gone), about(), Ink::default(), Provider::GitHub, clock, ""))
+            Box::new(Plain::new(Box::new(Gone), about(), Ink::default(), Some(&ci::KINDS[0]), clock, ""))
         });
         play(&tape, &rest, &|_, clock| {
             Box::new(Live::new(Box::new(Gone), about(), Ink::default(), Arc::new(|| 80), clock, true))
@@ -550,9 +553,8 @@ fn nobody_listening_stops_nothing() {
 #[test]
 fn words_are_calm_and_without_emoji() {
     for (_, tape, rest) in stories() {
-        let plain: Make<'_> = &|paper, clock| {
-            Box::new(Plain::new(Box::new(paper), about(), Ink::default(), Provider::Other, clock, "no input"))
-        };
+        let plain: Make<'_> =
+            &|paper, clock| Box::new(Plain::new(Box::new(paper), about(), Ink::default(), None, clock, "no input"));
         let shown = play(&tape, &rest, plain);
         for word in ["invalid input", "something went wrong", "oops", "!"] {
             assert!(!shown.to_lowercase().contains(word), "{word}: {shown}");

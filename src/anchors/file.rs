@@ -7,20 +7,28 @@ use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 
-use super::{Anchor, AnchorError, Kept};
+use super::{Anchor, AnchorError, Kept, Kind, typed};
 use crate::journal::heads::Head;
 
 /// Files of heads end so.
 const EXTENSION: &str = "head";
 
-pub struct FileAnchor {
-    folder: PathBuf,
-}
+pub const KIND: Kind = Kind {
+    name: "file",
+    page: super::PAGE,
+    schema: |_| {
+        let text = "A folder on another disk or mount: `/mnt/audit`.";
+        schemars::json_schema!({ "type": "string", "minLength": 1, "description": text })
+    },
+    whole: super::whole::<String>,
+    named: |folder, _| if folder.is_empty() { Err("a folder".into()) } else { Ok(folder.into()) },
+    alone: false,
+    place: |folder| format!("file:{}", folder.as_str().unwrap_or_default()),
+    open: |folder, reach| Box::new(FileAnchor { folder: reach.folder.join(typed::<String>(folder)) }),
+};
 
-impl FileAnchor {
-    pub fn new(folder: PathBuf) -> Self {
-        FileAnchor { folder }
-    }
+struct FileAnchor {
+    folder: PathBuf,
 }
 
 #[async_trait(?Send)]

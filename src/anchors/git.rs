@@ -5,26 +5,55 @@ use std::path::Path;
 use std::rc::Rc;
 
 use async_trait::async_trait;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 
-use super::{Anchor, AnchorError, Kept, Reach};
+use super::{Anchor, AnchorError, Kept, Kind, Reach, typed};
 use crate::journal::heads::Head;
-use crate::policy;
 use crate::world::Exit;
 
 const NOTES: &str = "refs/notes/";
 const TAGS: &str = "refs/tags/";
 
-pub struct GitAnchor {
+pub const KIND: Kind = Kind {
+    name: "git",
+    page: super::PAGE,
+    schema: |generator| generator.subschema_for::<Settings>(),
+    whole: super::whole::<Settings>,
+    named: |reference, _| match reference {
+        "" => Err("a ref, such as refs/notes/bgctl".into()),
+        _ => Ok(json!({ "repository": ".", "ref": reference })),
+    },
+    alone: false,
+    place: |settings| format!("git:{}", settings["ref"].as_str().unwrap_or_default()),
+    open: |settings, reach| {
+        let Settings { repository, reference } = typed(settings);
+        Box::new(GitAnchor { repository, reference, reach })
+    },
+};
+
+/// A note in a git repository.
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "GitAnchor")]
+struct Settings {
+    /// The repository, as `git -C` takes it: `.`.
+    #[schemars(length(min = 1))]
+    repository: String,
+    /// Where the notes are kept: `refs/notes/bgctl`.
+    #[serde(rename = "ref")]
+    #[schemars(length(min = 1))]
+    reference: String,
+}
+
+struct GitAnchor {
     repository: String,
     reference: String,
     reach: Rc<Reach>,
 }
 
 impl GitAnchor {
-    pub fn new(named: &policy::GitAnchor, reach: Rc<Reach>) -> Self {
-        GitAnchor { repository: named.repository.clone(), reference: named.reference.clone(), reach }
-    }
-
     /// What git says, or why it does not; `silent` is the exit code that means "nothing found".
     async fn git(&self, arguments: &[&str], silent: Option<i32>) -> Result<Vec<String>, AnchorError> {
         // The owner's identity is in the log; the machine's git settings must not decide whether this works.

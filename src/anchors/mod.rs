@@ -1,6 +1,6 @@
 //! Anchors: places outside of a log that keep its head, so that its own owner cannot rewrite it unseen.
 //!
-//! One file a kind, and one line in [`open`]. An anchor takes a [`Head`] and gives it back; whether a log agrees with it is
+//! To add a kind: a file here, and two lines (`mod` and a row of [`KINDS`]). An anchor takes a [`Head`] and gives it back; whether a log agrees with it is
 //! for [`crate::journal::heads`], and whether a run may go on without it is for `cli`. Every anchor may hang: whoever asks
 //! one does so through [`keep`] or [`heads`], which wait only so long.
 #![doc = include_str!("anchors.md")]
@@ -19,15 +19,18 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use schemars::{Schema, SchemaGenerator};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::clock::Clock;
 use crate::journal::heads::Head;
-use crate::policy;
 use crate::secret::Secrets;
 use crate::world::{Command, Exit, Processes, Stream, Web};
 
 pub use memory::Memory;
-pub use place::parse;
+pub use place::{Named, parse};
 pub use receipts::{FOLDER, Receipt};
 
 /// How long one anchor may take while nothing waits but a run that has not begun, or a person who asked for it.
@@ -99,15 +102,52 @@ pub trait Anchor {
     async fn heads(&self, origin: &str, receipts: Option<&Path>) -> Result<Vec<Head>, AnchorError>;
 }
 
-/// The anchor that a policy, or a person, names.
-pub fn open(named: &policy::Anchor, reach: &Rc<Reach>) -> Box<dyn Anchor> {
-    let reach = reach.clone();
-    match named {
-        policy::Anchor::File(folder) => Box::new(file::FileAnchor::new(reach.folder.join(folder))),
-        policy::Anchor::Git(git) => Box::new(git::GitAnchor::new(git, reach)),
-        policy::Anchor::Slack(slack) => Box::new(slack::SlackAnchor::new(slack, reach)),
-        policy::Anchor::Rfc3161(authority) => Box::new(rfc3161::Rfc3161Anchor::new(authority, reach)),
+/// A kind of anchor: its key in a policy, its settings, how it is named on a command line and opened.
+#[derive(Debug)]
+pub struct Kind {
+    pub name: &'static str,
+    /// The page that explains it, as Markdown.
+    pub page: &'static str,
+    /// JSON Schema of the settings in a policy.
+    pub schema: fn(&mut SchemaGenerator) -> Schema,
+    /// The settings with every default filled in, or why they are none.
+    pub whole: fn(&Value) -> Result<Value, String>,
+    /// The settings that `NAME:…` on a command line stands for; the second is the file of `--ca`.
+    pub named: fn(&str, Option<&str>) -> Result<Value, String>,
+    /// Its name alone says enough on a command line.
+    pub alone: bool,
+    /// Where it is, as it is named on a command line.
+    pub place: fn(&Value) -> String,
+    /// Opens it with whole settings. Asks nobody.
+    pub open: fn(&Value, Rc<Reach>) -> Box<dyn Anchor>,
+}
+
+impl PartialEq for Kind {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
     }
+}
+
+/// Every kind of anchor.
+pub const KINDS: &[Kind] = &[file::KIND, git::KIND, slack::KIND, rfc3161::KIND];
+
+/// What `bgctl explain anchors` shows: the page of all of them.
+const PAGE: &str = include_str!("anchors.md");
+
+/// `whole` of a kind whose settings are a type.
+fn whole<T: DeserializeOwned + Serialize>(settings: &Value) -> Result<Value, String> {
+    let settings = T::deserialize(settings).map_err(|error| error.to_string())?;
+    serde_json::to_value(settings).map_err(|error| error.to_string())
+}
+
+/// Whole settings as their type.
+fn typed<T: DeserializeOwned>(settings: &Value) -> T {
+    T::deserialize(settings).expect("BUG: `whole` has read these settings")
+}
+
+/// The anchor that a policy, or a person, names.
+pub fn open(named: &Named, reach: &Rc<Reach>) -> Box<dyn Anchor> {
+    (named.kind.open)(&named.settings, reach.clone())
 }
 
 /// Lets an anchor keep a head, and keeps the receipt beside the log.

@@ -8,23 +8,52 @@ use std::rc::Rc;
 use async_trait::async_trait;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 
-use super::{Anchor, AnchorError, Kept, PATIENCE, Reach, receipts};
+use super::{Anchor, AnchorError, Kept, Kind, PATIENCE, Reach, receipts, typed};
 use crate::journal::heads::Head;
-use crate::policy;
 use crate::world::{Exit, Request};
 
-pub struct Rfc3161Anchor {
+pub const KIND: Kind = Kind {
+    name: "rfc3161",
+    page: super::PAGE,
+    schema: |generator| generator.subschema_for::<Settings>(),
+    whole: super::whole::<Settings>,
+    named: |url, ca| match ca {
+        Some(ca) => Ok(json!({ "url": url, "ca": ca })),
+        None => Err("the authority's certificates: --ca FILE".into()),
+    },
+    // A time stamp is checked without its authority.
+    alone: true,
+    place: |settings| format!("rfc3161:{}", settings["url"].as_str().unwrap_or_default()),
+    open: |settings, reach| {
+        let Settings { url, ca } = typed(settings);
+        Box::new(Rfc3161Anchor { url, ca: reach.beside_policy.join(ca), reach })
+    },
+};
+
+/// A time stamp of an RFC 3161 authority.
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Rfc3161Anchor")]
+struct Settings {
+    /// The authority's address.
+    #[schemars(extend("format" = "http-url"))]
+    url: String,
+    /// The authority's certificates, a file beside the policy: `tsa-ca.pem`.
+    #[schemars(length(min = 1))]
+    ca: String,
+}
+
+struct Rfc3161Anchor {
     url: String,
     ca: PathBuf,
     reach: Rc<Reach>,
 }
 
 impl Rfc3161Anchor {
-    pub fn new(named: &policy::Rfc3161Anchor, reach: Rc<Reach>) -> Self {
-        Rfc3161Anchor { url: named.url.clone(), ca: reach.beside_policy.join(&named.ca), reach }
-    }
-
     async fn openssl(&self, arguments: &[&str]) -> Result<Vec<String>, AnchorError> {
         let argv = ["openssl", "ts"].iter().chain(arguments).map(|word| word.to_string()).collect();
         let ran = self.reach.run(argv, None).await;

@@ -5,17 +5,56 @@ use std::path::Path;
 use std::rc::Rc;
 
 use async_trait::async_trait;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Anchor, AnchorError, Kept, PATIENCE, Reach, Receipt, is_of};
+use super::{Anchor, AnchorError, Kept, Kind, PATIENCE, Reach, Receipt, is_of, typed};
 use crate::journal::heads::Head;
-use crate::policy;
 use crate::world::Request;
 
 /// Pages of a channel's history that are searched for a run whose receipts are gone; 200 messages each.
 const PAGES: usize = 5;
 
-pub struct SlackAnchor {
+pub const KIND: Kind = Kind {
+    name: "slack",
+    page: super::PAGE,
+    schema: |generator| generator.subschema_for::<Settings>(),
+    whole: super::whole::<Settings>,
+    named: |channel, _| match channel {
+        "" => Err("a channel's id".into()),
+        _ => Ok(json!({ "channel": channel, "token": "${env:SLACK_BOT_TOKEN}" })),
+    },
+    alone: false,
+    place: |settings| format!("slack:{}", settings["channel"].as_str().unwrap_or_default()),
+    open: |settings, reach| {
+        let Settings { channel, token, api } = typed(settings);
+        Box::new(SlackAnchor { channel, token, api, reach })
+    },
+};
+
+/// A message in a Slack channel.
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "SlackAnchor")]
+struct Settings {
+    /// The channel's id: `C0123`.
+    #[schemars(length(min = 1))]
+    channel: String,
+    /// The bot's token, as a reference: `${env:SLACK_BOT_TOKEN}`.
+    #[schemars(extend("format" = "secret"))]
+    token: String,
+    /// The Slack Web API, for workspaces behind a gateway.
+    #[serde(default = "api")]
+    api: String,
+}
+
+/// Slack's own.
+fn api() -> String {
+    "https://slack.com/api".into()
+}
+
+struct SlackAnchor {
     channel: String,
     token: String,
     api: String,
@@ -23,11 +62,6 @@ pub struct SlackAnchor {
 }
 
 impl SlackAnchor {
-    pub fn new(named: &policy::SlackAnchor, reach: Rc<Reach>) -> Self {
-        let policy::SlackAnchor { channel, token, api } = named.clone();
-        SlackAnchor { channel, token, api, reach }
-    }
-
     async fn call(&self, method: &'static str, name: &str, body: Option<Value>) -> Result<Value, AnchorError> {
         let secrets = &self.reach.secrets;
         let request = Request {

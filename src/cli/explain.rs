@@ -6,6 +6,7 @@ use crate::diag::{Code, Kind, Refusal};
 use crate::report::Ink;
 use crate::runbook::Language;
 use crate::shell::{Context, Exit};
+use crate::{routers, steps};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -17,20 +18,15 @@ pub struct Args {
 const CODES: &str = include_str!("codes.md");
 
 /// A topic: its name, one line about it, and its page.
+#[derive(Clone, Copy)]
 pub struct Page {
     pub name: &'static str,
     pub about: &'static str,
     pub text: &'static str,
 }
 
-/// Every page but the ones that are made from tables.
+/// Every page but the ones of kinds and the ones that are made from tables.
 const PAGES: &[Page] = &[
-    #[cfg(feature = "aws")]
-    Page {
-        name: "alb",
-        about: "route: a rule of an AWS Application Load Balancer",
-        text: include_str!("../routers/alb.md"),
-    },
     Page {
         name: "approvals",
         about: "who may approve, at the terminal and with a signed file",
@@ -50,11 +46,6 @@ const PAGES: &[Page] = &[
         name: "paging",
         about: "who is called, what they are told, and how they say that they have it",
         text: include_str!("../people/pager/paging.md"),
-    },
-    Page {
-        name: "socket_mode",
-        about: "route: the sockets of a Slack app in Socket Mode",
-        text: include_str!("../routers/socket_mode.md"),
     },
     Page { name: "lab", about: "the rehearsal stack of --lab, and its faults", text: include_str!("../lab/lab.md") },
     Page {
@@ -82,14 +73,11 @@ const PAGES: &[Page] = &[
         about: "which key signs, whom to believe, certificates, security keys, revoked keys",
         text: include_str!("../sign/keys.md"),
     },
-    Page { name: "announce", about: "post a message to Slack", text: include_str!("../steps/announce.md") },
-    Page { name: "bake", about: "watch users and judge the gates", text: include_str!("../steps/bake.md") },
     Page {
         name: "bot-contract",
         about: "what a Slack bot has to answer, with files to copy for Bolt (Python, JavaScript)",
         text: include_str!("../steps/bot-contract.md"),
     },
-    Page { name: "command", about: "run a program", text: include_str!("../steps/command.md") },
     Page {
         name: "continuity",
         about: "modals and buttons of one version, answered by the other",
@@ -100,7 +88,6 @@ const PAGES: &[Page] = &[
         about: "HTTP request URLs or Socket Mode: how `bgctl decide` judges",
         text: include_str!("decide/decide.md"),
     },
-    Page { name: "drain", about: "let work in flight end", text: include_str!("../steps/drain.md") },
     Page {
         name: "freeze",
         about: "forbid forward moves, and lift that again",
@@ -137,32 +124,18 @@ const PAGES: &[Page] = &[
         text: include_str!("words.md"),
     },
     Page {
-        name: "migrate",
-        about: "run the team's migrations, before any user is on green",
-        text: include_str!("../steps/migrate.md"),
-    },
-    Page {
         name: "schema",
         about: "whether users can come back across a change of the database",
         text: include_str!("../schema/schema.md"),
     },
-    Page {
-        name: "shift",
-        about: "change the share of users, with three witnesses",
-        text: include_str!("../steps/shift.md"),
-    },
-    Page {
-        name: "slack_manifest",
-        about: "route: the request URLs of a Slack app, all at once",
-        text: include_str!("../routers/slack_manifest.md"),
-    },
-    Page {
-        name: "smoke",
-        about: "check one stack by content, as Slack would",
-        text: include_str!("../steps/smoke.md"),
-    },
-    Page { name: "warm", about: "load a stack before users reach it", text: include_str!("../steps/warm.md") },
 ];
+
+/// Every page: the ones above, and one for each kind of router and of step, out of its row.
+fn pages() -> impl Iterator<Item = Page> {
+    let routers = routers::KINDS.iter().map(|kind| Page { name: kind.name, about: kind.about, text: kind.page });
+    let steps = steps::KINDS.iter().map(|kind| Page { name: kind.name, about: kind.about, text: kind.page });
+    PAGES.iter().copied().chain(routers).chain(steps)
+}
 
 /// Files to copy, shown exactly as they are; the page `bot-contract` says what each is for.
 const FILES: &[(&str, &str)] = &[
@@ -195,13 +168,13 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
 fn shown(text: &str, width: usize, ink: Ink) -> Vec<String> {
     let lead = |link: &str| {
         let name = link.rsplit('/').next().and_then(|file| file.strip_suffix(".md"))?;
-        PAGES.iter().any(|page| page.name == name).then(|| format!("bgctl explain {name}"))
+        pages().any(|page| page.name == name).then(|| format!("bgctl explain {name}"))
     };
     render(text, width, ink, &lead)
 }
 
 fn topics() -> Vec<(&'static str, &'static str)> {
-    let mut all: Vec<_> = PAGES.iter().map(|page| (page.name, page.about)).collect();
+    let mut all: Vec<_> = pages().map(|page| (page.name, page.about)).collect();
     all.push(("exit-codes", "what each exit code means and what a CI job should do"));
     all.sort();
     all
@@ -212,7 +185,7 @@ fn page(topic: &str) -> Option<String> {
     if topic == "exit-codes" {
         return Some(exit_codes());
     }
-    if let Some(page) = PAGES.iter().find(|page| page.name == topic) {
+    if let Some(page) = pages().find(|page| page.name == topic) {
         let keys = if topic == "runbook" { reference::keys(&Language::default().schema) } else { String::new() };
         return Some(format!("{}{keys}", page.text));
     }

@@ -304,11 +304,14 @@ fn gates(runbook: &Runbook, found: &mut Vec<Diagnostic>) -> BTreeMap<String, Val
             gate.url = url.clone();
         }
         let mut unrouted = Vec::new();
-        if let Some(metrics) = &mut gate.cloudwatch
+        if let Some(mut metrics) = gate.source.cloudwatch()
             && let Some(name) = metrics.route.clone()
         {
             match metrics_place(runbook, &name) {
-                Ok(place) => metrics.take_route(place),
+                Ok(place) => {
+                    metrics.take_route(place);
+                    gate.source.set_cloudwatch(&metrics);
+                }
                 Err(message) => unrouted.push(Mistake {
                     at: "/cloudwatch/route".into(),
                     message,
@@ -346,7 +349,7 @@ fn comparison(runbook: &Runbook, found: &mut Vec<Diagnostic>) -> Option<Value> {
         let own = node.nearest(&format!("/checks/{name}/number")).get("url").is_some();
         match &runbook.document.prometheus {
             // An address that nobody asks would be a variable that has to be set for nothing.
-            _ if check.number.prometheus.is_none() => check.number.url = String::new(),
+            _ if check.number.source.promql().is_none() => check.number.url = String::new(),
             Some(url) if !own => check.number.url = url.clone(),
             _ => {}
         }

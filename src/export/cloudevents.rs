@@ -5,10 +5,18 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::Source;
+use super::{Kind, Source, lines};
+
+pub const KIND: Kind = Kind {
+    name: "cloudevents",
+    about: "CloudEvents 1.0, one a line of the log; all of them together are the log",
+    page: super::PAGE,
+    write: |source| lines(&cloudevents(source)),
+    signed_as: None,
+};
 
 /// The events, in the order of the log.
-pub fn cloudevents(source: &Source<'_>) -> Vec<Value> {
+fn cloudevents(source: &Source<'_>) -> Vec<Value> {
     let sound = source.sound;
     let origin = format!("bgctl/log/{}/{}", sound.service, sound.run);
     let sealed = &source.bytes[..source.bytes.len() - usize::try_from(sound.torn).unwrap_or(0)];

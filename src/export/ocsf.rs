@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Source, digest};
+use super::{Kind, Source, digest, lines};
 use crate::report::{Mark, Moment, timeline};
 
 /// The version of the schema whose members are used; later ones keep them.
@@ -16,8 +16,16 @@ const START: u32 = 3;
 const STOP: u32 = 4;
 const OTHER: u32 = 99;
 
+pub const KIND: Kind = Kind {
+    name: "ocsf",
+    about: "OCSF events for a SIEM: starts, ends, calls to providers, what people decided",
+    page: super::PAGE,
+    write: |source| lines(&ocsf(source)),
+    signed_as: None,
+};
+
 /// The events, in the order of the log.
-pub fn ocsf(source: &Source<'_>) -> Vec<Value> {
+fn ocsf(source: &Source<'_>) -> Vec<Value> {
     let lines: Vec<&[u8]> = source.bytes.split_inclusive(|b| *b == b'\n').collect();
     let (mut owner, mut host) = (String::from("unknown"), String::from("unknown"));
     let mut events = Vec::new();

@@ -6,14 +6,19 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::{Source, digest};
+use super::{Kind, Source, digest};
 use crate::run::{Event, Evidence, Outcome, RunOutcome};
 
-/// The payload type of a Statement inside an envelope.
-pub const PAYLOAD: &str = "application/vnd.in-toto+json";
+pub const KIND: Kind = Kind {
+    name: "in-toto",
+    about: "An in-toto Statement in a DSSE envelope, signed with the owner's Ed25519 key where it can be",
+    page: super::PAGE,
+    write: |source| statement(source).to_string(),
+    signed_as: Some("application/vnd.in-toto+json"),
+};
 
 /// The Statement. Its subjects are the runbook, the log, and the image of each stack that is named by its digest.
-pub fn statement(source: &Source<'_>) -> Value {
+fn statement(source: &Source<'_>) -> Value {
     let Source { bytes, sound, report, verdict } = source;
     let plan = &sound.plan;
     let mut subjects = vec![
@@ -65,10 +70,10 @@ pub fn statement(source: &Source<'_>) -> Value {
     })
 }
 
-/// The DSSE envelope around a payload.
-pub fn envelope(payload: &str, key: &str, signature: &[u8]) -> Value {
+/// The DSSE envelope around a payload of a type.
+pub fn envelope(kind: &str, payload: &str, key: &str, signature: &[u8]) -> Value {
     json!({
-        "payloadType": PAYLOAD,
+        "payloadType": kind,
         "payload": STANDARD.encode(payload),
         "signatures": [{ "keyid": key, "sig": STANDARD.encode(signature) }],
     })

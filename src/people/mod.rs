@@ -10,7 +10,7 @@ mod control;
 mod difference;
 mod inbox;
 mod operator;
-mod pager;
+pub mod pager;
 mod prompt;
 pub mod request;
 pub mod shown;

@@ -11,10 +11,7 @@ mod types;
 
 pub use change::{Changed, SIGNATURES, judge};
 pub use compare::compare;
-pub use types::{
-    Anchor, Anchors, Change, GitAnchor, Person, PersonKind, Policy, Rfc3161Anchor, Role, SecurityKey, SharedKey,
-    Signing, SlackAnchor,
-};
+pub use types::{Anchors, Change, Person, PersonKind, Policy, Role, SecurityKey, SharedKey, Signing};
 
 use serde_json::Value;
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::anchors::Named;
 use crate::plan::EvidenceLevel;
 pub use crate::plan::{Person, PersonKind};
 use crate::scalar::Duration;
@@ -108,102 +109,7 @@ pub struct Anchors {
     pub required: u32,
     /// The places, all of which are tried.
     #[schemars(length(min = 1))]
-    pub to: Vec<Anchor>,
-}
-
-/// One place outside of the log.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(try_from = "AnchorFields")]
-#[schemars(with = "AnchorFields")]
-pub enum Anchor {
-    File(String),
-    Git(GitAnchor),
-    Slack(SlackAnchor),
-    Rfc3161(Rfc3161Anchor),
-}
-
-/// A place outside of the log: exactly one kind.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(rename = "Anchor")]
-#[schemars(extend("oneOf" = [
-    { "required": ["file"] }, { "required": ["git"] }, { "required": ["slack"] }, { "required": ["rfc3161"] }
-]))]
-struct AnchorFields {
-    /// A folder on another disk or mount: `/mnt/audit`.
-    #[serde(default)]
-    #[schemars(length(min = 1))]
-    file: Option<String>,
-    /// A note in a git repository.
-    #[serde(default)]
-    git: Option<GitAnchor>,
-    /// A message in a Slack channel.
-    #[serde(default)]
-    slack: Option<SlackAnchor>,
-    /// A time stamp of an RFC 3161 authority.
-    #[serde(default)]
-    rfc3161: Option<Rfc3161Anchor>,
-}
-
-/// A note in a git repository.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct GitAnchor {
-    /// The repository, as `git -C` takes it: `.`.
-    #[schemars(length(min = 1))]
-    pub repository: String,
-    /// Where the notes are kept: `refs/notes/bgctl`.
-    #[serde(rename = "ref")]
-    #[schemars(length(min = 1))]
-    pub reference: String,
-}
-
-/// A message in a Slack channel.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct SlackAnchor {
-    /// The channel's id: `C0123`.
-    #[schemars(length(min = 1))]
-    pub channel: String,
-    /// The bot's token, as a reference: `${env:SLACK_BOT_TOKEN}`.
-    #[schemars(extend("format" = "secret"))]
-    pub token: String,
-    /// The Slack Web API, for workspaces behind a gateway.
-    #[serde(default = "SlackAnchor::api")]
-    pub api: String,
-}
-
-impl SlackAnchor {
-    /// Slack's own.
-    pub fn api() -> String {
-        "https://slack.com/api".into()
-    }
-}
-
-/// A time stamp of an RFC 3161 authority.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Rfc3161Anchor {
-    /// The authority's address.
-    #[schemars(extend("format" = "http-url"))]
-    pub url: String,
-    /// The authority's certificates, a file beside the policy: `tsa-ca.pem`.
-    #[schemars(length(min = 1))]
-    pub ca: String,
-}
-
-impl TryFrom<AnchorFields> for Anchor {
-    type Error = &'static str;
-
-    fn try_from(fields: AnchorFields) -> Result<Self, Self::Error> {
-        match fields {
-            AnchorFields { file: Some(path), git: None, slack: None, rfc3161: None } => Ok(Anchor::File(path)),
-            AnchorFields { file: None, git: Some(git), slack: None, rfc3161: None } => Ok(Anchor::Git(git)),
-            AnchorFields { file: None, git: None, slack: Some(slack), rfc3161: None } => Ok(Anchor::Slack(slack)),
-            AnchorFields { file: None, git: None, slack: None, rfc3161: Some(tsa) } => Ok(Anchor::Rfc3161(tsa)),
-            _ => Err("an anchor is exactly one of: file, git, slack, rfc3161"),
-        }
-    }
+    pub to: Vec<Named>,
 }
 
 /// Who has to sign another policy.

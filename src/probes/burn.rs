@@ -67,7 +67,7 @@ pub async fn judge(gate: &Gate, world: &World) -> Burn {
 
 /// The burn rate in each window.
 async fn rates(gate: &Gate, world: &World) -> Result<Vec<(u64, f64)>, Gap> {
-    let (Some(text), Some(objective)) = (&gate.prometheus, &gate.objective) else {
+    let (Some(text), Some(objective)) = (gate.source.promql(), &gate.objective) else {
         return Err(Gap::Unknown("there is no objective".into()));
     };
     let allowed = 1.0 - objective.value;

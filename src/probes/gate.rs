@@ -10,31 +10,18 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::promql::{self, Query};
-use super::source::{self, CloudWatch, Command, Http, Sql};
+use super::source::{self, Given};
 use crate::diag::Mistake;
 use crate::scalar::{self, Limit, Margin, Unit};
 
 /// A rule over measurements of both stacks, from exactly one source, with exactly one of `max`, `min` and `objective`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(extend("oneOf" = source::one_of()))]
+#[schemars(deny_unknown_fields)]
 pub struct Gate {
-    /// PromQL that gives one sample per stack, told apart by the colour label:
-    /// `sum by (color) (rate(errors_total[1m])) / sum by (color) (rate(requests_total[1m]))`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub prometheus: Option<String>,
-    /// Metrics of AWS: `{ route: web, bad: [HTTPCode_Target_5XX_Count], requests: RequestCount }`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cloudwatch: Option<CloudWatch>,
-    /// A JSON document with the number in it: `{ url: "{url}/signals", value: /checkout/per_minute }`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub http: Option<Http>,
-    /// A question to PostgreSQL.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sql: Option<Sql>,
-    /// A program that prints the number.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub command: Option<Command>,
+    /// Where the numbers come from, under the key of its kind. The schema has a key for each row of [`source::KINDS`].
+    #[serde(flatten)]
+    #[schemars(skip)]
+    pub source: Given,
     /// The highest value green may have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max: Option<Limit>,
@@ -133,7 +120,7 @@ pub fn check(settings: &Value) -> Checked {
     review.weights(&gate);
     match source::chosen(settings) {
         Err(mistake) => review.mistakes.push(mistake),
-        Ok((kind, own)) => match &gate.prometheus {
+        Ok((kind, own)) => match gate.source.promql() {
             Some(text) => review.expression(&gate, text),
             None => review.source(&gate, kind, own),
         },
@@ -172,7 +159,7 @@ impl Review {
             if objective.unit != Unit::Percent || !(0.5..1.0).contains(&objective.value) {
                 self.wrong("/objective", format!("`{objective}` is no objective"), "write a share under 100%: `99.9%`");
             }
-            if gate.prometheus.is_none() {
+            if gate.source.promql().is_none() {
                 self.wrong(
                     "/objective",
                     "a burning budget is seen in Prometheus only",

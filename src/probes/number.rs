@@ -6,30 +6,18 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::source::{self, About, CloudWatch, Command, Http, Sql};
+use super::source::{self, About, Given};
 use crate::diag::Mistake;
 use crate::world::{Gap, World};
 
 /// A number: where it comes from. Exactly one source is given.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(extend("oneOf" = source::one_of()))]
+#[schemars(deny_unknown_fields)]
 pub struct Number {
-    /// PromQL that gives one sample.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub prometheus: Option<String>,
-    /// A metric of AWS.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cloudwatch: Option<CloudWatch>,
-    /// A JSON document with the number in it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub http: Option<Http>,
-    /// A question to PostgreSQL.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sql: Option<Sql>,
-    /// A program that prints the number.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub command: Option<Command>,
+    /// Where the numbers come from, under the key of its kind. The schema has a key for each row of [`source::KINDS`].
+    #[serde(flatten)]
+    #[schemars(skip)]
+    pub source: Given,
     /// Base URL of Prometheus, where another one is asked than the runbook's.
     #[serde(default = "source::prometheus_url")]
     pub url: String,

@@ -34,7 +34,7 @@ enum Way {
 impl Probe {
     /// Takes the settings `gate::check` has accepted, and what is known of the two stacks.
     pub fn new(gate: Gate, sides: &Sides) -> Result<Self, String> {
-        let way = match &gate.prometheus {
+        let way = match gate.source.promql() {
             Some(text) => Way::ByLabel(ByLabel { query: Query::parse(text, &gate.label)? }),
             None => {
                 let settings = serde_json::to_value(&gate).map_err(|e| e.to_string())?;

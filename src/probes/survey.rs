@@ -44,7 +44,7 @@ const MOST_VALUES: usize = 12;
 
 /// Asks everything a gate will ask, and what explains the answers.
 pub async fn survey(gate: &Gate, sides: &Sides, world: &World) -> Vec<Finding> {
-    let mut found = match &gate.prometheus {
+    let mut found = match gate.source.promql() {
         Some(text) => {
             let url = world.secrets.resolve(&gate.url);
             let prometheus = Prometheus::new(world.web.as_ref(), &url, world.clock.now());

@@ -3,6 +3,7 @@
 //! A reporter writes to the writer it is given; it owns neither stdout nor stderr, and never reads argv or environment. An
 //! error of that writer is never an error of the run: a closed terminal or pipe does not stop a cutover.
 
+pub mod ci;
 mod closing;
 mod findings;
 mod going_back;
@@ -22,7 +23,7 @@ pub use going_back::GoingBack;
 pub use ink::{Ink, Mark, spoken, spoken_seconds, wrap};
 pub use jsonl::Jsonl;
 pub use live::{Live, Width};
-pub use plain::{Plain, Provider};
+pub use plain::Plain;
 pub use retro::{Calls, Drain, Failed, Paged, Retro, Stay, Took, Trouble as Impaired, Waiting, retro};
 pub use story::{About, Current, GateRow, Seen, Story};
 pub use timeline::{Moment, Who, timeline};

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::ci::{self, Failure, Fold};
 use super::words::{self, Sentence};
 use super::{About, Closing, Ink, Mark, Reporter, spoken_seconds};
 use crate::clock::Clock;
@@ -14,44 +15,36 @@ use crate::world::Progress;
 
 const HEARTBEAT: Duration = Duration::from_secs(30);
 
-/// Whose log viewer reads this.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Provider {
-    #[default]
-    Other,
-    GitHub,
-    GitLab,
-}
-
 /// The plain renderer.
 pub struct Plain {
     out: Box<dyn Write>,
     about: About,
     ink: Ink,
-    provider: Provider,
+    viewer: Option<&'static ci::Kind>,
     clock: Rc<dyn Clock>,
     /// When something was last written.
     last: Duration,
     /// The step at work and when it began.
     step: Option<(String, Duration)>,
-    /// The fold of details that is open, with the time in its GitLab name.
-    fold: Option<(String, i64)>,
+    /// The fold of details that is open.
+    fold: Option<Fold>,
 }
 
 impl Plain {
-    /// `with` is what the head says beside the run's name: who runs it, whether anybody can be asked.
+    /// `viewer` is whose log viewer reads this, where it reads marks. `with` is what the head says beside the run's name: who runs
+    /// it, whether anybody can be asked.
     pub fn new(
         mut out: Box<dyn Write>,
         about: About,
         ink: Ink,
-        provider: Provider,
+        viewer: Option<&'static ci::Kind>,
         clock: Rc<dyn Clock>,
         with: &str,
     ) -> Self {
         let _ = writeln!(out, "{}", ink.text(&format!("{} · run {} · times UTC", about.headline(), about.run)));
         let _ = writeln!(out, "{}", ink.text(&format!("by {} · {with}", about.by)));
         let last = clock.elapsed();
-        Plain { out, about, ink, provider, clock, last, step: None, fold: None }
+        Plain { out, about, ink, viewer, clock, last, step: None, fold: None }
     }
 
     fn raw(&mut self, line: &str) {
@@ -77,53 +70,33 @@ impl Plain {
     }
 
     fn unfold(&mut self) {
-        let Some((name, began)) = self.fold.take() else { return };
-        match self.provider {
-            Provider::GitHub => self.raw("::endgroup::"),
-            Provider::GitLab => {
-                let now = self.clock.now().as_second();
-                self.raw(&format!("\u{1b}[0Ksection_end:{now}:{name}_{began}\r\u{1b}[0K"));
-            }
-            Provider::Other => {}
-        }
+        let (Some(fold), Some(viewer)) = (self.fold.take(), self.viewer) else { return };
+        self.raw(&(viewer.close)(&fold, self.clock.now().as_second()));
     }
 
-    /// Opens a fold for the details of what is at work, where the viewer can fold.
-    fn fold(&mut self, subject: &str) {
-        if self.fold.is_some() || self.provider == Provider::Other {
+    /// Opens a fold for the details of what is at work, where none is open.
+    fn fold(&mut self, viewer: &ci::Kind, subject: &str) {
+        if self.fold.is_some() {
             return;
         }
-        let began = self.clock.now().as_second();
-        let name: String = subject.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
-        match self.provider {
-            Provider::GitHub => self.raw(&format!("::group::{}", self.ink.text(subject))),
-            _ => {
-                let title = self.ink.text(subject);
-                let start = format!("section_start:{began}:{name}_{began}[collapsed=true]");
-                self.raw(&format!("\u{1b}[0K{start}\r\u{1b}[0K{title}"));
-            }
-        }
-        self.fold = Some((name, began));
+        let name = subject.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+        let fold = Fold { title: self.ink.text(subject), name, began: self.clock.now().as_second() };
+        self.raw(&(viewer.open)(&fold));
+        self.fold = Some(fold);
     }
 
-    /// The mark GitHub shows beside the line of the runbook.
+    /// The mark that some viewers show beside the line of the runbook.
     fn annotate(&mut self, event: &Event, sentence: &Sentence) {
-        if self.provider != Provider::GitHub || sentence.mark != Mark::Failed {
-            return;
-        }
+        let Some(viewer) = self.viewer.filter(|_| sentence.mark == Mark::Failed) else { return };
         let place = event.step().and_then(|at| self.about.plan.lane(at.lane).get(at.index)).map(|s| s.place.clone());
         let (file, line) = match place.as_deref().and_then(|p| p.rsplit_once(':')) {
             Some((file, line)) => (file.to_string(), line.to_string()),
             None => (self.about.plan.runbook.clone(), "1".into()),
         };
-        let line = format!(
-            "::error file={},line={},title={}::{}",
-            property(&file),
-            property(&line),
-            property(&format!("{} failed", sentence.subject)),
-            data(&self.ink.text(&sentence.text)),
-        );
-        self.raw(&line);
+        let (title, text) = (format!("{} failed", sentence.subject), self.ink.text(&sentence.text));
+        if let Some(mark) = (viewer.failed)(&Failure { file, line, title, text }) {
+            self.raw(&mark);
+        }
     }
 }
 
@@ -137,8 +110,8 @@ impl Reporter for Plain {
             None => {}
         }
         if event.is_none() && sentence.detail {
-            if self.provider != Provider::Other {
-                self.fold(&sentence.subject);
+            if let Some(viewer) = self.viewer {
+                self.fold(viewer, &sentence.subject);
                 self.say(&entry.ts, &sentence);
             } else if matches!(sentence.mark, Mark::Failed | Mark::Warning) {
                 self.say(&entry.ts, &sentence);
@@ -174,14 +147,4 @@ impl Reporter for Plain {
             self.raw(&line);
         }
     }
-}
-
-/// GitHub's escapes of a message.
-fn data(text: &str) -> String {
-    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
-}
-
-/// GitHub's escapes of a property.
-fn property(text: &str) -> String {
-    data(text).replace(':', "%3A").replace(',', "%2C")
 }

@@ -1,5 +1,7 @@
 //! Routes: the places where traffic is split. One file a router, one row of [`KINDS`].
 //!
+//! `tests/conformance/newcomer/router.rs` is a router to copy, with what each member promises.
+//!
 //! A router reads and sets the split of one place at one provider and knows nothing of runs, steps or people. What is
 //! common to all of them (three witnesses, retries, who may go where) is not theirs: it stands in `steps/shift` and in
 //! the run machine.
@@ -329,6 +331,10 @@ pub type Opened<R> = Result<Rc<R>, Vec<Mistake>>;
 /// A kind of router: its name in YAML, its settings, and how one is opened.
 pub struct Kind {
     pub name: &'static str,
+    /// One line about it, for the list of pages.
+    pub about: &'static str,
+    /// What `bgctl explain NAME` shows: Markdown that lies beside the code.
+    pub page: &'static str,
     /// JSON Schema of the settings.
     pub schema: fn(&mut schemars::SchemaGenerator) -> schemars::Schema,
     /// Opens the reading side, or names every mistake in the settings. Asks nothing of the provider yet.

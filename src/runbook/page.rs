@@ -2,19 +2,18 @@
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value, json};
+
+use crate::people::pager::KINDS;
 
 /// A way to call a person, as the pager takes it: a kind with its secret.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Page(pub Value);
 
-/// The words that stand for a channel whose secret is in the usual variable.
-const PAGES: [(&str, &str); 2] = [("pagerduty", "${env:PAGERDUTY_ROUTING_KEY}"), ("slack", "${env:SLACK_WEBHOOK_URL}")];
-
 impl Page {
     /// The reference a word stands for.
     pub fn reference(word: &str) -> Option<&'static str> {
-        PAGES.iter().find(|(name, _)| *name == word).map(|(_, reference)| *reference)
+        KINDS.iter().find(|kind| kind.name == word)?.usual
     }
 }
 
@@ -23,7 +22,7 @@ impl<'de> Deserialize<'de> for Page {
         Ok(Page(match Value::deserialize(deserializer)? {
             Value::String(word) => {
                 let reference = Page::reference(&word).ok_or_else(|| serde::de::Error::custom("an unknown word"))?;
-                serde_json::json!({ word: reference })
+                json!({ word: reference })
             }
             other => other,
         }))
@@ -36,31 +35,15 @@ impl JsonSchema for Page {
     }
 
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        let secret = |text: &str| serde_json::json!({ "type": "string", "format": "secret", "description": text });
+        let words: Vec<&str> = KINDS.iter().filter(|kind| kind.usual.is_some()).map(|kind| kind.name).collect();
+        let keys: Map<String, Value> =
+            KINDS.iter().flat_map(|kind| (kind.keys)()).map(|(key, schema)| (key.to_string(), schema)).collect();
+        let one_of: Vec<Value> = KINDS.iter().map(|kind| json!({ "required": [kind.name] })).collect();
         schemars::json_schema!({
             "description": "A way to call a person.",
             "anyOf": [
-                { "type": "string", "enum": PAGES.map(|(word, _)| word) },
-                {
-                    "type": "object",
-                    "properties": {
-                        "pagerduty": secret("The routing key, as a reference: `${env:PAGERDUTY_ROUTING_KEY}`."),
-                        "slack": secret("The webhook, as a reference: `${env:SLACK_WEBHOOK_URL}`."),
-                        "webhook": secret("Any URL that takes JSON, as a reference."),
-                        "url": { "type": "string", "format": "http-url", "description": "PagerDuty's address for events in another region." },
-                        "token": secret("A read-only token of PagerDuty's REST API, as a reference: with it an acknowledgement there counts."),
-                        "api": { "type": "string", "format": "http-url", "description": "PagerDuty's REST API in another region." },
-                        "command": {
-                            "type": "array", "items": { "type": "string" }, "minItems": 1,
-                            "description": "A program of your own and its arguments; it finds the page in `BGCTL_PAGE` and ends with 0 when somebody is called."
-                        }
-                    },
-                    "additionalProperties": false,
-                    "oneOf": [
-                        { "required": ["pagerduty"] }, { "required": ["slack"] }, { "required": ["webhook"] },
-                        { "required": ["command"] }
-                    ]
-                }
+                { "type": "string", "enum": words },
+                { "type": "object", "properties": keys, "additionalProperties": false, "oneOf": one_of }
             ]
         })
     }

@@ -7,6 +7,7 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
 use super::types::Document;
+use crate::probes::source;
 use crate::{routers, steps};
 
 /// The tables a runbook's keys come from.
@@ -27,10 +28,14 @@ pub fn schema(kinds: &Kinds) -> Value {
     let mut generator = SchemaSettings::draft2020_12().for_deserialize().into_generator();
     let of_step = kinds.steps.iter().map(|k| (k.name, (k.schema)(&mut generator).to_value())).collect();
     let of_route = kinds.routers.iter().map(|k| (k.name, (k.schema)(&mut generator).to_value())).collect();
+    let of_source: Vec<_> = source::KINDS.iter().map(|k| (k.name, (k.schema)(&mut generator).to_value())).collect();
     let mut schema = generator.into_root_schema_for::<Document>().to_value();
     schema["title"] = json!("bgctl runbook");
     kinds_into(&mut schema["$defs"]["Step"], of_step);
     kinds_into(&mut schema["$defs"]["Route"], of_route);
+    for asks in ["Gate", "Number"] {
+        kinds_into(&mut schema["$defs"][asks], of_source.clone());
+    }
     schema
 }
 

@@ -36,7 +36,7 @@ impl Display {
             Board::new(panel, move |line| say.say(&said.mask(line)))
         } else {
             let with = if keyboard.is_some() { "somebody at the keyboard" } else { "no input" };
-            let plain = Plain::new(cx.stderr(), about.clone(), err, cx.style.provider, cx.clock.clone(), with);
+            let plain = Plain::new(cx.stderr(), about.clone(), err, cx.style.viewer, cx.clock.clone(), with);
             voices.push(Box::new(plain));
             Board::on(cx.stderr())
         };

@@ -78,7 +78,7 @@ impl Anchored {
         for anchor in &named.to {
             match reach(cx, &outside.env, anchor, beside) {
                 Ok(reach) => self.anchors.push(anchors::open(anchor, &reach)),
-                Err(refusal) => self.miss(name(anchor), &refusal.headline),
+                Err(refusal) => self.miss(anchor.kind.name, &refusal.headline),
             }
         }
     }
@@ -199,27 +199,13 @@ impl Notary {
 pub fn reach(
     cx: &Context,
     env: &std::collections::BTreeMap<String, String>,
-    anchor: &crate::policy::Anchor,
+    anchor: &anchors::Named,
     beside_policy: &Path,
 ) -> Result<Rc<Reach>, Refusal> {
     let clock = cx.clock.clone();
-    let named = match anchor {
-        crate::policy::Anchor::Slack(slack) => format!("{} {}", slack.token, slack.api),
-        _ => String::new(),
-    };
-    let secrets = runbook::resolve_plan(&named, env)?;
+    let secrets = runbook::resolve_plan(&anchor.settings.to_string(), env)?;
     let processes = Rc::new(LiveProcesses::new(clock.clone()));
     let (folder, beside_policy) = (cx.cwd.clone(), beside_policy.to_path_buf());
     let web = Rc::new(LiveWeb::new(clock.clone()));
     Ok(Rc::new(Reach { clock, web, processes, secrets, folder, beside_policy }))
-}
-
-/// What an anchor is called that cannot be opened.
-fn name(anchor: &crate::policy::Anchor) -> &'static str {
-    match anchor {
-        crate::policy::Anchor::File(_) => "file",
-        crate::policy::Anchor::Git(_) => "git",
-        crate::policy::Anchor::Slack(_) => "slack",
-        crate::policy::Anchor::Rfc3161(_) => "rfc3161",
-    }
 }

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::report::{Ink, Provider};
+use crate::report::Ink;
+use crate::report::ci::{KINDS, Kind};
 
 /// `--color`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -52,7 +53,8 @@ pub struct Style {
     pub interactive: bool,
     /// stderr is redrawn.
     pub live: bool,
-    pub provider: Provider,
+    /// The log viewer that reads marks of its own, if this is for one.
+    pub viewer: Option<&'static Kind>,
     /// The name of the CI system, if this runs in one.
     pub ci: Option<&'static str>,
 }
@@ -69,9 +71,7 @@ fn on(env: &Env, name: &str) -> bool {
 
 /// The CI system this runs in.
 pub fn ci(env: &Env) -> Option<&'static str> {
-    const KNOWN: &[(&str, &str)] = &[
-        ("GITHUB_ACTIONS", "github"),
-        ("GITLAB_CI", "gitlab"),
+    const OTHERS: &[(&str, &str)] = &[
         ("BUILDKITE", "buildkite"),
         ("CIRCLECI", "circleci"),
         ("JENKINS_URL", "jenkins"),
@@ -80,20 +80,16 @@ pub fn ci(env: &Env) -> Option<&'static str> {
         ("BUILD_NUMBER", "ci"),
         ("RUN_ID", "ci"),
     ];
-    KNOWN.iter().find(|(name, _)| on(env, name)).map(|(_, ci)| *ci)
+    let mut known = KINDS.iter().map(|kind| (kind.variable, kind.name)).chain(OTHERS.iter().copied());
+    known.find(|(variable, _)| on(env, variable)).map(|(_, ci)| ci)
 }
 
 impl Style {
     pub fn decide(wanted: Wanted, env: &Env, terminals: Terminals) -> Self {
         let ci = ci(env);
-        let provider = match ci {
-            Some("github") => Provider::GitHub,
-            Some("gitlab") => Provider::GitLab,
-            _ => Provider::Other,
-        };
-        let viewer = provider != Provider::Other;
+        let viewer = KINDS.iter().find(|kind| Some(kind.name) == ci);
         let ascii = ascii(wanted.ascii, env);
-        let ink = |terminal| Ink { color: color(wanted.color, env, terminal, viewer), ascii };
+        let ink = |terminal| Ink { color: color(wanted.color, env, terminal, viewer.is_some()), ascii };
         let machine = matches!(wanted.output, Output::Json | Output::Jsonl);
         let accessible = on(env, "BGCTL_ACCESSIBLE") || on(env, "ACCESSIBLE");
         let interactive =
@@ -104,7 +100,7 @@ impl Style {
             err: ink(terminals.stderr),
             interactive,
             live: terminals.stderr && ci.is_none() && !dumb && !accessible && wanted.output != Output::Plain,
-            provider,
+            viewer,
             ci,
         }
     }

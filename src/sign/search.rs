@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::agent::{self, Held};
-use super::choice::{Chosen, Found, Look, Sources};
+use super::choice::{Chosen, Found, KINDS, Look, Sources};
 use super::file;
 use super::hmac::SharedKey;
 use super::{AllowedSigners, PublicKey, SigError, SignError, Signed, TrustError};
@@ -23,7 +23,7 @@ pub fn looks(sources: &Sources, trust: &AllowedSigners) -> Vec<Look> {
     let shared = match &sources.shared {
         None => Found::Nothing("not set".into()),
         Some(path) => match SharedKey::read(path) {
-            Ok(_) => Found::Key(Chosen::Shared(path.clone())),
+            Ok(_) => Found::Key(Chosen::shared(path)),
             Err(error) => Found::Unusable(error.to_string()),
         },
     };
@@ -45,14 +45,14 @@ pub fn looks(sources: &Sources, trust: &AllowedSigners) -> Vec<Look> {
 }
 
 /// What every place is looked at with.
-struct Search<'s> {
+pub struct Search<'s> {
     sources: &'s Sources,
     trust: &'s AllowedSigners,
     held: Option<&'s Result<Vec<Held>, SignError>>,
 }
 
 /// What was found, and what else is to be said of it.
-type Answer = (Found, Vec<String>);
+pub type Answer = (Found, Vec<String>);
 
 impl Search<'_> {
     fn standing(&self, key: &PublicKey) -> Result<Signed, TrustError> {
@@ -79,23 +79,34 @@ impl Search<'_> {
         Look { place, found, notes }
     }
 
-    /// `agent:SHA256:…`, a public key or certificate as text, or a path to a private or public key or a certificate.
+    /// What a word names, for the first kind that takes it.
     fn by_name(&self, word: &str) -> Answer {
         let word = word.trim();
-        for prefix in ["agent:", "ssh-agent:"] {
-            if let Some(fingerprint) = word.strip_prefix(prefix) {
-                return (self.in_agent(fingerprint, |key| key.fingerprint() == fingerprint), Vec::new());
-            }
-        }
-        let line = word.strip_prefix("key::").unwrap_or(word);
-        match PublicKey::from_line(line) {
-            Ok(key) => return (self.of_public(&key, None), Vec::new()),
+        let taken = KINDS.iter().find_map(|kind| (kind.named)(self, word));
+        taken.unwrap_or_else(|| (Found::Unusable(format!("`{word}` names no key")), Vec::new()))
+    }
+
+    /// `agent:SHA256:…`.
+    pub(super) fn in_agent_by_name(&self, word: &str) -> Option<Answer> {
+        let fingerprint = word.strip_prefix("agent:").or_else(|| word.strip_prefix("ssh-agent:"))?;
+        Some((self.in_agent(fingerprint, |key| key.fingerprint() == fingerprint), Vec::new()))
+    }
+
+    /// A public key or a certificate as text.
+    pub(super) fn by_public_text(&self, word: &str) -> Option<Answer> {
+        let found = match PublicKey::from_line(word.strip_prefix("key::").unwrap_or(word)) {
+            Ok(key) => self.of_public(&key, None),
             // Git takes what begins so for a key, not for a path.
-            Err(error) if word.starts_with("key::") || word.starts_with("ssh-") || word.starts_with("sk-") => {
-                return (Found::Unusable(error.to_string()), Vec::new());
+            Err(error) if ["key::", "ssh-", "sk-"].iter().any(|so| word.starts_with(so)) => {
+                Found::Unusable(error.to_string())
             }
-            Err(_) => {}
-        }
+            Err(_) => return None,
+        };
+        Some((found, Vec::new()))
+    }
+
+    /// A path to a private or public key or a certificate.
+    pub(super) fn by_path(&self, word: &str) -> Answer {
         let path = match (word.strip_prefix("~/"), &self.sources.home) {
             (Some(rest), Some(home)) => home.join(rest),
             _ => PathBuf::from(word),
@@ -117,7 +128,7 @@ impl Search<'_> {
     fn of_public(&self, key: &PublicKey, path: Option<&Path>) -> Found {
         let found = self.in_agent(&key.fingerprint(), |held| held == key);
         let Found::Unusable(why) = found else { return found };
-        let certified = |chosen| Found::Key(Chosen::Certified { key: Box::new(chosen), certificate: key.clone() });
+        let certified = |chosen| Found::Key(Chosen::certified(chosen, key.clone()));
         let plain = key.plain();
         let (is_certificate, ending) = if plain == *key { (false, ".pub") } else { (true, "-cert.pub") };
         if is_certificate && let Found::Key(chosen) = self.in_agent(&key.fingerprint(), |held| *held == plain) {
@@ -128,8 +139,8 @@ impl Search<'_> {
                 Ok(closed) if closed.public != plain => {
                     Found::Unusable(format!("`{}` is another key, {}", private.display(), closed.public.fingerprint()))
                 }
-                Ok(_) if is_certificate => certified(Chosen::File(private.to_path_buf())),
-                Ok(_) => Found::Key(Chosen::File(private.to_path_buf())),
+                Ok(_) if is_certificate => certified(Chosen::file(private)),
+                Ok(_) => Found::Key(Chosen::file(private)),
                 Err(error) => Found::Unusable(error.to_string()),
             },
             _ => Found::Unusable(why),
@@ -139,7 +150,7 @@ impl Search<'_> {
     /// A private key, with the certificate beside it where the certificate is what is believed here: a key that stands
     /// in the file by itself needs none, and one that is not believed would only spoil the key.
     fn in_file(&self, path: &Path) -> Answer {
-        let alone = Chosen::File(path.to_path_buf());
+        let alone = Chosen::file(path);
         let key = match file::look(path) {
             Err(error) => return (Found::Unusable(error.to_string()), Vec::new()),
             Ok(closed) if closed.encrypted => {
@@ -172,9 +183,7 @@ impl Search<'_> {
             return (Found::Key(alone), vec![format!("{name} is not needed: the key itself is believed here")]);
         }
         match self.standing(&certificate) {
-            Ok(_) => {
-                (Found::Key(Chosen::Certified { key: Box::new(alone), certificate }), vec![format!("with {name}")])
-            }
+            Ok(_) => (Found::Key(Chosen::certified(alone, certificate)), vec![format!("with {name}")]),
             // It was what made the key count. The key alone would sign a log that nobody believes, and say nothing.
             Err(error) if is_final(&error) => {
                 (Found::Unusable(format!("its certificate {name} does not count: {error}")), Vec::new())
@@ -258,7 +267,7 @@ fn is_final(error: &TrustError) -> bool {
 }
 
 fn of_agent(socket: &Path, held: &Held) -> Chosen {
-    Chosen::Agent { socket: socket.to_path_buf(), key: held.key.clone(), comment: held.comment.clone() }
+    Chosen::agent(socket, held.key.clone(), held.comment.clone())
 }
 
 fn counted(held: &[Held]) -> String {
@@ -292,16 +301,16 @@ mod tests {
         assert_eq!((refusal.kind, refusal.cause.len(), refusal.next.len()), (Kind::Denied, 6, 3));
 
         key_in(dir.path(), "own");
-        assert_eq!(choose(&looks(&sources, &trust)).unwrap(), &Chosen::File(sources.own.clone()));
+        assert_eq!(choose(&looks(&sources, &trust)).unwrap(), &Chosen::file(&sources.own));
         sources.git = Some("~/b.pub".into());
-        assert_eq!(choose(&looks(&sources, &trust)).unwrap(), &Chosen::File(b.clone()));
+        assert_eq!(choose(&looks(&sources, &trust)).unwrap(), &Chosen::file(&b));
         fs::write(dir.path().join("shared"), [7; 40]).unwrap();
         sources.shared = Some(dir.path().join("shared"));
-        assert_eq!(choose(&looks(&sources, &trust)).unwrap(), &Chosen::Shared(dir.path().join("shared")));
+        assert_eq!(choose(&looks(&sources, &trust)).unwrap(), &Chosen::shared(&dir.path().join("shared")));
         sources.variable = text(&a);
-        assert_eq!(choose(&looks(&sources, &trust)).unwrap(), &Chosen::File(a));
+        assert_eq!(choose(&looks(&sources, &trust)).unwrap(), &Chosen::file(&a));
         sources.flag = text(&b);
-        assert_eq!(choose(&looks(&sources, &trust)).unwrap(), &Chosen::File(b));
+        assert_eq!(choose(&looks(&sources, &trust)).unwrap(), &Chosen::file(&b));
         // Somebody named this one on purpose: another key must not sign in its place.
         sources.flag = Some("/nowhere/id".into());
         assert!(choose(&looks(&sources, &trust)).unwrap_err().cause[0].contains("/nowhere/id"));

@@ -15,6 +15,8 @@ use crate::world::{Request, Response, Scribe, World};
 
 pub const KIND: Kind = Kind {
     name: "announce",
+    about: "post a message to Slack",
+    page: include_str!("announce.md"),
     schema: |generator| generator.subschema_for::<Announce>(),
     facts,
     build: |step, plan| {

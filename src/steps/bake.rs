@@ -23,6 +23,8 @@ use crate::world::{Progress, Scribe, World};
 
 pub const KIND: Kind = Kind {
     name: "bake",
+    about: "watch users and judge the gates",
+    page: include_str!("bake.md"),
     schema: |generator| generator.subschema_for::<Bake>(),
     facts,
     build: |step, plan| Ok(Box::new(Watching::new(step, plan)?)),

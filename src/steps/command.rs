@@ -16,6 +16,8 @@ use crate::world::{Exit, Progress, Scribe, Stream, World};
 
 pub const KIND: Kind = Kind {
     name: "command",
+    about: "run a program",
+    page: include_str!("command.md"),
     schema: |generator| generator.subschema_for::<Command>(),
     facts,
     build: |step, _| Ok(Box::new(Running { id: step.id.clone(), command: Command::deserialize(&step.config)? })),

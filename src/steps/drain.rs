@@ -16,6 +16,8 @@ use crate::world::{Progress, Request, Scribe, World};
 
 pub const KIND: Kind = Kind {
     name: "drain",
+    about: "let work in flight end",
+    page: include_str!("drain.md"),
     schema: |generator| generator.subschema_for::<Drain>(),
     facts: plan,
     build: |step, plan| {

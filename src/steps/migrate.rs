@@ -22,6 +22,8 @@ use crate::world::{Exit, Progress, Scribe, World};
 
 pub const KIND: Kind = Kind {
     name: "migrate",
+    about: "run the team's migrations, before any user is on green",
+    page: include_str!("migrate.md"),
     schema: |generator| generator.subschema_for::<Migrate>(),
     facts,
     build: |step, plan| {

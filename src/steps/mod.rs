@@ -65,6 +65,10 @@ pub trait Step {
 /// A kind of step: its key in YAML, its settings, and how one is planned and built.
 pub struct Kind {
     pub name: &'static str,
+    /// One line about it, for the list of pages.
+    pub about: &'static str,
+    /// What `bgctl explain NAME` shows: Markdown that lies beside the code.
+    pub page: &'static str,
     /// JSON Schema of the settings.
     pub schema: fn(&mut schemars::SchemaGenerator) -> schemars::Schema,
     /// What a reader and the machine need to know; checks everything that can be checked without the world.

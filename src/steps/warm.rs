@@ -18,6 +18,8 @@ use crate::world::{Progress, Request, Scribe, World};
 
 pub const KIND: Kind = Kind {
     name: "warm",
+    about: "load a stack before users reach it",
+    page: include_str!("warm.md"),
     schema: |generator| generator.subschema_for::<Warm>(),
     facts,
     build: |step, plan| {

@@ -13,15 +13,15 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::command::{bgctl, keep};
+use crate::common::kinds::Table;
 use crate::common::peer;
 use crate::rig::*;
 use async_trait::async_trait;
-use bgctl::anchors::{self, Anchor, AnchorError, Kept, Reach};
+use bgctl::anchors::{self, Anchor, AnchorError, Kept, Named, Reach};
 use bgctl::clock::{Clock, SystemClock};
 use bgctl::journal::heads::Head;
 use bgctl::journal::ledger::Tip;
 use bgctl::journal::{Archive, LOG, Note, SealState, origin};
-use bgctl::policy::{self, GitAnchor, Rfc3161Anchor, SlackAnchor};
 use bgctl::probes::http::LiveWeb;
 use bgctl::processes::LiveProcesses;
 use bgctl::secret::{Secret, Secrets};
@@ -56,6 +56,11 @@ fn reach(folder: &Path, secrets: Secrets, web: Option<Rc<dyn Web>>) -> Rc<Reach>
     Rc::new(Reach { clock, web, processes, secrets, folder, beside_policy })
 }
 
+/// An anchor as a policy names it.
+fn named(entry: Value) -> Named {
+    serde_json::from_value(entry).unwrap()
+}
+
 fn wait<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
 }
@@ -72,7 +77,7 @@ fn ask(anchor: &dyn Anchor, receipts: Option<&Path>) -> Result<Vec<Head>, Anchor
 fn a_folder_keeps_heads_read_only_and_only_one_for_each_length() {
     let dir = tempfile::tempdir().unwrap();
     let (kept, receipts) = (dir.path().join("mnt"), dir.path().join("run/anchors"));
-    let named = policy::Anchor::File("mnt".into());
+    let named = named(json!({ "file": "mnt" }));
     let anchor = anchors::open(&named, &reach(dir.path(), Secrets::default(), None));
     let log = complete();
     let (early, whole) = (head_of(&until(&log, "plan.loaded"), SealState::Open), head_of(&log, SealState::Closed));
@@ -103,7 +108,7 @@ fn a_folder_on_another_file_system_is_not_warned_of() {
         return;
     };
     let dir = tempfile::tempdir().unwrap();
-    let named = policy::Anchor::File(shared.path().display().to_string());
+    let named = named(json!({ "file": shared.path() }));
     let anchor = anchors::open(&named, &reach(dir.path(), Secrets::default(), None));
     let taken = give(anchor.as_ref(), &head_of(&complete(), SealState::Closed), &dir.path().join("anchors")).unwrap();
     assert_eq!(taken.warning, None);
@@ -113,7 +118,7 @@ fn a_folder_on_another_file_system_is_not_warned_of() {
 fn names_in_a_log_lead_nowhere_else() {
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir_all(dir.path().join("mnt")).unwrap();
-    let anchor = anchors::open(&policy::Anchor::File("mnt".into()), &reach(dir.path(), Secrets::default(), None));
+    let anchor = anchors::open(&named(json!({ "file": "mnt" })), &reach(dir.path(), Secrets::default(), None));
     let mut head = head_of(&complete(), SealState::Closed);
     head.log.origin = "bgctl/log/../..".into();
     let taken = give(anchor.as_ref(), &head, &dir.path().join("anchors")).unwrap();
@@ -141,8 +146,8 @@ fn git_keeps_heads_as_notes_and_as_tags_and_remembers_what_was_taken_away() {
     let log = complete();
     let (early, whole) = (head_of(&until(&log, "plan.loaded"), SealState::Open), head_of(&log, SealState::Closed));
     let of = |reference: &str| {
-        let named = GitAnchor { repository: "repository".into(), reference: reference.into() };
-        anchors::open(&policy::Anchor::Git(named), &reach(dir.path(), Secrets::default(), None))
+        let named = named(json!({ "git": { "repository": "repository", "ref": reference } }));
+        anchors::open(&named, &reach(dir.path(), Secrets::default(), None))
     };
     let notes = of("refs/notes/bgctl");
     assert!(give(notes.as_ref(), &early, &receipts).is_err(), "there is no repository yet");
@@ -214,11 +219,9 @@ fn slack_keeps_heads_in_one_thread_and_finds_them_without_the_receipts() {
     let receipts = dir.path().join("anchors");
     let slack = Rc::new(Slack::default());
     let token = ("${env:SLACK_BOT_TOKEN}".to_string(), Secret::new("xoxb-anchor-token"));
-    let (reference, api) = (token.0.clone(), "https://slack.test/api".to_string());
-    let named = SlackAnchor { channel: "C0123".into(), token: reference, api };
-    let of = |secrets: Secrets| {
-        anchors::open(&policy::Anchor::Slack(named.clone()), &reach(dir.path(), secrets, Some(slack.clone())))
-    };
+    let api = "https://slack.test/api";
+    let named = named(json!({ "slack": { "channel": "C0123", "token": token.0, "api": api } }));
+    let of = |secrets: Secrets| anchors::open(&named, &reach(dir.path(), secrets, Some(slack.clone())));
     let anchor = of(Secrets::new(BTreeMap::from([token.clone()])));
     let log = complete();
     let (early, whole) = (head_of(&until(&log, "plan.loaded"), SealState::Open), head_of(&log, SealState::Closed));
@@ -310,8 +313,8 @@ fn an_authority_stamps_a_head_and_no_other_one() {
     let receipts = dir.path().join("anchors");
     let of = |ca: &str| {
         let ca = authority.folder.path().join(ca).display().to_string();
-        let named = Rfc3161Anchor { url: authority.url.clone(), ca };
-        anchors::open(&policy::Anchor::Rfc3161(named), &reach(dir.path(), Secrets::default(), None))
+        let named = named(json!({ "rfc3161": { "url": authority.url, "ca": ca } }));
+        anchors::open(&named, &reach(dir.path(), Secrets::default(), None))
     };
     let anchor = of("ca.pem");
     let whole = head_of(&complete(), SealState::Closed);
@@ -321,8 +324,8 @@ fn an_authority_stamps_a_head_and_no_other_one() {
     // By another authority, and of another head, it is none.
     let other = Authority::new();
     let ca = other.folder.path().join("ca.pem").display().to_string();
-    let stranger = Rfc3161Anchor { url: other.url.clone(), ca };
-    let stranger = anchors::open(&policy::Anchor::Rfc3161(stranger), &reach(dir.path(), Secrets::default(), None));
+    let stranger = named(json!({ "rfc3161": { "url": other.url, "ca": ca } }));
+    let stranger = anchors::open(&stranger, &reach(dir.path(), Secrets::default(), None));
     assert!(ask(stranger.as_ref(), Some(&receipts)).is_err());
     let files: Vec<PathBuf> = fs::read_dir(&receipts).unwrap().map(|e| e.unwrap().path()).collect();
     let data = files.iter().find(|path| path.extension().is_some_and(|e| e == "head")).unwrap();
@@ -330,6 +333,74 @@ fn an_authority_stamps_a_head_and_no_other_one() {
     let refused = ask(anchor.as_ref(), Some(&receipts)).unwrap_err().to_string();
     assert!(refused.contains("message imprint mismatch"), "{refused}");
     assert!(ask(anchor.as_ref(), None).unwrap_err().to_string().contains("this log is in none"));
+}
+
+/// What keeps a place while it is used.
+type Held = Box<dyn std::any::Any>;
+
+/// A place for each kind of anchor, in a folder: what it is named by, and the web it is reached through.
+type Place = (&'static str, fn(&Path) -> (Value, Option<Rc<dyn Web>>, Held));
+
+const PLACES: &[Place] = &[
+    ("file", |folder| {
+        fs::create_dir(folder.join("mnt")).unwrap();
+        (json!("mnt"), None, Box::new(()))
+    }),
+    ("git", |folder| {
+        git(folder, &["init", "-q", "repository"]);
+        git(&folder.join("repository"), &["commit", "-q", "--allow-empty", "-m", "first"]);
+        (json!({ "repository": "repository", "ref": "refs/notes/bgctl" }), None, Box::new(()))
+    }),
+    ("slack", |_| {
+        let settings =
+            json!({ "channel": "C0123", "token": "${env:SLACK_BOT_TOKEN}", "api": "https://slack.test/api" });
+        (settings, Some(Rc::new(Slack::default())), Box::new(()))
+    }),
+    ("rfc3161", |_| {
+        let authority = Authority::new();
+        let ca = authority.folder.path().join("ca.pem");
+        (json!({ "url": authority.url, "ca": ca }), None, Box::new(authority))
+    }),
+];
+
+/// What every anchor must do, at each of its places.
+#[test]
+fn every_anchor_keeps_a_head_and_gives_it_back() {
+    let (Some(_), Some(_)) = (peer("git"), peer("openssl")) else { return };
+    let kinds = anchors::KINDS.iter().map(|kind| (kind.name, kind.page)).collect();
+    let places = PLACES.iter().map(|(name, _)| *name).collect();
+    Table { of: "anchor", kinds, topic: Some("anchors"), places }.is_complete();
+    for kind in anchors::KINDS {
+        for (name, place) in PLACES.iter().filter(|(name, _)| *name == kind.name) {
+            let dir = tempfile::tempdir().unwrap();
+            let receipts = dir.path().join("anchors");
+            let (settings, web, _held) = place(dir.path());
+            let secret = ("${env:SLACK_BOT_TOKEN}".to_string(), Secret::new("xoxb-anchor-token"));
+            let reach = reach(dir.path(), Secrets::new([secret].into()), web);
+            let settings_of_nothing = serde_json::from_value::<Named>(json!({ (*name): {} }));
+            assert!(settings_of_nothing.is_err(), "{name}: settings without anything are no place");
+            let named = named(json!({ (*name): settings }));
+            assert!(named.place().starts_with(&format!("{name}:")), "{}", named.place());
+            let anchor = anchors::open(&named, &reach);
+            assert_eq!(anchor.kind(), *name);
+            assert!(anchor.place().starts_with(&format!("{name}:")), "{}", anchor.place());
+            // Nothing is there before something is kept; then exactly what was kept, and nothing of another log.
+            assert!(ask(anchor.as_ref(), Some(&receipts)).is_ok_and(|heads| heads.is_empty()) || !receipts.exists());
+            let log = complete();
+            let early = head_of(&until(&log, "plan.loaded"), SealState::Open);
+            let whole = head_of(&log, SealState::Closed);
+            for (n, head) in [&early, &whole].into_iter().enumerate() {
+                let kept = give(anchor.as_ref(), head, &receipts).unwrap_or_else(|why| panic!("{name}: {why}"));
+                assert!(!kept.receipt.is_empty() && !kept.line.contains("xoxb"), "{name}: {kept:?}");
+                let mut heads = ask(anchor.as_ref(), Some(&receipts)).unwrap_or_else(|why| panic!("{name}: {why}"));
+                heads.sort_by_key(|head| head.log.lines);
+                assert_eq!(heads.len(), n + 1, "{name}: {heads:?}");
+                assert_eq!(heads.last(), Some(head), "{name}");
+            }
+            let other = wait(anchors::heads(anchor.as_ref(), "bgctl/log/other/run", Some(&receipts), &SystemClock));
+            assert!(other.is_ok_and(|heads| heads.is_empty()), "{name} gives heads of another log");
+        }
+    }
 }
 
 /// An anchor that never answers.

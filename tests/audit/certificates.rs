@@ -1,12 +1,14 @@
 //! Certificates: for a CI job that has a key for ten minutes and an authority that says whose it is.
 
+use crate::common::kinds::Table;
 use crate::rig::*;
 use crate::ssh::{Agent, Folder};
 use bgctl::journal::{SealState, Verdict};
 use bgctl::sign::agent::{self, AgentKey};
 use bgctl::sign::certified::Certified;
-use bgctl::sign::choice::{Found, Look, Sources, choose, looks};
+use bgctl::sign::choice::{self, Found, Look, Sources, choose, looks};
 use bgctl::sign::file::FileKey;
+use bgctl::sign::hmac::SharedKey;
 use bgctl::sign::{AllowedSigners, Revoked, SignError, Signer, TrustError, namespace, sshsig, trust};
 use jiff::Timestamp;
 
@@ -287,5 +289,61 @@ fn a_certificate_in_a_real_agent_signs() {
         let found = looks(&sources, &signers);
         let public = choose(&found).unwrap().public().unwrap();
         assert_eq!(public, Some(certificate.clone()), "{found:?}");
+    }
+}
+
+/// A kind of signer, and what names its key.
+type Place = (&'static str, fn(&Folder) -> Sources);
+
+/// A place for each, in a folder with the key `id` that an agent holds and that has a certificate.
+const PLACES: &[Place] = &[
+    ("ssh-agent", |dir| {
+        let word = format!("agent:{}", dir.public("id").fingerprint());
+        Sources { flag: Some(word), ..Sources::default() }
+    }),
+    ("certificate", |dir| Sources { flag: Some(dir.text("id-cert.pub")), ..Sources::default() }),
+    ("file", |dir| Sources { flag: Some(dir.text("ca")), agent: None, ..Sources::default() }),
+    ("shared-key", |dir| {
+        dir.write("shared", &"7".repeat(40));
+        Sources { shared: Some(dir.path("shared")), ..Sources::default() }
+    }),
+];
+
+/// What every signer must do, at its place.
+#[test]
+fn every_signer_is_found_by_its_name_and_what_it_signs_is_believed() {
+    let Some(dir) = folder() else { return };
+    let Some(agent) = Agent::start(&dir) else { return };
+    agent.add(&["-q", &dir.text("id")]);
+    let certificate = dir.certify("ca", "id", &["-n", JOB]);
+    let kinds = choice::KINDS.iter().map(|kind| (kind.name, kind.page)).collect();
+    let places = PLACES.iter().map(|(name, _)| *name).collect();
+    Table { of: "signer", kinds, topic: Some("keys"), places }.is_complete();
+    for kind in choice::KINDS {
+        for (name, place) in PLACES.iter().filter(|(name, _)| *name == kind.name) {
+            let sources = place(&dir);
+            let sources = Sources { agent: Some(agent.socket.clone()), namespace: SPACE.into(), now: now(), ..sources };
+            let found = looks(&sources, &AllowedSigners::default());
+            let chosen = choose(&found).unwrap_or_else(|why| panic!("{name}: {why}"));
+            assert_eq!(chosen.kind.name, *name, "{found:?}");
+            assert!(!chosen.line().is_empty());
+            // What is known of it before it is opened is what it is then.
+            let signer = chosen.open(&|_| None).unwrap_or_else(|why| panic!("{name}: {why}"));
+            assert!(!signer.name().is_empty() && !signer.fingerprint().is_empty());
+            let signature = signer.sign(SPACE, b"request").unwrap_or_else(|why| panic!("{name}: {why}"));
+            match chosen.public().unwrap() {
+                Some(key) => {
+                    assert_eq!(key.line(), signer.public(), "{name}");
+                    assert_eq!(sshsig::verify(SPACE, b"request", &signature).unwrap(), key, "{name}");
+                    assert!(sshsig::verify(SPACE, b"another", &signature).is_err(), "{name}");
+                    assert_eq!(key == certificate, *name == "certificate");
+                }
+                None => {
+                    let shared = SharedKey::read(&dir.path("shared")).unwrap();
+                    assert!(shared.check(SPACE, b"request", &signature).is_ok(), "{name}");
+                    assert!(shared.check(SPACE, b"another", &signature).is_err(), "{name}");
+                }
+            }
+        }
     }
 }

@@ -1,10 +1,11 @@
 //! The policy file: every key of it, every mistake with its place, and who may put another one in its place.
 
 use bgctl::plan::EvidenceLevel;
-use bgctl::policy::{Anchor, PersonKind, PolicyFile, SecurityKey, SharedKey, judge, schema};
+use bgctl::policy::{PersonKind, PolicyFile, SecurityKey, SharedKey, judge, schema};
 use bgctl::runbook::Source;
 use bgctl::sign::session::SessionKey;
 use bgctl::sign::{AllowedSigners, Signer, namespace, trust};
+use serde_json::json;
 
 const WHOLE: &str = r#"bgctl_policy: 1
 persons:
@@ -65,11 +66,10 @@ fn every_key_of_a_policy_is_read() {
     );
     let anchors = policy.anchors.as_ref().unwrap();
     assert_eq!(anchors.required, 1);
-    let [Anchor::File(folder), Anchor::Git(git), Anchor::Slack(slack), Anchor::Rfc3161(tsa)] = &anchors.to[..] else {
-        panic!("{anchors:?}")
-    };
-    assert_eq!((folder.as_str(), git.reference.as_str()), ("/mnt/audit", "refs/notes/bgctl"));
-    assert_eq!((slack.token.as_str(), tsa.ca.as_str()), ("${env:SLACK_BOT_TOKEN}", "tsa-ca.pem"));
+    assert_eq!(anchors.to.iter().map(|named| named.kind.name).collect::<Vec<_>>(), ["file", "git", "slack", "rfc3161"]);
+    let [folder, git, slack, tsa] = [0, 1, 2, 3].map(|n| &anchors.to[n].settings);
+    assert_eq!((folder, &git["ref"]), (&json!("/mnt/audit"), &json!("refs/notes/bgctl")));
+    assert_eq!((&slack["token"], &tsa["ca"]), (&json!("${env:SLACK_BOT_TOKEN}"), &json!("tsa-ca.pem")));
     assert_eq!(policy.change.as_ref().unwrap().role, "security-owners");
     assert_eq!(schema()["properties"].as_object().unwrap().len(), 6);
 }

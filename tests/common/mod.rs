@@ -10,6 +10,7 @@ pub mod canary;
 pub mod cbor;
 #[cfg(feature = "aws")]
 pub mod elbv2;
+pub mod kinds;
 #[cfg(feature = "aws")]
 pub mod moto;
 #[cfg(feature = "aws")]

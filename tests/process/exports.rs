@@ -4,14 +4,25 @@ use std::process::Stdio;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use bgctl::export;
 use serde_json::Value;
 
+use crate::common::kinds::Table;
 use crate::common::peer;
 use crate::rig::*;
 
 fn events(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).expect("each line is a document")).collect()
 }
+
+/// A form, and by what each of its documents is known.
+type Form = (&'static str, fn(&Value) -> bool);
+
+const FORMS: &[Form] = &[
+    ("cloudevents", |document| document["specversion"] == "1.0"),
+    ("ocsf", |document| document["metadata"]["product"]["name"] == "bgctl"),
+    ("in-toto", |document| document["payloadType"] == "application/vnd.in-toto+json"),
+];
 
 /// A line of shell at this desk; its output.
 #[track_caller]
@@ -34,6 +45,17 @@ fn every_event_form_is_complete_and_the_log_comes_back_out_of_cloudevents() {
     let desk = Desk::beside(&world);
     desk.cutover().end(60).ends(0);
     let records = desk.records();
+
+    let kinds = export::KINDS.iter().map(|kind| (kind.name, kind.page)).collect();
+    let places = FORMS.iter().map(|(name, _)| *name).collect();
+    Table { of: "form of export", kinds, topic: Some("audit"), places }.is_complete();
+    for kind in export::KINDS {
+        let out = desk.run(&["audit", "export", "--format", kind.name]).ends(0).out.clone();
+        for (name, known) in FORMS.iter().filter(|(name, _)| *name == kind.name) {
+            let documents = events(&out);
+            assert!(!documents.is_empty() && documents.iter().all(known), "{name}: {out}");
+        }
+    }
 
     desk.run(&["audit", "export", "--format", "cloudevents", "--out", "cloud.jsonl"]).ends(0);
     let found = events(&std::fs::read_to_string(desk.path("cloud.jsonl")).unwrap());

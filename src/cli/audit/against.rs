@@ -4,12 +4,11 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use super::unreadable;
-use crate::anchors::{self, FOLDER, Memory};
+use crate::anchors::{self, FOLDER, Memory, Named};
 use crate::diag::{Code, Kind, Refusal};
 use crate::journal::heads::{Head, Held, compare};
 use crate::journal::ledger::{Ledger, Standing};
 use crate::journal::{Archive, LOG, Note, Report, SealState, Verdict, origin};
-use crate::policy::Anchor;
 use crate::report::{Mark, words};
 use crate::session::notary;
 use crate::session::policy::{self, PolicyArgs};
@@ -67,7 +66,7 @@ impl Against {
 }
 
 /// Everybody to be asked: those named, then the policy's that need no secret.
-fn places(cx: &Context, args: &AnchorArgs, against: &mut Against) -> Result<Vec<(Anchor, PathBuf, bool)>, Refusal> {
+fn places(cx: &Context, args: &AnchorArgs, against: &mut Against) -> Result<Vec<(Named, PathBuf, bool)>, Refusal> {
     let mut places = Vec::new();
     for text in &args.places {
         let anchor = anchors::parse(text, args.ca.as_deref());
@@ -81,12 +80,12 @@ fn places(cx: &Context, args: &AnchorArgs, against: &mut Against) -> Result<Vec<
             let beside = policy.place(cx).0.parent().unwrap_or(&cx.cwd).to_path_buf();
             against.required = file.policy.anchors.as_ref().map_or(0, |anchors| anchors.required as usize);
             for anchor in file.policy.anchors.into_iter().flat_map(|anchors| anchors.to) {
-                match &anchor {
-                    Anchor::Slack(slack) => {
-                        let place = format!("slack:{}", slack.channel);
+                match anchor.has_secret() {
+                    true => {
+                        let place = anchor.place();
                         against.unchecked(&place, &format!("not asked without --anchor {place}"), false);
                     }
-                    _ => places.push((anchor, beside.clone(), false)),
+                    false => places.push((anchor, beside.clone(), false)),
                 }
             }
         }

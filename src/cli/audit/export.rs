@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use serde_json::Value;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use super::{locate, unreadable, verify};
 use crate::diag::{Code, Kind, Refusal};
-use crate::export::{self, Source};
+use crate::export::{self, KINDS, Source};
 use crate::journal::{self, Report, Seals};
 use crate::secret::visible;
 use crate::session::trust::{self, Believed, BelievedArgs};
@@ -18,8 +18,8 @@ pub struct Args {
     /// A run, the end of its name, or a log file.
     run: Option<String>,
     /// Which words.
-    #[arg(long, value_name = "FORM")]
-    format: Form,
+    #[arg(long, value_name = "FORM", value_parser = form())]
+    format: &'static export::Kind,
     /// Write into this file instead of to stdout; one that exists is not overwritten.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -31,18 +31,14 @@ pub struct Args {
     unsigned: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Form {
-    /// CloudEvents 1.0, one a line of the log; all of them together are the log.
-    Cloudevents,
-    /// OCSF events for a SIEM: starts, ends, calls to providers, what people decided.
-    Ocsf,
-    /// An in-toto Statement in a DSSE envelope, signed with the owner's Ed25519 key where it can be.
-    InToto,
+/// The form of a name, with what each is for `--help`.
+fn form() -> impl TypedValueParser<Value = &'static export::Kind> {
+    let names = KINDS.iter().map(|kind| PossibleValue::new(kind.name).help(kind.about));
+    PossibleValuesParser::new(names).try_map(|name| KINDS.iter().find(|kind| kind.name == name).ok_or("no such form"))
 }
 
 pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
-    if args.format != Form::InToto && (args.key.is_some() || args.unsigned) {
+    if args.format.signed_as.is_none() && (args.key.is_some() || args.unsigned) {
         let refusal = Refusal::new(Kind::Usage, Code::CommandLine, "only an attestation is signed");
         return Err(refusal.next("--format in-toto, or without --key and --unsigned"));
     }
@@ -59,11 +55,10 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
         journal::verify(&mut std::io::Cursor::new(&bytes[..]), &trust, Seals::All).map_err(|e| unreadable(&log, &e))?;
     let verdict = verify::word(&report.verdict);
     let source = Source { bytes: &bytes, sound: &sound, report: &report, verdict };
-    let lines = |events: Vec<Value>| events.iter().map(|event| format!("{event}\n")).collect();
-    let text: String = match args.format {
-        Form::Cloudevents => lines(export::cloudevents(&source)),
-        Form::Ocsf => lines(export::ocsf(&source)),
-        Form::InToto => attestation(args, cx, &source, &report)?,
+    let text = (args.format.write)(&source);
+    let text = match args.format.signed_as {
+        Some(payload) => attestation(args, cx, text, payload, &report)?,
+        None => text,
     };
     match &args.out {
         None => cx.raw_out(text.trim_end()),
@@ -76,8 +71,13 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
 }
 
 /// The envelope, or the bare Statement where the owner's key is not here or cannot sign one.
-fn attestation(args: &Args, cx: &Context, source: &Source<'_>, report: &Report) -> Result<String, Refusal> {
-    let statement = export::statement(source).to_string();
+fn attestation(
+    args: &Args,
+    cx: &Context,
+    statement: String,
+    payload: &str,
+    report: &Report,
+) -> Result<String, Refusal> {
     let bare = |why: &str| {
         cx.err(&format!("not signed: {why}. The bare statement proves nothing by itself"));
         Ok(format!("{statement}\n"))
@@ -102,8 +102,8 @@ fn attestation(args: &Args, cx: &Context, source: &Source<'_>, report: &Report) 
             None => bare(&why),
         };
     }
-    match signer.sign_envelope(export::PAYLOAD, statement.as_bytes()) {
-        Ok(signature) => Ok(format!("{}\n", export::envelope(&statement, &fingerprint, &signature))),
+    match signer.sign_envelope(payload, statement.as_bytes()) {
+        Ok(signature) => Ok(format!("{}\n", export::envelope(payload, &statement, &fingerprint, &signature))),
         Err(error) if args.key.is_some() => Err(trust::refusal(&error)),
         Err(error) => bare(&error.to_string()),
     }

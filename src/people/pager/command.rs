@@ -3,15 +3,21 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Channel, Kind, Message, Outside, PATIENCE};
 use crate::world::{Command, Exit};
 
-pub const KIND: Kind = Kind { name: "command", open };
+pub const KIND: Kind = Kind { name: "command", page: super::PAGE, usual: None, keys, open };
 
 struct Program {
     argv: Vec<String>,
+}
+
+fn keys() -> Vec<(&'static str, Value)> {
+    let text = "A program of your own and its arguments; it finds the page in `BGCTL_PAGE` and ends with 0 when somebody is called.";
+    let words = json!({ "type": "array", "items": { "type": "string" }, "minItems": 1, "description": text });
+    vec![("command", words)]
 }
 
 fn open(entry: &Value) -> Result<Box<dyn Channel>, String> {

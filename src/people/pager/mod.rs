@@ -3,6 +3,8 @@
 //! The channels of the policy are tried in order until one takes the page. Where the policy wants an acknowledgement and none
 //! comes, the next channel is called. Where nobody is declared, that is said and never passed off as a page. A page only tells:
 //! nothing is decided here.
+//!
+//! `tests/conformance/newcomer/pager.rs` is a channel to copy, with what each member promises.
 #![doc = include_str!("paging.md")]
 
 mod acknowledgement;
@@ -18,7 +20,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 pub use acknowledgement::{Acknowledgement, acknowledge, acknowledged};
 pub use page::{Choice, Message, Page, Subject};
@@ -30,7 +32,7 @@ use crate::secret::Secrets;
 use crate::world::{Processes, Request, Web};
 
 /// The longest one channel may take: users are waiting.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub const PATIENCE: Duration = Duration::from_secs(10);
 /// How often it is looked for an acknowledgement: in the run's folder, and at a channel that can say so.
 const LOOK: Duration = Duration::from_secs(1);
 const ASK: u32 = 15;
@@ -52,14 +54,24 @@ pub trait Channel {
     async fn hand_over(&self, _message: &Message<'_>, _by: &str, _outside: &Outside) {}
 }
 
-/// A kind of channel: its key in YAML, and how one is made of an entry of `policy.page`.
+/// A kind of channel: its key in YAML, the keys beside it, and how one is made of an entry of `policy.page`.
 pub struct Kind {
     pub name: &'static str,
+    /// The page that explains it, as Markdown.
+    pub page: &'static str,
+    /// The reference that is meant where the name stands alone: `- slack`.
+    pub usual: Option<&'static str>,
+    /// Every key an entry may have, with its JSON Schema; the first is the name.
+    pub keys: fn() -> Vec<(&'static str, Value)>,
+    /// Makes a channel of an entry that has the name as a key. Asks nobody.
     pub open: fn(&Value) -> Result<Box<dyn Channel>, String>,
 }
 
 /// Every kind of channel.
-pub const KINDS: &[Kind] = &[slack::KIND, webhook::KIND, pagerduty::KIND, command::KIND];
+pub const KINDS: &[Kind] = &[pagerduty::KIND, slack::KIND, webhook::KIND, command::KIND];
+
+/// What `bgctl explain paging` shows: the page of all of them.
+const PAGE: &str = include_str!("paging.md");
 
 /// What channels reach people through.
 pub struct Outside {
@@ -212,12 +224,18 @@ fn channel(entry: &Value) -> Result<Box<dyn Channel>, String> {
     }
 }
 
-fn text(entry: &Value, key: &str) -> Result<String, String> {
+/// The schema of a key whose value is a secret, so that only a reference may stand there.
+pub fn secret(text: &str) -> Value {
+    json!({ "type": "string", "format": "secret", "description": text })
+}
+
+/// The text under a key of an entry.
+pub fn text(entry: &Value, key: &str) -> Result<String, String> {
     entry[key].as_str().map(String::from).ok_or_else(|| format!("policy.page: `{key}` is a text"))
 }
 
-/// Posts JSON and takes any 2xx for yes.
-async fn post(outside: &Outside, url: &str, body: &Value) -> Result<Value, String> {
+/// Posts JSON and takes any 2xx for yes. References in the address are filled in, and what comes back is masked.
+pub async fn post(outside: &Outside, url: &str, body: &Value) -> Result<Value, String> {
     let request = Request {
         method: "POST",
         url: outside.secrets.resolve(url),

@@ -4,10 +4,11 @@
 use async_trait::async_trait;
 use serde_json::{Value, json};
 
-use super::{Channel, Kind, Message, Outside, PATIENCE, post, text};
+use super::{Channel, Kind, Message, Outside, PATIENCE, post, secret, text};
 use crate::world::Request;
 
-pub const KIND: Kind = Kind { name: "pagerduty", open };
+pub const KIND: Kind =
+    Kind { name: "pagerduty", page: super::PAGE, usual: Some("${env:PAGERDUTY_ROUTING_KEY}"), keys, open };
 
 /// The endpoints of the United States; `url` and `api` name another region's.
 const EVENTS: &str = "https://events.pagerduty.com/v2/enqueue";
@@ -21,6 +22,17 @@ struct PagerDuty {
     /// A read-only token of the REST API; without one nobody can be seen to acknowledge.
     token: Option<String>,
     api: String,
+}
+
+fn keys() -> Vec<(&'static str, Value)> {
+    let address = |text: &str| json!({ "type": "string", "format": "http-url", "description": text });
+    let token = "A read-only token of PagerDuty's REST API, as a reference: with it an acknowledgement there counts.";
+    vec![
+        ("pagerduty", secret("The routing key, as a reference: `${env:PAGERDUTY_ROUTING_KEY}`.")),
+        ("url", address("PagerDuty's address for events in another region.")),
+        ("token", secret(token)),
+        ("api", address("PagerDuty's REST API in another region.")),
+    ]
 }
 
 fn open(entry: &Value) -> Result<Box<dyn Channel>, String> {

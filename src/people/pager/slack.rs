@@ -3,9 +3,15 @@
 use async_trait::async_trait;
 use serde_json::{Value, json};
 
-use super::{Channel, Kind, Message, Outside, post, text};
+use super::{Channel, Kind, Message, Outside, post, secret, text};
 
-pub const KIND: Kind = Kind { name: "slack", open: |entry| Ok(Box::new(Slack { url: text(entry, "slack")? })) };
+pub const KIND: Kind = Kind {
+    name: "slack",
+    page: super::PAGE,
+    usual: Some("${env:SLACK_WEBHOOK_URL}"),
+    keys: || vec![("slack", secret("The webhook, as a reference: `${env:SLACK_WEBHOOK_URL}`."))],
+    open: |entry| Ok(Box::new(Slack { url: text(entry, "slack")? })),
+};
 
 struct Slack {
     url: String,

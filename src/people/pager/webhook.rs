@@ -3,9 +3,15 @@
 use async_trait::async_trait;
 use serde_json::Value;
 
-use super::{Channel, Kind, Message, Outside, post, text};
+use super::{Channel, Kind, Message, Outside, post, secret, text};
 
-pub const KIND: Kind = Kind { name: "webhook", open: |entry| Ok(Box::new(Webhook { url: text(entry, "webhook")? })) };
+pub const KIND: Kind = Kind {
+    name: "webhook",
+    page: super::PAGE,
+    usual: None,
+    keys: || vec![("webhook", secret("Any URL that takes JSON, as a reference."))],
+    open: |entry| Ok(Box::new(Webhook { url: text(entry, "webhook")? })),
+};
 
 struct Webhook {
     url: String,

@@ -79,6 +79,9 @@ fn over() -> Duration {
 
 pub const KIND: Kind = Kind {
     name: "cloudwatch",
+    page: super::PAGE,
+    schema: super::schema::<CloudWatch>,
+    whole: super::whole::<CloudWatch>,
     check,
     open: |settings, _| Ok(Box::new(Asked(typed(settings).map_err(|m| m.message)?))),
 };

@@ -43,7 +43,14 @@ fn within() -> Duration {
     Duration::seconds(10)
 }
 
-pub const KIND: Kind = Kind { name: "command", check: super::check::<Command>, open: super::open::<Command> };
+pub const KIND: Kind = Kind {
+    name: "command",
+    page: super::PAGE,
+    schema: super::schema::<Command>,
+    whole: super::whole::<Command>,
+    check: super::check::<Command>,
+    open: super::open::<Command>,
+};
 
 #[async_trait(?Send)]
 impl Document for Command {

@@ -35,7 +35,14 @@ pub struct Http {
     pub headers: BTreeMap<String, String>,
 }
 
-pub const KIND: Kind = Kind { name: "http", check: super::check::<Http>, open: super::open::<Http> };
+pub const KIND: Kind = Kind {
+    name: "http",
+    page: super::PAGE,
+    schema: super::schema::<Http>,
+    whole: super::whole::<Http>,
+    check: super::check::<Http>,
+    open: super::open::<Http>,
+};
 
 #[async_trait(?Send)]
 impl Document for Http {

@@ -4,28 +4,25 @@
 //! why there are none. It knows nothing of limits: what a number means is judged in `run::judge`.
 #![doc = include_str!("sources.md")]
 
+mod about;
 mod cloudwatch;
 mod command;
 mod http;
 mod prometheus;
 mod sql;
 
+pub use about::{About, asks_of_a_stack};
 pub use cloudwatch::CloudWatch;
-pub use command::Command;
-pub use http::Http;
-pub use sql::Sql;
 
 use std::time::Duration;
 
 use async_trait::async_trait;
-use jiff::Timestamp;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::de::{DeserializeOwned, Error};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value, json};
 
 use crate::diag::Mistake;
-use crate::plan::{Color, Plan};
-use crate::secret::Secrets;
 use crate::world::{Gap, World};
 
 /// Somebody who can be asked for a number.
@@ -69,81 +66,16 @@ pub struct Reading {
     pub requests: Option<f64>,
 }
 
-/// What a question is about. It stands where the question says `{stack}` (`blue` or `green`), `{version}`, `{url}` (of that
-/// stack) and `{since}` (the moment users were shifted, `2026-11-21T15:04:05Z`).
-#[derive(Clone, Debug, Default)]
-pub struct About {
-    stack: Option<(Color, String, String)>,
-    since: Option<Timestamp>,
-}
-
-/// What can be filled in that differs between the stacks.
-const OF_A_STACK: [&str; 3] = ["{stack}", "{version}", "{url}"];
-
-impl About {
-    /// One stack of a plan.
-    pub fn stack(plan: &Plan, color: Color) -> About {
-        let stack = plan.stack(color);
-        let url = stack.url.trim_end_matches('/').to_string();
-        About { stack: Some((color, stack.version.clone(), url)), since: None }
-    }
-
-    /// The service as a whole.
-    pub fn service() -> About {
-        About::default()
-    }
-
-    pub fn since(mut self, since: Timestamp) -> About {
-        self.since = Some(since);
-        self
-    }
-
-    fn color(&self) -> Option<Color> {
-        self.stack.as_ref().map(|(color, ..)| *color)
-    }
-
-    fn shifted(&self) -> Option<Timestamp> {
-        self.since
-    }
-
-    /// The question with everything filled in that can be, references included.
-    fn fill(&self, text: &str, secrets: &Secrets) -> Result<String, Gap> {
-        self.fill_as(text, secrets, str::to_string)
-    }
-
-    /// The same, with each word about a stack spelled for where it is put.
-    fn fill_as(&self, text: &str, secrets: &Secrets, spell: fn(&str) -> String) -> Result<String, Gap> {
-        let mut text = text.to_string();
-        match &self.stack {
-            Some((color, version, url)) => {
-                for (name, value) in OF_A_STACK.iter().zip([color.name(), version, url]) {
-                    text = text.replace(name, &spell(value));
-                }
-            }
-            None if asks_of_a_stack(&text) => {
-                return Err(Gap::Unknown(format!("`{text}` asks about one stack, and none is meant here")));
-            }
-            None => {}
-        }
-        if text.contains("{since}") {
-            let Some(since) = self.since else {
-                return Err(Gap::Unknown("no users have been shifted, so there is no `{since}`".into()));
-            };
-            let second = Timestamp::from_second(since.as_second()).unwrap_or(since);
-            text = text.replace("{since}", &second.to_string());
-        }
-        Ok(secrets.resolve(&text))
-    }
-}
-
-/// Whether the question differs between the stacks.
-pub fn asks_of_a_stack(text: &str) -> bool {
-    OF_A_STACK.iter().any(|name| text.contains(name))
-}
-
-/// A kind of source: its key in YAML, what is wrong with its settings, and how it is opened.
+/// A kind of source: its key in YAML, its settings and what is wrong with them, and how it is opened.
 pub struct Kind {
     pub name: &'static str,
+    /// The page that explains it, as Markdown.
+    pub page: &'static str,
+    /// JSON Schema of its settings.
+    pub schema: fn(&mut SchemaGenerator) -> Schema,
+    /// The settings with every default filled in, for the plan, or why they are none.
+    pub whole: fn(&Value) -> Result<Value, String>,
+    /// Everything that is wrong with them and can be seen without asking anybody.
     pub check: fn(&Value) -> Vec<Mistake>,
     /// Opens it with settings that were checked. The second is the address for sources that the runbook names once for all.
     pub open: fn(&Value, &str) -> Opened,
@@ -155,14 +87,51 @@ pub type Opened = Result<Box<dyn Source>, String>;
 /// Every kind of source.
 pub const KINDS: &[Kind] = &[prometheus::KIND, cloudwatch::KIND, http::KIND, sql::KIND, command::KIND];
 
+/// What `bgctl explain sources` shows: the page of all of them.
+const PAGE: &str = include_str!("sources.md");
+
 /// Base URL of the runbook's Prometheus, where nothing names another.
 pub fn prometheus_url() -> String {
     "${env:PROMETHEUS_URL}".into()
 }
 
-/// For a schema: one of the sources has to be given, and no second one.
-pub fn one_of() -> Value {
-    KINDS.iter().map(|kind| json!({ "required": [kind.name] })).collect()
+/// The sources that somebody names, each with its settings under its key. One is right; that is said by [`chosen`].
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(transparent)]
+pub struct Given(Map<String, Value>);
+
+impl Given {
+    /// The settings of a kind, if it is named.
+    pub fn of(&self, kind: &Kind) -> Option<&Value> {
+        self.0.get(kind.name)
+    }
+
+    /// PromQL, where Prometheus is asked.
+    pub fn promql(&self) -> Option<&str> {
+        self.of(&prometheus::KIND)?.as_str()
+    }
+
+    /// What CloudWatch is asked, where it is.
+    pub fn cloudwatch(&self) -> Option<CloudWatch> {
+        typed(self.of(&cloudwatch::KIND)?).ok()
+    }
+
+    pub fn set_cloudwatch(&mut self, metrics: &CloudWatch) {
+        self.0.insert(cloudwatch::KIND.name.into(), json!(metrics));
+    }
+}
+
+impl<'de> Deserialize<'de> for Given {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut given = Map::deserialize(deserializer)?;
+        given.retain(|_, own| !own.is_null());
+        for (name, own) in &mut given {
+            let kind = KINDS.iter().find(|kind| kind.name == name);
+            let kind = kind.ok_or_else(|| D::Error::custom(format!("unknown field `{name}`")))?;
+            *own = (kind.whole)(own).map_err(D::Error::custom)?;
+        }
+        Ok(Given(given))
+    }
 }
 
 /// The one source that settings name, with its own settings.
@@ -229,6 +198,17 @@ trait Document: DeserializeOwned + Serialize {
 
     /// Everything that can be seen without asking, beside the numbers' places.
     fn review(&self, found: &mut Vec<Mistake>);
+}
+
+/// `schema` of a kind whose settings are a type.
+fn schema<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<T>()
+}
+
+/// `whole` of a kind whose settings are a type.
+fn whole<T: DeserializeOwned + Serialize>(settings: &Value) -> Result<Value, String> {
+    let settings: T = typed(settings).map_err(|mistake| mistake.message)?;
+    serde_json::to_value(settings).map_err(|error| error.to_string())
 }
 
 /// `check` of a kind whose answer is a document.
@@ -347,16 +327,18 @@ mod tests {
         assert!(number(&answer, None).is_err());
     }
 
+    /// The digest of a plan is of these bytes.
     #[test]
-    fn a_question_is_about_one_stack_or_none() {
-        let about = About { stack: Some((Color::Green, "v2'x".into(), "http://g".into())), since: None };
-        let secrets = Secrets::default();
-        assert_eq!(about.fill("{url}/x?v={version}&s={stack}", &secrets).unwrap(), "http://g/x?v=v2'x&s=green");
-        assert_eq!(about.fill_as("'{version}'", &secrets, |t| t.replace('\'', "''")).unwrap(), "'v2''x'");
-        assert!(about.fill("{since}", &secrets).unwrap_err().line().contains("no users"));
-        let since = About::service().since(Timestamp::from_millisecond(1_700_000_000_900).unwrap());
-        assert_eq!(since.fill("> '{since}'", &secrets).unwrap(), "> '2023-11-14T22:13:20Z'");
-        assert!(since.fill("{stack}", &secrets).unwrap_err().line().contains("one stack"));
+    fn a_plan_keeps_the_source_first_and_with_every_default() {
+        use crate::probes::gate;
+        let kept = |settings: Value| gate::check(&settings).config.expect("good settings").to_string();
+        let rest =
+            r#""max":"3","label":"color","instance":"instance","unknown":"roll-back","url":"${env:PROMETHEUS_URL}"}"#;
+        let (command, within) = (json!({ "max": 3, "command": { "run": ["n", "{stack}"] } }), r#""within":"10s""#);
+        assert_eq!(kept(command), format!(r#"{{"command":{{"run":["n","{{stack}}"],{within}}},{rest}"#));
+        let promql = json!({ "max": 3, "http": null, "prometheus": "max by (color) (depth)" });
+        assert_eq!(kept(promql), format!(r#"{{"prometheus":"max by (color) (depth)",{rest}"#));
+        assert!(gate::check(&json!({ "max": 3, "htpp": {} })).mistakes[0].message.contains("unknown field `htpp`"));
     }
 
     #[test]

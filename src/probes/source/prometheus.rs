@@ -14,6 +14,15 @@ const STALE: f64 = 120.0;
 
 pub const KIND: Kind = Kind {
     name: "prometheus",
+    page: super::PAGE,
+    schema: |_| {
+        schemars::json_schema!({
+            "type": "string",
+            "description": "PromQL. For a gate one sample per stack, told apart by the colour label: `sum by (color) \
+                (rate(errors_total[1m])) / sum by (color) (rate(requests_total[1m]))`; elsewhere one sample."
+        })
+    },
+    whole: super::whole::<String>,
     check,
     open: |settings, url| {
         let text = settings.as_str().ok_or("PromQL is text")?;

@@ -29,7 +29,14 @@ pub struct Sql {
     pub requests: Option<String>,
 }
 
-pub const KIND: Kind = Kind { name: "sql", check: super::check::<Sql>, open: super::open::<Sql> };
+pub const KIND: Kind = Kind {
+    name: "sql",
+    page: super::PAGE,
+    schema: super::schema::<Sql>,
+    whole: super::whole::<Sql>,
+    check: super::check::<Sql>,
+    open: super::open::<Sql>,
+};
 
 #[async_trait(?Send)]
 impl Document for Sql {

@@ -47,6 +47,8 @@ use settings::{Place, Settings};
 /// The row of [`super::KINDS`].
 pub const KIND: Kind = Kind {
     name: "alb",
+    about: "route: a rule of an AWS Application Load Balancer",
+    page: include_str!("../alb.md"),
     schema: settings::schema,
     view: |value, access| Ok(Rc::new(Alb::new(value, access)?)),
     open: |value, access| Ok(Rc::new(Alb::new(value, access)?)),

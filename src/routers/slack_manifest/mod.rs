@@ -33,6 +33,8 @@ use urls::{RequestUrl, all_to, differences, request_urls, split};
 /// The row of [`super::KINDS`].
 pub const KIND: Kind = Kind {
     name: "slack_manifest",
+    about: "route: the request URLs of a Slack app, all at once",
+    page: include_str!("../slack_manifest.md"),
     schema: settings::schema,
     view: |value, access| Ok(Rc::new(SlackManifest::new(value, access)?)),
     open: |value, access| Ok(Rc::new(SlackManifest::new(value, access)?)),

@@ -37,6 +37,8 @@ const SILENT: &str = "silent";
 /// The row of [`super::KINDS`].
 pub const KIND: Kind = Kind {
     name: "socket_mode",
+    about: "route: the sockets of a Slack app in Socket Mode",
+    page: include_str!("../socket_mode.md"),
     schema: |generator| generator.subschema_for::<Settings>(),
     view: |value, access| Ok(Rc::new(SocketMode::new(value, access)?)),
     open: |value, access| Ok(Rc::new(SocketMode::new(value, access)?)),

@@ -26,6 +26,8 @@ use crate::world::{Progress, Scribe, World};
 
 pub const KIND: Kind = Kind {
     name: "shift",
+    about: "change the share of users, with three witnesses",
+    page: include_str!("../shift.md"),
     schema: |generator| generator.subschema_for::<Written>(),
     facts,
     build: |step, plan| Ok(Box::new(Shift::new(step, plan)?)),

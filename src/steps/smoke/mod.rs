@@ -18,6 +18,8 @@ use crate::world::{Progress, Request, Scribe, World};
 
 pub const KIND: Kind = Kind {
     name: "smoke",
+    about: "check one stack by content, as Slack would",
+    page: include_str!("../smoke.md"),
     schema: |generator| generator.subschema_for::<Smoke>(),
     facts,
     build: |step, plan| {

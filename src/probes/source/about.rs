@@ -1,0 +1,97 @@
+//! What a question is about: one stack or the service as a whole, and since when. It is filled into the question here, with what
+//! its references stand for.
+
+use jiff::Timestamp;
+
+use super::Gap;
+use crate::plan::{Color, Plan};
+use crate::secret::Secrets;
+
+/// What a question is about. It stands where the question says `{stack}` (`blue` or `green`), `{version}`, `{url}` (of that
+/// stack) and `{since}` (the moment users were shifted, `2026-11-21T15:04:05Z`).
+#[derive(Clone, Debug, Default)]
+pub struct About {
+    stack: Option<(Color, String, String)>,
+    since: Option<Timestamp>,
+}
+
+/// What can be filled in that differs between the stacks.
+const OF_A_STACK: [&str; 3] = ["{stack}", "{version}", "{url}"];
+
+impl About {
+    /// One stack of a plan.
+    pub fn stack(plan: &Plan, color: Color) -> About {
+        let stack = plan.stack(color);
+        let url = stack.url.trim_end_matches('/').to_string();
+        About { stack: Some((color, stack.version.clone(), url)), since: None }
+    }
+
+    /// The service as a whole.
+    pub fn service() -> About {
+        About::default()
+    }
+
+    pub fn since(mut self, since: Timestamp) -> About {
+        self.since = Some(since);
+        self
+    }
+
+    pub(super) fn color(&self) -> Option<Color> {
+        self.stack.as_ref().map(|(color, ..)| *color)
+    }
+
+    pub(super) fn shifted(&self) -> Option<Timestamp> {
+        self.since
+    }
+
+    /// The question with everything filled in that can be, references included.
+    pub(super) fn fill(&self, text: &str, secrets: &Secrets) -> Result<String, Gap> {
+        self.fill_as(text, secrets, str::to_string)
+    }
+
+    /// The same, with each word about a stack spelled for where it is put.
+    pub(super) fn fill_as(&self, text: &str, secrets: &Secrets, spell: fn(&str) -> String) -> Result<String, Gap> {
+        let mut text = text.to_string();
+        match &self.stack {
+            Some((color, version, url)) => {
+                for (name, value) in OF_A_STACK.iter().zip([color.name(), version, url]) {
+                    text = text.replace(name, &spell(value));
+                }
+            }
+            None if asks_of_a_stack(&text) => {
+                return Err(Gap::Unknown(format!("`{text}` asks about one stack, and none is meant here")));
+            }
+            None => {}
+        }
+        if text.contains("{since}") {
+            let Some(since) = self.since else {
+                return Err(Gap::Unknown("no users have been shifted, so there is no `{since}`".into()));
+            };
+            let second = Timestamp::from_second(since.as_second()).unwrap_or(since);
+            text = text.replace("{since}", &second.to_string());
+        }
+        Ok(secrets.resolve(&text))
+    }
+}
+
+/// Whether the question differs between the stacks.
+pub fn asks_of_a_stack(text: &str) -> bool {
+    OF_A_STACK.iter().any(|name| text.contains(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_question_is_about_one_stack_or_none() {
+        let about = About { stack: Some((Color::Green, "v2'x".into(), "http://g".into())), since: None };
+        let secrets = Secrets::default();
+        assert_eq!(about.fill("{url}/x?v={version}&s={stack}", &secrets).unwrap(), "http://g/x?v=v2'x&s=green");
+        assert_eq!(about.fill_as("'{version}'", &secrets, |t| t.replace('\'', "''")).unwrap(), "'v2''x'");
+        assert!(about.fill("{since}", &secrets).unwrap_err().line().contains("no users"));
+        let since = About::service().since(Timestamp::from_millisecond(1_700_000_000_900).unwrap());
+        assert_eq!(since.fill("> '{since}'", &secrets).unwrap(), "> '2023-11-14T22:13:20Z'");
+        assert!(since.fill("{stack}", &secrets).unwrap_err().line().contains("one stack"));
+    }
+}
