@@ -1,6 +1,7 @@
 //! A desk to start bgctl at: folders, a key and an environment of its own, and a lab that outlives the process.
 
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -225,11 +226,22 @@ impl Done {
 /// A process that runs; killed if the test ends before it.
 pub struct Running {
     child: Option<Child>,
+    /// What it writes on both streams, read from the start: a full pipe would stop it.
+    written: Option<[JoinHandle<Vec<u8>>; 2]>,
+}
+
+fn drain(stream: Option<impl Read + Send + 'static>) -> JoinHandle<Vec<u8>> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        stream.map(|mut stream| stream.read_to_end(&mut bytes)).transpose().expect("its output");
+        bytes
+    })
 }
 
 impl Running {
-    pub fn of(child: Child) -> Running {
-        Running { child: Some(child) }
+    pub fn of(mut child: Child) -> Running {
+        let written = Some([drain(child.stdout.take()), drain(child.stderr.take())]);
+        Running { child: Some(child), written }
     }
 
     pub fn pid(&self) -> rustix::process::Pid {
@@ -249,17 +261,26 @@ impl Running {
     pub fn end(mut self, seconds: u64) -> Done {
         for _ in 0..seconds * 100 {
             if !self.alive() {
-                let output = self.child.take().expect("it ran").wait_with_output().expect("its output");
-                let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-                let code = output.status.code().unwrap_or(-1);
-                return Done { code, out: text(output.stdout), err: text(output.stderr) };
+                let (code, out, err) = self.over();
+                return Done { code, out, err };
             }
             pause(10);
         }
-        let mut child = self.child.take().expect("it ran");
-        let _ = child.kill();
-        let output = child.wait_with_output().expect("its output");
-        panic!("no end within {seconds} s:\n{}", String::from_utf8_lossy(&output.stderr));
+        let _ = self.child.as_mut().expect("it ran").kill();
+        panic!("no end within {seconds} s:\n{}", self.over().2);
+    }
+}
+
+impl Running {
+    /// Its code, and everything it wrote.
+    fn over(&mut self) -> (i32, String, String) {
+        let status = self.child.take().expect("it ran").wait().expect("its status");
+        let [out, err] = self
+            .written
+            .take()
+            .expect("it ran")
+            .map(|stream| String::from_utf8_lossy(&stream.join().expect("its output")).into_owned());
+        (status.code().unwrap_or(-1), out, err)
     }
 }
 
@@ -338,13 +359,13 @@ impl Desk {
 
     pub fn start(&self, args: &[&str]) -> Running {
         let mut command = self.command(BGCTL);
-        Running { child: Some(command.args(args).spawn().expect("bgctl starts")) }
+        Running::of(command.args(args).spawn().expect("bgctl starts"))
     }
 
     /// Starts a line of shell, for limits that only a shell sets.
     pub fn shell(&self, line: &str) -> Running {
         let mut command = self.command("sh");
-        Running { child: Some(command.args(["-c", line]).spawn().expect("a shell starts")) }
+        Running::of(command.args(["-c", line]).spawn().expect("a shell starts"))
     }
 
     #[track_caller]
