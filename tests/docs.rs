@@ -188,6 +188,31 @@ fn help_of_a_command_is_asked_for_either_way() {
 
 /// A pipe gets plain text; only where colour is asked for is there any.
 #[test]
+fn completions_and_man_pages_know_every_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let pages = folder.path().join("man1");
+    bgctl(&["man", pages.to_str().unwrap()]);
+    let help = bgctl(&["--help"]);
+    let listed = help.split("Commands:").nth(1).unwrap().split("Global:").next().unwrap();
+    let commands: Vec<&str> = listed
+        .lines()
+        .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|command| *command != "help" && !command.starts_with('-'))
+        .collect();
+    assert!(commands.len() > 20, "{commands:?}");
+    for command in &commands {
+        let page = fs::read_to_string(pages.join(format!("bgctl-{command}.1"))).expect(command);
+        assert!(page.contains("SYNOPSIS"), "{command}");
+    }
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let text = bgctl(&["completions", shell]);
+        let missing: Vec<&&str> = commands.iter().filter(|command| !text.contains(**command)).collect();
+        assert!(missing.is_empty(), "{shell}: {missing:?}");
+    }
+}
+
+#[test]
 fn pages_are_plain_in_a_pipe() {
     let plain = bgctl(&["explain", "gates"]);
     assert!(plain.starts_with("Gates\n=====\n") && !plain.contains('\u{1b}') && !plain.contains("**"), "{plain}");

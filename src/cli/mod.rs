@@ -8,6 +8,7 @@ mod answer;
 mod approve;
 pub mod audit;
 pub mod check;
+mod completions;
 mod cutover;
 pub mod decide;
 mod diff;
@@ -16,6 +17,7 @@ mod freeze;
 pub mod keys;
 mod live;
 mod lost;
+mod man;
 mod markdown;
 mod plan;
 mod reference;
@@ -55,7 +57,8 @@ Examples:
 
 const GROUPS: &str = "\
 Groups:
-  Look     check  plan  diff  smoke  status  show  runs  retro  explain  schema
+  Look     check  plan  diff  smoke  status  show  runs  retro
+  Learn    explain  schema  completions  man
   Design   decide
   Move     prepare  cutover  resume  approve  reject
   Go back  rollback  ack  freeze  unfreeze
@@ -100,6 +103,8 @@ enum Verb {
     Keys(keys::Args),
     Decide(decide::Args),
     Schema(schema::Args),
+    Completions(completions::Args),
+    Man(man::Args),
     /// Explain an error code or a topic.
     Explain(explain::Args),
     /// Print the version.
@@ -126,6 +131,8 @@ impl Verb {
             Verb::Status(args) => status::run(args, cx),
             Verb::Decide(args) => decide::run(args, cx),
             Verb::Schema(args) => piped(schema::run(args, &mut cx.stdout())),
+            Verb::Completions(args) => piped(completions::run(args, &mut cx.stdout())),
+            Verb::Man(args) => man::run(args, cx),
             Verb::Plan(args) => plan::run(args, cx),
             Verb::Diff(args) => diff::run(args, cx),
             Verb::Prepare(args) => add_group::run(args, cx),
