@@ -49,6 +49,8 @@ pub fn moves(world: &World, from: u32, to: u32) {
     let set = route.set(&from, Split::of_green(to * 10));
     runtime.block_on(set).expect("the lab takes it");
     assert_eq!(world.green(), to);
+    // For a moment reads may still show what was there before, as a provider's do: whoever comes next finds it settled.
+    pause(150);
 }
 
 #[test]
