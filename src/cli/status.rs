@@ -170,10 +170,10 @@ fn guarded(past: &RunRecord, cx: &Context) -> Guarded {
     });
     let policy = &past.plan.policy;
     let ended = matches!(past.state.doing, Doing::Ended(_));
-    let cap = format!("{} automatic ones in {}", policy.automatic_at_most, spoken_seconds(policy.within_s));
+    let cap = format!("{} automatic rollbacks in {}", policy.automatic_at_most, spoken_seconds(policy.within_s));
     let rollback = match armed {
         Some(used) if !ended => format!("armed, {used} used of {cap}"),
-        Some(_) => "the run is over; `bgctl rollback` still works".into(),
+        Some(_) => "not armed: the run is over".into(),
         None => "not armed: nobody has moved".into(),
     };
     Guarded { lease, frozen, rollback }

@@ -87,7 +87,7 @@ impl Aws {
     pub fn sign_in(&self, said: &str) -> String {
         let said = said.to_lowercase();
         if said.contains("cargo feature") {
-            return "cargo install --locked --path . --features full".into();
+            return "cargo install --locked --path CHECKOUT --features full".into();
         }
         // `login` alone is also in `aws sso login`.
         let portal = said.contains("sso") || !said.contains("login");
@@ -208,5 +208,31 @@ impl Intercept for Attempts {
             }
         });
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The words are the SDK's own, as it said them for profiles of each kind.
+    #[test]
+    fn the_way_to_sign_in_is_that_of_the_profile_or_of_the_build() {
+        let access = AwsAccess { profile: Some("p".into()), ..AwsAccess::default() };
+        let aws = Aws::new("us-east-1", &access);
+        for (said, command) in [
+            ("the SSO session has expired or is otherwise invalid", "aws sso login --profile p"),
+            ("no login session: sign in again", "aws login --profile p"),
+            (
+                "This behavior requires following cargo feature(s) enabled: sso.",
+                "cargo install --locked --path CHECKOUT --features full",
+            ),
+            (
+                "This behavior requires following cargo feature(s) enabled: credentials-login.",
+                "cargo install --locked --path CHECKOUT --features full",
+            ),
+        ] {
+            assert_eq!(aws.sign_in(said), command, "{said}");
+        }
     }
 }

@@ -172,3 +172,26 @@ fn digits(bytes: &[u8]) -> Option<(u64, &[u8])> {
     }
     (rest.len() < bytes.len()).then_some((number, rest))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_glance_reads_numbers_that_fit_and_the_type_of_each_line() {
+        assert_eq!(digits(b"42,x"), Some((42, &b",x"[..])));
+        assert_eq!(digits(b"18446744073709551615"), Some((u64::MAX, &b""[..])));
+        // One more than fits would look like another line's number.
+        for none in [&b"18446744073709551616,"[..], b",", b"-1", b""] {
+            assert_eq!(digits(none), None, "{none:?}");
+        }
+        let mut look = Look { run: ",\"run\":\"r\",\"ts\":\"".into(), kind: "" };
+        for kind in ["note", "note", "seal", "step.intent", "seal", "note"] {
+            let line = format!(
+                "{{\"v\":1,\"seq\":7,\"run\":\"r\",\"ts\":\"2026-11-20T23:40:00.000000Z\",\"mono\":5,\"type\":\"{kind}\",\"data\":{{}}}}\n"
+            );
+            assert_eq!(look.at(line.as_bytes()).map(|glance| (glance.seq, glance.kind)), Some((7, kind)));
+        }
+        assert!(look.at(b"{\"v\":1,\"seq\":7,\"run\":\"other\"}\n").is_none());
+    }
+}
