@@ -126,7 +126,7 @@ codes! {
     Handlers = "BG0309", "what a stack handles cannot be read";
     NotNow = "BG0310", "not at this moment";
     RouteLacks = "BG0311", "a route lacks something before its users can be split";
-    UnknownRouter = "BG0312", "this bgctl was built without a router";
+    NotBuiltIn = "BG0312", "this bgctl was built without what the runbook needs";
     RunOpen = "BG0313", "a run of this service is still open";
     Locked = "BG0401", "another run holds the route";
     Frozen = "BG0402", "forward moves are frozen";

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use jiff::SignedDuration;
+use serde_json::Value;
 
 use super::absent::Absent;
 use super::routes;
@@ -17,6 +18,7 @@ use crate::plan::Plan;
 use crate::probes::database::LiveDatabase;
 use crate::probes::http::LiveWeb;
 use crate::probes::redis::LiveStore;
+use crate::probes::source::CLOUDWATCH;
 use crate::processes::LiveProcesses;
 use crate::routers::TrafficRouter;
 use crate::run::{Event, replay};
@@ -34,9 +36,31 @@ pub struct Resources {
 
 impl Resources {
     pub fn new(cx: &Context, outside: &Surroundings, plan: &Plan) -> Result<Self, Refusal> {
+        judged(plan, cfg!(feature = "cloudwatch"))?;
         let steps = steps(plan)?;
         Ok(Resources { world: world(cx, outside, plan)?, steps, automatic_used: automatic_used(cx, plan)? })
     }
+}
+
+/// A number that this build can never ask for would be missed only once users have moved.
+fn judged(plan: &Plan, cloudwatch: bool) -> Result<(), Refusal> {
+    fn asks(value: &Value) -> bool {
+        match value {
+            Value::Object(members) => members.iter().any(|(name, value)| name == CLOUDWATCH.name || asks(value)),
+            Value::Array(values) => values.iter().any(asks),
+            _ => false,
+        }
+    }
+    let steps = plan.forward.iter().chain(&plan.rollback).map(|step| &step.config);
+    if cloudwatch || !plan.gates.values().chain(steps).chain(&plan.compare).any(asks) {
+        return Ok(());
+    }
+    Err(Refusal::new(Kind::Environment, Code::NotBuiltIn, "this bgctl cannot ask CloudWatch, and the runbook does")
+        .place(plan.runbook.clone())
+        .cause("it was built without `cloudwatch`, so nothing that depends on those numbers could ever be judged")
+        .users("not moved by this command")
+        .next("cargo install --locked --path CHECKOUT --features full        then the same command again")
+        .next("bgctl rollback        where users are under way: everyone back to BLUE; it needs no gate"))
 }
 
 /// The world of a rollback by hand: whatever is missing of it is missed where it is needed, and holds up nothing else. A route
@@ -167,4 +191,28 @@ fn automatic_used(cx: &Context, plan: &Plan) -> Result<u32, Refusal> {
         used += u32::from(went_back);
     }
     Ok(used)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_build_without_cloudwatch_begins_no_run_that_asks_it() {
+        let mut plan: Plan = serde_json::from_str(include_str!("../../tests/fixtures/quickstart/plan.json")).unwrap();
+        assert!(judged(&plan, false).is_ok(), "it asks Prometheus alone");
+        plan.gates.insert("cloudwatch".into(), json!({ "prometheus": "up", "min": 1 }));
+        assert!(judged(&plan, false).is_ok(), "a gate's name is not its source");
+        let asks = json!({ "cloudwatch": { "metric": "Depth" }, "max": 1 });
+        let mut drained = plan.clone();
+        drained.forward[0].config = json!({ "until": [asks.clone()] });
+        plan.gates.insert("depth".into(), asks);
+        for plan in [plan, drained] {
+            assert!(judged(&plan, true).is_ok());
+            let refusal = judged(&plan, false).expect_err("nobody could judge it");
+            assert_eq!((refusal.code, refusal.kind), (Code::NotBuiltIn, Kind::Environment));
+        }
+    }
 }

@@ -11,7 +11,7 @@ use crate::runbook;
 fn kind(planned: &PlannedRoute) -> Result<&'static routers::Kind, Refusal> {
     routers::KINDS.iter().find(|kind| kind.name == planned.router).ok_or_else(|| {
         let known = routers::KINDS.iter().map(|kind| kind.name).collect::<Vec<_>>().join(", ");
-        Refusal::new(Kind::Invalid, Code::UnknownRouter, format!("this bgctl has no router `{}`", planned.router))
+        Refusal::new(Kind::Invalid, Code::NotBuiltIn, format!("this bgctl has no router `{}`", planned.router))
             .cause(format!("it was built with: {known}"))
             .next("build it with `--features full`")
     })

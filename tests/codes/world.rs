@@ -15,7 +15,7 @@ pub const ROWS: &[Row] = &[
         planned(&desk, "\"purpose\":\"cutover\"", "\"purpose\":\"parade\"");
         desk.run(&["cutover", "plan.json", "--confirm", "staging"])
     }),
-    shown(Code::UnknownRouter, 65, "router", |place| {
+    shown(Code::NotBuiltIn, 65, "router", |place| {
         let desk = place.beside();
         planned(&desk, "\"router\":\"alb\"", "\"router\":\"pigeon\"");
         desk.run(&["cutover", "plan.json", "--confirm", "staging"])

@@ -2,7 +2,7 @@
 //! A row without a place, a place without a row, and a row without a page fail by name.
 //!
 //! The other tables are run where their other ends are: anchors in `audit/anchors.rs`, forms of export in `process/exports.rs`, CI
-//! viewers in `renderers.rs`, signers in `audit/keys.rs`.
+//! viewers in `renderers.rs`, signers in `audit/certificates.rs`.
 
 #[cfg(feature = "aws")]
 mod alb;

@@ -125,7 +125,7 @@ fn keep(cx: &Context, path: &std::path::Path, decision: &Decision) -> Result<(),
     let Some(text) = &decision.design.runbook else {
         let why = decision.design.no_runbook.clone().unwrap_or_default();
         return Err(
-            Refusal::new(Kind::Other, Code::UnknownRouter, "there is no first runbook for this context").cause(why)
+            Refusal::new(Kind::Other, Code::NotBuiltIn, "there is no first runbook for this context").cause(why)
         );
     };
     let path = cx.cwd.join(path);

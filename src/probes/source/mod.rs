@@ -12,7 +12,7 @@ mod prometheus;
 mod sql;
 
 pub use about::{About, asks_of_a_stack};
-pub use cloudwatch::CloudWatch;
+pub use cloudwatch::{CloudWatch, KIND as CLOUDWATCH};
 
 use std::time::Duration;
 
