@@ -100,10 +100,12 @@ fn configure(folder: &Path, port: u16, behind: &Behind, green: u32) {
     let rest = if green == 100 { "green" } else { "blue" };
     let temporary: String =
         ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(|name| format!("{name}_temp_path {name};")).concat();
+    // A worker that is replaced closes idle connections of clients, also under a request on its way: a load balancer of the
+    // provider does not. So no connection stays idle.
     let text = format!(
         "{user} worker_processes 1; pid nginx.pid; error_log stderr warn; events {{ worker_connections 512; }}
 http {{
-  access_log off; {temporary}
+  access_log off; keepalive_timeout 0; {temporary}
   upstream blue {{ server {blue}; }}
   upstream green {{ server {green}; }}
   split_clients $request_id $stack {{ {share}* {rest}; }}

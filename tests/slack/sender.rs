@@ -157,7 +157,7 @@ async fn post(client: &Client, slack: &str, kind: &str, body: &str, retry: Optio
     if let Some(number) = retry {
         request = request.header("x-slack-retry-num", number.to_string()).header("x-slack-retry-reason", "http_error");
     }
-    let answer = request.send().await.map_err(|e| e.to_string())?;
+    let answer = request.send().await.map_err(|e| format!("{:#}", anyhow::Error::from(e)))?;
     let status = answer.status();
     let text = answer.text().await.map_err(|e| e.to_string())?;
     if status.is_success() { Ok(text) } else { Err(format!("{status} {text}")) }
