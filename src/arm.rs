@@ -7,14 +7,14 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::diag::{Code, Kind, Refusal};
+use crate::gates::burn;
 use crate::guards::way_back_s;
+use crate::migrations::live::{Seen, When, look};
 use crate::plan::{Color, Counted, Plan, PlannedRoute, Purpose, Split};
-use crate::probes::burn;
-use crate::probes::slack_handlers::Handlers;
 use crate::routers::{NativeWayBack, RouteView, RouterError, Trouble};
 use crate::run::{Cause, Verdict};
 use crate::scalar::spoken;
-use crate::schema::live::{Seen, When, look};
+use crate::slack::handlers::Handlers;
 use crate::world::{Blocked, World};
 
 /// The longest a stack may take to list its listeners.

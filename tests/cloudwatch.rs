@@ -7,14 +7,15 @@ mod common;
 use std::rc::Rc;
 
 use bgctl::clock::{Clock, SystemClock};
+use bgctl::gates::by_stack::Sides;
+use bgctl::gates::cloudwatch::LiveMetrics;
+use bgctl::gates::gate;
+use bgctl::gates::gate::Gate;
+use bgctl::gates::judge::Control;
+use bgctl::gates::number::Number;
+use bgctl::gates::probe::{Measured, Probe};
+use bgctl::gates::source::About;
 use bgctl::plan::Color;
-use bgctl::probes::by_stack::Sides;
-use bgctl::probes::cloudwatch::LiveMetrics;
-use bgctl::probes::gate::{self, Gate};
-use bgctl::probes::number::Number;
-use bgctl::probes::probe::{Measured, Probe};
-use bgctl::probes::source::About;
-use bgctl::run::judge::Control;
 use bgctl::world::{Gap, Metrics, Point, Question, World};
 use common::cbor::Bridge;
 use common::moto::{Moto, REGION};
@@ -206,8 +207,8 @@ fn mistakes_in_metrics_are_found_without_asking() {
 /// A route names everything that has to be known of a load balancer.
 #[test]
 fn a_route_gives_region_and_dimensions() {
-    use bgctl::compile::compile;
-    use bgctl::runbook::{Inputs, Language, Source};
+    use bgctl::compile::Draft;
+    use bgctl::runbook::{Inputs, Source};
     let compiled = |metrics: Value| {
         let arn = |resource: &str| format!("arn:aws:elasticloadbalancing:eu-west-1:123456789012:{resource}");
         let route = json!({
@@ -226,8 +227,7 @@ fn a_route_gives_region_and_dimensions() {
             "rollback": { "owner": "a@example.com", "steps": [{ "id": "back", "shift": { "route": "web", "blue": "100%" } }] },
         });
         let source = Source::new("test.yaml", text.to_string());
-        let runbook = Language::default().parse(&source, &Inputs::default()).unwrap_or_else(|d| panic!("{d:?}"));
-        compile(&source, &runbook, None, None, false).map(|compiled| compiled.plan.gates["edge"]["cloudwatch"].clone())
+        Draft::new(&source, &Inputs::default(), None, false).map(|draft| draft.plan.gates["edge"]["cloudwatch"].clone())
     };
     let counts = json!({ "route": "web", "bad": ["HTTPCode_Target_5XX_Count"], "requests": "RequestCount" });
     let metrics = compiled(counts.clone()).unwrap();

@@ -9,9 +9,9 @@ use std::rc::Rc;
 use bgctl::arm::arm;
 use bgctl::clock::{Clock, SystemClock};
 use bgctl::compare::{Comparison, Inventory, Level, Nonce, compare, differences, settings};
+use bgctl::live::http::LiveWeb;
+use bgctl::live::processes::LiveProcesses;
 use bgctl::plan::Plan;
-use bgctl::probes::http::LiveWeb;
-use bgctl::processes::LiveProcesses;
 use bgctl::world::{Exit, Request, Response, WebError, World};
 use serde_json::{Value, json};
 

@@ -9,12 +9,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bgctl::clock::{Clock, SystemClock};
-use bgctl::compile;
+use bgctl::compile::Draft;
 use bgctl::lab::Lab;
+use bgctl::live::http::LiveWeb;
 use bgctl::plan::Plan;
-use bgctl::probes::http::LiveWeb;
 use bgctl::run::{Outcome, Verdict};
-use bgctl::runbook::{Inputs, Language, Source};
+use bgctl::runbook::{Inputs, Source};
 use bgctl::secret::{Secret, Secrets};
 use bgctl::world::{Request, Response, WebError};
 use common::scripted::{Notebook, Stage, built, plan, response};
@@ -70,8 +70,7 @@ fn compiled(text: &str, swap: bool) -> Result<Plan, Vec<String>> {
         let errors = found.into_iter().filter(|d| d.severity == bgctl::diag::Severity::Error);
         errors.map(|d| format!("{} {} · {}", d.code, d.headline, d.label)).collect::<Vec<_>>()
     };
-    let runbook = Language::default().parse(&source, &Inputs::default()).map_err(words)?;
-    compile::compile(&source, &runbook, None, None, swap).map(|compiled| compiled.plan).map_err(words)
+    Draft::new(&source, &Inputs::default(), None, swap).map(|draft| draft.plan).map_err(words)
 }
 
 #[test]

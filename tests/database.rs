@@ -5,7 +5,7 @@ mod common;
 use std::rc::Rc;
 
 use bgctl::clock::SystemClock;
-use bgctl::probes::database::LiveDatabase;
+use bgctl::live::database::LiveDatabase;
 use bgctl::world::{Database, Unanswered};
 use common::postgres::Postgres;
 use serde_json::{Map, Value, json};

@@ -9,9 +9,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bgctl::clock::{Clock, SystemClock};
-use bgctl::probes::http::LiveWeb;
-use bgctl::probes::slack;
+use bgctl::live::http::LiveWeb;
 use bgctl::secret::Secret;
+use bgctl::slack::request;
 use bgctl::world::Web;
 use common::bots::{Bolt, SECRET, Started, environment, interpreter};
 use serde_json::Value;
@@ -288,14 +288,14 @@ async fn transports_carry_real_bolt_apps() {
         let port = common::free_port();
         let folder = tempfile::tempdir().unwrap();
         let _running = Started::new(command("http", port), port, &folder.path().join("log"));
-        let from = slack::From { team: "T1".into(), channel: "C1".into(), app: "A1".into() };
+        let from = request::From { team: "T1".into(), channel: "C1".into(), app: "A1".into() };
         let clock: Rc<dyn Clock> = Rc::new(SystemClock);
         let web = LiveWeb::new(clock.clone());
         let url = format!("http://127.0.0.1:{port}/slack/events");
         for (secret, status) in [(SECRET, 200), ("another secret", 401)] {
             let body = from.url_verification("nonce-of-this-test");
             let within = Duration::from_secs(5);
-            let request = slack::signed(&url, &body, &Secret::new(secret), clock.now().as_second(), within);
+            let request = request::signed(&url, &body, &Secret::new(secret), clock.now().as_second(), within);
             let answer = web.exchange(request).await.unwrap();
             assert_eq!(
                 (answer.status, answer.text().contains("nonce-of-this-test")),

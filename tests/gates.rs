@@ -7,10 +7,10 @@ mod common;
 use std::rc::Rc;
 use std::time::Duration;
 
-use bgctl::probes::gate;
+use bgctl::gates::gate;
+use bgctl::gates::watch::Watch;
 use bgctl::run::{Breach, Cause, Outcome, Reaction, Verdict};
 use bgctl::sim::VirtualClock;
-use bgctl::steps::watch::Watch;
 use bgctl::world::{Database, Exit, Request, Response, Stream, Unanswered, WebError};
 use common::scripted::{Stage, no_answer, plan, query, response, vector};
 use serde_json::{Value, json};
@@ -544,7 +544,7 @@ fn a_business_metric_has_a_least_value_and_a_comparison() {
 /// Nobody is moved while the budget of the service burns, and nobody knows is no reason to start either.
 #[test]
 fn a_burning_budget_is_a_precondition() {
-    use bgctl::probes::burn;
+    use bgctl::gates::burn;
     let judged = |hour: f64, five: f64, all: &'static str| {
         let stage = Stage::new(move |r, _| {
             let text = query(r);
@@ -583,7 +583,7 @@ fn a_burning_budget_is_a_precondition() {
 /// The page shows gates people copy.
 #[test]
 fn the_gates_of_the_page_are_sound() {
-    let page = include_str!("../src/probes/gates.md");
+    let page = include_str!("../src/gates/gates.md");
     let yaml = page.split("```yaml\n").nth(1).unwrap().split("```").next().unwrap();
     let document: Value = serde_yaml::from_str(yaml).unwrap();
     let gates = document["gates"].as_object().unwrap();

@@ -5,10 +5,10 @@ mod common;
 use std::rc::Rc;
 
 use bgctl::clock::{Clock, SystemClock};
+use bgctl::gates::number::Number;
+use bgctl::gates::source::About;
+use bgctl::live::database::LiveDatabase;
 use bgctl::plan::Color;
-use bgctl::probes::database::LiveDatabase;
-use bgctl::probes::number::Number;
-use bgctl::probes::source::About;
 use bgctl::world::{Exit, Gap, Stream};
 use common::postgres::Postgres;
 use common::scripted::{Stage, no_answer, plan, query, response, vector};

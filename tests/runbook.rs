@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use bgctl::cli::check;
-use bgctl::compile;
+use bgctl::compile::{self, Draft};
 use bgctl::diag::{Diagnostic, Kind};
 use bgctl::plan::{Plan, Split};
 use bgctl::runbook::{Inputs, Language, Source};
@@ -84,11 +84,9 @@ fn long(steps: usize) -> String {
 }
 
 fn compiled(text: &str, vars: &[(&str, &str)], swap: bool) -> Result<Plan, Vec<Diagnostic>> {
-    let language = Language::default();
     let source = Source::new("runbook.yaml", text);
     let given = vars.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
-    let runbook = language.parse(&source, &Inputs { given, ambient: BTreeMap::new() })?;
-    Ok(compile::compile(&source, &runbook, None, None, swap)?.plan)
+    Ok(Draft::new(&source, &Inputs { given, ..Inputs::default() }, None, swap)?.plan)
 }
 
 fn example(name: &str) -> String {
@@ -152,10 +150,10 @@ fn swap_exchanges_stacks_and_both_sides_of_routes() {
 fn the_live_split_and_line_come_from_facts() {
     let text = example("slackbot-alb.yaml");
     let source = Source::new("runbook.yaml", &text);
-    let runbook = Language::default().parse(&source, &Inputs::default()).unwrap_or_else(|e| panic!("{e:?}"));
+    let draft = Draft::new(&source, &Inputs::default(), None, false).unwrap_or_else(|e| panic!("{e:?}"));
     let live = ("alb public:443 rule 10".to_string(), Split { blue: 80, green: 20 });
     let facts = compile::Facts { routes: BTreeMap::from([("web".into(), live)]), ..compile::Facts::default() };
-    let plan = compile::compile(&source, &runbook, None, Some(&facts), false).unwrap().plan;
+    let plan = draft.against(&facts).unwrap();
     assert_eq!(plan.routes["web"].line, "alb public:443 rule 10");
     assert_eq!(compile::not_on_blue(&plan), Some(("web", Split { blue: 80, green: 20 })));
     let first = plan.forward.iter().find_map(|step| step.moves.as_ref()).unwrap();
@@ -199,10 +197,10 @@ fn the_lab_fills_the_quickstart() {
     let text = example("quickstart.yaml");
     let source = Source::new("runbook.yaml", &text);
     let ambient = vars.iter().map(|(n, v)| (n.to_string(), v.to_string())).collect();
-    let inputs = Inputs { given: BTreeMap::new(), ambient };
-    let runbook = Language::default().parse(&source, &inputs).unwrap_or_else(|e| panic!("{e:?}"));
-    assert!(runbook.refuse_missing(&source).is_none());
-    let plan = compile::compile(&source, &runbook, None, None, false).unwrap().plan;
+    let inputs = Inputs { ambient, ..Inputs::default() };
+    let draft = Draft::new(&source, &inputs, None, false).unwrap_or_else(|e| panic!("{e:?}"));
+    assert!(draft.refuse_missing().is_none());
+    let Draft { runbook, plan, .. } = draft;
     assert_eq!(plan.routes["web"].config["rule"], rule);
     assert_eq!(plan.environment, "lab");
     let text = plan.canonical();
@@ -312,9 +310,7 @@ fn strict_makes_warnings_count() {
 fn under(policy: &str, text: &str) -> Result<Plan, Vec<String>> {
     let policy = bgctl::policy::PolicyFile::parse(Source::new("policy.yaml", policy)).expect("a good policy");
     let source = Source::new("runbook.yaml", text);
-    let runbook = Language::default().parse(&source, &Inputs::default()).expect("a runbook");
-    let compiled = compile::compile(&source, &runbook, Some(&policy), None, false);
-    compiled.map(|compiled| compiled.plan).map_err(|found| {
+    Draft::new(&source, &Inputs::default(), Some(&policy), false).map(|draft| draft.plan).map_err(|found| {
         let errors = found.into_iter().filter(|d| d.severity == bgctl::diag::Severity::Error);
         errors.map(|d| format!("{} {}", d.code, d.headline)).collect()
     })

@@ -7,10 +7,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bgctl::clock::{Clock, SystemClock};
+use bgctl::live::http::LiveWeb;
+use bgctl::live::processes::LiveProcesses;
+use bgctl::live::redis::LiveStore;
 use bgctl::plan::Resume;
-use bgctl::probes::http::LiveWeb;
-use bgctl::probes::redis::LiveStore;
-use bgctl::processes::LiveProcesses;
 use bgctl::run::{Cause, Evidence, Outcome, Reaction, Verdict};
 use bgctl::secret::{Secret, Secrets};
 use bgctl::world::{Command, Exit, Processes, Request, Response, Stream, Web, WebError, World};

@@ -9,12 +9,12 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bgctl::clock::{Clock, SystemClock};
+use bgctl::live::processes::LiveProcesses;
 use bgctl::people::{
     Answer, Approve, Board, Control, Decision, Inbox, Operator, PagedThrough, Pager, People, Seat, Subject, Terminal,
     View, confirm, tty::Keyboard,
 };
 use bgctl::plan::{ApprovalRule, AtExpiry, Lane, StepRef};
-use bgctl::processes::LiveProcesses;
 use bgctl::run::{Actor, Evidence};
 use bgctl::secret::Secrets;
 use bgctl::world::{Request, Response, Web, WebError};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use bgctl::compile::{self, Facts};
+use bgctl::compile::Draft;
 use bgctl::diag::{Diagnostic, Severity};
 use bgctl::drive::{End, Run, Steps, drive};
 use bgctl::journal::Entry;
@@ -13,7 +13,7 @@ use bgctl::people::Command;
 use bgctl::plan::{Color, Lane, Plan, Split};
 use bgctl::report::Reporter;
 use bgctl::run::{Actor, Cause, Event, Next, Outcome, RunOutcome, State, Wish, decide, evolve};
-use bgctl::runbook::{Inputs, Language, Source};
+use bgctl::runbook::{Inputs, Source};
 use bgctl::sim::{Scenario, Sim, SimJournal, SimWatch, Write};
 
 const fn s(seconds: u64) -> Duration {
@@ -48,9 +48,8 @@ fn runbook(routes: &[&str], steps: &str, back: &str) -> String {
 
 fn compiled(text: &str) -> Result<(Plan, Vec<Diagnostic>), Vec<Diagnostic>> {
     let source = Source { path: "bot.yaml".into(), text: text.into() };
-    let runbook = Language::default().parse(&source, &Inputs::default())?;
-    let compiled = compile::compile(&source, &runbook, None, None::<&Facts>, false)?;
-    Ok((compiled.plan, compiled.warnings))
+    let draft = Draft::new(&source, &Inputs::default(), None, false)?;
+    Ok((draft.plan, draft.warnings))
 }
 
 fn plan(text: &str) -> Plan {

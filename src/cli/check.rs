@@ -8,11 +8,11 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::cli::schema_page;
-use crate::compile::{self, Compiled, unattended};
+use crate::compile::{self, Draft, unattended};
 use crate::diag::{Code, Diagnostic, Refusal, Severity};
 use crate::plan::{Lane, Plan};
 use crate::policy::{Policy, PolicyFile, is_policy};
-use crate::runbook::{Inputs, Language, Runbook, Source, sorted};
+use crate::runbook::{Inputs, Runbook, Source, sorted};
 use crate::scalar::counted;
 use crate::scalar::spoken;
 use crate::secret::Known;
@@ -68,7 +68,6 @@ pub fn run(
     color: bool,
     json: bool,
 ) -> std::io::Result<Exit> {
-    let language = Language::default();
     let inputs = mistakes::inputs(&args.vars, env);
     let mut exit = Exit::Success;
     let mut report = Vec::new();
@@ -116,7 +115,7 @@ pub fn run(
         known.of_references(&source.text, env);
         let checked = match is_policy(&source.text) {
             true => check_policy(source),
-            false => check(args, &language, source, &inputs, held.as_ref(), env),
+            false => check(args, source, &inputs, held.as_ref(), env),
         };
         let bad = checked.found.iter().any(|d| d.severity == Severity::Error || args.strict);
         if bad {
@@ -142,31 +141,22 @@ fn check_policy(source: Source) -> Checked {
 
 fn check(
     args: &Args,
-    language: &Language,
     source: Source,
     inputs: &Inputs,
     policy: Option<&PolicyFile>,
     env: &BTreeMap<String, String>,
 ) -> Checked {
-    let unattended = args.ci || ci(env).is_some();
-    match language.parse(&source, inputs) {
-        Err(found) => Checked { source, found, good: None },
-        Ok(runbook) => match compile::compile(&source, &runbook, policy, None, args.swap) {
-            Err(mut found) => {
-                found.extend(runbook.unset(env));
-                Checked { source, found: sorted(found), good: None }
+    let (found, good) = match Draft::new(&source, inputs, policy, args.swap) {
+        Err(found) => (found, None),
+        Ok(Draft { runbook, plan, mut warnings, .. }) => {
+            if args.ci || ci(env).is_some() {
+                warnings = unattended::in_ci(warnings);
             }
-            Ok(Compiled { plan, mut warnings }) => {
-                warnings.extend(runbook.unset(env));
-                if unattended {
-                    warnings = unattended::in_ci(warnings);
-                }
-                let wrong = warnings.iter().any(|d| d.severity == Severity::Error);
-                let good = (!wrong).then(|| Good::Runbook(Box::new(runbook), Box::new(plan)));
-                Checked { source, found: sorted(warnings), good }
-            }
-        },
-    }
+            let wrong = warnings.iter().any(|d| d.severity == Severity::Error);
+            (warnings, (!wrong).then(|| Good::Runbook(Box::new(runbook), Box::new(plan))))
+        }
+    };
+    Checked { source, found: sorted(found), good }
 }
 
 fn text(checked: &Checked, bad: bool, out: &mut dyn Write, err: &mut dyn Write, color: bool) -> std::io::Result<()> {

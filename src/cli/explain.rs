@@ -61,12 +61,12 @@ const PAGES: &[Page] = &[
     Page {
         name: "audit",
         about: "the signed log: what verify checks, and the same by hand",
-        text: include_str!("../journal/audit.md"),
+        text: include_str!("../audit/audit.md"),
     },
     Page {
         name: "anchors",
         about: "where heads of logs are kept, and what that proves",
-        text: include_str!("../anchors/anchors.md"),
+        text: include_str!("../audit/anchors/anchors.md"),
     },
     Page {
         name: "keys",
@@ -76,12 +76,12 @@ const PAGES: &[Page] = &[
     Page {
         name: "bot-contract",
         about: "what a Slack bot has to answer, with files to copy for Bolt (Python, JavaScript)",
-        text: include_str!("../steps/bot-contract.md"),
+        text: include_str!("../slack/bot-contract.md"),
     },
     Page {
         name: "continuity",
         about: "modals and buttons of one version, answered by the other",
-        text: include_str!("../steps/continuity.md"),
+        text: include_str!("../slack/continuity.md"),
     },
     Page {
         name: "decide",
@@ -101,12 +101,12 @@ const PAGES: &[Page] = &[
     Page {
         name: "gates",
         about: "rules over measurements, and how they are judged",
-        text: include_str!("../probes/gates.md"),
+        text: include_str!("../gates/gates.md"),
     },
     Page {
         name: "sources",
         about: "where numbers come from: Prometheus, CloudWatch, HTTP, SQL, programs",
-        text: include_str!("../probes/source/sources.md"),
+        text: include_str!("../gates/source/sources.md"),
     },
     Page {
         name: "benchmarks",
@@ -126,7 +126,7 @@ const PAGES: &[Page] = &[
     Page {
         name: "schema",
         about: "whether users can come back across a change of the database",
-        text: include_str!("../schema/schema.md"),
+        text: include_str!("../migrations/schema.md"),
     },
 ];
 

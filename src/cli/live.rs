@@ -3,19 +3,19 @@
 use serde_json::{Value, json};
 
 use super::check::Args;
-use crate::compile;
+use crate::compile::Draft;
 use crate::diag::{Code, Kind, Refusal};
+use crate::gates::survey::{Finding, Grade};
+use crate::gates::watched;
 use crate::plan::Plan;
 use crate::policy::is_policy;
-use crate::probes::survey::{Finding, Grade};
 use crate::rehearsal::Mode;
-use crate::runbook::{Language, Source};
+use crate::runbook::Source;
 use crate::session::mistakes;
 use crate::session::policy::{self, PolicyArgs};
 use crate::session::resources::world_without_routes;
 use crate::session::surroundings::{LabArgs, Surroundings};
 use crate::shell::{Context, Exit};
-use crate::steps::gates;
 
 pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     cx.block_on(all(args, cx))?
@@ -37,7 +37,7 @@ async fn all(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
             cx.out("");
         }
         let mut told: Vec<Value> = Vec::new();
-        for gate in gates::named(&plan, plan.gates.keys()).map_err(broken)? {
+        for gate in watched::named(&plan, plan.gates.keys()).map_err(broken)? {
             let found = gate.survey(&world).await;
             for Finding { grade, line } in &found {
                 worst = worst.max(*grade);
@@ -80,12 +80,12 @@ fn plan(args: &Args, cx: &Context, source: &Source) -> Result<Plan, Refusal> {
             .next("the same command again")
     };
     let policy = policy::read(cx, &PolicyArgs { policy: args.policy.clone() })?.map_err(|_| changed())?;
-    let runbook = Language::default().parse(source, &mistakes::inputs(&args.vars, &cx.env)).map_err(|_| changed())?;
-    if let Some(refusal) = runbook.refuse_missing(source) {
-        return Err(refusal);
+    let inputs = mistakes::inputs(&args.vars, &cx.env);
+    let draft = Draft::new(source, &inputs, policy.as_ref(), args.swap).map_err(|_| changed())?;
+    match draft.refuse_missing() {
+        Some(refusal) => Err(refusal),
+        None => Ok(draft.plan),
     }
-    let compiled = compile::compile(source, &runbook, policy.as_ref(), None, args.swap);
-    Ok(compiled.map_err(|_| changed())?.plan)
 }
 
 fn broken(error: anyhow::Error) -> Refusal {

@@ -4,9 +4,9 @@
 use serde_json::{Value, json};
 
 use crate::diag::{Code, Diagnostic};
+use crate::migrations::{Folder, Migration, Statement, shortened};
 use crate::plan::Plan;
 use crate::scalar::counted;
-use crate::schema::{Folder, Migration, Statement, shortened};
 use crate::session::schema_check::rule;
 
 /// What a plan says of the schema, as rows of a head and a text.

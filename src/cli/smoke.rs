@@ -14,7 +14,8 @@ use crate::session::prepare;
 use crate::session::resources;
 use crate::session::surroundings::Surroundings;
 use crate::shell::{Context, Exit};
-use crate::steps::{self, Check};
+use crate::slack::check::Check;
+use crate::steps;
 use crate::world::{Progress, Scribe};
 
 /// Check one stack as Slack would use it, straight at its own address. Moves nobody

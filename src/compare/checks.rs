@@ -2,8 +2,8 @@
 
 use super::differences::Difference;
 use super::settings::{Check, Compare, Level, Part};
+use crate::gates::source::About;
 use crate::plan::{Color, Plan};
-use crate::probes::source::About;
 use crate::world::World;
 
 /// Every check that is not within its limits, or has no number.

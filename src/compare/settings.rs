@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::diag::Mistake;
-use crate::probes::number::Number;
+use crate::gates::number::Number;
 use crate::scalar::{Duration, Limit};
 
 /// What blue and green are compared by before anybody moves, and by `bgctl diff`.

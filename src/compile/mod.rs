@@ -5,11 +5,12 @@
 //! that would change what happens, and says in `warnings` what it takes on the operator's word.
 
 mod continuity;
+mod draft;
 mod lane;
 mod lines;
+mod migrations;
 mod paging;
 mod people;
-mod schema;
 mod slack;
 pub mod unattended;
 mod way_back;
@@ -21,14 +22,15 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use crate::diag::{Code, Diagnostic, Mistake, Severity};
+use crate::gates::gate;
 use crate::plan::{Capacity, Color, Lane, Plan, PlannedRoute, PlannedStep, Policy, Purpose, SeenAt, Split, Stack};
 use crate::policy::PolicyFile;
-use crate::probes::gate;
 use crate::routers::{Access, MetricsPlace};
 use crate::runbook::{Node, Route, Runbook, Source, sorted};
+pub use draft::Draft;
 use lane::Walker;
 use lines::Lines;
-pub use schema::migrations;
+pub use migrations::migrations;
 
 /// What was read from the live world.
 #[derive(Clone, Debug, Default)]
@@ -40,10 +42,9 @@ pub struct Facts {
 }
 
 /// A plan, with the warnings as they are shown beside the file.
-#[derive(Clone, Debug)]
-pub struct Compiled {
-    pub plan: Plan,
-    pub warnings: Vec<Diagnostic>,
+struct Compiled {
+    plan: Plan,
+    warnings: Vec<Diagnostic>,
 }
 
 /// The longest a single wait may be, and the longest a whole lane may take when all goes well.
@@ -51,7 +52,7 @@ pub const MOST_SECONDS: u64 = 12 * 3600;
 
 /// Compiles both lanes. Without facts all users are taken to be on blue. `swap` reads the file with the two stacks, and
 /// the two sides of every route, exchanged. With a policy the people and roles are the policy's.
-pub fn compile(
+fn compile(
     source: &Source,
     runbook: &Runbook,
     policy: Option<&PolicyFile>,
@@ -64,7 +65,7 @@ pub fn compile(
     let team = people::team(policy);
     let roles = people::check(document, &runbook.tree, policy, &mut found);
     let (mut policy, schema, words) =
-        schema::policy(document, &runbook.tree, &roles, facts.and_then(|facts| facts.schema.as_deref()));
+        migrations::policy(document, &runbook.tree, &roles, facts.and_then(|facts| facts.schema.as_deref()));
     if let Some(most) = &document.policy.pause_at_most {
         policy.pause_at_most_s = most.whole_seconds();
     }
@@ -133,8 +134,8 @@ pub fn compile(
     let mut walker = Walker { source, lines: &lines, runbook, roles: &roles, found: &mut found };
     let (forward, ends) = walker.lane(Lane::Forward, &plan, None);
     let (mut rollback, _) = walker.lane(Lane::Rollback, &plan, Some(ends));
-    found.extend(schema::migrate(runbook, &forward, &rollback, plan.schema.as_mut()));
-    found.extend(schema::ratchet(runbook, &plan.policy, &roles, &mut rollback));
+    found.extend(migrations::migrate(runbook, &forward, &rollback, plan.schema.as_mut()));
+    found.extend(migrations::ratchet(runbook, &plan.policy, &roles, &mut rollback));
     found.extend(way_back::check(runbook, &forward, &rollback));
     for (pointer, lane) in [("/steps", &forward), ("/rollback/steps", &rollback)] {
         found.extend(untaken(runbook, &plan, lane, pointer));

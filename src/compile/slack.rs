@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{has_route, place};
 use crate::diag::{Code, Diagnostic};
 use crate::runbook::{Acks, Runbook, SlackMode};
-use crate::steps::key_mistake;
+use crate::slack::deliveries::key_mistake;
 
 /// The settings as the plan keeps them; none where the runbook has no Slack app.
 pub fn settings(runbook: &Runbook, swap: bool, found: &mut Vec<Diagnostic>) -> Option<Value> {

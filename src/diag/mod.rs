@@ -5,6 +5,7 @@
 //! refusal belongs to, and `cli` maps that.
 
 mod code;
+mod review;
 
 use std::fmt;
 use std::ops::Range;
@@ -13,6 +14,7 @@ use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Level, Origin, Renderer, Snippet};
 
 pub use code::Code;
+pub use review::Review;
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use super::Driver;
+use crate::migrations::live::{Seen, When, look};
 use crate::plan::{Color, Lane, PlannedSchema, StepRef};
 use crate::run::{Event, Evidence, Next, Verdict};
-use crate::schema::live::{Seen, When, look};
 use crate::world::Scribe;
 
 /// How often a database that does not answer is asked before users go on, and how long is waited between.

@@ -216,7 +216,7 @@ mod tests {
         }
         assert!(KINDS.is_sorted());
         assert!(EVIDENCE.iter().all(|kind| KINDS.contains(kind)));
-        let script = crate::journal::SCRIPT;
+        let script = crate::audit::SCRIPT;
         let known = script.split("def kinds: [").nth(1).and_then(|rest| rest.split(']').next()).unwrap();
         let known: Vec<&str> = known.split(',').map(|kind| kind.trim().trim_matches('"')).collect();
         assert_eq!(known, KINDS, "the script of standard tools knows the same types");

@@ -2,37 +2,30 @@
 //!
 //! No record, no effect: whoever wants to change the world appends first, and stops when that fails.
 
-mod approval;
 mod archive;
 mod beside;
 mod countersign;
 mod disk;
-mod encode;
+pub(crate) mod encode;
 mod fault;
 pub mod heads;
-mod input;
-mod json;
+pub(crate) mod input;
+pub(crate) mod json;
 mod keep;
 pub mod ledger;
-mod line;
+pub(crate) mod line;
 mod lock;
 mod note;
 mod order;
 mod reading;
 mod recover;
-mod redact;
-mod request;
-mod rules;
-mod scan;
-mod script;
+pub(crate) mod scan;
 mod session;
 mod spelling;
 mod store;
-mod verify;
 mod withheld;
 mod writer;
 
-pub use approval::Approved;
 pub use archive::Archive;
 pub use beside::{PLAN, keep_plan, keep_way_back};
 pub use countersign::{Countersigned, countersign};
@@ -44,13 +37,9 @@ pub use lock::{Holder, Lock};
 pub use note::{Note, SealState, origin};
 pub use order::Opened;
 pub use reading::{Sound, Unread, mentions, read, read_copy, read_on};
-pub use redact::{BESIDE, Copy, CopyError, Publishing, Redaction, copy, verify_copy};
-pub use rules::Breach;
 pub use scan::Seals;
-pub use script::SCRIPT;
 pub use session::Session;
 pub use store::{DirStore, Fault as StoreFault, MemoryStore, Store, Torn};
-pub use verify::{Owner, Report, Trust, Verdict, verify};
 pub use withheld::{COMPARED, Withheld, Withholding, can_be_withheld};
 pub use writer::{Closed, Journal, Opening, SESSION, Who};
 

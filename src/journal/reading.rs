@@ -14,7 +14,6 @@ use super::fault::{Fault, What};
 use super::input::{BLOCK, Identity, Input, LOG, next};
 use super::keep::Kept;
 use super::note::SealState;
-use super::redact::Redaction;
 use super::scan::{Look, Pass, Scan, Seals};
 use super::withheld::Withheld;
 use crate::plan::Plan;
@@ -68,8 +67,8 @@ pub fn read(bytes: &[u8]) -> Result<Sound, Fault> {
 }
 
 /// The same of a copy with something withheld. Whether the owner's statement is to be believed is the verifier's business.
-pub fn read_copy(bytes: &[u8], redaction: &Redaction) -> Result<Sound, Fault> {
-    memory(closely(&mut Cursor::new(bytes), Some(&redaction.withheld), true)).and_then(sound)
+pub fn read_copy(bytes: &[u8], withheld: &BTreeMap<u64, Withheld>) -> Result<Sound, Fault> {
+    memory(closely(&mut Cursor::new(bytes), Some(withheld), true)).and_then(sound)
 }
 
 /// Reads the log of a run's folder, and keeps its facts and the newest of its evidence. Where the same log was read before,

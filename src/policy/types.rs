@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::anchors::Named;
+use crate::audit::anchors::Named;
 use crate::plan::EvidenceLevel;
 pub use crate::plan::{Person, PersonKind};
 use crate::scalar::Duration;

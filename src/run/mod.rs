@@ -10,21 +10,15 @@
 //! steps ends in a false success when killed between a rollback and its record.
 
 mod actor;
-mod back;
 mod breach;
-mod confirmation;
-pub mod counts;
-pub mod course;
 mod decide;
 mod ends;
 mod event;
 mod evidence;
 mod evolve;
 mod follows;
-pub mod judge;
 mod legal;
 mod legs;
-mod likelihood;
 mod next;
 mod outcome;
 mod patience;

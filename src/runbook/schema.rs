@@ -7,7 +7,7 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
 use super::types::Document;
-use crate::probes::source;
+use crate::gates::source;
 use crate::{routers, steps};
 
 /// The tables a runbook's keys come from.

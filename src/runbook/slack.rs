@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::steps::continuity::Continuity;
+use crate::slack::continuity::Continuity;
 
 /// The Slack app that both stacks serve.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]

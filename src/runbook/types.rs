@@ -12,8 +12,8 @@ use super::page::Page;
 use super::schema_section::SchemaChange;
 use super::slack::Slack;
 use crate::compare::Compare;
+use crate::gates::gate::Gate;
 use crate::plan::{AtExpiry, OnFailure};
-use crate::probes::gate::Gate;
 use crate::scalar::{Duration, Percent};
 
 /// A cutover of one service in one environment: two stacks, the routes between them, the steps forward and the rollback.

@@ -14,6 +14,8 @@ pub struct Inputs {
     pub given: BTreeMap<String, String>,
     /// `BGCTL_VAR_name` and the lab: names the runbook does not declare are left alone.
     pub ambient: BTreeMap<String, String>,
+    /// The environment, where it is known: a reference to what is not in it is worth a warning.
+    pub env: Option<BTreeMap<String, String>>,
 }
 
 /// A `${env:…}` or `${file:…}` and where it stands.
@@ -212,7 +214,7 @@ mod tests {
     fn run(text: &str, given: &[(&str, &str)]) -> (Node, Found) {
         let mut tree = yaml::read(text).unwrap();
         let given = given.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
-        let found = substitute(text, &mut tree, &Inputs { given, ambient: BTreeMap::new() });
+        let found = substitute(text, &mut tree, &Inputs { given, ..Inputs::default() });
         (tree, found)
     }
 

@@ -325,7 +325,7 @@ struct Gates {
 #[async_trait(?Send)]
 impl Watch for Gates {
     async fn breach(&self, world: &World, scribe: &dyn Scribe) -> Breach {
-        match crate::steps::watch::Watch::new(&self.plan) {
+        match crate::gates::watch::Watch::new(&self.plan) {
             Ok(watch) => watch.breach("wait", world, scribe).await,
             Err(error) => Breach::new(Cause::NoVerdict, format!("the gates cannot be judged: {error:#}")),
         }

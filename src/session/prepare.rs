@@ -10,7 +10,7 @@ use super::routes::view;
 use super::surroundings::{LabArgs, SOCKETS, Surroundings, lab_mode};
 use super::{earlier, policy, schema_check};
 use crate::arm;
-use crate::compile::{self, Compiled, Facts};
+use crate::compile::{self, Draft, Facts};
 use crate::diag::{Code, Kind, Refusal, Severity};
 use crate::journal::{Archive, Lock};
 use crate::plan::{Color, Plan, PlannedRoute, Split};
@@ -18,7 +18,7 @@ use crate::policy::PolicyFile;
 use crate::rehearsal::Mode;
 use crate::routers;
 use crate::run::Verdict;
-use crate::runbook::{Inputs, Language, Runbook, Source};
+use crate::runbook::{Inputs, Language, Source};
 use crate::shell::{Context, Exit};
 
 /// What a plan is made from.
@@ -87,16 +87,16 @@ pub async fn prepare(cx: &Context, args: &FromArgs, outside: &Surroundings) -> R
     if is_plan(&source) {
         return saved(cx, &source, policy.as_ref(), outside).await.map(Ok);
     }
-    let (runbook, draft) = match drafted(cx, args, outside, &source, policy.as_ref())? {
+    let draft = match drafted(cx, args, outside, &source, policy.as_ref())? {
         Ok(drafted) => drafted,
         Err(exit) => return Ok(Err(exit)),
     };
-    if let Some(refusal) = outside_the_lab(&draft, outside) {
+    if let Some(refusal) = outside_the_lab(&draft.plan, outside) {
         return Err(refusal);
     }
     let mut facts = Facts::default();
     let mut remarks = Vec::new();
-    for (name, planned) in &draft.routes {
+    for (name, planned) in &draft.plan.routes {
         let view = view(planned, outside)?;
         let reading = view.read().await.map_err(|e| arm::refused(&e, planned))?;
         remarks.extend(reading.remarks.into_iter().chain(view.ends().await).map(|remark| format!("{name}: {remark}")));
@@ -105,14 +105,14 @@ pub async fn prepare(cx: &Context, args: &FromArgs, outside: &Surroundings) -> R
         }
         facts.routes.insert(name.clone(), (view.line(), reading.split));
     }
-    if let Some(schema) = &draft.schema
+    if let Some(schema) = &draft.plan.schema
         && let Some(seen) = schema_check::live(cx, outside, schema).await?
     {
         remarks.push(format!("schema, live: {}", seen.line));
         facts.schema = (seen.back == Verdict::Fail).then_some(seen.line);
     }
-    let plan = match compile::compile(&source, &runbook, policy.as_ref(), Some(&facts), args.swap) {
-        Ok(Compiled { plan, .. }) => plan,
+    let plan = match draft.against(&facts) {
+        Ok(plan) => plan,
         Err(found) => return Ok(Err(mistaken(cx, &source, found, Exit::Invalid))),
     };
     if let Some((route, split)) = compile::not_on_blue(&plan) {
@@ -135,41 +135,37 @@ pub fn draft(cx: &Context, args: &FromArgs, outside: &Surroundings) -> Result<Re
         Ok(policy) => policy,
         Err((source, found)) => return Ok(Err(mistaken(cx, &source, found, Exit::Invalid))),
     };
-    Ok(drafted(cx, args, outside, &source, policy.as_ref())?.map(|(_, plan)| plan))
+    Ok(drafted(cx, args, outside, &source, policy.as_ref())?.map(|draft| draft.plan))
 }
 
 fn is_plan(source: &Source) -> bool {
     source.text.trim_start().starts_with("{\"bgctl_plan\"")
 }
 
-fn drafted(
+fn drafted<'a>(
     cx: &Context,
     args: &FromArgs,
     outside: &Surroundings,
-    source: &Source,
-    policy: Option<&PolicyFile>,
-) -> Result<Result<(Runbook, Plan), Exit>, Refusal> {
+    source: &'a Source,
+    policy: Option<&'a PolicyFile>,
+) -> Result<Result<Draft<'a>, Exit>, Refusal> {
     let inputs = match &outside.lab {
         Some(lab) => Inputs { ambient: lab.variables(), ..mistakes::inputs(&args.vars, &outside.env) },
         None => mistakes::inputs(&args.vars, &outside.env),
     };
-    let runbook = match Language::default().parse(source, &inputs) {
-        Ok(runbook) => runbook,
+    let draft = match Draft::new(source, &inputs, policy, args.swap) {
+        Ok(draft) => draft,
         Err(found) => return Ok(Err(mistaken(cx, source, found, Exit::Invalid))),
     };
-    let draft = match compile::compile(source, &runbook, policy, None, args.swap) {
-        Ok(Compiled { plan, .. }) => plan,
-        Err(found) => return Ok(Err(mistaken(cx, source, found, Exit::Invalid))),
-    };
-    if let Some(refusal) = runbook.refuse_missing(source) {
+    if let Some(refusal) = draft.refuse_missing() {
         return Err(refusal);
     }
-    let mut missing = runbook.unset(&outside.env);
+    let mut missing = draft.runbook.unset(&outside.env);
     if !missing.is_empty() {
         missing.iter_mut().for_each(|d| d.severity = Severity::Error);
         return Ok(Err(mistaken(cx, source, missing, Exit::Environment)));
     }
-    Ok(Ok((runbook, draft)))
+    Ok(Ok(draft))
 }
 
 /// A saved plan holds only while the world is what it saw.

@@ -12,14 +12,14 @@ use super::routes;
 use super::surroundings::Surroundings;
 use crate::diag::{Code, Kind, Refusal};
 use crate::drive::Steps;
+use crate::gates::source::CLOUDWATCH;
 use crate::guards::NoGuards;
 use crate::journal::{Archive, Entry, mentions, read_on};
+use crate::live::database::LiveDatabase;
+use crate::live::http::LiveWeb;
+use crate::live::processes::LiveProcesses;
+use crate::live::redis::LiveStore;
 use crate::plan::Plan;
-use crate::probes::database::LiveDatabase;
-use crate::probes::http::LiveWeb;
-use crate::probes::redis::LiveStore;
-use crate::probes::source::CLOUDWATCH;
-use crate::processes::LiveProcesses;
 use crate::routers::TrafficRouter;
 use crate::run::{Event, replay};
 use crate::runbook;
@@ -156,7 +156,7 @@ fn bare(cx: &Context, outside: &Surroundings, secrets: Secrets) -> World {
 
 #[cfg(feature = "cloudwatch")]
 fn metrics(outside: &Surroundings) -> Rc<dyn Metrics> {
-    Rc::new(crate::probes::cloudwatch::LiveMetrics::new(&outside.access.aws))
+    Rc::new(crate::gates::cloudwatch::LiveMetrics::new(&outside.access.aws))
 }
 
 #[cfg(not(feature = "cloudwatch"))]

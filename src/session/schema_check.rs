@@ -6,11 +6,11 @@ use std::time::Duration;
 use super::overrides::{REASON, says_something};
 use super::surroundings::Surroundings;
 use crate::diag::{Code, Kind, Refusal};
+use crate::live::database::LiveDatabase;
+use crate::migrations::live::{Seen, When, look};
 use crate::plan::{ApprovalRule, Plan, PlannedSchema};
-use crate::probes::database::LiveDatabase;
 use crate::run::{State, Verdict};
 use crate::runbook;
-use crate::schema::live::{Seen, When, look};
 use crate::shell::Context;
 
 /// The longest a command waits for the database before it says that nothing is known.

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::diag::{Code, Kind, Refusal};
-use crate::journal::{Archive, Trust};
+use crate::journal::Archive;
 use crate::secret::Secret;
 use crate::shell::Context;
+use crate::sign::Trust;
 use crate::sign::choice::{self, Look, Sources};
 use crate::sign::files::{self, Unreadable};
 use crate::sign::hmac::SharedKey;

@@ -32,7 +32,7 @@ pub use files::TrustFiles;
 pub use public::{PublicKey, Touch};
 pub use revoked::Revoked;
 pub use sshsig::{SigError, Signature};
-pub use trust::{AllowedSigners, Authority, Demands, Signed, TrustError};
+pub use trust::{AllowedSigners, Authority, Demands, Signed, Trust, TrustError};
 
 /// What a signature is for. It stands inside the signed bytes, so one made for a purpose is worth nothing for another.
 pub mod namespace {

@@ -286,6 +286,14 @@ pub fn remember(path: &Path, principal: &str, key: &PublicKey) -> io::Result<boo
     Ok(true)
 }
 
+/// Whom the verifier believes.
+#[derive(Default)]
+pub struct Trust {
+    pub signers: AllowedSigners,
+    /// For logs of a shared key.
+    pub shared: Option<super::hmac::SharedKey>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

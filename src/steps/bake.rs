@@ -9,16 +9,18 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::gates::{self, Failures, NO_BETTER, NamedGate, POLL, SILENT, Says, Watched};
-use super::ledger::{self, Ledger, SETTLE, Sending};
-use super::session::Suite;
-use super::watch::Places;
 use super::{Facts, GRACE, Kind, Mistake, Review, Step, settings};
+use crate::gates::gate::{OnUnknown, WHOLE};
+use crate::gates::judge::Back;
+use crate::gates::watch::Places;
+use crate::gates::watched;
+use crate::gates::watched::{Failures, NO_BETTER, NamedGate, POLL, SILENT, Says, Watched};
 use crate::plan::{Plan, PlannedStep, Resume};
-use crate::probes::gate::{OnUnknown, WHOLE};
-use crate::run::judge::Back;
 use crate::run::{Cause, Evidence, Outcome, Reaction, Verdict};
 use crate::scalar::{Duration, spoken};
+use crate::slack::ledger;
+use crate::slack::ledger::{Ledger, SETTLE, Sending};
+use crate::slack::suite::Suite;
 use crate::world::{Progress, Scribe, World};
 
 pub const KIND: Kind = Kind {
@@ -58,7 +60,7 @@ pub struct Bake {
 fn facts(config: &Value, plan: &Plan) -> Result<Facts, Vec<Mistake>> {
     let bake: Bake = settings(config)?;
     let mut review = Review::default();
-    review.longer_than_zero("/for", &bake.time);
+    review.longer_than_zero("/for", bake.time.time);
     if bake.gates.is_empty() {
         review.wrong("/gates", "a bake without gates watches nothing", Some("name gates of this runbook"));
     }
@@ -69,7 +71,7 @@ fn facts(config: &Value, plan: &Plan) -> Result<Facts, Vec<Mistake>> {
             review.wrong(&format!("/gates/{n}"), format!("there is no gate `{name}`"), Some(&help));
         }
     }
-    let known = gates::named(plan, bake.gates.iter().filter(|g| plan.gates.contains_key(*g))).unwrap_or_default();
+    let known = watched::named(plan, bake.gates.iter().filter(|g| plan.gates.contains_key(*g))).unwrap_or_default();
     let together: u32 = known.iter().map(NamedGate::weighs).sum();
     if !known.is_empty() && together < WHOLE {
         let message =
@@ -96,7 +98,7 @@ fn facts(config: &Value, plan: &Plan) -> Result<Facts, Vec<Mistake>> {
     review.between("/windows", windows, 1, 1000);
     review.between("/fail", fail, 1, windows.max(1));
     review.between("/silent", bake.silent(), 1, 100);
-    review.facts(|| Facts {
+    review.passed(|| Facts {
         line: format!(
             "bake {} in {windows} windows, failed at {fail} bad ones: {}{with}",
             bake.time,
@@ -145,13 +147,13 @@ fn fails(gate: &Watched<'_>, fail: u32) -> bool {
 
 /// Whether the gates that are picked decide together.
 fn decisive<'a>(courses: &'a [Watched<'a>], pick: impl Fn(&Watched<'a>) -> bool) -> bool {
-    gates::decisive(courses.iter().filter(|c| pick(c)).map(|c| &c.gate))
+    watched::decisive(courses.iter().filter(|c| pick(c)).map(|c| &c.gate))
 }
 
 impl Watching {
     fn new(step: &PlannedStep, plan: &Plan) -> anyhow::Result<Self> {
         let bake = Bake::deserialize(&step.config)?;
-        let gates = gates::named(plan, bake.gates.iter())?;
+        let gates = watched::named(plan, bake.gates.iter())?;
         let suite = bake.ledger.as_ref().map(|ledger| ledger.suite(plan));
         Ok(Watching { id: step.id.clone(), bake, gates, suite })
     }
@@ -171,7 +173,7 @@ impl Watching {
                 scribe.observed(Evidence::ClockAnomaly { line });
             }
             let states: Vec<String> =
-                courses.iter().map(|c| format!("{} {}", c.gate.name(), gates::word(c.last.verdict))).collect();
+                courses.iter().map(|c| format!("{} {}", c.gate.name(), watched::word(c.last.verdict))).collect();
             scribe.progress(Progress {
                 done: world.clock.elapsed().saturating_sub(*begun).as_secs(),
                 of: self.bake.time.whole_seconds(),
@@ -323,7 +325,7 @@ fn passed(courses: &[Watched<'_>], windows: u32) -> Outcome {
 /// `` `latency` (50 of 100, fail) ``.
 fn weighed(course: &Watched<'_>) -> String {
     let (name, weight) = (course.gate.name(), course.gate.named.weighs());
-    format!("`{name}` ({weight} of {WHOLE}, {})", gates::word(course.last.verdict))
+    format!("`{name}` ({weight} of {WHOLE}, {})", watched::word(course.last.verdict))
 }
 
 /// The gates that fail, and why. Where one of them is enough that is said of it alone.

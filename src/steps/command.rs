@@ -55,9 +55,9 @@ fn facts(config: &Value, _: &Plan) -> Result<Facts, Vec<Mistake>> {
     let command: Command = settings(config)?;
     let mut review = Review::default();
     let shown = self::review(&mut review, command.run.as_deref(), command.shell.as_deref(), &command.env);
-    review.longer_than_zero("/within", &command.within);
-    review.facts(|| Facts {
-        line: format!("run `{}`", crate::schema::shortened(&shown)),
+    review.longer_than_zero("/within", command.within.time);
+    review.passed(|| Facts {
+        line: format!("run `{}`", crate::migrations::shortened(&shown)),
         resume: Resume::AskHuman,
         attempts: 1,
         timeout_s: command.within.whole_seconds() + GRACE,

@@ -12,7 +12,7 @@ use super::{Facts, GRACE, Kind, Mistake, Review, Step, settings};
 use crate::plan::{Color, Plan, Resume};
 use crate::run::{Cause, Evidence, Outcome, Reaction};
 use crate::scalar::{Duration, spoken};
-use crate::world::{Progress, Request, Scribe, World};
+use crate::world::{Progress, Request, Scribe, World, address};
 
 pub const KIND: Kind = Kind {
     name: "drain",
@@ -108,14 +108,14 @@ fn plan(config: &Value, _: &Plan) -> Result<Facts, Vec<Mistake>> {
             return Err(review.0);
         }
     };
-    review.longer_than_zero(if drain.within.is_some() { "/within" } else { "/longest_job" }, longest);
+    review.longer_than_zero(if drain.within.is_some() { "/within" } else { "/longest_job" }, longest.time);
     let then = match drain.at_timeout {
         AtTimeout::Ask => "ask",
         AtTimeout::Hold => "hold",
         AtTimeout::Continue => "go on",
         AtTimeout::RollBack => "roll back",
     };
-    review.facts(|| Facts {
+    review.passed(|| Facts {
         line: match &drain.longest_job {
             None => format!("drain {} until no work is in flight, at most {longest}, then {then}", drain.stack),
             Some(_) => format!("drain {}: wait {longest}, as long as its longest work takes", drain.stack),
@@ -224,7 +224,7 @@ impl Draining {
     }
 
     async fn of_one(&self, world: &World, url: &str) -> Result<u64, String> {
-        let url = super::address(&world.secrets.resolve(url), &self.drain.gauge);
+        let url = address(&world.secrets.resolve(url), &self.drain.gauge);
         let answer = world.web.exchange(Request::get(url, TIMEOUT)).await.map_err(|e| world.secrets.mask(&e.what))?;
         let gauge = &self.drain.gauge;
         if answer.status != 200 {

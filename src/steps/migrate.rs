@@ -13,11 +13,12 @@ use serde_json::{Value, json};
 
 use super::command::{self, Ended};
 use super::{Facts, GRACE, Kind, Mistake, Review, Step, settings};
+use crate::migrations::live;
+use crate::migrations::live::Ran;
+use crate::migrations::{changed, shortened};
 use crate::plan::{Color, Plan, PlannedSchema, Resume};
 use crate::run::{Cause, Evidence, Found, Outcome};
 use crate::scalar::Duration;
-use crate::schema::live::{self, Ran};
-use crate::schema::{changed, shortened};
 use crate::world::{Exit, Progress, Scribe, World};
 
 pub const KIND: Kind = Kind {
@@ -86,7 +87,7 @@ fn facts(config: &Value, plan: &Plan) -> Result<Facts, Vec<Mistake>> {
     let migrate: Migrate = settings(config)?;
     let mut review = Review::default();
     let shown = command::review(&mut review, migrate.run.as_deref(), migrate.shell.as_deref(), &migrate.env);
-    review.longer_than_zero("/within", &migrate.within);
+    review.longer_than_zero("/within", migrate.within.time);
     for (at, time) in [("/lock_timeout", &migrate.lock_timeout), ("/statement_timeout", &migrate.statement_timeout)] {
         if time.time.is_zero() {
             review.wrong(at, "zero means no limit to PostgreSQL", Some("write `2s`, for one"));
@@ -94,7 +95,7 @@ fn facts(config: &Value, plan: &Plan) -> Result<Facts, Vec<Mistake>> {
     }
     review.between("/attempts", migrate.attempts, 1, 50);
     let tells = plan.schema.as_ref().is_some_and(|schema| schema.postgres.is_some() && !schema.migrations.is_empty());
-    review.facts(|| Facts {
+    review.passed(|| Facts {
         line: format!("migrate with `{}`", shortened(&shown)),
         resume: if tells { Resume::Observe } else { Resume::AskHuman },
         attempts: 1,

@@ -5,35 +5,21 @@
 
 mod announce;
 mod bake;
-mod check;
-mod checks;
 mod command;
-pub mod continuity;
-mod dedup;
-mod deliveries;
 mod drain;
-mod exactly_once;
-pub mod gates;
-mod ledger;
 mod migrate;
-mod modals;
-mod outside;
-mod session;
 mod shift;
 mod smoke;
 mod warm;
-pub mod watch;
 
 use anyhow::Result;
 use async_trait::async_trait;
 use serde_json::Value;
 
-pub use crate::diag::Mistake;
+pub use crate::diag::{Mistake, Review};
 use crate::plan::{Plan, PlannedStep, Resume, Split};
 use crate::run::{Found, Outcome};
 use crate::world::{Scribe, World};
-pub use check::Check;
-pub use deliveries::key_mistake;
 
 /// Whether a step of these settings asks a person what to do when its time is up.
 pub fn asks(kind: &str, config: &Value) -> bool {
@@ -119,41 +105,4 @@ const GRACE: u64 = 15;
 /// Settings of one kind; what serde says against them is a mistake of the whole.
 fn settings<T: serde::de::DeserializeOwned>(config: &Value) -> Result<T, Vec<Mistake>> {
     T::deserialize(config).map_err(|e| vec![Mistake { at: String::new(), message: e.to_string(), help: None }])
-}
-
-/// A path of a stack.
-fn address(stack: &str, path: &str) -> String {
-    format!("{}{path}", stack.trim_end_matches('/'))
-}
-
-/// Collects what is wrong, so that all of it is said at once.
-#[derive(Default)]
-struct Review(Vec<Mistake>);
-
-impl Review {
-    fn wrong(&mut self, at: &str, message: impl Into<String>, help: Option<&str>) {
-        self.0.push(Mistake { at: at.into(), message: message.into(), help: help.map(String::from) });
-    }
-
-    fn path(&mut self, at: &str, path: &str) {
-        if !path.starts_with('/') {
-            self.wrong(at, format!("`{path}` is not a path"), Some("begin it with a slash, such as `/healthz`"));
-        }
-    }
-
-    fn between(&mut self, at: &str, value: u32, least: u32, most: u32) {
-        if !(least..=most).contains(&value) {
-            self.wrong(at, format!("`{value}` is not between {least} and {most}"), None);
-        }
-    }
-
-    fn longer_than_zero(&mut self, at: &str, time: &crate::scalar::Duration) {
-        if time.time.is_zero() {
-            self.wrong(at, "a deadline of zero lets nothing finish", None);
-        }
-    }
-
-    fn facts(self, facts: impl FnOnce() -> Facts) -> Result<Facts, Vec<Mistake>> {
-        if self.0.is_empty() { Ok(facts()) } else { Err(self.0) }
-    }
 }

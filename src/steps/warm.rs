@@ -14,7 +14,7 @@ use super::{Facts, GRACE, Kind, Mistake, Review, Step, settings};
 use crate::plan::{Color, Plan, Resume};
 use crate::run::{Cause, Evidence, Outcome, Verdict};
 use crate::scalar::{Duration, Percent, spoken};
-use crate::world::{Progress, Request, Scribe, World};
+use crate::world::{Progress, Request, Scribe, World, address};
 
 pub const KIND: Kind = Kind {
     name: "warm",
@@ -67,8 +67,8 @@ fn facts(config: &Value, _: &Plan) -> Result<Facts, Vec<Mistake>> {
     review.path("/path", &warm.path);
     review.between("/requests", warm.requests, 1, 100_000);
     review.between("/concurrency", warm.concurrency, 1, 256);
-    review.longer_than_zero("/within", &warm.within);
-    review.facts(|| Facts {
+    review.longer_than_zero("/within", warm.within.time);
+    review.passed(|| Facts {
         line: format!("warm {} with {} requests to `{}`", warm.stack, warm.requests, warm.path),
         resume: Resume::Repeat,
         attempts: 1,
@@ -100,7 +100,7 @@ struct Tally {
 #[async_trait(?Send)]
 impl Step for Warming {
     async fn execute(&self, world: &World, scribe: &dyn Scribe) -> Outcome {
-        let url = super::address(&world.secrets.resolve(&self.url), &self.warm.path);
+        let url = address(&world.secrets.resolve(&self.url), &self.warm.path);
         let tally = RefCell::new(Tally::default());
         let lanes = (0..self.warm.concurrency.min(self.warm.requests)).map(|_| self.lane(world, scribe, &url, &tally));
         let begun = world.clock.elapsed();

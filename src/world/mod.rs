@@ -14,7 +14,7 @@ pub use database::{Database, NoDatabase, Unanswered};
 pub use metrics::{Gap, Metrics, NoMetrics, Point, Question};
 pub use processes::{Command, Exit, Processes, Stream};
 pub use store::{Held, NoStore, Server, Store};
-pub use web::{Inbox, Request, Response, Web, WebError};
+pub use web::{Inbox, Request, Response, Web, WebError, address, form};
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

@@ -58,6 +58,11 @@ impl Response {
         self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str())
     }
 
+    /// When the server says it is: its `Date`.
+    pub fn date(&self) -> Option<jiff::Timestamp> {
+        Some(jiff::fmt::rfc2822::parse(self.header("date")?).ok()?.timestamp())
+    }
+
     pub fn text(&self) -> std::borrow::Cow<'_, str> {
         String::from_utf8_lossy(&self.body)
     }
@@ -70,4 +75,31 @@ pub struct WebError {
     /// `connection refused by http://…`, without query strings or secrets.
     pub what: String,
     pub timed_out: bool,
+}
+
+/// A path of a stack.
+pub fn address(stack: &str, path: &str) -> String {
+    format!("{}{path}", stack.trim_end_matches('/'))
+}
+
+/// Names and values as the body of an HTML form.
+pub fn form(fields: &[(&str, &str)]) -> String {
+    form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forms_are_encoded_as_browsers_do() {
+        assert_eq!(form(&[("query", "sum(x[5m]) + 1"), ("a", "é")]), "query=sum%28x%5B5m%5D%29+%2B+1&a=%C3%A9");
+    }
+
+    #[test]
+    fn a_date_is_read_as_servers_write_it() {
+        let date = ("date".to_string(), "Tue, 14 Nov 2023 22:13:20 GMT".to_string());
+        let response = Response { headers: vec![date], ..Response::default() };
+        assert_eq!(response.date().unwrap().as_second(), 1_700_000_000);
+    }
 }

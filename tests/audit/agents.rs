@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use crate::rig::*;
 use crate::ssh::{Agent, Folder};
-use bgctl::journal::{SealState, Verdict};
+use bgctl::audit::Verdict;
+use bgctl::journal::SealState;
 use bgctl::sign::agent::{self, AgentKey};
 use bgctl::sign::choice::{Found, Sources, choose, looks};
 use bgctl::sign::{AllowedSigners, SignError, Signer, file, namespace, sshsig, trust};

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::rig::*;
-use bgctl::journal::{Journal, Verdict, Who};
+use bgctl::audit::Verdict;
+use bgctl::journal::{Journal, Who};
 use bgctl::plan::{EvidenceLevel, Person, PersonKind, Plan, Team};
 use bgctl::run::{Event, Grant, Outcome, RunOutcome};
 use bgctl::sign::session::SessionKey;
@@ -118,7 +119,7 @@ fn the_script_of_standard_tools_knows_people_too() {
     }
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let path = |name: &str| dir.path().join(name);
-    std::fs::write(path("verify.sh"), bgctl::journal::SCRIPT).unwrap();
+    std::fs::write(path("verify.sh"), bgctl::audit::SCRIPT).unwrap();
     let keys = [(OWNER, owner()), (APPROVER, approver()), ("alice@laptop", key(3)), ("bob@example.com", key(4))];
     let more = [("ci@example.com", key(5)), ("olga@home", key(6))];
     let lines = keys.iter().chain(&more).map(|(who, key)| trust::line(who, &key.public()));

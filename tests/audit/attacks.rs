@@ -2,7 +2,9 @@
 
 use crate::forge::Forge;
 use crate::rig::*;
-use bgctl::journal::{Journal, SealState, Seals, Trust, Verdict, verify};
+use bgctl::audit::{Verdict, verify};
+use bgctl::journal::{Journal, SealState, Seals};
+use bgctl::sign::Trust;
 use bgctl::sign::hmac::SharedKey;
 use bgctl::sign::session::SessionKey;
 use bgctl::sign::{Assurance, SignError, Signer};

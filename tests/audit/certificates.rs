@@ -3,7 +3,8 @@
 use crate::common::kinds::Table;
 use crate::rig::*;
 use crate::ssh::{Agent, Folder};
-use bgctl::journal::{SealState, Verdict};
+use bgctl::audit::Verdict;
+use bgctl::journal::SealState;
 use bgctl::sign::agent::{self, AgentKey};
 use bgctl::sign::certified::Certified;
 use bgctl::sign::choice::{self, Found, Look, Sources, choose, looks};

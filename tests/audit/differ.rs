@@ -12,9 +12,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::common::peer;
 use crate::mutate::{Dice, forged, harm, sound};
 use crate::rig::*;
-use bgctl::journal::{SCRIPT, Seals, Trust, Verdict, verify};
+use bgctl::audit::{SCRIPT, Verdict, verify};
+use bgctl::journal::Seals;
 use bgctl::plan::{Lane, Move, Plan, PlannedStep, Purpose, Split, StepRef};
 use bgctl::run::{Cause, Event, Found, Outcome, RunOutcome};
+use bgctl::sign::Trust;
 use bgctl::sign::{Signer, trust};
 
 /// How many changed logs are compared. `BGCTL_DIFFER` sets another number.

@@ -10,12 +10,14 @@ use std::time::{Duration, Instant};
 
 use crate::mutate::Dice;
 use crate::rig::*;
+use bgctl::audit::{Verdict, verify};
 use bgctl::clock::SystemClock;
 use bgctl::journal::{
-    Append, DirStore, Journal, LOG, MemoryStore, Opening, Record, SealState, Seals, Store, StoreFault as Fault, Trust,
-    Verdict, read_log, verify,
+    Append, DirStore, Journal, LOG, MemoryStore, Opening, Record, SealState, Seals, Store, StoreFault as Fault,
+    read_log,
 };
 use bgctl::run::Evidence;
+use bgctl::sign::Trust;
 
 fn note(line: &str) -> Record {
     Record::from(&Evidence::Note { line: line.into() })

@@ -13,7 +13,9 @@ use std::time::{Duration, Instant};
 
 use crate::mutate::{Dice, forged, harm, nonsense, sound};
 use crate::rig::*;
-use bgctl::journal::{Seals, Trust, Verdict, verify};
+use bgctl::audit::{Verdict, verify};
+use bgctl::journal::Seals;
+use bgctl::sign::Trust;
 
 const SECONDS: &str = "BGCTL_FUZZ_SECONDS";
 const SEED: &str = "BGCTL_FUZZ_SEED";

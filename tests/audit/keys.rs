@@ -5,9 +5,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::rig::*;
-use bgctl::journal::{Append, Journal, MemoryStore, OpenError, SealState, Seals, Trust, Verdict, verify};
+use bgctl::audit::{Verdict, verify};
+use bgctl::journal::{Append, Journal, MemoryStore, OpenError, SealState, Seals};
 use bgctl::journal::{Record, StoreFault};
 use bgctl::run::{Actor, Event, Evidence};
+use bgctl::sign::Trust;
 use bgctl::sign::hmac::SharedKey;
 use bgctl::sign::session::SessionKey;
 use bgctl::sign::{Assurance, SignError, Signer};

@@ -8,14 +8,15 @@ use std::time::Duration;
 use crate::command::bgctl;
 use crate::common::peer;
 use crate::rig::*;
+use bgctl::audit::{Verdict, verify};
 use bgctl::journal::ledger::{self, Finding, Hand, LEDGER, Ledger, Standing, Tip, What};
 use bgctl::journal::{
-    Append, Archive, DirStore, Journal, LOG, MemoryStore, OpenError, Opening, Record, SealState, Trust, Verdict,
-    countersign, verify,
+    Append, Archive, DirStore, Journal, LOG, MemoryStore, OpenError, Opening, Record, SealState, countersign,
 };
 use bgctl::run::{Event, RunOutcome};
 use bgctl::secret::Secret;
 use bgctl::sign::Signer;
+use bgctl::sign::Trust;
 use bgctl::sign::file::FileKey;
 use serde_json::{Map, Value, json};
 

@@ -13,12 +13,14 @@ use std::time::Duration;
 
 use crate::mutate::Dice;
 use crate::rig::*;
+use bgctl::audit::{Verdict, verify};
 use bgctl::journal::ledger::{Hand, Ledger, What};
 use bgctl::journal::{
-    Append, Archive, DirStore, Disk, Holder, Journal, LOG, Lock, Opening, PLAN, Record, SealState, Seals, Store, Trust,
-    Verdict, keep_plan, keep_way_back, read_log, read_on, verify,
+    Append, Archive, DirStore, Disk, Holder, Journal, LOG, Lock, Opening, PLAN, Record, SealState, Seals, Store,
+    keep_plan, keep_way_back, read_log, read_on,
 };
 use bgctl::run::Evidence;
+use bgctl::sign::Trust;
 
 /// Writes as usual, and remembers beside it what would be left after a power cut.
 #[derive(Debug, Default)]

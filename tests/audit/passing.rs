@@ -164,7 +164,7 @@ fn r43_a_long_log_is_read_and_gone_on_with_in_the_room_of_its_facts() {
     let (journal, entries) = Journal::resume(Box::new(store.clone()), &who(), &owner(), rig.clock).unwrap();
     assert!(entries.len() <= 4 + 65, "{} records are kept", entries.len());
     journal.close(SealState::Handover, Some(&owner())).unwrap();
-    assert_eq!(verdict(&store.bytes()), bgctl::journal::Verdict::Handover);
+    assert_eq!(verdict(&store.bytes()), bgctl::audit::Verdict::Handover);
     assert!(mentions(dir.path(), "rollback.armed").unwrap() && !mentions(dir.path(), "rollback.begun").unwrap());
     assert!(mentions(Path::new("/nowhere"), "note").is_err());
 }

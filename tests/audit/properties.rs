@@ -4,7 +4,9 @@ use std::io::Cursor;
 use std::sync::OnceLock;
 
 use crate::rig::*;
-use bgctl::journal::{Append, Record, Seals, Trust, Verdict, verify};
+use bgctl::audit::{Verdict, verify};
+use bgctl::journal::{Append, Record, Seals};
+use bgctl::sign::Trust;
 use proptest::prelude::*;
 
 fn sealed() -> &'static [u8] {

@@ -2,7 +2,7 @@
 
 use crate::rig::*;
 use crate::ssh::Folder;
-use bgctl::journal::Verdict;
+use bgctl::audit::Verdict;
 use bgctl::sign::{AllowedSigners, Revoked, Signer, TrustError, TrustFiles, namespace, trust};
 
 fn without(list: &str) -> AllowedSigners {

@@ -6,15 +6,15 @@ use std::io::Cursor;
 use std::rc::Rc;
 use std::time::Duration;
 
+use bgctl::audit::{Report, Verdict, verify};
 use bgctl::clock::Clock;
-use bgctl::journal::{
-    Append, Journal, MemoryStore, Opening, Record, Report, SealState, Seals, Trust, Verdict, Who, verify,
-};
+use bgctl::journal::{Append, Journal, MemoryStore, Opening, Record, SealState, Seals, Who};
 use bgctl::plan::{
     ApprovalRule, AtExpiry, Lane, Move, OnFailure, Plan, PlannedRoute, PlannedStep, Policy, Purpose, Resume, Split,
     Stack, StepRef,
 };
 use bgctl::run::{Event, Grant, Outcome, RunOutcome};
+use bgctl::sign::Trust;
 use bgctl::sign::session::SessionKey;
 use bgctl::sign::{AllowedSigners, Signer, namespace, trust};
 use jiff::{SignedDuration, Timestamp};

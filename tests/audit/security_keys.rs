@@ -5,7 +5,8 @@ use std::os::unix::net::UnixListener;
 
 use crate::rig::*;
 use crate::ssh::Folder;
-use bgctl::journal::{SealState, Verdict};
+use bgctl::audit::Verdict;
+use bgctl::journal::SealState;
 use bgctl::sign::agent::AgentKey;
 use bgctl::sign::{AllowedSigners, Assurance, Demands, PublicKey, SigError, Signer, Touch, TrustError, namespace};
 use bgctl::sign::{SignError, sshsig, trust};

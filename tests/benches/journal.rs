@@ -12,12 +12,12 @@ use std::process::{Command, Stdio};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use bgctl::audit::verify;
 use bgctl::clock::SystemClock;
-use bgctl::journal::{
-    Append, DirStore, Journal, LOG, MemoryStore, Opening, Record, SealState, Seals, Trust, Who, verify,
-};
+use bgctl::journal::{Append, DirStore, Journal, LOG, MemoryStore, Opening, Record, SealState, Seals, Who};
 use bgctl::plan::{Lane, Move, OnFailure, Plan, PlannedStep, Policy, Purpose, Resume, Split, Stack, StepRef};
 use bgctl::run::{Event, Evidence, Outcome, RunOutcome};
+use bgctl::sign::Trust;
 use bgctl::sign::session::SessionKey;
 use bgctl::sign::{AllowedSigners, Signer, trust};
 

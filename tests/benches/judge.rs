@@ -5,7 +5,7 @@
 //! any profile gives the same figures.
 #![expect(clippy::disallowed_methods, clippy::print_stdout, reason = "a bench takes an argument and prints a table")]
 
-use bgctl::run::judge::Counts;
+use bgctl::gates::judge::Counts;
 use canary::{Canary, Dice, LOOK, Release, Tick, errors, judge, plus};
 
 #[expect(dead_code, reason = "the tests use the rest of it")]

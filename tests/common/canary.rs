@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use bgctl::gates::judge::rate_history::RateHistory;
+use bgctl::gates::judge::{Bound, Counts, Judgement, Rule};
 use bgctl::run::Verdict;
-use bgctl::run::course::Course;
-use bgctl::run::judge::{Bound, Counts, Judgement, Rule};
 use bgctl::scalar::{Limit, Margin, Unit};
 
 /// A look each so many seconds, as a bake takes them.
@@ -166,7 +166,7 @@ impl Canary {
 
 /// The shipping judge on what came; `told_apart` says whether green's instances are counted apart.
 pub fn judge(ticks: &[Tick], told_apart: bool) -> Bake {
-    let (rule, mut course) = (errors(), Course::default());
+    let (rule, mut course) = (errors(), RateHistory::default());
     let (mut green, mut blue) = (vec![Counts::default(); INSTANCES], Counts::default());
     let mut last = rule.unknown("not judged yet");
     for (n, tick) in ticks.iter().enumerate() {
@@ -177,7 +177,7 @@ pub fn judge(ticks: &[Tick], told_apart: bool) -> Bake {
             green.iter().enumerate().filter(|_| told_apart).map(|(n, one)| (format!("green-{n}"), *one)).collect();
         course.look(Duration::from_secs((n as u64 + 1) * LOOK), all, blue);
         course.tell_apart(apart);
-        last = rule.judge_course(&course);
+        last = rule.judge_history(&course);
         if last.verdict == Verdict::Fail {
             return Bake { last, looks: n + 1 };
         }

@@ -137,7 +137,7 @@ impl Play {
         let facts = self.journal.events();
         let steps = self.steps();
         let world = self.sim.world(&self.plan);
-        let (real, simulated) = (bgctl::steps::watch::Watch::new(&self.plan).unwrap(), SimWatch(self.sim.clone()));
+        let (real, simulated) = (bgctl::gates::watch::Watch::new(&self.plan).unwrap(), SimWatch(self.sim.clone()));
         let watch: &dyn Watch = if self.real_watch { &Gates(real) } else { &simulated };
         let run = Run {
             id: "run",
@@ -194,7 +194,7 @@ impl Play {
     }
 }
 
-struct Gates(bgctl::steps::watch::Watch);
+struct Gates(bgctl::gates::watch::Watch);
 
 #[async_trait(?Send)]
 impl Watch for Gates {

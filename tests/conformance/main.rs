@@ -20,8 +20,8 @@ mod stub;
 
 use std::pin::Pin;
 
+use bgctl::gates::source as sources;
 use bgctl::people::pager as pagers;
-use bgctl::probes::source as sources;
 use bgctl::{routers, steps};
 use common::kinds::Table;
 use serde_json::{Value, json};

@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use bgctl::export;
+use bgctl::audit::exports;
 use serde_json::Value;
 
 use crate::common::kinds::Table;
@@ -34,7 +34,7 @@ fn sh(desk: &Desk, line: &str) -> (bool, String) {
 
 /// How `bgctl explain audit` says to check an envelope; run as it stands there.
 fn recipe() -> String {
-    let page = include_str!("../../src/journal/audit.md");
+    let page = include_str!("../../src/audit/audit.md");
     let start = page.find("attestation=").expect("the recipe");
     page[start..start + page[start..].find("```").expect("its end")].to_string()
 }
@@ -46,10 +46,10 @@ fn every_event_form_is_complete_and_the_log_comes_back_out_of_cloudevents() {
     desk.cutover().end(60).ends(0);
     let records = desk.records();
 
-    let kinds = export::KINDS.iter().map(|kind| (kind.name, kind.page)).collect();
+    let kinds = exports::KINDS.iter().map(|kind| (kind.name, kind.page)).collect();
     let places = FORMS.iter().map(|(name, _)| *name).collect();
     Table { of: "form of export", kinds, topic: Some("audit"), places }.is_complete();
-    for kind in export::KINDS {
+    for kind in exports::KINDS {
         let out = desk.run(&["audit", "export", "--format", kind.name]).ends(0).out.clone();
         for (name, known) in FORMS.iter().filter(|(name, _)| *name == kind.name) {
             let documents = events(&out);

@@ -8,10 +8,11 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use bgctl::clock::{Clock, SystemClock};
-use bgctl::probes::http::LiveWeb;
-use bgctl::probes::prometheus::{Prometheus as Client, Vector};
+use bgctl::gates::prometheus::{Prometheus as Client, Vector};
+use bgctl::gates::watched;
+use bgctl::gates::watched::{Look, NamedGate};
+use bgctl::live::http::LiveWeb;
 use bgctl::run::Verdict;
-use bgctl::steps::gates::{self, Look, NamedGate};
 use bgctl::world::{Gap, World};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -226,7 +227,7 @@ fn named(url: &str, settings: &Value) -> NamedGate {
     let mut settings = settings.clone();
     settings["url"] = json!(url);
     plan.gates.insert("row".into(), settings);
-    gates::named(&plan, ["row".to_string()].iter()).unwrap().remove(0)
+    watched::named(&plan, ["row".to_string()].iter()).unwrap().remove(0)
 }
 
 /// Bad of all requests of a metric, over five scrapes.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bgctl::clock::{Clock, SystemClock};
-use bgctl::probes::gate;
+use bgctl::gates::gate;
 use bgctl::run::Verdict::{Fail, Pass, Unknown};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -208,7 +208,7 @@ async fn row_17_partial_refused_and_missing_answers_are_told_apart() {
     assert!(nobody.silent && nobody.judgement.verdict == Unknown, "{:?}", nobody.judgement);
 }
 
-async fn look_at(url: &str, clock: Rc<dyn Clock>, since: Timestamp) -> bgctl::steps::gates::Look {
+async fn look_at(url: &str, clock: Rc<dyn Clock>, since: Timestamp) -> bgctl::gates::watched::Look {
     look(&world(clock), url, &value("max by (color) (queue_depth)", "5"), since).await
 }
 

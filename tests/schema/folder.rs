@@ -1,6 +1,6 @@
 //! Folders as the common tools lay them out.
 
-use bgctl::schema::{Class, Folder};
+use bgctl::migrations::{Class, Folder};
 
 fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();

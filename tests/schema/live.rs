@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use bgctl::clock::SystemClock;
+use bgctl::live::database::LiveDatabase;
+use bgctl::migrations::live::{Ran, Seen, When, has_run, look};
 use bgctl::plan::{PlannedCheck, PlannedMigration, PlannedSchema};
-use bgctl::probes::database::LiveDatabase;
 use bgctl::run::Verdict::{self, Fail, Pass, Unknown};
-use bgctl::schema::live::{Ran, Seen, When, has_run, look};
 
 use crate::common::postgres::Postgres;
 

@@ -6,11 +6,11 @@ use std::rc::Rc;
 
 use bgctl::clock::SystemClock;
 use bgctl::guards::NoGuards;
+use bgctl::live::database::LiveDatabase;
+use bgctl::live::processes::LiveProcesses;
+use bgctl::migrations::Folder;
 use bgctl::plan::{Plan, PlannedMigration, PlannedSchema, Resume};
-use bgctl::probes::database::LiveDatabase;
-use bgctl::processes::LiveProcesses;
 use bgctl::run::{Cause, Found, Outcome};
-use bgctl::schema::Folder;
 use bgctl::secret::{Secret, Secrets};
 use bgctl::world::{NoStore, World};
 use serde_json::{Value, json};

@@ -1,12 +1,12 @@
 //! From the runbook to the run: which answer wins, and what becomes of the way back.
 
-use bgctl::compile::{self, Compiled, Facts};
+use bgctl::compile::{Draft, Facts};
 use bgctl::diag::Severity;
 use bgctl::plan::{EvidenceLevel, Lane, Plan, Purpose, Split, StepRef};
 use bgctl::run::{
     Actor, Cause, Doing, Event, Grant, Next, Outcome, RunOutcome, Sighting, State, Verdict, Wish, decide, evolve,
 };
-use bgctl::runbook::{Inputs, Language, Source};
+use bgctl::runbook::{Inputs, Source};
 
 const RUNBOOK: &str = r#"bgctl: 1
 service: bot
@@ -41,10 +41,9 @@ rollback:
 fn compiled(schema: &str, edit: impl Fn(String) -> String, live: Option<&str>) -> Result<Plan, Vec<String>> {
     let text = edit(RUNBOOK.replace("SCHEMA", schema));
     let source = Source::new("runbook.yaml", &text);
-    let runbook = Language::default().parse(&source, &Inputs::default()).unwrap_or_else(|e| panic!("{e:?}"));
     let facts = Facts { schema: live.map(String::from), ..Facts::default() };
-    match compile::compile(&source, &runbook, None, Some(&facts), false) {
-        Ok(Compiled { plan, .. }) => Ok(plan),
+    match Draft::new(&source, &Inputs::default(), None, false).and_then(|draft| draft.against(&facts)) {
+        Ok(plan) => Ok(plan),
         Err(found) => {
             let errors = found.into_iter().filter(|d| d.severity == Severity::Error);
             Err(errors.map(|d| format!("{} {}", d.code, d.headline)).collect())

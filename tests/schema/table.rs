@@ -1,6 +1,6 @@
 //! The table of classes, a row a case.
 
-use bgctl::schema::{Class, Known, Statement, statements, strictest};
+use bgctl::migrations::{Class, Known, Statement, statements, strictest};
 
 /// What blue's migrations have made.
 const BEFORE: &str = "

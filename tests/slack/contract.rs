@@ -5,11 +5,11 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use bgctl::clock::{Clock, SystemClock};
+use bgctl::live::http::LiveWeb;
 use bgctl::plan::Color;
-use bgctl::probes::http::LiveWeb;
-use bgctl::probes::slack::{From, retried, signed};
 use bgctl::run::{Evidence, Outcome};
 use bgctl::secret::Secret;
+use bgctl::slack::request::{From, retried, signed};
 use bgctl::world::{Request, Response, Web};
 use serde_json::json;
 
@@ -98,7 +98,7 @@ async fn retries_acks_and_exchanged_triggers_are_counted() {
         let now = SystemClock.now().as_second();
         let command = from().slash_command("", "t1", None);
         let text = String::from_utf8(command.bytes).unwrap().replace("%2Fbgctl-smoke", "%2Fdeploy");
-        let body = bgctl::probes::slack::Body { kind: command.kind, bytes: text.into_bytes() };
+        let body = bgctl::slack::request::Body { kind: command.kind, bytes: text.into_bytes() };
         let url = format!("{}/slack/events", bot.url);
         let _ = web().exchange(signed(&url, &body, &Secret::new(SECRET), now, Duration::from_secs(5))).await;
         assert_eq!(metric(&bot, "slack_exchanged_trigger_id_total"), 1.0, "{bolt:?}\n{}", bot.process.log());

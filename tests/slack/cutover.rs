@@ -9,8 +9,8 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
 use bgctl::lab::{Lab, Options};
+use bgctl::live::redis::LiveStore;
 use bgctl::plan::Color;
-use bgctl::probes::redis::LiveStore;
 use bgctl::world::Store;
 
 use super::MACHINE;

@@ -9,8 +9,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bgctl::clock::{Clock, SystemClock};
-use bgctl::probes::slack::signature;
 use bgctl::secret::Secret;
+use bgctl::slack::request::signature;
 use reqwest::Client;
 use serde_json::{Value, json};
 

@@ -3,10 +3,10 @@
 use std::rc::Rc;
 
 use bgctl::clock::{Clock, SystemClock};
+use bgctl::live::http::LiveWeb;
+use bgctl::live::processes::LiveProcesses;
+use bgctl::live::redis::LiveStore;
 use bgctl::plan::{Color, Plan};
-use bgctl::probes::http::LiveWeb;
-use bgctl::probes::redis::LiveStore;
-use bgctl::processes::LiveProcesses;
 use bgctl::run::{Outcome, Verdict};
 use bgctl::secret::{Secret, Secrets};
 use bgctl::world::World;

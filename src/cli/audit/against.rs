@@ -4,11 +4,13 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use super::unreadable;
-use crate::anchors::{self, FOLDER, Memory, Named};
+use crate::audit::anchors;
+use crate::audit::anchors::{FOLDER, Memory, Named};
+use crate::audit::{Report, Verdict};
 use crate::diag::{Code, Kind, Refusal};
 use crate::journal::heads::{Head, Held, compare};
 use crate::journal::ledger::{Ledger, Standing};
-use crate::journal::{Archive, LOG, Note, Report, SealState, Verdict, origin};
+use crate::journal::{Archive, LOG, Note, SealState, origin};
 use crate::report::{Mark, words};
 use crate::session::notary;
 use crate::session::policy::{self, PolicyArgs};

@@ -1,13 +1,16 @@
 //! `bgctl audit anchor`: the head of a log that is there already, kept somewhere else by hand.
 
+use crate::audit;
 use std::fs::File;
 use std::io::BufReader;
 
 use super::against::head;
 use super::{locate, unreadable};
-use crate::anchors::{self, FOLDER};
+use crate::audit::Verdict;
+use crate::audit::anchors;
+use crate::audit::anchors::FOLDER;
 use crate::diag::{Code, Kind, Refusal};
-use crate::journal::{self, Seals, Verdict};
+use crate::journal::Seals;
 use crate::secret::visible;
 use crate::session::notary;
 use crate::session::trust::{Believed, BelievedArgs};
@@ -37,7 +40,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     let log = locate(cx, args.run.as_deref())?;
     let trust = Believed::read(cx, &BelievedArgs::default())?.trust(cx)?;
     let file = File::open(&log).map_err(|error| unreadable(&log, &error))?;
-    let report = journal::verify(&mut BufReader::new(file), &trust, Seals::Last).map_err(|e| unreadable(&log, &e))?;
+    let report = audit::verify(&mut BufReader::new(file), &trust, Seals::Last).map_err(|e| unreadable(&log, &e))?;
     if let Verdict::Broken(fault) = &report.verdict {
         return Err(Refusal::new(Kind::Audit, fault.what.code(), "a log that does not hold is not anchored")
             .place(log.display().to_string())

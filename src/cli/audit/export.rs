@@ -1,13 +1,17 @@
 //! `bgctl audit export`: a log in the words of other tools.
 
+use crate::audit;
 use std::path::PathBuf;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 
 use super::{locate, unreadable, verify};
+use crate::audit::Report;
+use crate::audit::exports;
+use crate::audit::exports::{KINDS, Source};
 use crate::diag::{Code, Kind, Refusal};
-use crate::export::{self, KINDS, Source};
-use crate::journal::{self, Report, Seals};
+use crate::journal;
+use crate::journal::Seals;
 use crate::secret::visible;
 use crate::session::trust::{self, Believed, BelievedArgs};
 use crate::shell::{Context, Exit};
@@ -19,7 +23,7 @@ pub struct Args {
     run: Option<String>,
     /// Which words.
     #[arg(long, value_name = "FORM", value_parser = form())]
-    format: &'static export::Kind,
+    format: &'static exports::Kind,
     /// Write into this file instead of to stdout; one that exists is not overwritten.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -32,7 +36,7 @@ pub struct Args {
 }
 
 /// The form of a name, with what each is for `--help`.
-fn form() -> impl TypedValueParser<Value = &'static export::Kind> {
+fn form() -> impl TypedValueParser<Value = &'static exports::Kind> {
     let names = KINDS.iter().map(|kind| PossibleValue::new(kind.name).help(kind.about));
     PossibleValuesParser::new(names).try_map(|name| KINDS.iter().find(|kind| kind.name == name).ok_or("no such form"))
 }
@@ -52,7 +56,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     })?;
     let trust = Believed::read(cx, &BelievedArgs::default())?.trust(cx)?;
     let report =
-        journal::verify(&mut std::io::Cursor::new(&bytes[..]), &trust, Seals::All).map_err(|e| unreadable(&log, &e))?;
+        audit::verify(&mut std::io::Cursor::new(&bytes[..]), &trust, Seals::All).map_err(|e| unreadable(&log, &e))?;
     let verdict = verify::word(&report.verdict);
     let source = Source { bytes: &bytes, sound: &sound, report: &report, verdict };
     let text = (args.format.write)(&source);
@@ -103,7 +107,7 @@ fn attestation(
         };
     }
     match signer.sign_envelope(payload, statement.as_bytes()) {
-        Ok(signature) => Ok(format!("{}\n", export::envelope(payload, &statement, &fingerprint, &signature))),
+        Ok(signature) => Ok(format!("{}\n", exports::envelope(payload, &statement, &fingerprint, &signature))),
         Err(error) if args.key.is_some() => Err(trust::refusal(&error)),
         Err(error) => bare(&error.to_string()),
     }

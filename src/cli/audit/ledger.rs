@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::against::{Against, AnchorArgs, asked};
-use crate::anchors::Memory;
+use crate::audit::anchors::Memory;
 use crate::diag::{Code, Kind, Refusal};
 use crate::journal::Archive;
 use crate::journal::ledger::{self, Findings, Ledger, Line, Reading, Standing, Tip};

@@ -5,8 +5,8 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
 use super::unreadable;
+use crate::audit::{Breach, Report, Verdict};
 use crate::diag::{Code, Kind, Refusal};
-use crate::journal::{Breach, Report, Verdict};
 use crate::plan::Plan;
 use crate::policy::{PolicyFile, compare};
 use crate::session::policy;

@@ -1,5 +1,6 @@
 //! `bgctl audit redact`: a copy of a log without what nobody may read, signed by the owner of the run.
 
+use crate::audit;
 use std::cell::RefCell;
 use std::io::{Cursor, IsTerminal, Read};
 use std::path::PathBuf;
@@ -7,8 +8,9 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use super::{locate, unreadable, verify, withheld, write_new};
+use crate::audit::{CopyError, Publishing, Redaction, Verdict};
 use crate::diag::{Code, Kind, Refusal};
-use crate::journal::{self, COMPARED, CopyError, EVIDENCE, Entry, Publishing, Redaction, Seals, Verdict};
+use crate::journal::{COMPARED, EVIDENCE, Entry, Seals};
 use crate::secret::{LEAST, Secret, Secrets};
 use crate::session::trust::{self, Believed, BelievedArgs};
 use crate::shell::{Context, Exit};
@@ -46,13 +48,13 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     }
     let bytes = std::fs::read(&log).map_err(|error| unreadable(&log, &error))?;
     let trust = Believed::read(cx, &BelievedArgs::default())?.trust(cx)?;
-    let report = journal::verify(&mut Cursor::new(&bytes[..]), &trust, Seals::All).map_err(|e| unreadable(&log, &e))?;
+    let report = audit::verify(&mut Cursor::new(&bytes[..]), &trust, Seals::All).map_err(|e| unreadable(&log, &e))?;
     if let Verdict::Broken(_) | Verdict::Untrusted(_) = report.verdict {
         return Err(refuse("an owner cannot vouch for a log that does not hold").next("bgctl audit verify"));
     }
     let text = if args.text_from_stdin { Some(text(cx, &args.reason)?) } else { None };
     let found = RefCell::new(Vec::new());
-    let copy = journal::copy(&bytes, |entry| {
+    let copy = audit::copy(&bytes, |entry| {
         let data = data(entry, args, text.as_ref());
         found.borrow_mut().extend(data.is_some().then_some(entry.seq));
         data
@@ -84,10 +86,10 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     let by = Publishing { run: &report.run, owner: name, owner_key, time, reason: &args.reason };
     let statement = copy.statement(&by);
     let signature = signer.sign(namespace::REDACT, statement.as_bytes()).map_err(|error| trust::refusal(&error))?;
-    let beside = journal::Copy::beside(&statement, &signature);
+    let beside = audit::Copy::beside(&statement, &signature);
     // What is handed out has to verify: a stranger meets the copy without us.
     let redaction = Redaction::parse(&beside).map_err(|why| refuse("the copy would not verify").cause(why))?;
-    let judged = journal::verify_copy(&mut Cursor::new(&copy.bytes[..]), &trust, Seals::All, &redaction)
+    let judged = audit::verify_copy(&mut Cursor::new(&copy.bytes[..]), &trust, Seals::All, &redaction)
         .map_err(|e| unreadable(&log, &e))?;
     if judged.verdict != report.verdict {
         let words = [verify::word(&judged.verdict), verify::word(&report.verdict)];

@@ -1,7 +1,7 @@
 //! `bgctl audit verify-script`: the verifier for those who do not want to believe bgctl.
 
+use crate::audit::SCRIPT;
 use crate::diag::Refusal;
-use crate::journal::SCRIPT;
 use crate::shell::{Context, Exit};
 
 /// Print a script that verifies a log with standard tools only: jq, ssh-keygen, sha256sum.

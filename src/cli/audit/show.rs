@@ -1,5 +1,6 @@
 //! `bgctl audit show`: a log as a timeline.
 
+use crate::audit;
 use serde_json::json;
 
 use super::{locate, unreadable, verify, withheld};
@@ -26,7 +27,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     let redaction = withheld::beside(&log)?;
     let sound = match &redaction {
         None => journal::read(&bytes),
-        Some(redaction) => journal::read_copy(&bytes, redaction),
+        Some(redaction) => journal::read_copy(&bytes, &redaction.withheld),
     };
     let sound = sound.map_err(|fault| {
         Refusal::new(Kind::Audit, fault.what.code(), visible(&fault.to_string()))
@@ -37,8 +38,8 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     let trust = Believed::read(cx, &BelievedArgs::default())?.trust(cx)?;
     let mut input = std::io::Cursor::new(&bytes[..]);
     let report = match &redaction {
-        None => journal::verify(&mut input, &trust, Seals::Last),
-        Some(redaction) => journal::verify_copy(&mut input, &trust, Seals::Last, redaction),
+        None => audit::verify(&mut input, &trust, Seals::Last),
+        Some(redaction) => audit::verify_copy(&mut input, &trust, Seals::Last, redaction),
     };
     let report = report.map_err(|e| unreadable(&log, &e))?;
     let word = verify::word(&report.verdict);

@@ -1,5 +1,6 @@
 //! `bgctl audit verify`: the verdict, its reasons, and what could not be checked.
 
+use crate::audit;
 use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
@@ -8,9 +9,10 @@ use serde_json::json;
 
 use super::against::{Against, AnchorArgs, Said, against};
 use super::{locate, unreadable, withheld};
+use crate::audit::{Report, Verdict};
 use crate::diag::{Code, Kind, Refusal};
 use crate::journal::ledger::Standing;
-use crate::journal::{self, Fault, Report, Seals, Verdict, What};
+use crate::journal::{Fault, Seals, What};
 use crate::report::{Mark, words};
 use crate::secret::visible;
 use crate::session::run_record::EMPTY;
@@ -45,8 +47,8 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     let file = File::open(&log).map_err(|error| unreadable(&log, &error))?;
     let mut file = BufReader::with_capacity(BUFFER, file);
     let report = match withheld::beside(&log)? {
-        None => journal::verify(&mut file, &trust, seals),
-        Some(redaction) => journal::verify_copy(&mut file, &trust, seals, &redaction),
+        None => audit::verify(&mut file, &trust, seals),
+        Some(redaction) => audit::verify_copy(&mut file, &trust, seals, &redaction),
     };
     let mut report = report.map_err(|e| unreadable(&log, &e))?;
     if let Some(policy) = &args.policy {
@@ -217,13 +219,13 @@ fn machine(cx: &Context, log: &Path, report: &Report, against: &Against) {
         Verdict::Untrusted(error) => json!({ "what": error.to_string() }),
         _ => json!(null),
     };
-    let owner = |o: &journal::Owner| json!({ "principal": o.signed.principal, "key": o.signed.fingerprint, "assurance": o.assurance });
-    let approved = |a: &journal::Approved| {
+    let owner = |o: &audit::Owner| json!({ "principal": o.signed.principal, "key": o.signed.fingerprint, "assurance": o.assurance });
+    let approved = |a: &audit::Approved| {
         let key = a.signed.as_ref().map(|s| s.fingerprint.clone());
         json!({ "step": a.step, "principal": a.principal, "key": key })
     };
     let said = |s: &Said| json!({ "place": s.place, "agrees": s.mark == Mark::Done, "line": s.text });
-    let breach = |b: &journal::Breach| json!({ "record": b.record, "what": b.what });
+    let breach = |b: &audit::Breach| json!({ "record": b.record, "what": b.what });
     cx.json(&json!({
         "verdict": called(&report.verdict, against), "exit": exit(&report.verdict, against).code(), "log": log, "run": report.run,
         "service": report.service, "environment": report.environment, "records": report.lines, "bytes": report.bytes,

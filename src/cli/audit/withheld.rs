@@ -1,13 +1,14 @@
 //! What a copy of a log withholds, as every verb of `bgctl audit` finds it and says it.
 
+use crate::audit;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
 use super::unreadable;
+use crate::audit::{Redaction, Report};
 use crate::diag::{Code, Kind, Refusal};
-use crate::journal::{self, Redaction, Report};
 use crate::report::Mark;
 use crate::secret::visible;
 
@@ -18,7 +19,7 @@ const FEW: usize = 12;
 pub fn place(copy: &Path) -> PathBuf {
     let mut name = copy.as_os_str().to_owned();
     name.push(".");
-    name.push(journal::BESIDE);
+    name.push(audit::BESIDE);
     name.into()
 }
 

@@ -5,12 +5,12 @@
 use std::path::{Path, PathBuf};
 
 use super::action::Log;
-use crate::compile::{self, Compiled};
-use crate::diag::{Code, Diagnostic, Kind, Refusal, Severity};
+use crate::compile::Draft;
+use crate::diag::{Code, Kind, Refusal};
 use crate::journal::{Archive, Entry, SealState, Sound, Unread, read_on};
-use crate::plan::{Plan, Purpose, Split};
+use crate::plan::{Plan, Split};
 use crate::run::{Doing, Event, RunOutcome, State, replay};
-use crate::runbook::{Language, Source as File};
+use crate::runbook::Source as File;
 use crate::session::mistakes;
 use crate::session::surroundings::Surroundings;
 use crate::shell::Context;
@@ -108,8 +108,7 @@ pub fn known(archive: &Archive, plan: &Plan) -> Option<(String, PathBuf)> {
     archive.runs().iter().rev().find_map(about)
 }
 
-/// The way back as a runbook has it. Blue and green are what the file says, whichever is live; the way forward is left out,
-/// so what only that needs need not be there.
+/// The rollback as a runbook has it.
 pub fn runbook(
     cx: &Context,
     path: &Path,
@@ -123,30 +122,13 @@ pub fn runbook(
     if let Some(lab) = &outside.lab {
         inputs.ambient = lab.variables();
     }
-    let mistaken =
-        |found: Vec<Diagnostic>| Ok(Err(mistakes::mistaken(cx, &source, found, crate::shell::Exit::Invalid)));
-    let mut runbook = match Language::default().parse(&source, &inputs) {
-        Ok(runbook) => runbook,
-        Err(found) => return mistaken(found),
+    let draft = match Draft::of_rollback(&source, &inputs, swap) {
+        Ok(draft) => draft,
+        Err(found) => return Ok(Err(mistakes::mistaken(cx, &source, found, crate::shell::Exit::Invalid))),
     };
-    let document = &mut runbook.document;
-    // Of the way forward only which routes it moves is looked at: each has to have its way back.
-    document.steps.retain(|step| step.kind == crate::steps::SHIFT);
-    document.steps.iter_mut().for_each(|step| (step.approval, step.timeout) = (None, None));
-    document.gates.clear();
-    (document.compare, document.slack) = (None, None);
-    // A person is asked already, and the roles may stand in a policy that is not here.
-    document.rollback.approval = "none".into();
-    document.rollback.steps.iter_mut().for_each(|step| step.approval = None);
-    let mut plan = match compile::compile(&source, &runbook, None, None, swap) {
-        Ok(Compiled { plan, .. }) => plan,
-        Err(mut found) => {
-            found.retain(|d| d.severity == Severity::Error);
-            return mistaken(found);
-        }
-    };
+    let plan = &draft.plan;
     let needed = serde_json::to_string(&(&plan.routes, &plan.rollback)).unwrap_or_default();
-    if let Some(refusal) = runbook.refuse_missing(&source).filter(|_| needed.contains("${var.")) {
+    if let Some(refusal) = draft.refuse_missing().filter(|_| needed.contains("${var.")) {
         return Err(refusal);
     }
     if plan.rollback.is_empty() {
@@ -155,10 +137,7 @@ pub fn runbook(
             .users("not asked. Nothing was changed.")
             .next("add `rollback: { steps: [ { id: back, shift: { route: …, blue: 100% } } ] }`"));
     }
-    plan.purpose = Purpose::RollbackWithoutRun;
-    plan.forward.clear();
-    plan.warnings.clear();
-    Ok(Ok(plan))
+    Ok(Ok(draft.plan))
 }
 
 /// The plan with what was just read as its beginning.

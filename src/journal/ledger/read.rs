@@ -10,8 +10,8 @@ use serde_json::{Map, Value};
 use super::super::json::{self, word};
 use super::super::line::{LONGEST, instant};
 use super::super::scan::by;
-use super::super::verify::Trust;
 use super::{Entry, NOTHING, Tip, What, digest};
+use crate::sign::Trust;
 use crate::sign::sshsig::Signature;
 use crate::sign::{PublicKey, Signer, namespace};
 

@@ -286,7 +286,7 @@ impl<'k> Scan<'k> {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(2 * bytes.len());
     put_hex(&mut out, bytes);
     out

@@ -107,7 +107,7 @@ pub(super) fn facts(config: &Value, plan: &Plan) -> Result<Facts, Vec<Mistake>> 
         review.wrong("/route", format!("there is no route `{route}`"), Some(&format!("known: {known}")));
     }
     let stays = every.as_ref().map_or(0, Duration::whole_seconds);
-    review.facts(|| Facts {
+    review.passed(|| Facts {
         line: match every {
             Some(every) => format!("shift {route} to {}, and let BLUE warm up for {every}", Split::of_green(green)),
             None => format!("shift {route} to {}", Split::of_green(green)),

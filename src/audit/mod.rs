@@ -1,0 +1,20 @@
+//! The log as somebody else reads it: is it whole, who signed it, were the rules of its run kept?
+//!
+//! [`verify()`] gives the verdict; [`redact`] makes a copy that may be published; [`anchors`] keep heads of logs where their
+//! owner cannot change them; [`exports`] say a log in the words of other tools. What stands here reads: nothing of it writes
+//! a log, and the run never asks it whether it may go on.
+
+pub mod anchors;
+mod approval;
+pub mod exports;
+mod redact;
+mod request;
+mod rules;
+mod script;
+mod verify;
+
+pub use approval::Approved;
+pub use redact::{BESIDE, Copy, CopyError, Publishing, Redaction, copy, verify_copy};
+pub use rules::Breach;
+pub use script::SCRIPT;
+pub use verify::{Owner, Report, Verdict, verify};

@@ -1,0 +1,213 @@
+//! Were the rules of the run kept? The facts of a log are replayed through the run machine, and its approvals are counted
+//! once more.
+//!
+//! What is found here is an honest record of something forbidden, which is another thing than a forged record.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::approval::{Approvals, Approved, Moment};
+use super::request::Named;
+use crate::journal::line::Line;
+use crate::journal::scan::Head;
+use crate::plan;
+use crate::plan::{Plan, StepRef};
+use crate::run::{Event, RunOutcome, State, evolve};
+use crate::sign::{AllowedSigners, PublicKey};
+
+/// A rule that was not kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Breach {
+    pub record: u64,
+    pub what: String,
+}
+
+/// The judgement so far.
+pub struct Rules<'t> {
+    approvals: Approvals<'t>,
+    plan: Option<Plan>,
+    plan_sha256: String,
+    run: String,
+    state: Option<State>,
+    /// The owner key of the newest statement, as written, and the policy it names.
+    statement: Option<(String, Option<String>)>,
+    /// Somebody went on with the run under another policy than its plan's.
+    other_policy: bool,
+    pub breaches: Vec<Breach>,
+    pub steps_run: BTreeSet<(plan::Lane, usize)>,
+    pub outcome: Option<RunOutcome>,
+    pub events: u64,
+}
+
+impl<'t> Rules<'t> {
+    pub fn new(trust: &'t AllowedSigners) -> Self {
+        Rules {
+            approvals: Approvals::new(trust),
+            plan: None,
+            plan_sha256: String::new(),
+            run: String::new(),
+            state: Some(State::default()),
+            statement: None,
+            other_policy: false,
+            breaches: Vec::new(),
+            steps_run: BTreeSet::new(),
+            outcome: None,
+            events: 0,
+        }
+    }
+
+    pub fn plan(&self) -> Option<&Plan> {
+        self.plan.as_ref()
+    }
+
+    /// The state of the machine after everything read so far, unless a fact did not follow.
+    pub fn state(&self) -> Option<&State> {
+        self.state.as_ref()
+    }
+
+    /// The approvals that counted.
+    pub fn approved(self) -> Vec<Approved> {
+        self.approvals.approved
+    }
+
+    fn breach(&mut self, line: &Line, what: impl Into<String>) {
+        self.breaches.push(Breach { record: line.seq, what: what.into() });
+    }
+
+    /// Takes in a sealed record, written at `now`: seconds since 1970, by the time that cannot be set back.
+    pub fn take(&mut self, line: &Line, now: i64, head: &Head) {
+        match line.kind.as_str() {
+            "run.opened" | "run.resumed" => self.opened(line),
+            "plan.loaded" => self.load(line, head),
+            kind if is_event(kind) => {
+                let fact = serde_json::json!({ "type": line.kind, "data": line.data });
+                match serde_json::from_value::<Event>(fact) {
+                    Ok(event) => self.event(line, now, &event),
+                    Err(error) => {
+                        self.breach(line, format!("a `{}` this version cannot read: {error}", line.kind));
+                        self.state = None;
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Whose run it is, and under which rules they signed for it.
+    fn opened(&mut self, line: &Line) {
+        let text = line.data["statement"].as_str().unwrap_or_default();
+        let said: Value = serde_json::from_str(text).unwrap_or_default();
+        let word = |name: &str| said[name].as_str().map(String::from);
+        let theirs = &mut self.approvals.theirs;
+        theirs.runners.extend(word("owner"));
+        let key = word("owner_key").unwrap_or_default();
+        theirs.keys.extend(PublicKey::from_line(&key).ok().map(|key| key.fingerprint()));
+        theirs.starters.extend(line.data["claims"]["trigger"].as_str().map(String::from));
+        self.statement = Some((key, word("policy_sha256")));
+        // The first statement comes before the plan.
+        if let Some(plan) = self.plan.take() {
+            self.signed_as_asked(&plan, line);
+            self.plan = Some(plan);
+        }
+    }
+
+    /// The newest statement against what the plan's policy asks of it.
+    fn signed_as_asked(&mut self, plan: &Plan, line: &Line) {
+        let Some((key, policy)) = self.statement.clone() else { return };
+        let team = &plan.team;
+        if team.shared_key_refused && key.starts_with("hmac-sha256") {
+            self.breach(line, "the run is sealed with a shared key, and its policy refuses those");
+        } else if team.security_key_required && !key.starts_with("sk-") {
+            self.breach(line, "the run is not signed with a security key, and its policy wants one");
+        }
+        self.other_policy = policy.unwrap_or_default() != team.policy_sha256;
+    }
+
+    fn load(&mut self, line: &Line, head: &Head) {
+        let (text, said) = (line.data["text"].as_str().unwrap_or_default(), line.data["sha256"].as_str());
+        let sha256 = plan::sha256(text.as_bytes());
+        if said != Some(&sha256) || sha256 != head.plan_sha256 {
+            self.breach(line, "the plan is not the one the owner signed");
+            return;
+        }
+        (self.plan_sha256, self.run) = (sha256, head.run.clone());
+        match serde_json::from_str::<Plan>(text) {
+            Ok(plan) => {
+                for owner in self.approvals.theirs.runners.clone() {
+                    if !plan.owners.contains(&owner) && plan.rollback_owner != owner {
+                        self.breach(line, format!("`{owner}` opened the run and is none of the plan's owners"));
+                    }
+                }
+                self.signed_as_asked(&plan, line);
+                self.plan = Some(plan);
+            }
+            Err(error) => self.breach(line, format!("the plan cannot be read by this version: {error}")),
+        }
+    }
+
+    fn event(&mut self, line: &Line, now: i64, event: &Event) {
+        let Some(plan) = self.plan.take() else { return };
+        if let Event::StepIntent { step, id, step_sha256, .. } = event {
+            self.intent(&plan, line, *step, id, step_sha256);
+        }
+        let (run, plan_sha256, time) = (&self.run, &self.plan_sha256, line.time);
+        let by_hand = self.state.as_ref().is_some_and(|state| state.by_hand);
+        let moment = Moment { of: Named { plan: &plan, run, plan_sha256 }, time, now, by_hand };
+        for what in self.approvals.take(&moment, event) {
+            self.breach(line, what);
+        }
+        if let Some(state) = self.state.take() {
+            match evolve(&plan, &state, event) {
+                Ok(next) => {
+                    self.state = Some(next);
+                    self.events += 1;
+                }
+                Err(illegal) => self.breach(line, illegal.to_string()),
+            }
+        }
+        if let Event::Ended { outcome, .. } = event {
+            self.outcome = Some(*outcome);
+        }
+        self.plan = Some(plan);
+    }
+
+    /// Whether the step that begins is the plan's, under the plan's policy.
+    fn intent(&mut self, plan: &Plan, line: &Line, at: StepRef, id: &str, sha256: &str) {
+        let Some(step) = plan.lane(at.lane).get(at.index) else {
+            return self.breach(line, format!("`{id}` is no step of the plan"));
+        };
+        self.steps_run.insert((at.lane, at.index));
+        if step.id != id || step.sha256() != sha256 {
+            self.breach(line, format!("`{id}` is not the step the plan has there"));
+        }
+        if self.other_policy && at.lane == plan::Lane::Forward {
+            self.breach(line, format!("`{id}` was begun under another policy than the plan's"));
+        }
+    }
+}
+
+/// Whether a type of record is one the run machine reads.
+fn is_event(kind: &str) -> bool {
+    kind.starts_with("step.")
+        || kind.starts_with("approval.")
+        || kind.starts_with("rollback.")
+        || matches!(
+            kind,
+            "run.refused"
+                | "run.interrupted"
+                | "run.continued"
+                | "run.held"
+                | "run.paged"
+                | "run.paused"
+                | "run.unpaused"
+                | "run.continues"
+                | "run.ended"
+                | "run.unconfirmed"
+                | "write.landed"
+                | "wait.breached"
+                | "schema.seen"
+                | "override.used"
+                | "users.seen"
+        )
+}

@@ -1,0 +1,38 @@
+//! Collects what is wrong with settings, so that all of it is said at once.
+
+use std::time::Duration;
+
+use super::Mistake;
+
+/// The mistakes found so far.
+#[derive(Default)]
+pub struct Review(pub Vec<Mistake>);
+
+impl Review {
+    pub fn wrong(&mut self, at: &str, message: impl Into<String>, help: Option<&str>) {
+        self.0.push(Mistake { at: at.into(), message: message.into(), help: help.map(String::from) });
+    }
+
+    pub fn path(&mut self, at: &str, path: &str) {
+        if !path.starts_with('/') {
+            self.wrong(at, format!("`{path}` is not a path"), Some("begin it with a slash, such as `/healthz`"));
+        }
+    }
+
+    pub fn between(&mut self, at: &str, value: u32, least: u32, most: u32) {
+        if !(least..=most).contains(&value) {
+            self.wrong(at, format!("`{value}` is not between {least} and {most}"), None);
+        }
+    }
+
+    pub fn longer_than_zero(&mut self, at: &str, time: Duration) {
+        if time.is_zero() {
+            self.wrong(at, "a deadline of zero lets nothing finish", None);
+        }
+    }
+
+    /// What was reviewed, or everything that is wrong with it.
+    pub fn passed<T>(self, reviewed: impl FnOnce() -> T) -> Result<T, Vec<Mistake>> {
+        if self.0.is_empty() { Ok(reviewed()) } else { Err(self.0) }
+    }
+}

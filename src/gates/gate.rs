@@ -1,0 +1,296 @@
+//! Gates: their settings, and the mistakes that can be seen in them without asking anybody.
+//!
+//! How one is measured is `probe`; what the numbers mean is `run::judge`.
+#![doc = include_str!("gates.md")]
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::promql;
+use super::promql::Query;
+use super::source;
+use super::source::Given;
+use crate::diag::Mistake;
+use crate::scalar;
+use crate::scalar::{Limit, Margin, Unit};
+
+/// A rule over measurements of both stacks, from exactly one source, with exactly one of `max`, `min` and `objective`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct Gate {
+    /// Where the numbers come from, under the key of its kind. The schema has a key for each row of [`source::KINDS`].
+    #[serde(flatten)]
+    #[schemars(skip)]
+    pub source: Given,
+    /// The highest value green may have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max: Option<Limit>,
+    /// The lowest value green may have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min: Option<Limit>,
+    /// The share of good requests that was promised, `99.9%`: users are not moved while the error budget of that promise burns.
+    /// Judged once, before the first step; no bake names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub objective: Option<Limit>,
+    /// How much worse than blue, over the same time, green may be: `+0.3%`, `+50ms` or `x1.5`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub versus_blue: Option<Margin>,
+    /// The growth since users were shifted is judged, not the value: for counters that must not move.
+    #[serde(default, skip_serializing_if = "no")]
+    pub delta: bool,
+    /// How far back the source's own numbers reach, where that is not seen in a PromQL query. Nothing is judged before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub looks_back: Option<scalar::Duration>,
+    /// PromQL for the number of requests per stack, as a rate over a range; taken from the query itself when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests: Option<String>,
+    /// The fewest requests of green without which the gate cannot pass. It can always fail.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_requests: Option<u64>,
+    /// Out of 100, what its failure weighs. Gates that fail at the same time fail the bake when together they weigh 100; 100
+    /// when left out, so that it does so alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100))]
+    pub weight: Option<u32>,
+    /// Says that this gate fails a bake alone, which is so unless it has a `weight`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub critical: Option<bool>,
+    /// The label that holds `blue` or `green`.
+    #[serde(default = "color")]
+    pub label: String,
+    /// The label that tells the instances of a stack apart, so that a single bad one is not taken for the release.
+    #[serde(default = "instance")]
+    pub instance: String,
+    /// What the query's numbers are; taken from the limit when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<Unit>,
+    /// What follows when nothing can be judged until the deadline and users are split.
+    #[serde(default)]
+    pub unknown: OnUnknown,
+    /// Base URL of Prometheus, `http://prometheus:9090`, also as `${env:NAME}`. Left out: `${env:PROMETHEUS_URL}`.
+    #[serde(default = "source::prometheus_url")]
+    pub url: String,
+}
+
+fn no(flag: &bool) -> bool {
+    !flag
+}
+
+fn color() -> String {
+    "color".into()
+}
+
+fn instance() -> String {
+    "instance".into()
+}
+
+/// What fails a bake.
+pub const WHOLE: u32 = 100;
+
+/// What a gate without a verdict means while users are split.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnUnknown {
+    /// Users stay where they are and a person is called.
+    Hold,
+    #[default]
+    RollBack,
+}
+
+/// What came of looking at a gate's settings.
+pub struct Checked {
+    /// The settings with every default filled in, for the plan; None when they cannot be used.
+    pub config: Option<Value>,
+    pub mistakes: Vec<Mistake>,
+    /// Doubtful, but usable.
+    pub warnings: Vec<Mistake>,
+}
+
+/// Checks everything that can be checked without a server.
+pub fn check(settings: &Value) -> Checked {
+    let gate = match Gate::deserialize(settings) {
+        Ok(gate) => gate,
+        Err(e) => {
+            let mistake = Mistake { at: String::new(), message: e.to_string(), help: None };
+            return Checked { config: None, mistakes: vec![mistake], warnings: Vec::new() };
+        }
+    };
+    let mut review = Review::default();
+    review.limits(&gate);
+    review.weights(&gate);
+    match source::chosen(settings) {
+        Err(mistake) => review.mistakes.push(mistake),
+        Ok((kind, own)) => match gate.source.promql() {
+            Some(text) => review.expression(&gate, text),
+            None => review.source(&gate, kind, own),
+        },
+    }
+    let Review { mistakes, warnings } = review;
+    let config = mistakes.is_empty().then(|| serde_json::to_value(&gate).expect("BUG: a gate is plain data"));
+    Checked { config, mistakes, warnings }
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[derive(Default)]
+struct Review {
+    mistakes: Vec<Mistake>,
+    warnings: Vec<Mistake>,
+}
+
+fn mistake(at: &str, message: impl Into<String>, help: &str) -> Mistake {
+    Mistake { at: at.into(), message: message.into(), help: Some(help.into()) }
+}
+
+impl Review {
+    fn wrong(&mut self, at: &str, message: impl Into<String>, help: &str) {
+        self.mistakes.push(mistake(at, message, help));
+    }
+
+    fn limits(&mut self, gate: &Gate) {
+        if let Some(objective) = &gate.objective {
+            if gate.max.is_some() || gate.min.is_some() || gate.versus_blue.is_some() || gate.delta {
+                self.wrong(
+                    "/objective",
+                    "a gate with an `objective` takes no other limit",
+                    "make it a gate of its own",
+                );
+            }
+            if objective.unit != Unit::Percent || !(0.5..1.0).contains(&objective.value) {
+                self.wrong("/objective", format!("`{objective}` is no objective"), "write a share under 100%: `99.9%`");
+            }
+            if gate.source.promql().is_none() {
+                self.wrong(
+                    "/objective",
+                    "a burning budget is seen in Prometheus only",
+                    "give the share of bad requests as PromQL",
+                );
+            }
+        } else if gate.max.is_some() == gate.min.is_some() {
+            self.wrong("", "a gate takes exactly one of `max` and `min`", "write `max: 0.5%`");
+        }
+        if let (Some(Margin::Plus(by)), Some(limit)) = (&gate.versus_blue, gate.limit())
+            && by.unit != limit.unit
+        {
+            let message = format!("the limit `{limit}` and the margin `+{by}` are not of one unit");
+            self.wrong("/versus_blue", message, "write both as percentages, as durations or as numbers");
+        }
+    }
+
+    fn weights(&mut self, gate: &Gate) {
+        match (gate.weight, gate.critical) {
+            (Some(0 | 101..), _) => self.wrong("/weight", "a weight is 1 to 100", "100 fails a bake alone"),
+            (Some(weight), Some(true)) if weight < WHOLE => {
+                let message = format!("a critical gate weighs {WHOLE}, not {weight}");
+                self.wrong("/weight", message, "leave one of the two out");
+            }
+            (None, Some(false)) => {
+                self.wrong("/critical", "a gate that is not critical needs its `weight`", "write `weight: 50`");
+            }
+            _ => {}
+        }
+    }
+
+    fn expression(&mut self, gate: &Gate, text: &str) {
+        let label = if gate.objective.is_some() { "" } else { &gate.label };
+        let query = match Query::parse(text, label) {
+            Err(e) => {
+                return self.wrong("/prometheus", format!("this is no PromQL: {e}"), "try it in Prometheus first");
+            }
+            Ok(query) => query,
+        };
+        if gate.objective.is_some() {
+            if query.sides(SECOND).is_none() {
+                let help = "write `sum(rate(errors_total[5m])) / sum(rate(requests_total[5m]))`; the ranges are put in";
+                self.wrong("/prometheus", "the query is no share of bad requests among all", help);
+            }
+            return;
+        }
+        let (wrong, doubtful) = query.review();
+        let place = |flaw: promql::Flaw| mistake("/prometheus", flaw.message, &flaw.help);
+        self.mistakes.extend(wrong.into_iter().map(place));
+        self.warnings.extend(doubtful.into_iter().map(place));
+        if gate.delta && query.grown(SECOND).is_none() {
+            let help = format!("write the counter alone: `sum by ({}) (dead_letters_total)`", gate.label);
+            self.wrong("/delta", "there is no counter whose growth could be judged", &help);
+        }
+        if gate.versus_blue.is_some() && !gate.delta && query.grows_with_traffic() {
+            let message = "the value grows with the share of users a stack has, so green and blue are never equal";
+            self.warnings.push(mistake("/versus_blue", message, "divide it by the requests of the stack"));
+        }
+        let countable = query.counts(SECOND).is_some() || query.observations(SECOND).is_some();
+        if gate.min_requests.is_some_and(|n| n > 0) && gate.requests.is_none() && !countable {
+            let message = "`min_requests` has nothing to count: the query is neither a share nor a quantile";
+            let help = format!("add `requests: sum by ({}) (rate(…[1m]))`", gate.label);
+            self.wrong("/min_requests", message, &help);
+        }
+        if let Some(requests) = &gate.requests
+            && let Err(e) = promql::count_of(requests, SECOND)
+        {
+            let help = format!("write a rate: `sum by ({}) (rate(http_requests_total[1m]))`", gate.label);
+            self.wrong("/requests", format!("requests cannot be counted by this: {e}"), &help);
+        }
+    }
+
+    fn source(&mut self, gate: &Gate, kind: &source::Kind, own: &Value) {
+        let found = (kind.check)(own);
+        let sound = found.is_empty();
+        self.mistakes.extend(found.into_iter().map(|m| Mistake { at: format!("/{}{}", kind.name, m.at), ..m }));
+        if gate.requests.is_some() {
+            let help = format!("write it inside of `{}`", kind.name);
+            self.wrong("/requests", "`requests` is PromQL, and this gate asks no Prometheus", &help);
+        }
+        let Ok(source) = (kind.open)(own, "") else { return };
+        if !sound {
+            return;
+        }
+        let at = format!("/{}", kind.name);
+        let since = own.to_string().contains("{since}");
+        if source.counts() && !since && !source.counts_since() && !gate.delta {
+            let message = "nothing says since when `bad` and `requests` are counted";
+            self.wrong(&at, message, "ask with `{since}`, or write `delta: true` where they only ever grow");
+        }
+        if gate.delta && (since || source.counts_since()) {
+            self.wrong("/delta", "these numbers begin at the shift already", "leave `delta` or `{since}` out");
+        }
+        if gate.min_requests.is_some_and(|n| n > 0) && !source.counts_requests() {
+            self.wrong(
+                "/min_requests",
+                "`min_requests` has nothing to count",
+                &format!("give `requests` in `{}`", kind.name),
+            );
+        }
+        if !source.of_a_stack() {
+            if gate.versus_blue.is_some() {
+                let help = "ask with `{stack}`, `{version}` or `{url}`";
+                self.wrong(
+                    "/versus_blue",
+                    "the source gives one number for both stacks, so nothing can be compared",
+                    help,
+                );
+            }
+            let message = "one number for both stacks hides a bad green behind a large blue";
+            self.warnings.push(mistake(&at, message, "ask with `{stack}`, `{version}` or `{url}`"));
+        }
+    }
+}
+
+impl Gate {
+    /// The limit, whichever side it is on.
+    pub fn limit(&self) -> Option<&Limit> {
+        self.max.as_ref().or(self.min.as_ref())
+    }
+
+    /// Out of [`WHOLE`], what its failure weighs.
+    pub fn weighs(&self) -> u32 {
+        self.weight.unwrap_or(WHOLE)
+    }
+
+    /// Judged once before anything moves, and never in a bake.
+    pub fn is_precondition(&self) -> bool {
+        self.objective.is_some()
+    }
+}

@@ -1,0 +1,87 @@
+//! A fail is confirmed: it has to stand without what came all at once, without the worst instance, and on more than one look.
+//! Pure.
+
+use std::time::Duration;
+
+use super::counts::Counts;
+use super::likelihood::{over_limit, worse_than_blue};
+use super::rate_history::{Burst, Calm, RateHistory};
+use super::{Judgement, Rule};
+use crate::run::Verdict;
+use crate::scalar::spoken;
+
+/// Where most bad requests are of one instance, the others must be this likely to be worse by themselves.
+const WITHOUT_THE_WORST: f64 = 40.0;
+/// A burst is an accident, and so may be a second one. What comes a third time does not pass.
+const ACCIDENTS: usize = 2;
+
+impl Rule {
+    /// Judges the counts of all looks so far. A fail has to stand without what came all at once and without the worst
+    /// instance, and never rests on a single look; a burst that is over does not keep a green from passing.
+    pub fn judge_history(&self, course: &RateHistory) -> Judgement {
+        let (green, blue) = (course.green(), course.blue());
+        let plain = self.judge_counts(green, blue);
+        let limit = self.highest();
+        // A count that must not move at all is no rate: every one of its bad requests stands for itself.
+        if plain.verdict == Verdict::Pass || limit <= 0.0 || green.bad > green.requests {
+            return plain;
+        }
+        let lowest = self.lowest_forbidden(limit, blue).max(limit / 100.0);
+        let calm = course.calm(lowest);
+        let calmly = self.judge_counts(calm.green, calm.blue);
+        let unproven = |why: String| Judgement {
+            verdict: Verdict::Unknown,
+            line: format!("{} ({} of {} bad): {why}", self.green_in_short(green), green.bad, green.requests),
+            ..plain.clone()
+        };
+        match (plain.verdict, calmly.verdict) {
+            (Verdict::Fail, _) if course.looks() < 2 || calm.green.requests == 0 => {
+                unproven("seen too shortly to tell a burst; the next look has to confirm it".into())
+            }
+            (Verdict::Fail, Verdict::Fail) => match self.one_instance(course, limit, blue) {
+                Some(why) => unproven(why),
+                None => plain,
+            },
+            (_, Verdict::Pass) if calm.bursts.len() <= ACCIDENTS && !calm.bursts.is_empty() => Judgement {
+                verdict: Verdict::Pass,
+                line: format!("{}; {}", calmly.line, left_out(&calm.bursts)),
+                ..plain
+            },
+            (Verdict::Fail, _) if !calm.bursts.is_empty() => unproven(self.without_bursts(&calm)),
+            _ => plain,
+        }
+    }
+
+    fn without_bursts(&self, calm: &Calm) -> String {
+        let rest = format!("otherwise {} of {} requests bad", calm.green.bad, calm.green.requests);
+        format!("{}; {rest}", left_out(&calm.bursts))
+    }
+
+    /// Why the bad requests are one instance's and not the release's, if they are.
+    fn one_instance(&self, course: &RateHistory, limit: f64, blue: Counts) -> Option<String> {
+        let worst = course.worst_instance()?;
+        let rest = worst.rest;
+        let proven = worse_than_blue(rest, blue).max(over_limit(rest, limit)) >= WITHOUT_THE_WORST.ln();
+        let doubtful = rest.rate() > self.lowest_forbidden(limit, blue);
+        // Beside two others a worst one is often the worst by chance, so it must stand out before the rest has to prove more.
+        let of_the_release = if worst.lopsided { proven } else { doubtful || worst.others < 2 };
+        (!of_the_release).then(|| {
+            let others =
+                if worst.others == 1 { "the other one has".into() } else { format!("the other {} have", worst.others) };
+            format!(
+                "{} of them are of one instance, {}; {others} {} of {}",
+                worst.bad, worst.name, rest.bad, rest.requests
+            )
+        })
+    }
+}
+
+/// `left out: 38 bad from 2m 15s to 2m 45s`.
+fn left_out(bursts: &[Burst]) -> String {
+    let each = |burst: &Burst| format!("{} bad from {} to {}", burst.bad, whole(burst.from), whole(burst.until));
+    format!("left out: {}", bursts.iter().map(each).collect::<Vec<_>>().join(", "))
+}
+
+fn whole(time: Duration) -> String {
+    spoken(Duration::from_secs(time.as_secs())).replace("0ms", "0s")
+}

@@ -1,0 +1,132 @@
+//! How a gate is measured: both stacks over the same time, which begins after users were shifted, from whatever source it has.
+//!
+//! What the numbers mean is `run::judge`. Every question and its answer is kept, so that a verdict can be looked up.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::by_label::ByLabel;
+use super::by_stack::{ByStack, Sides};
+use super::gate::Gate;
+use super::judge::counts::Counts;
+pub use super::measured::{Measured, Measurement};
+use super::prometheus::Prometheus;
+use super::promql::Query;
+use super::source;
+use crate::run::Asked;
+use crate::scalar::spoken;
+use crate::world::{Gap, World};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A gate ready to be measured.
+pub struct Probe {
+    pub gate: Gate,
+    way: Way,
+}
+
+enum Way {
+    ByLabel(ByLabel),
+    ByStack(ByStack),
+}
+
+impl Probe {
+    /// Takes the settings `gate::check` has accepted, and what is known of the two stacks.
+    pub fn new(gate: Gate, sides: &Sides) -> Result<Self, String> {
+        let way = match gate.source.promql() {
+            Some(text) => Way::ByLabel(ByLabel { query: Query::parse(text, &gate.label)? }),
+            None => {
+                let settings = serde_json::to_value(&gate).map_err(|e| e.to_string())?;
+                let (kind, own) = source::chosen(&settings).map_err(|m| m.message)?;
+                Way::ByStack(ByStack::new((kind.open)(own, &gate.url)?, sides.clone(), gate.delta))
+            }
+        };
+        Ok(Probe { gate, way })
+    }
+
+    /// How long after the shift the first value is of users on the new split only.
+    pub fn warm_up(&self) -> Duration {
+        let own = match &self.way {
+            Way::ByLabel(_) if self.is_share() || self.gate.delta => Duration::ZERO,
+            Way::ByLabel(by) => by.query.range(),
+            Way::ByStack(by) => by.source.warm_up(),
+        };
+        own.max(self.gate.looks_back.as_ref().map_or(Duration::ZERO, |back| back.time))
+    }
+
+    /// Error rates: counted since the shift instead of looked at window by window.
+    pub fn is_share(&self) -> bool {
+        match &self.way {
+            Way::ByLabel(by) => by.query.counts(SECOND).is_some(),
+            Way::ByStack(by) => by.source.counts(),
+        }
+    }
+
+    /// One look is enough to fail: the numbers only ever grow, or the test may be looked at as often as one likes.
+    pub fn fails_at_once(&self) -> bool {
+        self.is_share() || self.gate.delta
+    }
+
+    /// The quantile of a latency gate.
+    pub fn quantile(&self) -> Option<f64> {
+        match &self.way {
+            Way::ByLabel(by) => by.query.quantile(),
+            Way::ByStack(_) => None,
+        }
+    }
+
+    /// Requests can be counted.
+    pub fn counts_requests(&self) -> bool {
+        match &self.way {
+            Way::ByLabel(by) => {
+                self.gate.requests.is_some() || by.query.observations(SECOND).is_some() || self.is_share()
+            }
+            Way::ByStack(by) => by.source.counts_requests(),
+        }
+    }
+
+    /// Looks at counters that begin anywhere, so that their growth is counted from now on. Others need nothing.
+    pub async fn begin(&self, world: &World, since: Timestamp) {
+        if let Way::ByStack(by) = &self.way
+            && self.gate.delta
+        {
+            // Without this first look the next one is the first; nothing is lost but its time.
+            let _ = by.measure(world, since, self.gate.versus_blue.is_some()).await;
+        }
+    }
+
+    /// Measures both stacks at `at`, over nothing that is older than `since`.
+    pub async fn measure(&self, world: &World, since: Timestamp, at: Timestamp) -> Measurement {
+        let elapsed = Duration::try_from(at.duration_since(since)).unwrap_or_default();
+        // Timers may be a little early against the wall clock.
+        if elapsed < SECOND || elapsed + SECOND / 10 < self.warm_up() {
+            let line =
+                format!("only {} since users were shifted; {} are looked at", spoken(elapsed), spoken(self.warm_up()));
+            return Measurement { measured: Err(Gap::Unknown(line)), asked: Vec::new() };
+        }
+        match &self.way {
+            Way::ByLabel(by) => {
+                let url = world.secrets.resolve(&self.gate.url);
+                let prometheus = Prometheus::new(world.web.as_ref(), &url, at);
+                let measured = by.measure(&self.gate, &prometheus, elapsed).await;
+                Measurement { measured, asked: prometheus.asked() }
+            }
+            Way::ByStack(by) => by.measure(world, since, self.gate.versus_blue.is_some()).await,
+        }
+    }
+
+    /// Counts green's requests by instance, where the source can tell them apart.
+    pub async fn instances(
+        &self,
+        world: &World,
+        since: Timestamp,
+        at: Timestamp,
+    ) -> (Vec<(String, Counts)>, Vec<Asked>) {
+        let Way::ByLabel(by) = &self.way else { return Default::default() };
+        let elapsed = Duration::try_from(at.duration_since(since)).unwrap_or_default();
+        let url = world.secrets.resolve(&self.gate.url);
+        let prometheus = Prometheus::new(world.web.as_ref(), &url, at);
+        (by.instances(&self.gate, &prometheus, elapsed).await, prometheus.asked())
+    }
+}

@@ -1,0 +1,138 @@
+//! Columns: what an added one asks of blue's inserts, and what another type does to blue's values.
+
+use squawk_syntax::ast::{self, AstNode, Constraint};
+
+use super::class::Judged;
+use super::known::{Known, Made};
+use super::names;
+use super::names::{calls, named, words};
+
+const REWRITES: &str = "rewrites the whole table under a lock that stops readers too";
+
+/// Functions whose value is the same for all rows of one statement: a default of them is stored once.
+const STABLE: [&str; 8] = [
+    "now",
+    "transaction_timestamp",
+    "statement_timestamp",
+    "current_setting",
+    "current_user",
+    "pg_catalog.now",
+    "to_tsvector",
+    "lower",
+];
+
+/// `add column`.
+pub fn added(add: &ast::AddColumn, table: &str, known: &mut Known, new: bool) -> Judged {
+    let name = named(add.column_name());
+    let kind = add.ty().map(|ty| names::kind(&ty));
+    known.column(table, &name, kind.clone(), Made::of(new, add.if_not_exists().is_some()));
+    if !new {
+        return Judged::expand(format!("blue knows `{name}`"));
+    }
+    let serial = kind.as_deref().is_some_and(|kind| kind.ends_with("serial") || kind.starts_with("serial"));
+    let constraints: Vec<Constraint> = add.constraints().collect();
+    let mut filled = serial;
+    let mut required = false;
+    // A prepared `select *` of blue's fails once with "cached plan must not change result type".
+    let mut judged = Judged::expand(format!("blue does not name `{name}`, unless it prepares a `select *`"));
+    if serial {
+        judged = judged.hazard(REWRITES);
+    }
+    for constraint in &constraints {
+        judged = match constraint {
+            Constraint::DefaultConstraint(default) => {
+                filled = true;
+                let volatile = default.expr().is_some_and(|expr| {
+                    let called = calls(expr.syntax());
+                    called.iter().any(|name| !STABLE.contains(&name.as_str()))
+                });
+                if volatile { judged.hazard(REWRITES) } else { judged }
+            }
+            Constraint::GeneratedConstraint(_) => {
+                filled = true;
+                judged.hazard(REWRITES)
+            }
+            Constraint::NotNullConstraint(_) => {
+                required = true;
+                judged
+            }
+            Constraint::NullConstraint(_) => judged,
+            Constraint::PrimaryKeyConstraint(_) => {
+                judged.and(Judged::tighten("each row that blue writes needs a value of its own there"))
+            }
+            Constraint::UniqueConstraint(_)
+                if constraints.iter().any(|c| matches!(c, Constraint::DefaultConstraint(_))) =>
+            {
+                judged.and(Judged::tighten("the second row that blue writes has the default again, and is refused"))
+            }
+            Constraint::UniqueConstraint(_) => judged.hazard("builds an index while nobody else can use the table"),
+            Constraint::CheckConstraint(_) => {
+                judged.and(Judged::tighten("rows that blue writes without it are refused where they break the check"))
+            }
+            Constraint::ReferencesConstraint(to) => match keeps_parents(to.syntax()) {
+                true => judged.and(Judged::semantic("blue's deletes are refused where green's rows refer to the row")),
+                false => judged,
+            },
+            Constraint::ForeignKeyConstraint(_) | Constraint::ExcludeConstraint(_) => {
+                judged.and(Judged::tighten("rows that blue writes are refused where they break it"))
+            }
+        };
+    }
+    if required && !filled {
+        judged = judged.and(Judged::tighten(format!(
+            "blue's inserts leave `{name}` out, and fail; so does this on a table with rows"
+        )));
+    }
+    judged
+}
+
+/// Whether a reference stops the row it refers to from being deleted.
+pub fn keeps_parents(reference: &squawk_syntax::SyntaxNode) -> bool {
+    let text = words(reference).to_lowercase();
+    !(text.contains("on delete cascade")
+        || text.contains("on delete set null")
+        || text.contains("on delete set default"))
+}
+
+/// `alter column … type`. The type before is known only where the migrations tell it.
+pub fn retyped(from: Option<&str>, to: &str, using: bool) -> Judged {
+    let Some(from) = from else {
+        return Judged::tighten(format!("these migrations do not tell the type before; `{to}` may be narrower"))
+            .hazard(REWRITES);
+    };
+    if using {
+        return Judged::contract(format!("blue reads and writes `{from}`, and the values are computed anew"))
+            .hazard(REWRITES);
+    }
+    let (of, size) = split(from);
+    let (to_of, to_size) = split(to);
+    let text = |kind: &str| matches!(kind, "varchar" | "text");
+    let whole = |kind: &str| ["smallint", "integer", "bigint"].iter().position(|known| *known == kind);
+    match (whole(of), whole(to_of)) {
+        _ if from == to => Judged::expand("it is of that type already"),
+        _ if text(of) && text(to_of) => match (size, to_size) {
+            (_, None) => Judged::semantic("green may write longer values than blue can hold"),
+            (Some(before), Some(after)) if after > before => {
+                Judged::semantic("green may write longer values than blue can hold")
+            }
+            _ => Judged::tighten("values that blue writes are too long now").hazard(REWRITES),
+        },
+        (Some(before), Some(after)) if after > before => {
+            Judged::semantic("green may write numbers that blue cannot hold").hazard(REWRITES)
+        }
+        (Some(_), Some(_)) => Judged::tighten("numbers that blue writes are too large now").hazard(REWRITES),
+        _ if of == "timestamp" && to_of == "timestamptz" => {
+            Judged::semantic("the same digits mean another moment, depending on the session's time zone")
+                .hazard("rewrites the whole table unless the session's time zone is UTC")
+        }
+        _ => Judged::contract(format!("blue reads and writes `{from}`")).hazard(REWRITES),
+    }
+}
+
+/// `varchar(20)` as its name and size.
+fn split(kind: &str) -> (&str, Option<u32>) {
+    match kind.split_once('(') {
+        Some((name, size)) => (name, size.trim_end_matches(')').parse().ok()),
+        None => (kind, None),
+    }
+}

@@ -1,0 +1,205 @@
+//! One pass through the checks of a smoke test: whom they are sent to, what they are signed with, and how many may be sent.
+//! What a check sends and which answer passes is not known here.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::check::Finding;
+use super::continuity::Continuity;
+use super::deliveries::DedupPlace;
+use super::request;
+use super::request::{Body, From};
+use super::settings::{Public, ResponseUrl, Smoke};
+use crate::plan::{Color, Plan};
+use crate::secret::Secret;
+use crate::world::{Request, Response, WebError, World, address};
+
+/// Slack gives up after 3 s; an answer later than this is too close to it.
+const BAR: Duration = Duration::from_secs(2);
+
+/// What the checks need to know, from the plan.
+pub struct Suite {
+    pub(super) color: Color,
+    /// URL and version of blue and green.
+    stacks: [(String, String); 2],
+    pub(super) version_path: String,
+    pub(super) events_path: String,
+    secret: String,
+    pub(super) from: From,
+    pub(super) within: Duration,
+    pub(super) public: Option<Public>,
+    pub(super) response_url: Option<ResponseUrl>,
+    pub(super) handlers_path: String,
+    /// Listeners that are meant to be gone.
+    pub(super) retired: Vec<String>,
+    budget: u32,
+    /// How deliveries are told apart, from the runbook's `slack.dedup`.
+    pub(super) dedup: Option<DedupPlace>,
+    /// The runbook wants acks to come after the work.
+    pub(super) acks_after_work: bool,
+    /// What both versions must accept of each other.
+    pub(super) continuity: Continuity,
+}
+
+impl Suite {
+    pub fn new(smoke: &Smoke, plan: &Plan) -> Self {
+        let slack = plan.slack.clone().unwrap_or_default();
+        let text = |name: &str, otherwise: &str| slack[name].as_str().unwrap_or(otherwise).to_string();
+        let stack = |color: Color| (plan.stack(color).url.clone(), plan.stack(color).version.clone());
+        Suite {
+            color: smoke.stack,
+            stacks: Color::BOTH.map(stack),
+            version_path: smoke.version_path.clone(),
+            events_path: text("events_path", "/slack/events"),
+            secret: text("signing_secret", ""),
+            from: From {
+                team: text("team_id", "TBGCTL"),
+                channel: text("channel_id", "CBGCTL"),
+                app: text("app_id", "ABGCTL"),
+            },
+            within: smoke.within.time,
+            public: smoke.public.clone(),
+            response_url: smoke.response_url.clone(),
+            handlers_path: slack["handlers"]["path"].as_str().unwrap_or("/bgctl/handlers").into(),
+            retired: serde_json::from_value(slack["handlers"]["retired"].clone()).unwrap_or_default(),
+            budget: smoke.budget,
+            dedup: serde_json::from_value(slack["dedup"].clone()).ok(),
+            acks_after_work: slack["acks"] == "after-work",
+            continuity: Continuity::of(plan),
+        }
+    }
+
+    /// The URL of the stack under test.
+    pub fn url(&self) -> &str {
+        &self.stack(self.color).0
+    }
+
+    pub(super) fn stack(&self, color: Color) -> &(String, String) {
+        &self.stacks[usize::from(color == Color::Green)]
+    }
+
+    pub fn open<'a>(&'a self, world: &'a World) -> Session<'a> {
+        let secret = Secret::new(world.secrets.resolve(&self.secret));
+        let mut seed = [0; 6];
+        // Without randomness a nonce is still unique by its moment; it need not be secret.
+        let _ = getrandom::fill(&mut seed);
+        let seed: String = seed.iter().map(|b| format!("{b:02x}")).collect();
+        Session { suite: self, world, secret, seed, count: Cell::new(0), spent: Cell::new(0) }
+    }
+}
+
+/// One pass through the checks.
+pub struct Session<'a> {
+    pub(super) suite: &'a Suite,
+    pub(super) world: &'a World,
+    pub(super) secret: Secret,
+    seed: String,
+    count: Cell<u32>,
+    spent: Cell<u32>,
+}
+
+pub(super) type Answer = Result<Response, WebError>;
+
+impl Session<'_> {
+    /// A value nobody has seen before.
+    pub(super) fn nonce(&self) -> String {
+        self.count.set(self.count.get() + 1);
+        format!("bgctl.{}.{}.{}", self.world.clock.now().as_second(), self.seed, self.count.get())
+    }
+
+    /// The id of an event nobody has seen before, in the shape of Slack's own.
+    pub(super) fn event_id(&self) -> String {
+        format!("EvBGCTL{}", self.nonce().trim_start_matches("bgctl").replace('.', ""))
+    }
+
+    pub(super) fn now(&self) -> i64 {
+        self.world.clock.now().as_second()
+    }
+
+    pub(super) async fn send(&self, request: Request) -> Answer {
+        self.spend()?;
+        self.world.web.exchange(request).await
+    }
+
+    /// One request less: a test in production never sends more than it was allowed to.
+    pub(super) fn spend(&self) -> Result<(), WebError> {
+        self.spent.set(self.spent.get() + 1);
+        let (spent, budget) = (self.spent.get(), self.suite.budget);
+        match spent > budget {
+            true => Err(WebError {
+                what: format!("not sent: the budget of {budget} requests is used up"),
+                timed_out: false,
+            }),
+            false => Ok(()),
+        }
+    }
+
+    /// Where a stack takes what Slack sends.
+    pub(super) fn events(&self, color: Color) -> String {
+        address(&self.world.secrets.resolve(&self.suite.stack(color).0), &self.suite.events_path)
+    }
+
+    pub(super) fn signed(&self, color: Color, body: &Body, timestamp: i64) -> Request {
+        request::signed(&self.events(color), body, &self.secret, timestamp, self.suite.within)
+    }
+
+    /// Whether this is the one right answer of `/bgctl-smoke`.
+    pub(super) fn pong(&self, answer: &Response, nonce: &str, color: Color) -> Result<(), String> {
+        if answer.status != 200 {
+            return Err(format!("status {}{}", answer.status, reason(answer)));
+        }
+        let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+        let pong: Value = serde_json::from_str(body["text"].as_str().unwrap_or_default()).unwrap_or_default();
+        let version = &self.suite.stack(color).1;
+        for (name, wanted) in [("pong", nonce), ("color", color.name()), ("version", version)] {
+            match pong[name].as_str() {
+                Some(found) if found == wanted => {}
+                Some(found) => return Err(format!("`{name}` is `{found}`, not `{wanted}`")),
+                None => return Err(format!("there is no `{name}` in the answer")),
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn command(&self) -> (String, Body) {
+        let nonce = self.nonce();
+        let body = self.suite.from.slash_command(&nonce, &nonce, None);
+        (nonce, body)
+    }
+}
+
+pub(super) fn silent(check: &str, error: &WebError) -> Finding {
+    Finding { silent: true, ..Finding::new(check, false, 0, error.what.clone()) }
+}
+
+/// The verdict on an answer that also has to come in time.
+pub(super) fn in_time(check: &str, pass: bool, answer: &Response, what: &str) -> Finding {
+    let ms = answer.time.as_millis() as u64;
+    if pass && answer.time > BAR {
+        let bar = BAR.as_millis();
+        return Finding::new(
+            check,
+            false,
+            ms,
+            format!("{what}, but after {ms} ms; {bar} ms is the bar, 3000 ms Slack's end"),
+        );
+    }
+    let status = if pass { String::new() } else { format!(" (status {}{})", answer.status, reason(answer)) };
+    Finding::new(check, pass, ms, format!("{what}{status}, in {ms} ms"))
+}
+
+/// What an answer that is not the wanted one most likely means, as both Bolt frameworks were seen to answer.
+fn reason(answer: &Response) -> &'static str {
+    match answer.status {
+        200 => ": a yes without the content, as from a static page or a workspace the app is not installed in",
+        401 | 403 => ": it refuses what is signed right: another signing secret there, or its clock is off (K1)",
+        404 if answer.time > BAR => ": no listener acked it within 3 s",
+        404 => ": no listener for it, or another path than `events_path`",
+        429 => ": it is being limited",
+        503 => ": it is busy, or claimed by the other stack",
+        500..=599 => ": its handler failed",
+        _ => "",
+    }
+}
