@@ -1,9 +1,10 @@
 //! A real Prometheus that scrapes what it is told to once a second; it ends with the value.
 
-use std::net::SocketAddr;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 
-use super::bots::Started;
+use super::bots::{Started, pause};
 use super::{free_port, peer};
 
 pub struct Prometheus {
@@ -33,6 +34,24 @@ impl Prometheus {
             .arg(format!("--storage.tsdb.path={}", data.path().join("data").display()))
             .arg(format!("--web.listen-address=127.0.0.1:{port}"));
         let process = Started::new(command, port, &data.path().join("prometheus.log"));
+        // It takes connections before it answers questions, with 503.
+        let ready = || {
+            let mut answer = String::new();
+            TcpStream::connect(("127.0.0.1", port))
+                .and_then(|mut stream| {
+                    stream.write_all(b"GET /-/ready HTTP/1.0\r\n\r\n")?;
+                    stream.read_to_string(&mut answer)
+                })
+                .is_ok_and(|_| answer.contains(" 200 "))
+        };
+        assert!(
+            (0..400).any(|_| ready() || {
+                pause(50);
+                false
+            }),
+            "Prometheus is not ready:\n{}",
+            process.log()
+        );
         Some(Prometheus { url: format!("http://127.0.0.1:{port}"), _process: process, _data: data })
     }
 }
