@@ -25,34 +25,39 @@ fn case_35b_a_disk_that_fills_up_stops_the_run_and_the_way_back_stays_open() {
         desk.runs().first().map(|run| std::fs::metadata(run.join("log.jsonl")).expect("its log").len()).expect("a run")
     };
     let blocks = usize::try_from(whole / 512).expect("small");
-    let mut met = std::collections::BTreeSet::new();
-    for share in [25, 40, 55, 70, 85, 95] {
-        world.look_anew();
-        let desk = Desk::beside(&world);
-        let limit = blocks * share / 100;
-        let line = format!("trap '' XFSZ; ulimit -f {limit}; exec {BGCTL} cutover runbook.yaml --confirm staging");
-        let done = desk.shell(&line).end(60);
-        let at = world.green();
-        met.insert(at);
-        assert!(done.err.contains("journal") || done.err.contains("written"), "{share} %:\n{}", done.err);
-        if at == 0 {
-            assert_eq!(done.code, 78, "{share} %:\n{}", done.err);
-        } else {
-            assert_eq!(done.code, 20, "{share} % with {at} % on green:\n{}", done.err);
-            for word in ["bgctl rollback", "undo/web.sh"] {
-                assert!(done.err.contains(word), "{share} %: {word}\n{}", done.err);
-            }
-        }
-        let users = format!("BLUE {} GREEN {at}", 100 - at);
-        assert!(done.err.contains(&users), "{share} %: {users}\n{}", done.err);
-        assert_eq!(world.turns(), 0, "{:?}", world.seen());
-        if !desk.runs().is_empty() {
-            desk.run(&["rollback", "--yes"]).ends(0);
-            desk.complete();
-        }
-        assert_eq!(world.green(), 0, "{share} %");
-        assert!(world.turns() <= 1, "{:?}", world.seen());
-    }
+    let met = std::thread::scope(|scope| {
+        let filled = [25, 40, 55, 70, 85, 95].map(|share| scope.spawn(move || filled_up(blocks, share)));
+        filled.map(|ended| ended.join().expect("what a full disk leads to"))
+    });
     assert!(met.contains(&0) && met.contains(&50) && met.contains(&100), "the disk was full too early: {met:?}");
+}
+
+/// A run whose disk is full at that share of a whole log, and the rollback of it. Gives green's share when it stopped.
+fn filled_up(blocks: usize, share: usize) -> u32 {
+    let world = World::new(&[]);
+    let desk = Desk::beside(&world);
+    let limit = blocks * share / 100;
+    let line = format!("trap '' XFSZ; ulimit -f {limit}; exec {BGCTL} cutover runbook.yaml --confirm staging");
+    let done = desk.shell(&line).end(60);
+    let at = world.green();
+    assert!(done.err.contains("journal") || done.err.contains("written"), "{share} %:\n{}", done.err);
+    if at == 0 {
+        assert_eq!(done.code, 78, "{share} %:\n{}", done.err);
+    } else {
+        assert_eq!(done.code, 20, "{share} % with {at} % on green:\n{}", done.err);
+        for word in ["bgctl rollback", "undo/web.sh"] {
+            assert!(done.err.contains(word), "{share} %: {word}\n{}", done.err);
+        }
+    }
+    let users = format!("BLUE {} GREEN {at}", 100 - at);
+    assert!(done.err.contains(&users), "{share} %: {users}\n{}", done.err);
+    assert_eq!(world.turns(), 0, "{:?}", world.seen());
+    if !desk.runs().is_empty() {
+        desk.run(&["rollback", "--yes"]).ends(0);
+        desk.complete();
+    }
+    assert_eq!(world.green(), 0, "{share} %");
+    assert!(world.turns() <= 1, "{:?}", world.seen());
     world.continuous();
+    at
 }

@@ -104,12 +104,12 @@ fn sweep(lanes: usize, each: impl Fn(&World, Moment) -> u32 + Sync, step: usize)
 
 #[test]
 fn case_37c_killed_anywhere_and_resumed_it_ends_as_without_the_kill() {
-    sweep(4, killed_then_resumed, 3);
+    sweep(9, killed_then_resumed, 3);
 }
 
 #[test]
 fn case_37d_killed_anywhere_a_rollback_brings_everybody_back() {
-    sweep(3, killed_then_back, 5);
+    sweep(6, killed_then_back, 5);
 }
 
 #[test]
@@ -124,9 +124,9 @@ fn killed_while_green_fails_it_still_goes_back_and_only_once() {
     };
     let shifted = 27;
     std::thread::scope(|scope| {
-        for lane in 0..3 {
+        for lane in 0..6 {
             scope.spawn(move || {
-                for records in (shifted..plain).step_by(4).skip(lane).step_by(3) {
+                for records in (shifted..plain).step_by(4).skip(lane).step_by(6) {
                     let world = World::new(&[Fault::GreenErrors]);
                     let desk = Desk::beside(&world);
                     let moment = Moment { records, later: 0 };
