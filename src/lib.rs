@@ -23,7 +23,7 @@
 //! - [`drive`] is the loop around it and the only caller of a step. Running and resuming are the same function; [`arm`] is its
 //!   preflight.
 //! - [`steps`] act through a [`world`]: one file a kind. [`routers`] read and set splits; [`live`] has the world's other live
-//!   sides, HTTP, databases and programs; [`clock`] is the only time there is.
+//!   sides, HTTP, databases and programs; [`https`] begins every client; [`clock`] is the only time there is.
 //! - [`gates`] measure both stacks and judge what they see. [`slack`] checks from outside that a bot answers, loses nothing and
 //!   does nothing twice. [`migrations`] says whether blue can live with a change of the schema.
 //! - [`compare`] holds blue and green against each other before anybody moves.
@@ -65,6 +65,7 @@ pub mod diag;
 pub mod drive;
 pub mod gates;
 pub mod guards;
+pub mod https;
 pub mod journal;
 pub mod lab;
 pub mod live;

@@ -138,7 +138,7 @@ async fn a_role_that_may_only_read_is_told_what_it_lacks() {
     let policy = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"elasticloadbalancing:Describe*","Resource":"*"}]}"#;
     let put = [("Action", "PutUserPolicy"), ("UserName", "reader"), ("PolicyName", "read"), ("PolicyDocument", policy)];
     moto.query("iam", &[&[("Version", "2010-05-08")], &put[..]].concat()).await;
-    let reset = reqwest::Client::new().post(format!("{}/moto-api/reset-auth", moto.url));
+    let reset = common::moto::client().post(format!("{}/moto-api/reset-auth", moto.url));
     let reset = reset.header("content-type", "text/plain").body("0").send().await.expect("moto answers");
     assert!(reset.status().is_success());
 

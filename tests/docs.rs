@@ -377,4 +377,16 @@ fn the_map_names_every_room() {
 fn the_oldest_rust_is_named_once() {
     let readme = fs::read_to_string(README).unwrap();
     assert!(readme.contains(&format!("Rust {} or newer", env!("CARGO_PKG_RUST_VERSION"))));
+    let container = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/Containerfile")).unwrap();
+    assert!(container.contains(&format!("library/rust:{}-", env!("CARGO_PKG_RUST_VERSION"))), "{container}");
+}
+
+/// The container installs what README tells people to install.
+#[test]
+fn the_container_is_built_as_readme_installs() {
+    let readme = fs::read_to_string(README).unwrap();
+    let install = readme.lines().find_map(|line| line.strip_prefix("$ cargo install ")).expect("how to install");
+    let container = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/Containerfile")).unwrap();
+    assert!(container.contains(&format!("RUN cargo install {install} --root")), "{install}");
+    assert!(container.contains(" -f examples/Containerfile "), "the command to build it names it as it is called");
 }

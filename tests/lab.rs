@@ -36,7 +36,7 @@ fn rig_with(faults: &[Fault], events_per_second: u32) -> Rig {
         .credentials_provider(credentials(&environment))
         .retry_config(RetryConfig::disabled())
         .build();
-    let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build().unwrap();
+    let http = bgctl::https::client().no_proxy().timeout(Duration::from_secs(10)).build().unwrap();
     Rig { at: lab.variables(), environment, elb: elb::Client::from_conf(config), http, lab }
 }
 

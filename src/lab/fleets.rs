@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use reqwest::Client;
 use tokio::runtime::Handle;
 
 use super::bot::Bot;
@@ -38,7 +37,7 @@ pub async fn start(options: &Options) -> anyhow::Result<Arc<Stack>> {
     let faults = Arc::new(Faults::new(options.faults.clone()));
     let (book, store) = (Arc::new(Book::default()), Arc::new(store(&faults)));
     let secret = dice.uuid().replace('-', "");
-    let client = Client::builder().no_proxy().tls_certs_only([]).build().context("no HTTP client for the lab")?;
+    let client = crate::https::client().no_proxy().tls_certs_only([]).build().context("no HTTP client for the lab")?;
     let memory = Arc::new(Memory::open(options.memory.clone()).context("the lab's memory")?);
     let mut doors = Vec::new();
     for name in ["Slack", "Slack's sockets", "Prometheus"] {

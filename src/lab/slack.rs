@@ -140,7 +140,7 @@ mod tests {
         let door = server::Door::open(&super::super::memory::Memory::default()).await.unwrap();
         let (seen, started) = (Arc::new(Mutex::new(Vec::new())), time::now());
         let slack = Slack {
-            client: Client::builder().no_proxy().build().unwrap(),
+            client: crate::https::client().no_proxy().build().unwrap(),
             public_url: door.url(),
             secret: "key".into(),
             book: Arc::default(),

@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context;
-use reqwest::Client;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
@@ -115,7 +114,7 @@ impl Stack {
         let faults = Arc::new(Faults::new(options.faults.clone()));
         let (book, store) = (Arc::new(Book::default()), Arc::new(store(&faults)));
         let secret = dice.uuid().replace('-', "");
-        let client = Client::builder()
+        let client = crate::https::client()
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .tls_certs_only([])

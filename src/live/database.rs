@@ -3,7 +3,6 @@
 //! Errors name neither the address nor a password: the URL is a secret of the runbook. Nothing is judged here.
 
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,6 +12,7 @@ use tokio_postgres::Config;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::clock::Clock;
+use crate::https;
 use crate::world::{Database, Unanswered};
 
 /// The longest a connection may take, and then an answer.
@@ -77,8 +77,7 @@ async fn ask(url: &str, sql: &str) -> Result<Vec<Map<String, Value>>, Unanswered
 fn tls() -> Result<MakeRustlsConnect, Unanswered> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let versions = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let versions = ClientConfig::builder_with_provider(https::provider()).with_safe_default_protocol_versions();
     let config = versions.map_err(|e| Unanswered::Silent(format!("TLS: {e}")))?;
     Ok(MakeRustlsConnect::new(config.with_root_certificates(roots).with_no_client_auth()))
 }

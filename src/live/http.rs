@@ -12,6 +12,7 @@ use reqwest::{Client, Method, Url, redirect};
 
 use super::inbox::HttpInbox;
 use crate::clock::Clock;
+use crate::https;
 use crate::scalar::spoken;
 use crate::world::{Inbox, Request, Response, Web, WebError};
 
@@ -43,7 +44,7 @@ impl Way {
     }
 
     fn client(self) -> reqwest::Result<Client> {
-        let mut builder = Client::builder()
+        let mut builder = https::client()
             .redirect(redirect::Policy::none())
             .retry(reqwest::retry::never())
             .referer(false)

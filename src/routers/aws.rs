@@ -17,9 +17,12 @@ use aws_sdk_elasticloadbalancingv2::config::interceptors::{
 use aws_sdk_elasticloadbalancingv2::config::retry::RetryConfig;
 use aws_sdk_elasticloadbalancingv2::config::timeout::TimeoutConfig;
 use aws_sdk_elasticloadbalancingv2::config::{
-    ConfigBag, Credentials, Intercept, ProvideCredentials, RuntimeComponents,
+    ConfigBag, Credentials, Intercept, ProvideCredentials, RuntimeComponents, SharedHttpClient,
 };
 use aws_sdk_elasticloadbalancingv2::error::BoxError;
+use aws_smithy_http_client::proxy::ProxyConfig;
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_smithy_http_client::{Builder, ConnectorBuilder};
 use jiff::Timestamp;
 use tokio::sync::OnceCell;
 
@@ -69,7 +72,8 @@ impl Aws {
         let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
             .region(Region::new(self.region.clone()))
             .retry_config(retry)
-            .timeout_config(timeouts);
+            .timeout_config(timeouts)
+            .http_client(http_client());
         if let Some(endpoint) = &self.access.endpoint {
             loader = loader.endpoint_url(endpoint);
         }
@@ -209,6 +213,19 @@ impl Intercept for Attempts {
         });
         Ok(())
     }
+}
+
+/// What the SDK would take by itself, proxies of the environment included, with the cryptography of everything else here.
+fn http_client() -> SharedHttpClient {
+    Builder::new().build_with_connector_fn(|settings, components| {
+        let mut connector = ConnectorBuilder::default().tls_provider(Provider::Rustls(CryptoMode::Ring));
+        connector.set_connector_settings(settings.cloned());
+        if let Some(components) = components {
+            connector.set_sleep_impl(components.sleep_impl());
+        }
+        connector.set_proxy_config(Some(ProxyConfig::from_env()));
+        connector.build()
+    })
 }
 
 #[cfg(test)]

@@ -178,7 +178,7 @@ impl Far {
     async fn before(moto: &Moto) -> Far {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port on the loopback interface");
         let url = format!("http://{}", listener.local_addr().expect("its address"));
-        let (moto, client) = (moto.url.clone(), reqwest::Client::builder().no_proxy().build().expect("a client"));
+        let (moto, client) = (moto.url.clone(), bgctl::https::client().no_proxy().build().expect("a client"));
         let far = Far { url, moto, client, state: Arc::new(Mutex::new((0, None, false))) };
         let app = axum::Router::new().fallback(answer).with_state(far.clone());
         // Its own thread: whoever measures blocks theirs.

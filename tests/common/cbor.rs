@@ -39,7 +39,7 @@ async fn pass(
 ) -> Response {
     let mut at = 0;
     let question = decode(&body, &mut at);
-    let answer = reqwest::Client::new()
+    let answer = super::moto::client()
         .post(moto)
         .header("authorization", headers["authorization"].to_str().expect("a signature"))
         .header("content-type", "application/x-amz-json-1.0")

@@ -51,7 +51,7 @@ impl Moto {
         let url = format!("http://127.0.0.1:{port}");
         let moto = Moto { child, api: Api { url, id: "AKIAEXAMPLE".into(), secret: "secret".into(), aws } };
         for _ in 0..600 {
-            if reqwest::get(format!("{}/moto-api/", moto.url)).await.is_ok() {
+            if client().get(format!("{}/moto-api/", moto.url)).send().await.is_ok() {
                 return Some(moto);
             }
             pause().await;
@@ -99,7 +99,7 @@ impl Api {
             self.id,
             hex(&mac(&key, &text))
         );
-        let request = reqwest::Client::new()
+        let request = client()
             .post(&self.url)
             .header("authorization", authorization)
             .header("x-amz-date", stamp)
@@ -141,6 +141,11 @@ impl Api {
         assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
         serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{args:?}: {e}"))
     }
+}
+
+/// A client of a test's own.
+pub fn client() -> reqwest::Client {
+    bgctl::https::client().build().expect("a client")
 }
 
 /// A test that needs a real server may poll with a deadline.

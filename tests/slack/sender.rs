@@ -72,7 +72,7 @@ async fn sleep(time: Duration) {
 }
 
 async fn send_all(slack: String, per_second: u32, count: &Arc<Count>, stop: &AtomicBool) {
-    let client = Client::builder().no_proxy().timeout(PATIENCE).build().expect("a client");
+    let client = bgctl::https::client().no_proxy().timeout(PATIENCE).build().expect("a client");
     let begun = SystemClock.elapsed();
     for n in 0.. {
         if stop.load(Ordering::Relaxed) {

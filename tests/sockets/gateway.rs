@@ -12,7 +12,7 @@ use tokio_tungstenite::{WebSocketStream, client_async};
 type Socket = WebSocketStream<TcpStream>;
 
 async fn ask(gateway: &Gateway, method: &str, token: &str) -> (Value, Option<String>) {
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let client = bgctl::https::client().no_proxy().build().unwrap();
     let answer = client.post(format!("{}{method}", gateway.api())).bearer_auth(token).send().await.unwrap();
     let scopes = answer.headers().get("x-oauth-scopes").and_then(|v| v.to_str().ok()).map(String::from);
     (answer.json().await.unwrap(), scopes)

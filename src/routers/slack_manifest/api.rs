@@ -42,7 +42,7 @@ pub struct Api {
 impl Api {
     pub fn new(base: &str) -> Result<Self, RouterError> {
         let near = ["http://127.", "http://localhost", "http://[::1]"].iter().any(|start| base.starts_with(start));
-        let builder = reqwest::Client::builder()
+        let builder = crate::https::client()
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .user_agent(concat!("bgctl/", env!("CARGO_PKG_VERSION")))

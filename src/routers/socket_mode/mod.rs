@@ -59,7 +59,7 @@ impl SocketMode {
         let settings = Settings::read(value)?;
         let secret = |text: &str| Secret::new(access.secrets.resolve(text));
         let client = |proxies: bool| {
-            let builder = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
+            let builder = crate::https::client().redirect(reqwest::redirect::Policy::none());
             // An instance is asked itself; a proxy could only answer in its place.
             let builder = if proxies { builder } else { builder.no_proxy() };
             builder.build().map_err(|e| vec![Mistake { at: String::new(), message: e.to_string(), help: None }])
