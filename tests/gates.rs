@@ -145,6 +145,15 @@ fn answers_that_are_no_measurement_are_unknown() {
                 json!({ "status": "success", "warnings": ["a store is away"], "data": data }).to_string(),
             ))
         }),
+        ("g08: a part of the storage is away", "partial: a part of the storage", |_| {
+            let data = json!({ "resultType": "vector", "result": [] });
+            Some(response(200, json!({ "status": "success", "isPartial": true, "data": data }).to_string()))
+        }),
+        ("g08: a remark on what was left out", "partial: PromQL info: ignored", |_| {
+            let data = json!({ "resultType": "vector", "result": [] });
+            let infos = ["PromQL info: ignored histograms in a range of mixed samples"];
+            Some(response(200, json!({ "status": "success", "infos": infos, "data": data }).to_string()))
+        }),
         ("17: 422", "refused the query (422): many-to-many", |_| {
             Some(response(
                 422,

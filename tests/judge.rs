@@ -81,6 +81,77 @@ fn an_outage_that_begins_late_is_no_burst() {
     assert!(found == 300 && median <= 450 + 75, "{found} of 300, after {median} s");
 }
 
+/// A bake of five minutes whose counters are these so far: of green by instance, then of blue, each with its bad requests.
+fn counted(counters: impl Fn(f64) -> ([(f64, f64); 3], (f64, f64)) + 'static) -> Outcome {
+    let stage = Stage::new(move |request, now| {
+        let text = query(request);
+        let (pods, blue) = counters(now.as_secs_f64());
+        let sample = |labels: Value, value: f64| json!({ "metric": labels, "value": [0, value.floor().to_string()] });
+        let pick = |(all, bad): (f64, f64)| if text.contains("5..") { bad } else { all };
+        let result = match () {
+            () if text.contains("timestamp(") || text.contains("count_over_time(") => {
+                vec![sample(json!({ "color": "green" }), 3.0), sample(json!({ "color": "blue" }), 3.0)]
+            }
+            () if text.contains("by (color, instance)") => {
+                let pod = |(n, pod): (usize, &(f64, f64))| {
+                    sample(json!({ "color": "green", "instance": format!("g{n}:80") }), pick(*pod))
+                };
+                pods.iter().enumerate().map(pod).collect()
+            }
+            () => {
+                let green = pods.iter().map(|pod| pick(*pod)).sum();
+                vec![sample(json!({ "color": "green" }), green), sample(json!({ "color": "blue" }), pick(blue))]
+            }
+        };
+        response(200, json!({ "status": "success", "data": { "resultType": "vector", "result": result } }).to_string())
+    });
+    stage.run("bake", json!({ "for": "5m", "gates": ["errors"] }))
+}
+
+/// Seconds in which something went on that began at one moment and ended at another.
+fn between(now: f64, from: f64, until: f64) -> f64 {
+    (now.min(until) - from).max(0.0)
+}
+
+/// One bad instance at first, then all of them: what was told apart once says nothing of later.
+#[test]
+fn g03_one_bad_instance_does_not_hide_that_all_are() {
+    let outcome = counted(|now| {
+        let pod = |from: f64| (7.0 * now, 7.0 * 0.9 * between(now, from, f64::MAX));
+        ([pod(5.0), pod(75.0), pod(75.0)], (180.0 * now, 0.36 * now))
+    });
+    assert!(matches!(&outcome, Outcome::Failed { cause: Cause::Gate, .. }), "{outcome:?}");
+}
+
+/// An outage that has not ended when the bake does is no burst: the bake goes on until it is known.
+#[test]
+fn g04_an_outage_that_goes_on_at_the_end_does_not_pass() {
+    for (from, bad) in [(270.0, 0.5), (272.0, 1.0), (285.0, 0.3)] {
+        let outcome = counted(move |now| {
+            let pod = (7.0 * now, 7.0 * bad * between(now, from, f64::MAX));
+            ([pod; 3], (180.0 * now, 0.36 * now))
+        });
+        assert!(matches!(&outcome, Outcome::Failed { cause: Cause::Gate, .. }), "{from} {bad}: {outcome:?}");
+    }
+    // One that has ended passes, and later.
+    let outcome = counted(|now| {
+        let pod = (7.0 * now, 7.0 * 0.1 * between(now, 280.0, 290.0));
+        ([pod; 3], (180.0 * now, 0.36 * now))
+    });
+    assert!(matches!(&outcome, Outcome::Done { .. }), "{outcome:?}");
+}
+
+/// A burst may be an accident, and may still have cost too many users to pass.
+#[test]
+fn g04_two_bursts_that_cost_a_sixth_of_all_requests_do_not_pass() {
+    let outcome = counted(|now| {
+        let pod = (7.0 * now, 7.0 * (between(now, 60.0, 87.0) + between(now, 180.0, 207.0)));
+        ([pod; 3], (180.0 * now, 0.36 * now))
+    });
+    assert!(matches!(&outcome, Outcome::Failed { cause: Cause::NoVerdict, .. }), "{outcome:?}");
+    assert!(outcome.line().contains("more than a burst may cost; left out: 567 bad"), "{}", outcome.line());
+}
+
 /// The whole way: the bake asks Prometheus for the instances when green is about to fail, and names the one that is bad.
 #[test]
 fn a_bake_tells_the_instances_apart() {

@@ -53,6 +53,11 @@ struct Answer {
     error: Option<String>,
     #[serde(default)]
     warnings: Vec<String>,
+    #[serde(default)]
+    infos: Vec<String>,
+    /// VictoriaMetrics: a part of the storage did not answer.
+    #[serde(default, rename = "isPartial")]
+    is_partial: bool,
 }
 
 #[derive(Deserialize)]
@@ -60,6 +65,15 @@ struct Answer {
 struct Data {
     result_type: String,
     result: serde_json::Value,
+}
+
+impl Answer {
+    /// Why the samples may not be all there are. A counter whose name does not end as counters do is only remarked upon.
+    fn doubt(&self) -> Option<&str> {
+        let info = self.infos.iter().find(|info| !info.contains("might not be a counter"));
+        let partial = self.is_partial.then_some("a part of the storage did not answer (isPartial)");
+        self.warnings.first().or(info).map(String::as_str).or(partial)
+    }
 }
 
 impl Prometheus<'_> {
@@ -135,8 +149,8 @@ impl Prometheus<'_> {
             }
             (status, Err(_)) => return Err(Gap::Silent(format!("Prometheus answered {status}"))),
         };
-        if let Some(warning) = answer.warnings.first() {
-            return Err(Gap::Unknown(format!("the answer is partial: {warning}")));
+        if let Some(why) = answer.doubt() {
+            return Err(Gap::Unknown(format!("the answer is partial: {why}")));
         }
         let data = answer.data.ok_or_else(|| Gap::Unknown("the answer holds no data".into()))?;
         if data.result_type != "vector" {

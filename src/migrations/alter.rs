@@ -13,8 +13,12 @@ pub fn table(alter: &ast::AlterTable, known: &mut Known, new: bool) -> Judged {
     let table = names::relation(alter.table_relation_name().as_ref().map(AstNode::syntax));
     let fresh = known.is_new_table(&table);
     let mut judged: Option<Judged> = None;
+    let mut adopted: Option<Judged> = None;
     for action in alter.actions() {
         let one = judge(&action, &table, known, new);
+        if matches!(action, Action::AttachPartition(_)) && fresh {
+            adopted = adopted.or_else(|| attached(&action, known));
+        }
         judged = Some(match judged {
             Some(so_far) => so_far.and(one),
             None => one,
@@ -22,7 +26,8 @@ pub fn table(alter: &ast::AlterTable, known: &mut Known, new: bool) -> Judged {
     }
     match judged {
         None => Judged::unknown("it says nothing that this version knows"),
-        // Whatever happens to a table that came with this release, blue never sees it.
+        // Whatever happens to a table that came with this release, blue never sees it, but for what it takes in.
+        Some(_) if adopted.is_some() => adopted.unwrap_or_else(|| Judged::unknown("what is attached cannot be read")),
         Some(_) if fresh => Judged::expand(format!("`{table}` is new in this release")),
         Some(judged) => judged,
     }
@@ -100,10 +105,7 @@ fn judge(action: &Action, table: &str, known: &mut Known, new: bool) -> Judged {
 fn altered(option: &AlterColumnOption, table: &str, name: &str, known: &mut Known, new: bool) -> Judged {
     use AlterColumnOption as O;
     if known.is_new(table, name) {
-        if let O::SetType(set) = option {
-            known.column(table, name, set.ty().map(|ty| names::kind(&ty)), Made::of(new, false));
-        }
-        return Judged::expand(format!("`{name}` is new in this release"));
+        return altered_anew(option, table, name, known, new);
     }
     match option {
         O::SetType(set) => match set.ty() {
@@ -145,6 +147,33 @@ fn altered(option: &AlterColumnOption, table: &str, name: &str, known: &mut Know
         | O::ResetOptions(_) => Judged::expand("blue reads and writes as before"),
         O::Inherit(_) | O::NoInherit(_) => Judged::semantic("which tables the rule holds for changes"),
     }
+}
+
+/// `alter column` of a column that came with this release: blue does not name it, and writes every row without it.
+fn altered_anew(option: &AlterColumnOption, table: &str, name: &str, known: &mut Known, new: bool) -> Judged {
+    use AlterColumnOption as O;
+    match option {
+        O::SetType(set) => {
+            known.column(table, name, set.ty().map(|ty| names::kind(&ty)), Made::of(new, false));
+        }
+        O::SetNotNull(_) => known.require(table, name, true),
+        O::DropNotNull(_) => known.require(table, name, false),
+        O::SetDefault(set) => known.fill(table, name, set.expr().is_some_and(|expr| !column::is_null(expr.syntax()))),
+        O::AddGenerated(_) => known.fill(table, name, true),
+        O::DropDefault(_) | O::DropIdentity(_) | O::DropExpression(_) => known.fill(table, name, false),
+        _ => {}
+    }
+    match known.is_missed(table, name) && !known.is_new_table(table) {
+        true => Judged::tighten(format!("blue's inserts leave `{name}` out, and fail")),
+        false => Judged::expand(format!("`{name}` is new in this release")),
+    }
+}
+
+/// A table of blue's that becomes a partition of a new one.
+fn attached(action: &Action, known: &Known) -> Option<Judged> {
+    let partition = names::named(action.syntax().descendants().find_map(ast::TableNameRef::cast));
+    let why = format!("rows that blue writes into `{partition}` are refused where they do not fit the partition");
+    (!known.is_new_table(&partition)).then(|| Judged::tighten(why))
 }
 
 /// A constraint that is added to a table blue writes to.

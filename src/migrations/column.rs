@@ -32,7 +32,7 @@ pub fn added(add: &ast::AddColumn, table: &str, known: &mut Known, new: bool) ->
     let serial = kind.as_deref().is_some_and(|kind| kind.ends_with("serial") || kind.starts_with("serial"));
     let constraints: Vec<Constraint> = add.constraints().collect();
     let mut filled = serial;
-    let mut required = false;
+    let mut required = kind.as_deref().is_some_and(|kind| known.is_required(kind));
     // A prepared `select *` of blue's fails once with "cached plan must not change result type".
     let mut judged = Judged::expand(format!("blue does not name `{name}`, unless it prepares a `select *`"));
     if serial {
@@ -41,16 +41,23 @@ pub fn added(add: &ast::AddColumn, table: &str, known: &mut Known, new: bool) ->
     for constraint in &constraints {
         judged = match constraint {
             Constraint::DefaultConstraint(default) => {
-                filled = true;
+                filled = default.expr().is_some_and(|expr| !is_null(expr.syntax()));
                 let volatile = default.expr().is_some_and(|expr| {
                     let called = calls(expr.syntax());
                     called.iter().any(|name| !STABLE.contains(&name.as_str()))
                 });
                 if volatile { judged.hazard(REWRITES) } else { judged }
             }
-            Constraint::GeneratedConstraint(_) => {
+            Constraint::GeneratedConstraint(generated) => {
                 filled = true;
-                judged.hazard(REWRITES)
+                let text = words(generated.syntax());
+                // An identity takes no null.
+                required |= text.to_lowercase().contains("identity");
+                let judged = judged.hazard(REWRITES);
+                match may_fail(&text) {
+                    true => judged.and(Judged::tighten("rows that blue writes are refused where the expression fails")),
+                    false => judged,
+                }
             }
             Constraint::NotNullConstraint(_) => {
                 required = true;
@@ -78,12 +85,31 @@ pub fn added(add: &ast::AddColumn, table: &str, known: &mut Known, new: bool) ->
             }
         };
     }
-    if required && !filled {
+    known.fill(table, &name, filled);
+    known.require(table, &name, required);
+    if known.is_missed(table, &name) {
         judged = judged.and(Judged::tighten(format!(
             "blue's inserts leave `{name}` out, and fail; so does this on a table with rows"
         )));
     }
     judged
+}
+
+/// `null`, as a default that is none.
+pub fn is_null(expr: &squawk_syntax::SyntaxNode) -> bool {
+    words(expr).eq_ignore_ascii_case("null")
+}
+
+/// Whether an expression over a row's values may fail for some of them: a cast to anything but text, or a division.
+pub fn may_fail(text: &str) -> bool {
+    let text = text.to_lowercase();
+    let casts = text.match_indices("::").any(|(at, _)| {
+        // A literal is cast once, when the statement runs.
+        let literal = text[..at].trim_end().ends_with('\'');
+        let to = text[at + 2..].trim_start();
+        !literal && !["text", "varchar", "character varying"].iter().any(|kind| to.starts_with(kind))
+    });
+    casts || text.contains("cast(") || text.contains("cast (") || text.contains('/')
 }
 
 /// Whether a reference stops the row it refers to from being deleted.

@@ -11,6 +11,11 @@ pub struct Known {
     tables: BTreeSet<String>,
     /// Columns of tables that blue does know, which it does not.
     columns: BTreeSet<(String, String)>,
+    /// Of those, the ones that a row without them gets a value in, and the ones that must have one.
+    filled: BTreeSet<(String, String)>,
+    required: BTreeSet<(String, String)>,
+    /// Domains that no value is missing in.
+    domains: BTreeSet<String>,
     /// Everything that has to be there once these migrations have run, also what may have been there before.
     needed: BTreeMap<String, BTreeSet<String>>,
 }
@@ -51,6 +56,33 @@ impl Known {
         self.tables.clear();
         self.columns.clear();
         self.types.clear();
+        self.filled.clear();
+        self.required.clear();
+    }
+
+    pub fn domain(&mut self, name: &str) {
+        self.domains.insert(name.into());
+    }
+
+    /// Whether a value of this type is never null.
+    pub fn is_required(&self, kind: &str) -> bool {
+        self.domains.contains(kind)
+    }
+
+    /// Whether a row gets a value where it names none.
+    pub fn fill(&mut self, table: &str, column: &str, filled: bool) {
+        set(&mut self.filled, table, column, filled);
+    }
+
+    /// Whether each row needs a value.
+    pub fn require(&mut self, table: &str, column: &str, required: bool) {
+        set(&mut self.required, table, column, required);
+    }
+
+    /// Each row needs a value in it, and one that does not name the column gets none.
+    pub fn is_missed(&self, table: &str, column: &str) -> bool {
+        let at = (table.to_string(), column.to_string());
+        self.required.contains(&at) && !self.filled.contains(&at)
     }
 
     pub fn column(&mut self, table: &str, column: &str, kind: Option<String>, made: Made) {
@@ -97,5 +129,14 @@ impl Known {
     /// What green finds only where these migrations have run, by table.
     pub fn new_columns(&self) -> BTreeMap<String, Vec<String>> {
         self.needed.iter().map(|(table, columns)| (table.clone(), columns.iter().cloned().collect())).collect()
+    }
+}
+
+fn set(of: &mut BTreeSet<(String, String)>, table: &str, column: &str, is: bool) {
+    let at = (table.to_string(), column.to_string());
+    if is {
+        of.insert(at);
+    } else {
+        of.remove(&at);
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
-use super::folder::{numbers, version};
+use super::layout::{numbers, version};
 use crate::plan::PlannedSchema;
 use crate::run::Verdict;
 use crate::world::{Database, Unanswered};

@@ -10,6 +10,7 @@ mod column;
 mod data;
 mod folder;
 mod known;
+mod layout;
 pub mod live;
 mod names;
 mod statement;

@@ -85,6 +85,15 @@ fn judge(statement: &Stmt, known: &mut Known, new: bool) -> Judged {
     match statement {
         Stmt::AlterTable(alter) => alter::table(alter, known, new),
         Stmt::CreateTable(create) => created(create, known, new),
+        Stmt::CreateDomain(create) => {
+            let text = words(create.syntax()).to_lowercase();
+            if text.contains("not null") {
+                known.domain(&named(create.domain()));
+            }
+            Judged::expand("blue does not know it")
+        }
+        // It is gone with its transaction, and by its name then stands what blue knows.
+        Stmt::CreateTableAs(create) if is_passing(create.syntax()) => Judged::expand("blue does not see it"),
         Stmt::CreateTableAs(create) => {
             known.table(&named(create.table_name()), Made::of(new, create.if_not_exists().is_some()));
             Judged::expand("blue does not know it")
@@ -132,7 +141,6 @@ fn judge(statement: &Stmt, known: &mut Known, new: bool) -> Judged {
         },
         Stmt::CreateMaterializedView(_)
         | Stmt::CreateType(_)
-        | Stmt::CreateDomain(_)
         | Stmt::CreateSequence(_)
         | Stmt::CreateSchema(_)
         | Stmt::CreateExtension(_)
@@ -237,7 +245,16 @@ fn gone() -> Judged {
     Judged::contract("blue does not find it any more")
 }
 
+/// `create temp table … on commit drop`.
+fn is_passing(create: &squawk_syntax::SyntaxNode) -> bool {
+    let text = words(create).to_lowercase();
+    text.starts_with("create temp") && text.contains("on commit drop")
+}
+
 fn created(create: &ast::CreateTable, known: &mut Known, new: bool) -> Judged {
+    if is_passing(create.syntax()) {
+        return Judged::expand("blue does not see it");
+    }
     let table = named(create.table_name());
     let made = Made::of(new, create.if_not_exists().is_some());
     known.table(&table, made);
@@ -274,6 +291,9 @@ fn indexed(create: &ast::CreateIndex, known: &Known) -> Judged {
     }
     let judged = match create.unique_token() {
         Some(_) => Judged::tighten("rows that blue writes twice are refused"),
+        None if super::column::may_fail(&words(create.syntax())) => {
+            Judged::tighten("rows that blue writes are refused where the expression fails")
+        }
         None => Judged::expand("blue reads and writes as before"),
     };
     match create.concurrently_token() {

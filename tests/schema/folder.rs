@@ -34,6 +34,65 @@ fn the_layouts_of_the_common_tools() {
     assert_eq!(names(&diesel, None), ["2026-01-01-120000_a/up.sql"]);
 }
 
+/// A migration that is not read is never one that is not there.
+#[test]
+fn m1_whatever_may_be_a_migration_is_read_or_unknown() {
+    // A name that only ends like one that takes back.
+    assert_eq!(names(&[("V1__a.sql", ADD), ("V2__shut_down.sql", DROP)], None), ["V1__a.sql", "V2__shut_down.sql"]);
+    assert_eq!(names(&[("1_a_up.sql", ADD), ("1_a_down.sql", DROP)], None), ["1_a_up.sql"]);
+    // Folders in folders.
+    let nested = [("2025/V1__a.sql", ADD), ("2026/q1/V10__c.sql", DROP), ("2026/q1/V9__b.sql", ADD)];
+    assert_eq!(names(&nested, None), ["2025/V1__a.sql", "2026/q1/V9__b.sql", "2026/q1/V10__c.sql"]);
+    assert_eq!(names(&nested, Some("9")), ["2026/q1/V10__c.sql"]);
+    assert_eq!(
+        names(&[("up/0001.sql", ADD), ("up/0002.sql", DROP), ("down/0002.sql", ADD)], None),
+        ["up/0001.sql", "up/0002.sql"]
+    );
+    // Programs, and other languages: each is new, and each is unknown.
+    for other in [
+        "00002_b.go",
+        "20260102_b.rb",
+        "V2__B.java",
+        "0002_b.py",
+        "2_b.js",
+        "2_b.ts",
+        "2-changes.xml",
+        "2.yaml",
+        "2_b.php",
+        "2/change.exs",
+        "2_b.sql.gz",
+    ] {
+        let dir = folder(&[("1_a.sql", ADD), (other, "what it does nobody here reads")]);
+        let read = Folder::read(dir.path(), Some("1_a.sql")).unwrap();
+        let told: Vec<_> = read.new_ones().map(|m| (m.name.as_str(), m.class())).collect();
+        assert_eq!(told, [(other, Class::Unknown)]);
+    }
+    // What no tool runs.
+    let beside = [
+        ("1_a.sql", ADD),
+        ("README.md", "x"),
+        (".gitkeep", ""),
+        ("atlas.sum", "x"),
+        ("__init__.py", ""),
+        ("__pycache__/x.pyc", ""),
+        ("meta/_journal.json", "{}"),
+        ("meta/0001_snapshot.json", "{}"),
+    ];
+    assert_eq!(names(&beside, None), ["1_a.sql"]);
+}
+
+#[test]
+fn m2_folders_of_one_moment_and_of_other_databases_are_not_refused() {
+    let prisma = [("20260101120000_b/migration.sql", ADD), ("20260101120000_a/migration.sql", ADD)];
+    assert_eq!(names(&prisma, None), ["20260101120000_a/migration.sql", "20260101120000_b/migration.sql"]);
+    let dialects =
+        [("postgres/1_a.sql", ADD), ("mysql/1_a.sql", "ALTER TABLE t ENGINE=InnoDB"), ("sqlite/1_a.sql", DROP)];
+    assert_eq!(names(&dialects, None), ["postgres/1_a.sql"]);
+    // Alone it is what there is, and what it says is not understood.
+    let dir = folder(&[("mysql/1_a.sql", "ALTER TABLE t ENGINE=InnoDB;")]);
+    assert_eq!(Folder::read(dir.path(), None).unwrap().migrations[0].class(), Class::Unknown);
+}
+
 #[test]
 fn only_what_came_after_blue_counts() {
     let files = [

@@ -151,7 +151,8 @@ fn what_came_with_the_release_may_be_changed() {
         "update users set phone = normalize(c) where phone is null",
         "update users u set phone = o.id::text from orders o where o.uid = u.id",
         "alter table users drop column phone",
-        "alter table users alter column phone set not null",
+        "alter table users alter column phone set default '', alter column phone set not null",
+        "alter table users alter column phone drop default",
         "alter table t add column x int not null",
         "alter table t alter column id type bigint",
         "create unique index on t (id)",
@@ -171,6 +172,49 @@ fn what_came_with_the_release_may_be_changed() {
         ("alter table users drop column phone, drop column c", C),
     ] {
         assert_eq!(strictest(&after(&format!("{made}\n{sql};"))), class, "{sql}");
+    }
+}
+
+/// A column blue does not know is still part of every row that blue writes.
+#[test]
+fn g01_what_blue_leaves_out_may_be_asked_of_it_all_the_same() {
+    for (sql, class) in [
+        (
+            "alter table users add column x text; update users set x = 'en'; alter table users alter column x set not null",
+            T,
+        ),
+        ("alter table users add column x text not null default 'x'; alter table users alter x drop default", T),
+        ("alter table users add column x text default 'x'; alter table users alter x drop default", E),
+        ("alter table users add column x text not null default null", T),
+        ("alter table users add column x text default 'x'; alter table users alter x set not null", E),
+        (
+            "alter table users add column x text default 'x'; alter table users alter x set default null, alter x set not null",
+            T,
+        ),
+        ("alter table users add column x int generated always as identity; alter table users alter x drop identity", T),
+        ("alter table users add column x text, alter x set not null", T),
+        ("create domain phone as text not null; alter table users add column x phone", T),
+        ("create domain phone as text check (value is not null); alter table users add column x phone", T),
+        ("create domain phone as text check (length(value) < 20); alter table users add column x phone", E),
+        ("create domain phone as text not null; alter table users add column x phone default ''", E),
+        ("alter table users add column x int generated always as (c::int) stored", T),
+        ("alter table users add column x int generated always as (cast(c as int)) stored", T),
+        ("alter table users add column x text generated always as (a::text) stored", E),
+        ("alter table users add column x int generated always as (100 / a) stored", T),
+        ("create index on users ((c::int))", T),
+        ("create index on users (a) where b = 'x'::text", E),
+        ("create index on users (lower(c))", E),
+        (
+            "create table parts (id int) partition by range (id); alter table parts attach partition orders for values from (0) to (9)",
+            T,
+        ),
+        ("create temp table orders on commit drop as select 1; drop table orders", C),
+        ("create temp table orders (id int) on commit drop; drop table orders", C),
+        ("create temp table batch (id int); drop table batch", E),
+        ("create table t (id int, uid int references users on delete restrict)", S),
+    ] {
+        let found = after(&format!("{sql};"));
+        assert_eq!(strictest(&found), class, "{sql}: {found:#?}");
     }
 }
 

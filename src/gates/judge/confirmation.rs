@@ -14,10 +14,12 @@ use crate::scalar::spoken;
 const WITHOUT_THE_WORST: f64 = 40.0;
 /// A burst is an accident, and so may be a second one. What comes a third time does not pass.
 const ACCIDENTS: usize = 2;
+/// What bursts may cost: one request in twenty, or as many as the limit allows. A release that lost more has not been well.
+const COSTLIEST: f64 = 0.05;
 
 impl Rule {
     /// Judges the counts of all looks so far. A fail has to stand without what came all at once and without the worst
-    /// instance, and never rests on a single look; a burst that is over does not keep a green from passing.
+    /// instance, and never rests on a single look; a burst that is over and cost little does not keep a green from passing.
     pub fn judge_history(&self, course: &RateHistory) -> Judgement {
         let (green, blue) = (course.green(), course.blue());
         let plain = self.judge_counts(green, blue);
@@ -42,6 +44,13 @@ impl Rule {
                 Some(why) => unproven(why),
                 None => plain,
             },
+            (_, Verdict::Pass) if calm.bursts.iter().any(|burst| course.is_open(burst)) => {
+                unproven(format!("it may go on; {}", self.without_bursts(&calm)))
+            }
+            // Early in a bake every burst is a large part of the requests so far: it is for the end to say what it cost.
+            (_, Verdict::Pass) if self.costs_too_much(&calm, green) => {
+                unproven(format!("more than a burst may cost; {}", self.without_bursts(&calm)))
+            }
             (_, Verdict::Pass) if calm.bursts.len() <= ACCIDENTS && !calm.bursts.is_empty() => Judgement {
                 verdict: Verdict::Pass,
                 line: format!("{}; {}", calmly.line, left_out(&calm.bursts)),
@@ -50,6 +59,11 @@ impl Rule {
             (Verdict::Fail, _) if !calm.bursts.is_empty() => unproven(self.without_bursts(&calm)),
             _ => plain,
         }
+    }
+
+    fn costs_too_much(&self, calm: &Calm, green: Counts) -> bool {
+        let lost: u64 = calm.bursts.iter().map(|burst| burst.bad).sum();
+        lost as f64 > self.highest().max(COSTLIEST) * green.requests as f64
     }
 
     fn without_bursts(&self, calm: &Calm) -> String {

@@ -89,6 +89,8 @@ impl RateHistory {
             }
             _ => self.looks.push(new),
         }
+        // What was told apart was so until then.
+        self.instances.clear();
     }
 
     /// Takes in green's counts since users were shifted by instance.
@@ -102,6 +104,11 @@ impl RateHistory {
 
     pub fn blue(&self) -> Counts {
         self.looks.iter().fold(Counts::default(), |sum, look| sum.and(look.blue))
+    }
+
+    /// Whether a burst reaches to the last look: then nobody knows yet that it is over.
+    pub fn is_open(&self, burst: &Burst) -> bool {
+        self.looks.last().is_some_and(|last| burst.until >= last.until)
     }
 
     /// How many looks there were.
