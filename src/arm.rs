@@ -64,7 +64,7 @@ pub async fn arm(plan: &Plan, world: &World, keep: &Keep<'_>) -> Result<Vec<Valu
                 .place(planned.line.clone())
                 .cause("users may only be sent to a side whose health is known")
                 .users(format!("{users}. Nothing was changed."))
-                .next(format!("bgctl prepare {}        adds it with weight 0, which moves nobody", plan.runbook)));
+                .next(format!("bgctl prepare {}        adds it with weight 0, which moves no users", plan.runbook)));
         }
         for stack in Color::BOTH {
             // Green's share is that of its first shift: steps between may make it larger. Blue has to carry everybody, any time.
@@ -120,7 +120,7 @@ fn agreement(plan: &Plan) -> Option<Value> {
     let within = spoken(Duration::from_secs(rule.within_s));
     let who = format!("{} of {} ({})", rule.quorum, rule.role, rule.members.join(", "));
     Some(
-        json!({ "role": rule.role, "line": format!("an automatic rollback waits up to {within} for {who}; a person's own for nobody") }),
+        json!({ "role": rule.role, "line": format!("an automatic rollback waits up to {within} for {who}; a rollback by a person does not wait") }),
     )
 }
 
@@ -132,7 +132,7 @@ pub fn forbidden(blocked: &Blocked) -> Refusal {
             .cause(blocked.line.clone())
             .users(format!("{users} A rollback is never frozen."))
             .next("bgctl freeze --list                          what is frozen, by whom and until when")
-            .next("bgctl unfreeze SCOPE --reason \"…\"          for whoever may lift it; then the same command again"),
+            .next("bgctl unfreeze SCOPE --reason \"…\"          for a person who may lift it; then the same command again"),
         _ => Refusal::new(Kind::Denied, Code::Forbidden, "a guard forbids moving users")
             .cause(blocked.line.clone())
             .users(users)
@@ -184,12 +184,12 @@ async fn schema(plan: &Plan, world: &World) -> Result<Option<Value>, Refusal> {
     let (kind, headline) = match forward {
         Verdict::Pass => return Ok(Some(json!({ "schema": "live", "line": format!("schema: {line}") }))),
         Verdict::Fail => (Kind::Stopped, "the live schema is not what the release needs"),
-        Verdict::Unknown => (Kind::Unreachable, "whether the schema fits cannot be known"),
+        Verdict::Unknown => (Kind::Unreachable, "cannot tell whether the schema fits"),
     };
     Err(Refusal::new(kind, Code::LiveSchema, headline)
         .cause(world.secrets.mask(&line))
         .users("where they were, on blue. Nothing was changed.")
-        .next("bgctl explain schema        what is looked at")
+        .next("bgctl explain schema        what is checked")
         .next("mend it, then the same command again"))
 }
 

@@ -55,7 +55,7 @@ fn judged(plan: &Plan, cloudwatch: bool) -> Result<(), Refusal> {
     if cloudwatch || !plan.gates.values().chain(steps).chain(&plan.compare).any(asks) {
         return Ok(());
     }
-    Err(Refusal::new(Kind::Environment, Code::NotBuiltIn, "this bgctl cannot ask CloudWatch, and the runbook does")
+    Err(Refusal::new(Kind::Environment, Code::NotBuiltIn, "this bgctl cannot query CloudWatch, which the runbook needs")
         .place(plan.runbook.clone())
         .cause("it was built without `cloudwatch`, so nothing that depends on those numbers could ever be judged")
         .users("not moved by this command")
@@ -123,7 +123,7 @@ pub fn world_without_routes(cx: &Context, outside: &Surroundings, plan: &Plan) -
             format!("the value of `{name}` stands in the runbook in clear"),
         )
         .place(plan.runbook.clone())
-        .cause("the plan is written into the signed log, and nothing can be taken out of that again")
+        .cause("the plan is written into the signed log, and nothing can be removed from that log")
         .users("not asked. Nothing was changed.")
         .next(format!("write `{name}` wherever the value stands"))
         .next("or, where the value is no secret, give it as a variable: `${var.name}` with --var or BGCTL_VAR_name"));

@@ -116,7 +116,7 @@ pub fn unreadable(id: &str, folder: &Path, unread: Unread) -> Refusal {
     };
     refusal
         .users("not asked; nothing was changed by this command")
-        .next(format!("bgctl rollback {id}        everyone back to BLUE all the same"))
+        .next(format!("bgctl rollback {id}        everyone back to BLUE anyway"))
 }
 
 /// Who opened the run, as its opening statement says.

@@ -99,7 +99,7 @@ fn none(archive: &Archive) -> Refusal {
         .cause("a run is known on the machine that opened it; users may be under way from another one")
         .users("not asked; nothing was changed")
         .next("bgctl status RUNBOOK.yaml      where users are now, from the runbook alone")
-        .next("bgctl rollback RUNBOOK.yaml    everyone back to BLUE, without a run")
+        .next("bgctl rollback RUNBOOK.yaml    everyone back to BLUE; needs no run")
         .next("bgctl rollback --print RUNBOOK.yaml    the provider's own commands for it")
         .next("bgctl audit verify path/to/log.jsonl    a log from elsewhere")
 }
