@@ -39,7 +39,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     let wrong = |what: String| refuse(Code::CommandLine, what);
     let scope = Scope::parse(scope).map_err(wrong)?;
     if reason.trim().is_empty() {
-        let headline = "a freeze needs a reason: whoever meets it at night has nothing else";
+        let headline = "a freeze needs a reason: it is all that a person on call can go by";
         return Err(refuse(Code::Unsaid, headline.into()));
     }
     let until = args.until.as_deref().map(|text| until(text, now)).transpose().map_err(wrong)?;
@@ -70,7 +70,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     cx.err(&freeze.line());
     if let Some(known) = unmet(&freeze.scope, &Archive::new(cx.state_dir()?)) {
         cx.err(&format!(
-            "! no run kept here was of `{}`, so see that it is spelled right; there were: {known}",
+            "! no run kept here is of `{}`, so check the spelling; there are: {known}",
             freeze.scope
         ));
     }
@@ -99,13 +99,13 @@ fn until(text: &str, now: Timestamp) -> Result<Timestamp, String> {
     let until = match text.parse::<Timestamp>() {
         Ok(until) => until,
         Err(_) => {
-            let wrong = || format!("`{text}` is no time: write `2026-11-21T06:00:00Z` or `2h`");
+            let wrong = || format!("`{text}` is not a time: write `2026-11-21T06:00:00Z` or `2h`");
             let time = Duration::parse(text).map_err(|_| wrong())?.time;
             let span = SignedDuration::try_from(time).map_err(|_| wrong())?;
             now.checked_add(span).map_err(|_| wrong())?
         }
     };
-    if until <= now { Err(format!("`{text}` is over already")) } else { Ok(until) }
+    if until <= now { Err(format!("`{text}` is in the past")) } else { Ok(until) }
 }
 
 fn list(cx: &Context) -> Result<Exit, Refusal> {

@@ -172,7 +172,7 @@ fn whoami(cx: &Context, key: Option<&str>) -> Result<Exit, Refusal> {
     cx.out(&chosen.line());
     match (names.is_empty(), place) {
         (false, Some(place)) => cx.out(&format!("stands for {} in {place}", names.join(", "))),
-        _ => cx.out("stands for nobody yet: it is in no allowed-signers file"),
+        _ => cx.out("has no name yet: it is in no allowed-signers file"),
     }
     Ok(Exit::Success)
 }

@@ -174,7 +174,7 @@ fn guarded(past: &RunRecord, cx: &Context) -> Guarded {
     let rollback = match armed {
         Some(used) if !ended => format!("armed, {used} used of {cap}"),
         Some(_) => "not armed: the run is over".into(),
-        None => "not armed: nobody has moved".into(),
+        None => "not armed: no users have moved".into(),
     };
     Guarded { lease, frozen, rollback }
 }

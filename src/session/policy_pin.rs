@@ -50,7 +50,7 @@ impl Accepted {
         let refuse = |headline: &str| {
             let refusal = Refusal::new(Kind::Denied, Code::PolicyUnsigned, headline.to_string())
                 .place(place.display().to_string());
-            refusal.users("not asked. Nothing was changed.")
+            refusal.users("not checked. Nothing was changed.")
         };
         let Some(file) = file else {
             if old.policy.change.is_none() {
@@ -109,7 +109,7 @@ impl Accepted {
             )
             .place(self.folder.display().to_string())
             .cause(error.to_string())
-            .users("not asked. Nothing was changed.")
+            .users("not checked. Nothing was changed.")
             .next("free space or mend the folder, then the same command again")
         })
     }
@@ -140,7 +140,7 @@ fn unreadable(place: &Path, cause: String) -> Refusal {
     )
     .place(place.display().to_string())
     .cause(cause)
-    .users("not asked. Nothing was changed.")
+    .users("not checked. Nothing was changed.")
     .next("restore the file from a copy; without one, remove it: the next policy is then trusted as the first one was")
 }
 

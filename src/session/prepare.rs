@@ -60,7 +60,7 @@ fn outside_the_lab(plan: &Plan, outside: &Surroundings) -> Option<Refusal> {
         Refusal::new(Kind::Invalid, Code::Lab, "the lab has no Slack app whose request URLs could be moved")
             .place(real.line.clone())
             .cause("this route leads to Slack itself, which a rehearsal may not touch")
-            .users("not asked; nothing was changed")
+            .users("not checked; nothing was changed")
             .next("rehearse with an app of its own for staging, without --lab")
             .next("bgctl cutover runbooks/quickstart.yaml --lab    the same with a load balancer"),
     )

@@ -124,7 +124,7 @@ pub fn world_without_routes(cx: &Context, outside: &Surroundings, plan: &Plan) -
         )
         .place(plan.runbook.clone())
         .cause("the plan is written into the signed log, and nothing can be removed from that log")
-        .users("not asked. Nothing was changed.")
+        .users("not checked. Nothing was changed.")
         .next(format!("write `{name}` wherever the value stands"))
         .next("or, where the value is no secret, give it as a variable: `${var.name}` with --var or BGCTL_VAR_name"));
     }

@@ -115,7 +115,7 @@ pub fn unreadable(id: &str, folder: &Path, unread: Unread) -> Refusal {
             .next(format!("bgctl audit verify {id}        what is wrong, and what is still intact")),
     };
     refusal
-        .users("not asked; nothing was changed by this command")
+        .users("not checked; nothing was changed by this command")
         .next(format!("bgctl rollback {id}        everyone back to BLUE anyway"))
 }
 

@@ -97,7 +97,7 @@ fn none(archive: &Archive) -> Refusal {
     Refusal::new(Kind::Usage, Code::NoRun, "there is no run on this machine yet")
         .place(archive.root().join("runs").display().to_string())
         .cause("a run is known on the machine that opened it; users may be under way from another one")
-        .users("not asked; nothing was changed")
+        .users("not checked; nothing was changed")
         .next("bgctl status RUNBOOK.yaml      where users are now, from the runbook alone")
         .next("bgctl rollback RUNBOOK.yaml    everyone back to BLUE; needs no run")
         .next("bgctl rollback --print RUNBOOK.yaml    the provider's own commands for it")

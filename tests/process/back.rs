@@ -103,7 +103,7 @@ fn r07_a_second_laptop_goes_back_from_the_runbook_alone() {
     assert_eq!(world.green(), 50, "printing moves nobody");
     world.look_anew();
     second.run(&["rollback", "runbook.yaml", "--yes"]).ends(0).says(&[
-        "no run on this machine knows of this: the rollback is made from the runbook alone",
+        "no run on this machine is about this runbook: the rollback is made from the runbook alone",
         "now      BLUE 50 GREEN 50",
         "ROLLED BACK",
     ]);
@@ -131,7 +131,7 @@ fn r08_a_holder_that_is_stopped_is_replaced_after_fifteen_seconds() {
         &format!("process {pid} (`bgctl cutover`), which is stopped"),
         "last record",
         "without bgctl:",
-        "Another process drives the run: it is asked to go back",
+        "Another process drives the run: it is asked to roll back",
         "takes over in 10 s",
         "took over from",
         "ROLLED BACK",
@@ -267,7 +267,7 @@ fn r12_an_ordinary_record_is_not_adopted() {
     let [cutover, back] = &desk.runs()[..] else { panic!("{:?}", desk.runs()) };
     let other = Desk::new();
     for (run, why) in [
-        (cutover, "it is that of a cutover, and nobody moves forward without a record"),
+        (cutover, "it records a cutover, and a cutover never runs without a record on the disk"),
         (back, "it does not say that it was made without a record on the disk"),
     ] {
         let log = run.join("log.jsonl").display().to_string();

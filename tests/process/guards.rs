@@ -210,7 +210,7 @@ fn a_freeze_of_a_role_is_lifted_by_a_key_of_that_role_alone() {
         let key = desk.path(key).display().to_string();
         desk.run(&["unfreeze", "staging", "--reason", "over", "--confirm", "staging", "--key", &key])
     };
-    lift("stranger").ends(77).says(&["stranger@example.com is none of role `managers`"]);
+    lift("stranger").ends(77).says(&["stranger@example.com is not in role `managers`"]);
     desk.run(&["freeze", "--list"]).ends(0).says(&["year end"]);
     lift("rm").ends(0).says(&["LIFTED staging by rm"]);
     let kept = std::fs::read_dir(desk.path("state/freezes/lifted")).unwrap().next().unwrap().unwrap().path();

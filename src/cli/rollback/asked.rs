@@ -46,7 +46,7 @@ pub async fn without_record(
         None => Err(Refusal::new(
             Kind::Environment,
             Code::NoRecord,
-            "this rollback cannot be written down, and nobody can be asked",
+            "this rollback cannot be recorded, and no one can confirm that here",
         )
         .cause(why.to_string())
         .users("as shown above, read just now. Nothing was changed.")

@@ -159,9 +159,9 @@ async fn against(args: &Args, cx: &Context, scene: &Scene) -> Result<Option<Stri
     let against = schema_check::against(cx, &scene.outside, &scene.plan, &scene.found.state).await?;
     if let Some(why) = &against {
         schema_check::overridden(&scene.plan, why, overrides::names(&args.overrides, guard::SCHEMA), &args.reason)?;
-        cx.err(&format!("! schema   {why}: to be passed over, once a second person agrees"));
+        cx.err(&format!("! schema   {why}: this is overridden once a second person approves"));
     } else if overrides::names(&args.overrides, guard::SCHEMA) {
-        cx.err("  schema   nothing stands against going back, so nothing is passed over");
+        cx.err("  schema   nothing stands against a rollback, so nothing is overridden");
     }
     Ok(against)
 }
@@ -227,14 +227,14 @@ impl Going<'_> {
                 Err(refusal) if record == Record::SameLog => {
                     let why = refusal.cause.first().unwrap_or(&refusal.headline).clone();
                     self.cx
-                        .err(&format!("! this run's log cannot be gone on with ({why}); a run of its own goes back"));
-                    self.notes.push(format!("the log of the run could not be gone on with: {why}"));
+                        .err(&format!("! this run's log cannot be continued ({why}); a new run does the rollback"));
+                    self.notes.push(format!("the log of the run could not be continued: {why}"));
                     record = Record::OwnRun;
                     continue;
                 }
                 Err(refusal) if record == Record::OwnRun && refusal.kind == Kind::Environment => {
                     self.broken = refusal.cause.first().unwrap_or(&refusal.headline).clone();
-                    self.cx.err(&format!("! no run can be written down: {}", self.broken));
+                    self.cx.err(&format!("! no run can be recorded: {}", self.broken));
                     let environment = self.scene.plan.environment.clone();
                     match asked::without_record(self.args, self.cx, &environment, &self.broken).await? {
                         Some(answered) => self.answered = answered,
