@@ -24,7 +24,7 @@ use crate::shell::{Context, Exit};
 /// Between two looks at what was just written.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// Add what a route lacks before its users can be split: a target group with weight 0. Moves nobody.
+/// Add the target group that a route lacks, with weight 0, so that users can be split. Moves no users.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]

@@ -28,7 +28,7 @@ pub struct Args {
     /// The runbook that says what is compared; the newest run's plan otherwise.
     #[arg(long, value_name = "RUNBOOK")]
     runbook: Option<PathBuf>,
-    /// End with 2 when something differs that is not declared as meant.
+    /// Exit 2 when something differs that is not declared as expected.
     #[arg(long)]
     detailed_exitcode: bool,
     /// Give a variable its value.

@@ -18,10 +18,11 @@ pub struct Args {
     /// `production/slackbot`, `production`, or `all`.
     #[arg(required_unless_present = "list")]
     pub scope: Option<String>,
-    /// Why; everybody who meets the freeze reads it.
+    /// Why; everybody that the freeze stops reads it.
     #[arg(long, value_name = "TEXT", required_unless_present = "list")]
     pub reason: Option<String>,
-    /// When it ends by itself: a UTC time (`2026-11-21T06:00:00Z`) or from now on (`2h`). Otherwise somebody has to lift it.
+    /// When it ends by itself: a UTC time (`2026-11-21T06:00:00Z`) or from now on (`2h`). Otherwise a person has to
+    /// lift it.
     #[arg(long, value_name = "TIME")]
     pub until: Option<String>,
     /// The role of the team's policy that may lift it; any person otherwise.

@@ -37,12 +37,13 @@ enum Verb {
     },
     /// The key that would sign, and the name it stands for.
     Whoami,
-    /// What is unwise in an allowed-signers file: names for many, no purpose, one key for two people, lines that are over.
+    /// Check an allowed-signers file for risks: a name for many people, no purpose, one key for two people, expired
+    /// lines.
     Lint {
         /// Files; without one, `.bgctl/allowed_signers`.
         #[arg(value_name = "FILE")]
         files: Vec<String>,
-        /// Warnings count as mistakes.
+        /// Treat warnings as mistakes.
         #[arg(long)]
         strict: bool,
     },

@@ -12,7 +12,7 @@ use crate::session::unrecorded::{UNRECORDED, place};
 use crate::shell::{Context, Exit};
 use crate::sign::{self, PublicKey};
 
-/// Keep the record of a rollback that could not be written down when it was made.
+/// Keep the record of a rollback that could not be written to the disk when it was made.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
     /// What `bgctl rollback --record FILE` wrote, or the JSON lines it left on stderr.

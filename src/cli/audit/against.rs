@@ -19,7 +19,7 @@ use crate::shell::Context;
 /// Where else to look.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct AnchorArgs {
-    /// Hold it against what this place keeps: `file:DIR`, `git:REF`, `slack:CHANNEL` or `rfc3161`.
+    /// Compare it with what this place keeps: `file:DIR`, `git:REF`, `slack:CHANNEL` or `rfc3161`.
     #[arg(long = "anchor", value_name = "PLACE")]
     places: Vec<String>,
     /// The certificates of the time-stamping authority.

@@ -21,7 +21,7 @@ use crate::shell::{Context, Exit};
 pub struct Args {
     /// A run, the end of its name, or a log file.
     run: Option<String>,
-    /// Which words.
+    /// The format to export.
     #[arg(long, value_name = "FORM", value_parser = form())]
     format: &'static exports::Kind,
     /// Write into this file instead of to stdout; one that exists is not overwritten.

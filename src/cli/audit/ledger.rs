@@ -12,7 +12,7 @@ use crate::secret::visible;
 use crate::session::trust::{Believed, BelievedArgs};
 use crate::shell::{Context, Exit};
 
-/// Is every run still here, and unchanged? Reads the ledger of runs and holds each log against it.
+/// Is every run still here, and unchanged? Compares each log with the ledger of runs.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]

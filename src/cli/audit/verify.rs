@@ -29,7 +29,7 @@ pub struct Args {
     run: Option<String>,
     #[command(flatten)]
     believed: BelievedArgs,
-    /// Hold the rules of the run against this policy too: whatever they ask less of is named.
+    /// Compare the rules of the run with this policy too, and name each rule that is weaker.
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
     /// Check the signature of every seal. Without it: of the last one of each session, which covers all before it.

@@ -41,35 +41,36 @@ pub const NO_REASON: &str = "by hand";
 /// Send everybody back to blue: one call for each route.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// The run, or the end of its name; otherwise the one whose users are under way. Or a runbook: then no run is needed, and blue is what it says.
+    /// The run, or the end of its name; otherwise the run whose users are under way. Or a runbook, which needs no run:
+    /// blue is the one it names.
     #[arg(value_name = "RUN|RUNBOOK")]
     pub run: Option<String>,
     /// Do not ask.
     #[arg(short, long)]
     pub yes: bool,
-    /// Why; it stands in the log.
+    /// Why; the log keeps it.
     #[arg(long, value_name = "TEXT", default_value = NO_REASON)]
     pub reason: String,
-    /// Go back although this stands against it; takes a reason. `schema`: and somebody else's signed approval. `blue-health`:
-    /// BLUE is not well, or how it is cannot be known. May be given more than once.
+    /// Roll back despite a failed check; takes a reason. `schema`: also takes a second person's signed approval. `blue-
+    /// health`: BLUE is not well, or its health is not known. May be given more than once.
     #[arg(long = "override", value_name = "GUARD", value_parser = overrides::GUARDS)]
     pub overrides: Vec<String>,
-    /// Only print the commands that do it without bgctl.
+    /// Only print the commands that roll back without bgctl.
     #[arg(long)]
     pub print: bool,
-    /// Go back even where no record of it can be written. Without a terminal it takes `--confirm` too.
+    /// Roll back even if it cannot be recorded. Without a terminal it takes `--confirm` too.
     #[arg(long)]
     pub unrecorded: bool,
     /// The environment's name, for `--unrecorded` where nobody can be asked.
     #[arg(long, value_name = "ENVIRONMENT", requires = "unrecorded")]
     pub confirm: Option<String>,
-    /// Where the record is written at the end when it cannot be written as it should.
+    /// Where to write the record at the end, if it cannot be written to its usual place.
     #[arg(long, value_name = "FILE")]
     pub record: Option<PathBuf>,
     /// Give a variable of the runbook its value.
     #[arg(long = "var", value_name = "NAME=VALUE", value_parser = mistakes::variable)]
     pub vars: Vec<(String, String)>,
-    /// Read the runbook with its two stacks exchanged, as the cutover did.
+    /// Read the runbook with blue and green exchanged, as the cutover did.
     #[arg(long)]
     pub swap: bool,
     #[command(flatten)]
