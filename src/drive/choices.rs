@@ -25,7 +25,7 @@ impl Driver<'_> {
 /// `closed`: why the schema stands against going back, if it does.
 pub(super) fn choices(run: &str, blue: &str, closed: Option<&str>, found: &Findings) -> Vec<Choice> {
     let stay = |what: &str| Choice::new(format!("bgctl ack {run}"), what);
-    let mend = "you have it, and mend what is named above";
+    let mend = "you take the page, and fix what is named above";
     if found.only() == Some(Color::Blue) {
         return vec![stay(&format!("users are on BLUE already: {mend}"))];
     }

@@ -36,7 +36,7 @@ impl Driver<'_> {
         match (self.state.lane, self.state.moved) {
             (Lane::Rollback, _) => "the rollback was begun and is not confirmed; nothing more moves by itself",
             (Lane::Forward, true) => "users were left as they are; nothing more moves by itself",
-            (Lane::Forward, false) => "nobody was moved; nothing more moves by itself",
+            (Lane::Forward, false) => "no users were moved; nothing more moves by itself",
         }
     }
 }

@@ -91,7 +91,7 @@ fn event_sentence(event: &Event) -> Sentence {
         Event::OverrideUsed { guard, by, reason } => say(
             Mark::Warning,
             "override",
-            format!("{} goes back although the {guard} stands against it: {reason}", by.name),
+            format!("{} rolls back although the {guard} guard stands against it: {reason}", by.name),
         ),
         Event::Paged { delivered: true, line } => say(Mark::Done, "page", line.clone()),
         Event::Paged { line, .. } => say(Mark::Failed, "page", format!("nobody was reached: {line}")),

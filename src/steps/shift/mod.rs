@@ -221,7 +221,7 @@ impl Shift {
                 None => self.healthy(route, stack, true, scribe).await,
             };
             if !healthy && !self.passed_over(world, &line, scribe) {
-                return Err(Outcome::failed(Cause::Destination, format!("{line}, so nobody is sent there")));
+                return Err(Outcome::failed(Cause::Destination, format!("{line}, so no users are sent there")));
             }
         }
         Ok(())
