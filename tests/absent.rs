@@ -212,7 +212,7 @@ fn r41_a_person_may_go_back_to_a_blue_that_is_not_well() {
         let mut play = waiting(all_the_same(), ill(health), Value::Null);
         assert_eq!((play.end().outcome, shares(&play)), (RunOutcome::RolledBack, vec![100, 0, 100]), "{health:?}");
         assert!(said(&play, "override.used", r#""guard":"blue-health""#));
-        assert!(said(&play, "note", "users go there all the same, rosa: green is worse"), "{:#?}", play.log());
+        assert!(said(&play, "note", "users go there anyway, rosa: green is worse"), "{:#?}", play.log());
     }
 }
 

@@ -240,7 +240,7 @@ impl People for Terminal {
     }
 
     async fn happened(&self, line: &str) -> Answer<(bool, Evidence)> {
-        let card = [format!("This step leaves nothing to look at: {line}")];
+        let card = [format!("bgctl cannot check whether this step happened: {line}")];
         let choices = [('y', "yes", true), ('n', "no", false)];
         let ask = |left: &str| format!("Did it happen? [y] yes  [n] no  ({left}):");
         self.choose(&card, &ask, &choices, Open { patience: PATIENCE, at_once: false }).await
