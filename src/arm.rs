@@ -190,7 +190,7 @@ async fn schema(plan: &Plan, world: &World) -> Result<Option<Value>, Refusal> {
         .cause(world.secrets.mask(&line))
         .users("where they were, on blue. Nothing was changed.")
         .next("bgctl explain schema        what is checked")
-        .next("mend it, then the same command again"))
+        .next("fix it, then the same command again"))
 }
 
 async fn healthy(
@@ -218,7 +218,7 @@ async fn healthy(
                 Color::Blue => "without a healthy blue there is no rollback",
             })
             .users(format!("{users}. Nothing was changed."))
-            .next("mend the targets, then the same command again"));
+            .next("fix the targets, then the same command again"));
     }
     let line = format!("{name}: {stack} {}/{} healthy", health.healthy, health.total);
     Ok(json!({ "route": name, "stack": stack.name(), "healthy": health.healthy, "total": health.total, "line": line }))

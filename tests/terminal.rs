@@ -416,7 +416,7 @@ fn keys_signals_and_the_folder_are_the_operators_wishes() {
     session.type_in("?");
     session.wait_for("keys: s where users are");
     session.type_in("\u{1a}");
-    session.wait_for("not stopped");
+    session.wait_for("not suspended");
     session.type_in("r");
     session.wait_for("Roll back now? y / Enter goes back, any other key goes on (5 s)");
     session.type_in("y");

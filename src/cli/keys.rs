@@ -120,7 +120,7 @@ fn lint(cx: &Context, files: &[String], strict: bool) -> Result<Exit, Refusal> {
         match (&found[..], bad) {
             ([], _) => cx.out(&format!("{path}: nothing to say")),
             (found, bad) => {
-                let word = if bad { "mend it" } else { "it works as it is" };
+                let word = if bad { "fix it" } else { "it works as it is" };
                 cx.err(&format!(
                     "{} in {path}: {word}        more: bgctl explain {}",
                     counted(found.len(), "finding"),

@@ -104,7 +104,7 @@ fn elsewhere(cx: &Context, scope: &Scope, all: Vec<Found>) -> Result<Exit, Refus
                 return Err(refuse("a freeze cannot be read".into())
                     .place(place.clone())
                     .cause(found.line())
-                    .next("read the file and mend it, or remove it, by hand"));
+                    .next("read the file and fix it, or remove it, by hand"));
             }
             Found::Freeze(..) => {}
         }

@@ -179,7 +179,7 @@ impl Compare {
             if !known {
                 let all = Part::ALL.map(Part::name).join(", ");
                 let message =
-                    format!("`{name}` names no difference: a part and a name, such as `configuration POOL_SIZE`");
+                    format!("`{name}` does not name a difference: write a part and a name, such as `configuration POOL_SIZE`");
                 wrong(format!("/expected/{n}"), message, &format!("parts: {all}"));
             }
         }

@@ -178,7 +178,7 @@ impl Terminal {
         let find = |typed: &str| choices.iter().find(|(key, word, _)| typed == *word || typed == key.to_string());
         let judge = |typed: &str| match find(typed) {
             Some((_, _, value)) => Judged::Answer(*value),
-            None => Judged::Wrong("that is none of the answers".into()),
+            None => Judged::Wrong("that is not one of the answers".into()),
         };
         let keys = |key: char| choices.iter().find(|(k, ..)| at_once && *k == key).map(|(_, _, value)| *value);
         let until = self.clock.now().checked_add(jiff::SignedDuration::from_secs(patience.as_secs() as i64)).ok();

@@ -110,7 +110,7 @@ impl Accepted {
             .place(self.folder.display().to_string())
             .cause(error.to_string())
             .users("not checked. Nothing was changed.")
-            .next("free space or mend the folder, then the same command again")
+            .next("free space or fix the folder, then the same command again")
         })
     }
 }

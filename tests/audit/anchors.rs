@@ -525,7 +525,7 @@ fn an_anchor_that_is_gone_is_said_and_is_no_agreement() {
     let (code, out, _) = bgctl(dir.path(), &VERIFY);
     assert!(code == 69 && out.contains("could not check: cannot read"), "{out}");
     let (code, _, err) = bgctl(dir.path(), &["audit", "verify", "--anchor", "s3:bucket"]);
-    assert!(code == 64 && err.contains("no kind of anchor"), "{err}");
+    assert!(code == 64 && err.contains("not a kind of anchor"), "{err}");
     fs::write(dir.path().join("heads.json"), "{").unwrap();
     let (code, out, _) = bgctl(dir.path(), &["audit", "verify"]);
     assert!(code == 0 && out.contains("could not check: this verifier's own memory"), "{out}");

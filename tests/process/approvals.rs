@@ -232,7 +232,7 @@ fn another_terminal_shows_what_is_signed_and_judges_the_answer() {
     desk.run(&["resume"]).ends(30).says(&["given by alice@example.com"]);
     desk.run(&["approve", &run, "--key", &alice, "--confirm", "100"]).ends(0);
     desk.run(&["reject", &run, "--key", &alice, "--confirm", "shift-100"]).ends(0).says(&["TAKEN BACK shift-100"]);
-    desk.run(&["resume"]).ends(30).says(&["counts no more: taken back before it was used"]);
+    desk.run(&["resume"]).ends(30).says(&["no longer counts: taken back before it was used"]);
     let kinds: Vec<String> = desk.records().iter().map(|r| r["type"].as_str().unwrap().to_string()).collect();
     assert_eq!(kinds.iter().filter(|kind| *kind == "approval.withdrawn").count(), 1, "{kinds:?}");
 

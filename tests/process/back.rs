@@ -67,7 +67,7 @@ fn r03_a_log_that_lost_its_tail_keeps_nobody_from_going_home() {
     moves(&world, 0, 100);
     std::fs::write(&log, "not a log\n").unwrap();
     let name = desk.runs().remove(0).file_name().unwrap().to_string_lossy().into_owned();
-    desk.run(&["rollback", &name, "--yes"]).ends(0).says(&["nobody signed", "ROLLED BACK"]);
+    desk.run(&["rollback", &name, "--yes"]).ends(0).says(&["is not signed", "ROLLED BACK"]);
     assert_eq!(world.green(), 0);
 }
 

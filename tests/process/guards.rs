@@ -125,7 +125,7 @@ fn a_rollback_by_rule_freezes_the_service_until_a_person_lifts_it() {
     desk.cutover().end(60).ends(10);
     assert_eq!(world.green(), 0);
     // A freeze that no run would meet is no freeze.
-    desk.run(&["freeze", "stagging", "--reason", "typed at 3 am"]).ends(0).says(&["spelled right", "staging/bot"]);
+    desk.run(&["freeze", "stagging", "--reason", "typed at 3 am"]).ends(0).says(&["check the spelling", "staging/bot"]);
 }
 
 #[test]

@@ -51,7 +51,7 @@ pub async fn without_record(
         .cause(why.to_string())
         .users("as shown above, read just now. Nothing was changed.")
         .next(format!("the same command with --unrecorded --confirm {environment}        without a record on the disk"))
-        .next("free space or mend the folder, or name another with --state-dir, then the same command again")),
+        .next("free space or fix the folder, or name another with --state-dir, then the same command again")),
     }
 }
 
