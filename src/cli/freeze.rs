@@ -70,10 +70,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     })?;
     cx.err(&freeze.line());
     if let Some(known) = unmet(&freeze.scope, &Archive::new(cx.state_dir()?)) {
-        cx.err(&format!(
-            "! no run kept here is of `{}`, so check the spelling; there are: {known}",
-            freeze.scope
-        ));
+        cx.err(&format!("! no run kept here is of `{}`, so check the spelling; there are: {known}", freeze.scope));
     }
     cx.err("  runs that are under way stop at their next boundary; a rollback is never frozen");
     cx.err(&format!("  next       bgctl unfreeze {} --reason \"…\"", freeze.scope));

@@ -19,8 +19,10 @@ pub fn rows(plan: &Plan) -> Vec<(String, String)> {
             rows.push(("schema  ".into(), format!("{files} since BLUE: {}", counts.join(", "))));
         }
         for finding in &schema.findings {
-            let said =
-                finding.declared.as_ref().map_or(String::new(), |why| format!("; blue works with it, as the runbook says: {why}"));
+            let said = finding
+                .declared
+                .as_ref()
+                .map_or(String::new(), |why| format!("; blue works with it, as the runbook says: {why}"));
             rows.push((
                 format!("  {:<9} ", finding.class),
                 format!("{}: {} ({}){said}", finding.place, finding.why, finding.statement),

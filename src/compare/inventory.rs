@@ -127,8 +127,9 @@ impl Inventory {
 fn part<T: DeserializeOwned + Default>(value: Option<&Value>, name: &str) -> Result<T, String> {
     match value {
         None | Some(Value::Null) => Ok(T::default()),
-        Some(value) => T::deserialize(value)
-            .map_err(|_| format!("`{name}` of the inventory does not have the shape that `bgctl explain compare` shows")),
+        Some(value) => T::deserialize(value).map_err(|_| {
+            format!("`{name}` of the inventory does not have the shape that `bgctl explain compare` shows")
+        }),
     }
 }
 

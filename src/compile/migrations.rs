@@ -82,7 +82,10 @@ fn asked(schema: &SchemaChange, tree: &Node, words: &mut Vec<Diagnostic>) -> Pla
     if known.postgres.is_none() {
         for field in ["checks", "blue_needs", "green_needs"] {
             if tree.get("schema").and_then(|schema| schema.get(field)).is_some() {
-                let wrong = Diagnostic::error(Code::SchemaSection, format!("no database is named that could answer `schema.{field}`"));
+                let wrong = Diagnostic::error(
+                    Code::SchemaSection,
+                    format!("no database is named that could answer `schema.{field}`"),
+                );
                 words.push(wrong.at(
                     place(tree, &format!("/schema/{field}")),
                     "name the database: `postgres: ${env:DATABASE_URL}`",
@@ -200,10 +203,7 @@ fn read(
             format!("no statement at `{}` needs an entry", schema.compatible[n].at),
         );
         words.push(
-            wrong.at(
-                place(tree, &format!("/schema/compatible/{n}/at")),
-                "the file has changed, or the place is wrong",
-            ),
+            wrong.at(place(tree, &format!("/schema/compatible/{n}/at")), "the file has changed, or the place is wrong"),
         );
     }
     let any = known.statements.keys().any(|class| class != Class::Nothing.name());

@@ -104,7 +104,8 @@ impl Driver<'_> {
             }
             (None, Some(green)) => Some(match self.blue_lacks().await {
                 Some(blue) => {
-                    Breach::new(Cause::Destination, format!("{green}; {blue}, so no users are sent back to it")).halting()
+                    Breach::new(Cause::Destination, format!("{green}; {blue}, so no users are sent back to it"))
+                        .halting()
                 }
                 None => Breach::new(Cause::Destination, green),
             }),

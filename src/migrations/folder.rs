@@ -49,7 +49,9 @@ impl Folder {
         for (name, _) in &files {
             let Some(key) = version(name).map(|v| numbers(&v)) else { continue };
             if let Some(other) = seen.insert(key, name) {
-                return Err(format!("`{other}` and `{name}` have the same number, so it is not known which runs first"));
+                return Err(format!(
+                    "`{other}` and `{name}` have the same number, so it is not known which runs first"
+                ));
             }
         }
         let first_new = match since {

@@ -149,7 +149,8 @@ impl Lint<'_> {
                 }
             }
             if role.evidence == EvidenceLevel::Prompt && !role.own_run {
-                let headline = format!("role `{name}` takes a typed word, but forbids the runner, who alone can type it");
+                let headline =
+                    format!("role `{name}` takes a typed word, but forbids the runner, who alone can type it");
                 let label = "what is typed at the runner's terminal is the runner's word: take `signed`";
                 self.warning(Code::PolicyDoubtful, self.value(&format!("/roles/{name}/evidence")), headline, label);
             }

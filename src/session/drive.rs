@@ -163,10 +163,7 @@ impl Launch<'_> {
         pager.last().iter().flat_map(|text| text.lines()).for_each(|line| board.say(line));
         let within = std::time::Duration::from_secs(within);
         let how = format!("bgctl ack {}", open.id);
-        board.say(&format!(
-            "waits for an acknowledgement, {} per channel ({how})",
-            crate::scalar::spoken(within)
-        ));
+        board.say(&format!("waits for an acknowledgement, {} per channel ({how})", crate::scalar::spoken(within)));
         let folder = open.folder.clone();
         let journal = &mut open.journal;
         let mut note = |evidence: Evidence| {
@@ -181,9 +178,7 @@ impl Launch<'_> {
             () = pager.until_acknowledged(within, &looked, &mut note) => false,
         };
         if left {
-            note(Evidence::Note {
-                line: "nobody has acknowledged the page yet; the operator ended the wait".into(),
-            });
+            note(Evidence::Note { line: "nobody has acknowledged the page yet; the operator ended the wait".into() });
         }
     }
 

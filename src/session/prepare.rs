@@ -220,15 +220,13 @@ fn not_on_blue(plan: &Plan, route: &str, split: Split) -> Refusal {
         )
         .next(format!("bgctl cutover {} --swap      when BLUE is the new candidate", plan.runbook))
         .next("nothing to do, if this cutover is done already"),
-        _ => Refusal::new(
-            Kind::Drift,
-            Code::NotBlue,
-            "users are split already, so there is no live stack to start from",
-        )
-        .cause("no run on this machine is open; another machine may have one, or users were moved by hand")
-        .next(format!("bgctl status {}          where users are", plan.runbook))
-        .next(format!("bgctl rollback {}        everyone to BLUE {}", plan.runbook, plan.blue.version))
-        .next(format!("bgctl rollback --print {}        the provider's own command for it", plan.runbook)),
+        _ => {
+            Refusal::new(Kind::Drift, Code::NotBlue, "users are split already, so there is no live stack to start from")
+                .cause("no run on this machine is open; another machine may have one, or users were moved by hand")
+                .next(format!("bgctl status {}          where users are", plan.runbook))
+                .next(format!("bgctl rollback {}        everyone to BLUE {}", plan.runbook, plan.blue.version))
+                .next(format!("bgctl rollback --print {}        the provider's own command for it", plan.runbook))
+        }
     };
     refusal.place(line.clone()).users(format!("{split}, read just now. Nothing was changed."))
 }

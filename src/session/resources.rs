@@ -55,12 +55,16 @@ fn judged(plan: &Plan, cloudwatch: bool) -> Result<(), Refusal> {
     if cloudwatch || !plan.gates.values().chain(steps).chain(&plan.compare).any(asks) {
         return Ok(());
     }
-    Err(Refusal::new(Kind::Environment, Code::NotBuiltIn, "this bgctl cannot query CloudWatch, which the runbook needs")
-        .place(plan.runbook.clone())
-        .cause("it was built without `cloudwatch`, so nothing that depends on those numbers could ever be judged")
-        .users("not moved by this command")
-        .next("cargo install --locked --path CHECKOUT --features full        then the same command again")
-        .next("bgctl rollback        where users are under way: everyone back to BLUE; it needs no gate"))
+    Err(Refusal::new(
+        Kind::Environment,
+        Code::NotBuiltIn,
+        "this bgctl cannot query CloudWatch, which the runbook needs",
+    )
+    .place(plan.runbook.clone())
+    .cause("it was built without `cloudwatch`, so nothing that depends on those numbers could ever be judged")
+    .users("not moved by this command")
+    .next("cargo install --locked --path CHECKOUT --features full        then the same command again")
+    .next("bgctl rollback        where users are under way: everyone back to BLUE; it needs no gate"))
 }
 
 /// The world of a rollback by hand: whatever is missing of it is missed where it is needed, and holds up nothing else. A route

@@ -102,8 +102,7 @@ impl Session<'_> {
                     }
                     _ => other.to_string(),
                 };
-                for (name, metadata) in
-                    [("the other version's, with an unknown member", newer.as_str()), ("none", "")]
+                for (name, metadata) in [("the other version's, with an unknown member", newer.as_str()), ("none", "")]
                 {
                     let view = self.nonce();
                     let sent = Sent { modal: &modal, to, metadata, view: &view, hash: "1.aaaaaaaa" };

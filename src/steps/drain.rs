@@ -205,7 +205,8 @@ impl Draining {
             let left = longest.time.saturating_sub(passed);
             if left.is_zero() {
                 self.measured(scribe, None, passed);
-                let line = format!("{stack} had {} for work in flight, as long as its longest work takes", spoken(passed));
+                let line =
+                    format!("{stack} had {} for work in flight, as long as its longest work takes", spoken(passed));
                 return Outcome::done(line).with(facts(passed, "not asked"));
             }
             let line = format!("{} left for work on {stack}", spoken(left));

@@ -114,7 +114,11 @@ fn a_rollback_by_rule_freezes_the_service_until_a_person_lifts_it() {
         (Some("set"), Some("staging/bot"))
     );
     desk.complete();
-    desk.cutover().end(20).ends(75).says(&["staging/bot is frozen", "rolled back automatically", "gate `errors` failed"]);
+    desk.cutover().end(20).ends(75).says(&[
+        "staging/bot is frozen",
+        "rolled back automatically",
+        "gate `errors` failed",
+    ]);
     desk.run(&["unfreeze", "staging/bot", "--reason", "x", "--confirm", "staging/bot"]).ends(77);
     assert_eq!((world.green(), world.turns()), (0, 1));
     person(&mut desk);

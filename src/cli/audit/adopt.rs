@@ -40,8 +40,9 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     let archive = Archive::new(cx.state_dir()?);
     if archive.run(&sound.run).exists() {
         let why = format!("run {} is kept here already", sound.run);
-        return Err(refuse(Kind::Usage, "this record cannot be adopted", why)
-            .next(format!("bgctl audit verify {}", sound.run)));
+        return Err(
+            refuse(Kind::Usage, "this record cannot be adopted", why).next(format!("bgctl audit verify {}", sound.run))
+        );
     }
     let signer = trust::signer(cx, args.key.as_deref(), None)?;
     let failed = |why: String| refuse(Kind::Environment, "the record cannot be kept", why);

@@ -135,9 +135,7 @@ impl Situation {
                 Blue::Ailing => {
                     Some("BLUE cannot take users on every route now; it is checked again just before each move.")
                 }
-                Blue::Unknown => {
-                    Some("The health of BLUE is not known; it is checked again just before each move.")
-                }
+                Blue::Unknown => Some("The health of BLUE is not known; it is checked again just before each move."),
             });
         }
         says.extend(match self.holder {

@@ -227,8 +227,7 @@ impl Going<'_> {
                 }
                 Err(refusal) if record == Record::SameLog => {
                     let why = refusal.cause.first().unwrap_or(&refusal.headline).clone();
-                    self.cx
-                        .err(&format!("! this run's log cannot be continued ({why}); a new run does the rollback"));
+                    self.cx.err(&format!("! this run's log cannot be continued ({why}); a new run does the rollback"));
                     self.notes.push(format!("the log of the run could not be continued: {why}"));
                     record = Record::OwnRun;
                     continue;

@@ -191,7 +191,9 @@ impl Scene {
         if !any {
             let refusal = Refusal::new(Kind::Other, Code::NoNative, "no rollback command without bgctl is known")
                 .users(format!("{}, read just now. Nothing was changed.", self.users.sentence(&self.plan)))
-                .next("bgctl rollback RUNBOOK.yaml        everyone back to BLUE, from the runbook and the live systems");
+                .next(
+                    "bgctl rollback RUNBOOK.yaml        everyone back to BLUE, from the runbook and the live systems",
+                );
             return Err(lines.into_iter().fold(refusal, Refusal::cause));
         }
         match cx.machine() {
@@ -206,7 +208,9 @@ impl Scene {
 fn without_run(refusal: Refusal) -> Refusal {
     refusal
         .cause("a run is known on the machine that opened it; users may be under way from another one")
-        .next("bgctl rollback RUNBOOK.yaml            everyone back to BLUE, from the runbook and the live systems alone")
+        .next(
+            "bgctl rollback RUNBOOK.yaml            everyone back to BLUE, from the runbook and the live systems alone",
+        )
         .next("bgctl rollback --print RUNBOOK.yaml    the provider's own commands for it")
 }
 
@@ -217,7 +221,9 @@ fn nothing_known(id: &str, folder: &Path, log: Option<&str>, plan: &str) -> Refu
         .cause(log.unwrap_or("its log has no plan").to_string())
         .cause(format!("the plan beside it: {plan}"))
         .users("not checked: only that plan names their routes. Nothing was changed.")
-        .next("bgctl rollback RUNBOOK.yaml            everyone back to BLUE, from the runbook and the live systems alone")
+        .next(
+            "bgctl rollback RUNBOOK.yaml            everyone back to BLUE, from the runbook and the live systems alone",
+        )
         .next("bgctl rollback --print RUNBOOK.yaml    the provider's own commands for it");
     native::native(folder).into_iter().fold(refusal, Refusal::next)
 }

@@ -347,7 +347,10 @@ impl Step for Shift {
             Ok(split) if split == self.change.before || self.back || route.changes_by_itself() => {
                 (Found::NotInPlace, format!("{} still reads {split}", self.planned.line))
             }
-            Ok(split) => (Found::Other, format!("{} reads {split}, which is neither the split before nor the one after", self.planned.line)),
+            Ok(split) => (
+                Found::Other,
+                format!("{} reads {split}, which is neither the split before nor the one after", self.planned.line),
+            ),
         }
     }
 }
