@@ -95,7 +95,7 @@ pub async fn arm(plan: &Plan, world: &World, keep: &Keep<'_>) -> Result<Vec<Valu
             )
             .place(identity.line)
             .cause(format!(
-                "the plan and its longest rollback take {longest}s; the rollback at its end must still be allowed"
+                "the plan and its longest rollback take {longest}s; the credentials must still be valid for a rollback at its end"
             ))
             .users(format!("{users}. Nothing was changed."))
             .next("renew the session, then the same command again"));
@@ -214,7 +214,7 @@ async fn healthy(
         }
         return Err(refusal
             .cause(match stack {
-                Color::Green => "users may only be sent to a side that is well",
+                Color::Green => "users may only be sent to a healthy side",
                 Color::Blue => "without a healthy blue there is no rollback",
             })
             .users(format!("{users}. Nothing was changed."))

@@ -61,7 +61,7 @@ async fn add(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
             plan.routes.values().map(|r| format!("{}, read just now at {}", r.before, r.line)).collect();
         match cx.machine() {
             true => cx.json(&json!({ "prepared": [], "users": users })),
-            false => cx.out("nothing to prepare: users of every route can be split as it is"),
+            false => cx.out("nothing to prepare: users of every route can be split already"),
         }
         users.iter().for_each(|line| cx.err(&format!("  users    {line}")));
         return Ok(Exit::Success);

@@ -64,7 +64,7 @@ fn list(cx: &Context, key: Option<&str>) -> Result<Exit, Refusal> {
     let mut taken = false;
     let mut rows: Vec<Value> = Vec::new();
     if !cx.machine() {
-        cx.out("looked for in this order; the first key there is signs");
+        cx.out("searched in this order; the first key found signs");
     }
     for look in &looks {
         let (mark, text) = match &look.found {

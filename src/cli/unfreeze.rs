@@ -43,7 +43,7 @@ async fn unfreeze(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
         Scope::parse(&args.scope).map_err(|what| Refusal::new(Kind::Usage, Code::CommandLine, what).users(NOTHING))?;
     if cx.style.ci.is_some() || cx.trigger().is_some() {
         return Err(Refusal::new(Kind::Denied, Code::Thaw, "a job cannot lift a freeze")
-            .cause("a freeze says that a person has to look first")
+            .cause("a freeze means that a person has to look first")
             .users(NOTHING)
             .next(format!("bgctl unfreeze {scope} --reason \"…\"        at a terminal of your own")));
     }

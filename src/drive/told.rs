@@ -31,7 +31,7 @@ impl Driver<'_> {
     /// What bgctl has done about what happened, for whoever is paged.
     pub(super) fn part(&self) -> &'static str {
         if let Doing::Paused { .. } = self.state.doing {
-            return "the run pauses; gates are still judged, and nothing moves while what forbids it holds";
+            return "the run pauses; gates are still judged, and nothing moves while a guard forbids it";
         }
         match (self.state.lane, self.state.moved) {
             (Lane::Rollback, _) => "the rollback was begun and is not confirmed; nothing more moves by itself",

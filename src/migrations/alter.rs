@@ -21,7 +21,7 @@ pub fn table(alter: &ast::AlterTable, known: &mut Known, new: bool) -> Judged {
         });
     }
     match judged {
-        None => Judged::unknown("it says nothing that this version knows"),
+        None => Judged::unknown("it has no clause that this version knows"),
         // Whatever happens to a table that came with this release, blue never sees it.
         Some(_) if fresh => Judged::expand(format!("`{table}` is new in this release")),
         Some(judged) => judged,

@@ -31,7 +31,7 @@ pub fn ill_blue(cx: &Context, given: &[String], reason: &str) -> Result<bool, Re
         return Err(Refusal::new(
             Kind::Usage,
             Code::NeedsReason,
-            "going back to a BLUE that may not be well needs a reason",
+            "a rollback to a BLUE that may not be healthy needs a reason",
         )
         .cause("at least 10 characters; the log keeps it with your name")
         .users("as shown above. Nothing was changed.")

@@ -107,7 +107,7 @@ pub fn unreadable(id: &str, folder: &Path, unread: Unread) -> Refusal {
         Unread::Fault(Fault { what: What::Empty, .. }) => refusal(
             Kind::Audit,
             Code::LogUnread,
-            format!("the log of run {id} is empty: nothing of it was ever recorded"),
+            format!("the log of run {id} is empty"),
         )
         .cause(EMPTY)
         .next("bgctl audit ledger        whether this machine knows of records that were here"),

@@ -65,7 +65,7 @@ pub fn overridden(plan: &Plan, against: &str, given: bool, reason: &str) -> Resu
         return Err(Refusal::new(
             Kind::Denied,
             Code::ForwardOrPage,
-            "forward or page: the schema stands against going back",
+            "forward or page: the schema stands against a rollback",
         )
         .cause(against.to_string())
         .cause(format!("BLUE {} may fail on it, or write data that cannot be read", plan.blue.version))
@@ -74,7 +74,7 @@ pub fn overridden(plan: &Plan, against: &str, given: bool, reason: &str) -> Resu
         .next(format!("{command}        back anyway; a second person has to approve: {who}")));
     }
     if !says_something(reason) {
-        return Err(Refusal::new(Kind::Usage, Code::NeedsReason, "going back against the schema needs a reason")
+        return Err(Refusal::new(Kind::Usage, Code::NeedsReason, "a rollback against the schema needs a reason")
             .cause(format!("at least {REASON} characters; the person who approves reads it, and the log keeps it"))
             .users("as shown above. Nothing was changed.")
             .next(command));

@@ -346,6 +346,6 @@ fn case_30c_a_key_given_up_during_a_run_halts_it_at_the_next_step() {
     done.ends(20).says(&["the rules changed during the run", "revoked_keys was not there before"]);
     assert_eq!(world.seen(), [0, 50]);
     // The key that opened the run signs nothing any more. That keeps nobody on green: going back is recorded as signed by nobody.
-    team.desk.run(&["rollback", "--yes"]).ends(0).says(&["signed by nobody", "is revoked"]);
+    team.desk.run(&["rollback", "--yes"]).ends(0).says(&["not signed by a person", "is revoked"]);
     assert_eq!(world.green(), 0);
 }

@@ -288,7 +288,7 @@ fn r12_a_full_disk_and_a_key_that_is_gone_stop_nobody() {
     // The open run is ended by the next command, which finds everybody home.
     moves(&world, 0, 100);
     std::fs::remove_file(desk.path("key")).unwrap();
-    desk.run(&["rollback", "--yes"]).ends(0).says(&["signed by nobody", "ROLLED BACK"]);
+    desk.run(&["rollback", "--yes"]).ends(0).says(&["not signed by a person", "ROLLED BACK"]);
     assert_eq!(world.green(), 0);
 }
 

@@ -38,7 +38,7 @@ pub struct Args {
 /// The form of a name, with what each is for `--help`.
 fn form() -> impl TypedValueParser<Value = &'static exports::Kind> {
     let names = KINDS.iter().map(|kind| PossibleValue::new(kind.name).help(kind.about));
-    PossibleValuesParser::new(names).try_map(|name| KINDS.iter().find(|kind| kind.name == name).ok_or("no such form"))
+    PossibleValuesParser::new(names).try_map(|name| KINDS.iter().find(|kind| kind.name == name).ok_or("no such format"))
 }
 
 pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {

@@ -207,7 +207,7 @@ impl Scene {
 /// No run is needed to go back.
 fn without_run(refusal: Refusal) -> Refusal {
     refusal
-        .cause("a run is known on the machine that opened it; users may be under way from another one")
+        .cause("a run is known only on the machine that opened it; users may be under way from another machine")
         .next(
             "bgctl rollback RUNBOOK.yaml            everyone back to BLUE, from the runbook and the live systems alone",
         )
