@@ -95,7 +95,8 @@ pub async fn arm(plan: &Plan, world: &World, keep: &Keep<'_>) -> Result<Vec<Valu
             )
             .place(identity.line)
             .cause(format!(
-                "the plan and its longest rollback take {longest}s; the credentials must still be valid for a rollback at its end"
+                "the plan and its longest rollback take {longest}s; \
+                    the credentials must still be valid for a rollback at its end"
             ))
             .users(format!("{users}. Nothing was changed."))
             .next("renew the session, then the same command again"));
@@ -119,9 +120,8 @@ fn agreement(plan: &Plan) -> Option<Value> {
     let rule = plan.agreed_rollback().filter(|_| plan.policy.schema_safe)?;
     let within = spoken(Duration::from_secs(rule.within_s));
     let who = format!("{} of {} ({})", rule.quorum, rule.role, rule.members.join(", "));
-    Some(
-        json!({ "role": rule.role, "line": format!("an automatic rollback waits up to {within} for {who}; a rollback by a person does not wait") }),
-    )
+    Some(json!({ "role": rule.role, "line": format!("an automatic rollback waits up to {within} for {who}; \
+            a rollback by a person does not wait") }))
 }
 
 /// A guard's word before anything was begun.

@@ -91,6 +91,7 @@ fn waits(runbook: &Runbook, plan: &Plan) -> Option<Diagnostic> {
     };
     let at = super::place(&runbook.tree, "/rollback/approval");
     Some(Diagnostic::warning(WAITS, headline).at(at, label).note(
-        "they are called when it is asked for, and approve with `bgctl approve` or a signed file; `bgctl rollback` by a person does not wait",
+        "they are called when it is asked for, and approve with `bgctl approve` or a signed file; \
+            `bgctl rollback` by a person does not wait",
     ))
 }

@@ -37,7 +37,10 @@ pub fn ill_blue(cx: &Context, given: &[String], reason: &str) -> Result<bool, Re
         .users("as shown above. Nothing was changed.")
         .next("bgctl rollback --override blue-health --reason \"…\""));
     }
-    cx.err("! blue     users are sent there even if it is not healthy: where targets are down, requests fail until they are fixed");
+    cx.err(
+        "! blue     users are sent there even if it is not healthy: \
+        where targets are down, requests fail until they are fixed",
+    );
     cx.err("           no approval is needed; the log keeps your name and reason");
     Ok(true)
 }

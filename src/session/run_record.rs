@@ -104,13 +104,11 @@ pub fn unreadable(id: &str, folder: &Path, unread: Unread) -> Refusal {
     let refusal = match unread {
         Unread::Io(error) => refusal(Kind::Other, Code::LogUnread, format!("the record of run {id} cannot be read"))
             .cause(error.to_string()),
-        Unread::Fault(Fault { what: What::Empty, .. }) => refusal(
-            Kind::Audit,
-            Code::LogUnread,
-            format!("the log of run {id} is empty"),
-        )
-        .cause(EMPTY)
-        .next("bgctl audit ledger        whether this machine knows of records that were here"),
+        Unread::Fault(Fault { what: What::Empty, .. }) => {
+            refusal(Kind::Audit, Code::LogUnread, format!("the log of run {id} is empty"))
+                .cause(EMPTY)
+                .next("bgctl audit ledger        whether this machine knows of records that were here")
+        }
         Unread::Fault(fault) => refusal(Kind::Audit, fault.what.code(), visible(&fault.to_string()).into_owned())
             .next(format!("bgctl audit verify {id}        what is wrong, and what is still intact")),
     };

@@ -174,7 +174,8 @@ fn show_verdict(cx: &Context, report: &Report, believed: &Believed, against: &Ag
             "What is here is sound, but it is not the log that was seen before: this run has two logs.".into()
         }
         Verdict::Complete if report.withheld.is_some() => {
-            "Closed by its owner; this copy is the one its owner published; what it withholds rests on the owner's word."
+            "Closed by its owner; this copy is the one its owner published; \
+                what it withholds rests on the owner's word."
                 .into()
         }
         Verdict::Complete => "Complete, unchanged, and closed by its owner.".into(),

@@ -67,7 +67,9 @@ pub fn lines(report: &Report) -> Vec<(Mark, &'static str, String)> {
             Mark::Plain,
             "on word",
             format!(
-                "from record {from} on the chain uses the hashes that the owner names; only the owner's signature says that nothing else was changed, since a seal cannot be computed without what is withheld"
+                "from record {from} on the chain uses the hashes that the owner names; only the owner's signature \
+                    says that nothing else was changed, \
+                    since a seal cannot be computed without what is withheld"
             ),
         ),
         (

@@ -67,7 +67,8 @@ fn ailment(target: &TargetHealthDescription) -> Option<String> {
         Some(TargetHealthStateEnum::Unhealthy) => "fails its health check",
         Some(TargetHealthStateEnum::Unused) => match reason {
             Some(TargetHealthReasonEnum::NotInUse) => {
-                "no rule forwards to this group, or its zone is off, so AWS does not check it; add the group to the rule with weight 0"
+                "no rule forwards to this group, or its zone is off, so AWS does not check it; \
+                    add the group to the rule with weight 0"
             }
             Some(TargetHealthReasonEnum::InvalidState) => "its instance is stopped or terminated",
             _ => "takes no requests",
