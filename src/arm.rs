@@ -120,8 +120,8 @@ fn agreement(plan: &Plan) -> Option<Value> {
     let rule = plan.agreed_rollback().filter(|_| plan.policy.schema_safe)?;
     let within = spoken(Duration::from_secs(rule.within_s));
     let who = format!("{} of {} ({})", rule.quorum, rule.role, rule.members.join(", "));
-    Some(json!({ "role": rule.role, "line": format!("an automatic rollback waits up to {within} for {who}; \
-            a rollback by a person does not wait") }))
+    let line = format!("an automatic rollback waits up to {within} for {who}; a rollback by a person does not wait");
+    Some(json!({ "role": rule.role, "line": line }))
 }
 
 /// A guard's word before anything was begun.

@@ -26,8 +26,7 @@ pub struct Args {
     /// The stack to check.
     #[arg(long, value_name = "STACK", default_value = "green", value_parser = color)]
     pub stack: Color,
-    /// Only these checks, by name (`exactly-once`) or by a finding's name (`D3`); may be given more than once. Left
-    /// out,
+    /// Only these checks, by name (`exactly-once`) or by a finding's name (`D3`); may be given more than once. Left out,
     /// those of the runbook's smoke steps for this stack, and without any such step all that need no more settings.
     #[arg(long = "check", value_name = "CHECK", value_parser = check)]
     pub checks: Vec<Check>,

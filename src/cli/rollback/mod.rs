@@ -51,8 +51,8 @@ pub struct Args {
     /// Why; the log keeps it.
     #[arg(long, value_name = "TEXT", default_value = NO_REASON)]
     pub reason: String,
-    /// Roll back despite a failed check; takes a reason. `schema`: also takes a second person's signed approval. `blue-
-    /// health`: BLUE is not well, or its health is not known. May be given more than once.
+    /// Roll back against a guard; takes a reason. `schema`: also takes a second person's signed approval.
+    /// `blue-health`: BLUE is not well, or its health is not known. May be given more than once.
     #[arg(long = "override", value_name = "GUARD", value_parser = overrides::GUARDS)]
     pub overrides: Vec<String>,
     /// Only print the commands that roll back without bgctl.

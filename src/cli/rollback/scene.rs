@@ -220,7 +220,7 @@ fn nothing_known(id: &str, folder: &Path, log: Option<&str>, plan: &str) -> Refu
         .place(folder.display().to_string())
         .cause(log.unwrap_or("its log has no plan").to_string())
         .cause(format!("the plan beside it: {plan}"))
-        .users("not checked: only that plan names their routes. Nothing was changed.")
+        .users("not checked: their routes are named in that plan. Nothing was changed.")
         .next(
             "bgctl rollback RUNBOOK.yaml            everyone back to BLUE, from the runbook and the live systems alone",
         )
