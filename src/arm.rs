@@ -64,7 +64,7 @@ pub async fn arm(plan: &Plan, world: &World, keep: &Keep<'_>) -> Result<Vec<Valu
                 .place(planned.line.clone())
                 .cause("users may only be sent to a side whose health is known")
                 .users(format!("{users}. Nothing was changed."))
-                .next(format!("bgctl prepare {}        adds it with weight 0, which moves nobody", plan.runbook)));
+                .next(format!("bgctl prepare {}        adds it with weight 0, which moves no users", plan.runbook)));
         }
         for stack in Color::BOTH {
             // Green's share is that of its first shift: steps between may make it larger. Blue has to carry everybody, any time.
@@ -95,7 +95,8 @@ pub async fn arm(plan: &Plan, world: &World, keep: &Keep<'_>) -> Result<Vec<Valu
             )
             .place(identity.line)
             .cause(format!(
-                "the plan and its longest rollback take {longest}s; the rollback at its end must still be allowed"
+                "the plan and its longest rollback take {longest}s; \
+                    the credentials must still be valid for a rollback at its end"
             ))
             .users(format!("{users}. Nothing was changed."))
             .next("renew the session, then the same command again"));
@@ -119,9 +120,8 @@ fn agreement(plan: &Plan) -> Option<Value> {
     let rule = plan.agreed_rollback().filter(|_| plan.policy.schema_safe)?;
     let within = spoken(Duration::from_secs(rule.within_s));
     let who = format!("{} of {} ({})", rule.quorum, rule.role, rule.members.join(", "));
-    Some(
-        json!({ "role": rule.role, "line": format!("an automatic rollback waits up to {within} for {who}; a person's own for nobody") }),
-    )
+    let line = format!("an automatic rollback waits up to {within} for {who}; a rollback by a person does not wait");
+    Some(json!({ "role": rule.role, "line": line }))
 }
 
 /// A guard's word before anything was begun.
@@ -132,7 +132,7 @@ pub fn forbidden(blocked: &Blocked) -> Refusal {
             .cause(blocked.line.clone())
             .users(format!("{users} A rollback is never frozen."))
             .next("bgctl freeze --list                          what is frozen, by whom and until when")
-            .next("bgctl unfreeze SCOPE --reason \"…\"          for whoever may lift it; then the same command again"),
+            .next("bgctl unfreeze SCOPE --reason \"…\"          for a person who may lift it; then the same command again"),
         _ => Refusal::new(Kind::Denied, Code::Forbidden, "a guard forbids moving users")
             .cause(blocked.line.clone())
             .users(users)
@@ -184,13 +184,13 @@ async fn schema(plan: &Plan, world: &World) -> Result<Option<Value>, Refusal> {
     let (kind, headline) = match forward {
         Verdict::Pass => return Ok(Some(json!({ "schema": "live", "line": format!("schema: {line}") }))),
         Verdict::Fail => (Kind::Stopped, "the live schema is not what the release needs"),
-        Verdict::Unknown => (Kind::Unreachable, "whether the schema fits cannot be known"),
+        Verdict::Unknown => (Kind::Unreachable, "cannot tell whether the schema fits"),
     };
     Err(Refusal::new(kind, Code::LiveSchema, headline)
         .cause(world.secrets.mask(&line))
         .users("where they were, on blue. Nothing was changed.")
-        .next("bgctl explain schema        what is looked at")
-        .next("mend it, then the same command again"))
+        .next("bgctl explain schema        what is checked")
+        .next("fix it, then the same command again"))
 }
 
 async fn healthy(
@@ -214,11 +214,11 @@ async fn healthy(
         }
         return Err(refusal
             .cause(match stack {
-                Color::Green => "users may only be sent to a side that is well",
+                Color::Green => "users may only be sent to a healthy side",
                 Color::Blue => "without a healthy blue there is no rollback",
             })
             .users(format!("{users}. Nothing was changed."))
-            .next("mend the targets, then the same command again"));
+            .next("fix the targets, then the same command again"));
     }
     let line = format!("{name}: {stack} {}/{} healthy", health.healthy, health.total);
     Ok(json!({ "route": name, "stack": stack.name(), "healthy": health.healthy, "total": health.total, "line": line }))

@@ -85,7 +85,7 @@ fn d3_a_drain_that_was_held_or_cut_off_is_drained_again() {
     clock.run(bgctl::clock::Clock::sleep(&*clock, s(60))).unwrap();
     assert_eq!(play.end().outcome, RunOutcome::Completed);
     assert_eq!(shares(&play), [100, 0]);
-    assert!(said(&play, "step.reconciled", "it only waits, so it begins anew"));
+    assert!(said(&play, "step.reconciled", "it only waits, so it starts again"));
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn d3_a_command_nobody_can_speak_for_keeps_users_where_they_are() {
     let mut play = (0..200).find_map(dies).expect("a crash inside of the command");
     play.sim.clock.crash_at(None);
     assert_eq!(play.end().outcome, RunOutcome::Holding, "{:#?}", play.log());
-    assert!(said(&play, "run.held", "whether `tell` happened is not known; nobody answered"));
+    assert!(said(&play, "run.held", "not known whether `tell` happened; nobody answered"));
     // And it is not done again by who resumes the run with nobody there: they are asked again.
     assert_eq!(play.end().outcome, RunOutcome::Holding);
     assert_eq!(play.log().iter().filter(|(kind, data)| *kind == "step.intent" && data["id"] == "tell").count(), 1);
@@ -168,7 +168,7 @@ fn r34_an_automatic_rollback_waits_for_its_approval_and_is_no_dead_end() {
     ] {
         assert!(pages[0].contains(words), "{words}: {}", pages[0]);
     }
-    assert!(said(&play, "note", "nobody agreed to `back` within 30m; once it is signed `bgctl resume run` goes on"));
+    assert!(said(&play, "note", "nobody approved `back` within 30m; once it is signed, `bgctl resume run` goes on"));
 
     // Somebody signs later, and the run is resumed: users go home on that agreement.
     let (_, asked) =
@@ -212,7 +212,7 @@ fn r41_a_person_may_go_back_to_a_blue_that_is_not_well() {
         let mut play = waiting(all_the_same(), ill(health), Value::Null);
         assert_eq!((play.end().outcome, shares(&play)), (RunOutcome::RolledBack, vec![100, 0, 100]), "{health:?}");
         assert!(said(&play, "override.used", r#""guard":"blue-health""#));
-        assert!(said(&play, "note", "users go there all the same, rosa: green is worse"), "{:#?}", play.log());
+        assert!(said(&play, "note", "users go there anyway, rosa: green is worse"), "{:#?}", play.log());
     }
 }
 

@@ -214,11 +214,11 @@ fn a_value_in_clear_is_refused_without_being_shown() {
         (json!({ "proof": proof, "secrets": { "KEY": "swordfish" } }), "`secrets.KEY` is no digest"),
         (
             json!({ "proof": proof, "configuration": { "POOL": 20 } }),
-            "`configuration` of the inventory has not the shape",
+            "`configuration` of the inventory does not have the shape",
         ),
         (json!({ "proof": "00", "secrets": { "KEY": nonce.digest("x") } }), "not made under our nonce"),
         (json!({ "secrets": { "KEY": Nonce::new().unwrap().digest("x") } }), "not made under our nonce"),
-        (json!({ "queues": { "orders": { "read": ["1"] } } }), "`queues` of the inventory has not the shape"),
+        (json!({ "queues": { "orders": { "read": ["1"] } } }), "`queues` of the inventory does not have the shape"),
         (json!({}), "names nothing"),
         (json!(["swordfish"]), "no JSON object"),
     ] {
@@ -239,7 +239,7 @@ fn a_cutover_does_not_begin_when_green_is_not_as_blue_is() {
     let same = json!({ "secrets": { "KEY": "a" } });
     let config = json!({ "inventory": { "path": "/bgctl/inventory" } });
     let checks = armed(&stacks(same.clone(), same.clone()), config.clone()).unwrap();
-    assert!(checks.iter().any(|check| check["line"] == "GREEN is as BLUE is: 1 secret"), "{checks:?}");
+    assert!(checks.iter().any(|check| check["line"] == "GREEN matches BLUE: 1 secret"), "{checks:?}");
 
     let other = json!({ "secrets": { "KEY": "b" }, "configuration": { "POOL": "4" } });
     let refusal = armed(&stacks(same.clone(), other), config.clone()).unwrap_err();

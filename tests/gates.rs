@@ -757,7 +757,7 @@ fn g02_nobody_is_sent_back_to_a_blue_that_is_worse() {
     assert_eq!((wants(&baked), waited.then), (Some(Reaction::Halt), Some(Reaction::Halt)));
     for line in [line, waited.line] {
         assert!(line.contains("green 5") && line.contains("blue 100%"), "both numbers: {line}");
-        assert!(line.ends_with("BLUE is worse, so nobody is sent back to it"), "{line}");
+        assert!(line.ends_with("BLUE is worse, so no users are sent back to it"), "{line}");
     }
 }
 
@@ -768,7 +768,7 @@ fn g02_a_cause_that_both_sides_share_sends_nobody_back() {
         let (baked, waited) = both(Service { green: rate, blue: rate, ..HEALTHY });
         let line = failed(&baked, Cause::Gate);
         assert_eq!((wants(&baked), waited.then), (Some(Reaction::Halt), Some(Reaction::Halt)), "{rate}: {line}");
-        assert!(line.ends_with("BLUE is as bad, so nobody is sent back to it"), "{line}");
+        assert!(line.ends_with("BLUE is as bad, so no users are sent back to it"), "{line}");
     }
 }
 

@@ -99,7 +99,7 @@ fn a_page() -> Page {
         bgctl: "users were left as they are; nothing more moves by itself".into(),
         choices: vec![
             Choice::new("bgctl rollback k7f", "everyone back to BLUE v1.4.1; refused while BLUE is not well"),
-            Choice::new("bgctl ack k7f", "users stay as they are: you have it, and mend what is named above"),
+            Choice::new("bgctl ack k7f", "users stay as they are: you take the page, and fix what is named above"),
         ],
     }
 }

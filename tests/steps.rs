@@ -47,7 +47,7 @@ fn mistakes_in_settings_are_named_with_their_place() {
             "smoke",
             json!({ "stack": "green", "expect": [{ "path": "/", "status": 99 }] }),
             "/expect/0/status",
-            "no HTTP status",
+            "not an HTTP status",
         ),
         (
             "smoke",

@@ -416,7 +416,7 @@ fn keys_signals_and_the_folder_are_the_operators_wishes() {
     session.type_in("?");
     session.wait_for("keys: s where users are");
     session.type_in("\u{1a}");
-    session.wait_for("not stopped");
+    session.wait_for("not suspended");
     session.type_in("r");
     session.wait_for("Roll back now? y / Enter goes back, any other key goes on (5 s)");
     session.type_in("y");
@@ -494,11 +494,11 @@ fn r16_a_paste_never_goes_back() {
     session.type_in("r");
     session.wait_for("(5 s)");
     session.type_in(&marks("y\n"));
-    session.wait_for("not rolled back: pasted text is no answer");
+    session.wait_for("not rolled back: pasted text does not count");
     session.type_in("r");
     session.wait_times("(5 s)", 2);
     session.type_in("yes, all of them\n");
-    session.wait_for("not rolled back: many keys at once are no answer");
+    session.wait_for("not rolled back: many keys at once do not count");
     assert!(!session.text().contains("COMMAND"), "{}", session.text());
 }
 

@@ -127,7 +127,7 @@ fn nobody_is_taken_from_blue_for_a_stop_of_the_ramp() {
     let (sim, end, events) = run(&plan(&runbook(&["web"], steps, RAMP)), wish(20));
     assert_eq!((end.outcome, shares(&sim)), (RunOutcome::RolledBack, vec![100, 40, 50, 100]));
     let passed = events.iter().any(|event| {
-        matches!(event, Event::StepOutcome { id, outcome: Outcome::Done { line, .. }, .. } if id == "back@25%" && line.contains("nobody is taken from BLUE"))
+        matches!(event, Event::StepOutcome { id, outcome: Outcome::Done { line, .. }, .. } if id == "back@25%" && line.contains("no users are taken from BLUE"))
     });
     assert!(passed, "{events:#?}");
 }

@@ -298,7 +298,7 @@ fn barred(plan: &Plan, rule: &ApprovalRule, who: &str, key: Option<&str>, theirs
     };
     let mut found = Vec::new();
     if !team.is_human(person) {
-        found.push(format!("`{who}` is a bot, and bots do not agree to anything"));
+        found.push(format!("`{who}` is a bot, and bots cannot approve"));
     }
     if rule.own_run {
         return found;
@@ -323,7 +323,7 @@ fn too_weak(
 ) -> Option<String> {
     let who = &grant.principal;
     let Some(claimed) = EvidenceLevel::named(&grant.evidence) else {
-        return Some(format!("`{who}` approved by `{}`, which nobody knows", grant.evidence));
+        return Some(format!("`{who}` approved by `{}`, which is not known", grant.evidence));
     };
     let proven = match signed {
         Some(signed) => EvidenceLevel::named(signed.evidence()).unwrap_or(EvidenceLevel::Signed),

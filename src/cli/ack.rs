@@ -9,12 +9,12 @@ use crate::run::Actor;
 use crate::session::run_record::RunRecord;
 use crate::shell::{Context, Exit};
 
-/// Say that you have a run that paged: nobody else is called. Users stay where they are.
+/// Acknowledge a page of a run: no one else is called. Users stay where they are.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
     /// The run, or the end of its name; the newest otherwise.
     run: Option<String>,
-    /// What you are going to do, for whoever reads the log.
+    /// What you are going to do; the log keeps it.
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
 }

@@ -24,7 +24,7 @@ use crate::shell::{Context, Exit};
 /// Between two looks at what was just written.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// Add what a route lacks before its users can be split: a target group with weight 0. Moves nobody.
+/// Add the target group that a route lacks, with weight 0, so that users can be split. Moves no users.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
@@ -61,7 +61,7 @@ async fn add(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
             plan.routes.values().map(|r| format!("{}, read just now at {}", r.before, r.line)).collect();
         match cx.machine() {
             true => cx.json(&json!({ "prepared": [], "users": users })),
-            false => cx.out("nothing to prepare: users of every route can be split as it is"),
+            false => cx.out("nothing to prepare: users of every route can be split already"),
         }
         users.iter().for_each(|line| cx.err(&format!("  users    {line}")));
         return Ok(Exit::Success);
@@ -108,7 +108,7 @@ async fn look(plan: &mut Plan, outside: &Surroundings) -> Result<Vec<Lacking>, R
                 Code::SomebodyElses,
                 format!("{} belongs to {owner}", planned.line),
             )
-            .cause("a controller that writes this place by itself would undo what is added")
+            .cause("a controller that writes this place by itself would undo the change")
             .users(format!("{}, read just now. Nothing was changed.", reading.split))
             .next("let that controller add the group, or take the route away from it first"));
         }
@@ -125,12 +125,12 @@ fn show(cx: &Context, Lacking { name, line, reading, lack, .. }: &Lacking) {
             cx.err(&format!("  {:<8} {line}", if n == 0 { head } else { "" }));
         }
     }
-    cx.err(&format!("  users    {}, read just now; nobody is moved", reading.split));
+    cx.err(&format!("  users    {}, read just now; no users are moved", reading.split));
 }
 
 /// A live rule is changed only by whoever says which environment it is: here, or on the command line.
 async fn confirmed(args: &Args, cx: &Context, environment: &str) -> Result<Option<Evidence>, Refusal> {
-    let text = "This changes a live rule and moves nobody. Type the environment's name:";
+    let text = "This changes a live rule and moves no users. Type the environment's name:";
     let evidence = |via: &str| Evidence::PromptAnswered {
         text: text.into(),
         choices: vec![environment.into()],
@@ -183,7 +183,7 @@ async fn write(cx: &Context, open: &mut Open, lacking: &Lacking) -> Result<(), R
                 .map_err(unwritten);
         }
         if cx.clock.elapsed() - begun > router.settle() {
-            return Err(unwritten(format!("sent, but {line} does not read as it was to be")));
+            return Err(unwritten(format!("sent, but {line} does not read back as it should")));
         }
         cx.clock.sleep(LOOK).await;
     }
@@ -220,7 +220,7 @@ fn close(
         Ok(()) => {
             let checks =
                 lacking.iter().map(|l| json!({ "route": l.name, "prior": l.reading.exact, "line": l.lack.line }));
-            let line = format!("prepared: {}; nobody was moved", names.join(", "));
+            let line = format!("prepared: {}; no users were moved", names.join(", "));
             vec![
                 Event::Armed { approvals_ahead: false, automatic_used: 0, checks: checks.collect::<Vec<Value>>() },
                 Event::Ended { outcome: RunOutcome::Completed, line },
@@ -238,14 +238,14 @@ fn close(
         let planned = &plan.routes[&stuck];
         let moved = if error.moved { "; whether the group was added is not known" } else { "" };
         return Err(arm::refused(&error, planned)
-            .users(format!("as shown above: adding a group moves nobody{moved}"))
+            .users(format!("as shown above: adding a group moves no users{moved}"))
             .next(format!("bgctl plan {}        what the rule is now", plan.runbook)));
     }
     if cx.machine() {
         let done = lacking.iter().map(|l| json!({ "route": l.name, "before": l.lack.before, "after": l.lack.after }));
         cx.json(&json!({ "run": id, "prepared": done.collect::<Vec<_>>(), "record": folder }));
     } else {
-        cx.out(&format!("prepared {}: read back; nobody was moved", names.join(", ")));
+        cx.out(&format!("prepared {}: read back; no users were moved", names.join(", ")));
     }
     cx.err(&format!("  record   {}", folder.display()));
     cx.err(&format!("  next     bgctl plan {}        its health is known once its targets were checked", plan.runbook));

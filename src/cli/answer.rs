@@ -51,7 +51,7 @@ pub enum From {
     Paste,
 }
 
-const NOTHING: &str = "not asked. Nothing was signed.";
+const NOTHING: &str = "not checked. Nothing was signed.";
 
 /// Finds and reads the request.
 pub fn asked(args: &AnswerArgs, cx: &Context) -> Result<Asked, Refusal> {
@@ -70,7 +70,7 @@ pub fn asked(args: &AnswerArgs, cx: &Context) -> Result<Asked, Refusal> {
             From::File(path) => path.display().to_string(),
             From::Paste => "the standard input".into(),
         };
-        Refusal::new(Kind::Invalid, Code::Request, "this is no request for approval")
+        Refusal::new(Kind::Invalid, Code::Request, "this is not a request for approval")
             .place(place)
             .cause(why)
             .users(NOTHING)
@@ -150,7 +150,7 @@ impl Asked {
             .place(format!("step {} of run {}", self.shown.step, self.shown.run))
             .cause("an approval that comes now would not count")
             .users(NOTHING)
-            .next("ask for a new one: whoever runs the cutover starts it again"))
+            .next("ask for a new one: the person who runs the cutover starts it again"))
     }
 
     /// Opens the key that signs.
@@ -164,7 +164,7 @@ impl Asked {
             return Err(Refusal::new(
                 Kind::Denied,
                 Code::NotThisKey,
-                "a shared key is nobody's, so it cannot answer for anybody",
+                "a shared key belongs to no person, so it cannot answer for one",
             )
             .cause(format!("it is {}", signer.name()))
             .users(NOTHING)

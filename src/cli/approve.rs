@@ -50,7 +50,7 @@ async fn approve(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
 fn hand_in(args: &Args, cx: &Context, asked: &Asked, file: &std::path::Path) -> Result<Exit, Refusal> {
     if !matches!(asked.from, From::Run(..)) {
         return Err(Refusal::new(Kind::Usage, Code::Request, "a signature is handed in to a run that waits for it")
-            .users("not asked. Nothing was changed.")
+            .users("not checked. Nothing was changed.")
             .next("bgctl approve RUN --signature FILE"));
     }
     let signature = match file.to_str() {
@@ -59,7 +59,7 @@ fn hand_in(args: &Args, cx: &Context, asked: &Asked, file: &std::path::Path) -> 
     };
     let signature = signature.map_err(|error| {
         let refusal = Refusal::new(Kind::Invalid, Code::Request, "the signature cannot be read");
-        refusal.place(file.display().to_string()).cause(error.to_string()).users("not asked. Nothing was changed.")
+        refusal.place(file.display().to_string()).cause(error.to_string()).users("not checked. Nothing was changed.")
     })?;
     let (name, what) = match asked.judge(&args.answer, cx, &signature)? {
         Some(Decision::Granted(grant)) => (grant.principal, "approved"),

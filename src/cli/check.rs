@@ -26,7 +26,7 @@ pub struct Args {
     /// Runbook files.
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<String>,
-    /// Warnings count as mistakes.
+    /// Treat warnings as mistakes.
     #[arg(long)]
     pub strict: bool,
     /// Then ask every source of the gates, and name the metrics and labels that do exist.
@@ -35,10 +35,10 @@ pub struct Args {
     /// Give a variable its value.
     #[arg(long = "var", value_name = "NAME=VALUE", value_parser = mistakes::variable)]
     pub vars: Vec<(String, String)>,
-    /// Read the files with the two stacks exchanged.
+    /// Read the files with blue and green exchanged.
     #[arg(long)]
     pub swap: bool,
-    /// Check for a job of CI, where nobody can be asked. So it is in CI without being said.
+    /// Check for a CI job, which cannot ask a person. On by itself in CI.
     #[arg(long)]
     pub ci: bool,
     /// The team's policy; `.bgctl/policy.yaml` otherwise, where there is one.

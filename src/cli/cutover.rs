@@ -83,7 +83,7 @@ fn attended(cx: &Context, plan: &Plan) -> Result<(), Refusal> {
 
 /// Moving users forward is typed: here, or on the command line. What was asked and answered stands in the log.
 async fn confirmed(args: &Args, cx: &Context, environment: &str) -> Result<Option<Evidence>, Refusal> {
-    let nothing = "not asked again. Nothing was changed.";
+    let nothing = "not read again. Nothing was changed.";
     if let Some(given) = &args.confirm {
         if given == environment {
             return Ok(Some(confirm::environment_by_flag(environment, cx.operator())));

@@ -28,7 +28,7 @@ pub struct Args {
     /// The runbook that says what is compared; the newest run's plan otherwise.
     #[arg(long, value_name = "RUNBOOK")]
     runbook: Option<PathBuf>,
-    /// End with 2 when something differs that is not declared as meant.
+    /// Exit 2 when something differs that is not declared as expected.
     #[arg(long)]
     detailed_exitcode: bool,
     /// Give a variable its value.
@@ -59,7 +59,7 @@ async fn diff(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
             }
         }
     };
-    let users = "not asked. Nothing was changed.";
+    let users = "not checked. Nothing was changed.";
     let settings = compare::settings(&plan)
         .map_err(|e| Refusal::new(Kind::Invalid, Code::OtherBgctl, "this plan was made by another bgctl").cause(e))?;
     let Some(settings) = settings else {
@@ -141,6 +141,6 @@ fn show(args: &Args, cx: &Context, plan: &Plan, found: &Comparison, targets: &[S
         (n, 0) => {
             format!("{n} differ, none blocks a cutover. Values were compared by digests under a nonce; none was kept.")
         }
-        (n, blocking) => format!("{n} differ, {blocking} would stop a cutover before anybody moves."),
+        (n, blocking) => format!("{n} differ, {blocking} would stop a cutover before any user moves."),
     });
 }

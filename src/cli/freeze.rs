@@ -18,10 +18,11 @@ pub struct Args {
     /// `production/slackbot`, `production`, or `all`.
     #[arg(required_unless_present = "list")]
     pub scope: Option<String>,
-    /// Why; everybody who meets the freeze reads it.
+    /// Why; everybody that the freeze stops reads it.
     #[arg(long, value_name = "TEXT", required_unless_present = "list")]
     pub reason: Option<String>,
-    /// When it ends by itself: a UTC time (`2026-11-21T06:00:00Z`) or from now on (`2h`). Otherwise somebody has to lift it.
+    /// When it ends by itself: a UTC time (`2026-11-21T06:00:00Z`) or from now on (`2h`). Otherwise a person has to
+    /// lift it.
     #[arg(long, value_name = "TIME")]
     pub until: Option<String>,
     /// The role of the team's policy that may lift it; any person otherwise.
@@ -39,7 +40,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     let wrong = |what: String| refuse(Code::CommandLine, what);
     let scope = Scope::parse(scope).map_err(wrong)?;
     if reason.trim().is_empty() {
-        let headline = "a freeze needs a reason: whoever meets it at night has nothing else";
+        let headline = "a freeze needs a reason: it is all that a person on call can go by";
         return Err(refuse(Code::Unsaid, headline.into()));
     }
     let until = args.until.as_deref().map(|text| until(text, now)).transpose().map_err(wrong)?;
@@ -69,10 +70,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     })?;
     cx.err(&freeze.line());
     if let Some(known) = unmet(&freeze.scope, &Archive::new(cx.state_dir()?)) {
-        cx.err(&format!(
-            "! no run kept here was of `{}`, so see that it is spelled right; there were: {known}",
-            freeze.scope
-        ));
+        cx.err(&format!("! no run kept here is of `{}`, so check the spelling; there are: {known}", freeze.scope));
     }
     cx.err("  runs that are under way stop at their next boundary; a rollback is never frozen");
     cx.err(&format!("  next       bgctl unfreeze {} --reason \"…\"", freeze.scope));
@@ -99,13 +97,13 @@ fn until(text: &str, now: Timestamp) -> Result<Timestamp, String> {
     let until = match text.parse::<Timestamp>() {
         Ok(until) => until,
         Err(_) => {
-            let wrong = || format!("`{text}` is no time: write `2026-11-21T06:00:00Z` or `2h`");
+            let wrong = || format!("`{text}` is not a time: write `2026-11-21T06:00:00Z` or `2h`");
             let time = Duration::parse(text).map_err(|_| wrong())?.time;
             let span = SignedDuration::try_from(time).map_err(|_| wrong())?;
             now.checked_add(span).map_err(|_| wrong())?
         }
     };
-    if until <= now { Err(format!("`{text}` is over already")) } else { Ok(until) }
+    if until <= now { Err(format!("`{text}` is in the past")) } else { Ok(until) }
 }
 
 fn list(cx: &Context) -> Result<Exit, Refusal> {

@@ -37,12 +37,13 @@ enum Verb {
     },
     /// The key that would sign, and the name it stands for.
     Whoami,
-    /// What is unwise in an allowed-signers file: names for many, no purpose, one key for two people, lines that are over.
+    /// Check an allowed-signers file for risks: a name for many people, no purpose, one key for two people, expired
+    /// lines.
     Lint {
         /// Files; without one, `.bgctl/allowed_signers`.
         #[arg(value_name = "FILE")]
         files: Vec<String>,
-        /// Warnings count as mistakes.
+        /// Treat warnings as mistakes.
         #[arg(long)]
         strict: bool,
     },
@@ -63,7 +64,7 @@ fn list(cx: &Context, key: Option<&str>) -> Result<Exit, Refusal> {
     let mut taken = false;
     let mut rows: Vec<Value> = Vec::new();
     if !cx.machine() {
-        cx.out("looked for in this order; the first key there is signs");
+        cx.out("searched in this order; the first key found signs");
     }
     for look in &looks {
         let (mark, text) = match &look.found {
@@ -119,7 +120,7 @@ fn lint(cx: &Context, files: &[String], strict: bool) -> Result<Exit, Refusal> {
         match (&found[..], bad) {
             ([], _) => cx.out(&format!("{path}: nothing to say")),
             (found, bad) => {
-                let word = if bad { "mend it" } else { "it works as it is" };
+                let word = if bad { "fix it" } else { "it works as it is" };
                 cx.err(&format!(
                     "{} in {path}: {word}        more: bgctl explain {}",
                     counted(found.len(), "finding"),
@@ -172,7 +173,7 @@ fn whoami(cx: &Context, key: Option<&str>) -> Result<Exit, Refusal> {
     cx.out(&chosen.line());
     match (names.is_empty(), place) {
         (false, Some(place)) => cx.out(&format!("stands for {} in {place}", names.join(", "))),
-        _ => cx.out("stands for nobody yet: it is in no allowed-signers file"),
+        _ => cx.out("has no name yet: it is in no allowed-signers file"),
     }
     Ok(Exit::Success)
 }

@@ -79,9 +79,9 @@ pub fn strayed(plan: &Plan, entries: &[Entry], route: &str, left: Split, now: Sp
         None => {
             let all: Vec<String> = sent.iter().map(Sent::line).collect();
             lines.push(match all.is_empty() {
-                true => format!("{route}: this run sent nothing there: somebody else has moved it"),
+                true => format!("{route}: this run sent nothing there, so something else moved it"),
                 false => format!(
-                    "{route}: this run sent {}, and none of that is what is there: somebody else has moved it since",
+                    "{route}: this run sent {}, and the route reads none of that, so something else moved it since",
                     all.join(", ")
                 ),
             });

@@ -320,9 +320,9 @@ fn machine(argv: &[OsString], env: &BTreeMap<String, String>) -> bool {
 }
 
 fn bug(panic: &str) -> Refusal {
-    Refusal::new(crate::diag::Kind::Bug, Code::Bug, "bgctl met a case it was written never to meet")
+    Refusal::new(crate::diag::Kind::Bug, Code::Bug, "bgctl met an internal error")
         .cause(panic.replace('\n', " "))
-        .users("not read again; what was written down before is on the disk")
+        .users("not read again; what was recorded before is on the disk")
         .next("bgctl status                    where users are, read from the live systems")
         .next("bgctl rollback                  everyone back to blue")
 }

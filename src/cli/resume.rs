@@ -14,7 +14,7 @@ use crate::session::surroundings::{LAB_MEMORY, LabArgs, Surroundings};
 use crate::session::{native, which};
 use crate::shell::{Context, Exit};
 
-/// Go on with a run: after a crash, a hold, or when an approval has come. The world is looked at first.
+/// Go on with a run after a crash, a hold or an approval. Reads the live systems first.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
     /// The run, or the end of its name; otherwise the one whose users are under way.

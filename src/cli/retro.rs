@@ -95,7 +95,7 @@ fn rows(past: &RunRecord, retro: &Retro) -> Vec<(&'static str, Vec<String>)> {
         let left = match drain.left {
             Some(0) => "nothing left in flight".to_string(),
             Some(n) => format!("{n} still in flight: long connections or jobs that were cut or went on"),
-            None => "what was left in flight is not counted by anybody".into(),
+            None => "work left in flight was not counted".into(),
         };
         format!("{}: {} drained for {}, {left}", drain.step, drain.stack, spoken(drain.ms))
     };

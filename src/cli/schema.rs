@@ -9,7 +9,7 @@ use crate::shell::Exit;
 /// Print the JSON Schema of runbooks. Editors that know YAML check and complete with it.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// Which file's.
+    /// The file whose schema is printed.
     #[arg(value_enum, default_value_t = Of::Runbook)]
     pub of: Of,
 }

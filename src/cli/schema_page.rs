@@ -19,8 +19,10 @@ pub fn rows(plan: &Plan) -> Vec<(String, String)> {
             rows.push(("schema  ".into(), format!("{files} since BLUE: {}", counts.join(", "))));
         }
         for finding in &schema.findings {
-            let said =
-                finding.declared.as_ref().map_or(String::new(), |why| format!("; blue lives with it, you say: {why}"));
+            let said = finding
+                .declared
+                .as_ref()
+                .map_or(String::new(), |why| format!("; blue works with it, as the runbook says: {why}"));
             rows.push((
                 format!("  {:<9} ", finding.class),
                 format!("{}: {} ({}){said}", finding.place, finding.why, finding.statement),
@@ -63,7 +65,7 @@ fn drawn(statement: &Statement) -> Diagnostic {
     let judged = &statement.judged;
     let headline = format!("`{}`: {}", judged.class.name(), judged.why);
     let label = if judged.declarable {
-        "a word under `schema.compatible` may answer for it"
+        "an entry under `schema.compatible` may declare it safe"
     } else {
         "users cannot simply come back"
     };

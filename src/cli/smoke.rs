@@ -18,7 +18,7 @@ use crate::slack::check::Check;
 use crate::steps;
 use crate::world::{Progress, Scribe};
 
-/// Check one stack as Slack would use it, straight at its own address. Moves nobody
+/// Check one stack as Slack would use it, straight at its own address. Moves no users
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
@@ -94,8 +94,8 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     } else {
         cx.out(&world.secrets.mask(outcome.line()));
         cx.err(match passed {
-            true => "nobody was moved",
-            false => "nobody was moved        what each check sends and wants: bgctl explain smoke",
+            true => "no users were moved",
+            false => "no users were moved        what each check sends and wants: bgctl explain smoke",
         });
     }
     Ok(if passed { Exit::Success } else { Exit::Failed })

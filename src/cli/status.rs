@@ -27,13 +27,13 @@ pub struct Args {
     /// Give a variable of the runbook its value.
     #[arg(long = "var", value_name = "NAME=VALUE", value_parser = mistakes::variable)]
     vars: Vec<(String, String)>,
-    /// Read the runbook with its two stacks exchanged.
+    /// Read the runbook with blue and green exchanged.
     #[arg(long)]
     swap: bool,
     /// End with the exit code of the run's outcome.
     #[arg(long)]
     exit_status: bool,
-    /// Do not ask the live systems: say what the records say.
+    /// Do not read the live systems: use the records only.
     #[arg(long)]
     offline: bool,
 }
@@ -174,7 +174,7 @@ fn guarded(past: &RunRecord, cx: &Context) -> Guarded {
     let rollback = match armed {
         Some(used) if !ended => format!("armed, {used} used of {cap}"),
         Some(_) => "not armed: the run is over".into(),
-        None => "not armed: nobody has moved".into(),
+        None => "not armed: no users have moved".into(),
     };
     Guarded { lease, frozen, rollback }
 }

@@ -32,7 +32,7 @@ pub struct Args {
     pub policy: PolicyArgs,
 }
 
-pub const NOTHING: &str = "not asked. Nothing was changed.";
+pub const NOTHING: &str = "not checked. Nothing was changed.";
 
 pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     cx.block_on(unfreeze(args, cx))?
@@ -43,7 +43,7 @@ async fn unfreeze(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
         Scope::parse(&args.scope).map_err(|what| Refusal::new(Kind::Usage, Code::CommandLine, what).users(NOTHING))?;
     if cx.style.ci.is_some() || cx.trigger().is_some() {
         return Err(Refusal::new(Kind::Denied, Code::Thaw, "a job cannot lift a freeze")
-            .cause("a freeze says that a person has to look first")
+            .cause("a freeze means that a person has to look first")
             .users(NOTHING)
             .next(format!("bgctl unfreeze {scope} --reason \"…\"        at a terminal of your own")));
     }
@@ -72,7 +72,7 @@ async fn unfreeze(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
             (lifted.by, lifted.sig) = signed(args, cx, freeze, role, &lifted)?;
         }
         freezes.lift(freeze, path, &lifted).map_err(|error| {
-            Refusal::new(Kind::Environment, Code::Freeze, "the freeze cannot be taken away")
+            Refusal::new(Kind::Environment, Code::Freeze, "the freeze cannot be removed")
                 .place(path.display().to_string())
                 .cause(error.to_string())
                 .users(NOTHING)
@@ -93,7 +93,7 @@ fn elsewhere(cx: &Context, scope: &Scope, all: Vec<Found>) -> Result<Exit, Refus
             Found::Freeze(freeze, Place::Team) if freeze.scope == *scope => {
                 return Err(refuse(format!("{scope} is frozen in the repository"))
                     .cause(found.line())
-                    .next("take the line away by pull request"));
+                    .next("remove the line by pull request"));
             }
             Found::Freeze(freeze, Place::Variable) if freeze.scope == *scope => {
                 return Err(refuse("everything is frozen by a variable".into())
@@ -104,7 +104,7 @@ fn elsewhere(cx: &Context, scope: &Scope, all: Vec<Found>) -> Result<Exit, Refus
                 return Err(refuse("a freeze cannot be read".into())
                     .place(place.clone())
                     .cause(found.line())
-                    .next("read the file and mend it, or remove it, by hand"));
+                    .next("read the file and fix it, or remove it, by hand"));
             }
             Found::Freeze(..) => {}
         }
@@ -141,7 +141,7 @@ fn signed(
     let holder = people.iter().find(|(_, person)| person.principals.contains(&whose.principal));
     let Some((name, _)) = holder else {
         let names = role_of.members.join(", ");
-        return Err(refuse(format!("{} is none of role `{role}`", whose.principal)).cause(format!("it has: {names}")));
+        return Err(refuse(format!("{} is not in role `{role}`", whose.principal)).cause(format!("it has: {names}")));
     };
     let text = json!({ "lifts": freeze, "reason": lifted.reason, "at": lifted.at }).to_string();
     let sig = signer.sign(namespace::APPROVE, text.as_bytes()).map_err(|error| trust::refusal(&error))?;

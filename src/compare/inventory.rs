@@ -108,7 +108,7 @@ impl Inventory {
                 |(_, text): &(&String, &String)| text.len() != 64 || !text.bytes().all(|b| b.is_ascii_hexdigit());
             if let Some((name, _)) = named.iter().find(clear) {
                 return Err(format!(
-                    "`{part}.{name}` is no digest: a stack never sends a value (bgctl explain compare)"
+                    "`{part}.{name}` is not a digest: a stack never sends a value (bgctl explain compare)"
                 ));
             }
         }
@@ -127,8 +127,9 @@ impl Inventory {
 fn part<T: DeserializeOwned + Default>(value: Option<&Value>, name: &str) -> Result<T, String> {
     match value {
         None | Some(Value::Null) => Ok(T::default()),
-        Some(value) => T::deserialize(value)
-            .map_err(|_| format!("`{name}` of the inventory has not the shape that `bgctl explain compare` shows")),
+        Some(value) => T::deserialize(value).map_err(|_| {
+            format!("`{name}` of the inventory does not have the shape that `bgctl explain compare` shows")
+        }),
     }
 }
 

@@ -81,7 +81,7 @@ pub async fn preflight(plan: &Plan, world: &World) -> Result<Option<Value>, Refu
             n => format!(", and {n} more"),
         };
         let mut refusal =
-            Refusal::new(Kind::Stopped, Code::Different, format!("GREEN is not as BLUE is: {}{more}", first.line));
+            Refusal::new(Kind::Stopped, Code::Different, format!("GREEN differs from BLUE: {}{more}", first.line));
         for difference in rest {
             refusal = refusal.cause(difference.line.clone());
         }
@@ -93,7 +93,7 @@ pub async fn preflight(plan: &Plan, world: &World) -> Result<Option<Value>, Refu
     let warned: Vec<&str> = comparison.warnings().map(|difference| difference.line.as_str()).collect();
     let differ = comparison.differences.len();
     let line = match (differ, &warned[..]) {
-        (0, _) => format!("GREEN is as BLUE is: {}", comparison.compared),
+        (0, _) => format!("GREEN matches BLUE: {}", comparison.compared),
         (_, []) => format!("GREEN differs from BLUE as declared ({differ}): {}", comparison.compared),
         (_, warned) => format!("GREEN differs from BLUE: {}", warned.join("; ")),
     };

@@ -178,8 +178,9 @@ impl Compare {
                 name.split_once(' ').is_some_and(|(part, rest)| Part::named(part).is_some() && !rest.is_empty());
             if !known {
                 let all = Part::ALL.map(Part::name).join(", ");
-                let message =
-                    format!("`{name}` names no difference: a part and a name, such as `configuration POOL_SIZE`");
+                let message = format!(
+                    "`{name}` does not name a difference: write a part and a name, such as `configuration POOL_SIZE`"
+                );
                 wrong(format!("/expected/{n}"), message, &format!("parts: {all}"));
             }
         }

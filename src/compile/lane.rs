@@ -156,7 +156,7 @@ impl Walker<'_> {
         };
         if moves.before == moves.after {
             warn(
-                format!("step `{}` moves nobody", step.id),
+                format!("step `{}` moves no users", step.id),
                 format!("`{}` is at {} already", moves.route, moves.before),
             );
         } else if after < before {
@@ -174,7 +174,7 @@ impl Walker<'_> {
         let toward = |step: &&PlannedStep| step.moves.as_ref().is_some_and(|m| m.after.green > 0);
         let Some(first) = planned.iter().position(|step| toward(&step)) else {
             self.found.push(
-                Diagnostic::error(Code::NoMove, "no step moves anybody to green")
+                Diagnostic::error(Code::NoMove, "no step moves users to green")
                     .at(key(&self.runbook.tree, "steps"), "add a `shift`"),
             );
             return;

@@ -52,7 +52,7 @@ pub fn policy(
     match &document.schema {
         None => words.push(Diagnostic::warning(
             Code::Unproven,
-            "the runbook says nothing about the database: blue is taken to live with all that green writes",
+            "the runbook says nothing about the database: blue is assumed to work with all that green writes",
         )),
         Some(schema) => {
             let mut known = asked(schema, tree, &mut words);
@@ -82,7 +82,10 @@ fn asked(schema: &SchemaChange, tree: &Node, words: &mut Vec<Diagnostic>) -> Pla
     if known.postgres.is_none() {
         for field in ["checks", "blue_needs", "green_needs"] {
             if tree.get("schema").and_then(|schema| schema.get(field)).is_some() {
-                let wrong = Diagnostic::error(Code::SchemaSection, format!("nobody could answer `schema.{field}`"));
+                let wrong = Diagnostic::error(
+                    Code::SchemaSection,
+                    format!("no database is named that could answer `schema.{field}`"),
+                );
                 words.push(wrong.at(
                     place(tree, &format!("/schema/{field}")),
                     "name the database: `postgres: ${env:DATABASE_URL}`",
@@ -161,7 +164,7 @@ fn read(
                 if !judged.declarable {
                     let wrong = Diagnostic::error(
                         Code::NeedlessWord,
-                        format!("`{place_of}` is `{}`, which no word makes compatible", judged.class.name()),
+                        format!("`{place_of}` is `{}`, which no entry can declare compatible", judged.class.name()),
                     );
                     words.push(wrong.at(place(tree, &format!("/schema/compatible/{n}/at")), judged.why.clone()));
                 }
@@ -197,13 +200,10 @@ fn read(
     for (n, _) in used.iter().enumerate().filter(|(_, used)| !**used) {
         let wrong = Diagnostic::error(
             Code::NeedlessWord,
-            format!("no statement at `{}` asks for a word", schema.compatible[n].at),
+            format!("no statement at `{}` needs an entry", schema.compatible[n].at),
         );
         words.push(
-            wrong.at(
-                place(tree, &format!("/schema/compatible/{n}/at")),
-                "the file has changed, or its place is another",
-            ),
+            wrong.at(place(tree, &format!("/schema/compatible/{n}/at")), "the file has changed, or the place is wrong"),
         );
     }
     let any = known.statements.keys().any(|class| class != Class::Nothing.name());
@@ -283,7 +283,7 @@ pub fn migrate(
     };
     for step in rollback.iter().filter(|step| step.kind == KIND) {
         let wrong = Diagnostic::error(Code::MigrationPlace, "a rollback migrates nothing");
-        found.push(wrong.at(at("/rollback/steps", &step.id), "what users came back to would change under them"));
+        found.push(wrong.at(at("/rollback/steps", &step.id), "the data would change under the users who came back"));
     }
     let moved = forward.iter().position(|step| step.moves.as_ref().is_some_and(|m| m.after.weight(Color::Green) > 0));
     let steps: Vec<(usize, &PlannedStep)> = forward.iter().enumerate().filter(|(_, step)| step.kind == KIND).collect();

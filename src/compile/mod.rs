@@ -127,7 +127,7 @@ fn compile(
     if document.routes.is_empty() {
         let span = key(&runbook.tree, "routes");
         found.push(
-            Diagnostic::error(Code::MissingField, "there is no route, so nobody could be moved")
+            Diagnostic::error(Code::MissingField, "there is no route, so no users could be moved")
                 .at(span, "add a route"),
         );
     }

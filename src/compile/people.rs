@@ -53,7 +53,7 @@ pub fn check(document: &Document, tree: &Node, policy: Option<&PolicyFile>, foun
     if document.owners.is_empty() {
         found.push(
             Diagnostic::error(Code::Nobody, "nobody owns this cutover")
-                .at(key(tree, "owners"), "name who answers for it: one of their keys signs the run"),
+                .at(key(tree, "owners"), "name the person responsible: one of their keys signs the run"),
         );
     }
     for (n, owner) in document.owners.iter().enumerate() {
@@ -64,7 +64,7 @@ pub fn check(document: &Document, tree: &Node, policy: Option<&PolicyFile>, foun
         } else if team.person(owner).is_none() && !owner.contains("${") {
             // Whoever approves could be the very person that runs it, under another name.
             let wrong = Diagnostic::error(Code::BelowPolicy, format!("owner `{owner}` is no person of the policy"));
-            found.push(wrong.at(at, "add this name to the `principals` of whose it is"));
+            found.push(wrong.at(at, "add this name to that person's `principals`"));
         }
     }
     let mut roles = Roles::default();

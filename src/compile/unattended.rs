@@ -36,7 +36,7 @@ pub fn in_ci(found: Vec<Diagnostic>) -> Vec<Diagnostic> {
             headline: format!("nobody can be asked in CI: {}", diagnostic.headline),
             ..diagnostic
         },
-        WAITS => Diagnostic { headline: format!("in CI nobody is there: {}", diagnostic.headline), ..diagnostic },
+        WAITS => Diagnostic { headline: format!("in CI no person can answer: {}", diagnostic.headline), ..diagnostic },
         _ => diagnostic,
     };
     found.into_iter().map(harder).collect()
@@ -91,6 +91,7 @@ fn waits(runbook: &Runbook, plan: &Plan) -> Option<Diagnostic> {
     };
     let at = super::place(&runbook.tree, "/rollback/approval");
     Some(Diagnostic::warning(WAITS, headline).at(at, label).note(
-        "they are called when it is asked for, and agree with `bgctl approve` or a signed file; `bgctl rollback` by a person waits for nobody",
+        "they are called when it is asked for, and approve with `bgctl approve` or a signed file; \
+            `bgctl rollback` by a person does not wait",
     ))
 }

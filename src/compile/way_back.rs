@@ -72,7 +72,7 @@ impl<'a> Lane<'a> {
                         Code::Unnoticed,
                         format!("step `{}` may fail unnoticed in the rollback", step.id),
                     )
-                    .at(at, "leave it out: users who are not back are a matter for a person"),
+                    .at(at, "leave it out: if users are not back, a person has to look"),
                 );
             }
         }

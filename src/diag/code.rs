@@ -133,7 +133,7 @@ codes! {
     NoLock = "BG0403", "the lock of a service cannot be made";
     NobodyHere = "BG0404", "nobody can be asked here";
     HolderSilent = "BG0405", "the process that drives the run does not go back";
-    NoNative = "BG0406", "no command that goes back without bgctl is known";
+    NoNative = "BG0406", "no rollback command without bgctl is known";
     Expired = "BG0411", "an approval expired";
     Request = "BG0412", "a request or an answer cannot be used";
     NotThisKey = "BG0421", "this key may not approve or sign here";
@@ -158,7 +158,7 @@ codes! {
     LogUnread = "BG0604", "the record of a run cannot be read";
     Unsealed = "BG0605", "the end of the log is covered by no seal";
     SealBroken = "BG0606", "a signature, seal or time of the log does not hold";
-    Untrusted = "BG0607", "the log is signed by a key nobody here trusts";
+    Untrusted = "BG0607", "the log is signed by a key that is not trusted here";
     RulesBroken = "BG0608", "the rules of the run were not kept";
     NotClosed = "BG0609", "the log is not closed by its owner";
     NotWithheld = "BG0611", "this cannot be withheld";
@@ -169,7 +169,7 @@ codes! {
     Truncated = "BG0622", "the end of a log is gone";
     Forked = "BG0623", "there are two logs of one run";
     AnchorSilent = "BG0624", "an anchor that was named could not be asked";
-    NotAdopted = "BG0625", "this record is none that is adopted";
+    NotAdopted = "BG0625", "this record cannot be adopted";
     Bug = "BG0701", "internal error, please report it";
     Machine = "BG0702", "the log does not fit the run machine";
 }

@@ -80,7 +80,7 @@ impl Driver<'_> {
                     return Some(expired(&format!("nobody answered within {waited}")));
                 }
                 // The run stays open: whoever signs later still sends everybody home.
-                let line = format!("nobody agreed to `{id}` within {waited}; once it is signed `bgctl resume {}` goes on", self.run.id);
+                let line = format!("nobody approved `{id}` within {waited}; once it is signed, `bgctl resume {}` goes on", self.run.id);
                 self.desk.observed(Evidence::Note { line });
                 return None;
             },
@@ -102,14 +102,14 @@ impl Driver<'_> {
         let within = spoken(Duration::from_secs(rule.within_s));
         let who = format!("{} of {} ({})", rule.quorum, rule.role, rule.members.join(", "));
         let run = super::short(self.run.id);
-        let mut choices = vec![Choice::new(format!("bgctl approve {run}"), "agree, and everyone goes back to BLUE")];
+        let mut choices = vec![Choice::new(format!("bgctl approve {run}"), "approve, and everyone goes back to BLUE")];
         if !rule.even_by_hand {
-            choices.push(Choice::new(format!("bgctl rollback {run}"), "go back yourself: nobody has to agree to that"));
+            choices.push(Choice::new(format!("bgctl rollback {run}"), "roll back yourself: no approval is needed"));
         }
         let page = Page {
             users: ask.users.clone(),
             happened: self.desk.clean(&format!("{}; the rollback waits for {who}", self.because)),
-            bgctl: format!("users stay as they are for {within}, unless somebody agrees or goes back by hand"),
+            bgctl: format!("users stay as they are for {within}, unless somebody approves or rolls back by hand"),
             choices,
         };
         let (delivered, how) = self.run.people.page(&page).await;
@@ -126,7 +126,7 @@ impl Driver<'_> {
             measured.push(self.desk.clean(&format!("schema: users cannot simply come back: {why}")));
         }
         if let Some(reason) = &self.state.overridden {
-            measured.push(self.desk.clean(&format!("to be passed over because: {reason}")));
+            measured.push(self.desk.clean(&format!("to be overridden because: {reason}")));
         }
         measured
     }
@@ -151,7 +151,7 @@ impl Driver<'_> {
         let approval = self.state.approvals.get(&at).filter(|approval| !approval.used)?;
         let id = self.id_of(at);
         if self.run.deadlines.now().as_second() > approval.expires {
-            let why = "it was granted, but its time is over before it could be used".into();
+            let why = "it was granted, but it expired before it could be used".into();
             return Some(Event::ApprovalExpired { step: at, id, why });
         }
         let ask = self.asking(at, String::new())?;

@@ -25,14 +25,14 @@ impl Driver<'_> {
 /// `closed`: why the schema stands against going back, if it does.
 pub(super) fn choices(run: &str, blue: &str, closed: Option<&str>, found: &Findings) -> Vec<Choice> {
     let stay = |what: &str| Choice::new(format!("bgctl ack {run}"), what);
-    let mend = "you have it, and mend what is named above";
+    let mend = "you take the page, and fix what is named above";
     if found.only() == Some(Color::Blue) {
         return vec![stay(&format!("users are on BLUE already: {mend}"))];
     }
     let (mut flags, mut although) = (String::new(), Vec::new());
     if let Some(why) = closed {
         flags += " --override schema";
-        although.push(format!("the schema stands against it ({why}); a second person has to agree"));
+        although.push(format!("the schema stands against it ({why}); a second person has to approve"));
     }
     match found.side(Color::Blue) {
         Side::Well(_) => {}
@@ -40,7 +40,7 @@ pub(super) fn choices(run: &str, blue: &str, closed: Option<&str>, found: &Findi
             flags += " --override blue-health";
             although.push(match side {
                 Side::Ailing(said) => format!("BLUE has {said} healthy"),
-                Side::Unknown(why) => format!("whether BLUE is well is not known ({why})"),
+                Side::Unknown(why) => format!("not known whether BLUE is well ({why})"),
                 _ => "BLUE was not asked".into(),
             });
         }

@@ -60,7 +60,8 @@ impl Driver<'_> {
                 }
             };
             if !left.is_zero() && !std::mem::replace(&mut said, true) {
-                let line = format!("a write whose answer was lost may still land: the end is said in {}", spoken(left));
+                let line =
+                    format!("a write whose answer was lost may still land: the result is known in {}", spoken(left));
                 self.desk.observed(Evidence::Note { line });
             }
             if !left.is_zero() {

@@ -372,7 +372,9 @@ impl Driver<'_> {
 
     /// The operator left at once: nothing is decided, the run stays open, and whoever looks next sees it.
     fn left(&self) -> Result<RunOutcome, Broken> {
-        self.desk.write(&[Record::from(&Evidence::Note { line: "left at once, at the operator's wish".into() })])?;
+        self.desk.write(&[Record::from(&Evidence::Note {
+            line: "left at once, because the operator asked for it".into(),
+        })])?;
         let split = self.state.may_have_moved(self.run.plan);
         Ok(if split { RunOutcome::Holding } else { RunOutcome::Stopped })
     }

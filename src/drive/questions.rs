@@ -41,7 +41,7 @@ impl Driver<'_> {
                 (if yes { Found::InPlace } else { Found::NotInPlace }, "a person says so".into())
             }
             Answer::NobodyThere => {
-                let line = format!("whether `{}` happened is not known; nobody answered", step.id);
+                let line = format!("not known whether `{}` happened; nobody answered", step.id);
                 return self.unanswered(at, &line);
             }
         };

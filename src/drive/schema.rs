@@ -118,7 +118,7 @@ impl Driver<'_> {
             let age = self.schema.good.map(|good| clock.elapsed().saturating_sub(good));
             match age.filter(|age| *age <= FRESH) {
                 Some(age) => {
-                    line = format!("{line}; {} before all was well", crate::scalar::spoken(age));
+                    line = format!("{line}; the check {} before that passed", crate::scalar::spoken(age));
                     back = Verdict::Pass;
                 }
                 // Whoever goes back by hand has looked, or takes it on themselves.
@@ -126,7 +126,7 @@ impl Driver<'_> {
                     self.desk.observed(Evidence::Note { line: format!("schema: not known: {line}") });
                     return None;
                 }
-                None => line = format!("whether BLUE can live with the schema is not known: {line}"),
+                None => line = format!("not known whether BLUE works with the schema: {line}"),
             }
         }
         // Where users come back it says nothing about going on.

@@ -90,7 +90,7 @@ impl Driver<'_> {
         };
         match (of(Color::Blue), of(Color::Green)) {
             (Some(blue), Some(green)) => Some(
-                Breach::new(Cause::Destination, format!("{green}; {blue}, so nobody is sent back to it")).halting(),
+                Breach::new(Cause::Destination, format!("{green}; {blue}, so no users are sent back to it")).halting(),
             ),
             (Some(blue), None) => {
                 let well = served.iter().zip(&second).filter(|(side, _)| side.stack == Color::Green);
@@ -100,11 +100,12 @@ impl Driver<'_> {
                 let green = well
                     .filter(|well| !well.is_empty())
                     .map_or(String::new(), |well| format!("; {}, so GREEN is the healthy side", well.join(", ")));
-                Some(Breach::new(Cause::Destination, format!("{blue}: nobody is sent back to it{green}")).halting())
+                Some(Breach::new(Cause::Destination, format!("{blue}: no users are sent back to it{green}")).halting())
             }
             (None, Some(green)) => Some(match self.blue_lacks().await {
                 Some(blue) => {
-                    Breach::new(Cause::Destination, format!("{green}; {blue}, so nobody is sent back to it")).halting()
+                    Breach::new(Cause::Destination, format!("{green}; {blue}, so no users are sent back to it"))
+                        .halting()
                 }
                 None => Breach::new(Cause::Destination, green),
             }),
@@ -143,7 +144,7 @@ impl Driver<'_> {
         served.iter().zip(answers).find_map(|(side, answer)| {
             let Answer::Unread(why) = answer else { return None };
             let dark = now.saturating_sub(since.get(&(side.route.to_string(), side.stack)).copied().unwrap_or(now));
-            let line = || format!("whether {} is well is not known for {}s: {why}", side.stack, dark.as_secs());
+            let line = || format!("the health of {} is not known for {}s: {why}", side.stack, dark.as_secs());
             (dark >= UNREAD).then(|| Blocked { cause: Cause::Guard, line: line() })
         })
     }

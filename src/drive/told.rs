@@ -31,12 +31,12 @@ impl Driver<'_> {
     /// What bgctl has done about what happened, for whoever is paged.
     pub(super) fn part(&self) -> &'static str {
         if let Doing::Paused { .. } = self.state.doing {
-            return "the run pauses; gates are still judged, and nothing moves while what forbids it holds";
+            return "the run pauses; gates are still judged, and nothing moves while a guard forbids it";
         }
         match (self.state.lane, self.state.moved) {
             (Lane::Rollback, _) => "the rollback was begun and is not confirmed; nothing more moves by itself",
             (Lane::Forward, true) => "users were left as they are; nothing more moves by itself",
-            (Lane::Forward, false) => "nobody was moved; nothing more moves by itself",
+            (Lane::Forward, false) => "no users were moved; nothing more moves by itself",
         }
     }
 }

@@ -15,7 +15,7 @@ impl Driver<'_> {
             return None;
         }
         if !matches!(self.state.doing, Doing::Uncertain { lost: true, .. }) {
-            let line = "it only waits, so it begins anew".into();
+            let line = "it only waits, so it starts again".into();
             return Some(self.reconciled(at, Found::NotInPlace, line));
         }
         let users = self.users().await;

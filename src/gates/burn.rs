@@ -49,7 +49,7 @@ pub async fn preconditions(plan: &Plan, world: &World) -> Result<Vec<Value>, Ref
                     .map_err(|r| r.next("find out what hurts users now; then the same command again"));
             }
             Verdict::Unknown => {
-                return refuse(Code::BudgetUnknown, format!("nobody knows whether the error budget burns (`{name}`)"))
+                return refuse(Code::BudgetUnknown, format!("not known whether the error budget burns (`{name}`)"))
                     .map_err(|r| r.next("bgctl check --live RUNBOOK        what its query finds"));
             }
         }

@@ -89,7 +89,7 @@ impl Metrics for LiveMetrics {
                 for (at, value) in result.timestamps().iter().zip(result.values()) {
                     let Ok(at) = Timestamp::from_second(at.secs()) else { continue };
                     if !value.is_finite() {
-                        return Err(Gap::Unknown(format!("CloudWatch gives {value}, no finite number")));
+                        return Err(Gap::Unknown(format!("CloudWatch gives {value}, not a finite number")));
                     }
                     points.push(Point { at, value: *value });
                 }

@@ -160,7 +160,11 @@ impl Review {
                 );
             }
             if objective.unit != Unit::Percent || !(0.5..1.0).contains(&objective.value) {
-                self.wrong("/objective", format!("`{objective}` is no objective"), "write a share under 100%: `99.9%`");
+                self.wrong(
+                    "/objective",
+                    format!("`{objective}` is not an objective"),
+                    "write a share under 100%: `99.9%`",
+                );
             }
             if gate.source.promql().is_none() {
                 self.wrong(

@@ -147,7 +147,7 @@ impl Survey<'_> {
             let near: Vec<&str> =
                 near.iter().take(3).filter(|(score, _)| *score > 0.7).map(|(_, n)| n.as_str()).collect();
             let help = match near[..] {
-                [] => format!("none of its {} metrics is called like it", names.len()),
+                [] => format!("none of its {} metrics has a similar name", names.len()),
                 _ => format!("there is `{}`", near.join("`, `")),
             };
             self.say(Grade::Wrong, format!("no metric `{name}`; {help}"));
@@ -171,7 +171,7 @@ impl Survey<'_> {
             self.say(grade, format!("no series of `{name}` has `{matcher}` now; {help}"));
         }
         if !blamed {
-            self.say(Grade::Wrong, format!("`{selector}` finds no series: no one has all these labels at once"));
+            self.say(Grade::Wrong, format!("`{selector}` finds no series: none has all these labels at once"));
         }
         Ok(())
     }

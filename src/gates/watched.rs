@@ -31,7 +31,7 @@ pub const SILENT: u32 = 5;
 const ALIKE: u32 = 3;
 
 /// Why nobody is sent back where not the last value alone says so.
-pub const NO_BETTER: &str = "BLUE did no better over the same time, so nobody is sent back to it";
+pub const NO_BETTER: &str = "BLUE did no better over the same time, so no users are sent back to it";
 
 /// Failures of one gate so far, and what they say of going back.
 #[derive(Clone, Copy, Debug, Default)]

@@ -54,7 +54,7 @@ impl Credentials {
                 }
                 Ok(_) => {}
                 Err(error) => {
-                    return Some(format!("how long the credentials for route {name} live is not known: {error}"));
+                    return Some(format!("the end of the credentials for route {name} is not known: {error}"));
                 }
             }
         }

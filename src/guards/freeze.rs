@@ -96,7 +96,7 @@ impl Found {
             Found::Freeze(freeze, Place::Team) => format!("{} ({TEAM})", freeze.line()),
             Found::Freeze(freeze, Place::Variable) => format!("{} ({VARIABLE})", freeze.line()),
             Found::Unreadable { place, why } => {
-                format!("whether anything is frozen cannot be known, which counts as frozen: {place}: {why}")
+                format!("cannot tell whether anything is frozen, which counts as frozen: {place}: {why}")
             }
         }
     }

@@ -125,7 +125,7 @@ impl Guards for RunGuards {
         let scope = Scope::Service(self.plan.environment.clone(), self.plan.service.clone());
         let freeze = Freeze {
             scope: scope.clone(),
-            reason: format!("rolled back by rule: {cause}"),
+            reason: format!("rolled back automatically: {cause}"),
             by: "bgctl".into(),
             via: By::Rule,
             since: Some(self.clock.now()),

@@ -23,7 +23,7 @@ impl Scope {
             Some((environment, service)) if named(environment) && named(service) => {
                 Ok(Scope::Service(environment.into(), service.into()))
             }
-            _ => Err(format!("`{text}` is no scope: write `all`, an environment, or `ENVIRONMENT/SERVICE`")),
+            _ => Err(format!("`{text}` is not a scope: write `all`, an environment, or `ENVIRONMENT/SERVICE`")),
         }
     }
 

@@ -91,7 +91,7 @@ impl Lock {
             )),
             (Ok(_), Ok(_)) => Some(format!("the lease of {what} is lost: its file was removed or replaced")),
             (Err(error), _) | (_, Err(error)) => {
-                Some(format!("whether the lease of {what} is held cannot be known: {error}"))
+                Some(format!("cannot tell whether the lease of {what} is held: {error}"))
             }
         }
     }

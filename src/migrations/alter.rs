@@ -25,10 +25,9 @@ pub fn table(alter: &ast::AlterTable, known: &mut Known, new: bool) -> Judged {
         });
     }
     match judged {
-        None => Judged::unknown("it says nothing that this version knows"),
+        None => Judged::unknown("it has no clause that this version knows"),
         // Whatever happens to a table that came with this release, blue never sees it, but for what it takes in.
-        Some(_) if adopted.is_some() => adopted.unwrap_or_else(|| Judged::unknown("what is attached cannot be read")),
-        Some(_) if fresh => Judged::expand(format!("`{table}` is new in this release")),
+        Some(_) if fresh => adopted.unwrap_or_else(|| Judged::expand(format!("`{table}` is new in this release"))),
         Some(judged) => judged,
     }
 }

@@ -47,7 +47,9 @@ impl Folder {
                 continue;
             };
             if let Some(other) = seen.insert(key, name) {
-                return Err(format!("`{other}` and `{name}` have the same number, so nobody can say which runs first"));
+                return Err(format!(
+                    "`{other}` and `{name}` have the same number, so it is not known which runs first"
+                ));
             }
         }
         let first_new = match since {

@@ -249,7 +249,7 @@ fn compared(schema: &PlannedSchema, table: &str, applied: &Applied, when: When, 
     if !applied.broken.is_empty() {
         let which = applied.broken.join(", ");
         found.against_forward.push(format!("migration {which} did not end well, says `{table}`"));
-        found.unknown.push("what a migration that broke off has done cannot be known".into());
+        found.unknown.push("a migration that broke off may have done a part of its work".into());
     }
     if schema.migrations.is_empty() && schema.before.is_empty() {
         return;

@@ -66,8 +66,8 @@ impl Back {
                 Some(Key::Pressed('y' | 'Y')) => self.yes("y"),
                 Some(Key::Pressed('\n' | '\r')) => self.yes("Enter"),
                 Some(Key::Pressed(_)) => self.no("another key"),
-                Some(Key::Streamed(_)) => self.no("many keys at once are no answer"),
-                Some(Key::Pasted) => self.no("pasted text is no answer"),
+                Some(Key::Streamed(_)) => self.no("many keys at once do not count"),
+                Some(Key::Pasted) => self.no("pasted text does not count"),
                 None => self.no("the terminal is gone"),
             };
         }

@@ -6,7 +6,7 @@ use serde_json::Value;
 /// What `signed` (found at `place`) is, seen from the request that is `asked`.
 pub fn words(place: &str, signed: &str, asked: &str) -> String {
     let (Ok(signed), Ok(asked)) = (serde_json::from_str::<Value>(signed), serde_json::from_str::<Value>(asked)) else {
-        return format!("it was made over `{place}`, which is no request");
+        return format!("it signs `{place}`, which is not a request");
     };
     let text = |value: &Value, name: &str| value[name].as_str().unwrap_or("?").to_string();
     let differs = |name: &str| signed[name] != asked[name];

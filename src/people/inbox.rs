@@ -123,13 +123,13 @@ impl Inbox {
         };
         let who = &signer.principal;
         let Some(person) = ask.team.person(who) else {
-            return Err(format!("{who} is no person of the policy, so holds no role"));
+            return Err(format!("{who} is not a person of the policy, so holds no role"));
         };
         if !ask.rule.members.iter().any(|member| member == person) {
             return Err(format!("{who} does not hold the role {}", ask.rule.role));
         }
         if !ask.team.is_human(person) {
-            return Err(format!("{who} is a bot, and bots do not agree to anything"));
+            return Err(format!("{who} is a bot, and bots cannot approve"));
         }
         let given = ask.grants.iter().find(|grant| ask.team.person(&grant.principal) == Some(person));
         let grant = grant(&signer, signature);

@@ -202,7 +202,7 @@ impl Operator {
             self.say("SIGHUP: the terminal is gone, so nobody is asked here any more. The run goes on.");
             return None;
         }
-        self.say("not stopped: somebody has to watch while users move (Ctrl-C stops safely)");
+        self.say("not suspended: a person has to watch while users move (Ctrl-C stops safely)");
         None
     }
 

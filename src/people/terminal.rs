@@ -178,7 +178,7 @@ impl Terminal {
         let find = |typed: &str| choices.iter().find(|(key, word, _)| typed == *word || typed == key.to_string());
         let judge = |typed: &str| match find(typed) {
             Some((_, _, value)) => Judged::Answer(*value),
-            None => Judged::Wrong("that is none of the answers".into()),
+            None => Judged::Wrong("that is not one of the answers".into()),
         };
         let keys = |key: char| choices.iter().find(|(k, ..)| at_once && *k == key).map(|(_, _, value)| *value);
         let until = self.clock.now().checked_add(jiff::SignedDuration::from_secs(patience.as_secs() as i64)).ok();
@@ -240,7 +240,7 @@ impl People for Terminal {
     }
 
     async fn happened(&self, line: &str) -> Answer<(bool, Evidence)> {
-        let card = [format!("This step leaves nothing to look at: {line}")];
+        let card = [format!("bgctl cannot check whether this step happened: {line}")];
         let choices = [('y', "yes", true), ('n', "no", false)];
         let ask = |left: &str| format!("Did it happen? [y] yes  [n] no  ({left}):");
         self.choose(&card, &ask, &choices, Open { patience: PATIENCE, at_once: false }).await

@@ -113,7 +113,7 @@ impl Lint<'_> {
                         Code::PolicyDoubtful,
                         at,
                         headline,
-                        "it may hold the role, and never counts as somebody who agrees",
+                        "it may hold the role, but its approval never counts",
                     );
                 } else {
                     people += 1;
@@ -131,7 +131,7 @@ impl Lint<'_> {
                 self.error(Code::PolicyImpossible, quorum_at, headline, "no approval could ever be complete");
             } else if !role.own_run && quorum == people {
                 let headline = format!("a run of any member of `{name}` could never be approved");
-                let label = "all of them have to agree, and whoever runs the cutover may not: add a person";
+                let label = "all of them have to approve, and the person who runs the cutover may not: add a person";
                 self.warning(Code::PolicyDoubtful, quorum_at, headline, label);
             }
             if let Some(within) = &role.within {
@@ -149,7 +149,8 @@ impl Lint<'_> {
                 }
             }
             if role.evidence == EvidenceLevel::Prompt && !role.own_run {
-                let headline = format!("role `{name}` takes a typed word, and forbids the only one who can type it");
+                let headline =
+                    format!("role `{name}` takes a typed word, but forbids the runner, who alone can type it");
                 let label = "what is typed at the runner's terminal is the runner's word: take `signed`";
                 self.warning(Code::PolicyDoubtful, self.value(&format!("/roles/{name}/evidence")), headline, label);
             }
@@ -166,12 +167,12 @@ impl Lint<'_> {
             Some(_) => {}
             None => {
                 let at = self.tree.entry("bgctl_policy").map_or(0..0, |entry| entry.key_span.clone());
-                let headline = "whoever can write this file changes who may approve".to_string();
+                let headline = "every writer of this file can change who may approve".to_string();
                 self.warning(
                     Code::PolicyUnguarded,
                     at,
                     headline,
-                    "add `change: { role: … }`: then another policy needs their signatures",
+                    "add `change: { role: … }`: then a new policy needs their signatures",
                 );
             }
         }

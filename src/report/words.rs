@@ -49,7 +49,7 @@ fn event_sentence(event: &Event) -> Sentence {
         Event::ApprovalRequested { id, request, expires, .. } => say(Mark::Working, id, wanted(request, *expires)),
         Event::ApprovalGranted { id, grant, .. } => say(Mark::Done, id, format!("approved by {}", granted(grant))),
         Event::ApprovalWithdrawn { id, principal, why, .. } => {
-            say(Mark::Warning, id, format!("{principal}'s approval counts no more: {why}"))
+            say(Mark::Warning, id, format!("{principal}'s approval no longer counts: {why}"))
         }
         Event::ApprovalDenied { id, grant, .. } => say(Mark::Failed, id, format!("refused by {}", granted(grant))),
         Event::ApprovalExpired { id, why, .. } => say(Mark::Failed, id, format!("no approval: {why}")),
@@ -91,10 +91,10 @@ fn event_sentence(event: &Event) -> Sentence {
         Event::OverrideUsed { guard, by, reason } => say(
             Mark::Warning,
             "override",
-            format!("{} goes back although the {guard} stands against it: {reason}", by.name),
+            format!("{} rolls back although the {guard} guard stands against it: {reason}", by.name),
         ),
         Event::Paged { delivered: true, line } => say(Mark::Done, "page", line.clone()),
-        Event::Paged { line, .. } => say(Mark::Failed, "page", format!("nobody was reached: {line}")),
+        Event::Paged { line, .. } => say(Mark::Failed, "page", format!("no one was reached: {line}")),
         Event::Resumed { by } => say(Mark::Back, "resume", format!("taken up again by {}", by.name)),
         Event::Ended { outcome, line } => say(outcome_mark(*outcome), "end", format!("{}: {line}", shout(*outcome))),
     }

@@ -19,7 +19,7 @@ pub fn decide(plan: &Plan, s: &State) -> Next {
         Doing::Planned if s.interrupted.is_some() => interrupted(plan, s),
         Doing::Planned => match (&plan.purpose, s.closed(plan)) {
             (Purpose::RollbackOf(_) | Purpose::RollbackWithoutRun, Some(why)) => {
-                ends::stopped(plan, s, &format!("not gone back: {why}"))
+                ends::stopped(plan, s, &format!("not rolled back: {why}"))
             }
             _ => Next::Arm,
         },

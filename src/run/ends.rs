@@ -24,7 +24,7 @@ fn confirmed(plan: &Plan, s: &State, outcome: RunOutcome, line: &str) -> Next {
             Some(Sighting { split: Some(split), .. }) if s.left_so(plan, route, *split) => {}
             Some(Sighting { split: Some(split), line }) => return astray(plan, s, route, *split, line),
             Some(Sighting { split: None, line }) => return unconfirmed(format!("{route}: {line}")),
-            None => return unconfirmed(format!("{route}: nobody looked")),
+            None => return unconfirmed(format!("{route}: not read")),
         }
     }
     settled(s).unwrap_or_else(|| end(outcome, line))

@@ -49,7 +49,7 @@ pub(super) fn explain(text: &str, error: &Error) -> Vec<Diagnostic> {
         | Error::AliasReplayCounterOverflow { .. }
         | Error::Budget { .. } => one(
             Code::File,
-            "the file unfolds into far more than it says",
+            "the file expands into far more than it contains",
             "too many aliases, levels or values from here on",
         ),
         Error::UnknownAnchor { .. } => one(Code::Yaml, "an alias without its anchor", "nothing above has this name"),

@@ -32,7 +32,9 @@ impl Source {
         let mut bytes = Vec::new();
         file.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
         if bytes.len() as u64 > MOST_BYTES {
-            return Err(refuse(format!("`{path}` is longer than 1 MiB")).cause("no runbook is; nothing of it was used"));
+            return Err(
+                refuse(format!("`{path}` is longer than 1 MiB")).cause("a runbook is shorter; none of it was used")
+            );
         }
         let text = String::from_utf8(bytes).map_err(|e| {
             let at = e.utf8_error().valid_up_to();

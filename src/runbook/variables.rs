@@ -200,7 +200,7 @@ pub fn clear_secrets(tree: &Node) -> Vec<Diagnostic> {
             Some(
                 Diagnostic::error(Code::SecretInFile, format!("{what} in clear text"))
                     .at(span, "write a reference: `${env:NAME}` or `${file:PATH}`")
-                    .note("whoever can read this file has it: replace it where it was issued"),
+                    .note("every reader of this file has it: replace it where it was issued"),
             )
         })
         .collect()

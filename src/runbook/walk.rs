@@ -350,7 +350,7 @@ impl<'s> Walk<'s> {
                     Code::NotOneThing,
                     format!("{} is two things: `{}` and `{}`", place.what, first.key, second.key),
                 )
-                .at(second.key_span.clone(), "only one of them; make the other an entry of its own")
+                .at(second.key_span.clone(), "keep one of them; make the other an entry of its own")
                 .context(first.key_span.clone(), "the first one"),
             ),
         }

@@ -163,10 +163,7 @@ impl Launch<'_> {
         pager.last().iter().flat_map(|text| text.lines()).for_each(|line| board.say(line));
         let within = std::time::Duration::from_secs(within);
         let how = format!("bgctl ack {}", open.id);
-        board.say(&format!(
-            "waits for somebody to say that they have it, {} a channel ({how})",
-            crate::scalar::spoken(within)
-        ));
+        board.say(&format!("waits for an acknowledgement, {} per channel ({how})", crate::scalar::spoken(within)));
         let folder = open.folder.clone();
         let journal = &mut open.journal;
         let mut note = |evidence: Evidence| {
@@ -181,9 +178,7 @@ impl Launch<'_> {
             () = pager.until_acknowledged(within, &looked, &mut note) => false,
         };
         if left {
-            note(Evidence::Note {
-                line: "nobody has acknowledged the page yet; no longer waited for, at the operator's wish".into(),
-            });
+            note(Evidence::Note { line: "nobody has acknowledged the page yet; the operator ended the wait".into() });
         }
     }
 
@@ -218,7 +213,7 @@ impl Launch<'_> {
             Ok(closed) => {
                 if let Some(why) = &closed.unsigned {
                     tail.push(format!("! the owner's key did not close the log: {why}"));
-                    tail.push(format!("  next: bgctl audit sign {id}        when the key is there again"));
+                    tail.push(format!("  next: bgctl audit sign {id}        when the key is available again"));
                 }
                 match &unrecorded {
                     None => tail.extend(witnesses.leave(closed)),
@@ -233,7 +228,7 @@ impl Launch<'_> {
         };
         if end.outcome == RunOutcome::Halted && !matches!(end.state.doing, crate::run::Doing::Ended(_)) {
             tail.push(format!(
-                "  or         bgctl approve {id}, then bgctl resume {id}: on with the rollback, once it is agreed to"
+                "  or         bgctl approve {id}, then bgctl resume {id}: goes on with the rollback once it is approved"
             ));
         }
         if let Some(lab) = &self.outside.lab {
@@ -280,14 +275,14 @@ impl Launch<'_> {
             (Some(_), _) => (
                 Kind::Later,
                 Code::LeaseLost,
-                "this process has lost the lease of its run, so it moves nobody any more",
+                "this process has lost the lease of its run, so it moves no more users",
                 "bgctl lost the lease of its run and has stopped",
             ),
             (None, Broken::Journal(_)) => (Kind::Environment, Code::NoRecord, UNWRITTEN, "bgctl lost its journal"),
             (None, Broken::Illegal(_)) => (
                 Kind::Bug,
                 Code::Machine,
-                "what happened does not fit the run machine, so nothing more is moved",
+                "an event does not fit the state of the run, so no more users are moved",
                 "bgctl met a case that its run machine does not know, and has stopped",
             ),
         };
@@ -309,13 +304,13 @@ impl Launch<'_> {
         refusal = match lost {
             Some(_) => refusal.next("bgctl status        whether another process moves users now"),
             None => refusal
-                .next("bgctl rollback        everyone back to blue; where it cannot be written down either, it asks"),
+                .next("bgctl rollback        everyone back to blue; it asks first if it cannot be recorded either"),
         };
         self.native(folder).into_iter().fold(refusal, Refusal::next)
     }
 }
 
-const UNWRITTEN: &str = "the run cannot be written down any more, so nothing more moves";
+const UNWRITTEN: &str = "the run cannot be recorded any more, so no more users are moved";
 
 /// Keeps judging all gates of the plan while a run waits.
 struct Gates {

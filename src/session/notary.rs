@@ -100,7 +100,7 @@ impl Anchored {
         let headline = format!("{kept} of {} required anchors keep the head of this log", self.required);
         let refusal = Refusal::new(Kind::Unreachable, Code::NotAnchored, headline)
             .users("not moved: the anchors come before the first step. Nothing was changed.")
-            .next("mend what is named above, then the same command again");
+            .next("fix what is named above, then the same command again");
         lost.iter().fold(refusal, |refusal, (place, why)| refusal.cause(format!("{place}: {why}")))
     }
 }

@@ -133,7 +133,7 @@ impl Launch<'_> {
         let why = refused.cause.first().unwrap_or(&refused.headline).clone();
         let key = sign::session::SessionKey::generate().map_err(|e| trust::refusal(&e))?;
         let actor = Actor { name: self.cx.operator().into(), via: "command".into() };
-        self.cx.err(&format!("! signed by nobody: {why}"));
+        self.cx.err(&format!("! not signed by a person: {why}"));
         self.cx.err("           the record is sealed with a key made for this run alone, which proves nothing about who made it");
         Ok(Hand { signer: Box::new(key), actor, one_time: Some(why) })
     }

@@ -31,14 +31,17 @@ pub fn ill_blue(cx: &Context, given: &[String], reason: &str) -> Result<bool, Re
         return Err(Refusal::new(
             Kind::Usage,
             Code::NeedsReason,
-            "going back to a BLUE that may not be well needs a reason",
+            "a rollback to a BLUE that may not be healthy needs a reason",
         )
-        .cause("at least 10 characters; it stands in the log beside your name")
+        .cause("at least 10 characters; the log keeps it with your name")
         .users("as shown above. Nothing was changed.")
         .next("bgctl rollback --override blue-health --reason \"…\""));
     }
-    cx.err("! blue     users are sent there whatever its health: where targets are down, requests fail until they are mended");
-    cx.err("           nobody has to agree to that; it stands in the log with your name and reason");
+    cx.err(
+        "! blue     users are sent there even if it is not healthy: \
+        where targets are down, requests fail until they are fixed",
+    );
+    cx.err("           no approval is needed; the log keeps your name and reason");
     Ok(true)
 }
 

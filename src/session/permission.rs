@@ -45,7 +45,7 @@ impl Launch<'_> {
         };
         if team.shared_key_refused && signer.assurance() == Assurance::SharedKey {
             return Err(refuse("the policy refuses runs that are sealed with a shared key")
-                .cause("whoever can check such a seal could have written it")
+                .cause("a person who can check such a seal could also have written it")
                 .next("unset BGCTL_HMAC_KEY_FILE        then: bgctl keys        which key would sign"));
         }
         if team.security_key_required && !signer.public().starts_with("sk-") {
@@ -59,7 +59,7 @@ impl Launch<'_> {
                 Err(Refusal::new(Kind::Denied, Code::Trigger, format!("the policy does not know who `{login}` is"))
                     .cause("they started this job, and nobody may approve what they started themselves")
                     .users(self.users_as_planned())
-                    .next(format!("add `{login}` to the `ci` of whose name it is, in {}", policy::TEAM)))
+                    .next(format!("add `{login}` to that person's `ci`, in {}", policy::TEAM)))
             }
             _ => Ok(()),
         }

@@ -46,18 +46,18 @@ impl Accepted {
             Err(error) => return Err(unreadable(&known, error.to_string())),
         };
         let old = PolicyFile::parse(Source::new(known.display().to_string(), text));
-        let old = old.map_err(|_| unreadable(&known, "it is no policy this bgctl can read".into()))?;
+        let old = old.map_err(|_| unreadable(&known, "this bgctl cannot read it as a policy".into()))?;
         let refuse = |headline: &str| {
             let refusal = Refusal::new(Kind::Denied, Code::PolicyUnsigned, headline.to_string())
                 .place(place.display().to_string());
-            refusal.users("not asked. Nothing was changed.")
+            refusal.users("not checked. Nothing was changed.")
         };
         let Some(file) = file else {
             if old.policy.change.is_none() {
                 return Ok(None);
             }
             return Err(refuse("the policy of this service is gone")
-                .cause("it says who may change it, and taking it away is a change nobody has signed")
+                .cause("the policy says who may change it, and nobody has signed its removal")
                 .next(format!("git checkout -- {}        or name it with --policy FILE", super::policy::TEAM)));
         };
         if old.sha256 == file.sha256 {
@@ -74,8 +74,8 @@ impl Accepted {
             let role = old.policy.change.as_ref().map_or("", |change| change.role.as_str());
             let have =
                 if changed.by.is_empty() { "nobody has".into() } else { format!("{} have", changed.by.join(", ")) };
-            let mut refusal = refuse("the policy is another, and not enough people have signed it")
-                .cause(format!("the policy so far asks for {} of `{role}`: {have}", changed.quorum));
+            let mut refusal = refuse("the policy was changed, and not enough people have signed the new one")
+                .cause(format!("the previous policy asks for {} of `{role}`: {have}", changed.quorum));
             for remark in changed.remarks {
                 refusal = refusal.cause(format!("not counted: {remark}"));
             }
@@ -83,7 +83,7 @@ impl Accepted {
             return Err(refusal
                 .next(format!("ssh-keygen -Y sign -n bgctl-policy-v1 -f KEY {shown}"))
                 .next(format!("mv {shown}.sig {shown}.NAME.sig        one for each person"))
-                .next("git checkout -- .bgctl/policy.yaml        back to the one before"));
+                .next("git checkout -- .bgctl/policy.yaml        back to the previous one"));
         }
         Ok(Some(Accepted { folder, file: file.clone(), replaces: Some(old.sha256) }))
     }
@@ -105,12 +105,12 @@ impl Accepted {
             Refusal::new(
                 Kind::Environment,
                 Code::PolicyMemory,
-                "the policy cannot be remembered, so another could slip in",
+                "the policy cannot be stored, so a later change would go unnoticed",
             )
             .place(self.folder.display().to_string())
             .cause(error.to_string())
-            .users("not asked. Nothing was changed.")
-            .next("free space or mend the folder, then the same command again")
+            .users("not checked. Nothing was changed.")
+            .next("free space or fix the folder, then the same command again")
         })
     }
 }
@@ -136,12 +136,12 @@ fn unreadable(place: &Path, cause: String) -> Refusal {
     Refusal::new(
         Kind::Environment,
         Code::PolicyMemory,
-        "the policy known so far cannot be read, so a change cannot be judged",
+        "the stored policy cannot be read, so a change cannot be judged",
     )
     .place(place.display().to_string())
     .cause(cause)
-    .users("not asked. Nothing was changed.")
-    .next("mend the file from a copy; without one, remove it: the next policy is then believed as the first was")
+    .users("not checked. Nothing was changed.")
+    .next("restore the file from a copy; without one, remove it: the next policy is then trusted as the first one was")
 }
 
 /// A service or environment as the name of a folder.

@@ -59,8 +59,8 @@ fn outside_the_lab(plan: &Plan, outside: &Surroundings) -> Option<Refusal> {
     Some(
         Refusal::new(Kind::Invalid, Code::Lab, "the lab has no Slack app whose request URLs could be moved")
             .place(real.line.clone())
-            .cause("this route leads to Slack itself, and a rehearsal may not")
-            .users("not asked; nothing was changed")
+            .cause("this route leads to Slack itself, which a rehearsal may not touch")
+            .users("not checked; nothing was changed")
             .next("rehearse with an app of its own for staging, without --lab")
             .next("bgctl cutover runbooks/quickstart.yaml --lab    the same with a load balancer"),
     )
@@ -216,19 +216,17 @@ fn not_on_blue(plan: &Plan, route: &str, split: Split) -> Refusal {
             format!("GREEN {} is live already, BLUE {} is not", plan.green.version, plan.blue.version),
         )
         .cause(
-            "a cutover moves users from what is live to the candidate; here the runbook has them the other way round",
+            "a cutover moves users from the live stack to the candidate; the runbook has the two the other way round",
         )
         .next(format!("bgctl cutover {} --swap      when BLUE is the new candidate", plan.runbook))
-        .next("nothing, when this cutover is done already"),
-        _ => Refusal::new(
-            Kind::Drift,
-            Code::NotBlue,
-            "users are split already, so there is no live stack to start from",
-        )
-        .cause("no run that is kept on this machine is open, so another machine's is, or somebody moved users by hand")
-        .next(format!("bgctl status {}          where users are", plan.runbook))
-        .next(format!("bgctl rollback {}        everyone to BLUE {}", plan.runbook, plan.blue.version))
-        .next(format!("bgctl rollback --print {}        the provider's own command for it", plan.runbook)),
+        .next("nothing to do, if this cutover is done already"),
+        _ => {
+            Refusal::new(Kind::Drift, Code::NotBlue, "users are split already, so there is no live stack to start from")
+                .cause("no run on this machine is open; another machine may have one, or users were moved by hand")
+                .next(format!("bgctl status {}          where users are", plan.runbook))
+                .next(format!("bgctl rollback {}        everyone to BLUE {}", plan.runbook, plan.blue.version))
+                .next(format!("bgctl rollback --print {}        the provider's own command for it", plan.runbook))
+        }
     };
     refusal.place(line.clone()).users(format!("{split}, read just now. Nothing was changed."))
 }

@@ -55,12 +55,16 @@ fn judged(plan: &Plan, cloudwatch: bool) -> Result<(), Refusal> {
     if cloudwatch || !plan.gates.values().chain(steps).chain(&plan.compare).any(asks) {
         return Ok(());
     }
-    Err(Refusal::new(Kind::Environment, Code::NotBuiltIn, "this bgctl cannot ask CloudWatch, and the runbook does")
-        .place(plan.runbook.clone())
-        .cause("it was built without `cloudwatch`, so nothing that depends on those numbers could ever be judged")
-        .users("not moved by this command")
-        .next("cargo install --locked --path CHECKOUT --features full        then the same command again")
-        .next("bgctl rollback        where users are under way: everyone back to BLUE; it needs no gate"))
+    Err(Refusal::new(
+        Kind::Environment,
+        Code::NotBuiltIn,
+        "this bgctl cannot query CloudWatch, which the runbook needs",
+    )
+    .place(plan.runbook.clone())
+    .cause("it was built without `cloudwatch`, so nothing that depends on those numbers could ever be judged")
+    .users("not moved by this command")
+    .next("cargo install --locked --path CHECKOUT --features full        then the same command again")
+    .next("bgctl rollback        where users are under way: everyone back to BLUE; it needs no gate"))
 }
 
 /// The world of a rollback by hand: whatever is missing of it is missed where it is needed, and holds up nothing else. A route
@@ -123,8 +127,8 @@ pub fn world_without_routes(cx: &Context, outside: &Surroundings, plan: &Plan) -
             format!("the value of `{name}` stands in the runbook in clear"),
         )
         .place(plan.runbook.clone())
-        .cause("the plan is written into the signed log, and nothing can be taken out of that again")
-        .users("not asked. Nothing was changed.")
+        .cause("the plan is written into the signed log, and nothing can be removed from that log")
+        .users("not checked. Nothing was changed.")
         .next(format!("write `{name}` wherever the value stands"))
         .next("or, where the value is no secret, give it as a variable: `${var.name}` with --var or BGCTL_VAR_name"));
     }

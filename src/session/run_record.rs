@@ -104,19 +104,17 @@ pub fn unreadable(id: &str, folder: &Path, unread: Unread) -> Refusal {
     let refusal = match unread {
         Unread::Io(error) => refusal(Kind::Other, Code::LogUnread, format!("the record of run {id} cannot be read"))
             .cause(error.to_string()),
-        Unread::Fault(Fault { what: What::Empty, .. }) => refusal(
-            Kind::Audit,
-            Code::LogUnread,
-            format!("the log of run {id} is empty: nothing of it was ever recorded"),
-        )
-        .cause(EMPTY)
-        .next("bgctl audit ledger        whether this machine knows of records that were here"),
+        Unread::Fault(Fault { what: What::Empty, .. }) => {
+            refusal(Kind::Audit, Code::LogUnread, format!("the log of run {id} is empty"))
+                .cause(EMPTY)
+                .next("bgctl audit ledger        whether this machine knows of records that were here")
+        }
         Unread::Fault(fault) => refusal(Kind::Audit, fault.what.code(), visible(&fault.to_string()).into_owned())
             .next(format!("bgctl audit verify {id}        what is wrong, and what is still intact")),
     };
     refusal
-        .users("not asked; nothing was changed by this command")
-        .next(format!("bgctl rollback {id}        everyone back to BLUE all the same"))
+        .users("not checked; nothing was changed by this command")
+        .next(format!("bgctl rollback {id}        everyone back to BLUE anyway"))
 }
 
 /// Who opened the run, as its opening statement says.

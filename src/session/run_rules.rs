@@ -55,7 +55,7 @@ pub fn key(files: TrustFiles, key: PublicKey, clock: Rc<dyn Clock>) -> Question 
     Box::new(move || {
         let error = match files.again() {
             Ok(files) => files.signers().check_key(None, namespace::OPEN, &key, clock.now()).err()?,
-            Err(error) => return Some(format!("whether the signing key still counts cannot be known: {error}")),
+            Err(error) => return Some(format!("cannot tell whether the signing key still counts: {error}")),
         };
         let over = match &error {
             TrustError::Revoked { .. } | TrustError::RevocationUnknown { .. } => true,

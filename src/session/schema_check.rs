@@ -50,7 +50,7 @@ pub async fn against(
     Ok(match seen {
         Some(Seen { back: Verdict::Fail, line, .. }) => Some(line),
         Some(Seen { back: Verdict::Unknown, line, .. }) => {
-            cx.err(&format!("! schema   whether BLUE can live with it is not known: {line}"));
+            cx.err(&format!("! schema   not known whether BLUE works with it: {line}"));
             state.schema_against.clone()
         }
         _ => state.schema_against.clone(),
@@ -65,17 +65,17 @@ pub fn overridden(plan: &Plan, against: &str, given: bool, reason: &str) -> Resu
         return Err(Refusal::new(
             Kind::Denied,
             Code::ForwardOrPage,
-            "forward or page: the schema stands against going back",
+            "forward or page: the schema stands against a rollback",
         )
         .cause(against.to_string())
-        .cause(format!("BLUE {} may fail on it, or write what nobody can read", plan.blue.version))
+        .cause(format!("BLUE {} may fail on it, or write data that cannot be read", plan.blue.version))
         .users("as shown above. Nothing was changed.")
-        .next("go forward: mend GREEN, or the data, where it stands")
-        .next(format!("{command}        back all the same; a second person has to agree: {who}")));
+        .next("go forward: fix GREEN, or the data, in place")
+        .next(format!("{command}        back anyway; a second person has to approve: {who}")));
     }
     if !says_something(reason) {
-        return Err(Refusal::new(Kind::Usage, Code::NeedsReason, "going back against the schema needs a reason")
-            .cause(format!("at least {REASON} characters; whoever has to agree reads it, and it stands in the log"))
+        return Err(Refusal::new(Kind::Usage, Code::NeedsReason, "a rollback against the schema needs a reason")
+            .cause(format!("at least {REASON} characters; the person who approves reads it, and the log keeps it"))
             .users("as shown above. Nothing was changed.")
             .next(command));
     }

@@ -54,7 +54,7 @@ impl Surroundings {
     pub fn of_run(cx: &Context, args: &LabArgs, memory: PathBuf, plan: &Plan) -> Result<Self, Refusal> {
         if let Some(joined) = Self::joined(cx, plan)? {
             if !args.faults.is_empty() {
-                cx.err("! lab      it lives already, with the faults it was started with");
+                cx.err("! lab      it is already running, with the faults it was started with");
             }
             return Ok(joined);
         }

@@ -96,10 +96,10 @@ pub async fn run(cx: &Context, name: Option<&str>, command: &str) -> Result<(Str
 fn none(archive: &Archive) -> Refusal {
     Refusal::new(Kind::Usage, Code::NoRun, "there is no run on this machine yet")
         .place(archive.root().join("runs").display().to_string())
-        .cause("a run is known on the machine that opened it; users may be under way from another one")
-        .users("not asked; nothing was changed")
+        .cause("a run is known only on the machine that opened it; users may be under way from another machine")
+        .users("not checked; nothing was changed")
         .next("bgctl status RUNBOOK.yaml      where users are now, from the runbook alone")
-        .next("bgctl rollback RUNBOOK.yaml    everyone back to BLUE, without a run")
+        .next("bgctl rollback RUNBOOK.yaml    everyone back to BLUE; needs no run")
         .next("bgctl rollback --print RUNBOOK.yaml    the provider's own commands for it")
         .next("bgctl audit verify path/to/log.jsonl    a log from elsewhere")
 }

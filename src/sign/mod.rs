@@ -115,7 +115,7 @@ pub enum SignError {
     Unreadable { path: String, why: String },
     #[error("`{path}` is not a key bgctl can use: {why}")]
     Unusable { path: String, why: String },
-    #[error("`{path}` has a passphrase and nobody is there to type it")]
+    #[error("`{path}` has a passphrase, and nobody can be asked for it here")]
     Locked { path: String },
     #[error("the passphrase of `{path}` is wrong")]
     WrongPassphrase { path: String },
@@ -127,7 +127,7 @@ pub enum SignError {
         "the ssh-agent refused to sign with {fingerprint}: the key may need a confirmation or a touch, or its time is over"
     )]
     Refused { fingerprint: String },
-    #[error("the key {fingerprint} signs no more: {why}")]
+    #[error("the key {fingerprint} no longer signs: {why}")]
     Over { fingerprint: String, why: String },
     #[error("the security key of `{path}` did not sign: {why}")]
     SecurityKey { path: String, why: String },

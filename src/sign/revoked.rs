@@ -107,7 +107,7 @@ fn fingerprint(line: &str) -> Result<String, String> {
     if let Some(hash) = first.strip_prefix("SHA256:") {
         let hash = hash.trim_end_matches('=');
         let sound = hash.len() == 43 && hash.chars().all(|c| c.is_ascii_alphanumeric() || "+/".contains(c));
-        return if sound { Ok(format!("SHA256:{hash}")) } else { Err(format!("`{first}` is no fingerprint")) };
+        return if sound { Ok(format!("SHA256:{hash}")) } else { Err(format!("`{first}` is not a fingerprint")) };
     }
     let blob = words.next().ok_or("a line is a public key, or its fingerprint like SHA256:…")?;
     let blob = public::decode(blob).map_err(|error| error.to_string())?;

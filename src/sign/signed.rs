@@ -70,7 +70,7 @@ pub enum TrustError {
     Expired { principal: String, fingerprint: String, why: String },
     #[error("the key {fingerprint}{of} is revoked ({place})")]
     Revoked { fingerprint: String, of: String, place: String },
-    #[error("whether the key {fingerprint} is revoked cannot be known: {why}")]
+    #[error("cannot tell whether the key {fingerprint} is revoked: {why}")]
     RevocationUnknown { fingerprint: String, why: String },
     #[error("`{principal}` signed with {fingerprint}, and only security keys count here")]
     NoSecurityKey { principal: String, fingerprint: String },

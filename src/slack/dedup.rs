@@ -176,7 +176,7 @@ fn claimed(first: Color, claim: Option<&Held>, place: &DedupPlace) -> (bool, Str
                     false,
                     format!(
                         "claimed by `{value}` for another {left_s}: if its owner dies, Slack's retries after 0 and 60 s \
-                         meet a claim that nobody works on"
+                         meet a claim that no process works on"
                     ),
                 ),
             }
@@ -246,7 +246,7 @@ fn once(first: Color, second: Color, seen: &Seen, counted: bool) -> (bool, Strin
     match (counted, seen.handled.len()) {
         (false, _) => (true, format!("{second} takes a retry of what {first} has done")),
         (true, 1) => (true, format!("handled once, by {}; the retry changed nothing", seen.handled[0])),
-        (true, 0) => (false, "nobody noted that it was handled".into()),
+        (true, 0) => (false, "no bot noted that it was handled".into()),
         (true, n) => (false, format!("handled {n} times, by {}", seen.handled.join(" and "))),
     }
 }

@@ -49,7 +49,7 @@ impl Ledger {
         if plan.slack.as_ref().is_none_or(|slack| slack["dedup"]["redis"].is_null()) {
             let help =
                 "add `slack.dedup: { redis: …, key: … }`; `bgctl explain bot-contract` shows what the bots note there";
-            review.wrong("/ledger", "without the shared store nobody can say who handled an event", Some(help));
+            review.wrong("/ledger", "without the shared store it is not known who handled an event", Some(help));
         }
     }
 

@@ -102,8 +102,7 @@ impl Session<'_> {
                     }
                     _ => other.to_string(),
                 };
-                for (name, metadata) in
-                    [("the other version's, with a member nobody knows", newer.as_str()), ("none", "")]
+                for (name, metadata) in [("the other version's, with an unknown member", newer.as_str()), ("none", "")]
                 {
                     let view = self.nonce();
                     let sent = Sent { modal: &modal, to, metadata, view: &view, hash: "1.aaaaaaaa" };
@@ -208,7 +207,7 @@ fn spoken(verdict: Result<String, String>) -> (bool, String) {
 
 fn unanswered(status: u16) -> String {
     match status {
-        404 => "nobody answers it: the listener is missing".into(),
+        404 => "no answer: the listener is missing".into(),
         500.. => "it crashes on it".into(),
         401 | 403 => "refused as if Slack had not sent it".into(),
         _ => "not answered".into(),

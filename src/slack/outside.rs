@@ -57,7 +57,7 @@ impl Session<'_> {
             Some((path, body)) if path == format!("/{nonce}") && String::from_utf8_lossy(&body).contains(&nonce) => {
                 (true, "the `response_url` was posted to, with the nonce".to_string())
             }
-            Some(_) => (false, "something else than the answer was posted to the `response_url`".to_string()),
+            Some(_) => (false, "something other than the answer was posted to the `response_url`".to_string()),
         };
         Finding::new("R2", pass, ms, line)
     }

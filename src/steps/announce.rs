@@ -138,7 +138,7 @@ impl Step for Announcing {
                 Outcome::failed(Cause::Action, format!("the message was not delivered: {why}"))
             }
             Fate::NotKnown(why) if self.announce.required => {
-                Outcome::unknown(format!("whether the message was delivered is not known: {why}"))
+                Outcome::unknown(format!("not known whether the message was delivered: {why}"))
             }
             Fate::Refused(why) | Fate::NotKnown(why) => {
                 let line = format!("the message was not confirmed by Slack ({why}); the run goes on without it");

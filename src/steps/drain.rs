@@ -91,7 +91,7 @@ fn plan(config: &Value, _: &Plan) -> Result<Facts, Vec<Mistake>> {
     for (n, url) in drain.instances.iter().enumerate() {
         if !url.starts_with("http") && !url.contains("${") {
             let help = "write it as `http://10.0.0.7:8080`";
-            review.wrong(&format!("/instances/{n}"), format!("`{url}` is no address of a process"), Some(help));
+            review.wrong(&format!("/instances/{n}"), format!("`{url}` is not the address of a process"), Some(help));
         }
     }
     let longest = match (&drain.within, &drain.longest_job) {
@@ -205,7 +205,8 @@ impl Draining {
             let left = longest.time.saturating_sub(passed);
             if left.is_zero() {
                 self.measured(scribe, None, passed);
-                let line = format!("{stack} had {} for work in flight, as long as its longest takes", spoken(passed));
+                let line =
+                    format!("{stack} had {} for work in flight, as long as its longest work takes", spoken(passed));
                 return Outcome::done(line).with(facts(passed, "not asked"));
             }
             let line = format!("{} left for work on {stack}", spoken(left));
@@ -253,7 +254,7 @@ impl Draining {
         };
         let facts = facts(took, &residue);
         let line = match last {
-            Ok(0) => format!("no work in flight on {stack} was seen only once within {within}"),
+            Ok(0) => format!("{stack} was seen without work in flight only once within {within}"),
             Ok(1) => format!("1 request was still in flight on {stack} after {within}"),
             Ok(n) => format!("{n} requests were still in flight on {stack} after {within}"),
             Err(e) => format!("what is in flight on {stack} is unknown after {within}: {e}"),

@@ -177,7 +177,7 @@ impl Migrating {
                 Ok(Some(pending))
             }
             Some(Ok(Ran::Broken(which))) => {
-                let line = format!("migration {} did not end well before: a person has to look", which.join(", "));
+                let line = format!("migration {} did not end well earlier: a person has to look", which.join(", "));
                 Err(Outcome::failed(Cause::Action, line))
             }
             Some(Ok(Ran::NoTable)) => {
@@ -227,7 +227,7 @@ impl Step for Migrating {
                 break ended;
             }
             let within = &self.settings.lock_timeout;
-            let line = format!("{}: try {attempt}: no lock was had within {within}, so it is tried again", self.id);
+            let line = format!("{}: try {attempt}: no lock within {within}, so it is tried again", self.id);
             scribe.observed(Evidence::Note { line: line.clone() });
             scribe.progress(Progress { done: 0, of: 0, line });
             world.clock.sleep(PAUSE).await;
@@ -249,7 +249,7 @@ impl Step for Migrating {
                 Outcome::done(format!("{what}; {line}")).with(facts)
             }
             Some(Ok(Ran::Pending(left))) => {
-                let line = format!("{line}, and {} has not run all the same", left.join(", "));
+                let line = format!("{line}, but {} has not run", left.join(", "));
                 Outcome::failed(Cause::Action, line).with(facts)
             }
             Some(Ok(Ran::Broken(which))) => {

@@ -44,7 +44,7 @@ pub trait Step {
 
     /// Looks whether the wanted state is in place. Only asked of steps whose [`Resume`] is `Observe`.
     async fn in_place(&self, _world: &World, _scribe: &dyn Scribe) -> (Found, String) {
-        (Found::CannotSee, "this kind of step leaves nothing to look at".into())
+        (Found::CannotSee, "this kind of step leaves nothing to check".into())
     }
 }
 

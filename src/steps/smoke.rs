@@ -74,7 +74,7 @@ fn facts(config: &Value, plan: &Plan) -> Result<Facts, Vec<Mistake>> {
     for (n, expect) in smoke.expect.iter().enumerate() {
         review.path(&format!("/expect/{n}/path"), &expect.path);
         if !(100..=599).contains(&expect.status) {
-            review.wrong(&format!("/expect/{n}/status"), format!("`{}` is no HTTP status", expect.status), None);
+            review.wrong(&format!("/expect/{n}/status"), format!("`{}` is not an HTTP status", expect.status), None);
         }
         if expect.header.as_ref().is_some_and(|h| !h.contains(':')) {
             review.wrong(&format!("/expect/{n}/header"), "a header is written `name: value`", None);

@@ -119,10 +119,10 @@ fn a_quorum_nobody_can_reach_is_refused_and_a_doubtful_one_named() {
     );
     assert_eq!(
         wrong(&policy("members: [alice, bob], evidence: prompt")),
-        ["7:42 BG0132 role `rm` takes a typed word, and forbids the only one who can type it"]
+        ["7:42 BG0132 role `rm` takes a typed word, but forbids the runner, who alone can type it"]
     );
     let unguarded = policy("members: [alice, bob]").replace("change: { role: rm }\n", "");
-    assert_eq!(wrong(&unguarded), ["1:1 BG0133 whoever can write this file changes who may approve"]);
+    assert_eq!(wrong(&unguarded), ["1:1 BG0133 every writer of this file can change who may approve"]);
     let anchors = policy("members: [alice, bob]") + "anchors: { required: 2, to: [{ file: /mnt }] }\n";
     assert_eq!(wrong(&anchors), ["9:22 BG0131 2 anchors are required and 1 are named"]);
 }

@@ -28,7 +28,7 @@ pub const FILES: &[Row] = &[
     shown(Code::AsksAPerson, 65, "when its time is up", |_| broken("no-shift-back")),
     shown(Code::Unlooked, 65, "looked at", |_| broken("order")),
     shown(Code::Unwatched, 65, "watches users", |_| broken("order")),
-    shown(Code::NoMove, 65, "moves nobody", |_| broken("order")),
+    shown(Code::NoMove, 65, "moves no users", |_| broken("order")),
     shown(Code::EndsSplit, 65, "both stacks", |_| broken("order")),
     shown(Code::Environment, 0, "is not set", |_| checked(&[])),
 ];
@@ -96,7 +96,7 @@ pub const RULES: &[Row] = &[
     shown(Code::SchemaSection, 65, "migrations cannot be read", |_| {
         checked(&[("change: none", "change: expand\n  migrations: ./nowhere")])
     }),
-    shown(Code::NeedlessWord, 65, "no word makes compatible", |_| {
+    shown(Code::NeedlessWord, 65, "no entry can declare compatible", |_| {
         let because = "compatible: [{ at: '1.sql:1', because: 'nobody reads it' }]";
         migrating("drop table users;\n", because)
     }),

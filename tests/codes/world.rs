@@ -21,7 +21,7 @@ pub const ROWS: &[Row] = &[
         desk.run(&["cutover", "plan.json", "--confirm", "staging"])
     }),
     shown(Code::BudgetBurns, 11, "error budget burns", |place| objective(place, Some("5"))),
-    shown(Code::BudgetUnknown, 11, "nobody knows", |place| objective(place, None)),
+    shown(Code::BudgetUnknown, 11, "not known", |place| objective(place, None)),
     shown(Code::LiveSchema, 69, "schema", |place| {
         let mut desk = changed(place, "change: none", "change: none\n  postgres: ${env:DATABASE_URL}");
         desk.env.insert("DATABASE_URL".into(), format!("postgres://bot:secret-word@127.0.0.1:{}/bot", free_port()));

@@ -61,7 +61,7 @@ fn r34_whoever_signs_too_late_still_sends_users_home_with_resume() {
     let Some(keygen) = peer("ssh-keygen") else { return };
     let (world, team, run) = failing(&keygen, "3s");
     let desk = &team.desk;
-    let ended = run.end(60).ends(20).says(&["HALTED", "nobody agreed to `back-to-blue` within 3s", "bgctl resume"]);
+    let ended = run.end(60).ends(20).says(&["HALTED", "nobody approved `back-to-blue` within 3s", "bgctl resume"]);
     assert!(!ended.err.contains("NO CHANGES"), "{}", ended.err);
     assert_eq!(world.green(), 50);
     let (folder, id, text) = request_of(&team.desk);

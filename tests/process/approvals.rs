@@ -232,7 +232,7 @@ fn another_terminal_shows_what_is_signed_and_judges_the_answer() {
     desk.run(&["resume"]).ends(30).says(&["given by alice@example.com"]);
     desk.run(&["approve", &run, "--key", &alice, "--confirm", "100"]).ends(0);
     desk.run(&["reject", &run, "--key", &alice, "--confirm", "shift-100"]).ends(0).says(&["TAKEN BACK shift-100"]);
-    desk.run(&["resume"]).ends(30).says(&["counts no more: taken back before it was used"]);
+    desk.run(&["resume"]).ends(30).says(&["no longer counts: taken back before it was used"]);
     let kinds: Vec<String> = desk.records().iter().map(|r| r["type"].as_str().unwrap().to_string()).collect();
     assert_eq!(kinds.iter().filter(|kind| *kind == "approval.withdrawn").count(), 1, "{kinds:?}");
 
@@ -346,6 +346,6 @@ fn case_30c_a_key_given_up_during_a_run_halts_it_at_the_next_step() {
     done.ends(20).says(&["the rules changed during the run", "revoked_keys was not there before"]);
     assert_eq!(world.seen(), [0, 50]);
     // The key that opened the run signs nothing any more. That keeps nobody on green: going back is recorded as signed by nobody.
-    team.desk.run(&["rollback", "--yes"]).ends(0).says(&["signed by nobody", "is revoked"]);
+    team.desk.run(&["rollback", "--yes"]).ends(0).says(&["not signed by a person", "is revoked"]);
     assert_eq!(world.green(), 0);
 }

@@ -67,7 +67,7 @@ fn r03_a_log_that_lost_its_tail_keeps_nobody_from_going_home() {
     moves(&world, 0, 100);
     std::fs::write(&log, "not a log\n").unwrap();
     let name = desk.runs().remove(0).file_name().unwrap().to_string_lossy().into_owned();
-    desk.run(&["rollback", &name, "--yes"]).ends(0).says(&["nobody signed", "ROLLED BACK"]);
+    desk.run(&["rollback", &name, "--yes"]).ends(0).says(&["is not signed", "ROLLED BACK"]);
     assert_eq!(world.green(), 0);
 }
 
@@ -103,7 +103,7 @@ fn r07_a_second_laptop_goes_back_from_the_runbook_alone() {
     assert_eq!(world.green(), 50, "printing moves nobody");
     world.look_anew();
     second.run(&["rollback", "runbook.yaml", "--yes"]).ends(0).says(&[
-        "no run on this machine knows of this: the rollback is made from the runbook alone",
+        "no run on this machine is about this runbook: the rollback is made from the runbook alone",
         "now      BLUE 50 GREEN 50",
         "ROLLED BACK",
     ]);
@@ -131,7 +131,7 @@ fn r08_a_holder_that_is_stopped_is_replaced_after_fifteen_seconds() {
         &format!("process {pid} (`bgctl cutover`), which is stopped"),
         "last record",
         "without bgctl:",
-        "Another process drives the run: it is asked to go back",
+        "Another process drives the run: it is asked to roll back",
         "takes over in 10 s",
         "took over from",
         "ROLLED BACK",
@@ -267,7 +267,7 @@ fn r12_an_ordinary_record_is_not_adopted() {
     let [cutover, back] = &desk.runs()[..] else { panic!("{:?}", desk.runs()) };
     let other = Desk::new();
     for (run, why) in [
-        (cutover, "it is that of a cutover, and nobody moves forward without a record"),
+        (cutover, "it records a cutover, and a cutover never runs without a record on the disk"),
         (back, "it does not say that it was made without a record on the disk"),
     ] {
         let log = run.join("log.jsonl").display().to_string();
@@ -288,7 +288,7 @@ fn r12_a_full_disk_and_a_key_that_is_gone_stop_nobody() {
     // The open run is ended by the next command, which finds everybody home.
     moves(&world, 0, 100);
     std::fs::remove_file(desk.path("key")).unwrap();
-    desk.run(&["rollback", "--yes"]).ends(0).says(&["signed by nobody", "ROLLED BACK"]);
+    desk.run(&["rollback", "--yes"]).ends(0).says(&["not signed by a person", "ROLLED BACK"]);
     assert_eq!(world.green(), 0);
 }
 

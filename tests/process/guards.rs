@@ -114,7 +114,11 @@ fn a_rollback_by_rule_freezes_the_service_until_a_person_lifts_it() {
         (Some("set"), Some("staging/bot"))
     );
     desk.complete();
-    desk.cutover().end(20).ends(75).says(&["staging/bot is frozen", "rolled back by rule", "gate `errors` failed"]);
+    desk.cutover().end(20).ends(75).says(&[
+        "staging/bot is frozen",
+        "rolled back automatically",
+        "gate `errors` failed",
+    ]);
     desk.run(&["unfreeze", "staging/bot", "--reason", "x", "--confirm", "staging/bot"]).ends(77);
     assert_eq!((world.green(), world.turns()), (0, 1));
     person(&mut desk);
@@ -125,7 +129,7 @@ fn a_rollback_by_rule_freezes_the_service_until_a_person_lifts_it() {
     desk.cutover().end(60).ends(10);
     assert_eq!(world.green(), 0);
     // A freeze that no run would meet is no freeze.
-    desk.run(&["freeze", "stagging", "--reason", "typed at 3 am"]).ends(0).says(&["spelled right", "staging/bot"]);
+    desk.run(&["freeze", "stagging", "--reason", "typed at 3 am"]).ends(0).says(&["check the spelling", "staging/bot"]);
 }
 
 #[test]
@@ -210,7 +214,7 @@ fn a_freeze_of_a_role_is_lifted_by_a_key_of_that_role_alone() {
         let key = desk.path(key).display().to_string();
         desk.run(&["unfreeze", "staging", "--reason", "over", "--confirm", "staging", "--key", &key])
     };
-    lift("stranger").ends(77).says(&["stranger@example.com is none of role `managers`"]);
+    lift("stranger").ends(77).says(&["stranger@example.com is not in role `managers`"]);
     desk.run(&["freeze", "--list"]).ends(0).says(&["year end"]);
     lift("rm").ends(0).says(&["LIFTED staging by rm"]);
     let kept = std::fs::read_dir(desk.path("state/freezes/lifted")).unwrap().next().unwrap().unwrap().path();

@@ -142,8 +142,8 @@ fn r41_a_person_passes_over_a_blue_that_is_not_well_with_a_reason() {
     assert_eq!(world.green(), 50);
     let reason = "green charges twice, blue is only down";
     let done = desk.start(&["rollback", "--yes", "--override", "blue-health", "--reason", reason]).end(60).ends(0);
-    let means = "users are sent there whatever its health";
-    let done = done.says(&[means, "nobody has to agree", &format!("users go there all the same, tester: {reason}")]);
+    let means = "users are sent there even if it is not healthy";
+    let done = done.says(&[means, "no approval is needed", &format!("users go there anyway, tester: {reason}")]);
     assert_eq!(world.green(), 0, "{}", done.err);
     let used: Vec<Value> = of_type(&desk, "override.used");
     assert_eq!((&used[0]["data"]["guard"], &used[0]["data"]["reason"]), (&"blue-health".into(), &reason.into()));

@@ -33,7 +33,7 @@ fn r25_a_rule_with_one_group_is_prepared_by_the_command_that_the_refusal_names()
     desk.run(&["plan", "runbook.yaml"]).ends(0).says(&["`bgctl prepare RUNBOOK` adds it"]);
     desk.cutover().end(60).ends(11).says(&["BG0311", "GREEN's target group", "bgctl prepare runbook.yaml"]);
 
-    let shown = ["weight 30", "weight 0", "read just now; nobody is moved"];
+    let shown = ["weight 30", "weight 0", "read just now; no users are moved"];
     desk.run(&["prepare", "runbook.yaml"]).ends(64).says(&shown).says(&["--confirm staging", "Nothing was changed"]);
     desk.run(&["prepare", "runbook.yaml", "--confirm", "production"]).ends(64).says(&["is not the environment"]);
     desk.run(&["prepare", "runbook.yaml", "--confirm", "staging"]).ends(0).says(&shown).says(&["prepared web"]);
@@ -44,7 +44,7 @@ fn r25_a_rule_with_one_group_is_prepared_by_the_command_that_the_refusal_names()
     assert_eq!(of("provider.called").len(), 1, "{records:?}");
     assert_eq!(of("prompt.answered")[0]["data"]["answer"], "staging");
     let ended = &of("run.ended")[0]["data"];
-    assert!(ended["line"].as_str().unwrap().contains("nobody was moved"), "{ended}");
+    assert!(ended["line"].as_str().unwrap().contains("no users were moved"), "{ended}");
 
     desk.run(&["prepare", "runbook.yaml", "--confirm", "staging"]).ends(0).says(&["nothing to prepare"]);
     assert_eq!(desk.runs().len(), 2, "what is as it has to be is no run");

@@ -248,7 +248,7 @@ fn r13_a_run_that_ended_with_users_on_both_sides_or_cannot_be_read_is_under_way(
     let at = whole.len() / 2;
     std::fs::write(&log, [&whole[..at], &whole[at + 1..]].concat()).unwrap();
     desk.run(&["status"]).ends(40).says(&["web BLUE 50 GREEN 50, read just now", &first]);
-    desk.run(&["rollback", "--yes"]).ends(0).says(&["nobody signed", "ROLLED BACK"]);
+    desk.run(&["rollback", "--yes"]).ends(0).says(&["is not signed", "ROLLED BACK"]);
     assert_eq!((one.green(), two.green()), (0, 100));
 
     // Nor is one over whose users are all on one side, but that nobody has brought to its end.

@@ -76,7 +76,7 @@ fn a_text_found_later_is_withheld_and_the_copy_says_what_it_proves() {
         &format!("{at}   by {OWNER}"),
         "a person's data",
         "the seals over them were computed anew",
-        "the owner's signed word",
+        "only the owner's signature",
     ]);
     let machine = desk.run(&["audit", "verify", "copy.jsonl", "--allowed-signers", "allowed", "-o", "json"]).ends(0);
     let page: Value = serde_json::from_str(&machine.out).expect("one document");

@@ -125,11 +125,11 @@ fn what_makes_no_sense_is_named() {
     assert!(refused(with(&[EXPAND], "change: expand\n  since: 9")).contains("none of them is `9`"));
     assert!(
         refused(compiled("change: none\n  checks: [{ sql: select 1, equals: 1 }]", |t| t, None))
-            .contains("nobody could answer")
+            .contains("no database is named")
     );
     let word =
         |at: &str| format!("change: expand\n  compatible: [{{ at: '{at}', because: 'we have thought about it' }}]");
-    assert!(refused(with(&[CONTRACT], &word("3_c.sql:2"))).contains("which no word makes compatible"));
+    assert!(refused(with(&[CONTRACT], &word("3_c.sql:2"))).contains("which no entry can declare compatible"));
     assert!(refused(with(&[MOOD], &word("4_d.sql:7"))).contains("no statement at `4_d.sql:7`"));
     let migrate = |at: &str| {
         let indent = at.split('-').next().unwrap();

@@ -212,7 +212,7 @@ async fn what_does_not_fit_is_refused_before_anybody_moves() {
     rig.blue[2].set("last_hello", json!(now() + 1.0));
     rig.blue[2].set("num_connections", json!(8));
     let error = rig.refused(&[1000]).await;
-    assert!(error.what.contains("5 held by nobody of these are more than 10"), "{error}");
+    assert!(error.what.contains("5 sockets held by others are more than 10"), "{error}");
     rig.blue[2].set("num_connections", json!(3));
 
     rig.blue[0].set("disconnect", json!("link_disabled"));
@@ -255,7 +255,7 @@ fn settings_that_cannot_work_are_named_at_their_place() {
         (|v| v["green"] = json!(["bot:8080"]), "/green", "not an address"),
         (|v| v["green"] = json!(["http://me:pass@bot"]), "/green", "holds no credentials"),
         (|v| v["green"] = json!({ "lookup": "https://bot" }), "/green", "takes an `http://`"),
-        (|v| v["app_token"] = json!("a-token"), "/app_token", "no app-level token"),
+        (|v| v["app_token"] = json!("a-token"), "/app_token", "not an app-level token"),
         (
             |v| v["green"] = json!((0..10).map(|n| format!("http://g{n}")).collect::<Vec<_>>()),
             "/green",

@@ -98,7 +98,10 @@ fn write(folder: &Path, head: &Head, near: &Path) -> Result<Kept, AnchorError> {
     File::open(&run).and_then(|dir| dir.sync_all()).map_err(|e| failed(&run, &e))?;
     let same = fs::metadata(near).is_ok_and(|near| near.dev() == there.dev());
     let warning = same.then(|| {
-        format!("`{}` is on the same file system as the log: whoever can change one can change both", folder.display())
+        format!(
+            "`{}` is on the same file system as the log: a person who can change one can change both",
+            folder.display()
+        )
     });
     let path = path.display().to_string();
     Ok(Kept { line: format!("kept in {path}"), receipt: path, warning })

@@ -78,7 +78,7 @@ pub fn parse(text: &str, ca: Option<&str>) -> Result<Named, String> {
             Named::new(kind, &settings)
         }
         None if text.contains('/') => parse(&format!("file:{text}"), ca),
-        None => Err(format!("`{name}` is no kind of anchor; known are {}", known(", "))),
+        None => Err(format!("`{name}` is not a kind of anchor; known are {}", known(", "))),
     }
 }
 

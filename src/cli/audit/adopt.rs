@@ -12,7 +12,7 @@ use crate::session::unrecorded::{UNRECORDED, place};
 use crate::shell::{Context, Exit};
 use crate::sign::{self, PublicKey};
 
-/// Keep the record of a rollback that could not be written down when it was made.
+/// Keep the record of a rollback that could not be written to the disk when it was made.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
     /// What `bgctl rollback --record FILE` wrote, or the JSON lines it left on stderr.
@@ -26,22 +26,23 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     let path = cx.cwd.join(&args.file);
     let refuse = |kind, headline: &str, cause: String| {
         let refusal = Refusal::new(kind, Code::NotAdopted, headline).place(path.display().to_string()).cause(cause);
-        refusal.users("not asked. Nothing was changed.")
+        refusal.users("not checked. Nothing was changed.")
     };
     let text = std::fs::read(&path).map_err(|e| super::unreadable(&path, &e))?;
     // What was saved from a terminal or a job has other lines around it.
     let lines: Vec<u8> =
         text.split_inclusive(|b| *b == b'\n').filter(|l| l.starts_with(b"{\"v\":")).flatten().copied().collect();
     let sound = journal::read(&lines)
-        .map_err(|fault| refuse(Kind::Audit, "this is no record that holds together", fault.to_string()))?;
+        .map_err(|fault| refuse(Kind::Audit, "this record does not hold together", fault.to_string()))?;
     if let Err(why) = fits(&sound) {
-        return Err(refuse(Kind::Audit, "this record is none that is adopted", why));
+        return Err(refuse(Kind::Audit, "this record cannot be adopted", why));
     }
     let archive = Archive::new(cx.state_dir()?);
     if archive.run(&sound.run).exists() {
         let why = format!("run {} is kept here already", sound.run);
-        return Err(refuse(Kind::Usage, "this record is none that is adopted", why)
-            .next(format!("bgctl audit verify {}", sound.run)));
+        return Err(
+            refuse(Kind::Usage, "this record cannot be adopted", why).next(format!("bgctl audit verify {}", sound.run))
+        );
     }
     let signer = trust::signer(cx, args.key.as_deref(), None)?;
     let failed = |why: String| refuse(Kind::Environment, "the record cannot be kept", why);
@@ -70,7 +71,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
 /// Only a rollback that says of itself that nothing kept it.
 fn fits(sound: &Sound) -> Result<(), String> {
     if sound.plan.purpose == Purpose::Cutover {
-        return Err("it is that of a cutover, and nobody moves forward without a record".into());
+        return Err("it records a cutover, and a cutover never runs without a record on the disk".into());
     }
     let said = |entry: &journal::Entry| entry.data["line"].as_str().is_some_and(|line| line.starts_with(UNRECORDED));
     match sound.entries.iter().any(|entry| entry.kind == "note" && said(entry)) {

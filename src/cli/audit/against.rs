@@ -19,7 +19,7 @@ use crate::shell::Context;
 /// Where else to look.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct AnchorArgs {
-    /// Hold it against what this place keeps: `file:DIR`, `git:REF`, `slack:CHANNEL` or `rfc3161`.
+    /// Compare it with what this place keeps: `file:DIR`, `git:REF`, `slack:CHANNEL` or `rfc3161`.
     #[arg(long = "anchor", value_name = "PLACE")]
     places: Vec<String>,
     /// The certificates of the time-stamping authority.
@@ -111,7 +111,7 @@ pub fn asked(
     for (named, beside, must) in places(cx, args, against)? {
         let anchor = anchors::open(&named, &notary::reach(cx, &cx.env, &named, &beside)?);
         match cx.block_on(anchors::heads(anchor.as_ref(), of, receipts, cx.clock.as_ref()))? {
-            Ok(heads) if heads.is_empty() => against.unchecked(anchor.place(), "it keeps nothing of this", must),
+            Ok(heads) if heads.is_empty() => against.unchecked(anchor.place(), "it keeps nothing of this log", must),
             Ok(heads) => all.push((anchor.place(), heads)),
             Err(why) => against.unchecked(anchor.place(), &why.to_string(), must),
         }

@@ -42,7 +42,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     let file = File::open(&log).map_err(|error| unreadable(&log, &error))?;
     let report = audit::verify(&mut BufReader::new(file), &trust, Seals::Last).map_err(|e| unreadable(&log, &e))?;
     if let Verdict::Broken(fault) = &report.verdict {
-        return Err(Refusal::new(Kind::Audit, fault.what.code(), "a log that does not hold is not anchored")
+        return Err(Refusal::new(Kind::Audit, fault.what.code(), "a log that does not hold cannot be anchored")
             .place(log.display().to_string())
             .cause(visible(&fault.to_string()))
             .next("bgctl audit verify    which line, and what is still intact"));

@@ -21,7 +21,7 @@ use crate::shell::{Context, Exit};
 pub struct Args {
     /// A run, the end of its name, or a log file.
     run: Option<String>,
-    /// Which words.
+    /// The format to export.
     #[arg(long, value_name = "FORM", value_parser = form())]
     format: &'static exports::Kind,
     /// Write into this file instead of to stdout; one that exists is not overwritten.
@@ -38,7 +38,7 @@ pub struct Args {
 /// The form of a name, with what each is for `--help`.
 fn form() -> impl TypedValueParser<Value = &'static exports::Kind> {
     let names = KINDS.iter().map(|kind| PossibleValue::new(kind.name).help(kind.about));
-    PossibleValuesParser::new(names).try_map(|name| KINDS.iter().find(|kind| kind.name == name).ok_or("no such form"))
+    PossibleValuesParser::new(names).try_map(|name| KINDS.iter().find(|kind| kind.name == name).ok_or("no such format"))
 }
 
 pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
@@ -51,7 +51,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     let sound = journal::read(&bytes).map_err(|fault| {
         Refusal::new(Kind::Audit, fault.what.code(), visible(&fault.to_string()))
             .place(log.display().to_string())
-            .cause("what is not sound is not said in other words")
+            .cause("a log that is not sound is not exported")
             .next("bgctl audit verify    what is wrong, and what is still intact")
     })?;
     let trust = Believed::read(cx, &BelievedArgs::default())?.trust(cx)?;
@@ -69,7 +69,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
         Some(path) => super::write_new(&cx.cwd.join(path), text.as_bytes())?,
     }
     if verdict != "COMPLETE" {
-        cx.err(&format!("the log is {verdict}, and what was written says so: bgctl audit verify {}", sound.run));
+        cx.err(&format!("the log is {verdict}, and the export says so: bgctl audit verify {}", sound.run));
     }
     Ok(Exit::Success)
 }

@@ -12,7 +12,7 @@ use crate::secret::visible;
 use crate::session::trust::{Believed, BelievedArgs};
 use crate::shell::{Context, Exit};
 
-/// Is every run still here, and unchanged? Reads the ledger of runs and holds each log against it.
+/// Is every run still here, and unchanged? Compares each log with the ledger of runs.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
@@ -125,16 +125,16 @@ fn show(cx: &Context, place: &str, reading: &Reading, found: &Findings, worst: O
         say(Mark::Plain, "unchecked", unchecked);
     }
     let sentence = match worst {
-        None if reading.lines.is_empty() => "No run was opened here since there is a ledger.",
-        None => "Every run that was opened here is here, and its log is the one that was written.",
-        Some(Standing::Broken) => "A line of the ledger does not hold, or is signed by nobody who is believed here.",
+        None if reading.lines.is_empty() => "No run was opened here since the ledger began.",
+        None => "Every run in the ledger is still here, and its log is unchanged.",
+        Some(Standing::Broken) => "A line of the ledger does not hold, or no key trusted here signed it.",
         Some(Standing::Truncated) => "Something that was written here is gone.",
-        Some(Standing::Forked) => "Something else stands where a log or a line of the ledger was.",
+        Some(Standing::Forked) => "A log or a line of the ledger was replaced.",
     };
     cx.raw_out("");
     cx.raw_out(&format!("{}. {}", ink.bold(word(worst)), ink.text(sentence)));
     if worst.is_none() && !reading.lines.is_empty() {
-        let end = "whoever cuts lines off its end and deletes those runs shows only against an anchor";
+        let end = "if lines are cut off its end and those runs are deleted, only an anchor shows it";
         cx.raw_out(&ink.text(&format!("The ledger cannot prove its own end: {end}.")));
     }
 }

@@ -134,7 +134,7 @@ fn text(cx: &Context, reason: &str) -> Result<Secrets, Refusal> {
     let text = text.trim_end_matches(['\r', '\n']);
     if text.len() < LEAST {
         return Err(Refusal::new(Kind::Usage, Code::NotWithheld, format!("the text is shorter than {LEAST} bytes"))
-            .cause("so short a text stands in words that have nothing to do with it")
+            .cause("so short a text also occurs in unrelated words")
             .next("--record N for each record that holds it"));
     }
     let secrets = Secrets::new([("the text".to_string(), Secret::new(text))].into());

@@ -26,7 +26,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     let (head, hand) = (signed.head, Hand::Owner { owner: &signed.owner, key: signer.as_ref() });
     let noted = Ledger::in_folder(archive.root()).append(What::Signed, &head, &hand, cx.clock.as_ref());
     match head.state {
-        SealState::Handover => cx.out(&format!("run {id} is signed, and rests: bgctl resume {id}")),
+        SealState::Handover => cx.out(&format!("run {id} is signed, and can be resumed: bgctl resume {id}")),
         _ => cx.out(&format!("run {id} is closed by its owner")),
     }
     cx.out(&format!("  signed with {} ({})", signer.fingerprint(), signer.name()));

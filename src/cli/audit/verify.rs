@@ -29,7 +29,7 @@ pub struct Args {
     run: Option<String>,
     #[command(flatten)]
     believed: BelievedArgs,
-    /// Hold the rules of the run against this policy too: whatever they ask less of is named.
+    /// Compare the rules of the run with this policy too, and name each rule that is weaker.
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
     /// Check the signature of every seal. Without it: of the last one of each session, which covers all before it.
@@ -168,13 +168,14 @@ fn show_verdict(cx: &Context, report: &Report, believed: &Believed, against: &Ag
     let until = report.last.as_deref().map_or("its beginning", words::time_of_day);
     let sentence = match &report.verdict {
         _ if against.worst() == Some(Standing::Truncated) => {
-            "What is here is sound, and its end was cut off: more of it was seen before.".into()
+            "What is here is sound, but its end was cut off: more records were seen before.".into()
         }
         _ if against.worst() == Some(Standing::Forked) => {
-            "What is here is sound, and it is not the log that was seen before: there are two of this run.".into()
+            "What is here is sound, but it is not the log that was seen before: this run has two logs.".into()
         }
         Verdict::Complete if report.withheld.is_some() => {
-            "Closed by its owner; this copy is the one its owner published, and rests on their word where it says so."
+            "Closed by its owner; this copy is the one its owner published; \
+                what it withholds rests on the owner's word."
                 .into()
         }
         Verdict::Complete => "Complete, unchanged, and closed by its owner.".into(),
@@ -186,7 +187,7 @@ fn show_verdict(cx: &Context, report: &Report, believed: &Believed, against: &Ag
         }
         Verdict::Handover => format!("Sound until {until}; its owner let the run rest, and it can be resumed."),
         Verdict::Broken(fault) => format!("At record {}.", fault.record),
-        Verdict::Untrusted(_) => "The bytes hold together, but nobody here trusts who signed them.".into(),
+        Verdict::Untrusted(_) => "The bytes hold together, but the key that signed them is not trusted here.".into(),
         Verdict::Policy => "The bytes are sound; the rules of the run were not kept.".into(),
     };
     cx.raw_out("");
@@ -207,7 +208,7 @@ fn not_checked(report: &Report) -> Vec<String> {
             "{n} earlier seals, each by itself: the last one covers their lines (--all-seals checks them)"
         )),
     }
-    all.push("whether what was written is true: the provider's request ids are in the log for that".into());
+    all.push("whether the records are true: check them by the provider's request ids in the log".into());
     all
 }
 
@@ -271,7 +272,7 @@ fn judgement(log: &Path, report: &Report, believed: &Believed, against: &Against
         }
         Verdict::Broken(fault) => Some(broken(log, report, fault)),
         Verdict::Untrusted(error) => {
-            let mut refusal = refuse(Code::Untrusted, "the log is signed by a key nobody here trusts".into())
+            let mut refusal = refuse(Code::Untrusted, "the log is signed by a key that is not trusted here".into())
                 .cause(error.to_string());
             refusal = match believed.names()[..] {
                 [] => refusal.cause("no allowed-signers file was found here"),

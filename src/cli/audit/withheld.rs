@@ -32,7 +32,7 @@ pub fn beside(log: &Path) -> Result<Option<Redaction>, Refusal> {
         Err(error) => return Err(unreadable(&path, &error)),
     };
     Redaction::parse(&text).map(Some).map_err(|why| {
-        Refusal::new(Kind::Audit, Code::Withheld, "the owner's word on what this copy withholds cannot be read")
+        Refusal::new(Kind::Audit, Code::Withheld, "the owner's statement on what this copy withholds cannot be read")
             .place(path.display().to_string())
             .cause(why)
             .next("ask the owner of the run for both files again")
@@ -67,8 +67,9 @@ pub fn lines(report: &Report) -> Vec<(Mark, &'static str, String)> {
             Mark::Plain,
             "on word",
             format!(
-                "from record {from} on the chain leads through the hashes the owner names; that nothing else was changed is the \
-                 owner's signed word, since a seal cannot be computed without what is withheld"
+                "from record {from} on the chain uses the hashes that the owner names; only the owner's signature \
+                    says that nothing else was changed, \
+                    since a seal cannot be computed without what is withheld"
             ),
         ),
         (

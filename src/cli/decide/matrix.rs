@@ -201,7 +201,7 @@ fn cold_start(of: &Deployment) -> Row {
 
 fn simplicity(of: &Deployment) -> Row {
     let http = match of.ingress {
-        Ingress::Open => Score::new(2, "address, certificate and signature check, on what is there"),
+        Ingress::Open => Score::new(2, "address, certificate and signature check, on the load balancer you have"),
         _ => Score::new(1, "address, certificate, load balancer and signature check have to be made and kept"),
     };
     let socket = match of.processes {

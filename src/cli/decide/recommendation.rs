@@ -74,7 +74,7 @@ fn reasons(rows: &[Row], mode: Mode) -> Vec<String> {
                 _ => "this is a rule of Slack",
             };
             reasons.push(format!(
-                "as described neither mode works; {}: {}; {words}",
+                "with these answers neither mode works; {}: {}; {words}",
                 row.criterion,
                 row.score(mode).why
             ));

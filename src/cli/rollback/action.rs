@@ -133,16 +133,14 @@ impl Situation {
             says.extend(match self.blue {
                 Blue::Well => None,
                 Blue::Ailing => {
-                    Some("BLUE cannot take users everywhere as it is; it is asked again directly before each move.")
+                    Some("BLUE cannot take users on every route now; it is checked again just before each move.")
                 }
-                Blue::Unknown => {
-                    Some("Whether BLUE is well is not known; it is asked again directly before each move.")
-                }
+                Blue::Unknown => Some("The health of BLUE is not known; it is checked again just before each move."),
             });
         }
         says.extend(match self.holder {
             Holder::Alive | Holder::Stopped if action.asks_holder => {
-                Some("Another process drives the run: it is asked to go back, and replaced when it does not.")
+                Some("Another process drives the run: it is asked to roll back, and replaced if it does not.")
             }
             Holder::Alive | Holder::Stopped => {
                 Some("Another process drives the run and cannot be asked: it may move users after this.")
@@ -152,15 +150,15 @@ impl Situation {
         });
         says.extend(match self.disk {
             Disk::Well => None,
-            Disk::Full => Some("The disk is full: no run can be written down."),
-            Disk::ReadOnly => Some("The folder of runs cannot be written: no run can be written down."),
-            Disk::Gone => Some("The folder of runs is not there: no run can be written down."),
+            Disk::Full => Some("The disk is full: no run can be recorded."),
+            Disk::ReadOnly => Some("The folder of runs cannot be written: no run can be recorded."),
+            Disk::Gone => Some("The folder of runs is not there: no run can be recorded."),
         });
         says.extend(match action.record {
-            Record::Nowhere => Some("Going back goes without a record on the disk, if a person says so."),
+            Record::Nowhere => Some("The rollback goes on without a record on the disk, if a person confirms it."),
             Record::Nothing => Some("NO CHANGES."),
-            Record::SameLog if !action.moves => Some("Nobody is moved; the open run is brought to its end."),
-            Record::OwnRun if !action.moves => Some("Nobody is moved, and nobody will be by that process."),
+            Record::SameLog if !action.moves => Some("No users are moved; the open run is ended."),
+            Record::OwnRun if !action.moves => Some("No users are moved, and that process will move none."),
             Record::SameLog | Record::OwnRun => None,
         });
         says

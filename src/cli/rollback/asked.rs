@@ -46,12 +46,12 @@ pub async fn without_record(
         None => Err(Refusal::new(
             Kind::Environment,
             Code::NoRecord,
-            "this rollback cannot be written down, and nobody can be asked",
+            "this rollback cannot be recorded, and no one can confirm that here",
         )
         .cause(why.to_string())
         .users("as shown above, read just now. Nothing was changed.")
         .next(format!("the same command with --unrecorded --confirm {environment}        without a record on the disk"))
-        .next("free space or mend the folder, or name another with --state-dir, then the same command again")),
+        .next("free space or fix the folder, or name another with --state-dir, then the same command again")),
     }
 }
 

@@ -41,35 +41,36 @@ pub const NO_REASON: &str = "by hand";
 /// Send everybody back to blue: one call for each route.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// The run, or the end of its name; otherwise the one whose users are under way. Or a runbook: then no run is needed, and blue is what it says.
+    /// The run, or the end of its name; otherwise the run whose users are under way. Or a runbook, which needs no run:
+    /// blue is the one it names.
     #[arg(value_name = "RUN|RUNBOOK")]
     pub run: Option<String>,
     /// Do not ask.
     #[arg(short, long)]
     pub yes: bool,
-    /// Why; it stands in the log.
+    /// Why; the log keeps it.
     #[arg(long, value_name = "TEXT", default_value = NO_REASON)]
     pub reason: String,
-    /// Go back although this stands against it; takes a reason. `schema`: and somebody else's signed approval. `blue-health`:
-    /// BLUE is not well, or how it is cannot be known. May be given more than once.
+    /// Roll back against a guard; takes a reason. `schema`: also takes a second person's signed approval.
+    /// `blue-health`: BLUE is not well, or its health is not known. May be given more than once.
     #[arg(long = "override", value_name = "GUARD", value_parser = overrides::GUARDS)]
     pub overrides: Vec<String>,
-    /// Only print the commands that do it without bgctl.
+    /// Only print the commands that roll back without bgctl.
     #[arg(long)]
     pub print: bool,
-    /// Go back even where no record of it can be written. Without a terminal it takes `--confirm` too.
+    /// Roll back even if it cannot be recorded. Without a terminal it takes `--confirm` too.
     #[arg(long)]
     pub unrecorded: bool,
     /// The environment's name, for `--unrecorded` where nobody can be asked.
     #[arg(long, value_name = "ENVIRONMENT", requires = "unrecorded")]
     pub confirm: Option<String>,
-    /// Where the record is written at the end when it cannot be written as it should.
+    /// Where to write the record at the end, if it cannot be written to its usual place.
     #[arg(long, value_name = "FILE")]
     pub record: Option<PathBuf>,
     /// Give a variable of the runbook its value.
     #[arg(long = "var", value_name = "NAME=VALUE", value_parser = mistakes::variable)]
     pub vars: Vec<(String, String)>,
-    /// Read the runbook with its two stacks exchanged, as the cutover did.
+    /// Read the runbook with blue and green exchanged, as the cutover did.
     #[arg(long)]
     pub swap: bool,
     #[command(flatten)]
@@ -159,9 +160,9 @@ async fn against(args: &Args, cx: &Context, scene: &Scene) -> Result<Option<Stri
     let against = schema_check::against(cx, &scene.outside, &scene.plan, &scene.found.state).await?;
     if let Some(why) = &against {
         schema_check::overridden(&scene.plan, why, overrides::names(&args.overrides, guard::SCHEMA), &args.reason)?;
-        cx.err(&format!("! schema   {why}: to be passed over, once a second person agrees"));
+        cx.err(&format!("! schema   {why}: this is overridden once a second person approves"));
     } else if overrides::names(&args.overrides, guard::SCHEMA) {
-        cx.err("  schema   nothing stands against going back, so nothing is passed over");
+        cx.err("  schema   nothing stands against a rollback, so nothing is overridden");
     }
     Ok(against)
 }
@@ -226,15 +227,14 @@ impl Going<'_> {
                 }
                 Err(refusal) if record == Record::SameLog => {
                     let why = refusal.cause.first().unwrap_or(&refusal.headline).clone();
-                    self.cx
-                        .err(&format!("! this run's log cannot be gone on with ({why}); a run of its own goes back"));
-                    self.notes.push(format!("the log of the run could not be gone on with: {why}"));
+                    self.cx.err(&format!("! this run's log cannot be continued ({why}); a new run does the rollback"));
+                    self.notes.push(format!("the log of the run could not be continued: {why}"));
                     record = Record::OwnRun;
                     continue;
                 }
                 Err(refusal) if record == Record::OwnRun && refusal.kind == Kind::Environment => {
                     self.broken = refusal.cause.first().unwrap_or(&refusal.headline).clone();
-                    self.cx.err(&format!("! no run can be written down: {}", self.broken));
+                    self.cx.err(&format!("! no run can be recorded: {}", self.broken));
                     let environment = self.scene.plan.environment.clone();
                     match asked::without_record(self.args, self.cx, &environment, &self.broken).await? {
                         Some(answered) => self.answered = answered,

@@ -82,7 +82,7 @@ impl Scene {
         };
         let remark = match (&found.log, &found.why) {
             (Log::Unreadable | Log::Alien, Some(why)) if beside.is_ok() => Some(format!(
-                "{why}. The plan is the one beside it ({}), which nobody signed: it is only used to go back",
+                "{why}. The plan is the one beside it ({}), which is not signed: it is used only for the rollback",
                 folder.join("plan.json").display()
             )),
             (_, why) => why.clone(),
@@ -128,7 +128,7 @@ impl Scene {
         let users = Users::read(&plan, &world, Ask::Blue).await;
         let splits = users.seen.iter().filter_map(|seen| Some((seen.name.clone(), seen.split()?)));
         let plan = source::from_here(plan, splits);
-        let remark = "no run on this machine knows of this: the rollback is made from the runbook alone";
+        let remark = "no run on this machine is about this runbook: the rollback is made from the runbook alone";
         let found = Found { log: Log::None, plan: None, sound: None, state: State::default(), why: None };
         Ok(Ok(Scene { outside, plan, world, users, found, run: None, remark: Some(remark.into()) }))
     }
@@ -151,7 +151,7 @@ impl Scene {
                 Ok(reading) => format!("  now      {}   read just now at {}", reading.split, seen.line),
                 Err(unread) => format!("  now      unknown at {}: {}", seen.line, unread.why),
             });
-            let blue = seen.targets(Color::Blue).unwrap_or_else(|| "BLUE's health was not asked for".into());
+            let blue = seen.targets(Color::Blue).unwrap_or_else(|| "BLUE's health was not checked".into());
             cx.err(&format!("  after    {}   {blue}", Split::ALL_BLUE));
         }
     }
@@ -189,9 +189,11 @@ impl Scene {
             }
         }
         if !any {
-            let refusal = Refusal::new(Kind::Other, Code::NoNative, "no command that goes back without bgctl is known")
+            let refusal = Refusal::new(Kind::Other, Code::NoNative, "no rollback command without bgctl is known")
                 .users(format!("{}, read just now. Nothing was changed.", self.users.sentence(&self.plan)))
-                .next("bgctl rollback RUNBOOK.yaml        everyone back to BLUE, from the runbook and the live world");
+                .next(
+                    "bgctl rollback RUNBOOK.yaml        everyone back to BLUE, from the runbook and the live systems",
+                );
             return Err(lines.into_iter().fold(refusal, Refusal::cause));
         }
         match cx.machine() {
@@ -205,19 +207,23 @@ impl Scene {
 /// No run is needed to go back.
 fn without_run(refusal: Refusal) -> Refusal {
     refusal
-        .cause("a run is known on the machine that opened it; users may be under way from another one")
-        .next("bgctl rollback RUNBOOK.yaml            everyone back to BLUE, from the runbook and the live world alone")
+        .cause("a run is known only on the machine that opened it; users may be under way from another machine")
+        .next(
+            "bgctl rollback RUNBOOK.yaml            everyone back to BLUE, from the runbook and the live systems alone",
+        )
         .next("bgctl rollback --print RUNBOOK.yaml    the provider's own commands for it")
 }
 
 /// A run that is there by name and by nothing else.
 fn nothing_known(id: &str, folder: &Path, log: Option<&str>, plan: &str) -> Refusal {
-    let refusal = Refusal::new(Kind::Audit, Code::LogUnread, format!("nothing of run {id} can be used to go back"))
+    let refusal = Refusal::new(Kind::Audit, Code::LogUnread, format!("run {id} has no plan that a rollback can use"))
         .place(folder.display().to_string())
         .cause(log.unwrap_or("its log has no plan").to_string())
         .cause(format!("the plan beside it: {plan}"))
-        .users("not asked: where they are sent stands in that plan. Nothing was changed.")
-        .next("bgctl rollback RUNBOOK.yaml            everyone back to BLUE, from the runbook and the live world alone")
+        .users("not checked: their routes are named in that plan. Nothing was changed.")
+        .next(
+            "bgctl rollback RUNBOOK.yaml            everyone back to BLUE, from the runbook and the live systems alone",
+        )
         .next("bgctl rollback --print RUNBOOK.yaml    the provider's own commands for it");
     native::native(folder).into_iter().fold(refusal, Refusal::next)
 }

@@ -134,7 +134,7 @@ pub fn runbook(
     if plan.rollback.is_empty() {
         return Err(Refusal::new(Kind::Invalid, Code::NoWayBack, "this runbook has no rollback")
             .place(source.path.clone())
-            .users("not asked. Nothing was changed.")
+            .users("not checked. Nothing was changed.")
             .next("add `rollback: { steps: [ { id: back, shift: { route: …, blue: 100% } } ] }`"));
     }
     Ok(Ok(draft.plan))

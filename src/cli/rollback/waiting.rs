@@ -135,7 +135,7 @@ pub async fn ask(
             return Err(Refusal::new(
                 Kind::Later,
                 Code::HolderSilent,
-                "nobody has agreed to this rollback in ten minutes",
+                "nobody has approved this rollback in ten minutes",
             )
             .users("as shown above; that process still waits")
             .next(format!("bgctl approve {}", held.run)));
@@ -166,7 +166,7 @@ fn replace(
         let Some(there) = Lock::holder(archive, scope, what).filter(|there| there.pid == held.pid) else { continue };
         Lock::fence(archive, scope, what, &there).map_err(|error| irreplaceable(held, &error))?;
     }
-    let did = if taken { "took the wish and then wrote nothing more" } else { "did not answer" };
+    let did = if taken { "took the request and then wrote nothing more" } else { "did not answer" };
     let line = format!(
         "took over from {}, epoch {}{}: it {did} in {} s",
         words(held),

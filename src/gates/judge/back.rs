@@ -26,8 +26,8 @@ impl Back {
     pub fn why(self) -> Option<&'static str> {
         match self {
             Back::Fit => None,
-            Back::AsBad => Some("BLUE is as bad, so nobody is sent back to it"),
-            Back::Worse => Some("BLUE is worse, so nobody is sent back to it"),
+            Back::AsBad => Some("BLUE is as bad, so no users are sent back to it"),
+            Back::Worse => Some("BLUE is worse, so no users are sent back to it"),
         }
     }
 }

@@ -59,7 +59,7 @@ impl About {
                 }
             }
             None if asks_of_a_stack(&text) => {
-                return Err(Gap::Unknown(format!("`{text}` asks about one stack, and none is meant here")));
+                return Err(Gap::Unknown(format!("`{text}` asks about one stack, and this number is not about one")));
             }
             None => {}
         }

@@ -278,7 +278,10 @@ fn number(answer: &Value, at: Option<&str>) -> Result<f64, Gap> {
             Value::Object(_) => "an object".into(),
             other => format!("`{}`", shortened(&other.to_string())),
         };
-        Gap::Unknown(format!("{} is {what}, no finite number", at.map_or("the answer".into(), |at| format!("`{at}`"))))
+        Gap::Unknown(format!(
+            "{} is {what}, not a finite number",
+            at.map_or("the answer".into(), |at| format!("`{at}`"))
+        ))
     })
 }
 

@@ -154,9 +154,9 @@ fn by_session(
     if origin != entry.head.origin {
         return Err(format!("its statement is for `{origin}`, its note for `{}`", entry.head.origin));
     }
-    let moment = |name: &str| instant(word(&said, name)?).ok_or_else(|| format!("`{name}` is no time"));
+    let moment = |name: &str| instant(word(&said, name)?).ok_or_else(|| format!("`{name}` is not a time"));
     let (from, to) = (moment("not_before")?, moment("not_after")?);
-    let at = instant(&entry.time).ok_or("its time is none")?;
+    let at = instant(&entry.time).ok_or("its time is not a time")?;
     if at < from || at > to {
         return Err(format!("its session ran from {from} to {to}"));
     }
@@ -204,7 +204,7 @@ impl Signed<'_> {
         trust: &Trust,
         reading: &mut Reading,
     ) -> Result<String, String> {
-        let at = instant(&entry.time).ok_or("its time is none")?;
+        let at = instant(&entry.time).ok_or("its time is not a time")?;
         if let Some(id) = self.key.strip_prefix("hmac-sha256 ") {
             let mac = mac.and_then(Value::as_str).ok_or("its signature is of another kind than its key")?;
             match trust.shared.as_ref().filter(|shared| shared.fingerprint() == id) {

@@ -161,7 +161,7 @@ impl Ledger {
         let last = &tail[begin..=whole];
         let value: Value = serde_json::from_slice(last).unwrap_or_default();
         let Some(entry) = value["note"].as_str().and_then(Entry::parse) else {
-            return Err(self.broken("its last line is none of a ledger"));
+            return Err(self.broken("its last line is not one of a ledger"));
         };
         Ok((Tip { lines: entry.line + 1, sha256: digest(last) }, start + whole as u64 + 1))
     }
@@ -187,6 +187,6 @@ impl Ledger {
 
     fn broken(&self, why: &str) -> JournalError {
         let next = "`bgctl audit ledger` says more";
-        JournalError { what: format!("the ledger `{}` cannot be gone on with: {why}; {next}", self.path.display()) }
+        JournalError { what: format!("the ledger `{}` cannot be continued: {why}; {next}", self.path.display()) }
     }
 }

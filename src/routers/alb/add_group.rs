@@ -25,7 +25,7 @@ pub fn lack(reading: &Reading, groups: &Groups) -> Option<Lack> {
 }
 
 fn missing_words(color: Color, group: &Arn) -> String {
-    format!("{color}'s target group `{}` is not in the rule, so nobody checks its health", group.name())
+    format!("{color}'s target group `{}` is not in the rule, so AWS does not check its health", group.name())
 }
 
 fn side(color: Option<Color>) -> String {

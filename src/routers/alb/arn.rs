@@ -102,10 +102,10 @@ impl Arn {
             return wrong(&format!("its service is `{service}`, not `elasticloadbalancing`"));
         }
         if region.is_empty() || !region.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-') {
-            return wrong(&format!("`{region}` is no region"));
+            return wrong(&format!("`{region}` is not a region"));
         }
         if account.len() != 12 || !account.bytes().all(|b| b.is_ascii_digit()) {
-            return wrong(&format!("`{account}` is no account: twelve digits"));
+            return wrong(&format!("`{account}` is not an account: write twelve digits"));
         }
         let given: Vec<&str> = resource.split('/').collect();
         match (given.first().copied(), given.get(1).copied()) {

@@ -37,7 +37,7 @@ pub fn count(group: &str, targets: &[TargetHealthDescription]) -> Health {
         && health.healthy == 0
         && targets.iter().all(|t| state(t) == Some(&TargetHealthStateEnum::Unhealthy))
     {
-        health.ailing.push("every target is unhealthy: the load balancer would send users there all the same".into());
+        health.ailing.push("every target is unhealthy: the load balancer would send users there anyway".into());
     }
     health
 }
@@ -67,7 +67,8 @@ fn ailment(target: &TargetHealthDescription) -> Option<String> {
         Some(TargetHealthStateEnum::Unhealthy) => "fails its health check",
         Some(TargetHealthStateEnum::Unused) => match reason {
             Some(TargetHealthReasonEnum::NotInUse) => {
-                "no rule forwards to this group, or its zone is off, so nobody checks it; add the group to the rule with weight 0"
+                "no rule forwards to this group, or its zone is off, so AWS does not check it; \
+                    add the group to the rule with weight 0"
             }
             Some(TargetHealthReasonEnum::InvalidState) => "its instance is stopped or terminated",
             _ => "takes no requests",

@@ -302,7 +302,7 @@ impl RouteView for Alb {
         let client = aws_sdk_sts::Client::new(&config);
         let answer = client.get_caller_identity().customize().interceptor(attempts.clone()).send().await;
         let answer = answer.map_err(|e| self.explain("GetCallerIdentity", "AWS STS", &attempts, e))?;
-        let who = answer.arn().unwrap_or("somebody without a name").to_string();
+        let who = answer.arn().unwrap_or("a caller without a name").to_string();
         if answer.account() != Some(account.as_str()) {
             let what = format!("belongs to account {account}, and these credentials to {who}");
             return Err(self.refuse(Trouble::Denied, what).cure(format!(

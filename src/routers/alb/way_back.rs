@@ -45,7 +45,8 @@ pub fn way_back(route: &str, reading: &Reading, groups: &Groups, aws: &Aws) -> N
 }
 
 /// What has to be known before actions are replaced that nobody could read.
-pub const BLIND: &str = "not read, so this leaves out whatever else stands there (signing in, stickiness): `aws elbv2 describe-rules` shows it";
+pub const BLIND: &str = "not read, so this leaves out other settings of the rule (sign-in, stickiness): \
+    `aws elbv2 describe-rules` shows it";
 
 /// The state that was read, or nothing at all, with everybody on one side.
 pub fn all_on(stack: Color, mut exact: Value, groups: &Groups) -> Value {

@@ -19,7 +19,8 @@ pub async fn writer(aws: &Aws, place: &str, ours: &[String], since: Timestamp) -
     };
     let profile = aws.access.profile.as_ref().map_or(String::new(), |profile| format!(" --profile {profile}"));
     format!(
-        "CloudTrail {why}; to ask it: aws cloudtrail lookup-events --lookup-attributes AttributeKey=EventName,AttributeValue={action} --region {}{profile}",
+        "CloudTrail {why}; to query it: aws cloudtrail lookup-events \
+            --lookup-attributes AttributeKey=EventName,AttributeValue={action} --region {}{profile}",
         aws.region
     )
 }

@@ -168,7 +168,7 @@ impl Failure {
                         error.cure("make a new pair of configuration tokens at https://api.slack.com/apps")
                     }
                     Trouble::Denied => {
-                        error.cure("the configuration token has to belong to somebody who may change this app")
+                        error.cure("the configuration token has to belong to a person who may change this app")
                     }
                     _ => error,
                 }

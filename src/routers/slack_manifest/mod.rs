@@ -168,7 +168,7 @@ impl SlackManifest {
         let invalid = |what: String| RouterError::new(Trouble::Invalid, format!("{} {what}", self.app()));
         if manifest.pointer("/settings/socket_mode_enabled") == Some(&Value::Bool(true)) {
             return Err(invalid("is in Socket Mode: its request URLs are not used".into())
-                .cure("use the route `socket_mode`; switching the mode may lose events, and is for a person to do"));
+                .cure("use the route `socket_mode`; switching the mode may lose events, so a person has to do it"));
         }
         let found = request_urls(manifest, &self.settings);
         if found.iter().all(|url| url.stack.is_none()) {

@@ -267,7 +267,7 @@ impl Handover<'_> {
         let due = |i: &Instance| i.renewal_in(now).unwrap_or(f64::MAX);
         let mut candidates: Vec<&Instance> = fleets.of(stack).filter(|i| may_get_events(i)).collect();
         candidates.sort_by(|a, b| due(a).total_cmp(&due(b)));
-        let Some(first) = candidates.first() else { return Err("none of them says anything".into()) };
+        let Some(first) = candidates.first() else { return Err("none of them answers".into()) };
         let near = |i: &&Instance| i.url != first.url && (0.0..NEAR.as_secs_f64()).contains(&due(i));
         if let Some(other) = fleets.0.iter().find(near) {
             return Err(format!("{} is about to renew its socket", other.url));

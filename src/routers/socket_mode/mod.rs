@@ -148,7 +148,7 @@ impl RouteView for SocketMode {
     }
 
     fn nowhere(&self) -> &'static str {
-        "no instance holds a socket: Slack has nobody to send events to"
+        "no instance holds a socket: Slack has nowhere to send events"
     }
 
     async fn health(&self, stack: Color) -> Result<Health, RouterError> {
@@ -215,7 +215,7 @@ impl RouteView for SocketMode {
         let (blue, green, floor) = (count(Color::Blue), count(Color::Green), self.settings.floor);
         let others = strangers(&fleets).unwrap_or(0);
         if (blue + green + others) as usize > MOST {
-            let strangers = if others > 0 { format!(" and {others} held by nobody of these") } else { String::new() };
+            let strangers = if others > 0 { format!(" and {others} sockets held by others") } else { String::new() };
             let what = format!("{blue} BLUE and {green} GREEN instances{strangers} are more than {MOST} sockets");
             return Err(RouterError::new(Trouble::Invalid, what)
                 .cure("take instances out of both fleets until 10 sockets are enough"));
@@ -284,7 +284,7 @@ impl TrafficRouter for SocketMode {
         if to == (Split { blue: 0, green: 0 }) {
             return Err(RouterError::new(
                 Trouble::Invalid,
-                "nobody would hold a socket, so Slack would drop every event",
+                "no instance would hold a socket, so Slack would drop every event",
             ));
         }
         self.hand_over(from, to).await

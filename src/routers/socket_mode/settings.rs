@@ -88,7 +88,7 @@ impl Settings {
         }
         if !settings.app_token.starts_with("${") && !settings.app_token.starts_with("xapp-") {
             let help = "an app-level token begins with `xapp-`";
-            mistakes.push(wrong("/app_token", "this is no app-level token", Some(help.into())));
+            mistakes.push(wrong("/app_token", "this is not an app-level token", Some(help.into())));
         }
         let mut listed: Vec<(&str, String)> = Vec::new();
         for (at, instances) in [("/blue", &settings.blue), ("/green", &settings.green)] {

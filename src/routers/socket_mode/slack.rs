@@ -13,12 +13,12 @@ impl SocketMode {
     /// Whose token it is, and that it can do nothing but open sockets.
     pub async fn app_token(&self) -> Result<Identity, RouterError> {
         if !self.app_token.expose().starts_with("xapp-") {
-            return Err(RouterError::new(Trouble::NoCredentials, "the app token is no app-level token")
+            return Err(RouterError::new(Trouble::NoCredentials, "the app token is not an app-level token")
                 .cure("give `app_token` a token that begins with `xapp-` (Basic Information, App-Level Tokens)"));
         }
         let url = format!("{}/auth.test", self.settings.api.trim_end_matches('/'));
         let unreachable = |why: String| {
-            RouterError::new(Trouble::Unreachable, format!("Slack does not say whose the app token is: {why}"))
+            RouterError::new(Trouble::Unreachable, format!("Slack does not say which app the token belongs to: {why}"))
         };
         let request = self.outside.post(url).bearer_auth(self.app_token.expose()).timeout(TIMEOUT);
         let answer = request.send().await.map_err(|e| unreachable(e.without_url().to_string()))?;

@@ -70,7 +70,7 @@ impl Shift {
         let before = reading.split;
         if self.beyond(before) {
             let line =
-                format!("{} reads {before}: nobody is taken from BLUE for a stop of the ramp", self.planned.line);
+                format!("{} reads {before}: no users are taken from BLUE for a stop of the ramp", self.planned.line);
             return Outcome::done(line).with(json!({ "before": before, "after": before }));
         }
         if before != self.change.after {
@@ -221,7 +221,7 @@ impl Shift {
                 None => self.healthy(route, stack, true, scribe).await,
             };
             if !healthy && !self.passed_over(world, &line, scribe) {
-                return Err(Outcome::failed(Cause::Destination, format!("{line}, so nobody is sent there")));
+                return Err(Outcome::failed(Cause::Destination, format!("{line}, so no users are sent there")));
             }
         }
         Ok(())
@@ -235,7 +235,7 @@ impl Shift {
     /// On the way back a person may take an ill blue on themselves. What it was like stands in the log with who and why.
     fn passed_over(&self, world: &World, line: &str, scribe: &dyn Scribe) -> bool {
         let Some(why) = self.takes_ill_blue(world) else { return false };
-        scribe.observed(Evidence::Note { line: format!("{line}; users go there all the same, {why}") });
+        scribe.observed(Evidence::Note { line: format!("{line}; users go there anyway, {why}") });
         true
     }
 
@@ -347,7 +347,10 @@ impl Step for Shift {
             Ok(split) if split == self.change.before || self.back || route.changes_by_itself() => {
                 (Found::NotInPlace, format!("{} still reads {split}", self.planned.line))
             }
-            Ok(split) => (Found::Other, format!("{} reads {split}, neither before nor after", self.planned.line)),
+            Ok(split) => (
+                Found::Other,
+                format!("{} reads {split}, which is neither the split before nor the one after", self.planned.line),
+            ),
         }
     }
 }

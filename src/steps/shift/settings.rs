@@ -129,14 +129,14 @@ fn ramp(settings: &Written, review: &mut Review) {
         return;
     };
     if settings.blue.as_ref().is_none_or(|blue| blue.per_mille() != 1000) {
-        let help = "write `blue: 100%`: a ramp is for the rollback, and ends with everybody on blue";
+        let help = "write `blue: 100%`: a ramp is for the rollback, and ends with all users on blue";
         review.wrong("/ramp", "this ramp does not end with all users on blue", Some(help));
     }
     let shares: Vec<u32> = stops.iter().map(|share| share.per_mille()).collect();
     for (n, share) in shares.iter().enumerate() {
         let at = format!("/ramp/{n}");
         if !(1..1000).contains(share) {
-            review.wrong(&at, "a stop lies between nobody and everybody", Some("`blue: 100%` is the end of it anyway"));
+            review.wrong(&at, "a stop is more than 0% and less than 100%", Some("`blue: 100%` ends the ramp anyway"));
         } else if n > 0 && shares[n - 1] >= *share {
             review.wrong(&at, "blue's share never falls in a rollback", Some("write the stops in rising order"));
         }

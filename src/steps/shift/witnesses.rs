@@ -114,7 +114,7 @@ impl Shift {
     /// One look, for what it is: where a person has passed over blue's health, no answer of blue's is waited for.
     async fn glimpse(&self, at: &SeenAt, world: &World, scribe: &dyn Scribe) -> String {
         let (found, _) = self.public(at, world, scribe).await;
-        format!("of {} responses {} are from BLUE, which was not waited for", at.samples, found.blue)
+        format!("of {} responses {} are from BLUE; the shift did not wait for them", at.samples, found.blue)
     }
 
     /// Looks at the public address, and whether what it shows is the split that was written.
