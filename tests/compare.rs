@@ -211,7 +211,7 @@ fn a_value_in_clear_is_refused_without_being_shown() {
     let nonce = Nonce::new().unwrap();
     let proof = nonce.digest(PROOF);
     for (inventory, why) in [
-        (json!({ "proof": proof, "secrets": { "KEY": "swordfish" } }), "`secrets.KEY` is no digest"),
+        (json!({ "proof": proof, "secrets": { "KEY": "swordfish" } }), "`secrets.KEY` is not a digest"),
         (
             json!({ "proof": proof, "configuration": { "POOL": 20 } }),
             "`configuration` of the inventory does not have the shape",

@@ -337,6 +337,36 @@ fn mistakes_in_a_gate_are_found_without_a_server() {
     assert_eq!((&config["label"], &config["url"]), (&json!("color"), &json!("${env:PROMETHEUS_URL}")));
 }
 
+/// Bad requests in two terms: that one of them never happened says nothing of the other.
+#[test]
+fn g05_a_sum_of_bad_requests_is_counted_term_by_term() {
+    let bakes = |other: &'static str| {
+        let stage = Stage::new(move |r, t| {
+            let (text, seconds) = (query(r), t.as_secs_f64());
+            let both = |green: f64, blue: f64| vector(&[("green", &green.to_string()), ("blue", &blue.to_string())]);
+            match () {
+                () if text.contains("timestamp(") => both(2.0, 2.0),
+                () if text.contains("count_over_time(") => both(4.0, 4.0),
+                // As Prometheus adds: nothing and something are nothing.
+                () if text.contains(other) && !text.contains("count(") => vector(&[]),
+                () if text.contains("5..") => both(20.0 * seconds * 0.5, 180.0 * seconds * 0.002),
+                () => both(20.0 * seconds, 180.0 * seconds),
+            }
+        });
+        let mut plan = plan();
+        let bad = r#"sum by (color) (rate(http_requests_total{status=~"5.."}[1m]))"#;
+        let share =
+            format!("({bad} + sum by (color) (rate({other}[1m]))) / sum by (color) (rate(http_requests_total[1m]))");
+        plan.gates.insert("sum".into(), json!({ "prometheus": share, "max": "1%" }));
+        stage.run_in("bake", json!({ "for": "5m", "gates": ["sum"] }), &plan)
+    };
+    let line = failed(&bakes(r#"http_requests_total{status="429"}"#), Cause::Gate);
+    assert!(line.contains("green 50%"), "{line}");
+    // Of a counter by another name nobody knows whether it is there.
+    let line = failed(&bakes("http_timeouts_total"), Cause::NoVerdict);
+    assert!(line.contains("no series for bad requests at all"), "{line}");
+}
+
 /// A share of good requests has its limit below: the numerator counts what is good.
 #[test]
 fn a_healthy_share_of_good_requests_passes_and_a_bad_one_fails() {

@@ -149,12 +149,12 @@ mod tests {
             late.contains("a write of this run whose answer was lost may have landed since: shift-100 to"),
             "{late}"
         );
-        assert!(late.contains("03:12:03") && !late.contains("somebody else"), "{late}");
+        assert!(late.contains("03:12:03") && !late.contains("something else"), "{late}");
         // A write whose answer came cannot land once more.
         let other = at(10);
-        assert!(other.contains("somebody else") && other.contains("this run sent shift-10 to"), "{other}");
+        assert!(other.contains("something else") && other.contains("this run sent shift-10 to"), "{other}");
         let none = strayed(&plan, &[], "web", blue, Split { blue: 0, green: 100 }).join("\n");
-        assert!(none.contains("this run sent nothing there: somebody else"), "{none}");
+        assert!(none.contains("this run sent nothing there, so something else"), "{none}");
         // Killed before its answer came.
         let cut = strayed(&plan, &entries[..3], "web", blue, Split { blue: 0, green: 100 }).join("\n");
         assert!(cut.contains("may have landed since"), "{cut}");

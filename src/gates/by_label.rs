@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
+
 use super::gate::Gate;
 use super::judge::Control;
 use super::judge::counts::{Counts, whole};
@@ -45,11 +47,13 @@ impl ByLabel {
         elapsed: Duration,
     ) -> Vec<(String, Counts)> {
         let Some((part, all)) = self.query.counts_apart(elapsed, &gate.instance) else { return Vec::new() };
-        let (Ok(part), Ok(all)) = tokio::join!(prometheus.ask(&part), prometheus.ask(&all)) else { return Vec::new() };
+        let part = join_all(part.iter().map(|term| prometheus.ask(term)));
+        let (part, Ok(all)) = tokio::join!(part, prometheus.ask(&all)) else { return Vec::new() };
+        let Ok(part) = part.into_iter().collect::<Result<Vec<Vector>, Gap>>() else { return Vec::new() };
         let of_green = |vector: &Vector| vector.apart(Color::Green, &gate.label, &gate.instance);
-        let part = of_green(&part);
+        let part: Vec<(String, f64)> = part.iter().flat_map(of_green).collect();
         let counts = |name: String, requests: f64| {
-            let counted = part.iter().find(|(of, _)| *of == name).map_or(0.0, |(_, count)| *count);
+            let counted = part.iter().filter(|(of, _)| *of == name).map(|(_, count)| count).sum();
             (name, Counts::estimated(requests, counted, gate.min.is_some()))
         };
         of_green(&all).into_iter().map(|(name, requests)| counts(name, requests)).collect()
@@ -74,28 +78,33 @@ impl Asking<'_> {
         }
     }
 
-    /// `part` counts the bad requests; where the gate has a `min` it counts the good ones.
-    async fn share(&self, part: &str, all: &str) -> Result<Measured, Gap> {
-        let (part, all) = tokio::join!(self.prometheus.ask(part), self.prometheus.ask(all));
-        let (part, all) = (part?, all?);
+    /// `part` counts the bad requests, term by term; where the gate has a `min` it counts the good ones.
+    async fn share(&self, part: &[String], all: &str) -> Result<Measured, Gap> {
+        let part = join_all(part.iter().map(|term| self.prometheus.ask(term)));
+        let (part, all) = tokio::join!(part, self.prometheus.ask(all));
+        let (part, all) = (part.into_iter().collect::<Result<Vec<Vector>, Gap>>()?, all?);
         let label = &self.gate.label;
         let Some(green) = all.of(Color::Green, label)? else {
             return Err(Gap::Unknown(format!("no requests of green are known (no sample with {label}=\"green\")")));
         };
         let blue = all.of(Color::Blue, label)?.unwrap_or(0.0);
-        if part.is_empty() {
-            self.prove_none().await?;
+        let proofs = self.query.proofs_of_none();
+        for (_, proof) in part.iter().zip(&proofs).filter(|(term, _)| term.is_empty()) {
+            self.prove_none(proof.as_deref()).await?;
         }
-        let none_is_zero = self.query.proof_of_none().is_some();
         let good = self.gate.min.is_some();
-        let part_of = |color: Color, requests: f64| match part.of(color, label)? {
-            Some(count) => Ok(count),
-            None if requests == 0.0 || none_is_zero => Ok(0.0),
-            None => Err(Gap::Unknown(format!(
-                "{} has no series for {} requests; let the service begin them at 0",
-                color.name(),
-                if good { "good" } else { "bad" }
-            ))),
+        let term_of =
+            |color: Color, requests: f64, (term, proof): (&Vector, &Option<String>)| match term.of(color, label)? {
+                Some(count) => Ok(count),
+                None if requests == 0.0 || proof.is_some() => Ok(0.0),
+                None => Err(Gap::Unknown(format!(
+                    "{} has no series for {} requests; let the service begin them at 0",
+                    color.name(),
+                    if good { "good" } else { "bad" }
+                ))),
+            };
+        let part_of = |color: Color, requests: f64| -> Result<f64, Gap> {
+            part.iter().zip(&proofs).map(|term| term_of(color, requests, term)).sum()
         };
         let counts = |requests: f64, part: f64| Counts::estimated(requests, part, good);
         let (green_part, blue_part) = (part_of(Color::Green, green)?, part_of(Color::Blue, blue)?);
@@ -103,12 +112,12 @@ impl Asking<'_> {
     }
 
     /// No series of bad requests at all: good news, or a label that is spelled wrong.
-    async fn prove_none(&self) -> Result<(), Gap> {
-        let Some(proof) = self.query.proof_of_none() else {
+    async fn prove_none(&self, proof: Option<&str>) -> Result<(), Gap> {
+        let Some(proof) = proof else {
             let line = "there is no series for bad requests at all; let the service begin them at 0".to_string();
             return Err(Gap::Unknown(line));
         };
-        if self.prometheus.ask(&proof).await?.is_empty() {
+        if self.prometheus.ask(proof).await?.is_empty() {
             let line = format!("bad requests cannot be told apart: `{proof}` has no answer");
             return Err(Gap::Unknown(line));
         }

@@ -256,7 +256,7 @@ mod tests {
         assert_eq!((second.lost(), second.epoch()), (None, 2), "the number goes on although the file was removed");
         assert!(first.lost().unwrap().contains("epoch 2 holds it, this process has 1"));
         fs::write(file.with_extension("epoch"), "many").unwrap();
-        assert!(second.lost().unwrap().contains("cannot be known"));
+        assert!(second.lost().unwrap().contains("cannot tell whether"));
         assert!(Lock::take(&archive, "staging", "bot", &holder("x")).is_ok());
     }
 }

@@ -116,6 +116,6 @@ mod tests {
         let stranger = SessionKey::from_seed([2; 32]);
         assert_eq!(key(files.clone(), stranger.public_key().clone(), clock.clone())(), None);
         std::fs::remove_file(&list).unwrap();
-        assert!(key(files, stranger.public_key().clone(), clock)().unwrap().contains("cannot be known"));
+        assert!(key(files, stranger.public_key().clone(), clock)().unwrap().contains("cannot tell whether"));
     }
 }

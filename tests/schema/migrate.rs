@@ -188,7 +188,7 @@ fn a_migration_that_broke_off_is_a_persons() {
     std::fs::write(dir.path().join("1_a.sql"), "create table t (id int);").unwrap();
     let (plan, world) = (planned(dir.path()), world(&server.url));
     let settings = json!({ "run": ["true"] });
-    failed(&run(&settings, &plan, &world).0, Cause::Action, "migration 1 did not end well before");
+    failed(&run(&settings, &plan, &world).0, Cause::Action, "migration 1 did not end well earlier");
     assert_eq!(found(&settings, &plan, &world), Found::Other);
     let silent = self::world("postgres://bgctl@127.0.0.1:1/postgres");
     failed(&run(&settings, &plan, &silent).0, Cause::Action, "so nothing is migrated");

@@ -47,16 +47,21 @@ impl Query {
         longest
     }
 
-    /// Bad and all requests per stack, counted since `elapsed` ago, when the query is a share: `sum(…) / sum(…)` of rates.
-    pub fn counts(&self, elapsed: Duration) -> Option<(String, String)> {
-        let (bad, all) = self.share()?;
-        Some((counted(bad, elapsed)?.to_string(), counted(all, elapsed)?.to_string()))
+    /// Bad and all requests per stack, counted since `elapsed` ago, when the query is a share: `sum(…) / sum(…)` of rates. Each
+    /// term of a sum of bad requests is asked for itself: where one of them is absent, so is their sum.
+    pub fn counts(&self, elapsed: Duration) -> Option<(Vec<String>, String)> {
+        self.counted_by(|expr| counted(expr, elapsed))
     }
 
     /// The same, each stack told apart by a further label. None where the query's sums do not name their labels.
-    pub fn counts_apart(&self, elapsed: Duration, by: &str) -> Option<(String, String)> {
+    pub fn counts_apart(&self, elapsed: Duration, by: &str) -> Option<(Vec<String>, String)> {
+        self.counted_by(|expr| apart(counted(expr, elapsed)?, by))
+    }
+
+    fn counted_by(&self, of: impl Fn(&Expr) -> Option<Expr>) -> Option<(Vec<String>, String)> {
         let (bad, all) = self.share()?;
-        Some((apart(counted(bad, elapsed)?, by)?.to_string(), apart(counted(all, elapsed)?, by)?.to_string()))
+        let bad: Option<Vec<String>> = terms(bad).into_iter().map(|term| Some(of(term)?.to_string())).collect();
+        Some((bad?, of(all)?.to_string()))
     }
 
     /// The two sides of a share.
@@ -217,30 +222,50 @@ impl Query {
     }
 
     /// When bad requests have no series at all that means none happened, but only if they are told apart from all
-    /// requests by a label that exists. Gives the query that proves it: its answer must not be empty.
+    /// requests by a label that exists. Gives the query that proves it: its answer must not be empty. None where one of the terms
+    /// cannot be proven so.
     pub fn proof_of_none(&self) -> Option<String> {
-        let (bad, all) = self.share()?;
-        let first = |expr: &Expr| {
-            let mut found = None;
-            walk(expr, &mut |e| {
-                if let Expr::MatrixSelector(m) = e
-                    && found.is_none()
-                {
-                    found = Some(m.vs.clone());
-                }
-            });
-            found
-        };
-        let (bad, all) = (first(bad)?, first(all)?);
-        if bad.name != all.name {
-            return None;
-        }
-        let mut shared = all.clone();
-        for matcher in bad.matchers.matchers.iter().filter(|m| !all.matchers.matchers.contains(m)) {
-            shared.matchers.matchers.push(Matcher::new(MatchOp::NotEqual, &matcher.name, ""));
-        }
-        Some(format!("count({shared})"))
+        let proofs: Option<Vec<String>> = self.proofs_of_none().into_iter().collect();
+        let proofs = proofs.filter(|proofs| !proofs.is_empty())?;
+        Some(proofs.join(" and on () "))
     }
+
+    /// The same for each term of a sum of bad requests.
+    pub fn proofs_of_none(&self) -> Vec<Option<String>> {
+        let Some((bad, all)) = self.share() else { return Vec::new() };
+        terms(bad).into_iter().map(|term| proof_of_none(term, all)).collect()
+    }
+}
+
+/// The terms of a sum, or the one that there is.
+fn terms(expr: &Expr) -> Vec<&Expr> {
+    match bare(expr) {
+        Expr::Binary(b) if b.op.id() == token::T_ADD => [terms(&b.lhs), terms(&b.rhs)].concat(),
+        one => vec![one],
+    }
+}
+
+fn proof_of_none(bad: &Expr, all: &Expr) -> Option<String> {
+    let first = |expr: &Expr| {
+        let mut found = None;
+        walk(expr, &mut |e| {
+            if let Expr::MatrixSelector(m) = e
+                && found.is_none()
+            {
+                found = Some(m.vs.clone());
+            }
+        });
+        found
+    };
+    let (bad, all) = (first(bad)?, first(all)?);
+    if bad.name != all.name {
+        return None;
+    }
+    let mut shared = all.clone();
+    for matcher in bad.matchers.matchers.iter().filter(|m| !all.matchers.matchers.contains(m)) {
+        shared.matchers.matchers.push(Matcher::new(MatchOp::NotEqual, &matcher.name, ""));
+    }
+    Some(format!("count({shared})"))
 }
 
 /// The number of requests a query of rates stands for, since `elapsed` ago. None where there is no rate in it.
@@ -291,8 +316,9 @@ mod tests {
             all,
             "sum by (color) (((http_requests_total unless http_requests_total offset 1m30s) or increase(http_requests_total[1m30s])))"
         );
-        assert!(bad.contains(r#"increase(http_requests_total{status=~"5.."}[1m30s])"#), "{bad}");
-        for derived in [bad, all] {
+        assert!(bad[0].contains(r#"increase(http_requests_total{status=~"5.."}[1m30s])"#), "{bad:?}");
+        assert_eq!(bad.len(), 1);
+        for derived in [bad[0].clone(), all] {
             parser::parse(&derived).unwrap();
         }
         for text in [P99, "100 * sum by (color) (rate(a[1m])) / sum by (color) (rate(b[1m]))", "max by (color) (depth)"]

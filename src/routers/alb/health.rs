@@ -115,7 +115,7 @@ mod tests {
                 0,
                 "10.0.0.7:8080: initial/Elb.InitialHealthChecking",
             ),
-            ("unhealthy", Some("Target.ResponseCodeMismatch"), false, 0, "send users there all the same"),
+            ("unhealthy", Some("Target.ResponseCodeMismatch"), false, 0, "send users there anyway"),
             ("unused", Some("Target.NotInUse"), false, 0, "with weight 0"),
             ("unused", Some("Target.InvalidState"), false, 0, "stopped or terminated"),
             ("draining", Some("Target.DeregistrationInProgress"), false, 0, "no new requests"),
