@@ -66,8 +66,11 @@ fn one_bad_instance_is_named_and_does_not_pass() {
 fn a_release_with_a_burst_passes_and_says_so() {
     let mut dice = Dice::new(25);
     let canary = Canary { rps: 500.0, bursts: 1, ..Canary::HEALTHY };
-    let passed = (0..200).filter(|_| canary.bake(&mut dice).last.verdict == Verdict::Pass).count();
-    assert!(passed >= 195, "only {passed} of 200 passed");
+    // Where the burst is the last thing that was seen, a bake goes on for another window: this one has no other.
+    let ends: Vec<_> = (0..200).map(|_| canary.bake(&mut dice).last).collect();
+    let passed = ends.iter().filter(|end| end.verdict == Verdict::Pass).count();
+    let open = ends.iter().filter(|end| end.line.contains("it may go on")).count();
+    assert!(passed + open >= 195 && open <= 20, "only {passed} of 200 passed, {open} may go on");
     let canary = Canary { bursts: 1, ..Canary::HEALTHY };
     let line = (0..50).map(|_| canary.bake(&mut dice).last).find(|last| last.line.contains("left out"));
     let last = line.expect("a burst of ten at two requests a second is over the limit, so it must be named");
@@ -126,7 +129,7 @@ fn g03_one_bad_instance_does_not_hide_that_all_are() {
 /// An outage that has not ended when the bake does is no burst: the bake goes on until it is known.
 #[test]
 fn g04_an_outage_that_goes_on_at_the_end_does_not_pass() {
-    for (from, bad) in [(270.0, 0.5), (272.0, 1.0), (285.0, 0.3)] {
+    for (from, bad) in [(270.0, 0.5), (272.0, 1.0), (285.0, 0.3), (296.0, 0.3), (298.0, 1.0)] {
         let outcome = counted(move |now| {
             let pod = (7.0 * now, 7.0 * bad * between(now, from, f64::MAX));
             ([pod; 3], (180.0 * now, 0.36 * now))

@@ -102,7 +102,7 @@ pub fn is_null(expr: &squawk_syntax::SyntaxNode) -> bool {
 
 /// Whether an expression over a row's values may fail for some of them: a cast to anything but text, or a division.
 pub fn may_fail(text: &str) -> bool {
-    let text = text.to_lowercase();
+    let text = without_literals(&text.to_lowercase());
     let casts = text.match_indices("::").any(|(at, _)| {
         // A literal is cast once, when the statement runs.
         let literal = text[..at].trim_end().ends_with('\'');
@@ -110,6 +110,11 @@ pub fn may_fail(text: &str) -> bool {
         !literal && !["text", "varchar", "character varying"].iter().any(|kind| to.starts_with(kind))
     });
     casts || text.contains("cast(") || text.contains("cast (") || text.contains('/')
+}
+
+/// With nothing between the quotes.
+fn without_literals(text: &str) -> String {
+    text.split('\'').step_by(2).collect::<Vec<_>>().join("''")
 }
 
 /// Whether a reference stops the row it refers to from being deleted.

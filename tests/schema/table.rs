@@ -204,6 +204,7 @@ fn g01_what_blue_leaves_out_may_be_asked_of_it_all_the_same() {
         ("create index on users ((c::int))", T),
         ("create index on users (a) where b = 'x'::text", E),
         ("create index on users (lower(c))", E),
+        ("create index on users (c) where c like '/a::b/%'", E),
         (
             "create table parts (id int) partition by range (id); alter table parts attach partition orders for values from (0) to (9)",
             T,

@@ -25,11 +25,16 @@ impl Rule {
         let plain = self.judge_counts(green, blue);
         let limit = self.highest();
         // A count that must not move at all is no rate: every one of its bad requests stands for itself.
-        if plain.verdict == Verdict::Pass || limit <= 0.0 || green.bad > green.requests {
+        if limit <= 0.0 || green.bad > green.requests {
             return plain;
         }
         let lowest = self.lowest_forbidden(limit, blue).max(limit / 100.0);
         let calm = course.calm(lowest);
+        // What has just begun is little of all requests so far, and may be an outage.
+        let goes_on = calm.bursts.iter().any(|burst| course.is_open(burst));
+        if plain.verdict == Verdict::Pass && !goes_on {
+            return plain;
+        }
         let calmly = self.judge_counts(calm.green, calm.blue);
         let unproven = |why: String| Judgement {
             verdict: Verdict::Unknown,
@@ -44,7 +49,7 @@ impl Rule {
                 Some(why) => unproven(why),
                 None => plain,
             },
-            (_, Verdict::Pass) if calm.bursts.iter().any(|burst| course.is_open(burst)) => {
+            (Verdict::Pass, _) | (_, Verdict::Pass) if goes_on => {
                 unproven(format!("it may go on; {}", self.without_bursts(&calm)))
             }
             // Early in a bake every burst is a large part of the requests so far: it is for the end to say what it cost.
