@@ -265,7 +265,7 @@ fn each_kind_of_broken_bot_is_said_in_its_own_words() {
         false => healthy(r),
     });
     assert_eq!(names(&lacking), ["C1", "C4", "C5"]);
-    assert!(lacking[0].1.contains("`deploy_modal` opened on blue, sent to green: nobody answers it"), "{lacking:#?}");
+    assert!(lacking[0].1.contains("`deploy_modal` opened on blue, sent to green: the listener is missing"), "{lacking:#?}");
 
     // Blue crashes on what green wrote, and on members it does not know.
     let crash = found(move |r, _| {
@@ -306,7 +306,7 @@ fn each_kind_of_broken_bot_is_said_in_its_own_words() {
         false => healthy(r),
     });
     assert_eq!(names(&button), ["C3"]);
-    assert!(button[0].1.contains("of a message from blue, pressed on green: nobody answers it"), "{button:#?}");
+    assert!(button[0].1.contains("of a message from blue, pressed on green: the listener is missing"), "{button:#?}");
     let slow = found(move |r, _| match of(r, "block_actions") {
         true => healthy(r).map(|answer| Response { time: Duration::from_millis(2400), ..answer }),
         false => healthy(r),

@@ -216,7 +216,7 @@ impl Intercept for Attempts {
 }
 
 /// What the SDK would take by itself, proxies of the environment included, with the cryptography of everything else here.
-fn http_client() -> SharedHttpClient {
+pub fn http_client() -> SharedHttpClient {
     Builder::new().build_with_connector_fn(|settings, components| {
         let mut connector = ConnectorBuilder::default().tls_provider(Provider::Rustls(CryptoMode::Ring));
         connector.set_connector_settings(settings.cloned());

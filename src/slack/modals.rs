@@ -207,7 +207,7 @@ fn spoken(verdict: Result<String, String>) -> (bool, String) {
 
 fn unanswered(status: u16) -> String {
     match status {
-        404 => "no answer: the listener is missing".into(),
+        404 => "the listener is missing".into(),
         500.. => "it crashes on it".into(),
         401 | 403 => "refused as if Slack had not sent it".into(),
         _ => "not answered".into(),
