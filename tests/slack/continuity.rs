@@ -67,9 +67,9 @@ async fn modals_and_buttons_of_real_bots_survive_the_change_and_the_way_back() {
         settings["within"] = "5s".into();
         let smoked = smoke(&declared(&blue, &green, (1, 1)), &store, settings).await;
         assert_eq!(smoked.bad().first(), Some(&"C1"), "{:#?}", smoked.checks);
-        assert!(smoked.says("C1").contains("`deploy_modal` opened on blue, sent to green: nobody answers it"));
+        assert!(smoked.says("C1").contains("`deploy_modal` opened on blue, sent to green: the listener is missing"));
         assert!(
-            smoked.says("C3").contains("button `approve` of a message from blue, pressed on green: nobody answers it")
+            smoked.says("C3").contains("button `approve` of a message from blue, pressed on green: the listener is missing")
         );
     }
 }
