@@ -265,7 +265,10 @@ fn each_kind_of_broken_bot_is_said_in_its_own_words() {
         false => healthy(r),
     });
     assert_eq!(names(&lacking), ["C1", "C4", "C5"]);
-    assert!(lacking[0].1.contains("`deploy_modal` opened on blue, sent to green: the listener is missing"), "{lacking:#?}");
+    assert!(
+        lacking[0].1.contains("`deploy_modal` opened on blue, sent to green: the listener is missing"),
+        "{lacking:#?}"
+    );
 
     // Blue crashes on what green wrote, and on members it does not know.
     let crash = found(move |r, _| {

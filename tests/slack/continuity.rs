@@ -69,7 +69,9 @@ async fn modals_and_buttons_of_real_bots_survive_the_change_and_the_way_back() {
         assert_eq!(smoked.bad().first(), Some(&"C1"), "{:#?}", smoked.checks);
         assert!(smoked.says("C1").contains("`deploy_modal` opened on blue, sent to green: the listener is missing"));
         assert!(
-            smoked.says("C3").contains("button `approve` of a message from blue, pressed on green: the listener is missing")
+            smoked
+                .says("C3")
+                .contains("button `approve` of a message from blue, pressed on green: the listener is missing")
         );
     }
 }
