@@ -16,7 +16,7 @@
 //!         │  state = run::evolve(plan, state, fact) pure   │
 //!         └────────────────────────────────────────────────┘
 //!                  │ every record                 │ reads and writes
-//!              report                         world: routers, probes, processes, clock
+//!              report                         world: routers, live, clock
 //! ```
 //!
 //! - [`run`] decides. It is pure: approvals, retries, rollback, caps and halting are there and nowhere else.

@@ -619,6 +619,29 @@ fn a_burning_budget_is_a_precondition() {
     }
 }
 
+/// The budget burns by one kind of bad request, and the other has no series: their sum has none.
+#[test]
+fn g05_a_budget_of_two_terms_is_counted_term_by_term() {
+    use bgctl::gates::burn;
+    let judged = |other: &'static str| {
+        let stage = Stage::new(move |r, _| {
+            let text = query(r);
+            match () {
+                () if text.contains(other) && !text.contains("count(") => vector(&[]),
+                () if text.contains("5..") => vector(&[("", "2")]),
+                () => vector(&[("", "100")]),
+            }
+        });
+        let mut plan = plan();
+        let bad = r#"sum(rate(http_requests_total{status=~"5.."}[5m]))"#;
+        let share = format!("({bad} + sum(rate({other}[5m]))) / sum(rate(http_requests_total[5m]))");
+        plan.gates.insert("budget".into(), json!({ "prometheus": share, "objective": "99.9%" }));
+        stage.clock.run(burn::preconditions(&plan, &stage.world)).unwrap().unwrap_err()
+    };
+    assert_eq!(judged(r#"http_requests_total{status="429"}"#).code.number(), "BG0150", "it burns");
+    assert_eq!(judged("http_timeouts_total").code.number(), "BG0151", "nobody knows whether there are any");
+}
+
 /// The page shows gates people copy.
 #[test]
 fn the_gates_of_the_page_are_sound() {

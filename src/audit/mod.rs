@@ -1,8 +1,8 @@
 //! The log as somebody else reads it: is it whole, who signed it, were the rules of its run kept?
 //!
 //! [`verify()`] gives the verdict; [`redact`] makes a copy that may be published; [`anchors`] keep heads of logs where their
-//! owner cannot change them; [`exports`] say a log in the words of other tools. What stands here reads: nothing of it writes
-//! a log, and the run never asks it whether it may go on.
+//! owner cannot change them; [`exports`] say a log in the words of other tools. Logs are only read here; what an anchor
+//! keeps is the one thing written, and whether a run may go on without it is for the session.
 
 pub mod anchors;
 mod approval;

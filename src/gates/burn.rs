@@ -74,7 +74,7 @@ async fn rates(gate: &Gate, world: &World) -> Result<Vec<(u64, f64)>, Gap> {
     let query = Query::parse(text, "").map_err(Gap::Unknown)?;
     let url = world.secrets.resolve(&gate.url);
     let prometheus = Prometheus::new(world.web.as_ref(), &url, world.clock.now());
-    let mut rates = Vec::new();
+    let (proofs, mut rates) = (query.proofs_of_none(), Vec::new());
     for seconds in PAIRS.iter().flat_map(|(long, short, _)| [*long, *short]) {
         let Some((bad, all)) = query.sides(Duration::from_secs(seconds)) else {
             return Err(Gap::Unknown("the query is no share of bad requests among all".into()));
@@ -83,15 +83,18 @@ async fn rates(gate: &Gate, world: &World) -> Result<Vec<(u64, f64)>, Gap> {
             Some(all) if all > 0.0 => all,
             _ => return Err(Gap::Unknown(format!("no requests in the last {}", named(seconds)))),
         };
-        let bad = match prometheus.ask(&bad).await?.only()? {
-            Some(bad) => bad,
-            // No series of bad requests is good news only where the label that tells them apart exists.
-            None => match query.proof_of_none() {
-                Some(proof) if !prometheus.ask(&proof).await?.is_empty() => 0.0,
-                _ => return Err(Gap::Unknown("bad requests cannot be told apart from all others".into())),
-            },
-        };
-        rates.push((seconds, bad / all / allowed));
+        let mut of_all = 0.0;
+        for (n, term) in bad.iter().enumerate() {
+            of_all += match prometheus.ask(term).await?.only()? {
+                Some(bad) => bad,
+                // No series of bad requests is good news only where the label that tells them apart exists.
+                None => match proofs.get(n) {
+                    Some(Some(proof)) if !prometheus.ask(proof).await?.is_empty() => 0.0,
+                    _ => return Err(Gap::Unknown("bad requests cannot be told apart from all others".into())),
+                },
+            };
+        }
+        rates.push((seconds, of_all / all / allowed));
     }
     Ok(rates)
 }

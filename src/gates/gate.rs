@@ -1,6 +1,6 @@
 //! Gates: their settings, and the mistakes that can be seen in them without asking anybody.
 //!
-//! How one is measured is `probe`; what the numbers mean is `run::judge`.
+//! How one is measured is `probe`; what the numbers mean is `gates::judge`.
 #![doc = include_str!("gates.md")]
 
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! How a gate is measured: both stacks over the same time, which begins after users were shifted, from whatever source it has.
 //!
-//! What the numbers mean is `run::judge`. Every question and its answer is kept, so that a verdict can be looked up.
+//! What the numbers mean is `gates::judge`. Every question and its answer is kept, so that a verdict can be looked up.
 
 use std::time::Duration;
 

@@ -2,7 +2,7 @@
 //! reason.
 //!
 //! An answer that is empty, partial, doubled or not finite is never a number here. What it means for users is judged in
-//! `run::judge`.
+//! `gates::judge`.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};

@@ -162,7 +162,7 @@ impl Survey<'_> {
             let there = self.there(&name, &matcher.name).await?;
             // A service without errors has no series of errors; where their label exists that is no mistake.
             let may_be_none = matches!(matcher.op, MatchOp::Equal | MatchOp::Re(_)) && !there.is_empty();
-            let part = self.query.is_of_the_part(selector) && self.query.proof_of_none().is_some();
+            let part = self.query.is_of_the_part(selector) && self.query.proofs_of_none().iter().all(Option::is_some);
             let grade = if part && may_be_none { Grade::Doubtful } else { Grade::Wrong };
             let help = match there.is_empty() {
                 true => format!("it has no label `{}`; it has {}", matcher.name, self.labels(&name).await?),

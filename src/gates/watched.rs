@@ -114,7 +114,7 @@ impl NamedGate {
     pub fn open(&self) -> Result<OpenGate<'_>, String> {
         let probe = Probe::new(self.gate.clone(), &self.sides)?;
         let rule = rule(&probe);
-        Ok(OpenGate { named: self, probe, rule, course: RefCell::default() })
+        Ok(OpenGate { named: self, probe, rule, history: RefCell::default() })
     }
 
     /// Out of [`WHOLE`], what its failure weighs.
@@ -148,8 +148,8 @@ pub struct OpenGate<'a> {
     pub named: &'a NamedGate,
     probe: Probe,
     rule: Rule,
-    /// What was counted so far: an error rate is judged by the course it took.
-    course: RefCell<RateHistory>,
+    /// What was counted so far: an error rate is judged by all looks.
+    history: RefCell<RateHistory>,
 }
 
 impl OpenGate<'_> {
@@ -179,7 +179,7 @@ impl OpenGate<'_> {
         Look { judgement, silent, asked }
     }
 
-    /// Judges counts by the course they took. Instances are told apart only where green is about to fail.
+    /// Judges counts by all looks so far. Instances are told apart only where green is about to fail.
     async fn judge(
         &self,
         world: &World,
@@ -188,15 +188,15 @@ impl OpenGate<'_> {
         asked: &mut Vec<Asked>,
     ) -> Judgement {
         let elapsed = Duration::try_from(at.duration_since(since)).unwrap_or_default();
-        self.course.borrow_mut().look(elapsed, green, blue);
-        let judgement = self.rule.judge_history(&self.course.borrow());
+        self.history.borrow_mut().look(elapsed, green, blue);
+        let judgement = self.rule.judge_history(&self.history.borrow());
         if judgement.verdict != Verdict::Fail {
             return judgement;
         }
         let (instances, questions) = self.probe.instances(world, since, at).await;
         asked.extend(questions);
-        self.course.borrow_mut().tell_apart(instances);
-        self.rule.judge_history(&self.course.borrow())
+        self.history.borrow_mut().tell_apart(instances);
+        self.rule.judge_history(&self.history.borrow())
     }
 
     pub fn evidence(&self, step: &str, look: &Look, silent: u32, (window, windows): (u32, u32)) -> Evidence {

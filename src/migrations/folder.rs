@@ -83,7 +83,7 @@ fn migration(name: String, bytes: &[u8], known: &mut Known, new: bool) -> Migrat
         vec![Statement { span: 0..0, text: "the whole file".into(), judged, indexes: None }]
     };
     let (text, statements) = match std::str::from_utf8(bytes) {
-        _ if !is_sql(&name) => (String::new(), unread("it is no file of SQL, and was not read")),
+        _ if !is_sql(&name) => (String::new(), unread("it is not a file of SQL, so what it does is not known")),
         Ok(_) if bytes.len() > LONGEST => (String::new(), unread("it is longer than 1 MiB, and was not read")),
         Ok(text) => {
             let text = forward_only(text.strip_prefix('\u{feff}').unwrap_or(text));

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 /// More files than this are no folder of migrations.
 const MOST: usize = 20_000;
+/// Nor are more bytes than this, in all its files together.
+const MOST_BYTES: u64 = 64 << 20;
 /// Folders in folders, at most so deep.
 const DEEPEST: usize = 8;
 
@@ -19,12 +21,18 @@ const OTHER_DATABASES: &[&str] =
 
 /// Names below the folder, with their bytes.
 pub(super) fn files(folder: &Path) -> Result<Vec<(String, Vec<u8>)>, String> {
-    let mut found = Vec::new();
-    collect(folder, "", 0, &mut found)?;
+    let (mut found, mut left) = (Vec::new(), MOST_BYTES);
+    collect(folder, "", 0, &mut found, &mut left)?;
     Ok(found)
 }
 
-fn collect(at: &Path, above: &str, depth: usize, found: &mut Vec<(String, Vec<u8>)>) -> Result<(), String> {
+fn collect(
+    at: &Path,
+    above: &str,
+    depth: usize,
+    found: &mut Vec<(String, Vec<u8>)>,
+    left: &mut u64,
+) -> Result<(), String> {
     if depth > DEEPEST {
         return Err(format!("`{above}` lies more than {DEEPEST} folders deep"));
     }
@@ -46,13 +54,21 @@ fn collect(at: &Path, above: &str, depth: usize, found: &mut Vec<(String, Vec<u8
             let back = ["down", "undo", "rollback"].contains(&lower.as_str());
             let journal = lower == "meta" && path.join("_journal.json").is_file();
             if !(other || back || journal || lower == "__pycache__") {
-                collect(path, &format!("{below}/"), depth + 1, found)?;
+                collect(path, &format!("{below}/"), depth + 1, found, left)?;
             }
         } else if !takes_back(&name, &has) && !is_beside(&lower) {
             if found.len() >= MOST {
                 return Err(format!("it has more than {MOST} files"));
             }
-            let bytes = std::fs::read(path).map_err(|e| format!("`{below}` cannot be read: {e}"))?;
+            let unreadable = |e: std::io::Error| format!("`{below}` cannot be read: {e}");
+            let file = std::fs::metadata(path).map_err(unreadable)?;
+            // Reading a pipe would wait for whoever writes to it.
+            if !file.is_file() {
+                return Err(format!("`{below}` is not a file"));
+            }
+            *left =
+                left.checked_sub(file.len()).ok_or("its files hold more than 64 MiB: name the folder of migrations")?;
+            let bytes = std::fs::read(path).map_err(unreadable)?;
             found.push((below, bytes));
         }
     }

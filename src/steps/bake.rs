@@ -13,13 +13,11 @@ use super::{Facts, GRACE, Kind, Mistake, Review, Step, settings};
 use crate::gates::gate::{OnUnknown, WHOLE};
 use crate::gates::judge::Back;
 use crate::gates::watch::Places;
-use crate::gates::watched;
-use crate::gates::watched::{Failures, NO_BETTER, NamedGate, POLL, SILENT, Says, Watched};
+use crate::gates::watched::{self, Failures, NO_BETTER, NamedGate, POLL, SILENT, Says, Watched};
 use crate::plan::{Plan, PlannedStep, Resume};
 use crate::run::{Cause, Evidence, Outcome, Reaction, Verdict};
 use crate::scalar::{Duration, spoken};
-use crate::slack::ledger;
-use crate::slack::ledger::{Ledger, SETTLE, Sending};
+use crate::slack::ledger::{self, Ledger, SETTLE, Sending};
 use crate::slack::suite::Suite;
 use crate::world::{Progress, Scribe, World};
 

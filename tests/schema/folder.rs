@@ -81,6 +81,19 @@ fn m1_whatever_may_be_a_migration_is_read_or_unknown() {
     assert_eq!(names(&beside, None), ["1_a.sql"]);
 }
 
+/// What is named by mistake is not read whole, and a pipe is waited for by nobody.
+#[test]
+fn what_is_no_folder_of_migrations_is_refused_by_name() {
+    let dir = folder(&[("1_a.sql", ADD), ("2_dump.bin", "")]);
+    let large = std::fs::File::options().write(true).open(dir.path().join("2_dump.bin")).unwrap();
+    large.set_len(64 << 20).unwrap();
+    assert!(Folder::read(dir.path(), None).unwrap_err().contains("more than 64 MiB"));
+    let dir = folder(&[("1_a.sql", ADD)]);
+    let pipe = std::process::Command::new("mkfifo").arg(dir.path().join("2_b.sql")).status().unwrap();
+    assert!(pipe.success());
+    assert_eq!(Folder::read(dir.path(), None).unwrap_err(), "`2_b.sql` is not a file");
+}
+
 #[test]
 fn m2_folders_of_one_moment_and_of_other_databases_are_not_refused() {
     let prisma = [("20260101120000_b/migration.sql", ADD), ("20260101120000_a/migration.sql", ADD)];

@@ -1,7 +1,7 @@
 //! Anchors: places outside of a log that keep its head, so that its own owner cannot rewrite it unseen.
 //!
 //! To add a kind: a file here, and two lines (`mod` and a row of [`KINDS`]). An anchor takes a [`Head`] and gives it back; whether a log agrees with it is
-//! for [`crate::journal::heads`], and whether a run may go on without it is for `cli`. Every anchor may hang: whoever asks
+//! for [`crate::journal::heads`], and whether a run may go on without it is for `session`. Every anchor may hang: whoever asks
 //! one does so through [`keep`] or [`heads`], which wait only so long.
 #![doc = include_str!("anchors.md")]
 

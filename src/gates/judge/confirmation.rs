@@ -20,8 +20,8 @@ const COSTLIEST: f64 = 0.05;
 impl Rule {
     /// Judges the counts of all looks so far. A fail has to stand without what came all at once and without the worst
     /// instance, and never rests on a single look; a burst that is over and cost little does not keep a green from passing.
-    pub fn judge_history(&self, course: &RateHistory) -> Judgement {
-        let (green, blue) = (course.green(), course.blue());
+    pub fn judge_history(&self, history: &RateHistory) -> Judgement {
+        let (green, blue) = (history.green(), history.blue());
         let plain = self.judge_counts(green, blue);
         let limit = self.highest();
         // A count that must not move at all is no rate: every one of its bad requests stands for itself.
@@ -29,9 +29,9 @@ impl Rule {
             return plain;
         }
         let lowest = self.lowest_forbidden(limit, blue).max(limit / 100.0);
-        let calm = course.calm(lowest);
+        let calm = history.calm(lowest);
         // What has just begun is little of all requests so far, and may be an outage.
-        let goes_on = calm.bursts.iter().any(|burst| course.is_open(burst));
+        let goes_on = calm.bursts.iter().any(|burst| history.is_open(burst));
         if plain.verdict == Verdict::Pass && !goes_on {
             return plain;
         }
@@ -42,10 +42,10 @@ impl Rule {
             ..plain.clone()
         };
         match (plain.verdict, calmly.verdict) {
-            (Verdict::Fail, _) if course.looks() < 2 || calm.green.requests == 0 => {
+            (Verdict::Fail, _) if history.looks() < 2 || calm.green.requests == 0 => {
                 unproven("seen too shortly to tell a burst; the next look has to confirm it".into())
             }
-            (Verdict::Fail, Verdict::Fail) => match self.one_instance(course, limit, blue) {
+            (Verdict::Fail, Verdict::Fail) => match self.one_instance(history, limit, blue) {
                 Some(why) => unproven(why),
                 None => plain,
             },
@@ -77,8 +77,8 @@ impl Rule {
     }
 
     /// Why the bad requests are one instance's and not the release's, if they are.
-    fn one_instance(&self, course: &RateHistory, limit: f64, blue: Counts) -> Option<String> {
-        let worst = course.worst_instance()?;
+    fn one_instance(&self, history: &RateHistory, limit: f64, blue: Counts) -> Option<String> {
+        let worst = history.worst_instance()?;
         let rest = worst.rest;
         let proven = worse_than_blue(rest, blue).max(over_limit(rest, limit)) >= WITHOUT_THE_WORST.ln();
         let doubtful = rest.rate() > self.lowest_forbidden(limit, blue);

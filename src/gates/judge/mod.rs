@@ -5,7 +5,6 @@
 //! in 97 of 100 bakes, because one error of 60 requests is 1.7 %. Everything else is judged value by value; how many
 //! failing windows count is for the caller.
 
-use crate::run::Verdict;
 mod back;
 mod confirmation;
 pub mod counts;
@@ -15,6 +14,7 @@ pub mod rate_history;
 pub use self::back::Back;
 pub use self::counts::Counts;
 use self::likelihood::{over_limit, worse_than_blue};
+use crate::run::Verdict;
 use crate::scalar::{Margin, Unit};
 
 /// How sure a sequential test must be: a healthy green reaches this likelihood ratio in at most 1 of 80 runs, however

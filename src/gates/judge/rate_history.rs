@@ -186,19 +186,19 @@ mod tests {
     use super::*;
 
     /// Looks of 15 s with 30 requests of green and 270 of blue, so many of green's bad.
-    fn course(bad: &[u64]) -> RateHistory {
-        let mut course = RateHistory::default();
+    fn history(bad: &[u64]) -> RateHistory {
+        let mut history = RateHistory::default();
         let (mut green, mut blue) = (Counts::default(), Counts::default());
         for (n, bad) in bad.iter().enumerate() {
             green = Counts { requests: green.requests + 30 + bad, bad: green.bad + bad };
             blue.requests += 270;
-            course.look(Duration::from_secs(15 * (n as u64 + 1)), green, blue);
+            history.look(Duration::from_secs(15 * (n as u64 + 1)), green, blue);
         }
-        course
+        history
     }
 
     fn bursts(bad: &[u64]) -> Vec<u64> {
-        course(bad).calm(0.005).bursts.iter().map(|burst| burst.bad).collect()
+        history(bad).calm(0.005).bursts.iter().map(|burst| burst.bad).collect()
     }
 
     #[test]
@@ -208,45 +208,45 @@ mod tests {
         // Single bad requests, however many, are a rate.
         assert_eq!(bursts(&[1, 0, 1, 1, 0, 2, 0, 1]), [0_u64; 0]);
         // Half of all requests from the second minute on: what touches the burst is left in, and is enough.
-        let outage = course(&[0, 0, 0, 0, 0, 0, 0, 0, 15, 15, 15, 15]).calm(0.005);
+        let outage = history(&[0, 0, 0, 0, 0, 0, 0, 0, 15, 15, 15, 15]).calm(0.005);
         assert!(outage.green.bad >= 15, "{outage:?}");
-        assert!(course(&[15, 15, 15]).calm(0.005).green.bad >= 15);
+        assert!(history(&[15, 15, 15]).calm(0.005).green.bad >= 15);
     }
 
     #[test]
     fn a_look_soon_after_another_is_a_part_of_it() {
-        let mut course = course(&[0, 0, 0]);
-        let green = course.green();
-        course.look(Duration::from_secs(50), Counts { requests: green.requests + 9, bad: 3 }, course.blue());
-        assert_eq!((course.looks(), course.green().bad), (3, 3));
+        let mut history = history(&[0, 0, 0]);
+        let green = history.green();
+        history.look(Duration::from_secs(50), Counts { requests: green.requests + 9, bad: 3 }, history.blue());
+        assert_eq!((history.looks(), history.green().bad), (3, 3));
         // An estimate that falls is no look into the past.
-        course.look(Duration::from_secs(65), green, course.blue());
-        assert_eq!((course.looks(), course.green().bad), (4, 3));
+        history.look(Duration::from_secs(65), green, history.blue());
+        assert_eq!((history.looks(), history.green().bad), (4, 3));
         // Nothing could be counted for nine seconds, and then every three.
-        let mut course = RateHistory::default();
+        let mut history = RateHistory::default();
         for seconds in [9, 12, 15, 18] {
-            course.look(Duration::from_secs(seconds), Counts { requests: seconds * 10, bad: seconds * 3 }, green);
+            history.look(Duration::from_secs(seconds), Counts { requests: seconds * 10, bad: seconds * 3 }, green);
         }
-        assert_eq!(course.looks(), 3);
+        assert_eq!(history.looks(), 3);
     }
 
     #[test]
     fn one_instance_of_many_is_named() {
-        let mut course = RateHistory::default();
+        let mut history = RateHistory::default();
         let counts = |requests, bad| Counts { requests, bad };
         let pods = |bad: [u64; 3]| {
             bad.iter().enumerate().map(|(n, bad)| (format!("g{n}"), counts(100, *bad))).collect::<Vec<_>>()
         };
-        course.look(Duration::from_secs(15), counts(300, 20), counts(900, 2));
-        course.tell_apart(pods([0, 20, 0]));
-        let worst = course.worst_instance().unwrap();
+        history.look(Duration::from_secs(15), counts(300, 20), counts(900, 2));
+        history.tell_apart(pods([0, 20, 0]));
+        let worst = history.worst_instance().unwrap();
         assert_eq!((worst.name, worst.others, worst.lopsided), ("g1", 2, true));
         assert_eq!(worst.rest, counts(200, 0));
-        course.look(Duration::from_secs(30), counts(300, 21), counts(900, 2));
-        course.tell_apart(pods([6, 8, 7]));
-        assert!(!course.worst_instance().unwrap().lopsided);
-        course.look(Duration::from_secs(45), counts(300, 21), counts(900, 2));
-        course.tell_apart(pods([21, 0, 0])[..1].to_vec());
-        assert_eq!(course.worst_instance(), None);
+        history.look(Duration::from_secs(30), counts(300, 21), counts(900, 2));
+        history.tell_apart(pods([6, 8, 7]));
+        assert!(!history.worst_instance().unwrap().lopsided);
+        history.look(Duration::from_secs(45), counts(300, 21), counts(900, 2));
+        history.tell_apart(pods([21, 0, 0])[..1].to_vec());
+        assert_eq!(history.worst_instance(), None);
     }
 }

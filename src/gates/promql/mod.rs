@@ -177,8 +177,8 @@ impl Query {
         found
     }
 
-    /// Bad and all requests of the whole service, as rates over a window in place of the query's own.
-    pub fn sides(&self, window: Duration) -> Option<(String, String)> {
+    /// Bad and all requests of the whole service, as rates over a window in place of the query's own; the bad ones term by term.
+    pub fn sides(&self, window: Duration) -> Option<(Vec<String>, String)> {
         let Expr::Binary(b) = bare(&self.expr) else { return None };
         if b.op.id() != token::T_DIV || scaled(&b.lhs) || scaled(&b.rhs) {
             return None;
@@ -194,7 +194,8 @@ impl Query {
             });
             (ranges > 0).then(|| format!("sum({expr})"))
         };
-        Some((side(&b.lhs)?, side(&b.rhs)?))
+        let bad: Option<Vec<String>> = terms(&b.lhs).into_iter().map(side).collect();
+        Some((bad?, side(&b.rhs)?))
     }
 
     /// A sum of rates: its value follows the share of users a stack has.
@@ -222,15 +223,8 @@ impl Query {
     }
 
     /// When bad requests have no series at all that means none happened, but only if they are told apart from all
-    /// requests by a label that exists. Gives the query that proves it: its answer must not be empty. None where one of the terms
-    /// cannot be proven so.
-    pub fn proof_of_none(&self) -> Option<String> {
-        let proofs: Option<Vec<String>> = self.proofs_of_none().into_iter().collect();
-        let proofs = proofs.filter(|proofs| !proofs.is_empty())?;
-        Some(proofs.join(" and on () "))
-    }
-
-    /// The same for each term of a sum of bad requests.
+    /// requests by a label that exists. Gives for each term of them the query that proves it, whose answer must not be empty;
+    /// none for a term that cannot be proven so.
     pub fn proofs_of_none(&self) -> Vec<Option<String>> {
         let Some((bad, all)) = self.share() else { return Vec::new() };
         terms(bad).into_iter().map(|term| proof_of_none(term, all)).collect()
@@ -336,7 +330,7 @@ mod tests {
         parser::parse(&grown).unwrap();
         assert_eq!(of(SHARE).grown(minute), None);
         let (bad, all) = of(SHARE).sides(Duration::from_secs(3600)).unwrap();
-        assert_eq!(bad, r#"sum(sum by (color) (rate(http_requests_total{status=~"5.."}[1h])))"#);
+        assert_eq!(bad, [r#"sum(sum by (color) (rate(http_requests_total{status=~"5.."}[1h])))"#]);
         assert_eq!(all, "sum(sum by (color) (rate(http_requests_total[1h])))");
         assert_eq!(of("100 * a / b").sides(minute), None);
         assert!(of("sum by (color) (rate(a[1m]))").grows_with_traffic());
@@ -361,8 +355,8 @@ mod tests {
         let query = Query::parse(SHARE, "color").unwrap();
         assert_eq!(query.age().unwrap(), "min by (color) (time() - timestamp(http_requests_total))");
         assert_eq!(query.scrapes().unwrap().0, "max by (color) (count_over_time(http_requests_total[60000ms]))");
-        assert_eq!(query.proof_of_none().unwrap(), r#"count(http_requests_total{status!=""})"#);
+        assert_eq!(query.proofs_of_none(), [Some(r#"count(http_requests_total{status!=""})"#.into())]);
         let other = "sum by (color) (rate(errors_total[1m])) / sum by (color) (rate(requests_total[1m]))";
-        assert_eq!(Query::parse(other, "color").unwrap().proof_of_none(), None);
+        assert_eq!(Query::parse(other, "color").unwrap().proofs_of_none(), [None]);
     }
 }

@@ -1,7 +1,7 @@
 //! Sources: where numbers come from. One file a source, one row of [`KINDS`].
 //!
 //! A source answers one question about one stack, or about the service as a whole, with finite numbers or with the reason
-//! why there are none. It knows nothing of limits: what a number means is judged in `run::judge`.
+//! why there are none. It knows nothing of limits: what a number means is judged in `gates::judge`.
 #![doc = include_str!("sources.md")]
 
 mod about;

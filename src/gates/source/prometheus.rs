@@ -1,4 +1,4 @@
-//! Source `prometheus`: the one sample of an expression. Gates ask more than that, see `probes::gate`.
+//! Source `prometheus`: the one sample of an expression. Gates ask more than that, see `gates::probe`.
 
 use async_trait::async_trait;
 use serde_json::Value;
