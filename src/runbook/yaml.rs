@@ -162,11 +162,20 @@ fn build(text: &str, raw: &Spanned<Raw>) -> Node {
 /// The bytes of a place, without the blanks and line ends that may follow a scalar.
 pub(super) fn bytes(text: &str, location: Location) -> Range<usize> {
     let span = location.span();
-    let start = span.byte_offset().map_or(text.len(), |n| n as usize).min(text.len());
+    let start = span.byte_offset().map_or_else(|| offset(text, location), |n| n as usize).min(text.len());
     let end = (start + span.byte_len().unwrap_or(0) as usize).min(text.len());
     let start = (0..=start).rev().find(|n| text.is_char_boundary(*n)).unwrap_or(0);
     let end = (end..=text.len()).find(|n| text.is_char_boundary(*n)).unwrap_or(text.len());
     start..start + text[start..end].trim_end().len()
+}
+
+/// The byte of a line and column, both counted from 1: what the crate knows of a place where the syntax breaks off.
+fn offset(text: &str, location: Location) -> usize {
+    let line = (location.line() as usize).saturating_sub(1);
+    let start: usize = text.split_inclusive('\n').take(line).map(str::len).sum();
+    let rest = text[start..].lines().next().unwrap_or_default();
+    let column = (location.column() as usize).saturating_sub(1);
+    start + rest.char_indices().nth(column).map_or(rest.len(), |(byte, _)| byte)
 }
 
 fn source(text: &str, span: Range<usize>) -> &str {
@@ -198,6 +207,26 @@ mod tests {
             ("/i", "two lines", "two\n  lines"),
         ] {
             assert_eq!(text_of(text, pointer), (value.into(), written), "{pointer}");
+        }
+    }
+
+    /// Where the syntax breaks off, the place is there and not at the end of the file.
+    #[test]
+    fn broken_syntax_has_its_place() {
+        let rest = "x: 1\n".repeat(20);
+        for (text, line) in [
+            ("a: 1\nb 2\n", 3),
+            ("a: 1\n  b: 2\n", 2),
+            ("a: [1\nb: 2\n", 2),
+            ("a: {b\nc: 2\n", 2),
+            ("a: b: c\n", 1),
+            ("a: @b\n", 1),
+            ("a: %b\n", 1),
+        ] {
+            let text = format!("{text}{rest}");
+            let found = read(&text).unwrap_err();
+            let (at, _) = found[0].line_column(&text).unwrap();
+            assert!(at.abs_diff(line) <= 1, "{text}: {at} instead of {line}");
         }
     }
 
