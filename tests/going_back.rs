@@ -133,6 +133,26 @@ fn r09_a_throttled_way_back_is_tried_until_its_deadline() {
     assert_eq!(play.sim.split(), Split::of_green(100));
 }
 
+/// The question of the `r` key is open when a step ends: nobody is moved before it is answered.
+#[test]
+fn nobody_is_moved_forward_while_a_person_is_asked() {
+    let unasked = |scenario| {
+        let mut play = night(scenario);
+        assert_eq!(play.end().outcome, RunOutcome::Completed, "{}", words(&play));
+        play.sim.history("web").iter().map(|(at, _)| *at).collect::<Vec<_>>()
+    };
+    let moves = unasked(Scenario::default());
+    let (asked, answered) = (moves[2] - s(2), moves[2] + s(3));
+    let moves = unasked(Scenario { question: Some((asked, answered)), ..Scenario::default() });
+    assert!(moves.iter().all(|at| *at < asked || *at >= answered), "{moves:?}, asked from {asked:?} to {answered:?}");
+    // With yes for an answer nothing moves forward at all.
+    let wishes = vec![(answered, wish(1).remove(0).1)];
+    let mut play = night(Scenario { question: Some((asked, answered)), wishes, ..Scenario::default() });
+    assert_eq!(play.end().outcome, RunOutcome::RolledBack, "{}", words(&play));
+    let forward = play.sim.history("web").iter().filter(|(at, split)| *at > asked && *split != Split::ALL_BLUE).count();
+    assert_eq!(forward, 0, "{:?}", play.sim.history("web"));
+}
+
 #[test]
 fn r09_an_unreachable_provider_is_waited_for() {
     let mut play = night(Scenario { blind: Some((s(195), s(400))), wishes: wish(200), ..Scenario::default() });

@@ -132,6 +132,7 @@ fn scenario(dice: &mut Dice) -> Scenario {
         ahead: one_in(dice, 8),
         wishes,
         breach: maybe(dice, 5),
+        question: maybe(dice, 20).map(|at| (at, at + Duration::from_secs(5))),
         other_rules: maybe(dice, 20),
         frozen: span(dice, 5),
         unfit: span(dice, 10),

@@ -20,6 +20,7 @@ mod sides;
 mod steps;
 mod told;
 mod undone;
+mod wishes;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -30,13 +31,12 @@ use async_trait::async_trait;
 use crate::arm::{Keep, arm};
 use crate::clock::Clock;
 use crate::diag::Refusal;
-use crate::journal::{Append, JournalError, Record};
+use crate::journal::{Append, JournalError};
 use crate::people::{Command, Control, People};
 use crate::plan::{Lane, Plan, StepRef};
 use crate::report::Reporter;
 use crate::run::{
-    Actor, Breach, Cause, Event, Evidence, Found, Illegal, Next, Outcome, RunOutcome, State, Wish, decide, evolve,
-    replay,
+    Breach, Cause, Event, Evidence, Found, Illegal, Next, Outcome, RunOutcome, State, decide, evolve, replay,
 };
 use crate::world::{Scribe, World};
 use boundary::Trip;
@@ -242,18 +242,6 @@ impl Driver<'_> {
         }
     }
 
-    /// A wish that changes something in the lane the run is in. Going back is not interrupted: it is what an interruption would
-    /// ask for.
-    async fn wish(&self) -> Event {
-        loop {
-            let command = self.run.control.next().await;
-            let back = matches!(command, Command::RollBack { .. } | Command::Override { .. });
-            if self.state.lane == Lane::Forward || back {
-                return self.interrupted(command);
-            }
-        }
-    }
-
     async fn arm(&mut self) -> Event {
         let checked = tokio::select! { biased;
             command = self.run.control.next() => return self.interrupted(command),
@@ -276,6 +264,12 @@ impl Driver<'_> {
     /// One attempt: intent, effect, outcome. `None`: the operator left at once.
     async fn attempt(&mut self, at: StepRef, attempt: u32) -> Result<Option<Event>, Broken> {
         let planned = self.run.plan.step(at);
+        if planned.moves.is_some()
+            && at.lane == Lane::Forward
+            && let Some(event) = self.answered().await
+        {
+            return Ok(Some(event));
+        }
         if let Some(event) = self.unusable(at).await {
             return Ok(Some(event));
         }
@@ -355,28 +349,6 @@ impl Driver<'_> {
 
     async fn left_twice(&self) {
         while self.run.control.next().await != Command::Leave {}
-    }
-
-    fn interrupted(&self, command: Command) -> Event {
-        let (wish, by, line) = match command {
-            Command::Interrupt => (Wish::Ask, self.run.people.actor(), "Ctrl-C".to_string()),
-            Command::Leave => (Wish::Ask, self.run.people.actor(), "Ctrl-C twice".to_string()),
-            Command::Terminate => {
-                (Wish::RollBack, Actor { name: "the system".into(), via: "signal".into() }, "SIGTERM".to_string())
-            }
-            Command::RollBack { by, reason } => (Wish::RollBack, by, reason),
-            Command::Override { guard, by, reason } => return Event::OverrideUsed { guard, by, reason },
-        };
-        Event::Interrupted { wish, by, line }
-    }
-
-    /// The operator left at once: nothing is decided, the run stays open, and whoever looks next sees it.
-    fn left(&self) -> Result<RunOutcome, Broken> {
-        self.desk.write(&[Record::from(&Evidence::Note {
-            line: "left at once, because the operator asked for it".into(),
-        })])?;
-        let split = self.state.may_have_moved(self.run.plan);
-        Ok(if split { RunOutcome::Holding } else { RunOutcome::Stopped })
     }
 }
 

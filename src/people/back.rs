@@ -42,6 +42,11 @@ impl Back {
         *self.open.borrow_mut() = Some(Open { prompt: Rc::new(keyboard.prompt()), until, shown: Rc::default() });
     }
 
+    /// Whether it stands now.
+    pub fn is_open(&self) -> bool {
+        self.open.borrow().is_some()
+    }
+
     /// The key that said yes; nothing when it is to go on. Comes back only where a question was open, and may be dropped meanwhile.
     pub async fn answer(&self) -> Option<&'static str> {
         loop {

@@ -23,4 +23,9 @@ pub enum Command {
 #[async_trait(?Send)]
 pub trait Control {
     async fn next(&self) -> Command;
+
+    /// Whether somebody is being asked at this moment if users shall go back. [`Control::next`] takes the answer.
+    fn asks(&self) -> bool {
+        false
+    }
 }

@@ -251,6 +251,10 @@ fn end_of_job(signal: &str) -> Command {
 
 #[async_trait(?Send)]
 impl Control for Operator {
+    fn asks(&self) -> bool {
+        self.back.is_open()
+    }
+
     async fn next(&self) -> Command {
         loop {
             let now = self.seat.clock.elapsed();

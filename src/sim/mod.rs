@@ -62,6 +62,8 @@ pub struct Scenario {
     pub ahead: bool,
     /// Wishes of the operator.
     pub wishes: Vec<(Duration, Command)>,
+    /// Somebody is being asked in this span of time whether users shall go back.
+    pub question: Option<(Duration, Duration)>,
     /// A gate is breached during a wait, from this moment on.
     pub breach: Option<Duration>,
     /// The policy is another from this moment on.
@@ -95,6 +97,7 @@ impl Default for Scenario {
             green_errors: None,
             green_unseen: None,
             green_down: None,
+            question: None,
             other_rules: None,
             blue_down: None,
             foreign: None,

@@ -105,4 +105,9 @@ impl Control for Rc<Sim> {
             None => std::future::pending().await,
         }
     }
+
+    fn asks(&self) -> bool {
+        let now = self.clock.time();
+        self.scenario.question.is_some_and(|(from, until)| now >= from && now < until)
+    }
 }
