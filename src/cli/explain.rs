@@ -175,6 +175,7 @@ fn shown(text: &str, width: usize, ink: Ink) -> Vec<String> {
 
 fn topics() -> Vec<(&'static str, &'static str)> {
     let mut all: Vec<_> = pages().map(|page| (page.name, page.about)).collect();
+    all.push(("codes", "every error code with its headline"));
     all.push(("exit-codes", "what each exit code means and what a CI job should do"));
     all.sort();
     all
@@ -184,6 +185,11 @@ fn topics() -> Vec<(&'static str, &'static str)> {
 fn page(topic: &str) -> Option<String> {
     if topic == "exit-codes" {
         return Some(exit_codes());
+    }
+    if topic == "codes" {
+        let lines = Code::ALL.iter().map(|code| format!("| {} | {} |\n", code.number(), code.headline()));
+        let table: String = lines.collect();
+        return Some(format!("# Error codes\n\n| code | headline |\n|---|---|\n{table}"));
     }
     if let Some(page) = pages().find(|page| page.name == topic) {
         let keys = if topic == "runbook" { reference::keys(&Language::default().schema) } else { String::new() };

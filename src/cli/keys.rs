@@ -150,7 +150,8 @@ fn create(cx: &Context, out: Option<&PathBuf>) -> Result<Exit, Refusal> {
     cx.err(&format!("made {} (0600, no passphrase; `ssh-keygen -p -f` sets one)", path.display()));
     cx.err(&format!("fingerprint {}", public.fingerprint()));
     cx.err("for your team, in .bgctl/allowed_signers:");
-    cx.err(&format!("  {}", signers::line("you@example.com", &public.line()).trim_end()));
+    let person = trust::email(cx).unwrap_or_else(|| "YOUR-ADDRESS".into());
+    cx.err(&format!("  {}", signers::line(&person, &public.line()).trim_end()));
     if out.is_some() {
         cx.err(&format!("to sign with it: export BGCTL_SIGNING_KEY={}", path.display()));
     }

@@ -58,7 +58,7 @@ async fn plan(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
         cx.err(&format!("saved  {}  good until the live split changes", path.display()));
         cx.err(&format!("next:  bgctl cutover {}", path.display()));
     } else if !cx.machine() && !saved {
-        cx.err(&format!("next:  bgctl cutover {}", plan.runbook));
+        cx.err(&format!("next:  {}", plan.command("cutover")));
     }
     Ok(if args.detailed_exitcode { Exit::Differences } else { Exit::Success })
 }

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use crate::diag::Refusal;
 use crate::journal::{Archive, Entry, SealState, Sound, read_on};
-use crate::plan::Plan;
+use crate::plan::{LAB, Plan};
 use crate::run::{Event, RunOutcome};
 use crate::session::drive::Begins;
 use crate::session::launch::{self, Launch};
@@ -73,7 +73,7 @@ fn over(sound: &Sound) -> Option<(RunOutcome, String)> {
 /// A run of the lab goes on in its lab, or in a new one with the same ports and weights.
 pub fn outside(cx: &Context, lab: &LabArgs, plan: &Plan, archive: &Archive) -> Result<Surroundings, Refusal> {
     let memory = archive.root().join(LAB_MEMORY);
-    let was_lab = plan.environment == "lab" && memory.is_file();
+    let was_lab = plan.environment == LAB && memory.is_file();
     let lab = LabArgs { lab: lab.lab || was_lab, faults: lab.faults.clone() };
     Surroundings::of_run(cx, &lab, memory, plan)
 }

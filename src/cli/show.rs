@@ -61,6 +61,12 @@ fn text(past: &RunRecord, entries: &[&Entry], args: &Args, cx: &Context) {
         cx.raw_out(&format!("{time} {} {subject} {}", ink.mark(sentence.mark), ink.text(&sentence.text)));
     }
     let Some(outcome) = past.outcome().filter(|_| args.step.is_none()) else { return };
+    if past.interrupted() {
+        let doing = past.working().map_or(String::new(), |step| format!(" in the middle of `{step}`"));
+        cx.out(&format!(
+            "INTERRUPTED: the process of this run is gone{doing}. `bgctl status` reads where users are now."
+        ));
+    }
     let rest = Rest {
         outcome,
         exit: Exit::from(outcome).code(),

@@ -258,7 +258,24 @@ pub struct Plan {
     pub warnings: Vec<String>,
 }
 
+/// The environment of rehearsals.
+pub const LAB: &str = "lab";
+
 impl Plan {
+    /// The command that does this with the plan's runbook, as it can be typed: a rehearsal is one only with its flag.
+    pub fn command(&self, verb: &str) -> String {
+        let lab = if self.environment == LAB { " --lab" } else { "" };
+        format!("bgctl {verb} {}{lab}", self.runbook)
+    }
+
+    /// Where the forward steps before this one have brought the users of each route.
+    pub fn before(&self, step: &str) -> BTreeMap<&str, Split> {
+        let mut splits: BTreeMap<&str, Split> = self.routes.iter().map(|(name, r)| (name.as_str(), r.before)).collect();
+        let before = self.forward.iter().take_while(|other| other.id != step);
+        splits.extend(before.filter_map(|s| s.moves.as_ref()).map(|change| (change.route.as_str(), change.after)));
+        splits
+    }
+
     pub fn lane(&self, lane: Lane) -> &[PlannedStep] {
         match lane {
             Lane::Forward => &self.forward,

@@ -240,7 +240,7 @@ impl Ending<'_> {
 
     fn commands(&self) -> Vec<(String, String)> {
         let run = self.story.about.short();
-        let runbook = &self.story.about.plan.runbook;
+        let plan = |what: &str| (self.story.about.plan.command("plan"), what.to_string());
         let row = |command: String, what: &str| (command, what.to_string());
         let back = || (format!("bgctl rollback {run}"), format!("everyone back to BLUE{}", self.condition()));
         let show = || row(format!("bgctl show {run}"), "what happened, step by step");
@@ -251,9 +251,9 @@ impl Ending<'_> {
             RunOutcome::Completed => vec![row(format!("bgctl audit verify {run}"), "check the signed log"), back()],
             RunOutcome::NoChanges => vec![row("bgctl status".into(), "what is live")],
             RunOutcome::RolledBack | RunOutcome::Stopped => {
-                vec![show(), row(format!("bgctl plan {runbook}"), "a new plan, once it is mended")]
+                vec![show(), plan("a new plan, once it is mended")]
             }
-            RunOutcome::Refused => vec![row(format!("bgctl plan {runbook}"), "once the cause is mended")],
+            RunOutcome::Refused => vec![plan("once the cause is mended")],
             RunOutcome::Holding => {
                 vec![back(), row(format!("bgctl resume {run}"), "go on; reads everything again first")]
             }

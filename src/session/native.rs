@@ -68,7 +68,7 @@ pub fn from_readings(plan: &Plan, world: &World, users: &Users) -> (Vec<String>,
 
 /// Stores the way back of every route that was read, in the folder of a run that goes back from there.
 pub fn keep_all(folder: &Path, world: &World, users: &Users) {
-    for seen in &users.seen {
+    for seen in users.seen.iter().filter(|seen| seen.reading.is_ok()) {
         let route = world.route(&seen.name);
         if let Some(blue) = route.all_on(Color::Blue, seen.reading.as_ref().ok()) {
             // It is a convenience: the same lines are on the screen, and going back needs neither.

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use crate::diag::{Code, Kind, Refusal};
 use crate::journal::{self, Archive, Entry, Fault, LOG, Sound, Unread, What};
-use crate::plan::Plan;
+use crate::plan::{Plan, StepRef};
 use crate::report::{About, Story};
 use crate::run::{Doing, Event, RunOutcome, State};
 use crate::secret::visible;
@@ -80,6 +80,17 @@ impl RunRecord {
     /// The run is neither ended nor driven by anybody.
     pub fn abandoned(&self) -> bool {
         !self.alive && !matches!(self.state.doing, Doing::Ended(_))
+    }
+
+    /// Its process is gone in the middle of its work: nobody decided that it should stay so.
+    pub fn interrupted(&self) -> bool {
+        self.abandoned() && self.outcome() == Some(RunOutcome::Holding) && self.state.doing != Doing::Held
+    }
+
+    /// The step whose call was under way at the last record.
+    pub fn working(&self) -> Option<&str> {
+        let at = StepRef { lane: self.state.lane, index: self.state.index };
+        matches!(self.state.doing, Doing::Uncertain { .. }).then(|| self.plan.step(at).id.as_str())
     }
 
     /// `running`, `completed`, …

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use futures_util::future::join_all;
 
 use super::surroundings::Surroundings;
-use crate::plan::{Color, Plan, PlannedRoute};
+use crate::plan::{Color, LAB, Plan, PlannedRoute};
 use crate::routers::{Access, KINDS};
 use crate::shell::Context;
 use crate::users::{Ask, Seen, Users};
@@ -26,7 +26,7 @@ pub fn reach(cx: &Context, plan: &Plan, offline: bool) -> Reach {
     match Surroundings::joined(cx, plan) {
         Err(refusal) => Reach::Unknown(format!("{}: {}", refusal.headline, refusal.cause.join("; "))),
         Ok(Some(lab)) => Reach::Through(lab.env, Box::new(lab.access)),
-        Ok(None) if plan.environment == "lab" => Reach::NotAsked("the lab it was played in has ended"),
+        Ok(None) if plan.environment == LAB => Reach::NotAsked("the lab it was played in has ended"),
         Ok(None) => Reach::Through(cx.env.clone(), Box::default()),
     }
 }

@@ -255,6 +255,11 @@ pub fn refusal(error: &SignError) -> Refusal {
     }
 }
 
+/// The address git writes into commits here.
+pub fn email(cx: &Context) -> Option<String> {
+    git(cx, "user.email")
+}
+
 /// The SSH key git signs commits with, or why there is none.
 fn git_key(cx: &Context) -> Result<String, String> {
     match git(cx, "gpg.format").as_deref() {

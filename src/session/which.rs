@@ -9,6 +9,7 @@ use super::run_record::RunRecord;
 use super::sight;
 use crate::diag::{Code, Kind, Refusal};
 use crate::journal::{Archive, Opened};
+use crate::plan::LAB;
 use crate::run::Doing;
 use crate::shell::Context;
 
@@ -72,7 +73,7 @@ pub async fn run(cx: &Context, name: Option<&str>, command: &str) -> Result<(Str
     let busy = !meant.is_empty();
     if !busy {
         // What was only played has no users.
-        meant = all.iter().filter(|candidate| candidate.opened.environment != "lab").collect();
+        meant = all.iter().filter(|candidate| candidate.opened.environment != LAB).collect();
     }
     if let [only] = meant[..] {
         return Ok((only.opened.run.clone(), only.folder.clone()));

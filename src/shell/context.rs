@@ -167,13 +167,14 @@ impl Context {
             Some(home) => Ok(PathBuf::from(home).join(".local/share/bgctl")),
             None => Err(Refusal::new(Kind::Environment, Code::NoState, "there is no folder to keep runs in")
                 .cause("neither --state-dir nor BGCTL_STATE_DIR, XDG_DATA_HOME or HOME is set")
-                .next("export BGCTL_STATE_DIR=/var/lib/bgctl")),
+                .next("export BGCTL_STATE_DIR=FOLDER        the folder of earlier runs, if there were any")
+                .next("export BGCTL_STATE_DIR=\"$(mktemp -d)\"        `bgctl rollback RUNBOOK` needs no earlier run")),
         }
     }
 
     /// Who sits at this terminal, as the system calls them; proven by nothing.
     pub fn operator(&self) -> &str {
-        self.var("USER").unwrap_or("unknown")
+        self.var("USER").or_else(|| self.var("LOGNAME")).unwrap_or("unknown")
     }
 
     /// Who started the CI job this runs in, as the CI system says.
