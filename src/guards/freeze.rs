@@ -40,6 +40,7 @@ pub struct Freeze {
     pub by: String,
     #[serde(default)]
     pub via: By,
+    /// It begins then, where it is planned; at once without a time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
     /// It ends by itself then; without a time somebody has to lift it.
@@ -54,8 +55,13 @@ pub struct Freeze {
 }
 
 impl Freeze {
-    fn holds(&self, now: Timestamp) -> bool {
-        self.until.is_none_or(|until| now < until)
+    fn is_over(&self, now: Timestamp) -> bool {
+        self.until.is_some_and(|until| now >= until)
+    }
+
+    /// One that was planned and has not begun.
+    fn is_ahead(&self, now: Timestamp) -> bool {
+        self.since.is_some_and(|since| now < since)
     }
 
     /// What it says, in one line.
@@ -93,7 +99,11 @@ impl Found {
     pub fn line(&self) -> String {
         match self {
             Found::Freeze(freeze, Place::State(_)) => freeze.line(),
-            Found::Freeze(freeze, Place::Team) => format!("{} ({TEAM})", freeze.line()),
+            Found::Freeze(freeze, Place::Team) => {
+                let from =
+                    freeze.since.map_or(String::new(), |at| format!("from {}, ", at.strftime("%Y-%m-%d %H:%M UTC")));
+                format!("{} ({from}{TEAM})", freeze.line())
+            }
             Found::Freeze(freeze, Place::Variable) => format!("{} ({VARIABLE})", freeze.line()),
             Found::Unreadable { place, why } => {
                 format!("cannot tell whether anything is frozen, which counts as frozen: {place}: {why}")
@@ -179,7 +189,11 @@ impl Freezes {
     /// What freezes a service now, the longest first.
     pub fn holding(&self, environment: &str, service: &str, now: Timestamp) -> Vec<Found> {
         let holds = |found: &Found| match found {
-            Found::Freeze(freeze, _) => freeze.scope.covers(environment, service) && freeze.holds(now),
+            Found::Freeze(freeze, place) => {
+                // What a command has set was set then, by whichever clock.
+                let planned = *place == Place::Team && freeze.is_ahead(now);
+                freeze.scope.covers(environment, service) && !freeze.is_over(now) && !planned
+            }
             Found::Unreadable { .. } => true,
         };
         let mut found: Vec<Found> = self.all().into_iter().filter(holds).collect();
@@ -315,6 +329,22 @@ mod tests {
         }
         assert!(lines(now).is_empty());
         assert!(fs::read_dir(dir.path().join("freezes/lifted")).unwrap().count() >= 1);
+    }
+
+    #[test]
+    fn p04_a_planned_freeze_begins_when_it_says() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join(TEAM);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        let planned = "since: 2026-12-20T00:00:00Z, until: 2027-01-02T00:00:00Z";
+        let text =
+            format!("bgctl_freeze: 1\nfreezes:\n  - {{ scope: production, reason: holidays, by: rm, {planned} }}\n");
+        fs::write(&file, text).unwrap();
+        let freezes = Freezes::new(&dir.path().join("state"), dir.path(), None);
+        let lines = |now| freezes.holding("production", "bot", at(now)).iter().map(Found::line).collect::<Vec<_>>();
+        assert_eq!(lines("2026-12-19T23:59:59Z"), [""; 0]);
+        assert!(lines("2026-12-20T00:00:00Z")[0].contains("from 2026-12-20 00:00 UTC"));
+        assert_eq!(lines("2027-01-02T00:00:00Z"), [""; 0]);
     }
 
     #[test]
