@@ -1,6 +1,6 @@
 //! Channels as they are called, what they may say, and who is called when nobody answers.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -17,6 +17,8 @@ use serde_json::{Value, json};
 struct Told {
     sent: RefCell<Vec<(String, Value)>>,
     clock: Rc<VirtualClock>,
+    /// So many more calls of a busy host are not taken.
+    busy: Cell<u32>,
 }
 
 #[async_trait(?Send)]
@@ -27,6 +29,14 @@ impl Web for Told {
         let answer = |status, body: &str| Response { status, body: body.as_bytes().into(), ..Response::default() };
         let acknowledged = if self.clock.elapsed() >= Duration::from_secs(60) { "acknowledged" } else { "triggered" };
         match request.url.as_str() {
+            url if url.contains("busy") => Ok(match self.busy.replace(self.busy.get().saturating_sub(1)) {
+                0 => answer(200, "ok"),
+                _ => Response {
+                    headers: vec![("retry-after".into(), url.rsplit('/').next().unwrap_or_default().into())],
+                    ..answer(if url.contains("500") { 500 } else { 429 }, "")
+                },
+            }),
+            url if url.contains("liar") => Ok(answer(200, r#"{"ok":false,"error":"channel_not_found"}"#)),
             url if url.contains("down") => Err(WebError { what: format!("refused by {url}"), timed_out: false }),
             url if url.contains("angry") => Ok(answer(403, "no_team")),
             url if url.contains("/incidents?incident_key=bgctl%2Fbot+production%2F20261120-0302-k7f") => Ok(answer(
@@ -68,7 +78,7 @@ fn desk(channels: &[Value]) -> Desk {
 
 fn opened(channels: &[Value]) -> Result<Desk, String> {
     let clock = Rc::new(VirtualClock::default());
-    let web = Rc::new(Told { sent: RefCell::default(), clock: clock.clone() });
+    let web = Rc::new(Told { sent: RefCell::default(), clock: clock.clone(), busy: Cell::default() });
     let programs = Rc::new(Programs::default());
     let secret = |name: &str, value: &str| (format!("${{env:{name}}}"), Secret::new(value));
     let secrets = [
@@ -117,13 +127,42 @@ fn the_next_channel_is_tried_and_no_secret_is_said() {
     assert!(line.starts_with("pagerduty took the page (k), after slack: refused by"), "{line}");
     assert!(!line.contains("secret-path") && !line.contains("routing-key"), "{line}");
     let sent = desk.web.sent.borrow();
-    let event = &sent[1].1;
-    assert_eq!(sent[1].0, "https://events.pagerduty.com/v2/enqueue");
+    // The one that is away was called once more.
+    let event = &sent[2].1;
+    assert_eq!(sent[2].0, "https://events.pagerduty.com/v2/enqueue");
     assert_eq!((&event["routing_key"], &event["event_action"]), (&json!("routing-key-1"), &json!("trigger")));
     assert_eq!(event["dedup_key"], "bgctl/bot production/20261120-0302-k7f");
     assert_eq!(event["payload"]["severity"], "critical");
     let summary = event["payload"]["summary"].as_str().unwrap();
     assert!(summary.contains("BLUE 50 GREEN 50") && summary.contains("0 of 2 targets"), "{summary}");
+}
+
+/// P8: one that is busy for a moment is called again, and a no under a 200 is a no.
+#[test]
+fn p08_channels_that_are_busy_are_called_again() {
+    let hook = |url: &str| json!({ "webhook": url });
+    let called = |channels: &[Value], busy: u32| {
+        let desk = desk(channels);
+        desk.web.busy.set(busy);
+        let (taken, line) = desk.clock.run(desk.pager.page(&a_page())).unwrap();
+        (taken, line, desk.web.sent.borrow().len(), desk.clock.time().as_secs())
+    };
+    let other = hook("https://other.test");
+    // Once busy: the same channel takes it a second later, and nobody else is called.
+    let (taken, line, calls, seconds) = called(&[hook("https://busy.test/500/1"), other.clone()], 1);
+    assert!(taken && line == "webhook took the page" && calls == 2 && seconds == 1, "{line} {calls} {seconds}");
+    // It asks for longer than one waits with another channel left.
+    let (taken, line, calls, _) = called(&[hook("https://busy.test/30"), other], 9);
+    assert!(taken && line.contains("after webhook: answered 429") && calls == 2, "{line} {calls}");
+    // With nobody else it is called again, no sooner than it asks.
+    let (taken, _, calls, seconds) = called(&[hook("https://busy.test/15")], 2);
+    assert!(taken && calls == 3 && seconds == 30, "{calls} {seconds}");
+    // In the end nobody was reached, and that is said after about a minute.
+    let (taken, line, _, seconds) = called(&[hook("https://busy.test/500/0")], 99);
+    assert!(!taken && line.contains("answered 500") && (30..=90).contains(&seconds), "{line} {seconds}");
+    // What refuses for good is called once.
+    let (taken, line, calls, seconds) = called(&[hook("https://liar.test"), hook("https://angry.test")], 0);
+    assert!(!taken && line.contains("channel_not_found") && calls == 2 && seconds == 0, "{line} {calls} {seconds}");
 }
 
 #[test]
@@ -227,7 +266,7 @@ fn nobody_acknowledges_and_the_next_is_called_until_none_is_left() {
     );
     assert_eq!(lines[1], (false, "nobody acknowledged at slack within 5m, and no channel is left"));
     assert!((600..605).contains(&took), "bounded: {took}s");
-    assert_eq!(desk.web.sent.borrow().len(), 3);
+    assert_eq!(desk.web.sent.borrow().len(), 4, "the one that is away was called once more");
 }
 
 #[test]
@@ -283,7 +322,7 @@ fn r42_whoever_goes_back_is_here_and_nobody_else_is_called() {
 #[test]
 fn r42_a_rollback_is_of_the_incident_it_goes_back_for() {
     let clock = Rc::new(VirtualClock::default());
-    let web = Rc::new(Told { sent: RefCell::default(), clock: clock.clone() });
+    let web = Rc::new(Told { sent: RefCell::default(), clock: clock.clone(), busy: Cell::default() });
     let outside = PagedThrough {
         web: web.clone(),
         processes: Rc::new(Programs::default()),

@@ -215,6 +215,23 @@ fn a_command_is_judged_by_its_status_and_its_output_is_masked_and_bounded() {
 }
 
 #[test]
+fn p10_an_announcement_is_sent_again_where_slack_was_busy_and_a_no_is_a_no() {
+    let times = std::cell::Cell::new(0);
+    let stage = Stage::new(move |_, _| {
+        times.set(times.get() + 1);
+        match times.get() {
+            1 | 2 => response(429, "rate_limited"),
+            _ => response(200, "ok"),
+        }
+    });
+    let settings = json!({ "slack": "${env:SLACK_WEBHOOK}", "text": "hi", "required": true });
+    assert!(is_done(&stage.run("announce", settings.clone())));
+    let no = Stage::new(|_, _| response(200, r#"{"ok":false,"error":"channel_not_found"}"#));
+    let outcome = no.run("announce", settings);
+    assert!(outcome.line().contains("channel_not_found") && !is_done(&outcome), "{outcome:?}");
+}
+
+#[test]
 fn an_announcement_that_fails_moves_nobody_back_unless_required() {
     let settings = |required: bool| json!({ "slack": "${env:SLACK_WEBHOOK}", "text": "{service}: {green} is live", "required": required });
     let stage = Stage::new(|r, _| {
@@ -446,6 +463,7 @@ mod http {
             body: b"text=a+b&x=%2F".to_vec(),
             timeout: Duration::from_secs(5),
             fresh: true,
+            ..Request::default()
         }
     }
 

@@ -5,10 +5,11 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use async_trait::async_trait;
-use reqwest::{Client, Method, Url, redirect};
+use reqwest::{Certificate, Client, Method, Url, redirect};
 
 use super::inbox::HttpInbox;
 use crate::clock::Clock;
@@ -27,7 +28,7 @@ pub struct LiveWeb {
 }
 
 /// How a server is reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Way {
     /// On this machine: through no proxy.
     loopback: bool,
@@ -35,15 +36,17 @@ struct Way {
     fresh: bool,
     /// Whether anything has to be trusted on the way. A proxy may stand in front of the outside world.
     tls: bool,
+    /// Certificates of an authority of its own.
+    ca: Option<PathBuf>,
 }
 
 impl Way {
-    fn to(url: &Url, fresh: bool) -> Way {
+    fn to(url: &Url, fresh: bool, ca: Option<PathBuf>) -> Way {
         let loopback = is_loopback(url);
-        Way { loopback, fresh, tls: !loopback || url.scheme() != "http" }
+        Way { loopback, fresh, tls: !loopback || url.scheme() != "http", ca }
     }
 
-    fn client(self) -> reqwest::Result<Client> {
+    fn client(&self) -> Result<Client, WebError> {
         let mut builder = https::client()
             .redirect(redirect::Policy::none())
             .retry(reqwest::retry::never())
@@ -59,7 +62,12 @@ impl Way {
         if !self.tls {
             builder = builder.tls_certs_only([]);
         }
-        builder.build()
+        if let Some(ca) = &self.ca {
+            let certificates =
+                Certificate::from_pem_bundle(&read(ca)?).map_err(|e| unsent(format!("{}: {e}", ca.display())))?;
+            builder = builder.tls_certs_merge(certificates);
+        }
+        builder.build().map_err(|e| unsent(e.to_string()))
     }
 }
 
@@ -68,7 +76,7 @@ impl LiveWeb {
         LiveWeb { clock, clients: RefCell::default() }
     }
 
-    fn client(&self, way: Way) -> reqwest::Result<Client> {
+    fn client(&self, way: Way) -> Result<Client, WebError> {
         if let Some(client) = self.clients.borrow().get(&way) {
             return Ok(client.clone());
         }
@@ -77,8 +85,7 @@ impl LiveWeb {
         Ok(client)
     }
 
-    async fn send(&self, url: Url, request: Request) -> Result<Response, reqwest::Error> {
-        let client = self.client(Way::to(&url, request.fresh))?;
+    async fn send(&self, client: Client, url: Url, request: Request) -> Result<Response, reqwest::Error> {
         let method = Method::from_bytes(request.method.as_bytes()).expect("BUG: no HTTP method");
         let mut builder = client.request(method, url).timeout(request.timeout).body(request.body);
         for (name, value) in &request.headers {
@@ -111,7 +118,13 @@ impl Web for LiveWeb {
             .map_err(|e| WebError { what: format!("this is no URL that can be asked: {e}"), timed_out: false })?;
         let server = url.origin().ascii_serialization();
         let within = spoken(request.timeout);
-        self.send(url, request).await.map_err(|e| {
+        let mut request = request;
+        if let Some(file) = &request.login.bearer_file {
+            let token = String::from_utf8_lossy(&read(file)?).trim().to_string();
+            request.headers.push(("authorization".into(), format!("Bearer {token}")));
+        }
+        let client = self.client(Way::to(&url, request.fresh, request.login.ca.clone()))?;
+        self.send(client, url, request).await.map_err(|e| {
             let mut deepest: &dyn std::error::Error = &e;
             while let Some(source) = deepest.source() {
                 deepest = source;
@@ -132,6 +145,15 @@ impl Web for LiveWeb {
             Err(e) => Err(WebError { what: format!("{address} cannot be listened at: {e}"), timed_out: false }),
         }
     }
+}
+
+/// A file without which nothing is sent.
+fn read(file: &Path) -> Result<Vec<u8>, WebError> {
+    std::fs::read(file).map_err(|e| unsent(format!("{} cannot be read: {e}", file.display())))
+}
+
+fn unsent(what: String) -> WebError {
+    WebError { what, timed_out: false }
 }
 
 fn is_loopback(url: &Url) -> bool {
@@ -159,7 +181,7 @@ mod tests {
         ] {
             let url = Url::parse(url).unwrap();
             for fresh in [false, true] {
-                assert_eq!(Way::to(&url, fresh), Way { loopback, fresh, tls }, "{url}");
+                assert_eq!(Way::to(&url, fresh, None), Way { loopback, fresh, tls, ca: None }, "{url}");
             }
         }
     }

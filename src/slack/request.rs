@@ -165,7 +165,7 @@ pub fn unsigned(url: &str, body: &Body, timeout: Duration) -> Request {
         ],
         body: body.bytes.clone(),
         timeout,
-        fresh: false,
+        ..Request::default()
     }
 }
 

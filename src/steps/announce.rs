@@ -102,6 +102,9 @@ fn filled(text: &str, plan: &Plan) -> String {
 }
 
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// So often a message is sent again that Slack did not take because of too many.
+const AGAIN: u32 = 3;
+const PAUSE: Duration = Duration::from_secs(1);
 
 struct Announcing {
     announce: Announce,
@@ -127,10 +130,18 @@ impl Step for Announcing {
                 vec![("authorization".into(), format!("Bearer {}", world.secrets.resolve(&bot.token)))],
             ),
         };
-        let fate = match world.web.exchange(request).await {
-            Err(e) if e.timed_out => Fate::NotKnown(world.secrets.mask(&e.what)),
-            Err(e) => Fate::Refused(world.secrets.mask(&e.what)),
-            Ok(answer) => self.read(&answer),
+        let mut again = AGAIN;
+        let fate = loop {
+            match world.web.exchange(request.clone()).await {
+                Err(e) if e.timed_out => break Fate::NotKnown(world.secrets.mask(&e.what)),
+                Err(e) => break Fate::Refused(world.secrets.mask(&e.what)),
+                // Not taken, and for now only.
+                Ok(answer) if again > 0 && answer.status == 429 => {
+                    again -= 1;
+                    world.clock.sleep(answer.retry_after().unwrap_or(PAUSE).clamp(PAUSE, TIMEOUT / 2)).await;
+                }
+                Ok(answer) => break self.read(&answer),
+            }
         };
         match fate {
             Fate::Delivered => Outcome::done("the message is in Slack"),
@@ -154,7 +165,7 @@ impl Announcing {
     fn read(&self, answer: &Response) -> Fate {
         let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
         match &self.announce.slack {
-            Channel::Webhook(_) if answer.status == 200 => Fate::Delivered,
+            Channel::Webhook(_) if answer.status == 200 && !answer.says_no() => Fate::Delivered,
             Channel::Token(_) if answer.status == 200 && body["ok"] == true => Fate::Delivered,
             _ => {
                 let error = body["error"].as_str().unwrap_or("no reason given");
@@ -166,5 +177,12 @@ impl Announcing {
 
 fn post(url: String, body: Value, mut headers: Vec<(String, String)>) -> Request {
     headers.push(("content-type".into(), "application/json; charset=utf-8".into()));
-    Request { method: "POST", url, headers, body: body.to_string().into_bytes(), timeout: TIMEOUT, fresh: false }
+    Request {
+        method: "POST",
+        url,
+        headers,
+        body: body.to_string().into_bytes(),
+        timeout: TIMEOUT,
+        ..Request::default()
+    }
 }

@@ -1,5 +1,6 @@
 //! HTTP as a step may speak it: one exchange at a time, and an address of ours that others post to.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -36,6 +37,17 @@ pub struct Request {
     pub timeout: Duration,
     /// A connection of its own, so that a load balancer chooses anew.
     pub fresh: bool,
+    /// What lies in files and lets us in.
+    pub login: Login,
+}
+
+/// Files that let us in, read when the request is sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Login {
+    /// A bearer token.
+    pub bearer_file: Option<PathBuf>,
+    /// Certificates of the authority that vouches for the server, beside the system's own.
+    pub ca: Option<PathBuf>,
 }
 
 impl Request {
@@ -61,6 +73,19 @@ impl Response {
     /// When the server says it is: its `Date`.
     pub fn date(&self) -> Option<jiff::Timestamp> {
         Some(jiff::fmt::rfc2822::parse(self.header("date")?).ok()?.timestamp())
+    }
+
+    /// How long the server asks to be left alone: its `Retry-After`, in seconds.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.header("retry-after")?.trim().parse().ok().map(Duration::from_secs)
+    }
+
+    /// A document that says no under a status that says yes: `{"ok": false}`, an error, or a status of its own.
+    pub fn says_no(&self) -> bool {
+        let Ok(said) = serde_json::from_slice::<serde_json::Value>(&self.body) else { return false };
+        let failed =
+            |name: &str| said.get(name).is_some_and(|error| !error.is_null() && *error != false && *error != "");
+        said.get("ok") == Some(&false.into()) || said.get("success") == Some(&false.into()) || failed("error")
     }
 
     pub fn text(&self) -> std::borrow::Cow<'_, str> {

@@ -110,7 +110,7 @@ pub fn suite(kind: &Kind, entry: &Value) {
     // A page that was not taken is not said to be, so that the next channel is called; why, without the secret.
     for mood in [Mood::Refuses, Mood::Gone] {
         gateway.mood.set(mood);
-        let why = call().expect_err("it was not taken");
+        let why = call().expect_err("it was not taken").why;
         assert!(!why.is_empty() && !secrets.mask(&why).contains(KEY), "{why}");
         assert_eq!(gateway.got.take().len(), 1, "whether to call again is decided elsewhere");
         // Nobody is said to have it where that cannot be seen, and a courtesy that fails is no failure.

@@ -99,7 +99,7 @@ impl Anchor for Rfc3161Anchor {
             headers: vec![("content-type".into(), "application/timestamp-query".into())],
             body: fs::read(&query).map_err(failed)?,
             timeout: PATIENCE,
-            fresh: false,
+            ..Request::default()
         };
         let said = self.reach.web.exchange(request).await.map_err(|e| AnchorError(e.what))?;
         if said.status != 200 {

@@ -73,7 +73,7 @@ impl SlackAnchor {
             ],
             body: body.map(|body| body.to_string().into_bytes()).unwrap_or_default(),
             timeout: PATIENCE,
-            fresh: false,
+            ..Request::default()
         };
         let answer = self.reach.web.exchange(request).await.map_err(|e| AnchorError(secrets.mask(&e.what)))?;
         let said: Value = serde_json::from_slice(&answer.body).unwrap_or_default();

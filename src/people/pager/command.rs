@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use serde_json::{Value, json};
 
-use super::{Channel, Kind, Message, Outside, PATIENCE};
+use super::{Channel, Kind, Message, Outside, PATIENCE, Untaken};
 use crate::world::{Command, Exit};
 
 pub const KIND: Kind = Kind { name: "command", page: super::PAGE, usual: None, keys, open };
@@ -35,7 +35,7 @@ impl Channel for Program {
         "command"
     }
 
-    async fn call(&self, message: &Message<'_>, outside: &Outside) -> Result<Value, String> {
+    async fn call(&self, message: &Message<'_>, outside: &Outside) -> Result<Value, Untaken> {
         let page = message.page;
         let facts = [
             ("BGCTL_PAGE", message.text()),
@@ -55,10 +55,10 @@ impl Channel for Program {
         let said: String = said.chars().take(120).collect();
         match exit {
             Ok(Exit::Status(0)) => Ok(Value::Null),
-            Ok(Exit::Status(status)) => Err(format!("ended with status {status}: {said}")),
-            Ok(Exit::Signal(signal)) => Err(format!("was ended by signal {signal}")),
-            Ok(Exit::TimedOut) => Err(format!("did not end within {}s", PATIENCE.as_secs())),
-            Err(error) => Err(format!("cannot be started: {error}")),
+            Ok(Exit::Status(status)) => Err(format!("ended with status {status}: {said}").into()),
+            Ok(Exit::Signal(signal)) => Err(format!("was ended by signal {signal}").into()),
+            Ok(Exit::TimedOut) => Err(format!("did not end within {}s", PATIENCE.as_secs()).into()),
+            Err(error) => Err(format!("cannot be started: {error}").into()),
         }
     }
 }

@@ -33,6 +33,13 @@ use crate::world::{Processes, Request, Web};
 
 /// The longest one channel may take: users are waiting.
 pub const PATIENCE: Duration = Duration::from_secs(10);
+/// So long is waited for one channel before the next is called.
+const SHORT: Duration = Duration::from_secs(2);
+/// Where no channel took the page, all of them are called again after these times, or as long as they ask for.
+const ROUNDS: [Duration; 4] =
+    [Duration::from_secs(2), Duration::from_secs(5), Duration::from_secs(10), Duration::from_secs(20)];
+/// The longest a channel may ask to be left alone: somebody is waiting for a person.
+const LONGEST: Duration = Duration::from_secs(30);
 /// How often it is looked for an acknowledgement: in the run's folder, and at a channel that can say so.
 const LOOK: Duration = Duration::from_secs(1);
 const ASK: u32 = 15;
@@ -43,7 +50,7 @@ pub trait Channel {
     fn name(&self) -> &'static str;
 
     /// Hands the page over; what the channel answered, or why it did not take it.
-    async fn call(&self, message: &Message<'_>, outside: &Outside) -> Result<Value, String>;
+    async fn call(&self, message: &Message<'_>, outside: &Outside) -> Result<Value, Untaken>;
 
     /// Who has acknowledged the page at the channel itself, where it can tell.
     async fn acknowledged(&self, _message: &Message<'_>, _outside: &Outside) -> Option<String> {
@@ -52,6 +59,21 @@ pub trait Channel {
 
     /// Somebody has acknowledged elsewhere: the channel need not call anybody else.
     async fn hand_over(&self, _message: &Message<'_>, _by: &str, _outside: &Outside) {}
+}
+
+/// Why a channel did not take a page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Untaken {
+    pub why: String,
+    /// Where it may take it a moment later: after how long.
+    pub again: Option<Duration>,
+}
+
+impl From<String> for Untaken {
+    /// For good: it would say the same again.
+    fn from(why: String) -> Untaken {
+        Untaken { why, again: None }
+    }
 }
 
 /// A kind of channel: its key in YAML, the keys beside it, and how one is made of an entry of `policy.page`.
@@ -112,7 +134,8 @@ impl Pager {
         self.taken.get().is_some()
     }
 
-    /// Tries one channel after the other. True when one took the page; the words name it, or why each did not.
+    /// Tries one channel after the other; those that may take the page a moment later once more, before anybody else is called.
+    /// Where none takes it, all of them again. True when one took the page; the words name it, or why each did not.
     pub async fn page(&self, page: &Page) -> (bool, String) {
         *self.sent.borrow_mut() = Some((page.clone(), self.outside.clock.now()));
         self.taken.set(None);
@@ -128,21 +151,44 @@ impl Pager {
     /// The channels from this one on.
     async fn call_from(&self, first: usize, page: &Page) -> (bool, String) {
         let message = Message { subject: &self.subject, page };
-        let mut failed = Vec::new();
-        for (n, channel) in self.channels.iter().enumerate().skip(first) {
-            let name = channel.name();
-            match channel.call(&message, &self.outside).await {
-                Ok(answer) => {
-                    self.taken.set(Some(n));
-                    let key = answer["dedup_key"].as_str().map_or(String::new(), |key| format!(" ({key})"));
-                    let after =
-                        if failed.is_empty() { String::new() } else { format!(", after {}", failed.join("; ")) };
-                    return (true, self.outside.secrets.mask(&format!("{name} took the page{key}{after}")));
+        let mut failed: Vec<String> = Vec::new();
+        let mut rounds = ROUNDS.iter();
+        loop {
+            let mut again: Option<Duration> = None;
+            for (n, channel) in self.channels.iter().enumerate().skip(first) {
+                let name = channel.name();
+                match self.called(channel.as_ref(), &message).await {
+                    Ok(answer) => {
+                        self.taken.set(Some(n));
+                        let key = answer["dedup_key"].as_str().map_or(String::new(), |key| format!(" ({key})"));
+                        let after =
+                            if failed.is_empty() { String::new() } else { format!(", after {}", failed.join("; ")) };
+                        return (true, self.outside.secrets.mask(&format!("{name} took the page{key}{after}")));
+                    }
+                    Err(untaken) => {
+                        again = [again, untaken.again].into_iter().flatten().min();
+                        let line = self.outside.secrets.mask(&format!("{name}: {}", untaken.why));
+                        if !failed.contains(&line) {
+                            failed.push(line);
+                        }
+                    }
                 }
-                Err(why) => failed.push(self.outside.secrets.mask(&format!("{name}: {why}"))),
             }
+            // What refuses for good refuses the next time too.
+            let (Some(asked), Some(pause)) = (again, rounds.next()) else { return (false, failed.join("; ")) };
+            self.outside.clock.sleep(asked.clamp(*pause, LONGEST)).await;
         }
-        (false, failed.join("; "))
+    }
+
+    /// Calls one channel, and once more where it says that it may take the page a moment later.
+    async fn called(&self, channel: &dyn Channel, message: &Message<'_>) -> Result<Value, Untaken> {
+        match channel.call(message, &self.outside).await {
+            Err(Untaken { again: Some(pause), .. }) if pause <= SHORT => {
+                self.outside.clock.sleep(pause.max(SHORT / 2)).await;
+                channel.call(message, &self.outside).await
+            }
+            other => other,
+        }
     }
 
     /// The page as it was sent last, for whoever sits at the terminal.
@@ -234,25 +280,28 @@ pub fn text(entry: &Value, key: &str) -> Result<String, String> {
     entry[key].as_str().map(String::from).ok_or_else(|| format!("policy.page: `{key}` is a text"))
 }
 
-/// Posts JSON and takes any 2xx for yes. References in the address are filled in, and what comes back is masked.
-pub async fn post(outside: &Outside, url: &str, body: &Value) -> Result<Value, String> {
+/// Posts JSON. A 2xx is a yes, unless what it says is a no: some answer 200 to everything. References in the address are filled
+/// in, and what comes back is masked.
+pub async fn post(outside: &Outside, url: &str, body: &Value) -> Result<Value, Untaken> {
     let request = Request {
         method: "POST",
         url: outside.secrets.resolve(url),
         headers: vec![("content-type".into(), "application/json".into())],
         body: body.to_string().into_bytes(),
         timeout: PATIENCE,
-        fresh: false,
+        ..Request::default()
     };
-    match outside.web.exchange(request).await {
-        Ok(response) if (200..300).contains(&response.status) => {
-            Ok(serde_json::from_slice(&response.body).unwrap_or_default())
-        }
-        Ok(response) => {
+    let response = outside.web.exchange(request).await;
+    let response = response.map_err(|error| Untaken { why: error.to_string(), again: Some(SHORT / 2) })?;
+    let answer: Value = serde_json::from_slice(&response.body).unwrap_or_default();
+    match response.status {
+        200..300 if !response.says_no() => Ok(answer),
+        status => {
             // Masked before it is cut: half of a secret is found by nobody.
             let said: String = outside.secrets.mask(response.text().trim()).chars().take(120).collect();
-            Err(format!("answered {} {said}", response.status))
+            let busy = status == 429 || status >= 500;
+            let again = busy.then(|| response.retry_after().unwrap_or(SHORT / 2));
+            Err(Untaken { why: format!("answered {status} {said}"), again })
         }
-        Err(error) => Err(error.to_string()),
     }
 }

@@ -4,7 +4,7 @@
 use async_trait::async_trait;
 use serde_json::{Value, json};
 
-use super::{Channel, Kind, Message, Outside, PATIENCE, post, secret, text};
+use super::{Channel, Kind, Message, Outside, PATIENCE, Untaken, post, secret, text};
 use crate::world::Request;
 
 pub const KIND: Kind =
@@ -51,7 +51,7 @@ impl Channel for PagerDuty {
         "pagerduty"
     }
 
-    async fn call(&self, message: &Message<'_>, outside: &Outside) -> Result<Value, String> {
+    async fn call(&self, message: &Message<'_>, outside: &Outside) -> Result<Value, Untaken> {
         let body = json!({
             "routing_key": outside.secrets.resolve(&self.key),
             "event_action": "trigger",

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use serde_json::{Value, json};
 
-use super::{Channel, Kind, Message, Outside, post, secret, text};
+use super::{Channel, Kind, Message, Outside, Untaken, post, secret, text};
 
 pub const KIND: Kind = Kind {
     name: "slack",
@@ -23,7 +23,7 @@ impl Channel for Slack {
         "slack"
     }
 
-    async fn call(&self, message: &Message<'_>, outside: &Outside) -> Result<Value, String> {
+    async fn call(&self, message: &Message<'_>, outside: &Outside) -> Result<Value, Untaken> {
         // Slack reads `&`, `<` and `>` as marks; what a gate or a provider said may hold any of them.
         let plain = message.text().replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
         let (headline, facts) = plain.split_once('\n').unwrap_or((&plain, ""));

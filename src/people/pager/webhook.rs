@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use serde_json::Value;
 
-use super::{Channel, Kind, Message, Outside, post, secret, text};
+use super::{Channel, Kind, Message, Outside, Untaken, post, secret, text};
 
 pub const KIND: Kind = Kind {
     name: "webhook",
@@ -23,7 +23,7 @@ impl Channel for Webhook {
         "webhook"
     }
 
-    async fn call(&self, message: &Message<'_>, outside: &Outside) -> Result<Value, String> {
+    async fn call(&self, message: &Message<'_>, outside: &Outside) -> Result<Value, Untaken> {
         let mut body = message.json();
         body["message"] = message.text().into();
         post(outside, &self.url, &body).await

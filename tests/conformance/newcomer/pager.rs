@@ -4,7 +4,7 @@
 //! in the runbook, the order of channels, the acknowledgement, the record of who was called, and the suite of `tests/conformance`.
 
 use async_trait::async_trait;
-use bgctl::people::pager::{Channel, Kind, Message, Outside, post, secret, text};
+use bgctl::people::pager::{Channel, Kind, Message, Outside, Untaken, post, secret, text};
 use serde_json::{Value, json};
 
 /// The row. `- sms` alone stands for the usual reference; `- { sms: "${env:GATEWAY}", to: "+49 151 …" }` says more.
@@ -48,7 +48,7 @@ impl Channel for Sms {
     /// Hands the page over once, within `PATIENCE`: users are waiting. What the channel answered, or why it did not take it; then
     /// the next channel is called. A page says where users are, what happened, and what can be done, best first: a person who
     /// was just woken reads the beginning.
-    async fn call(&self, message: &Message<'_>, outside: &Outside) -> Result<Value, String> {
+    async fn call(&self, message: &Message<'_>, outside: &Outside) -> Result<Value, Untaken> {
         let text: String = message.text().chars().take(LONGEST).collect();
         // `key` is the same for every page of a run: a gateway that can will not ring twice.
         let body = json!({ "to": self.to, "text": text, "key": message.key() });
