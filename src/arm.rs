@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::diag::{Code, Kind, Refusal};
 use crate::gates::burn;
+use crate::gates::ready::ready;
 use crate::guards::way_back_s;
 use crate::migrations::live::{Seen, When, look};
 use crate::plan::{Color, Counted, Plan, PlannedRoute, Purpose, Split};
@@ -112,6 +113,8 @@ pub async fn arm(plan: &Plan, world: &World, keep: &Keep<'_>) -> Result<Vec<Valu
             "line": format!("{name}: {}, rollback command stored, {}", reading.split, identity.line),
         }));
     }
+    // A gate without data may only show that a place is wrong, and that has been said by now.
+    checks.extend(ready(plan, world).await?);
     Ok(checks)
 }
 

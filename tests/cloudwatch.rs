@@ -92,8 +92,14 @@ async fn requests_of_each_target_group_are_counted_since_the_shift() {
     let live = world(Rc::new(LiveMetrics::new(&bridge.access(&moto))));
     let since = SystemClock.now() - SignedDuration::from_mins(15);
     let counted = measure(&live, errors(), since).await;
-    let Ok(Measured::Counts { green, blue }) = counted else { panic!("{counted:?}") };
+    let Ok(Measured::Counts { green, blue, minutes }) = counted else { panic!("{counted:?}") };
     assert_eq!((green.bad, blue.bad), (9, 0));
+    // G19: what a verdict rests on is said, and a small part of the time is none to pass on.
+    let minutes = minutes.unwrap();
+    assert!(minutes.passed == 15 && (11..=12).contains(&minutes.counted) && !minutes.too_few(), "{minutes:?}");
+    let first = measure(&live, errors(), SystemClock.now() - SignedDuration::from_secs(5 * 60 + 30)).await;
+    let Ok(Measured::Counts { minutes: Some(minutes), .. }) = first else { panic!("{first:?}") };
+    assert!(minutes.too_few() && minutes.told().contains("of 5 minutes"), "{minutes:?}");
     assert!((800..=900).contains(&green.requests) && blue.requests == 9 * green.requests, "{green:?} {blue:?}");
     // A shift that lies two minutes back is in no complete minute yet.
     let young = measure(&live, errors(), SystemClock.now() - SignedDuration::from_mins(2)).await;

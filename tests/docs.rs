@@ -269,6 +269,7 @@ fn names(page: &str, key: &str) -> bool {
 const ELSEWHERE: &[(&str, &[&str])] = &[
     ("gates", &["sources"]),
     ("checks", &["sources"]),
+    ("prometheus", &["sources"]),
     ("slack", &["runbook", "bot-contract"]),
     ("policy", &["runbook"]),
     ("page", &["paging"]),

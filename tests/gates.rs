@@ -220,24 +220,26 @@ fn a_query_is_a_form_pinned_to_one_moment() {
 /// 3 and 5: no series of bad requests is good news only when the label that tells them apart exists.
 #[test]
 fn no_bad_request_at_all_has_to_be_proven() {
-    let service = |label_exists: bool| {
+    let service = |values: &'static [&'static str]| {
         Stage::new(move |r, t| {
             let text = query(r);
             match () {
-                () if text.starts_with("count(http_requests_total{status!=") => {
-                    if label_exists {
-                        response(200, vector(&[("", "4")])?.text().into_owned())
-                    } else {
-                        vector(&[])
+                () if text.starts_with("count by (status) (http_requests_total{status!=") => match values {
+                    [] => vector(&[]),
+                    values => {
+                        let of = |value: &&str| json!({ "metric": { "status": value }, "value": [0, "4"] });
+                        let result: Vec<Value> = values.iter().map(of).collect();
+                        let data = json!({ "resultType": "vector", "result": result });
+                        response(200, json!({ "status": "success", "data": data }).to_string())
                     }
-                }
+                },
                 () if text.contains("5..") => vector(&[]),
                 () => HEALTHY.answer(r, t),
             }
         })
     };
-    assert!(matches!(bake(&service(true), &["errors"]), Outcome::Done { .. }));
-    let line = failed(&bake(&service(false), &["errors"]), Cause::NoVerdict);
+    assert!(matches!(bake(&service(&["200", "404"]), &["errors"]), Outcome::Done { .. }));
+    let line = failed(&bake(&service(&[]), &["errors"]), Cause::NoVerdict);
     assert!(line.contains("cannot be told apart"), "{line}");
 }
 
@@ -308,7 +310,7 @@ fn a_watch_comes_back_only_on_a_breach() {
 
 #[test]
 fn mistakes_in_a_gate_are_found_without_a_server() {
-    let share = "sum by (color) (rate(bad[1m])) / sum by (color) (rate(all[1m]))";
+    let share = r#"sum by (color) (rate(all{code="500"}[1m])) / sum by (color) (rate(all[1m]))"#;
     let table: [(Value, &str, &str); 10] = [
         (json!({ "prometheus": share }), "", "exactly one of `max` and `min`"),
         (json!({ "prometheus": share, "max": "1%", "min": "0%" }), "", "exactly one of `max` and `min`"),
@@ -340,7 +342,7 @@ fn mistakes_in_a_gate_are_found_without_a_server() {
 /// Bad requests in two terms: that one of them never happened says nothing of the other.
 #[test]
 fn g05_a_sum_of_bad_requests_is_counted_term_by_term() {
-    let bakes = |other: &'static str| {
+    let bakes = |other: &'static str, said: Value| {
         let stage = Stage::new(move |r, t| {
             let (text, seconds) = (query(r), t.as_secs_f64());
             let both = |green: f64, blue: f64| vector(&[("green", &green.to_string()), ("blue", &blue.to_string())]);
@@ -348,7 +350,7 @@ fn g05_a_sum_of_bad_requests_is_counted_term_by_term() {
                 () if text.contains("timestamp(") => both(2.0, 2.0),
                 () if text.contains("count_over_time(") => both(4.0, 4.0),
                 // As Prometheus adds: nothing and something are nothing.
-                () if text.contains(other) && !text.contains("count(") => vector(&[]),
+                () if text.contains(other) && !text.starts_with("count by") => vector(&[]),
                 () if text.contains("5..") => both(20.0 * seconds * 0.5, 180.0 * seconds * 0.002),
                 () => both(20.0 * seconds, 180.0 * seconds),
             }
@@ -357,14 +359,45 @@ fn g05_a_sum_of_bad_requests_is_counted_term_by_term() {
         let bad = r#"sum by (color) (rate(http_requests_total{status=~"5.."}[1m]))"#;
         let share =
             format!("({bad} + sum by (color) (rate({other}[1m]))) / sum by (color) (rate(http_requests_total[1m]))");
-        plan.gates.insert("sum".into(), json!({ "prometheus": share, "max": "1%" }));
+        let mut gate = json!({ "prometheus": share, "max": "1%" });
+        gate.as_object_mut().unwrap().extend(said.as_object().unwrap().clone());
+        plan.gates.insert("sum".into(), gate);
         stage.run_in("bake", json!({ "for": "5m", "gates": ["sum"] }), &plan)
     };
-    let line = failed(&bakes(r#"http_requests_total{status="429"}"#), Cause::Gate);
+    let line = failed(&bakes(r#"http_requests_total{status="429"}"#, json!({})), Cause::Gate);
     assert!(line.contains("green 50%"), "{line}");
-    // Of a counter by another name nobody knows whether it is there.
-    let line = failed(&bakes("http_timeouts_total"), Cause::NoVerdict);
-    assert!(line.contains("no series for bad requests at all"), "{line}");
+    // Of a counter by another name nobody knows whether it is there, unless the runbook says so.
+    let line = failed(&bakes("http_timeouts_total", json!({ "share": true })), Cause::NoVerdict);
+    assert!(line.contains("write `absent: 0`"), "{line}");
+    let line = failed(&bakes("http_timeouts_total", json!({ "share": true, "absent": 0 })), Cause::Gate);
+    assert!(line.contains("green 50%"), "{line}");
+}
+
+/// G20: while users are on both sides, a green that nobody can see is left after as many windows as one that fails.
+#[test]
+fn g20_a_blind_gate_ends_a_split_bake_as_soon_as_a_failing_one_would() {
+    let bakes = |green: u32, blind_from: u64, blind_until: u64| {
+        let stage = Stage::new(move |r, t| match t.as_secs() {
+            now if now >= blind_from && now < blind_until => vector(&[]),
+            _ => HEALTHY.answer(r, t),
+        });
+        let mut plan = plan();
+        let share = json!({ "id": "shift", "kind": "shift", "line": "", "config": {}, "resume": "repeat", "attempts": 1,
+            "timeout_s": 1, "expected_s": 1, "approval": null, "on_failure": "halt", "place": "",
+            "moves": { "route": "web", "before": { "blue": 100, "green": 0 }, "after": { "blue": 100 - green, "green": green } } });
+        plan.forward.push(serde_json::from_value(share).unwrap());
+        let outcome = stage.run_in("bake", json!({ "for": "10m", "gates": ["errors"] }), &plan);
+        (outcome, stage.clock.time().as_secs())
+    };
+    let (outcome, ended) = bakes(10, 0, u64::MAX);
+    assert!(failed(&outcome, Cause::NoVerdict).contains("nothing to judge by"), "{outcome:?}");
+    assert_eq!(ended, 120, "two windows of a minute");
+    // A minute without an answer is a restart, and what came before it counts.
+    let (outcome, ended) = bakes(10, 200, 290);
+    assert!(matches!(outcome, Outcome::Done { .. }) && ended == 600, "{outcome:?} after {ended} s");
+    // Where nobody is left on blue, the whole time is waited as before.
+    let (outcome, ended) = bakes(100, 0, u64::MAX);
+    assert!(failed(&outcome, Cause::NoVerdict).contains("the time is up") && ended == 1200, "{outcome:?} {ended}");
 }
 
 /// A share of good requests has its limit below: the numerator counts what is good.

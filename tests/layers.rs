@@ -128,7 +128,7 @@ const PURE: &[(&str, &[&str])] = &[
     ("plan", &[]),
     ("run", &["plan"]),
     ("gates/judge", &["run", "scalar"]),
-    ("gates/promql", &[]),
+    ("gates/promql", &["scalar"]),
     ("gates/expression.rs", &[]),
     ("migrations/statement.rs", &[]),
     ("migrations/class.rs", &[]),

@@ -5,12 +5,14 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::cli::schema_page;
 use crate::compile::{self, Draft, unattended};
 use crate::diag::{Code, Diagnostic, Refusal, Severity};
-use crate::plan::{Lane, Plan};
+use crate::gates::watched;
+use crate::plan::{LAB, Lane, Plan};
 use crate::policy::{Policy, PolicyFile, is_policy};
 use crate::runbook::{Inputs, Runbook, Source, sorted};
 use crate::scalar::counted;
@@ -19,6 +21,7 @@ use crate::secret::Known;
 use crate::session::mistakes;
 use crate::session::policy;
 use crate::shell::{Exit, ci};
+use crate::steps::Bake;
 
 /// Check runbooks: every mistake at once, with its place. Asks no system (but see --live) and changes nothing.
 #[derive(Clone, Debug, clap::Args)]
@@ -97,7 +100,7 @@ pub fn run(
         let checked = Checked { source, found, good: None };
         match json {
             true => report.push(machine(&checked, true)),
-            false => text(&checked, true, out, err, color)?,
+            false => text(args, &checked, true, out, err, color)?,
         }
     }
     for path in &args.files {
@@ -123,7 +126,7 @@ pub fn run(
         }
         match json {
             true => report.push(machine(&checked, bad)),
-            false => text(&checked, bad, out, err, color)?,
+            false => text(args, &checked, bad, out, err, color)?,
         }
     }
     if json {
@@ -159,7 +162,14 @@ fn check(
     Checked { source, found: sorted(found), good }
 }
 
-fn text(checked: &Checked, bad: bool, out: &mut dyn Write, err: &mut dyn Write, color: bool) -> std::io::Result<()> {
+fn text(
+    args: &Args,
+    checked: &Checked,
+    bad: bool,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+    color: bool,
+) -> std::io::Result<()> {
     let Source { path, text } = &checked.source;
     let (errors, warnings): (Vec<_>, Vec<_>) = checked.found.iter().partition(|d| d.severity == Severity::Error);
     // A file with errors shows those first: warnings can wait until it is right.
@@ -183,6 +193,9 @@ fn text(checked: &Checked, bad: bool, out: &mut dyn Write, err: &mut dyn Write, 
             for (name, line) in summary(runbook, plan) {
                 writeln!(out, "  ✓ {name:<12} {line}")?;
             }
+            for (gate, line) in judged(plan) {
+                writeln!(out, "  ✓ {:<12} {gate}: {line}", "gate")?;
+            }
             if let Some(Ok(folder)) = compile::migrations(&runbook.document) {
                 let (count, safe) = (folder.new_ones().count(), plan.policy.schema_safe);
                 let back = if safe { "rollback may be automatic" } else { "forward or page" };
@@ -192,11 +205,10 @@ fn text(checked: &Checked, bad: bool, out: &mut dyn Write, err: &mut dyn Write, 
                     writeln!(out, "{line}")?;
                 }
             }
-            writeln!(out, "  – {:<12} not asked: `bgctl plan` reads what is live", "live")?;
-            match plan.environment.as_str() {
-                "lab" => format!("bgctl cutover {path} --lab"),
-                _ => format!("bgctl plan {path}"),
+            if !args.live {
+                writeln!(out, "  – {:<12} not asked: `bgctl plan` reads what is live", "live")?;
             }
+            plan.command(if plan.environment == LAB { "cutover" } else { "plan" })
         }
         Good::Policy(policy) => {
             let (persons, roles) = (counted(policy.persons.len(), "person"), counted(policy.roles.len(), "role"));
@@ -220,10 +232,14 @@ fn text(checked: &Checked, bad: bool, out: &mut dyn Write, err: &mut dyn Write, 
     }
     writeln!(out)?;
     match warnings.len() {
-        0 => writeln!(out, "ready · nothing was asked of any system, nothing changed")?,
-        n => writeln!(out, "ready with {} · nothing was asked of any system, nothing changed", counted(n, "warning"))?,
+        0 => write!(out, "ready")?,
+        n => write!(out, "ready with {}", counted(n, "warning"))?,
     }
-    writeln!(out, "next: {next}")
+    // What is asked next says so itself, and what to do after it.
+    if args.live {
+        return writeln!(out);
+    }
+    writeln!(out, " · nothing was asked of any system, nothing changed\nnext: {next}")
 }
 
 /// One line for each thing that was found in order.
@@ -269,12 +285,29 @@ fn summary(runbook: &Runbook, plan: &Plan) -> Vec<(&'static str, String)> {
     lines
 }
 
+/// What each gate is judged as, in the words of its record.
+fn judged(plan: &Plan) -> Vec<(String, String)> {
+    let bakes: Vec<Bake> = plan.forward.iter().filter_map(|step| Bake::deserialize(&step.config).ok()).collect();
+    let windows = |name: &String| {
+        let of = |bake: &Bake| format!(", {}, fails at {}", counted(bake.windows() as usize, "window"), bake.fail());
+        let mut all: Vec<String> = bakes.iter().filter(|bake| bake.gates.contains(name)).map(of).collect();
+        all.dedup();
+        match &all[..] {
+            [] => ", in no bake".into(),
+            all => all.join(" or"),
+        }
+    };
+    let gates = watched::named(plan, plan.gates.keys()).unwrap_or_default();
+    gates.iter().filter_map(|gate| Some((gate.name.clone(), gate.judged_as(&windows(&gate.name)).ok()?))).collect()
+}
+
 fn machine(checked: &Checked, bad: bool) -> Value {
     let mut json = mistakes::file_json(&checked.source, &checked.found, bad);
-    if let Some(Good::Runbook(runbook, _)) = &checked.good
-        && let Some(Ok(folder)) = compile::migrations(&runbook.document)
-    {
-        json["statements"] = schema_page::statements_json(&folder);
+    if let Some(Good::Runbook(runbook, plan)) = &checked.good {
+        json["gates"] = judged(plan).into_iter().map(|(gate, line)| json!({ "gate": gate, "line": line })).collect();
+        if let Some(Ok(folder)) = compile::migrations(&runbook.document) {
+            json["statements"] = schema_page::statements_json(&folder);
+        }
     }
     json
 }

@@ -38,7 +38,7 @@ async fn all(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
         }
         let mut told: Vec<Value> = Vec::new();
         for gate in watched::named(&plan, plan.gates.keys()).map_err(broken)? {
-            let found = gate.survey(&world).await;
+            let found = gate.survey(&plan, &world).await;
             for Finding { grade, line } in &found {
                 worst = worst.max(*grade);
                 told.push(json!({ "gate": gate.name, "is": word(*grade), "line": line }));
@@ -52,13 +52,14 @@ async fn all(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
         }
         report.push(json!({ "file": path, "found": told }));
     }
-    let ok = worst < Grade::Wrong;
+    let ok = worst < Grade::Contradicted;
     if cx.machine() {
         cx.json(&json!({ "ok": ok, "live": report }));
     } else {
         let end = match worst {
             Grade::Sound => "every gate has an answer · nothing was changed",
             Grade::Doubtful => "every gate can have an answer; see what is marked with ! · nothing was changed",
+            Grade::Contradicted => "a gate's limit does not fit what is there now · nothing was changed",
             Grade::Wrong => "a gate could never give a verdict · nothing was changed",
             Grade::Silent => "a source does not answer · nothing was changed",
         };
@@ -67,7 +68,7 @@ async fn all(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     }
     Ok(match worst {
         Grade::Silent => Exit::Unreachable,
-        Grade::Wrong => Exit::Invalid,
+        Grade::Contradicted | Grade::Wrong => Exit::Invalid,
         Grade::Doubtful if args.strict => Exit::Invalid,
         _ => Exit::Success,
     })
@@ -96,7 +97,7 @@ fn mark(grade: Grade) -> &'static str {
     match grade {
         Grade::Sound => "✓",
         Grade::Doubtful => "!",
-        Grade::Wrong | Grade::Silent => "✗",
+        Grade::Contradicted | Grade::Wrong | Grade::Silent => "✗",
     }
 }
 
@@ -104,6 +105,7 @@ fn word(grade: Grade) -> &'static str {
     match grade {
         Grade::Sound => "sound",
         Grade::Doubtful => "doubtful",
+        Grade::Contradicted => "contradicted",
         Grade::Wrong => "wrong",
         Grade::Silent => "silent",
     }

@@ -23,6 +23,7 @@ use sha2::{Digest, Sha256};
 
 use crate::diag::{Code, Diagnostic, Mistake, Severity};
 use crate::gates::gate;
+use crate::gates::source::Server;
 use crate::plan::{Capacity, Color, Lane, Plan, PlannedRoute, PlannedStep, Policy, Purpose, SeenAt, Split, Stack};
 use crate::policy::PolicyFile;
 use crate::routers::{Access, MetricsPlace};
@@ -298,11 +299,22 @@ fn exchange(settings: &mut Map<String, Value>) {
 fn gates(runbook: &Runbook, found: &mut Vec<Diagnostic>) -> BTreeMap<String, Value> {
     let document = &runbook.document;
     let mut gates = BTreeMap::new();
+    if let Some(server) = &document.prometheus {
+        let (node, key) = (runbook.tree.nearest("/prometheus"), key(&runbook.tree, "prometheus"));
+        found.extend(placed(server.check(), node, &key, Code::Gate));
+    }
     for entry in runbook.tree.get("gates").map(Node::entries).unwrap_or_default() {
         let Some(gate) = document.gates.get(&entry.key) else { continue };
         let mut gate = gate.clone();
-        if let Some(url) = document.prometheus.as_ref().filter(|_| entry.node.get("url").is_none()) {
-            gate.url = url.clone();
+        match &document.prometheus {
+            // An address that nobody asks would be a variable that has to be set for nothing.
+            _ if gate.source.promql().is_none() => gate.url = Server::none(),
+            Some(url) if entry.node.get("url").is_none() => gate.url = url.clone(),
+            _ => {
+                let inside = |m: Mistake| Mistake { at: format!("/url{}", m.at), ..m };
+                let own: Vec<Mistake> = gate.url.check().into_iter().map(inside).collect();
+                found.extend(placed(own, &entry.node, &entry.key_span, Code::Gate));
+            }
         }
         let mut unrouted = Vec::new();
         if let Some(mut metrics) = gate.source.cloudwatch()
@@ -350,7 +362,7 @@ fn comparison(runbook: &Runbook, found: &mut Vec<Diagnostic>) -> Option<Value> {
         let own = node.nearest(&format!("/checks/{name}/number")).get("url").is_some();
         match &runbook.document.prometheus {
             // An address that nobody asks would be a variable that has to be set for nothing.
-            _ if check.number.source.promql().is_none() => check.number.url = String::new(),
+            _ if check.number.source.promql().is_none() => check.number.url = Server::none(),
             Some(url) if !own => check.number.url = url.clone(),
             _ => {}
         }

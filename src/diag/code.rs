@@ -79,6 +79,7 @@ codes! {
     BudgetBurns = "BG0150", "the error budget burns";
     BudgetUnknown = "BG0151", "nobody knows whether the error budget burns";
     GatesUnasked = "BG0152", "the gates of a file cannot be asked";
+    GateSilent = "BG0153", "a gate cannot answer before users are moved";
     Forbidden = "BG0160", "a guard forbids moving users";
     LeaseLost = "BG0161", "the lease of the run is lost";
     Freeze = "BG0162", "a freeze cannot be set, read or taken away";

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::gate::Gate;
 use super::prometheus::Prometheus;
-use super::promql::Query;
+use super::promql::{Counting, Query};
 use crate::diag::{Code, Kind, Refusal};
 use crate::plan::Plan;
 use crate::run::Verdict;
@@ -72,29 +72,28 @@ async fn rates(gate: &Gate, world: &World) -> Result<Vec<(u64, f64)>, Gap> {
     };
     let allowed = 1.0 - objective.value;
     let query = Query::parse(text, "").map_err(Gap::Unknown)?;
-    let url = world.secrets.resolve(&gate.url);
-    let prometheus = Prometheus::new(world.web.as_ref(), &url, world.clock.now());
-    let (proofs, mut rates) = (query.proofs_of_none(), Vec::new());
+    let Some(share) = query.burning() else {
+        return Err(Gap::Unknown("the query is no share of bad requests among all".into()));
+    };
+    let prometheus = Prometheus::new(world.web.as_ref(), gate.url.reached(&world.secrets), world.clock.now());
+    let (absences, mut rates) = (share.absences(), Vec::new());
     for seconds in PAIRS.iter().flat_map(|(long, short, _)| [*long, *short]) {
-        let Some((bad, all)) = query.sides(Duration::from_secs(seconds)) else {
-            return Err(Gap::Unknown("the query is no share of bad requests among all".into()));
+        let Some(Counting { part, all }) = share.over(Duration::from_secs(seconds)) else {
+            return Err(Gap::Unknown("there is no `rate(…[range])` in the query".into()));
         };
         let all = match prometheus.ask(&all).await?.only()? {
             Some(all) if all > 0.0 => all,
             _ => return Err(Gap::Unknown(format!("no requests in the last {}", named(seconds)))),
         };
-        let mut of_all = 0.0;
-        for (n, term) in bad.iter().enumerate() {
-            of_all += match prometheus.ask(term).await?.only()? {
-                Some(bad) => bad,
-                // No series of bad requests is good news only where the label that tells them apart exists.
-                None => match proofs.get(n) {
-                    Some(Some(proof)) if !prometheus.ask(proof).await?.is_empty() => 0.0,
-                    _ => return Err(Gap::Unknown("bad requests cannot be told apart from all others".into())),
-                },
+        let mut counted = 0.0;
+        for (term, absence) in part.iter().zip(&absences) {
+            counted += match prometheus.ask(term).await?.only()? {
+                Some(counted) => counted,
+                None => prometheus.none(absence.as_ref(), gate.absent.is_some()).await?,
             };
         }
-        rates.push((seconds, of_all / all / allowed));
+        let bad = if share.left_out { all - counted } else { counted };
+        rates.push((seconds, bad / all / allowed));
     }
     Ok(rates)
 }

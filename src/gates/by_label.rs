@@ -1,4 +1,4 @@
-//! Both stacks measured by one PromQL query whose samples a label tells apart.
+//! Both stacks measured by a PromQL query whose samples a label tells apart, or by one of the same kind for each stack.
 //!
 //! Everything else that has to be known (requests, freshness, the top of a histogram) is asked by queries that follow from
 //! the gate's own. Both stacks are measured over the same time, which begins after users were shifted, from answers that are
@@ -8,13 +8,15 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
+use super::by_stack::Sides;
 use super::gate::Gate;
 use super::judge::Control;
 use super::judge::counts::{Counts, whole};
 use super::measured::Measured;
-use super::prometheus::{Prometheus, Vector};
+use super::prometheus::{Prometheus, StackLabel, Vector};
 use super::promql;
-use super::promql::Query;
+use super::promql::{Absence, Counting, Query, Share};
+use super::source::{asks_of_a_stack, quoted};
 use crate::plan::Color;
 use crate::scalar::{Unit, spoken};
 use crate::world::Gap;
@@ -24,21 +26,67 @@ const FEWEST_SCRAPES: f64 = 3.0;
 
 /// A gate that asks Prometheus.
 pub struct ByLabel {
-    pub query: Query,
+    asks: Asks,
+    label: StackLabel,
 }
 
+/// How the two stacks are told apart.
+enum Asks {
+    /// By a label of the samples.
+    Together(Box<Query>),
+    /// By a question for each stack, green's first.
+    Each(Box<[Query; 2]>),
+}
+
+const EACH: [Color; 2] = [Color::Green, Color::Blue];
+
 impl ByLabel {
+    pub fn new(gate: &Gate, text: &str, sides: &Sides) -> Result<Self, String> {
+        let of = |color: Color, text: &str| sides.about(color).of_stack(text, quoted);
+        let value = |color: Color| sides.about(color).of_stack(&gate.label_value, str::to_string);
+        let label = StackLabel { name: gate.label.clone(), blue: value(Color::Blue), green: value(Color::Green) };
+        let each = |color: Color| Query::declared(&of(color, text), "", gate.share);
+        // What was promised is promised of the whole service.
+        if gate.is_precondition() {
+            return Ok(ByLabel { asks: Asks::Together(Box::new(Query::declared(text, "", Some(true))?)), label });
+        }
+        let asks = match asks_of_a_stack(text) {
+            false => Asks::Together(Box::new(Query::declared(text, &gate.label, gate.share)?)),
+            true => Asks::Each(Box::new([each(EACH[0])?, each(EACH[1])?])),
+        };
+        Ok(ByLabel { asks, label })
+    }
+
+    /// What can be said of the query of green, and of blue's too but for a word or two.
+    pub fn query(&self) -> &Query {
+        match &self.asks {
+            Asks::Together(query) => query,
+            Asks::Each(each) => &each[0],
+        }
+    }
+
+    /// Every query that is asked, each with the stack it is about where it is about one.
+    pub fn queries(&self) -> Vec<(Option<Color>, &Query)> {
+        match &self.asks {
+            Asks::Together(query) => vec![(None, query)],
+            Asks::Each(each) => EACH.into_iter().map(Some).zip(each.iter()).collect(),
+        }
+    }
+
+    /// How samples say which stack they are of.
+    pub fn label(&self) -> &StackLabel {
+        &self.label
+    }
+
     /// Measures both stacks, over nothing that is older than `elapsed`.
     pub async fn measure(&self, gate: &Gate, prometheus: &Prometheus<'_>, elapsed: Duration) -> Result<Measured, Gap> {
-        let asking = Asking { gate, query: &self.query, prometheus };
+        let asking = Asking { gate, by: self, prometheus };
         let (measured, fresh) = tokio::join!(asking.numbers(elapsed), asking.freshness());
         // Without fresh data the numbers are of another time, so that is said first.
         fresh?;
         measured
     }
-}
 
-impl ByLabel {
     /// The requests of green by instance, as far as they can be told apart: no verdict hangs on it that they can.
     pub async fn instances(
         &self,
@@ -46,15 +94,14 @@ impl ByLabel {
         prometheus: &Prometheus<'_>,
         elapsed: Duration,
     ) -> Vec<(String, Counts)> {
-        let Some((part, all)) = self.query.counts_apart(elapsed, &gate.instance) else { return Vec::new() };
-        let part = join_all(part.iter().map(|term| prometheus.ask(term)));
-        let (part, Ok(all)) = tokio::join!(part, prometheus.ask(&all)) else { return Vec::new() };
-        let Ok(part) = part.into_iter().collect::<Result<Vec<Vector>, Gap>>() else { return Vec::new() };
-        let of_green = |vector: &Vector| vector.apart(Color::Green, &gate.label, &gate.instance);
+        let asking = Asking { gate, by: self, prometheus };
+        let apart = |query: &Query| query.counts_apart(elapsed, &gate.instance);
+        let Some(Ok((part, all))) = asking.counted(apart).await else { return Vec::new() };
+        let of_green = |vector: &Vector| vector.apart(Color::Green, &self.label, &gate.instance);
         let part: Vec<(String, f64)> = part.iter().flat_map(of_green).collect();
         let counts = |name: String, requests: f64| {
             let counted = part.iter().filter(|(of, _)| *of == name).map(|(_, count)| count).sum();
-            (name, Counts::estimated(requests, counted, gate.min.is_some()))
+            (name, Counts::estimated(requests, counted, asking.counts_good()))
         };
         of_green(&all).into_iter().map(|(name, requests)| counts(name, requests)).collect()
     }
@@ -62,73 +109,104 @@ impl ByLabel {
 
 struct Asking<'a> {
     gate: &'a Gate,
-    query: &'a Query,
+    by: &'a ByLabel,
     prometheus: &'a Prometheus<'a>,
 }
 
 impl Asking<'_> {
-    async fn numbers(&self, elapsed: Duration) -> Result<Measured, Gap> {
-        match (self.gate.delta, self.query.counts(elapsed)) {
-            (true, _) => match self.query.grown(elapsed) {
-                Some(growth) => self.value(&growth, elapsed).await,
-                None => Err(Gap::Unknown("there is no counter whose growth could be judged".into())),
-            },
-            (false, Some((part, all))) => self.share(&part, &all).await,
-            (false, None) => self.value(self.query.text(), elapsed).await,
+    /// Asks what follows from the query of each stack, as one answer. None where nothing follows.
+    async fn ask(&self, question: impl Fn(&Query) -> Option<String>) -> Option<Result<Vector, Gap>> {
+        match &self.by.asks {
+            Asks::Together(query) => Some(self.prometheus.ask(&question(query)?).await),
+            Asks::Each(each) => {
+                let questions = (question(&each[0])?, question(&each[1])?);
+                let (green, blue) = tokio::join!(self.prometheus.ask(&questions.0), self.prometheus.ask(&questions.1));
+                let both = green.and_then(|green| Ok([(EACH[0], green), (EACH[1], blue?)]));
+                Some(both.map(|both| Vector::told_apart(both, &self.by.label)))
+            }
         }
     }
 
-    /// `part` counts the bad requests, term by term; where the gate has a `min` it counts the good ones.
-    async fn share(&self, part: &[String], all: &str) -> Result<Measured, Gap> {
-        let part = join_all(part.iter().map(|term| self.prometheus.ask(term)));
-        let (part, all) = tokio::join!(part, self.prometheus.ask(all));
-        let (part, all) = (part.into_iter().collect::<Result<Vec<Vector>, Gap>>()?, all?);
-        let label = &self.gate.label;
+    /// What is counted above the line, term by term, and all requests.
+    async fn counted(&self, of: impl Fn(&Query) -> Option<Counting>) -> Option<Result<(Vec<Vector>, Vector), Gap>> {
+        let terms = of(self.by.query())?.part.len();
+        let part = join_all((0..terms).map(|n| {
+            self.ask({
+                let of = &of;
+                move |query| of(query)?.part.into_iter().nth(n)
+            })
+        }));
+        let (part, all) = tokio::join!(part, self.ask(|query| Some(of(query)?.all)));
+        let part: Option<Result<Vec<Vector>, Gap>> = part.into_iter().collect();
+        Some(part?.and_then(|part| Ok((part, all.transpose()?.unwrap_or_default()))))
+    }
+
+    /// What is counted above the line is good, not bad.
+    fn counts_good(&self) -> bool {
+        self.gate.min.is_some() != self.by.query().share().is_some_and(|share| share.left_out)
+    }
+
+    async fn numbers(&self, elapsed: Duration) -> Result<Measured, Gap> {
+        if self.gate.delta {
+            let none = || Gap::Unknown("there is no counter whose growth could be judged".into());
+            return self.value(self.ask(|query| query.grown(elapsed)).await.ok_or_else(none)??, elapsed).await;
+        }
+        match self.counted(|query| query.counts(elapsed)).await {
+            Some(counted) => self.share(counted?).await,
+            None => {
+                let now = self.ask(|query| Some(query.text().into())).await;
+                self.value(now.unwrap_or_else(|| Ok(Vector::default()))?, elapsed).await
+            }
+        }
+    }
+
+    async fn share(&self, (part, all): (Vec<Vector>, Vector)) -> Result<Measured, Gap> {
+        let label = &self.by.label;
         let Some(green) = all.of(Color::Green, label)? else {
-            return Err(Gap::Unknown(format!("no requests of green are known (no sample with {label}=\"green\")")));
+            let line = format!("no requests of green are known (no sample with {})", label.of(Color::Green));
+            return Err(Gap::Unknown(line));
         };
         let blue = all.of(Color::Blue, label)?.unwrap_or(0.0);
-        let proofs = self.query.proofs_of_none();
-        for (_, proof) in part.iter().zip(&proofs).filter(|(term, _)| term.is_empty()) {
-            self.prove_none(proof.as_deref()).await?;
+        let absences = self.by.query().share().map(Share::absences).unwrap_or_default();
+        for (term, absence) in part.iter().zip(&absences) {
+            if term.is_empty() {
+                self.prometheus.none(absence.as_ref(), self.gate.absent.is_some()).await?;
+            }
         }
-        let good = self.gate.min.is_some();
-        let term_of =
-            |color: Color, requests: f64, (term, proof): (&Vector, &Option<String>)| match term.of(color, label)? {
-                Some(count) => Ok(count),
-                None if requests == 0.0 || proof.is_some() => Ok(0.0),
-                None => Err(Gap::Unknown(format!(
-                    "{} has no series for {} requests; let the service begin them at 0",
-                    color.name(),
-                    if good { "good" } else { "bad" }
-                ))),
-            };
+        let good = self.counts_good();
+        let none = |color: Color| {
+            let (what, name) = (if good { "good" } else { "bad" }, color.name());
+            let cure = "let the service begin them at 0, or write `absent: 0`";
+            Gap::Unknown(format!("{name} has no series for {what} requests; {cure}"))
+        };
         let part_of = |color: Color, requests: f64| -> Result<f64, Gap> {
-            part.iter().zip(&proofs).map(|term| term_of(color, requests, term)).sum()
+            let term_of = |(term, absence): (&Vector, &Option<Absence>)| match term.of(color, label)? {
+                Some(count) => Ok(count),
+                None if requests == 0.0 || absence.is_some() || self.gate.absent.is_some() => Ok(0.0),
+                None => Err(none(color)),
+            };
+            part.iter().zip(&absences).map(term_of).sum()
         };
-        let counts = |requests: f64, part: f64| Counts::estimated(requests, part, good);
+        let counts = |color: Color, requests: f64, part: f64| {
+            // Scrapes lie between what is counted above and below, so a little more is no contradiction.
+            if part > requests * 1.1 + 3.0 {
+                let line = format!("{} has {part:.0} counted above the line, of {requests:.0} requests", color.name());
+                return Err(Gap::Unknown(format!("{line}: the query is no share of requests")));
+            }
+            Ok(Counts::estimated(requests, part, good))
+        };
         let (green_part, blue_part) = (part_of(Color::Green, green)?, part_of(Color::Blue, blue)?);
-        Ok(Measured::Counts { green: counts(green, green_part), blue: counts(blue, blue_part) })
+        Ok(Measured::Counts {
+            green: counts(Color::Green, green, green_part)?,
+            blue: counts(Color::Blue, blue, blue_part)?,
+            minutes: None,
+        })
     }
 
-    /// No series of bad requests at all: good news, or a label that is spelled wrong.
-    async fn prove_none(&self, proof: Option<&str>) -> Result<(), Gap> {
-        let Some(proof) = proof else {
-            let line = "there is no series for bad requests at all; let the service begin them at 0".to_string();
-            return Err(Gap::Unknown(line));
-        };
-        if self.prometheus.ask(proof).await?.is_empty() {
-            let line = format!("bad requests cannot be told apart: `{proof}` has no answer");
-            return Err(Gap::Unknown(line));
-        }
-        Ok(())
-    }
-
-    async fn value(&self, query: &str, elapsed: Duration) -> Result<Measured, Gap> {
-        let (values, requests, bounds) =
-            tokio::join!(self.prometheus.ask(query), self.requests(elapsed), self.bounds());
-        let (values, requests, bounds) = (values?, requests?, bounds?);
-        let label = &self.gate.label;
+    async fn value(&self, values: Vector, elapsed: Duration) -> Result<Measured, Gap> {
+        let (requests, bounds) = tokio::join!(self.requests(elapsed), self.bounds());
+        let (requests, bounds) = (requests?, bounds?);
+        let label = &self.by.label;
         let count = |color: Color| -> Result<Option<u64>, Gap> {
             let Some(requests) = &requests else { return Ok(None) };
             Ok(Some(whole(requests.of(color, label)?.unwrap_or(0.0))))
@@ -145,7 +223,7 @@ impl Asking<'_> {
             return Err(Gap::Unknown(line));
         }
         let Some(green) = values.of(Color::Green, label)? else {
-            return Err(Gap::Unknown(format!("the query has no sample with {label}=\"green\"")));
+            return Err(Gap::Unknown(format!("the query has no sample with {}", label.of(Color::Green))));
         };
         let blue_idle = blue_requests == Some(0);
         // An idle blue has no latency. Its NaN must not stand in the way of green's own limit.
@@ -163,36 +241,33 @@ impl Asking<'_> {
     }
 
     async fn requests(&self, elapsed: Duration) -> Result<Option<Vector>, Gap> {
-        let query = match &self.gate.requests {
-            Some(text) => Some(promql::count_of(text, elapsed).map_err(Gap::Unknown)?),
-            None => self.query.observations(elapsed),
-        };
-        match query {
-            Some(query) => Ok(Some(self.prometheus.ask(&query).await?)),
-            None => Ok(None),
+        match &self.gate.requests {
+            Some(text) => {
+                let count = promql::count_of(text, elapsed).map_err(Gap::Unknown)?;
+                Ok(Some(self.prometheus.ask(&count).await?))
+            }
+            None => self.ask(|query| query.observations(elapsed)).await.transpose(),
         }
     }
 
     async fn bounds(&self) -> Result<Option<f64>, Gap> {
-        match self.query.bucket_bounds() {
-            Some(query) => Ok(self.prometheus.ask(&query).await?.highest_bound()),
-            None => Ok(None),
-        }
+        let bounds = self.ask(Query::bucket_bounds).await.transpose()?;
+        Ok(bounds.and_then(|bounds| bounds.highest_bound()))
     }
 
     /// Rates go on for minutes after the last scrape, so the age of the data is asked for itself.
     async fn freshness(&self) -> Result<(), Gap> {
-        let (Some(age), Some((scrapes, range))) = (self.query.age(), self.query.scrapes()) else { return Ok(()) };
-        let ranged = !self.query.range().is_zero();
-        let (age, scrapes) = tokio::join!(self.prometheus.ask(&age), self.prometheus.ask(&scrapes));
-        let (age, scrapes) = (age?, scrapes?);
-        let label = &self.gate.label;
+        let Some((_, range)) = self.by.query().scrapes() else { return Ok(()) };
+        let ranged = !self.by.query().range().is_zero();
+        let (age, scrapes) = tokio::join!(self.ask(Query::age), self.ask(|query| Some(query.scrapes()?.0)));
+        let (Some(age), Some(scrapes)) = (age.transpose()?, scrapes.transpose()?) else { return Ok(()) };
+        let label = &self.by.label;
         // Blue's data matters only to a gate that compares with it.
         let needed = |color: &Color| *color == Color::Green || self.gate.versus_blue.is_some();
         for color in Color::BOTH.into_iter().filter(needed) {
             let (Some(age), count) = (age.of(color, label)?, scrapes.of(color, label)?.unwrap_or(0.0)) else {
                 if color == Color::Green {
-                    return Err(Gap::Unknown(format!("no data of green (nothing has {label}=\"green\")")));
+                    return Err(Gap::Unknown(format!("no data of green (nothing has {})", label.of(Color::Green))));
                 }
                 continue;
             };

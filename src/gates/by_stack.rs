@@ -20,6 +20,23 @@ pub struct Sides {
 }
 
 impl Sides {
+    /// Two stacks that stand for any, where a question is only looked at.
+    pub fn example() -> Sides {
+        Sides { green: About::example(Color::Green), blue: About::example(Color::Blue) }
+    }
+
+    /// Each in the place of the other.
+    pub fn swapped(&self) -> Sides {
+        Sides { green: self.blue.clone(), blue: self.green.clone() }
+    }
+
+    pub fn about(&self, color: Color) -> &About {
+        match color {
+            Color::Green => &self.green,
+            Color::Blue => &self.blue,
+        }
+    }
+
     pub fn of(plan: &Plan) -> Sides {
         Sides { green: About::stack(plan, Color::Green), blue: About::stack(plan, Color::Blue) }
     }
@@ -49,7 +66,7 @@ impl Growth {
         let grown = self.last.map(|last| {
             self.value += step(new.value, last.value);
             self.requests += step(new.requests.unwrap_or(0.0), last.requests.unwrap_or(0.0));
-            Reading { value: self.value, requests: new.requests.map(|_| self.requests) }
+            Reading { value: self.value, requests: new.requests.map(|_| self.requests), minutes: None }
         });
         self.last = Some(new);
         grown
@@ -96,8 +113,8 @@ impl ByStack {
     ) -> Result<Reading, Gap> {
         let read = self.source.read(world, about).await;
         let answer = match &read {
-            Ok(Reading { value, requests: None }) => value.to_string(),
-            Ok(Reading { value, requests: Some(requests) }) => format!("{value} of {requests}"),
+            Ok(Reading { value, requests: None, .. }) => value.to_string(),
+            Ok(Reading { value, requests: Some(requests), .. }) => format!("{value} of {requests}"),
             Err(gap) => gap.line().to_string(),
         };
         asked.push(Asked { question: format!("{of}{}", self.source.question()), answer });
@@ -116,7 +133,8 @@ impl ByStack {
     fn measured(&self, green: Reading, blue: Option<Reading>) -> Measured {
         if self.source.counts() {
             let counts = |r: Reading| Counts::said(r.requests.unwrap_or(0.0), r.value);
-            return Measured::Counts { green: counts(green), blue: blue.map(counts).unwrap_or_default() };
+            let blue = blue.map(counts).unwrap_or_default();
+            return Measured::Counts { green: counts(green), blue, minutes: green.minutes };
         }
         let blue = match blue {
             Some(Reading { requests: Some(0.0), .. }) => Control::Idle,
@@ -134,7 +152,7 @@ mod tests {
     #[test]
     fn growth_goes_on_over_a_restart() {
         let mut growth = Growth::default();
-        let of = |value: f64, requests: f64| Reading { value, requests: Some(requests) };
+        let of = |value: f64, requests: f64| Reading { value, requests: Some(requests), minutes: None };
         assert_eq!(growth.by(of(40.0, 900.0)), None);
         assert_eq!(growth.by(of(41.0, 1000.0)), Some(of(1.0, 100.0)));
         // The process began again: 2 of 10 since then.

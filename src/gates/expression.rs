@@ -1,6 +1,6 @@
 //! What can be seen in the tree of a PromQL expression without asking a server. What it means for a gate is for others.
 
-use promql_parser::parser::{Expr, LabelModifier, token, value::ValueType};
+use promql_parser::parser::{AggregateExpr, Call, Expr, LabelModifier, token, value::ValueType};
 
 /// Without outer parentheses.
 pub(super) fn bare(expr: &Expr) -> &Expr {
@@ -22,9 +22,42 @@ pub(super) fn aggregated(expr: &Expr) -> bool {
     }
 }
 
-/// A product or quotient is no count any more.
-pub(super) fn scaled(expr: &Expr) -> bool {
-    matches!(bare(expr), Expr::Binary(b) if [token::T_MUL, token::T_DIV].contains(&b.op.id()))
+/// A number that is written out.
+pub(super) fn literal(expr: &Expr) -> Option<f64> {
+    if let Expr::NumberLiteral(number) = bare(expr) { Some(number.val) } else { None }
+}
+
+/// What is put in place of a term that has no samples: `vector(0)`, or anything times 0.
+pub(super) fn zero(expr: &Expr) -> bool {
+    match bare(expr) {
+        Expr::Binary(b) if b.op.id() == token::T_MUL => [&b.lhs, &b.rhs].iter().any(|e| literal(e) == Some(0.0)),
+        Expr::Call(c) if c.func.name == "vector" => c.args.args.first().is_some_and(|n| literal(n) == Some(0.0)),
+        _ => false,
+    }
+}
+
+/// Every division of two things that both hold calls of these functions.
+pub(super) fn quotients<'a>(expr: &'a Expr, calls: &[&str]) -> Vec<&'a Expr> {
+    let calls_one = |expr: &Expr| {
+        let mut found = false;
+        walk(expr, &mut |e| found |= matches!(e, Expr::Call(call) if calls.contains(&call.func.name)));
+        found
+    };
+    let mut found = Vec::new();
+    walk(expr, &mut |e| match e {
+        Expr::Binary(b) if b.op.id() == token::T_DIV && calls_one(&b.lhs) && calls_one(&b.rhs) => found.push(e),
+        _ => {}
+    });
+    found
+}
+
+/// Functions that change labels and leave the values as they are.
+const RELABELLING: [&str; 2] = ["label_replace", "label_join"];
+
+/// The expression whose values a call hands on under other labels.
+pub(super) fn part_of_call(call: &Call) -> Option<&Expr> {
+    let first = call.args.args.first()?;
+    RELABELLING.contains(&call.func.name).then_some(first.as_ref())
 }
 
 pub(super) fn holds_vector_of_zero(expr: &Expr) -> bool {
@@ -51,12 +84,22 @@ pub(super) fn keeps(expr: &Expr, label: &str) -> Option<bool> {
             _ => keeps(&b.rhs, label),
         },
         Expr::Call(c) if c.func.name == "vector" => Some(false),
+        Expr::Call(c) if part_of_call(c).is_some() && written(c) == Some(label) => Some(true),
         Expr::Call(c) => c
             .args
             .args
             .iter()
             .find(|a| matches!(a.value_type(), ValueType::Vector | ValueType::Matrix))
             .and_then(|a| keeps(a, label)),
+        _ => None,
+    }
+}
+
+/// The label that a relabelling call writes.
+pub(super) fn written(call: &Call) -> Option<&str> {
+    part_of_call(call)?;
+    match call.args.args.get(1).map(AsRef::as_ref) {
+        Some(Expr::StringLiteral(text)) => Some(&text.val),
         _ => None,
     }
 }
@@ -102,21 +145,32 @@ pub(super) fn replace(expr: &mut Expr, with: &mut dyn FnMut(&Expr) -> Option<Exp
     }
 }
 
-/// The expression with one label more in each of its `by (…)`.
+/// The expression with one label more kept by each of its sums; None where none of them names its labels.
 pub(super) fn apart(mut expr: Expr, by: &str) -> Option<Expr> {
     let mut told = 0;
-    replace(&mut expr, &mut |node| {
-        let Expr::Aggregate(sum) = node else { return None };
-        let Some(LabelModifier::Include(labels)) = &sum.modifier else { return None };
-        if labels.labels.iter().any(|label| label == by) {
-            return None;
+    each_sum(&mut expr, &mut |sum| {
+        let Some(modifier) = &mut sum.modifier else { return };
+        match modifier {
+            LabelModifier::Include(labels) => {
+                if labels.labels.iter().all(|label| label != by) {
+                    labels.labels.push(by.into());
+                }
+            }
+            LabelModifier::Exclude(labels) => labels.labels.retain(|label| label != by),
         }
         told += 1;
-        let mut sum = sum.clone();
-        let mut labels = labels.clone();
-        labels.labels.push(by.into());
-        sum.modifier = Some(LabelModifier::Include(labels));
-        Some(Expr::Aggregate(sum))
     });
     (told > 0).then_some(expr)
+}
+
+fn each_sum(expr: &mut Expr, sums: &mut dyn FnMut(&mut AggregateExpr)) {
+    match expr {
+        Expr::Aggregate(a) => {
+            sums(a);
+            each_sum(&mut a.expr, sums);
+        }
+        Expr::Paren(p) => each_sum(&mut p.expr, sums),
+        Expr::Call(c) => c.args.args.iter_mut().for_each(|a| each_sum(a, sums)),
+        _ => {}
+    }
 }

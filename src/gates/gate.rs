@@ -9,10 +9,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::by_label::ByLabel;
+use super::by_stack::Sides;
 use super::promql;
 use super::promql::Query;
 use super::source;
-use super::source::Given;
+use super::source::{Given, Server};
 use crate::diag::Mistake;
 use crate::scalar;
 use crate::scalar::{Limit, Margin, Unit};
@@ -58,9 +60,20 @@ pub struct Gate {
     /// Says that this gate fails a bake alone, which is so unless it has a `weight`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub critical: Option<bool>,
-    /// The label that holds `blue` or `green`.
+    /// The label that tells the stacks apart.
     #[serde(default = "color")]
     pub label: String,
+    /// What that label says of a stack, with `{stack}` and `{version}` in it; `{stack}` when left out.
+    #[serde(default = "stack", skip_serializing_if = "is_stack")]
+    pub label_value: String,
+    /// `true`: what the query counts above the line is a part of what it counts below, so that it is judged by counts. `false`:
+    /// it is a number. Needed only where the query itself does not show which.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<bool>,
+    /// `0`: what has no series at all has not happened. Otherwise that is not known, unless the query itself shows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 0))]
+    pub absent: Option<u64>,
     /// The label that tells the instances of a stack apart, so that a single bad one is not taken for the release.
     #[serde(default = "instance")]
     pub instance: String,
@@ -70,9 +83,9 @@ pub struct Gate {
     /// What follows when nothing can be judged until the deadline and users are split.
     #[serde(default)]
     pub unknown: OnUnknown,
-    /// Base URL of Prometheus, `http://prometheus:9090`, also as `${env:NAME}`. Left out: `${env:PROMETHEUS_URL}`.
-    #[serde(default = "source::prometheus_url")]
-    pub url: String,
+    /// The Prometheus that is asked, where it is another one than the runbook's; `${env:PROMETHEUS_URL}` where neither is named.
+    #[serde(default)]
+    pub url: Server,
 }
 
 fn no(flag: &bool) -> bool {
@@ -81,6 +94,14 @@ fn no(flag: &bool) -> bool {
 
 fn color() -> String {
     "color".into()
+}
+
+fn stack() -> String {
+    "{stack}".into()
+}
+
+fn is_stack(value: &String) -> bool {
+    *value == stack()
 }
 
 fn instance() -> String {
@@ -199,24 +220,21 @@ impl Review {
     }
 
     fn expression(&mut self, gate: &Gate, text: &str) {
-        let label = if gate.objective.is_some() { "" } else { &gate.label };
-        let query = match Query::parse(text, label) {
+        if gate.objective.is_some() {
+            return self.objective(text);
+        }
+        let by = match ByLabel::new(gate, text, &Sides::example()) {
             Err(e) => {
                 return self.wrong("/prometheus", format!("this is no PromQL: {e}"), "try it in Prometheus first");
             }
-            Ok(query) => query,
+            Ok(by) => by,
         };
-        if gate.objective.is_some() {
-            if query.sides(SECOND).is_none() {
-                let help = "write `sum(rate(errors_total[5m])) / sum(rate(requests_total[5m]))`; the ranges are put in";
-                self.wrong("/prometheus", "the query is no share of bad requests among all", help);
-            }
-            return;
-        }
-        let (wrong, doubtful) = query.review();
+        let query = by.query();
+        let (wrong, doubtful) = query.review(&gate.label, is_stack(&gate.label_value).then_some(["blue", "green"]));
         let place = |flaw: promql::Flaw| mistake("/prometheus", flaw.message, &flaw.help);
         self.mistakes.extend(wrong.into_iter().map(place));
         self.warnings.extend(doubtful.into_iter().map(place));
+        self.meaning(gate, query);
         if gate.delta && query.grown(SECOND).is_none() {
             let help = format!("write the counter alone: `sum by ({}) (dead_letters_total)`", gate.label);
             self.wrong("/delta", "there is no counter whose growth could be judged", &help);
@@ -231,11 +249,72 @@ impl Review {
             let help = format!("add `requests: sum by ({}) (rate(…[1m]))`", gate.label);
             self.wrong("/min_requests", message, &help);
         }
-        if let Some(requests) = &gate.requests
-            && let Err(e) = promql::count_of(requests, SECOND)
-        {
+        if let Some(requests) = &gate.requests {
             let help = format!("write a rate: `sum by ({}) (rate(http_requests_total[1m]))`", gate.label);
-            self.wrong("/requests", format!("requests cannot be counted by this: {e}"), &help);
+            if source::asks_of_a_stack(requests) {
+                self.wrong("/requests", "requests of both stacks are asked at once", &help);
+            } else if let Err(e) = promql::count_of(requests, SECOND) {
+                self.wrong("/requests", format!("requests cannot be counted by this: {e}"), &help);
+            }
+        }
+    }
+
+    fn objective(&mut self, text: &str) {
+        match Query::parse(text, "") {
+            Err(e) => self.wrong("/prometheus", format!("this is no PromQL: {e}"), "try it in Prometheus first"),
+            Ok(query) if query.burning().is_none() => {
+                let help = "write `sum(rate(errors_total[5m])) / sum(rate(requests_total[5m]))`; the ranges are put in";
+                self.wrong("/prometheus", "the query is no share of bad requests among all", help);
+            }
+            Ok(_) => {}
+        }
+    }
+
+    /// Whether the query is judged as what the limit takes it for.
+    fn meaning(&mut self, gate: &Gate, query: &Query) {
+        if gate.absent.is_some_and(|n| n > 0) {
+            self.wrong("/absent", "what has no series can only have happened 0 times", "write `absent: 0`");
+        }
+        let Some(limit) = gate.limit() else { return };
+        if gate.share == Some(true) && query.share().is_none() {
+            let help =
+                "write one sum of rates over another: `sum by (color) (rate(…[1m])) / sum by (color) (rate(…[1m]))`";
+            self.wrong("/share", "the query cannot be counted as a share", help);
+        }
+        if gate.absent.is_some() && query.share().is_none() {
+            self.wrong("/absent", "only a share has parts that may be absent", "leave `absent` out");
+        }
+        if let Some(why) = query.undecided()
+            && query.may_be_share(limit)
+        {
+            let help = "write `share: true` if everything counted above the line is counted below it too: it is then judged by \
+                counts. Otherwise write `share: false`: it is judged as a number, window by window";
+            self.wrong("/prometheus", format!("not clear whether this is a share of requests: {why}"), help);
+        }
+        let at = if gate.max.is_some() { "/max" } else { "/min" };
+        match query.share() {
+            Some(_) if gate.delta => {}
+            Some(share) => {
+                let whole = if limit.unit == Unit::Percent { 1.0 } else { share.scale };
+                let out_of_reach = if gate.max.is_some() { limit.value >= whole } else { limit.value > whole };
+                if limit.unit == Unit::Seconds {
+                    self.wrong(
+                        at,
+                        format!("a share of requests has no seconds: `{limit}`"),
+                        "write a percentage: `0.5%`",
+                    );
+                } else if out_of_reach {
+                    let help = format!("write a percentage: `{}%`", limit.value);
+                    self.wrong(at, format!("no share of requests is over {limit}"), &help);
+                }
+            }
+            None => {
+                if let Some((name, unit)) = query.measures()
+                    && let Some(flaw) = unit.against(limit)
+                {
+                    self.wrong(at, format!("`{name}` {flaw}, and the limit is `{limit}`"), unit.cure());
+                }
+            }
         }
     }
 
@@ -247,7 +326,7 @@ impl Review {
             let help = format!("write it inside of `{}`", kind.name);
             self.wrong("/requests", "`requests` is PromQL, and this gate asks no Prometheus", &help);
         }
-        let Ok(source) = (kind.open)(own, "") else { return };
+        let Ok(source) = (kind.open)(own, &Server::none()) else { return };
         if !sound {
             return;
         }

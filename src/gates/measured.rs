@@ -2,6 +2,7 @@
 
 use super::judge::Control;
 use super::judge::counts::Counts;
+use super::source::Minutes;
 use crate::run::Asked;
 use crate::world::Gap;
 
@@ -9,7 +10,7 @@ use crate::world::Gap;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Measured {
     /// A share, counted since users were shifted.
-    Counts { green: Counts, blue: Counts },
+    Counts { green: Counts, blue: Counts, minutes: Option<Minutes> },
     /// A value now.
     Value { green: f64, blue: Control, requests: Option<u64> },
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::source;
-use super::source::{About, Given};
+use super::source::{About, Given, Server};
 use crate::diag::Mistake;
 use crate::world::{Gap, World};
 
@@ -19,9 +19,9 @@ pub struct Number {
     #[serde(flatten)]
     #[schemars(skip)]
     pub source: Given,
-    /// Base URL of Prometheus, where another one is asked than the runbook's.
-    #[serde(default = "source::prometheus_url")]
-    pub url: String,
+    /// The Prometheus that is asked, where it is another one than the runbook's.
+    #[serde(default)]
+    pub url: Server,
 }
 
 impl Number {

@@ -12,10 +12,10 @@ use super::gate::Gate;
 use super::judge::counts::Counts;
 pub use super::measured::{Measured, Measurement};
 use super::prometheus::Prometheus;
-use super::promql::Query;
+use super::promql::Measure;
 use super::source;
 use crate::run::Asked;
-use crate::scalar::spoken;
+use crate::scalar::{Unit, spoken};
 use crate::world::{Gap, World};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -28,18 +28,18 @@ pub struct Probe {
 
 enum Way {
     ByLabel(ByLabel),
-    ByStack(ByStack),
+    ByStack(Box<ByStack>),
 }
 
 impl Probe {
     /// Takes the settings `gate::check` has accepted, and what is known of the two stacks.
     pub fn new(gate: Gate, sides: &Sides) -> Result<Self, String> {
         let way = match gate.source.promql() {
-            Some(text) => Way::ByLabel(ByLabel { query: Query::parse(text, &gate.label)? }),
+            Some(text) => Way::ByLabel(ByLabel::new(&gate, text, sides)?),
             None => {
                 let settings = serde_json::to_value(&gate).map_err(|e| e.to_string())?;
                 let (kind, own) = source::chosen(&settings).map_err(|m| m.message)?;
-                Way::ByStack(ByStack::new((kind.open)(own, &gate.url)?, sides.clone(), gate.delta))
+                Way::ByStack(Box::new(ByStack::new((kind.open)(own, &gate.url)?, sides.clone(), gate.delta)))
             }
         };
         Ok(Probe { gate, way })
@@ -49,18 +49,45 @@ impl Probe {
     pub fn warm_up(&self) -> Duration {
         let own = match &self.way {
             Way::ByLabel(_) if self.is_share() || self.gate.delta => Duration::ZERO,
-            Way::ByLabel(by) => by.query.range(),
+            Way::ByLabel(by) => by.query().range(),
             Way::ByStack(by) => by.source.warm_up(),
         };
         own.max(self.gate.looks_back.as_ref().map_or(Duration::ZERO, |back| back.time))
     }
 
+    /// How long after the shift there is something to judge by, where the source sees anything.
+    pub fn first_number(&self) -> Duration {
+        match &self.way {
+            Way::ByLabel(_) => self.warm_up(),
+            Way::ByStack(by) => self.warm_up().max(by.source.first_number()),
+        }
+    }
+
     /// Error rates: counted since the shift instead of looked at window by window.
     pub fn is_share(&self) -> bool {
         match &self.way {
-            Way::ByLabel(by) => by.query.counts(SECOND).is_some(),
+            Way::ByLabel(by) => by.query().share().is_some(),
             Way::ByStack(by) => by.source.counts(),
         }
+    }
+
+    /// Whether each stack has a number of its own.
+    pub fn of_a_stack(&self) -> bool {
+        match &self.way {
+            Way::ByLabel(_) => true,
+            Way::ByStack(by) => by.source.of_a_stack(),
+        }
+    }
+
+    /// A share whose values are hundredths.
+    pub fn counts_hundredths(&self) -> bool {
+        matches!(&self.way, Way::ByLabel(by) if by.query().share().is_some_and(|share| share.scale != 1.0))
+    }
+
+    /// The unit of a value, where the query's own names say it.
+    pub fn measured_in(&self) -> Option<Unit> {
+        let Way::ByLabel(by) = &self.way else { return None };
+        by.query().measures().filter(|(_, measure)| *measure == Measure::Seconds).map(|_| Unit::Seconds)
     }
 
     /// One look is enough to fail: the numbers only ever grow, or the test may be looked at as often as one likes.
@@ -71,7 +98,7 @@ impl Probe {
     /// The quantile of a latency gate.
     pub fn quantile(&self) -> Option<f64> {
         match &self.way {
-            Way::ByLabel(by) => by.query.quantile(),
+            Way::ByLabel(by) => by.query().quantile(),
             Way::ByStack(_) => None,
         }
     }
@@ -80,7 +107,7 @@ impl Probe {
     pub fn counts_requests(&self) -> bool {
         match &self.way {
             Way::ByLabel(by) => {
-                self.gate.requests.is_some() || by.query.observations(SECOND).is_some() || self.is_share()
+                self.gate.requests.is_some() || by.query().observations(SECOND).is_some() || self.is_share()
             }
             Way::ByStack(by) => by.source.counts_requests(),
         }
@@ -107,8 +134,7 @@ impl Probe {
         }
         match &self.way {
             Way::ByLabel(by) => {
-                let url = world.secrets.resolve(&self.gate.url);
-                let prometheus = Prometheus::new(world.web.as_ref(), &url, at);
+                let prometheus = Prometheus::new(world.web.as_ref(), self.gate.url.reached(&world.secrets), at);
                 let measured = by.measure(&self.gate, &prometheus, elapsed).await;
                 Measurement { measured, asked: prometheus.asked() }
             }
@@ -125,8 +151,7 @@ impl Probe {
     ) -> (Vec<(String, Counts)>, Vec<Asked>) {
         let Way::ByLabel(by) = &self.way else { return Default::default() };
         let elapsed = Duration::try_from(at.duration_since(since)).unwrap_or_default();
-        let url = world.secrets.resolve(&self.gate.url);
-        let prometheus = Prometheus::new(world.web.as_ref(), &url, at);
+        let prometheus = Prometheus::new(world.web.as_ref(), self.gate.url.reached(&world.secrets), at);
         (by.instances(&self.gate, &prometheus, elapsed).await, prometheus.asked())
     }
 }

@@ -11,6 +11,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Deserialize;
 
+use super::promql::Absence;
+use super::source::Reached;
 use crate::plan::Color;
 use crate::run::Asked;
 use crate::world::{Gap, Request, Web, form};
@@ -26,11 +28,32 @@ const TOLD: usize = 6;
 /// A server that is asked.
 pub struct Prometheus<'a> {
     web: &'a dyn Web,
-    /// Base URL, secrets filled in.
-    url: &'a str,
+    server: Reached,
     /// All queries are evaluated at this moment.
     at: Timestamp,
     asked: RefCell<Vec<Asked>>,
+}
+
+/// How samples say which stack they are of: the label, and what it says for each.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StackLabel {
+    pub name: String,
+    pub blue: String,
+    pub green: String,
+}
+
+impl StackLabel {
+    pub fn value(&self, color: Color) -> &str {
+        match color {
+            Color::Blue => &self.blue,
+            Color::Green => &self.green,
+        }
+    }
+
+    /// Samples of this stack, as a matcher says it.
+    pub fn of(&self, color: Color) -> String {
+        format!("{}=\"{}\"", self.name, self.value(color))
+    }
 }
 
 /// Samples of an instant vector.
@@ -78,8 +101,8 @@ impl Answer {
 
 impl Prometheus<'_> {
     /// One question after the other, or all at once: every query is evaluated at the same moment.
-    pub fn new<'a>(web: &'a dyn Web, url: &'a str, at: Timestamp) -> Prometheus<'a> {
-        Prometheus { web, url, at, asked: RefCell::default() }
+    pub fn new<'a>(web: &'a dyn Web, server: Reached, at: Timestamp) -> Prometheus<'a> {
+        Prometheus { web, server, at, asked: RefCell::default() }
     }
 
     /// Everything that was asked so far, with what came back.
@@ -98,14 +121,35 @@ impl Prometheus<'_> {
         answer
     }
 
+    /// How many there are of a part that has no series: none, where that is shown or the runbook says so.
+    pub async fn none(&self, absence: Option<&Absence>, said: bool) -> Result<f64, Gap> {
+        if said {
+            return Ok(0.0);
+        }
+        let Some(absence) = absence else {
+            let line = "there is no series of what is counted above the line, and nothing shows that this means none; let the \
+                service begin it at 0, or write `absent: 0`";
+            return Err(Gap::Unknown(line.into()));
+        };
+        let there = self.ask(&absence.question).await?;
+        if there.is_empty() {
+            let line = format!("bad requests cannot be told apart: `{}` has no answer", absence.question);
+            return Err(Gap::Unknown(line));
+        }
+        match absence.doubt(|label| there.values(label)) {
+            Some(why) => Err(Gap::Unknown(format!("bad requests cannot be told apart: {why}"))),
+            None => Ok(0.0),
+        }
+    }
+
     /// Every value a label has, over all metrics.
     pub async fn values(&self, label: &str) -> Result<Vec<String>, Gap> {
         #[derive(Deserialize)]
         struct Values {
             data: Vec<String>,
         }
-        let url = format!("{}/api/v1/label/{label}/values", self.url.trim_end_matches('/'));
-        let response = self.web.exchange(Request::get(url, TIMEOUT)).await;
+        let request = self.request(&format!("label/{label}/values"));
+        let response = self.web.exchange(request).await;
         let response = response.map_err(|e| Gap::Silent(format!("Prometheus did not answer: {e}")))?;
         let values: Result<Values, _> = serde_json::from_slice(&response.body);
         match values {
@@ -114,17 +158,18 @@ impl Prometheus<'_> {
         }
     }
 
+    /// A question at a place of the API, with what lets us in.
+    fn request(&self, place: &str) -> Request {
+        let Reached { url, headers, login } = &self.server;
+        let url = format!("{}/api/v1/{place}", url.trim_end_matches('/'));
+        Request { headers: headers.clone(), login: login.clone(), ..Request::get(url, TIMEOUT) }
+    }
+
     async fn exchange(&self, query: &str) -> Result<Vector, Gap> {
         let mut body = form(&[("query", query), ("time", &moment(self.at)), ("timeout", "10s")]);
         body.shrink_to_fit();
-        let request = Request {
-            method: "POST",
-            url: format!("{}/api/v1/query", self.url.trim_end_matches('/')),
-            headers: vec![("content-type".into(), "application/x-www-form-urlencoded".into())],
-            body: body.into_bytes(),
-            timeout: TIMEOUT,
-            fresh: false,
-        };
+        let mut request = Request { method: "POST", body: body.into_bytes(), ..self.request("query") };
+        request.headers.push(("content-type".into(), "application/x-www-form-urlencoded".into()));
         let response =
             self.web.exchange(request).await.map_err(|e| Gap::Silent(format!("Prometheus did not answer: {e}")))?;
         if let Some(skew) = response.date().map(|date| date.as_second() - self.at.as_second())
@@ -184,9 +229,8 @@ impl Vector {
     }
 
     /// The one sample of a stack. None where it has none; a reason where it has several, or one that is no number.
-    pub fn of(&self, color: Color, label: &str) -> Result<Option<f64>, Gap> {
-        let mine: Vec<&Sample> =
-            self.0.iter().filter(|s| s.metric.get(label).is_some_and(|l| l == color.name())).collect();
+    pub fn of(&self, color: Color, label: &StackLabel) -> Result<Option<f64>, Gap> {
+        let mine: Vec<&Sample> = self.mine(color, label).collect();
         let sample = match mine[..] {
             [] => return Ok(None),
             [one] => one,
@@ -196,6 +240,22 @@ impl Vector {
             }
         };
         sample.number(color.name()).map(Some)
+    }
+
+    fn mine(&self, color: Color, label: &StackLabel) -> impl Iterator<Item = &Sample> {
+        let value = label.value(color).to_string();
+        self.0.iter().filter(move |s| s.metric.get(&label.name) == Some(&value))
+    }
+
+    /// Answers of one stack each, as if one query had told them apart.
+    pub fn told_apart(answers: [(Color, Vector); 2], label: &StackLabel) -> Vector {
+        let labelled = |(color, vector): (Color, Vector)| {
+            vector.0.into_iter().map(move |mut sample| {
+                sample.metric.insert(label.name.clone(), label.value(color).into());
+                sample
+            })
+        };
+        Vector(answers.into_iter().flat_map(labelled).collect())
     }
 
     /// The one sample there is, whatever its labels. None where there is none; a reason where there are several, or it is no
@@ -225,9 +285,9 @@ impl Vector {
     }
 
     /// The samples of a stack by a further label; those without it, and those that are no number, are left out.
-    pub fn apart(&self, color: Color, label: &str, by: &str) -> Vec<(String, f64)> {
-        let mine = self.0.iter().filter(|s| s.metric.get(label).is_some_and(|l| l == color.name()));
-        mine.filter_map(|s| Some((s.metric.get(by)?.clone(), s.value.as_ref()?.1.parse().ok()?)))
+    pub fn apart(&self, color: Color, label: &StackLabel, by: &str) -> Vec<(String, f64)> {
+        self.mine(color, label)
+            .filter_map(|s| Some((s.metric.get(by)?.clone(), s.value.as_ref()?.1.parse().ok()?)))
             .filter(|(_, value): &(String, f64)| value.is_finite())
             .collect()
     }

@@ -9,11 +9,11 @@ use promql_parser::label::MatchOp;
 use promql_parser::parser::VectorSelector;
 
 use super::burn;
+use super::by_label::ByLabel;
 use super::by_stack::Sides;
 use super::gate::Gate;
-use super::probe::Probe;
 use super::prometheus::Prometheus;
-use super::promql::Query;
+use super::promql::{Query, Share};
 use crate::plan::Color;
 use crate::run::Verdict;
 use crate::scalar::{Unit, spoken};
@@ -33,6 +33,8 @@ pub enum Grade {
     Sound,
     /// It may be so now and right later: green has no data before it runs.
     Doubtful,
+    /// It has an answer, and the limit does not fit it: blue breaks it, or green will have too few requests.
+    Contradicted,
     /// The gate could never give a verdict.
     Wrong,
     /// Nobody answered.
@@ -46,52 +48,26 @@ const MOST_VALUES: usize = 12;
 pub async fn survey(gate: &Gate, sides: &Sides, world: &World) -> Vec<Finding> {
     let mut found = match gate.source.promql() {
         Some(text) => {
-            let url = world.secrets.resolve(&gate.url);
-            let prometheus = Prometheus::new(world.web.as_ref(), &url, world.clock.now());
-            let label = if gate.is_precondition() { "" } else { &gate.label };
-            match Query::parse(text, label) {
-                Ok(query) => Survey { gate, query, prometheus, found: Vec::new() }.run().await,
+            let prometheus = Prometheus::new(world.web.as_ref(), gate.url.reached(&world.secrets), world.clock.now());
+            match ByLabel::new(gate, text, sides) {
+                Ok(by) => Survey { gate, by: &by, prometheus, found: Vec::new() }.run().await,
                 Err(e) => vec![Finding { grade: Grade::Wrong, line: format!("this is no PromQL: {e}") }],
             }
         }
-        None => of_source(gate, sides, world).await,
+        // What another source answers is seen when it is measured.
+        None => Vec::new(),
     };
     if gate.is_precondition() && found.iter().all(|f| f.grade < Grade::Wrong) {
         let burn = burn::judge(gate, world).await;
         let grade = if burn.verdict == Verdict::Pass { Grade::Sound } else { Grade::Wrong };
         found.push(Finding { grade, line: burn.line });
     }
-    for finding in &mut found {
-        finding.line = world.secrets.mask(&finding.line);
-    }
     found
-}
-
-/// A source that is no Prometheus: what it says of each stack.
-async fn of_source(gate: &Gate, sides: &Sides, world: &World) -> Vec<Finding> {
-    let now = world.clock.now();
-    let back = jiff::SignedDuration::from_mins(15);
-    let since = now.checked_sub(back).unwrap_or(now);
-    // The counters' growth needs two looks, and one shows whether there is anything to grow.
-    let gate = Gate { delta: false, ..gate.clone() };
-    let probe = match Probe::new(gate, sides) {
-        Ok(probe) => probe,
-        Err(line) => return vec![Finding { grade: Grade::Wrong, line }],
-    };
-    let measurement = probe.measure(world, since, now).await;
-    let told: Vec<String> = measurement.asked.iter().map(|a| format!("{} → {}", a.question, a.answer)).collect();
-    let (grade, line) = match measurement.measured {
-        Ok(_) => (Grade::Sound, told.join(", ")),
-        Err(Gap::Silent(line)) => (Grade::Silent, line),
-        Err(Gap::Unknown(line)) if told.is_empty() => (Grade::Wrong, line),
-        Err(Gap::Unknown(line)) => (Grade::Wrong, format!("{line}; {}", told.join(", "))),
-    };
-    vec![Finding { grade, line }]
 }
 
 struct Survey<'a> {
     gate: &'a Gate,
-    query: Query,
+    by: &'a ByLabel,
     prometheus: Prometheus<'a>,
     found: Vec<Finding>,
 }
@@ -113,25 +89,36 @@ impl Survey<'_> {
     }
 
     async fn all(&mut self) -> Result<(), Gap> {
-        for selector in self.query.selectors() {
-            self.series(&selector).await?;
+        for (stack, query) in self.by.queries() {
+            let known = self.found.len();
+            for selector in query.selectors() {
+                self.series(query, &selector).await?;
+            }
+            // A green that does not run yet has no series of its own.
+            if stack == Some(Color::Green) {
+                self.found[known..].iter_mut().for_each(|finding| finding.grade = finding.grade.min(Grade::Doubtful));
+            }
         }
         if self.found.iter().any(|f| f.grade >= Grade::Wrong) {
             return Ok(());
         }
-        if !self.gate.is_precondition() {
-            self.stacks().await?;
+        for (stack, query) in self.by.queries() {
+            if stack.is_none() && !self.gate.is_precondition() {
+                self.stacks(query).await?;
+            }
+            self.scrapes(query).await?;
+            self.buckets(query).await?;
+            // What Prometheus refuses, it refuses in a bake too.
+            let now = self.prometheus.ask(query.text()).await?;
+            if self.gate.is_precondition() {
+                self.say(Grade::Sound, format!("now: {}", now.told()));
+            }
         }
-        self.scrapes().await?;
-        self.buckets().await?;
-        let text = self.query.text().to_string();
-        let now = self.prometheus.ask(&text).await?.told();
-        self.say(Grade::Sound, format!("now: {now}"));
         Ok(())
     }
 
     /// Whether a selector finds anything, and if not, which of its matchers is to blame and what there is in its place.
-    async fn series(&mut self, selector: &VectorSelector) -> Result<(), Gap> {
+    async fn series(&mut self, query: &Query, selector: &VectorSelector) -> Result<(), Gap> {
         if !self.prometheus.ask(&format!("count({selector})")).await?.is_empty() {
             return Ok(());
         }
@@ -162,7 +149,9 @@ impl Survey<'_> {
             let there = self.there(&name, &matcher.name).await?;
             // A service without errors has no series of errors; where their label exists that is no mistake.
             let may_be_none = matches!(matcher.op, MatchOp::Equal | MatchOp::Re(_)) && !there.is_empty();
-            let part = self.query.is_of_the_part(selector) && self.query.proofs_of_none().iter().all(Option::is_some);
+            let none = |share: &Share| share.absences().iter().all(Option::is_some);
+            let said = self.gate.absent.is_some();
+            let part = query.share().is_some_and(|share| share.is_of_the_part(selector) && (said || none(share)));
             let grade = if part && may_be_none { Grade::Doubtful } else { Grade::Wrong };
             let help = match there.is_empty() {
                 true => format!("it has no label `{}`; it has {}", matcher.name, self.labels(&name).await?),
@@ -196,43 +185,47 @@ impl Survey<'_> {
     }
 
     /// Whether the label that tells the stacks apart exists, and says `blue` and `green`.
-    async fn stacks(&mut self) -> Result<(), Gap> {
-        let label = self.gate.label.clone();
-        let Some(name) = self.query.selectors().into_iter().find_map(|selector| selector.name) else { return Ok(()) };
-        let there = self.there(&name, &label).await?;
-        if there.is_empty() {
-            let labels = self.labels(&name).await?;
-            self.say(Grade::Wrong, format!("`{name}` has no label `{label}`; it has {labels}"));
+    async fn stacks(&mut self, query: &Query) -> Result<(), Gap> {
+        let label = self.by.label().clone();
+        let Some(name) = query.selectors().into_iter().find_map(|selector| selector.name) else { return Ok(()) };
+        // A label that the query writes itself is on no series.
+        if query.relabels(&label.name) {
             return Ok(());
         }
-        let missing: Vec<&str> =
-            Color::BOTH.iter().map(|color| color.name()).filter(|color| there.iter().all(|v| v != color)).collect();
-        let grade = if missing.contains(&"blue") { Grade::Wrong } else { Grade::Doubtful };
-        for color in missing {
-            self.say(
-                grade,
-                format!("no series of `{name}` has {label}=\"{color}\" now; there is {}", there.join(", ")),
-            );
+        let there = self.there(&name, &label.name).await?;
+        if there.is_empty() {
+            let labels = self.labels(&name).await?;
+            self.say(Grade::Wrong, format!("`{name}` has no label `{}`; it has {labels}", label.name));
+            return Ok(());
+        }
+        let missing = |color: &Color| there.iter().all(|value| value != label.value(*color));
+        let grade = if missing(&Color::Blue) { Grade::Wrong } else { Grade::Doubtful };
+        for color in Color::BOTH.into_iter().filter(missing) {
+            let line = format!("no series of `{name}` has {} now; there is {}", label.of(color), there.join(", "));
+            self.say(grade, line);
         }
         Ok(())
     }
 
     /// A range holds at least four scrapes, or now and then it is empty.
-    async fn scrapes(&mut self) -> Result<(), Gap> {
-        let Some((scrapes, range)) = self.query.scrapes() else { return Ok(()) };
-        if self.query.range().is_zero() {
+    async fn scrapes(&mut self, query: &Query) -> Result<(), Gap> {
+        let Some((scrapes, range)) = query.scrapes() else { return Ok(()) };
+        if query.range().is_zero() {
             return Ok(());
         }
         let most = self.prometheus.ask(&scrapes).await?.highest();
         if let Some(most) = most.filter(|most| *most < 4.0) {
             let line = format!("the range {} holds {most} scrapes; at least four are needed", spoken(range));
-            self.say(Grade::Wrong, line);
+            // A series that has just begun has few in any range.
+            let before = self.prometheus.ask(&query.scraped_in(4 * range).unwrap_or(scrapes)).await?.highest();
+            let young = before.is_some_and(|all| all < 2.0 * most.max(1.0));
+            self.say(if young { Grade::Doubtful } else { Grade::Wrong }, line);
         }
         Ok(())
     }
 
-    async fn buckets(&mut self) -> Result<(), Gap> {
-        let Some(bounds) = self.query.bucket_bounds() else { return Ok(()) };
+    async fn buckets(&mut self, query: &Query) -> Result<(), Gap> {
+        let Some(bounds) = query.bucket_bounds() else { return Ok(()) };
         let top = self.prometheus.ask(&bounds).await?.highest_bound();
         if let (Some(top), Some(limit)) = (top, &self.gate.max)
             && limit.value >= top

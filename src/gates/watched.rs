@@ -14,11 +14,13 @@ use super::gate::{Gate, OnUnknown, WHOLE};
 use super::judge::counts::Counts;
 use super::judge::rate_history::RateHistory;
 use super::judge::{Back, Bound, Judgement, Rule};
+use super::present::present;
 use super::probe::{Measured, Measurement, Probe};
-use super::survey::{Finding, survey};
+use super::source::Minutes;
+use super::survey::{Finding, Grade, survey};
 use crate::plan::Plan;
 use crate::run::{Asked, Evidence, Verdict};
-use crate::scalar::Unit;
+use crate::scalar::{Limit, Margin, Unit};
 use crate::world::{Gap, World};
 
 /// How often error rates are looked at. Their test may be looked at as often as one likes.
@@ -84,6 +86,8 @@ pub struct Look {
     pub judgement: Judgement,
     /// Its source gave no answer.
     pub silent: bool,
+    /// There was nothing to judge by, at a time at which there should be.
+    pub blind: bool,
     /// What was asked, and what came back.
     pub asked: Vec<Asked>,
 }
@@ -127,9 +131,31 @@ impl NamedGate {
         self.gate.is_precondition()
     }
 
-    /// What its question finds right now.
-    pub async fn survey(&self, world: &World) -> Vec<Finding> {
-        survey(&self.gate, &self.sides, world).await
+    /// What its question finds right now, and what of both stacks.
+    pub async fn survey(&self, plan: &Plan, world: &World) -> Vec<Finding> {
+        let mut found = survey(&self.gate, &self.sides, world).await;
+        if !self.is_precondition() && found.iter().all(|finding| finding.grade < Grade::Wrong) {
+            found.extend(present(&self.name, &self.gate, &self.sides, plan, world).await);
+        }
+        for finding in &mut found {
+            finding.line = world.secrets.mask(&finding.line);
+        }
+        found
+    }
+
+    /// What its numbers are judged as, in a line; the second is what the windows of its bakes say.
+    pub fn judged_as(&self, windows: &str) -> Result<String, String> {
+        if self.is_precondition() {
+            return Ok("error budget, judged once before the first step".into());
+        }
+        let probe = Probe::new(self.gate.clone(), &self.sides)?;
+        let what = if self.gate.min.is_some() { "good" } else { "bad" };
+        let said = if self.gate.share == Some(true) { " (`share: true`)" } else { "" };
+        Ok(match (self.gate.delta, probe.is_share()) {
+            (true, _) => "growth since users were shifted, fails at the first look".into(),
+            (false, true) => format!("share of {what} requests{said}, sequential test"),
+            (false, false) => format!("{}{windows}", rule(&probe).unit.name()),
+        })
     }
 
     /// What the gate wants when there is no verdict.
@@ -171,12 +197,17 @@ impl OpenGate<'_> {
         let at = world.clock.now();
         let Measurement { measured, mut asked } = self.probe.measure(world, since, at).await;
         let silent = matches!(measured, Err(Gap::Silent(_)));
+        let elapsed = Duration::try_from(at.duration_since(since)).unwrap_or_default();
+        let blind = measured.is_err() && elapsed >= self.probe.first_number();
         let judgement = match measured {
-            Ok(Measured::Counts { green, blue }) => self.judge(world, (since, at), (green, blue), &mut asked).await,
+            Ok(Measured::Counts { green, blue, minutes }) => {
+                let judgement = self.judge(world, (since, at), (green, blue), &mut asked).await;
+                minutes.map_or(judgement.clone(), |minutes| seen(judgement, minutes))
+            }
             Ok(Measured::Value { green, blue, requests }) => self.rule.judge_value(green, blue, requests),
             Err(gap) => self.rule.unknown(world.secrets.mask(gap.line())),
         };
-        Look { judgement, silent, asked }
+        Look { judgement, silent, blind, asked }
     }
 
     /// Judges counts by all looks so far. Instances are told apart only where green is about to fail.
@@ -224,13 +255,15 @@ pub struct Watched<'a> {
     pub failures: Failures,
     /// Looks in a row without an answer.
     pub silent: u32,
+    /// Windows in a row without anything to judge by.
+    pub blind: u32,
     pub last: Judgement,
 }
 
 impl<'a> Watched<'a> {
     pub fn new(gate: OpenGate<'a>) -> Self {
         let last = gate.rule.unknown("not judged yet");
-        Watched { gate, failures: Failures::default(), silent: 0, last }
+        Watched { gate, failures: Failures::default(), silent: 0, blind: 0, last }
     }
 
     pub fn says(&self) -> Says {
@@ -245,6 +278,16 @@ impl<'a> Watched<'a> {
     }
 }
 
+/// What was judged, of a source that is late: for how much of the time, and no pass on a small part of it.
+fn seen(judgement: Judgement, minutes: Minutes) -> Judgement {
+    let line = format!("{}; {}", judgement.line, minutes.told());
+    let verdict = match judgement.verdict {
+        Verdict::Pass if minutes.too_few() => Verdict::Unknown,
+        other => other,
+    };
+    Judgement { verdict, line, ..judgement }
+}
+
 /// `pass`, `fail` or `unknown`, for live lines.
 pub fn word(verdict: Verdict) -> &'static str {
     match verdict {
@@ -254,16 +297,26 @@ pub fn word(verdict: Verdict) -> &'static str {
     }
 }
 
-fn rule(probe: &Probe) -> Rule {
+/// The rule of a gate, in the unit in which its numbers come.
+pub fn rule(probe: &Probe) -> Rule {
     let gate = &probe.gate;
-    let (bound, unit) = match (&gate.max, &gate.min) {
-        (Some(max), _) => (Bound::Max(max.value), max.unit),
-        (None, Some(min)) => (Bound::Min(min.value), min.unit),
+    // A query that counts in hundredths is counted as a share, and its limit with it.
+    let of_one = |limit: &Limit| if probe.counts_hundredths() { limit.hundredths() } else { limit.clone() };
+    let (bound, limit) = match (&gate.max, &gate.min) {
+        (Some(max), _) => (Bound::Max(of_one(max).value), max),
+        (None, Some(min)) => (Bound::Min(of_one(min).value), min),
         (None, None) => panic!("BUG: a gate without a limit passed its check"),
     };
-    let unit = gate.unit.unwrap_or(if probe.is_share() { Unit::Percent } else { unit });
+    let unit = gate.unit.unwrap_or(match probe.is_share() {
+        true => Unit::Percent,
+        false => probe.measured_in().unwrap_or(limit.unit),
+    });
+    let margin = gate.versus_blue.as_ref().map(|margin| match margin {
+        Margin::Plus(by) => Margin::Plus(of_one(by)),
+        Margin::Times(factor) => Margin::Times(*factor),
+    });
     let min_requests = gate.min_requests.unwrap_or_else(|| fewest(probe, bound));
-    Rule { bound, unit, margin: gate.versus_blue.clone(), min_requests }
+    Rule { bound, unit, margin, min_requests }
 }
 
 /// The fewest requests a pass can rest on, where the runbook does not say. No bad request among n shows a rate under

@@ -45,6 +45,15 @@ fn fixture() -> Vec<Series> {
     ]
 }
 
+/// What a gate asks to see how much a counter grew in so many seconds.
+fn growth(name: &str, seconds: u32) -> String {
+    let ms = seconds * 1000;
+    let before = format!("last_over_time({name}[900000ms] offset {ms}ms)");
+    format!(
+        "(({name} unless {before}) or ({name} - {before} >= 0 unless resets({name}[{ms}ms]) > 0) or increase({name}[{ms}ms]))"
+    )
+}
+
 /// `{a="b"} 1, {} 2` in the order of the labels, `scalar 3`, or the failure.
 fn told(query: &str) -> String {
     let text = |sample: &Sample| {
@@ -137,14 +146,17 @@ fn queries_have_the_values_worked_out_by_hand() {
         ("count_over_time(gone_total[10s])".into(), "{} 2"),
         ("rate(young_total[10s] offset 2s)".into(), "{} 0.7"),
         // What bgctl itself asks beside a gate's query: growth with newborn series counted whole, and proof of absence.
-        (
-            "sum by (color) (((http_requests_total unless http_requests_total offset 10000ms) \
-             or increase(http_requests_total[10000ms])))"
-                .into(),
-            "{color=blue} 900, {color=green} 100",
-        ),
-        ("sum(((young_total unless young_total offset 8000ms) or increase(young_total[8000ms])))".into(), "{} 10"),
-        ("count(http_requests_total{status!=\"\"})".into(), "{} 4"),
+        (format!("sum by (color) ({})", growth("http_requests_total", 10)), "{color=blue} 900, {color=green} 100"),
+        (growth("young_total", 8), "{__name__=young_total} 10"),
+        // No more than was seen: `increase` alone says 5.7 of a growth of 5, and knows nothing of one sample.
+        (growth("young_total", 2), "{} 4"),
+        (growth("once_total", 8), "{__name__=once_total} 7"),
+        // Lower than before, so it began again.
+        (growth("restarted_total", 8), "{} 37.714286"),
+        (growth("gone_total", 10), "{} 2"),
+        ("resets(restarted_total[10s])".into(), "{} 1"),
+        ("last_over_time(gone_total[5s] offset 4s)".into(), "{__name__=gone_total} 112"),
+        ("count by (status) (http_requests_total{status!=\"\"})".into(), "{status=200} 2, {status=500} 2"),
         ("topk(1, up)".into(), "failed: aggregation `topk`: not supported by the lab's Prometheus"),
         ("deriv(up[10s])".into(), "failed: function `deriv`: not supported by the lab's Prometheus"),
         ("up[10s]".into(), "failed: invalid expression type \"range vector\""),

@@ -32,6 +32,12 @@ pub fn call(moment: &Moment, call: &Call) -> Result<Value, Failure> {
         "max_over_time" => over(|window| Some(extreme(&values(window), |new, best| new > best))),
         "sum_over_time" => over(|window| Some(values(window).iter().sum())),
         "avg_over_time" => over(|window| Some(values(window).iter().sum::<f64>() / window.samples.len() as f64)),
+        // The one of them that keeps the metric's name.
+        "last_over_time" => {
+            let last = |window: Window| Some(Sample { value: values(&window).pop()?, labels: window.labels });
+            Ok(Value::Vector(moment.windows(argument(0)?)?.into_iter().filter_map(last).collect()))
+        }
+        "resets" => over(|window| Some(values(window).windows(2).filter(|two| two[1] < two[0]).count() as f64)),
         "count_over_time" => over(|window| Some(window.samples.len() as f64)),
         "histogram_quantile" => {
             let quantile = moment.scalar(argument(0)?)?;

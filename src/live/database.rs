@@ -13,7 +13,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::clock::Clock;
 use crate::https;
-use crate::world::{Database, Unanswered};
+use crate::world::{Database, Unanswered, document};
 
 /// The longest a connection may take, and then an answer.
 const WITHIN: Duration = Duration::from_secs(5);
@@ -53,7 +53,7 @@ async fn ask(url: &str, sql: &str) -> Result<Vec<Map<String, Value>>, Unanswered
     let (client, connection) = config.connect(tls()?).await.map_err(|e| unanswered(&e))?;
     let work = async {
         // The extended protocol takes one statement only, and in a subquery nothing can write.
-        let question = format!("select to_jsonb(q)::text from (\n{}\n) as q", sql.trim().trim_end_matches(';'));
+        let question = format!("select to_json(q)::text from (\n{}\n) as q", sql.trim().trim_end_matches(';'));
         let statement = client.prepare(&question).await?;
         client.query(&statement, &[]).await
     };
@@ -69,7 +69,11 @@ async fn ask(url: &str, sql: &str) -> Result<Vec<Map<String, Value>>, Unanswered
     }
     let object = |row: &tokio_postgres::Row| {
         let text: String = row.try_get(0).map_err(|e| unanswered(&e))?;
-        serde_json::from_str(&text).map_err(|e| Unanswered::Silent(format!("a row cannot be read: {e}")))
+        match document::read(text.as_bytes()) {
+            Ok(Value::Object(row)) => Ok(row),
+            Ok(_) => Err(Unanswered::Silent("a row is no row".into())),
+            Err(e) => Err(Unanswered::Refused(format!("a row cannot be read: {e}"))),
+        }
     };
     rows.iter().map(object).collect()
 }

@@ -135,7 +135,8 @@ fn implied(mut references: Vec<Reference>, document: &Document, tree: &Node) -> 
         }
     }
     for entry in tree.get("gates").map(Node::entries).unwrap_or_default() {
-        if document.prometheus.is_none() && entry.node.get("url").is_none() {
+        let asked = entry.node.get("prometheus").is_some();
+        if document.prometheus.is_none() && asked && entry.node.get("url").is_none() {
             references.push(Reference { text: "${env:PROMETHEUS_URL}".into(), span: entry.key_span.clone() });
         }
     }

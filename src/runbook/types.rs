@@ -13,6 +13,7 @@ use super::schema_section::SchemaChange;
 use super::slack::Slack;
 use crate::compare::Compare;
 use crate::gates::gate::Gate;
+use crate::gates::source::Server;
 use crate::plan::{AtExpiry, OnFailure};
 use crate::scalar::{Duration, Percent};
 
@@ -38,9 +39,9 @@ pub struct Document {
     pub stacks: Stacks,
     /// The places where traffic is split, by name. Each has exactly one kind of router.
     pub routes: BTreeMap<String, Route>,
-    /// Base URL of the Prometheus that gates ask, unless a gate names its own.
+    /// The Prometheus that gates ask, unless a gate names its own.
     #[serde(default)]
-    pub prometheus: Option<String>,
+    pub prometheus: Option<Server>,
     /// The Slack app that both stacks serve.
     #[serde(default)]
     pub slack: Option<Slack>,

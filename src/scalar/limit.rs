@@ -37,6 +37,16 @@ impl Limit {
     }
 }
 
+impl Limit {
+    /// The same limit for a value of one in place of hundredths: a bare number becomes a percentage.
+    pub fn hundredths(&self) -> Limit {
+        match self.unit {
+            Unit::Number => Limit { text: format!("{}%", self.text), value: self.value / 100.0, unit: Unit::Percent },
+            _ => self.clone(),
+        }
+    }
+}
+
 impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&self.text)

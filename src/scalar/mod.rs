@@ -154,6 +154,15 @@ pub enum Unit {
 }
 
 impl Unit {
+    /// What the numbers are, in a word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Unit::Percent => "percent",
+            Unit::Seconds => "seconds",
+            Unit::Number => "a number",
+        }
+    }
+
     /// The value as a person reads it: `0.14%`, `812ms`, `3`.
     pub fn show(self, value: f64) -> String {
         match self {
@@ -167,7 +176,13 @@ impl Unit {
 }
 
 fn trimmed(value: f64, decimals: usize) -> String {
-    let text = format!("{value:.decimals$}");
+    // So large a number has no decimals that anybody reads, and minus nothing is nothing.
+    if value.abs() >= 1e15 {
+        return format!("{value:e}");
+    }
+    let text = format!("{:.decimals$}", if value == 0.0 { 0.0 } else { value });
+    let text =
+        if text.trim_start_matches(['-', '0', '.']).is_empty() { text.trim_start_matches('-').into() } else { text };
     if !text.contains('.') {
         return text;
     }
@@ -332,6 +347,8 @@ mod tests {
         assert_eq!(Unit::Percent.show(0.0), "0%");
         assert_eq!(Unit::Seconds.show(0.8123), "812ms");
         assert_eq!(Unit::Number.show(3.0), "3");
+        assert_eq!((Unit::Number.show(-0.0), Unit::Number.show(-0.0001)), ("0".into(), "0".into()));
+        assert_eq!(Unit::Number.show(-1e308), "-1e308");
         assert_eq!(spoken(Time::from_secs(72)), "1m 12s");
     }
 }

@@ -58,7 +58,7 @@ impl SimWeb {
         let counts = query.contains("increase");
         // Of the two counts behind a share, the one whose selector speaks of errors is that of the bad requests.
         let bad = counts && ["5", "rror", "fail"].iter().any(|word| selector(&query).contains(word));
-        let seconds = range(&query).as_secs_f64();
+        let seconds = range(query.split("increase%28").nth(1).unwrap_or(&query)).as_secs_f64();
         // Of the range, so many seconds in which green was ill.
         let since_ill = self
             .sim

@@ -112,11 +112,12 @@ fn facts(config: &Value, plan: &Plan) -> Result<Facts, Vec<Mistake>> {
 
 impl Bake {
     /// One a minute, at least one, where the runbook does not say.
-    fn windows(&self) -> u32 {
+    pub fn windows(&self) -> u32 {
         self.windows.unwrap_or_else(|| (self.time.whole_seconds() / 60).clamp(1, 1000) as u32)
     }
 
-    fn fail(&self) -> u32 {
+    /// How many of them fail a gate that is judged by windows.
+    pub fn fail(&self) -> u32 {
         self.fail.unwrap_or_else(|| self.windows().min(2))
     }
 
@@ -125,6 +126,8 @@ impl Bake {
     }
 }
 
+/// One window without a number may be a restart of whoever gathers them.
+const BLIND: u32 = 2;
 /// Looks at error rates that a bake has at least, where it is long enough for one a second.
 const FEWEST_LOOKS: u32 = 6;
 /// Longer than this past its time, and the machine slept.
@@ -136,6 +139,8 @@ struct Watching {
     gates: Vec<NamedGate>,
     /// What the ledger is sent with.
     suite: Option<Suite>,
+    /// Users are on both sides meanwhile.
+    split: bool,
 }
 
 /// It has failed often enough, and still does.
@@ -153,7 +158,8 @@ impl Watching {
         let bake = Bake::deserialize(&step.config)?;
         let gates = watched::named(plan, bake.gates.iter())?;
         let suite = bake.ledger.as_ref().map(|ledger| ledger.suite(plan));
-        Ok(Watching { id: step.id.clone(), bake, gates, suite })
+        let split = plan.before(&step.id).values().any(|split| split.blue > 0 && split.green > 0);
+        Ok(Watching { id: step.id.clone(), bake, gates, suite, split })
     }
 
     /// Waits until `until` on the elapsed clock, with a live line each second. Time the machine slept is no bake time: it
@@ -262,6 +268,9 @@ impl Watching {
                 if whole || (fails && course.gate.fails_at_once()) {
                     scribe.observed(course.gate.evidence(&self.id, &look, course.silent, (ended.max(1), windows)));
                 }
+                if whole {
+                    course.blind = if look.blind { course.blind + 1 } else { 0 };
+                }
                 course.last = look.judgement;
                 if course.gate.fails_at_once() && !fails {
                     course.failures = Failures::default();
@@ -276,6 +285,10 @@ impl Watching {
             }
             if decisive(&courses, |c| c.silent >= self.bake.silent()) {
                 return no_verdict(&courses, "nobody answers");
+            }
+            // A green that nobody can see is left after the time after which one that fails would be.
+            if self.split && decisive(&courses, |c| c.blind >= fail.max(BLIND)) {
+                return no_verdict(&courses, "there is nothing to judge by");
             }
             if whole && ended >= windows && !decisive(&courses, |c| c.last.verdict != Verdict::Pass) {
                 return passed(&courses, ended);

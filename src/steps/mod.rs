@@ -12,6 +12,8 @@ mod shift;
 mod smoke;
 mod warm;
 
+pub use bake::Bake;
+
 use anyhow::Result;
 use async_trait::async_trait;
 use serde_json::Value;

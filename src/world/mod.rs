@@ -5,6 +5,7 @@
 //! machine to decide, so only the driver can ask.
 
 mod database;
+pub mod document;
 mod metrics;
 mod processes;
 mod store;
@@ -14,7 +15,7 @@ pub use database::{Database, NoDatabase, Unanswered};
 pub use metrics::{Gap, Metrics, NoMetrics, Point, Question};
 pub use processes::{Command, Exit, Processes, Stream};
 pub use store::{Held, NoStore, Server, Store};
-pub use web::{Inbox, Request, Response, Web, WebError, address, form};
+pub use web::{Inbox, Login, Request, Response, Web, WebError, address, form};
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

@@ -129,13 +129,18 @@ fn renewed_soon() -> Done {
 
 /// A Prometheus that answers every question with this number, or with nothing; gives its address.
 pub fn prometheus(number: Option<&str>) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let url = format!("http://{}", listener.local_addr().expect("its address"));
     let result = number.map(|number| format!("{{\"metric\":{{}},\"value\":[{},\"{number}\"]}}", now()));
     let body = format!(
         "{{\"status\":\"success\",\"data\":{{\"resultType\":\"vector\",\"result\":[{}]}}}}",
         result.unwrap_or_default()
     );
+    answering("200 OK", body)
+}
+
+/// A server that answers everything with this; gives its address.
+pub fn answering(status: &'static str, body: String) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("its address"));
     std::thread::spawn(move || {
         while let Ok((stream, _)) = listener.accept() {
             let mut reader = BufReader::new(stream);
@@ -146,8 +151,8 @@ pub fn prometheus(number: Option<&str>) -> String {
                 line.clear();
             }
             let _ = reader.read_exact(&mut vec![0; length]);
-            let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length:";
-            let _ = write!(reader.get_mut(), "{head} {}\r\n\r\n{body}", body.len());
+            let head = "content-type: application/json\r\nconnection: close\r\ncontent-length:";
+            let _ = write!(reader.get_mut(), "HTTP/1.1 {status}\r\n{head} {}\r\n\r\n{body}", body.len());
         }
     });
     url

@@ -22,6 +22,7 @@ pub const ROWS: &[Row] = &[
     }),
     shown(Code::BudgetBurns, 11, "error budget burns", |place| objective(place, Some("5"))),
     shown(Code::BudgetUnknown, 11, "not known", |place| objective(place, None)),
+    shown(Code::GateSilent, 11, "answer", silent_gates),
     shown(Code::LiveSchema, 69, "schema", |place| {
         let mut desk = changed(place, "change: none", "change: none\n  postgres: ${env:DATABASE_URL}");
         desk.env.insert("DATABASE_URL".into(), format!("postgres://bot:secret-word@127.0.0.1:{}/bot", free_port()));
@@ -136,6 +137,27 @@ pub fn changed(place: &Place, from: &str, to: &str) -> Desk {
     assert!(RUNBOOK.contains(from), "{from}");
     desk.write("runbook.yaml", &RUNBOOK.replacen(from, to, 1));
     desk
+}
+
+/// G12: a Prometheus that wants to know who asks, sends somewhere else, shows a login page or is of another tenant; the last of
+/// them is that there is none.
+fn silent_gates(place: &Place) -> Done {
+    let with = |url: String| {
+        let mut desk = place.beside();
+        desk.env.insert("BGCTL_VAR_prometheus_url".into(), url);
+        cutover(&desk)
+    };
+    let nobody = r#"{"status":"success","data":{"resultType":"vector","result":[]}}"#;
+    for (status, body) in [
+        ("401 Unauthorized", "who are you?"),
+        ("302 Found", ""),
+        ("405 Method Not Allowed", ""),
+        ("200 OK", "<html>Sign in</html>"),
+        ("200 OK", nobody),
+    ] {
+        with(crate::provider::answering(status, body.into())).ends(11).says(&["BG0153", "Nothing was changed"]);
+    }
+    with(format!("http://127.0.0.1:{}", free_port()))
 }
 
 /// A saved plan, with one thing changed in it.

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use async_trait::async_trait;
-use bgctl::gates::source::{About, Kind};
+use bgctl::gates::source::{About, Kind, Server};
 use bgctl::plan::Color;
 use bgctl::world::{Database, Gap, Metrics, Point, Question, Unanswered};
 use bgctl::world::{Exit, Stream};
@@ -54,10 +54,11 @@ fn answering(value: &Value) -> Stage {
 pub fn suite(kind: &Kind, settings: &Value) {
     assert_eq!((kind.check)(settings).into_iter().map(|m| m.message).collect::<Vec<_>>(), [""; 0]);
     for nothing in [json!({}), json!({ "no-such-key": 1 }), json!(7)] {
-        let opened = (kind.open)(&nothing, "");
+        let opened = (kind.open)(&nothing, &Server::none());
         assert!(!(kind.check)(&nothing).is_empty() || opened.is_err(), "{nothing} asks nothing");
     }
-    let source = (kind.open)(settings, "http://prometheus.test:9090").expect("good settings");
+    let server: Server = serde_json::from_value(json!("http://prometheus.test:9090")).expect("an address");
+    let source = (kind.open)(settings, &server).expect("good settings");
     assert!(!source.question().is_empty() && !source.question().contains("correct-horse"), "{}", source.question());
     assert!(source.of_a_stack(), "it tells the stacks apart");
     assert!(source.counts_requests() || !source.counts());

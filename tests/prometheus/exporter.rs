@@ -9,10 +9,12 @@ use std::time::Duration;
 
 use bgctl::clock::{Clock, SystemClock};
 use bgctl::gates::prometheus::{Prometheus as Client, Vector};
+use bgctl::gates::source::Server;
 use bgctl::gates::watched;
 use bgctl::gates::watched::{Look, NamedGate};
 use bgctl::live::http::LiveWeb;
 use bgctl::run::Verdict;
+use bgctl::secret::Secrets;
 use bgctl::world::{Gap, World};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -82,6 +84,38 @@ fn page(t: f64, now_ms: i64) -> String {
     for color in ["blue", "green"] {
         line("healed_requests_total", &format!(r#"color="{color}",status="500""#), (20.0 * t.min(4.0)).floor());
         line("healed_requests_total", &format!(r#"color="{color}",status="200""#), (20.0 * (t - 4.0).max(0.0)).floor());
+    }
+    // Long alive, and not scraped for some seconds around the shift.
+    if !(10.0..18.0).contains(&t) {
+        for color in ["blue", "green"] {
+            line("gap_requests_total", &format!(r#"color="{color}",status="200""#), 97_000.0 + count(20.0));
+            line("gap_requests_total", &format!(r#"color="{color}",status="500""#), 3_000.0);
+        }
+    }
+    // The same metrics of a service whose green is ill, and of one that is well.
+    for (family, ill) in [("ill", true), ("well", false)] {
+        for (color, release, bad) in [("blue", "v1", false), ("green", "v2", ill)] {
+            let (share, in_time, mean, labels) = match bad {
+                true => (0.08, [0.3, 0.5, 0.7], 3.0, format!(r#"color="{color}""#)),
+                false => (0.0, [0.5, 0.98, 1.0], 0.2, format!(r#"color="{color}""#)),
+            };
+            let own = format!(r#"{labels},pod="{color}-1",release="{release}""#);
+            line(&format!("{family}_requests_total"), &format!(r#"{own},status="200""#), count(50.0 * (1.0 - share)));
+            line(&format!("{family}_requests_total"), &format!(r#"{own},status="500""#), count(50.0 * share));
+            line(&format!("{family}_all_total"), &labels, count(50.0));
+            line(&format!("{family}_errors_total"), &labels, count(50.0 * share));
+            line(&format!("{family}_twice_total"), &labels, count(share * 10.0));
+            line(&format!("{family}_seconds_sum"), &labels, 50.0 * t * mean);
+            line(&format!("{family}_seconds_count"), &labels, count(50.0));
+            for (le, within) in [("0.1", in_time[0]), ("1", in_time[1]), ("2.5", in_time[2]), ("+Inf", 1.0)] {
+                line(&format!("{family}_seconds_bucket"), &format!(r#"{labels},le="{le}""#), count(50.0 * within));
+            }
+            line(&format!("{family}_ratio"), &labels, share);
+            line(&format!("{family}:errors:ratio"), &labels, share);
+            line(&format!("{family}:errors:rate"), &labels, 50.0 * share);
+            line(&format!("{family}:requests:rate"), &labels, 50.0);
+            line(&format!("{family}_depth"), &labels, if bad { 9.0 } else { 3.0 });
+        }
     }
     // Samples that carry a time of their own get no mark when they end: what a rule of a slow evaluation, or a target that
     // died behind a gateway, looks like.
@@ -170,6 +204,13 @@ impl Rig {
         look(&world(Rc::new(SystemClock)), &self.url, settings, since).await
     }
 
+    /// One look, at a Prometheus that is reached in this way.
+    pub async fn look_at(&self, settings: &Value, server: &Value) -> Look {
+        let (world, gate) = (world(Rc::new(SystemClock)), named_at(server, settings));
+        let open = gate.open().unwrap();
+        open.look(&world, self.begun).await
+    }
+
     /// Looks again until the verdict and a word of its reason are as wanted, or 25 s have passed.
     pub async fn until(&self, settings: Value, since: Timestamp, verdict: Verdict, word: &str) -> Look {
         self.until_seen(settings, since, |l| l.judgement.verdict == verdict && l.judgement.line.contains(word)).await
@@ -193,7 +234,8 @@ impl Rig {
     /// What Prometheus itself answers to a query.
     pub async fn raw(&self, query: &str) -> Result<Vector, Gap> {
         let web = LiveWeb::new(Rc::new(SystemClock));
-        Client::new(&web, &self.url, SystemClock.now()).ask(query).await
+        let server: Server = serde_json::from_value(json!(self.url)).unwrap();
+        Client::new(&web, server.reached(&Secrets::default()), SystemClock.now()).ask(query).await
     }
 
     /// Asks again until there is an answer as wanted; its text.
@@ -222,10 +264,14 @@ pub async fn look(world: &World, url: &str, settings: &Value, since: Timestamp) 
     named(url, settings).open().unwrap().look(world, since).await
 }
 
-fn named(url: &str, settings: &Value) -> NamedGate {
+pub fn named(url: &str, settings: &Value) -> NamedGate {
+    named_at(&json!(url), settings)
+}
+
+fn named_at(server: &Value, settings: &Value) -> NamedGate {
     let mut plan = plan();
     let mut settings = settings.clone();
-    settings["url"] = json!(url);
+    settings["url"] = server.clone();
     plan.gates.insert("row".into(), settings);
     watched::named(&plan, ["row".to_string()].iter()).unwrap().remove(0)
 }

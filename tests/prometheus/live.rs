@@ -47,7 +47,7 @@ async fn what_does_exist_is_named() {
     rig.until_raw("min(count_over_time(queue_depth[5s]))", |text| text == "5").await;
     let share = |text: &str| json!({ "prometheus": text, "max": "1%" });
     let table: Vec<(Value, i32, Vec<&str>)> = vec![
-        (share(ratio), 0, vec!["✓ it", "now: color=blue", "every gate has an answer"]),
+        (share(ratio), 0, vec!["! it", "now: blue 0", "max 1%; green breaks it now"]),
         // A name.
         (
             share(&ratio.replace("http_requests_total", "http_request_total")),
@@ -72,7 +72,11 @@ async fn what_does_exist_is_named() {
             vec!["`queue_depth` has no label `stack`; it has color, instance, job"],
         ),
         // A service without errors is no mistake.
-        (share(&ratio.replace("http_requests", "ok_requests")), 0, vec!["! it", "`status` is one of 200", "✓ it"]),
+        (
+            share(&ratio.replace("http_requests", "ok_requests")),
+            0,
+            vec!["! it", "`status` is one of 200", "✓ it", "every gate can have"],
+        ),
         // A histogram that ends too early, and a range of one scrape.
         (
             json!({ "prometheus": "histogram_quantile(0.99, sum by (le, color) (rate(http_seconds_bucket[5s])))", "max": "2s" }),

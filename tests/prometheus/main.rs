@@ -5,7 +5,9 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod access;
 mod exporter;
 #[cfg(feature = "aws")]
 mod live;
 mod rows;
+mod shapes;

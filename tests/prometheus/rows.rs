@@ -266,3 +266,17 @@ fn every_row_has_a_test() {
         assert_eq!(text.matches(&name).count(), 1, "row {row}");
     }
 }
+
+/// What a counter had before a gap in its scrapes is not what happened since the shift.
+#[tokio::test]
+async fn g07_a_gap_in_the_scrapes_around_the_shift_counts_nothing_twice() {
+    let Some(rig) = Rig::shared() else { return };
+    let shift = rig.begun + SignedDuration::from_secs(14);
+    rig.until_raw("count(gap_requests_total unless gap_requests_total offset 6s)", |text| text == "4").await;
+    // No sample at the moment of the shift, and one now.
+    rig.until_raw("sum(gap_requests_total)", |text| text.parse::<f64>().is_ok_and(|all| all > 200_000.0)).await;
+    let look = rig.until(share("gap_requests_total"), shift, Pass, "(0 of ").await;
+    let requests: u64 = look.judgement.requests.unwrap().parse().unwrap();
+    let seconds = SystemClock.now().duration_since(shift).as_secs_f64() + 6.0;
+    assert!(requests as f64 <= 20.0 * seconds, "{requests} requests in {seconds} s, 20 a second");
+}

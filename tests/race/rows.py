@@ -71,7 +71,7 @@ ROWS = (
         {"signed_in": True, "sticky": 3600},
         alone=True,
     ),
-    Row("metrics silent, green fails", (BAD_GREEN, {"silent": True}), want=("blue",)),
+    Row("metrics silent, green fails", (BAD_GREEN, after_writes(1, 0, silent=True)), want=("blue",)),
     Row("laptop lost at 50 %, rollback elsewhere", (), "lost", ("blue",)),
     Row("killed at 50 %, started again", (), "again"),
 )

@@ -95,7 +95,7 @@ impl Rule {
 
     /// Judges one value of green, beside blue's of the same time where there is one.
     pub fn judge_value(&self, green: f64, control: Control, requests: Option<u64>) -> Judgement {
-        let show = |v: f64| self.unit.show(v);
+        let show = |v: f64| self.beside_limit(v);
         let blue = if let Control::Value(blue) = control { Some(blue) } else { None };
         let answer = |verdict, line| Judgement {
             verdict,
@@ -111,11 +111,8 @@ impl Rule {
             return self.unknown("a value is not a finite number");
         }
         let against_blue = blue.map_or(String::new(), |b| format!(", blue {}", show(b)));
-        let (worse, word) = match self.bound {
-            Bound::Max(limit) => (green > limit, "over"),
-            Bound::Min(limit) => (green < limit, "under"),
-        };
-        if worse {
+        let word = if matches!(self.bound, Bound::Max(_)) { "over" } else { "under" };
+        if self.is_broken_by(green) {
             return answer(
                 Verdict::Fail,
                 format!("green {} is {word} the limit ({}){against_blue}", show(green), self.limit()),
@@ -151,6 +148,32 @@ impl Rule {
         }
     }
 
+    /// Requests of one stack as they are shown beside the limit: `0.2% (4 of 2000 bad)`.
+    pub fn counted(&self, counts: Counts) -> String {
+        format!("{} ({} of {} bad)", self.unit.show(self.share(counts)), counts.bad, counts.requests)
+    }
+
+    /// The share that the limit is about: of good requests where it is the lowest one allowed.
+    pub fn share(&self, counts: Counts) -> f64 {
+        if matches!(self.bound, Bound::Min(_)) { 1.0 - counts.rate() } else { counts.rate() }
+    }
+
+    /// A value as it is shown: with all its digits where fewer would make it look like the limit.
+    fn beside_limit(&self, value: f64) -> String {
+        let (Bound::Max(limit) | Bound::Min(limit)) = self.bound;
+        let shown = self.unit.show(value);
+        let alike = value != limit && shown == self.unit.show(limit);
+        if alike { format!("{value} ({shown} rounded)") } else { shown }
+    }
+
+    /// Whether a value is on the wrong side of the limit.
+    pub fn is_broken_by(&self, value: f64) -> bool {
+        match self.bound {
+            Bound::Max(limit) => value > limit,
+            Bound::Min(limit) => value < limit,
+        }
+    }
+
     /// The highest share of bad requests that the limit allows.
     pub(super) fn highest(&self) -> f64 {
         match self.bound {
@@ -160,16 +183,15 @@ impl Rule {
     }
 
     pub(super) fn green_in_short(&self, green: Counts) -> String {
-        let rate = if matches!(self.bound, Bound::Min(_)) { 1.0 - green.rate() } else { green.rate() };
-        format!("green {}", self.unit.show(rate))
+        format!("green {}", self.unit.show(self.share(green)))
     }
 
     /// Judges bad requests of both stacks, counted over the same time since users were shifted. `blue` with no requests
     /// means that everybody is on green, so the limit alone decides.
     pub fn judge_counts(&self, green: Counts, blue: Counts) -> Judgement {
-        let (limit, complement) = (self.highest(), matches!(self.bound, Bound::Min(_)));
-        let value = |c: Counts| if complement { 1.0 - c.rate() } else { c.rate() };
-        let shown = format!("green {} ({} of {} bad)", self.unit.show(value(green)), green.bad, green.requests);
+        let limit = self.highest();
+        let value = |counts: Counts| self.share(counts);
+        let shown = format!("green {}", self.counted(green));
         let compared = if blue.requests == 0 {
             "blue serves nobody".to_string()
         } else {
@@ -194,11 +216,8 @@ impl Rule {
             let (against_blue, against_limit) = (worse_than_blue(green, blue), over_limit(green, limit));
             let felt = over_limit(green, self.lowest_forbidden(limit, blue)) >= NOTICEABLE.ln();
             if against_limit >= CERTAIN.ln() || (against_blue >= CERTAIN.ln() && felt) {
-                let odds = against_blue.max(against_limit).exp().min(1e9);
-                return answer(
-                    Verdict::Fail,
-                    format!("{shown} against {compared}, {}: {odds:.0} to 1 against chance", self.limit()),
-                );
+                let odds = odds(against_blue.max(against_limit));
+                return answer(Verdict::Fail, format!("{shown} against {compared}, {}: {odds}", self.limit()));
             }
         }
         if over || beyond {
@@ -230,6 +249,15 @@ impl Rule {
             (Margin::Times(factor), Bound::Max(_)) => green > blue * factor,
             (Margin::Times(factor), Bound::Min(_)) => green < blue / factor,
         }
+    }
+}
+
+/// A likelihood ratio, given as its logarithm, as people say it.
+fn odds(ln: f64) -> String {
+    match ln.exp() {
+        odds if odds < 10_000.0 => format!("{odds:.0} to 1 against chance"),
+        odds if odds < 1e6 => format!("{:.0} thousand to 1 against chance", odds / 1e3),
+        _ => "more than a million to 1 against chance".into(),
     }
 }
 

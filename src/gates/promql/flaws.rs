@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use promql_parser::label::Matcher;
 use promql_parser::parser::{Expr, LabelModifier, token, value::ValueType};
 
 use super::{COUNTED, Query};
@@ -15,10 +16,22 @@ pub struct Flaw {
 }
 
 impl Query {
-    /// Mistakes that give wrong numbers, and things that are only doubtful.
-    pub fn review(&self) -> (Vec<Flaw>, Vec<Flaw>) {
+    /// Mistakes that give wrong numbers, and things that are only doubtful. The values of the label are what it says of the
+    /// stacks; None where that is known only with a plan.
+    pub fn review(&self, label: &str, values: Option<[&str; 2]>) -> (Vec<Flaw>, Vec<Flaw>) {
         let (mut wrong, mut doubtful) = (Vec::new(), Vec::new());
-        let label = &self.label;
+        for selector in self.selectors() {
+            let fits = |m: &Matcher| values.is_some_and(|values| values.iter().all(|value| m.is_match(value)));
+            let one_sided = |m: &&Matcher| !self.label.is_empty() && m.name == label && !fits(m);
+            if let Some(matcher) = selector.matchers.matchers.iter().find(one_sided) {
+                wrong.push(Flaw {
+                    message: format!("`{matcher}` leaves one of the stacks out, so nothing can be compared with it"),
+                    help: format!(
+                        "leave it out, since both are asked at once; or ask of each: `{label}=\"{{stack}}\"`"
+                    ),
+                });
+            }
+        }
         match self.expr.value_type() {
             ValueType::Vector => {}
             other => wrong.push(Flaw {
@@ -26,7 +39,7 @@ impl Query {
                 help: format!("aggregate it by stack: `sum by ({label}) (rate(…[1m]))`"),
             }),
         }
-        if keeps(&self.expr, label) == Some(false) {
+        if !self.label.is_empty() && keeps(&self.expr, label) == Some(false) {
             wrong.push(Flaw {
                 message: format!("the query's samples have no label `{label}`, so green and blue are one number"),
                 help: format!("a total hides a bad green behind a large blue: write `by ({label})`, or name the label that holds the colour"),
@@ -35,7 +48,10 @@ impl Query {
         for other in self.other_labels() {
             wrong.push(Flaw {
                 message: format!("the query gives one sample for each `{other}` of a stack, and exactly one is needed"),
-                help: format!("aggregate it away: `by ({label})`"),
+                help: match self.label.is_empty() {
+                    true => "aggregate it away: `sum (…)`".into(),
+                    false => format!("aggregate it away: `by ({label})`"),
+                },
             });
         }
         if self.loses_buckets() {
@@ -74,6 +90,10 @@ impl Query {
                     });
                 }
             }
+            Expr::Call(call) if ["absent", "absent_over_time"].contains(&call.func.name) => wrong.push(Flaw {
+                message: format!("`{}` has no answer while all is well", call.func.name),
+                help: "ask for the value itself: a gate without an answer never passes".into(),
+            }),
             Expr::Call(call) if COUNTED.contains(&call.func.name) => {
                 if call.func.name == "irate" {
                     doubtful.push(Flaw {
@@ -169,7 +189,7 @@ mod tests {
     const P99: &str = "histogram_quantile(0.99, sum by (le, color) (rate(http_seconds_bucket{job=\"bot\"}[1m])))";
 
     fn flaws(text: &str) -> (Vec<Flaw>, Vec<Flaw>) {
-        Query::parse(text, "color").unwrap().review()
+        Query::parse(text, "color").unwrap().review("color", Some(["blue", "green"]))
     }
 
     #[test]
@@ -204,6 +224,9 @@ mod tests {
             ("max by (color) (x) > 5", "a comparison"),
             // 14: another time
             ("max by (color) (x offset 5m)", "another time"),
+            // One stack of two
+            (r#"sum by (color) (rate(a{color="green"}[1m]))"#, "leaves one of the stacks out"),
+            ("absent(up{color=~\"blue|green\"})", "while all is well"),
             // 15: lost buckets
             ("histogram_quantile(0.99, sum by (color) (rate(x_bucket[1m])))", "lost their label `le`"),
         ];

@@ -5,31 +5,97 @@
 //! here is sent anywhere.
 
 mod flaws;
+mod share;
+mod unit;
 
 pub use flaws::Flaw;
+pub use share::{Absence, Counting, Share};
+pub use unit::Measure;
 
 use std::time::Duration;
 
 use promql_parser::label::{MatchOp, Matcher};
-use promql_parser::parser::{self, Expr, MatrixSelector, VectorSelector, token};
+use promql_parser::parser::{self, Expr, VectorSelector, token};
 
-use super::expression::{aggregated, apart, bare, keeps, replace, scaled, walk};
+use super::expression::{bare, literal, quotients, replace, walk, written};
+use crate::scalar::{Limit, Unit};
 
 /// For how long an instant query shows the last value of a series that has ended.
 const LOOKBACK: Duration = Duration::from_secs(300);
+
+/// A series without any sample for so long before users were shifted is new: all it has counts. One that was there, and was not
+/// scraped for a moment, is not.
+const NEW_AFTER: Duration = Duration::from_secs(900);
 
 /// A query that could be read.
 pub struct Query {
     text: String,
     expr: Expr,
     label: String,
+    /// What it is judged by, where it is a share.
+    share: Option<Share>,
+    /// A sum over a count of one thing.
+    mean: bool,
+    /// Why a quotient of rates is not taken for a share, where nobody said what it is.
+    undecided: Option<String>,
 }
 
 impl Query {
-    /// Reads a query whose samples are told apart by `label`.
+    /// Reads a query whose samples are told apart by `label`; without one it is about one stack, or the service.
     pub fn parse(text: &str, label: &str) -> Result<Self, String> {
+        Query::declared(text, label, None)
+    }
+
+    /// The same, with the runbook's word on whether the query is a share of requests.
+    pub fn declared(text: &str, label: &str, said: Option<bool>) -> Result<Self, String> {
         let expr = parser::parse(text).map_err(|e| e.lines().next().unwrap_or_default().trim().to_string())?;
-        Ok(Query { text: text.into(), expr, label: label.into() })
+        let form = Share::read(&expr).filter(|form| label.is_empty() || form.keeps(label));
+        let mean = form.as_ref().is_some_and(Share::is_mean);
+        let (share, undecided) = match (said, form) {
+            (Some(false), _) => (None, None),
+            (Some(true), form) => (form, None),
+            (None, Some(form)) => match form.doubt() {
+                None => (Some(form), None),
+                Some(_) if mean => (None, None),
+                Some(why) => (None, Some(why)),
+            },
+            (None, None) => {
+                let is_mean = |one: &&Expr| Share::read(one).is_some_and(|form| form.is_mean());
+                let open = quotients(&expr, &COUNTED).iter().any(|one| !is_mean(one));
+                (None, open.then(|| "it is not one sum of rates over another".into()))
+            }
+        };
+        Ok(Query { text: text.into(), expr, label: label.into(), share, mean, undecided })
+    }
+
+    /// The share it is, by its form or by the runbook's word.
+    pub fn share(&self) -> Option<&Share> {
+        self.share.as_ref()
+    }
+
+    /// Why nothing says whether this quotient is a share of requests. None where that is clear.
+    pub fn undecided(&self) -> Option<&str> {
+        self.undecided.as_deref()
+    }
+
+    /// Whether a limit could be one for a share: a percentage, or no more than the whole.
+    pub fn may_be_share(&self, limit: &Limit) -> bool {
+        let mut whole = 1.0;
+        walk(&self.expr, &mut |expr| {
+            if literal(expr) == Some(100.0) {
+                whole = 100.0;
+            }
+        });
+        match limit.unit {
+            Unit::Percent => true,
+            Unit::Number => limit.value <= whole,
+            Unit::Seconds => false,
+        }
+    }
+
+    /// Bad and all requests of the whole service as rates over a window, for an objective: what it is a share of it says itself.
+    pub fn burning(&self) -> Option<Share> {
+        Share::read(&self.expr)
     }
 
     pub fn text(&self) -> &str {
@@ -47,29 +113,14 @@ impl Query {
         longest
     }
 
-    /// Bad and all requests per stack, counted since `elapsed` ago, when the query is a share: `sum(…) / sum(…)` of rates. Each
-    /// term of a sum of bad requests is asked for itself: where one of them is absent, so is their sum.
-    pub fn counts(&self, elapsed: Duration) -> Option<(Vec<String>, String)> {
-        self.counted_by(|expr| counted(expr, elapsed))
+    /// Bad and all requests per stack, counted since `elapsed` ago, when the query is a share.
+    pub fn counts(&self, elapsed: Duration) -> Option<Counting> {
+        self.share()?.counting(&self.label, elapsed)
     }
 
-    /// The same, each stack told apart by a further label. None where the query's sums do not name their labels.
-    pub fn counts_apart(&self, elapsed: Duration, by: &str) -> Option<(Vec<String>, String)> {
-        self.counted_by(|expr| apart(counted(expr, elapsed)?, by))
-    }
-
-    fn counted_by(&self, of: impl Fn(&Expr) -> Option<Expr>) -> Option<(Vec<String>, String)> {
-        let (bad, all) = self.share()?;
-        let bad: Option<Vec<String>> = terms(bad).into_iter().map(|term| Some(of(term)?.to_string())).collect();
-        Some((bad?, of(all)?.to_string()))
-    }
-
-    /// The two sides of a share.
-    fn share(&self) -> Option<(&Expr, &Expr)> {
-        let Expr::Binary(b) = bare(&self.expr) else { return None };
-        let labelled = |e: &Expr| self.label.is_empty() || keeps(e, &self.label) == Some(true);
-        let summed = |e: &Expr| labelled(e) && !scaled(e) && aggregated(e);
-        (b.op.id() == token::T_DIV && summed(&b.lhs) && summed(&b.rhs)).then_some((&*b.lhs, &*b.rhs))
+    /// The same, each stack told apart by a further label. None where the query's sums have dropped it.
+    pub fn counts_apart(&self, elapsed: Duration, by: &str) -> Option<Counting> {
+        self.share()?.counting_apart(&self.label, elapsed, by)
     }
 
     /// The number of requests behind a quantile of a histogram, per stack, since `elapsed` ago.
@@ -91,9 +142,9 @@ impl Query {
         walk(&self.expr, &mut |expr| {
             if let Expr::Call(call) = expr
                 && call.func.name == "histogram_quantile"
-                && let Some(Expr::NumberLiteral(q)) = call.args.args.first().map(AsRef::as_ref)
+                && let Some(q) = call.args.args.first().and_then(|q| literal(q))
             {
-                quantile = Some(q.val);
+                quantile = Some(q);
             }
         });
         quantile.filter(|q| (0.0..1.0).contains(q))
@@ -128,10 +179,14 @@ impl Query {
     /// How many scrapes the range held, per stack, and that range; for a query without one the five minutes for which
     /// Prometheus goes on showing a last value.
     pub fn scrapes(&self) -> Option<(String, Duration)> {
-        let (selector, range) = self.main()?;
-        let range = range.unwrap_or(LOOKBACK);
-        let text = format!("max by ({}) (count_over_time({selector}[{}ms]))", self.label, range.as_millis());
-        Some((text, range))
+        let range = self.main()?.1.unwrap_or(LOOKBACK);
+        Some((self.scraped_in(range)?, range))
+    }
+
+    /// How many scrapes another range held, per stack.
+    pub fn scraped_in(&self, range: Duration) -> Option<String> {
+        let (selector, _) = self.main()?;
+        Some(format!("max by ({}) (count_over_time({selector}[{}ms]))", self.label, range.as_millis()))
     }
 
     /// How far the counters of the query have grown since `elapsed` ago. None where there is a range in it: then it is no
@@ -169,33 +224,11 @@ impl Query {
         found
     }
 
-    /// Whether a selector stands above the line of a share: there it may find nothing.
-    pub fn is_of_the_part(&self, selector: &VectorSelector) -> bool {
-        let Some((part, _)) = self.share() else { return false };
+    /// Whether the query writes this label itself.
+    pub fn relabels(&self, label: &str) -> bool {
         let mut found = false;
-        walk(part, &mut |expr| found |= matches!(expr, Expr::MatrixSelector(m) if m.vs == *selector));
+        walk(&self.expr, &mut |expr| found |= matches!(expr, Expr::Call(call) if written(call) == Some(label)));
         found
-    }
-
-    /// Bad and all requests of the whole service, as rates over a window in place of the query's own; the bad ones term by term.
-    pub fn sides(&self, window: Duration) -> Option<(Vec<String>, String)> {
-        let Expr::Binary(b) = bare(&self.expr) else { return None };
-        if b.op.id() != token::T_DIV || scaled(&b.lhs) || scaled(&b.rhs) {
-            return None;
-        }
-        let side = |expr: &Expr| {
-            let (mut expr, mut ranges) = (expr.clone(), 0);
-            replace(&mut expr, &mut |node| match node {
-                Expr::MatrixSelector(m) => {
-                    ranges += 1;
-                    Some(Expr::MatrixSelector(MatrixSelector { vs: m.vs.clone(), range: window }))
-                }
-                _ => None,
-            });
-            (ranges > 0).then(|| format!("sum({expr})"))
-        };
-        let bad: Option<Vec<String>> = terms(&b.lhs).into_iter().map(side).collect();
-        Some((bad?, side(&b.rhs)?))
     }
 
     /// A sum of rates: its value follows the share of users a stack has.
@@ -211,7 +244,7 @@ impl Query {
     }
 
     fn main(&self) -> Option<(VectorSelector, Option<Duration>)> {
-        let from = self.share().map_or(&self.expr, |(_, all)| all);
+        let from = self.share().map_or(&self.expr, Share::main);
         let mut found = None;
         walk(from, &mut |expr| match expr {
             _ if found.is_some() => {}
@@ -221,45 +254,6 @@ impl Query {
         });
         found
     }
-
-    /// When bad requests have no series at all that means none happened, but only if they are told apart from all
-    /// requests by a label that exists. Gives for each term of them the query that proves it, whose answer must not be empty;
-    /// none for a term that cannot be proven so.
-    pub fn proofs_of_none(&self) -> Vec<Option<String>> {
-        let Some((bad, all)) = self.share() else { return Vec::new() };
-        terms(bad).into_iter().map(|term| proof_of_none(term, all)).collect()
-    }
-}
-
-/// The terms of a sum, or the one that there is.
-fn terms(expr: &Expr) -> Vec<&Expr> {
-    match bare(expr) {
-        Expr::Binary(b) if b.op.id() == token::T_ADD => [terms(&b.lhs), terms(&b.rhs)].concat(),
-        one => vec![one],
-    }
-}
-
-fn proof_of_none(bad: &Expr, all: &Expr) -> Option<String> {
-    let first = |expr: &Expr| {
-        let mut found = None;
-        walk(expr, &mut |e| {
-            if let Expr::MatrixSelector(m) = e
-                && found.is_none()
-            {
-                found = Some(m.vs.clone());
-            }
-        });
-        found
-    };
-    let (bad, all) = (first(bad)?, first(all)?);
-    if bad.name != all.name {
-        return None;
-    }
-    let mut shared = all.clone();
-    for matcher in bad.matchers.matchers.iter().filter(|m| !all.matchers.matchers.contains(m)) {
-        shared.matchers.matchers.push(Matcher::new(MatchOp::NotEqual, &matcher.name, ""));
-    }
-    Some(format!("count({shared})"))
 }
 
 /// The number of requests a query of rates stands for, since `elapsed` ago. None where there is no rate in it.
@@ -288,11 +282,16 @@ fn counted(expr: &Expr, elapsed: Duration) -> Option<Expr> {
     (replaced > 0).then_some(expr)
 }
 
-/// How much a counter grew. A series that did not exist at the start counts with all it has: `increase` alone is blind to
-/// what happened before its first scrape, so a green that fails at once would look clean.
+/// How much a counter grew: from its last sample before, to its last one. A series that did not exist then counts with all it
+/// has, or a green that fails at once would look clean; one that was only not scraped for a moment does not. `increase` is for
+/// series that began again or have ended: it counts more than there was, since it adds what it expects at the ends.
 fn growth(selector: &VectorSelector, elapsed: Duration) -> String {
-    let millis = elapsed.as_millis().max(1);
-    format!("(({selector} unless {selector} offset {millis}ms) or increase({selector}[{millis}ms]))")
+    let (range, new) = (elapsed.as_millis().max(1), NEW_AFTER.as_millis());
+    let before = format!("last_over_time({selector}[{new}ms] offset {range}ms)");
+    format!(
+        "(({selector} unless {before}) or ({selector} - {before} >= 0 unless resets({selector}[{range}ms]) > 0) \
+         or increase({selector}[{range}ms]))"
+    )
 }
 
 #[cfg(test)]
@@ -305,19 +304,22 @@ mod tests {
     #[test]
     fn counts_are_taken_from_a_share() {
         let query = Query::parse(SHARE, "color").unwrap();
-        let (bad, all) = query.counts(Duration::from_secs(90)).unwrap();
+        let Counting { part, all } = query.counts(Duration::from_secs(90)).unwrap();
+        let before = "last_over_time(http_requests_total[15m] offset 1m30s)";
         assert_eq!(
             all,
-            "sum by (color) (((http_requests_total unless http_requests_total offset 1m30s) or increase(http_requests_total[1m30s])))"
+            format!(
+                "sum by (color) (((http_requests_total unless {before}) or (http_requests_total - {before} >= 0 \
+                 unless resets(http_requests_total[1m30s]) > 0) or increase(http_requests_total[1m30s])))"
+            )
         );
-        assert!(bad[0].contains(r#"increase(http_requests_total{status=~"5.."}[1m30s])"#), "{bad:?}");
-        assert_eq!(bad.len(), 1);
-        for derived in [bad[0].clone(), all] {
+        assert!(part[0].contains(r#"increase(http_requests_total{status=~"5.."}[1m30s])"#), "{part:?}");
+        assert_eq!(part.len(), 1);
+        for derived in [part[0].clone(), all] {
             parser::parse(&derived).unwrap();
         }
-        for text in [P99, "100 * sum by (color) (rate(a[1m])) / sum by (color) (rate(b[1m]))", "max by (color) (depth)"]
-        {
-            assert_eq!(Query::parse(text, "color").unwrap().counts(Duration::from_secs(1)), None, "{text}");
+        for text in [P99, "sum by (color) (rate(a[1m])) / sum by (color) (rate(b[1m]))", "max by (color) (depth)"] {
+            assert!(Query::parse(text, "color").unwrap().counts(Duration::from_secs(1)).is_none(), "{text}");
         }
     }
 
@@ -329,10 +331,10 @@ mod tests {
         assert!(grown.contains("increase(a_total[1m])") && grown.contains("increase(b_total[1m])"), "{grown}");
         parser::parse(&grown).unwrap();
         assert_eq!(of(SHARE).grown(minute), None);
-        let (bad, all) = of(SHARE).sides(Duration::from_secs(3600)).unwrap();
-        assert_eq!(bad, [r#"sum(sum by (color) (rate(http_requests_total{status=~"5.."}[1h])))"#]);
+        let Counting { part, all } = of(SHARE).burning().unwrap().over(Duration::from_secs(3600)).unwrap();
+        assert_eq!(part, [r#"sum(sum by (color) (rate(http_requests_total{status=~"5.."}[1h])))"#]);
         assert_eq!(all, "sum(sum by (color) (rate(http_requests_total[1h])))");
-        assert_eq!(of("100 * a / b").sides(minute), None);
+        assert!(of("100 * a / b").burning().is_none());
         assert!(of("sum by (color) (rate(a[1m]))").grows_with_traffic());
         for relative in [SHARE, P99, "avg by (color) (rate(a[1m]))", "max by (color) (depth)"] {
             assert!(!of(relative).grows_with_traffic(), "{relative}");
@@ -355,8 +357,5 @@ mod tests {
         let query = Query::parse(SHARE, "color").unwrap();
         assert_eq!(query.age().unwrap(), "min by (color) (time() - timestamp(http_requests_total))");
         assert_eq!(query.scrapes().unwrap().0, "max by (color) (count_over_time(http_requests_total[60000ms]))");
-        assert_eq!(query.proofs_of_none(), [Some(r#"count(http_requests_total{status!=""})"#.into())]);
-        let other = "sum by (color) (rate(errors_total[1m])) / sum by (color) (rate(requests_total[1m]))";
-        assert_eq!(Query::parse(other, "color").unwrap().proofs_of_none(), [None]);
     }
 }

@@ -44,6 +44,18 @@ impl About {
         self.since
     }
 
+    /// A stack that stands for any, where a question is only looked at.
+    pub fn example(color: Color) -> About {
+        About { stack: Some((color, format!("{}-version", color.name()), "http://stack".into())), since: None }
+    }
+
+    /// The text with what is known of the stack, each word spelled for where it is put.
+    pub fn of_stack(&self, text: &str, spell: fn(&str) -> String) -> String {
+        let Some((color, version, url)) = &self.stack else { return text.into() };
+        let words = OF_A_STACK.iter().zip([color.name(), version, url]);
+        words.fold(text.into(), |text: String, (name, value)| text.replace(name, &spell(value)))
+    }
+
     /// The question with everything filled in that can be, references included.
     pub(super) fn fill(&self, text: &str, secrets: &Secrets) -> Result<String, Gap> {
         self.fill_as(text, secrets, str::to_string)
@@ -51,18 +63,10 @@ impl About {
 
     /// The same, with each word about a stack spelled for where it is put.
     pub(super) fn fill_as(&self, text: &str, secrets: &Secrets, spell: fn(&str) -> String) -> Result<String, Gap> {
-        let mut text = text.to_string();
-        match &self.stack {
-            Some((color, version, url)) => {
-                for (name, value) in OF_A_STACK.iter().zip([color.name(), version, url]) {
-                    text = text.replace(name, &spell(value));
-                }
-            }
-            None if asks_of_a_stack(&text) => {
-                return Err(Gap::Unknown(format!("`{text}` asks about one stack, and this number is not about one")));
-            }
-            None => {}
+        if self.stack.is_none() && asks_of_a_stack(text) {
+            return Err(Gap::Unknown(format!("`{text}` asks about one stack, and this number is not about one")));
         }
+        let mut text = self.of_stack(text, spell);
         if text.contains("{since}") {
             let Some(since) = self.since else {
                 return Err(Gap::Unknown("no users have been shifted, so there is no `{since}`".into()));

@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{About, Kind, Reading, Source, asks_of_a_stack, typed};
+use super::{About, Kind, Minutes, Reading, Source, asks_of_a_stack, typed};
 use crate::diag::Mistake;
 use crate::plan::Color;
 use crate::routers::MetricsPlace;
@@ -186,7 +186,12 @@ impl Asked {
         }
         let sum = |points: &[Point]| points.iter().map(|p| p.value).sum::<f64>();
         // A metric of bad requests has no points in minutes without one, and `requests` shows that there was something to count.
-        Ok(Reading { value: bad.iter().map(|points| sum(points)).sum(), requests: Some(sum(all)) })
+        let value = bad.iter().map(|points| sum(points)).sum();
+        let minutes = about.shifted().map(|since| Minutes {
+            counted: u64::try_from((to.as_second() - from.as_second()) / MINUTE).unwrap_or_default(),
+            passed: u64::try_from((world.clock.now().as_second() - since.as_second()) / MINUTE).unwrap_or_default(),
+        });
+        Ok(Reading { value, requests: Some(sum(all)), minutes })
     }
 
     /// The statistic over the newest whole period.
@@ -210,7 +215,8 @@ impl Asked {
         let Some(value) = one(0) else {
             return Err(Gap::Unknown(format!("`{metric}` has no data in the newest {}", self.0.over)));
         };
-        Ok(Reading { value, requests: self.0.requests.as_ref().map(|_| one(1).unwrap_or(0.0)) })
+        let requests = self.0.requests.as_ref().map(|_| one(1).unwrap_or(0.0));
+        Ok(Reading { value, requests, minutes: None })
     }
 }
 
@@ -254,6 +260,11 @@ impl Source for Asked {
             // A period may have just begun when users were shifted.
             false => self.0.late.time + 2 * self.0.over.time,
         }
+    }
+
+    fn first_number(&self) -> Time {
+        // The rest of the minute of the shift, the first whole one, and what all of them are late.
+        self.warm_up().max(self.0.late.time + Time::from_secs(2 * MINUTE.unsigned_abs()))
     }
 
     async fn read(&self, world: &World, about: &About) -> Result<Reading, Gap> {

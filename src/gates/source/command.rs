@@ -11,7 +11,7 @@ use super::{About, Document, Kind, Picks, shortened};
 use crate::diag::Mistake;
 use crate::scalar::Duration;
 use crate::world;
-use crate::world::{Exit, Gap, Stream, World};
+use crate::world::{Exit, Gap, Stream, World, document};
 
 /// The most of its output that is read.
 const MOST: usize = 64 * 1024;
@@ -108,8 +108,9 @@ impl Document for Command {
             }
             Err(e) => return Err(Gap::Silent(format!("`{program}` cannot be run: {e}"))),
         }
-        let document = serde_json::from_slice(&printed)
-            .map_err(|_| Gap::Unknown(format!("`{program}` printed no number and no JSON: `{}`", said(&printed))))?;
+        let document = document::read(&printed).map_err(|e| {
+            Gap::Unknown(format!("`{program}` printed no number and no JSON ({e}): `{}`", said(&printed)))
+        })?;
         Ok(document)
     }
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{About, Document, Kind, Picks, shortened};
 use crate::diag::Mistake;
-use crate::world::{Gap, Request, World};
+use crate::world::{Gap, Request, World, document};
 
 /// The longest an answer may take.
 const WITHIN: Duration = Duration::from_secs(5);
@@ -88,8 +88,8 @@ impl Document for Http {
             status @ (429 | 500..) => return Err(Gap::Silent(format!("the answer is {status}"))),
             status => return Err(Gap::Unknown(format!("the answer is {status}, not 200"))),
         }
-        let document = serde_json::from_slice(&response.body)
-            .map_err(|_| Gap::Unknown(format!("the answer is no JSON: `{}`", shortened(&response.text()))))?;
+        let document = document::read(&response.body)
+            .map_err(|e| Gap::Unknown(format!("the answer is no JSON ({e}): `{}`", shortened(&response.text()))))?;
         Ok(document)
     }
 }

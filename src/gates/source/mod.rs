@@ -9,10 +9,13 @@ mod cloudwatch;
 mod command;
 mod http;
 mod prometheus;
+mod server;
 mod sql;
 
 pub use about::{About, asks_of_a_stack};
 pub use cloudwatch::{CloudWatch, KIND as CLOUDWATCH};
+pub use prometheus::quoted;
+pub use server::{Reached, Server};
 
 use std::time::Duration;
 
@@ -54,6 +57,11 @@ pub trait Source {
         Duration::ZERO
     }
 
+    /// How long after the shift it has a first number at all.
+    fn first_number(&self) -> Duration {
+        self.warm_up()
+    }
+
     /// Asks once. Nothing is repeated, and nothing is changed anywhere.
     async fn read(&self, world: &World, about: &About) -> Result<Reading, Gap>;
 }
@@ -64,6 +72,26 @@ pub struct Reading {
     /// The value; the number of bad requests where the source counts them.
     pub value: f64,
     pub requests: Option<f64>,
+    /// Of a source whose numbers come late and in whole minutes: for how many minutes since the shift it had them.
+    pub minutes: Option<Minutes>,
+}
+
+/// Minutes that were counted, of those that have passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Minutes {
+    pub counted: u64,
+    pub passed: u64,
+}
+
+impl Minutes {
+    /// Less than half of the time was seen: that it was good says nothing of the rest.
+    pub fn too_few(self) -> bool {
+        2 * self.counted < self.passed
+    }
+
+    pub fn told(self) -> String {
+        format!("{} of {} minutes were counted so far", self.counted, self.passed)
+    }
 }
 
 /// A kind of source: its key in YAML, its settings and what is wrong with them, and how it is opened.
@@ -78,7 +106,7 @@ pub struct Kind {
     /// Everything that is wrong with them and can be seen without asking anybody.
     pub check: fn(&Value) -> Vec<Mistake>,
     /// Opens it with settings that were checked. The second is the address for sources that the runbook names once for all.
-    pub open: fn(&Value, &str) -> Opened,
+    pub open: fn(&Value, &Server) -> Opened,
 }
 
 /// A source that can be asked, or why not.
@@ -89,11 +117,6 @@ pub const KINDS: &[Kind] = &[prometheus::KIND, cloudwatch::KIND, http::KIND, sql
 
 /// What `bgctl explain sources` shows: the page of all of them.
 const PAGE: &str = include_str!("sources.md");
-
-/// Base URL of the runbook's Prometheus, where nothing names another.
-pub fn prometheus_url() -> String {
-    "${env:PROMETHEUS_URL}".into()
-}
 
 /// The sources that somebody names, each with its settings under its key. One is right; that is said by [`chosen`].
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -181,7 +204,7 @@ impl Picks {
     fn read(&self, answer: &Value) -> Result<Reading, Gap> {
         let value = number(answer, self.bad.as_deref().or(self.value.as_deref()))?;
         let requests = self.requests.as_deref().map(|at| number(answer, Some(at))).transpose()?;
-        Ok(Reading { value, requests })
+        Ok(Reading { value, requests, minutes: None })
     }
 }
 
@@ -223,7 +246,7 @@ fn check<T: Document>(settings: &Value) -> Vec<Mistake> {
 }
 
 /// `open` of a kind whose answer is a document.
-fn open<T: Document + 'static>(settings: &Value, _: &str) -> Opened {
+fn open<T: Document + 'static>(settings: &Value, _: &Server) -> Opened {
     let document: T = typed(settings).map_err(|m| m.message)?;
     Ok(Box::new(Picked { picks: document.picks(), document }))
 }

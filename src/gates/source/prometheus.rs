@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use serde_json::Value;
 
-use super::{About, Kind, Reading, Source, asks_of_a_stack};
+use super::{About, Kind, Reading, Server, Source, asks_of_a_stack};
 use crate::diag::Mistake;
 use crate::gates::prometheus::Prometheus;
 use crate::gates::promql::Query;
@@ -19,14 +19,14 @@ pub const KIND: Kind = Kind {
         schemars::json_schema!({
             "type": "string",
             "description": "PromQL. For a gate one sample per stack, told apart by the colour label: `sum by (color) \
-                (rate(errors_total[1m])) / sum by (color) (rate(requests_total[1m]))`; elsewhere one sample."
+                (rate(requests_total{code='500'}[1m])) / sum by (color) (rate(requests_total[1m]))`; elsewhere one sample."
         })
     },
     whole: super::whole::<String>,
     check,
-    open: |settings, url| {
+    open: |settings, server| {
         let text = settings.as_str().ok_or("PromQL is text")?;
-        Ok(Box::new(Asked { text: text.into(), url: url.into() }))
+        Ok(Box::new(Asked { text: text.into(), server: server.clone() }))
     },
 };
 
@@ -42,9 +42,14 @@ fn check(settings: &Value) -> Vec<Mistake> {
     }
 }
 
+/// A colour or a version as it stands inside a quoted matcher.
+pub fn quoted(word: &str) -> String {
+    word.replace('\\', "\\\\").replace('"', "\\\"")
+}
+
 struct Asked {
     text: String,
-    url: String,
+    server: Server,
 }
 
 #[async_trait(?Send)]
@@ -58,10 +63,9 @@ impl Source for Asked {
     }
 
     async fn read(&self, world: &World, about: &About) -> Result<Reading, Gap> {
-        let url = world.secrets.resolve(&self.url);
-        let prometheus = Prometheus::new(world.web.as_ref(), &url, world.clock.now());
-        // A colour or a version stands inside a quoted matcher.
-        let text = about.fill_as(&self.text, &world.secrets, |w| w.replace('\\', "\\\\").replace('"', "\\\""))?;
+        let server = self.server.reached(&world.secrets);
+        let prometheus = Prometheus::new(world.web.as_ref(), server, world.clock.now());
+        let text = about.fill_as(&self.text, &world.secrets, quoted)?;
         let query = Query::parse(&text, "").map_err(Gap::Unknown)?;
         let value = match prometheus.ask(&text).await?.only()? {
             Some(value) => value,
@@ -74,6 +78,6 @@ impl Source for Asked {
         {
             return Err(Gap::Unknown(format!("the newest data of `{text}` is {age:.0} s old")));
         }
-        Ok(Reading { value, requests: None })
+        Ok(Reading { value, requests: None, minutes: None })
     }
 }

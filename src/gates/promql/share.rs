@@ -1,0 +1,391 @@
+//! Shares: what an expression has to look like so that it is judged by counts, and the counts that follow from it.
+//!
+//! A quotient is a share only where everything that is counted above the line is counted below it too. That is read from the
+//! expression: one counter, or one histogram, and no label below that is not asked for above. Everything else is a number,
+//! unless the runbook says otherwise. Nothing is asked here.
+
+use std::time::Duration;
+
+use promql_parser::label::{MatchOp, Matcher};
+use promql_parser::parser::{Expr, MatrixSelector, VectorSelector, token};
+
+use super::COUNTED;
+use crate::gates::expression::{apart, bare, keeps, literal, part_of_call, replace, zero};
+
+/// `part / all` of two sums of rates, however that is spelled.
+pub struct Share {
+    /// What is counted above the line, each term of the sum for itself: where one of them is absent, so is their sum.
+    part: Vec<Term>,
+    all: Vec<Term>,
+    /// The value is what the part leaves out: `1 - part / all`.
+    pub left_out: bool,
+    /// What the value is multiplied by: 1, or 100 where it counts in hundredths.
+    pub scale: f64,
+}
+
+/// A sum of rates of one counter.
+struct Term {
+    expr: Expr,
+    selector: VectorSelector,
+}
+
+/// The counted questions of a share.
+pub struct Counting {
+    /// What is counted above the line, a question for each term.
+    pub part: Vec<String>,
+    /// All requests.
+    pub all: String,
+}
+
+/// What has to be known before a part of which there is no series counts as none.
+pub struct Absence {
+    /// Its answer must not be empty.
+    pub question: String,
+    /// What the part asks of the labels that tell it from all requests.
+    asked: Vec<Matcher>,
+}
+
+impl Share {
+    /// Reads the form of an expression. It says nothing of whether the part is one.
+    pub fn read(expr: &Expr) -> Option<Share> {
+        let Expr::Binary(b) = bare(expr) else { return None };
+        match b.op.id() {
+            token::T_MUL => {
+                let (factor, rest) = literal(&b.lhs).map(|n| (n, &b.rhs)).or(literal(&b.rhs).map(|n| (n, &b.lhs)))?;
+                let inner = Share::read(rest).filter(|inner| factor == 100.0 && inner.scale == 1.0)?;
+                Some(Share { scale: factor, ..inner })
+            }
+            token::T_SUB => {
+                let inner = Share::read(&b.rhs)?;
+                let whole = literal(&b.lhs)? == inner.scale && !inner.left_out;
+                whole.then_some(Share { left_out: true, ..inner })
+            }
+            token::T_DIV => {
+                let (above, scale) = hundred(&b.lhs);
+                let all = Term::all(&b.rhs)?;
+                if let Expr::Binary(rest) = bare(above)
+                    && rest.op.id() == token::T_SUB
+                    && bare(&rest.lhs).to_string() == bare(&b.rhs).to_string()
+                {
+                    return Some(Share { part: Term::all(&rest.rhs)?, all, left_out: true, scale });
+                }
+                Some(Share { part: Term::all(above)?, all, left_out: false, scale })
+            }
+            _ => None,
+        }
+    }
+
+    /// Why the form alone does not show that the part is one.
+    pub fn doubt(&self) -> Option<String> {
+        self.part.iter().find_map(|part| {
+            let doubts = self.all.iter().map(|all| within(&part.selector, &all.selector).err());
+            doubts.collect::<Option<Vec<String>>>()?.pop()
+        })
+    }
+
+    /// A sum over a count of one thing: the mean of a histogram or summary.
+    pub fn is_mean(&self) -> bool {
+        let ([part], [all]) = (&self.part[..], &self.all[..]) else { return false };
+        let base = |term: &Term, end: &str| Some(name(&term.selector)?.strip_suffix(end)?.to_string());
+        base(part, "_sum").is_some_and(|part| base(all, "_count") == Some(part))
+    }
+
+    /// Whether every sum may hold a stack's label.
+    pub fn keeps(&self, label: &str) -> bool {
+        self.part.iter().chain(&self.all).all(|term| keeps(&term.expr, label) != Some(false))
+    }
+
+    /// The questions that count since `elapsed` ago, one number for each value of `label`.
+    pub fn counting(&self, label: &str, elapsed: Duration) -> Option<Counting> {
+        let of = |term: &Term| Some(term.summed(label, &term.counted(elapsed)?));
+        self.questions(of)
+    }
+
+    /// The same, each stack told apart by a further label. None where the sums have dropped it.
+    pub fn counting_apart(&self, label: &str, elapsed: Duration, by: &str) -> Option<Counting> {
+        let both = format!("{label}, {by}");
+        let of = |term: &Term| Some(term.summed(&both, &apart(term.counted(elapsed)?, by)?));
+        self.questions(of)
+    }
+
+    /// Both sides for the whole service, as rates over a window in place of their own.
+    pub fn over(&self, window: Duration) -> Option<Counting> {
+        let of = |term: &Term| {
+            let mut expr = term.expr.clone();
+            replace(&mut expr, &mut |node| match node {
+                Expr::MatrixSelector(m) => {
+                    Some(Expr::MatrixSelector(MatrixSelector { vs: m.vs.clone(), range: window }))
+                }
+                _ => None,
+            });
+            Some(format!("sum({expr})"))
+        };
+        self.questions(of)
+    }
+
+    fn questions(&self, of: impl Fn(&Term) -> Option<String>) -> Option<Counting> {
+        let part: Option<Vec<String>> = self.part.iter().map(&of).collect();
+        let all: Option<Vec<String>> = self.all.iter().map(of).collect();
+        Some(Counting { part: part?, all: all?.join(" + ") })
+    }
+
+    /// The selector and range of all requests: the bad ones may be none at all.
+    pub fn main(&self) -> &Expr {
+        &self.all[0].expr
+    }
+
+    /// Whether a selector stands above the line: there it may find nothing.
+    pub fn is_of_the_part(&self, selector: &VectorSelector) -> bool {
+        self.part.iter().any(|term| term.selector == *selector)
+    }
+
+    /// When bad requests have no series at all that means none happened, but only if they are told apart from all
+    /// requests by a label that exists. For each term what shows that; None where nothing does.
+    pub fn absences(&self) -> Vec<Option<Absence>> {
+        self.part
+            .iter()
+            .map(|part| self.all.iter().find_map(|all| Absence::of(&part.selector, &all.selector)))
+            .collect()
+    }
+}
+
+impl Term {
+    /// The terms of a sum, or the one that there is.
+    fn all(expr: &Expr) -> Option<Vec<Term>> {
+        match bare(expr) {
+            Expr::Binary(b) if b.op.id() == token::T_ADD => {
+                let (mut terms, more) = (Term::all(&b.lhs)?, Term::all(&b.rhs)?);
+                terms.extend(more);
+                Some(terms)
+            }
+            // What stands in for an absent term is left out: that it is none is shown, not said.
+            Expr::Binary(b) if b.op.id() == token::T_LOR && zero(&b.rhs) => Term::all(&b.lhs),
+            one => Some(vec![Term { expr: one.clone(), selector: summed(one)? }]),
+        }
+    }
+
+    /// Every rate replaced by the growth of its counter since `elapsed` ago.
+    fn counted(&self, elapsed: Duration) -> Option<Expr> {
+        super::counted(&self.expr, elapsed)
+    }
+
+    /// One number for each value of the labels, whatever else the sum keeps.
+    fn summed(&self, labels: &str, expr: &Expr) -> String {
+        match expr {
+            Expr::Aggregate(sum) => format!("sum by ({labels}) ({})", sum.expr),
+            other => format!("sum by ({labels}) ({other})"),
+        }
+    }
+}
+
+impl Absence {
+    fn of(part: &VectorSelector, all: &VectorSelector) -> Option<Absence> {
+        // A bucket is no label of requests: a bound that does not exist has no requests under it either.
+        if name(part)? != name(all)? || name(part)?.ends_with("_bucket") || within(part, all).is_err() {
+            return None;
+        }
+        let asked: Vec<Matcher> =
+            part.matchers.matchers.iter().filter(|m| !all.matchers.matchers.contains(m)).cloned().collect();
+        let mut shared = all.clone();
+        for matcher in &asked {
+            shared.matchers.matchers.push(Matcher::new(MatchOp::NotEqual, &matcher.name, ""));
+        }
+        let labels: Vec<&str> = asked.iter().map(|matcher| matcher.name.as_str()).collect();
+        Some(Absence { question: format!("count by ({}) ({shared})", labels.join(", ")), asked })
+    }
+
+    /// Why the values that a label does have leave open whether the part is spelled right.
+    pub fn doubt(&self, values: impl Fn(&str) -> Vec<String>) -> Option<String> {
+        self.asked.iter().find_map(|matcher| {
+            let there = values(&matcher.name);
+            let possible = possible(&there);
+            let never = !possible.is_empty() && !possible.iter().any(|code| matcher.is_match(code));
+            never.then(|| format!("`{matcher}` fits no status code; `{}` is one of {}", matcher.name, there.join(", ")))
+        })
+    }
+}
+
+/// Every status code as these values spell them; none where they are no codes.
+fn possible(values: &[String]) -> Vec<String> {
+    let all = |fits: fn(&str) -> bool| !values.is_empty() && values.iter().all(|value| fits(value));
+    if all(|value| value.len() == 3 && value.parse::<u16>().is_ok_and(|code| (100..600).contains(&code))) {
+        (100..600).map(|code| code.to_string()).collect()
+    } else if all(|value| value.len() == 3 && value.ends_with("xx")) {
+        (1..6).map(|class| format!("{class}xx")).collect()
+    } else {
+        Vec::new()
+    }
+}
+
+/// Whether everything the one selects is selected by the other too; for a histogram, whether its requests are.
+fn within(part: &VectorSelector, all: &VectorSelector) -> Result<(), String> {
+    let (Some(mine), Some(whole)) = (name(part), name(all)) else {
+        return Err("a counter without a name may be any".into());
+    };
+    if !part.matchers.or_matchers.is_empty() || !all.matchers.or_matchers.is_empty() {
+        return Err("alternatives in `{… or …}` are not compared".into());
+    }
+    let bound = |selector: &VectorSelector| {
+        let le = selector.matchers.matchers.iter().find(|m| m.name == "le" && m.op == MatchOp::Equal);
+        le.map(|le| le.value.clone())
+    };
+    match mine.strip_suffix("_bucket") {
+        Some(_) if bound(part).is_none() => {
+            return Err(format!("`{mine}` without `le` counts a request several times"));
+        }
+        Some(base) if whole == format!("{base}_count") => {}
+        Some(_) if whole == mine && bound(all).as_deref() == Some("+Inf") => {}
+        None if whole == mine => {}
+        _ => return Err(format!("nothing shows that `{mine}` counts a part of `{whole}`")),
+    }
+    let own = &part.matchers.matchers;
+    let narrower = |m: &&Matcher| {
+        let same = own.contains(m) || ["le", "__name__"].contains(&m.name.as_str());
+        !same && !own.iter().any(|o| o.name == m.name && o.op == MatchOp::Equal && m.is_match(&o.value))
+    };
+    match all.matchers.matchers.iter().find(narrower) {
+        Some(m) => Err(format!("`{whole}` is counted where `{m}`, and `{mine}` also elsewhere")),
+        None => Ok(()),
+    }
+}
+
+fn name(selector: &VectorSelector) -> Option<String> {
+    let written = selector.matchers.matchers.iter().find(|m| m.name == "__name__" && m.op == MatchOp::Equal);
+    selector.name.clone().or_else(|| written.map(|m| m.value.clone()))
+}
+
+/// Without a factor of 100.
+fn hundred(expr: &Expr) -> (&Expr, f64) {
+    if let Expr::Binary(b) = bare(expr)
+        && b.op.id() == token::T_MUL
+    {
+        for (factor, rest) in [(&b.lhs, &b.rhs), (&b.rhs, &b.lhs)] {
+            if literal(factor) == Some(100.0) {
+                return (rest, 100.0);
+            }
+        }
+    }
+    (expr, 1.0)
+}
+
+/// What a sum of rates sums up, where it is that.
+fn summed(expr: &Expr) -> Option<VectorSelector> {
+    match bare(expr) {
+        Expr::Aggregate(sum) if sum.op.id() == token::T_SUM => rated(&sum.expr),
+        Expr::Call(call) => summed(part_of_call(call)?),
+        _ => None,
+    }
+}
+
+fn rated(expr: &Expr) -> Option<VectorSelector> {
+    match bare(expr) {
+        Expr::Aggregate(sum) if sum.op.id() == token::T_SUM => rated(&sum.expr),
+        Expr::Call(call) if COUNTED.contains(&call.func.name) => match call.args.args.first().map(AsRef::as_ref) {
+            Some(Expr::MatrixSelector(m)) => Some(m.vs.clone()),
+            _ => None,
+        },
+        Expr::Call(call) => rated(part_of_call(call)?),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Query;
+    use super::*;
+
+    const ALL: &str = "sum by (color) (rate(http_requests_total[1m]))";
+
+    fn over_all(part: &str) -> Query {
+        Query::parse(&format!("sum by (color) (rate({part}[1m])) / {ALL}"), "color").unwrap()
+    }
+
+    #[test]
+    fn a_part_of_one_counter_is_a_share_and_nothing_else() {
+        let shares = [r#"http_requests_total{status=~"5.."}"#, r#"{__name__="http_requests_total",status="500"}"#];
+        for part in shares {
+            assert!(over_all(part).share().is_some(), "{part}");
+        }
+        for (part, why) in [
+            ("http_errors_total", "counts a part of"),
+            (r#"http_requests_bucket{le="1"}"#, "counts a part of"),
+            (r#"{job="x"}"#, "without a name"),
+        ] {
+            let query = over_all(part);
+            assert!(query.share().is_none() && query.undecided().unwrap().contains(why), "{part}");
+        }
+        let of = |text: &str| Query::parse(text, "color").unwrap();
+        let buckets = |part: &str, all: &str| {
+            of(&format!("sum by (color) (rate({part}[1m])) / sum by (color) (rate({all}[1m]))"))
+        };
+        for (part, all) in [
+            (r#"s_bucket{le="2.5"}"#, "s_count"),
+            (r#"s_bucket{le="2.5"}"#, r#"s_bucket{le="+Inf"}"#),
+            (r#"s_total{job="a",code="1"}"#, r#"s_total{job=~"a|b"}"#),
+        ] {
+            assert!(buckets(part, all).share().is_some(), "{part} / {all}");
+        }
+        for (part, all, why) in [
+            ("s_bucket", "s_count", "several times"),
+            (r#"s_bucket{le="2.5"}"#, "s_bucket", "counts a part of"),
+            (r#"s_total{code="1"}"#, r#"s_total{job="a"}"#, "also elsewhere"),
+            (r#"s_total{job="c",code="1"}"#, r#"s_total{job=~"a|b"}"#, "also elsewhere"),
+        ] {
+            let query = buckets(part, all);
+            assert!(query.share().is_none() && query.undecided().unwrap().contains(why), "{part} / {all}");
+        }
+        // A mean is a number of its own, and nobody has to say so.
+        let mean = buckets("s_sum", "s_count");
+        assert!(mean.share().is_none() && mean.undecided().is_none());
+        assert!(buckets("s_sum", "other_count").undecided().is_some());
+    }
+
+    #[test]
+    fn other_spellings_are_the_same_share() {
+        let bad = r#"sum by (color) (rate(http_requests_total{status=~"5.."}[1m]))"#;
+        let good = r#"sum by (color) (rate(http_requests_total{status!~"5.."}[1m]))"#;
+        let table = [
+            (format!("{bad} / {ALL}"), false, 1.0),
+            (format!("100 * {bad} / {ALL}"), false, 100.0),
+            (format!("({bad} / {ALL}) * 100"), false, 100.0),
+            (format!("1 - {good} / {ALL}"), true, 1.0),
+            (format!("100 - 100 * {good} / {ALL}"), true, 100.0),
+            (format!("100 * (1 - {good} / {ALL})"), true, 100.0),
+            (format!("({ALL} - {good}) / {ALL}"), true, 1.0),
+            (format!("({bad} or vector(0)) / {ALL}"), false, 1.0),
+            (format!("({bad} or 0 * {ALL}) / {ALL}"), false, 1.0),
+            (format!("{bad} / on (color) {ALL}"), false, 1.0),
+            (format!("{} / {ALL}", bad.replace("by (color)", "without (status, pod)")), false, 1.0),
+            (format!(r#"label_replace({bad}, "color", "$1", "x", "(.*)") / {ALL}"#), false, 1.0),
+        ];
+        for (text, left_out, scale) in table {
+            let query = Query::parse(&text, "color").unwrap();
+            let share = query.share().unwrap_or_else(|| panic!("{text}: {:?}", query.undecided()));
+            assert_eq!((share.left_out, share.scale), (left_out, scale), "{text}");
+            let Counting { part, all } = query.counts(Duration::from_secs(60)).unwrap();
+            for question in part.iter().chain([&all]) {
+                assert!(question.starts_with("sum by (color) ("), "{question}");
+                promql_parser::parser::parse(question).unwrap();
+            }
+            assert!(query.counts_apart(Duration::from_secs(60), "pod").is_some(), "{text}");
+        }
+        for text in [format!("60 * {bad} / {ALL}"), format!("2 - {good} / {ALL}"), format!("{bad} / {ALL} / 2")] {
+            assert!(Query::parse(&text, "color").unwrap().share().is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_absent_is_none_only_where_its_label_could_say_so() {
+        let absence = |part: &str| over_all(part).share().and_then(|share| share.absences().remove(0));
+        let codes = |code: &'static str| move |_: &str| vec![code.to_string()];
+        let five = absence(r#"http_requests_total{status=~"5.."}"#).unwrap();
+        assert_eq!(five.question, r#"count by (status) (http_requests_total{status!=""})"#);
+        assert_eq!(five.doubt(codes("200")), None);
+        assert_eq!(five.doubt(codes("2xx")), None);
+        let class = absence(r#"http_requests_total{status="5xx"}"#).unwrap();
+        assert!(class.doubt(codes("200")).unwrap().contains("one of 200"));
+        assert_eq!(class.doubt(codes("2xx")), None);
+        // What is no code may be spelled in any way.
+        assert_eq!(absence(r#"http_requests_total{status="error"}"#).unwrap().doubt(codes("ok")), None);
+    }
+}

@@ -1,0 +1,123 @@
+//! A Prometheus that does not answer everybody: behind a real nginx that speaks TLS by a private authority and wants a tenant, a
+//! password or a token. Each way in is tried right and wrong.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use bgctl::run::Verdict;
+use serde_json::{Value, json};
+
+use super::exporter::Rig;
+use crate::common::bots::Started;
+use crate::common::{free_port, peer};
+
+/// An authority and a certificate of it for this machine.
+fn certificates(dir: &Path) -> Option<()> {
+    let openssl = peer("openssl")?;
+    let run = |args: &[&str]| {
+        let output = Command::new(&openssl).args(args).current_dir(dir).output().expect("openssl runs");
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    let key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
+    run(&[
+        &["req", "-x509", "-keyout", "ca.key", "-out", "ca.pem", "-days", "2", "-subj", "/CN=a private authority"],
+        &key[..],
+    ]
+    .concat());
+    run(&[&["req", "-keyout", "key.pem", "-out", "req.pem", "-subj", "/CN=prometheus"], &key[..]].concat());
+    fs::write(dir.join("ext"), "subjectAltName=IP:127.0.0.1\n").unwrap();
+    run(&[
+        "x509",
+        "-req",
+        "-in",
+        "req.pem",
+        "-CA",
+        "ca.pem",
+        "-CAkey",
+        "ca.key",
+        "-CAcreateserial",
+        "-out",
+        "cert.pem",
+        "-days",
+        "2",
+        "-extfile",
+        "ext",
+    ]);
+    Some(())
+}
+
+struct Door {
+    url: String,
+    dir: tempfile::TempDir,
+    _nginx: Started,
+}
+
+/// Three doors to one Prometheus: `/tenant`, `/basic` and `/bearer`.
+fn door(prometheus: &str) -> Option<Door> {
+    let (program, dir, port) = (peer("nginx")?, tempfile::tempdir().unwrap(), free_port());
+    certificates(dir.path())?;
+    let place = dir.path().display();
+    // The workers of a root's nginx are nobody, who may not read a folder of root's.
+    let user = if rustix::process::geteuid().is_root() { "user root;" } else { "" };
+    fs::write(dir.path().join("users"), "team:{PLAIN}secret\n").unwrap();
+    let config = format!(
+        r#"{user} pid {place}/pid; error_log {place}/error.log; worker_processes 1; daemon off;
+        events {{ }}
+        http {{
+          access_log off; client_body_temp_path {place}/body; proxy_temp_path {place}/proxy;
+          fastcgi_temp_path {place}/f; uwsgi_temp_path {place}/u; scgi_temp_path {place}/s;
+          server {{
+            listen 127.0.0.1:{port} ssl; ssl_certificate {place}/cert.pem; ssl_certificate_key {place}/key.pem;
+            location /tenant/ {{ if ($http_x_scope_orgid != "team-a") {{ return 401 "no org id"; }} proxy_pass {prometheus}/; }}
+            location /basic/ {{ auth_basic "metrics"; auth_basic_user_file {place}/users; proxy_pass {prometheus}/; }}
+            location /bearer/ {{ if ($http_authorization != "Bearer the-second-token") {{ return 403; }} proxy_pass {prometheus}/; }}
+          }}
+        }}"#
+    );
+    fs::write(dir.path().join("nginx.conf"), config).unwrap();
+    let mut command = Command::new(program);
+    command.arg("-p").arg(dir.path()).arg("-c").arg(dir.path().join("nginx.conf"));
+    let nginx = Started::new(command, port, &dir.path().join("nginx.log"));
+    Some(Door { url: format!("https://127.0.0.1:{port}"), dir, _nginx: nginx })
+}
+
+#[tokio::test]
+async fn g12_a_prometheus_that_lets_not_everybody_in_is_asked_as_it_wants() {
+    let Some(rig) = Rig::shared() else { return };
+    let Some(door) = door(&rig.url) else { return };
+    let (ca, token) = (door.dir.path().join("ca.pem"), door.dir.path().join("token"));
+    fs::write(&token, "the-first-token\n").unwrap();
+    rig.until_raw("count(queue_depth)", |text| text == "2").await;
+    let asks = |place: &str, more: Value| {
+        let mut server = json!({ "url": format!("{}/{place}", door.url), "ca": ca });
+        server.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        server
+    };
+    let looked = async |server: Value| {
+        let look = rig.look_at(&json!({ "prometheus": "max by (color) (queue_depth)", "max": 5 }), &server).await;
+        (look.judgement.verdict, look.silent, look.judgement.line)
+    };
+    let table = [
+        (asks("tenant", json!({ "headers": { "X-Scope-OrgID": "team-a" } })), ""),
+        (asks("tenant", json!({ "headers": { "X-Scope-OrgID": "team-b" } })), "answered 401"),
+        (asks("tenant", json!({})), "answered 401"),
+        (asks("basic", json!({ "basic": "team:secret" })), ""),
+        (asks("basic", json!({ "basic": "team:wrong" })), "answered 401"),
+        (asks("bearer", json!({ "headers": { "Authorization": "Bearer the-second-token" } })), ""),
+        (asks("bearer", json!({ "bearer_file": token })), "answered 403"),
+        (asks("bearer", json!({ "bearer_file": door.dir.path().join("nothing") })), "nothing cannot be read"),
+        (asks("tenant", json!({ "ca": door.dir.path().join("nothing") })), "nothing cannot be read"),
+        (json!({ "url": format!("{}/tenant", door.url), "headers": { "X-Scope-OrgID": "team-a" } }), "certificate"),
+    ];
+    for (server, why) in table {
+        let (verdict, silent, line) = looked(server.clone()).await;
+        match why {
+            "" => assert_eq!(verdict, Verdict::Pass, "{server}: {line}"),
+            why => assert!(verdict == Verdict::Unknown && silent && line.contains(why), "{server}: {line}"),
+        }
+    }
+    // Whoever hands out tokens writes a new one into the same file.
+    fs::write(&token, "the-second-token\n").unwrap();
+    assert_eq!(looked(asks("bearer", json!({ "bearer_file": token }))).await.0, Verdict::Pass);
+}
