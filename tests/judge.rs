@@ -2,9 +2,9 @@
 //!
 //! `cargo bench --bench judge` prints the same beside the rules others use.
 
-use bgctl::run::{Cause, Outcome, Verdict};
+use bgctl::run::{Cause, Outcome, Reaction, Verdict};
 use common::canary::{Canary, Dice, Release};
-use common::scripted::{Stage, query, response};
+use common::scripted::{Stage, plan, query, response};
 use serde_json::{Value, json};
 
 mod common;
@@ -180,7 +180,15 @@ fn a_bake_tells_the_instances_apart() {
         let data = json!({ "resultType": "vector", "result": result });
         response(200, json!({ "status": "success", "data": data }).to_string())
     });
-    let outcome = stage.run("bake", json!({ "for": "10m", "gates": ["errors"] }));
-    assert!(matches!(&outcome, Outcome::Failed { cause: Cause::NoVerdict, .. }), "{outcome:?}");
-    assert!(outcome.line().contains("are of one instance, g1:80; the other 2 have 0 of"), "{}", outcome.line());
+    // It is for a person, at the end of the time and not after twice that; users stay unless the runbook says otherwise.
+    for (said, wanted) in [(json!({}), Reaction::Halt), (json!({ "bad_instance": "roll-back" }), Reaction::RollBack)] {
+        let mut plan = plan();
+        plan.gates.get_mut("errors").unwrap().as_object_mut().unwrap().extend(said.as_object().unwrap().clone());
+        let begun = stage.clock.time();
+        let outcome = stage.run_in("bake", json!({ "for": "10m", "gates": ["errors"] }), &plan);
+        let Outcome::Failed { cause: Cause::NoVerdict, then, .. } = &outcome else { panic!("{outcome:?}") };
+        assert_eq!((*then, (stage.clock.time() - begun).as_secs()), (Some(wanted), 600), "{outcome:?}");
+        assert!(outcome.line().starts_with("one bad instance of GREEN; `errors`"), "{}", outcome.line());
+        assert!(outcome.line().contains("are of one instance, g1:80; the other 2 have 0 of"), "{}", outcome.line());
+    }
 }

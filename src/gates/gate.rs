@@ -77,6 +77,9 @@ pub struct Gate {
     /// The label that tells the instances of a stack apart, so that a single bad one is not taken for the release.
     #[serde(default = "instance")]
     pub instance: String,
+    /// What follows when one instance of green is bad and the others are well.
+    #[serde(default, skip_serializing_if = "is_page")]
+    pub bad_instance: OnInstance,
     /// What the query's numbers are; taken from the limit when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<Unit>,
@@ -94,6 +97,10 @@ fn no(flag: &bool) -> bool {
 
 fn color() -> String {
     "color".into()
+}
+
+fn is_page(on: &OnInstance) -> bool {
+    *on == OnInstance::Page
 }
 
 fn stack() -> String {
@@ -118,6 +125,16 @@ pub enum OnUnknown {
     /// Users stay where they are and a person is called.
     Hold,
     #[default]
+    RollBack,
+}
+
+/// What one bad instance among good ones means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnInstance {
+    /// Users stay where they are, and a person is called: the instance is to be replaced, not the release.
+    #[default]
+    Page,
     RollBack,
 }
 

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::by_stack::Sides;
-use super::gate::{Gate, OnUnknown, WHOLE};
+use super::gate::{Gate, OnInstance, OnUnknown, WHOLE};
 use super::judge::counts::Counts;
 use super::judge::rate_history::RateHistory;
 use super::judge::{Back, Bound, Judgement, Rule};
@@ -161,6 +161,11 @@ impl NamedGate {
     /// What the gate wants when there is no verdict.
     pub fn on_unknown(&self) -> OnUnknown {
         self.gate.unknown
+    }
+
+    /// What the gate wants when one instance of green is bad.
+    pub fn on_instance(&self) -> OnInstance {
+        self.gate.bad_instance
     }
 
     /// How long after the shift its first value is of users on the new split only.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{Facts, GRACE, Kind, Mistake, Review, Step, settings};
-use crate::gates::gate::{OnUnknown, WHOLE};
+use crate::gates::gate::{OnInstance, OnUnknown, WHOLE};
 use crate::gates::judge::Back;
 use crate::gates::watch::Places;
 use crate::gates::watched::{self, Failures, NO_BETTER, NamedGate, POLL, SILENT, Says, Watched};
@@ -293,6 +293,11 @@ impl Watching {
             if whole && ended >= windows && !decisive(&courses, |c| c.last.verdict != Verdict::Pass) {
                 return passed(&courses, ended);
             }
+            // More time makes no other finding of it.
+            if whole && ended >= windows && !decisive(&courses, |c| c.last.verdict != Verdict::Pass && !c.last.instance)
+            {
+                return one_instance(&courses);
+            }
         }
         let fails = |course: &Watched<'_>| course.last.verdict == Verdict::Fail;
         match decisive(&courses, fails) {
@@ -359,6 +364,15 @@ fn failed(courses: &[Watched<'_>], fails: impl Fn(&Watched<'_>) -> bool) -> Outc
         Some(why) => Outcome::failed(Cause::Gate, format!("{line}; {why}")).wanting(Reaction::Halt),
     }
     .with(facts)
+}
+
+/// Without its one bad instance green is well: that is for a person, unless the runbook says otherwise.
+fn one_instance(courses: &[Watched<'_>]) -> Outcome {
+    let found: Vec<&Watched<'_>> = courses.iter().filter(|c| c.last.instance).collect();
+    let lines: Vec<String> = found.iter().map(|c| format!("`{}`: {}", c.gate.name(), c.last.line)).collect();
+    let line = format!("one bad instance of GREEN; {}", lines.join("; "));
+    let page = found.iter().all(|c| c.gate.named.on_instance() == OnInstance::Page);
+    Outcome::failed(Cause::NoVerdict, line).wanting(if page { Reaction::Halt } else { Reaction::RollBack })
 }
 
 fn no_verdict(courses: &[Watched<'_>], why: &str) -> Outcome {

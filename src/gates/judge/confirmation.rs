@@ -46,7 +46,7 @@ impl Rule {
                 unproven("seen too shortly to tell a burst; the next look has to confirm it".into())
             }
             (Verdict::Fail, Verdict::Fail) => match self.one_instance(history, limit, blue) {
-                Some(why) => unproven(why),
+                Some(why) => Judgement { instance: true, ..unproven(why) },
                 None => plain,
             },
             (Verdict::Pass, _) | (_, Verdict::Pass) if goes_on => {

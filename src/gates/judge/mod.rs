@@ -65,6 +65,8 @@ pub struct Judgement {
     pub line: String,
     /// Of blue over the same time.
     pub back: Back,
+    /// One instance of green is bad and the others keep the rule: a finding about that instance, not about the release.
+    pub instance: bool,
 }
 
 impl Rule {
@@ -90,6 +92,7 @@ impl Rule {
             requests: None,
             line: why.into(),
             back: Back::Fit,
+            instance: false,
         }
     }
 
@@ -105,6 +108,7 @@ impl Rule {
             requests: requests.map(|n| n.to_string()),
             line,
             back: blue.map_or(Back::Fit, |blue| self.back_to_value(green, blue)),
+            instance: false,
         };
         // A comparison with a value that is not a number is false both ways, so it would pass or fail by accident.
         if !green.is_finite() || blue.is_some_and(|b| !b.is_finite()) {
@@ -205,6 +209,7 @@ impl Rule {
             requests: Some(green.requests.to_string()),
             line,
             back: self.back_to_counts(green, blue),
+            instance: false,
         };
         if green.bad > green.requests || blue.bad > blue.requests {
             return self.unknown(format!("more bad requests than requests: {shown}, {compared}"));
