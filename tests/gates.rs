@@ -400,6 +400,39 @@ fn g20_a_blind_gate_ends_a_split_bake_as_soon_as_a_failing_one_would() {
     assert!(failed(&outcome, Cause::NoVerdict).contains("the time is up") && ended == 1200, "{outcome:?} {ended}");
 }
 
+/// G5, G6: a status that no answer can have proves nothing, and what counts more than all is no share.
+#[test]
+fn g05_g06_a_share_is_refuted_by_its_own_numbers() {
+    let bakes = |part: &'static str, share: Value, bad: f64| {
+        let stage = Stage::new(move |r, t| {
+            let (text, seconds) = (query(r), t.as_secs_f64());
+            let both = |green: f64, blue: f64| vector(&[("green", &green.to_string()), ("blue", &blue.to_string())]);
+            match () {
+                () if text.contains("timestamp(") => both(2.0, 2.0),
+                () if text.contains("count_over_time(") => both(4.0, 4.0),
+                () if text.starts_with("count by (status)") => {
+                    let of = |value: &str| json!({ "metric": { "status": value }, "value": [0, "4"] });
+                    let data = json!({ "resultType": "vector", "result": [of("200"), of("404")] });
+                    response(200, json!({ "status": "success", "data": data }).to_string())
+                }
+                () if text.contains("5xx") => vector(&[]),
+                () if text.contains("bytes") => both(20.0 * seconds * bad, 1.0),
+                () => both(20.0 * seconds, 180.0 * seconds),
+            }
+        });
+        let mut plan = plan();
+        let query = format!("sum by (color) (rate({part}[1m])) / sum by (color) (rate(http_requests_total[1m]))");
+        let mut gate = json!({ "prometheus": query, "max": "1%" });
+        gate.as_object_mut().unwrap().extend(share.as_object().unwrap().clone());
+        plan.gates.insert("it".into(), gate);
+        stage.run_in("bake", json!({ "for": "5m", "gates": ["it"] }), &plan)
+    };
+    let line = failed(&bakes(r#"http_requests_total{status="5xx"}"#, json!({}), 0.0), Cause::NoVerdict);
+    assert!(line.contains("fits no status code") && line.contains("200, 404"), "{line}");
+    let line = failed(&bakes("bytes_total", json!({ "share": true }), 800.0), Cause::NoVerdict);
+    assert!(line.contains("the query is no share of requests"), "{line}");
+}
+
 /// A share of good requests has its limit below: the numerator counts what is good.
 #[test]
 fn a_healthy_share_of_good_requests_passes_and_a_bad_one_fails() {

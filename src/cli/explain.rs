@@ -221,6 +221,7 @@ fn unknown(topic: &str) -> Refusal {
     let refusal = Refusal::new(Kind::Usage, Code::NoPage, format!("there is no page about `{topic}`"))
         .cause(format!("pages: {}", names.join(", ")));
     match near[..] {
+        _ if super::is_command(topic) => refusal.next(format!("bgctl help {topic}        a command explains itself")),
         [one] => refusal.next(format!("bgctl explain {one}")),
         _ => refusal.next("bgctl explain"),
     }
@@ -231,6 +232,13 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+
+    #[test]
+    fn a_word_without_a_page_leads_on() {
+        let next = |word: &str| unknown(word).next.join(" ");
+        assert!(next("rollback").contains("bgctl help rollback") && next("gate").contains("bgctl explain gates"));
+        assert!(page("codes").unwrap().contains("| BG0153 |"));
+    }
 
     /// No error is without its long form, and no page is about an error that nothing reports.
     #[test]

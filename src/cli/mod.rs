@@ -55,6 +55,12 @@ Examples:
   bgctl status                                    where users are, what runs
   bgctl rollback                                  everyone back to blue";
 
+/// Whether a word is one of our commands.
+fn is_command(word: &str) -> bool {
+    use clap::CommandFactory;
+    Cli::command().find_subcommand(word).is_some()
+}
+
 const GROUPS: &str = "\
 Groups:
   Look     check  plan  diff  smoke  status  show  runs  retro

@@ -254,7 +254,11 @@ impl Driver<'_> {
                 checks,
             },
             Err(refusal) => {
-                let why = refusal.headline.clone();
+                // Whoever reads the log later has no screen to look at.
+                let why = match &refusal.cause[..] {
+                    [] => refusal.headline.clone(),
+                    causes => format!("{}: {}", refusal.headline, causes.join("; ")),
+                };
                 self.refusal = Some(refusal);
                 Event::Refused { why }
             }

@@ -51,9 +51,11 @@ pub async fn present(name: &str, gate: &Gate, sides: &Sides, plan: &Plan, world:
         let line = format!("blue itself breaks this limit ({limit}), and so would a green that is as good");
         found.push(Finding { grade: Grade::Contradicted, line });
     }
-    if let Some(requests) = blue.requests {
+    if let Some(requests) = blue.requests
+        && let Some(seconds) = probe.known_for(world, BACK).await
+    {
         let requests = requests + green.requests.unwrap_or(0);
-        found.extend(reach(name, requests as f64 / BACK.as_secs_f64(), rule(&probe).min_requests, plan));
+        found.extend(reach(name, requests as f64 / seconds, rule(&probe).min_requests, plan));
     }
     found
 }

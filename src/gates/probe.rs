@@ -123,6 +123,15 @@ impl Probe {
         }
     }
 
+    /// For how many seconds there are numbers, up to `back`; None where that is not known.
+    pub async fn known_for(&self, world: &World, back: Duration) -> Option<f64> {
+        let Way::ByLabel(by) = &self.way else { return Some(back.as_secs_f64()) };
+        let question = by.query().first_sample(back)?;
+        let prometheus = Prometheus::new(world.web.as_ref(), self.gate.url.reached(&world.secrets), world.clock.now());
+        let seconds = prometheus.ask(&question).await.ok()?.only().ok()??;
+        Some(seconds.max(1.0))
+    }
+
     /// Measures both stacks at `at`, over nothing that is older than `since`.
     pub async fn measure(&self, world: &World, since: Timestamp, at: Timestamp) -> Measurement {
         let elapsed = Duration::try_from(at.duration_since(since)).unwrap_or_default();

@@ -13,6 +13,8 @@ use crate::diag::{Code, Kind, Refusal};
 use crate::plan::Plan;
 use crate::world::World;
 
+/// How a line of the record begins that a person should see before users are moved.
+const DOUBT: &str = "! ";
 /// For how long numbers that are not there are waited for.
 const FIRST_NUMBERS: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_secs(1);
@@ -35,7 +37,7 @@ pub async fn ready(plan: &Plan, world: &World) -> Result<Vec<Value>, Refusal> {
                 .next(format!("bgctl check --live {}        asks every gate again", plan.runbook)));
         }
         checks.extend(usable.into_iter().map(|Finding { grade, line }| {
-            let doubt = if grade == Grade::Sound { "" } else { "! " };
+            let doubt = if grade == Grade::Contradicted { DOUBT } else { "" };
             json!({ "gate": name, "line": format!("{doubt}{name}: {line}") })
         }));
     }

@@ -87,6 +87,11 @@ impl Judged {
         Judged { hazard: Some(hazard.into()), ..self }
     }
 
+    /// The team knows what no reader of the files can know.
+    pub fn declarable_as(self, why: String) -> Self {
+        Judged { declarable: true, why: format!("{}; {why}", self.why), ..self }
+    }
+
     pub fn never_declarable(self) -> Self {
         Judged { declarable: false, ..self }
     }

@@ -9,6 +9,8 @@ pub struct Known {
     types: BTreeMap<(String, String), String>,
     /// Tables that blue does not know.
     tables: BTreeSet<String>,
+    /// Tables of `if not exists`, which blue may know.
+    perhaps: BTreeSet<String>,
     /// Columns of tables that blue does know, which it does not.
     columns: BTreeSet<(String, String)>,
     /// Of those, the ones that a row without them gets a value in, and the ones that must have one.
@@ -43,8 +45,10 @@ impl Made {
 
 impl Known {
     pub fn table(&mut self, table: &str, made: Made) {
-        if made == Made::New {
-            self.tables.insert(table.into());
+        match made {
+            Made::New => drop(self.tables.insert(table.into())),
+            Made::Perhaps => drop(self.perhaps.insert(table.into())),
+            Made::Before => {}
         }
         if made != Made::Before {
             self.needed.entry(table.into()).or_default();
@@ -54,6 +58,7 @@ impl Known {
     /// From here on the same names may mean other tables.
     pub fn forget(&mut self) {
         self.tables.clear();
+        self.perhaps.clear();
         self.columns.clear();
         self.types.clear();
         self.filled.clear();
@@ -108,6 +113,7 @@ impl Known {
             }
             None => {
                 self.tables.remove(table);
+                self.perhaps.remove(table);
                 self.needed.remove(table);
                 self.columns.retain(|(of, _)| of != table);
             }
@@ -120,6 +126,11 @@ impl Known {
 
     pub fn is_new_table(&self, table: &str) -> bool {
         self.tables.contains(table)
+    }
+
+    /// A statement of this release makes it, unless it was there.
+    pub fn is_perhaps_new(&self, table: &str) -> bool {
+        self.perhaps.contains(table)
     }
 
     pub fn is_new(&self, table: &str, column: &str) -> bool {

@@ -233,7 +233,7 @@ fn judge(statement: &Stmt, known: &mut Known, new: bool) -> Judged {
         | Stmt::CreateProcedure(_)
         | Stmt::AlterFunction(_)
         | Stmt::AlterProcedure(_)
-        | Stmt::AlterRoutine(_) => Judged::unknown("what a function does cannot be read off its text"),
+        | Stmt::AlterRoutine(_) => Judged::semantic("where blue calls one of this name, it may do something else"),
         Stmt::Call(_) | Stmt::Execute(_) | Stmt::Prepare(_) | Stmt::Load(_) => {
             Judged::unknown("what it runs is not in this text")
         }
@@ -289,16 +289,26 @@ fn indexed(create: &ast::CreateIndex, known: &Known) -> Judged {
     if known.is_new_table(&table) {
         return Judged::expand(format!("`{table}` is new in this release"));
     }
-    let judged = match create.unique_token() {
+    let judged = refused(create);
+    let judged = match known.is_perhaps_new(&table) && !judged.class.is_safe() {
+        // Where blue has the table, its own statement did nothing and this one still does something.
+        true => judged.declarable_as(format!("`{table}` may have been there before: `if not exists`")),
+        false => judged,
+    };
+    match create.concurrently_token() {
+        Some(_) => judged.hazard("leaves an invalid index behind where it fails: looked for before the first shift"),
+        None => judged.hazard("stops writes to the table while it is built: `concurrently`"),
+    }
+}
+
+/// What an index refuses of blue's.
+fn refused(create: &ast::CreateIndex) -> Judged {
+    match create.unique_token() {
         Some(_) => Judged::tighten("rows that blue writes twice are refused"),
         None if super::column::may_fail(&words(create.syntax())) => {
             Judged::tighten("rows that blue writes are refused where the expression fails")
         }
         None => Judged::expand("blue reads and writes as before"),
-    };
-    match create.concurrently_token() {
-        Some(_) => judged.hazard("leaves an invalid index behind where it fails: looked for before the first shift"),
-        None => judged.hazard("stops writes to the table while it is built: `concurrently`"),
     }
 }
 

@@ -43,7 +43,13 @@ fn event_sentence(event: &Event) -> Sentence {
         Event::Armed { checks, approvals_ahead, .. } => {
             let ahead = if *approvals_ahead { ", approvals are collected before the first move" } else { "" };
             let s = if checks.len() == 1 { "" } else { "s" };
-            say(Mark::Done, "preflight", format!("{} check{s} passed, rollback armed{ahead}", checks.len()))
+            let doubts: Vec<&str> =
+                checks.iter().filter_map(|check| check["line"].as_str()?.strip_prefix("! ")).collect();
+            let (mark, doubts) = match doubts[..] {
+                [] => (Mark::Done, String::new()),
+                _ => (Mark::Warning, format!("; but {}", doubts.join("; "))),
+            };
+            say(mark, "preflight", format!("{} check{s} passed, rollback armed{ahead}{doubts}", checks.len()))
         }
         Event::Refused { why } => say(Mark::Failed, "preflight", why.clone()),
         Event::ApprovalRequested { id, request, expires, .. } => say(Mark::Working, id, wanted(request, *expires)),

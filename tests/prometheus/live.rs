@@ -48,6 +48,21 @@ async fn what_does_exist_is_named() {
     let share = |text: &str| json!({ "prometheus": text, "max": "1%" });
     let table: Vec<(Value, i32, Vec<&str>)> = vec![
         (share(ratio), 0, vec!["! it", "now: blue 0", "max 1%; green breaks it now"]),
+        // G11: blue itself breaks the limit; and green would never have the requests that a pass needs.
+        (
+            json!({ "prometheus": "max by (color) (queue_depth)", "max": 2 }),
+            65,
+            vec![
+                "now: blue 3 · green 3 · max 2",
+                "blue itself breaks this limit (max 2)",
+                "a gate's limit does not fit",
+            ],
+        ),
+        (
+            json!({ "prometheus": ratio, "max": "1%", "min_requests": 9_000_000 }),
+            65,
+            vec!["in `bake` green would have about", "9000000 are needed to pass"],
+        ),
         // A name.
         (
             share(&ratio.replace("http_requests_total", "http_request_total")),

@@ -108,8 +108,8 @@ const ROWS: &[Row] = &[
     ("grant select on users to bot", E, NO, ""),
     ("revoke select on users from bot", C, NO, ""),
     ("do $$ begin execute 'drop table users'; end $$", U, NO, ""),
-    ("create function f() returns int language sql as 'select 1'", U, NO, ""),
-    ("create or replace procedure p() language sql as 'select 1'", U, NO, ""),
+    ("create function f() returns int language sql as 'select 1'", S, YES, ""),
+    ("create or replace procedure p() language sql as 'select 1'", S, YES, ""),
     ("call p()", U, NO, ""),
     ("select clean_up()", U, NO, ""),
     ("select pg_catalog.set_config('search_path', '', false)", N, NO, ""),
@@ -269,6 +269,18 @@ fn what_may_be_blues_is_not_new() {
     ] {
         assert_eq!(strictest(&after(sql)), C, "{sql}");
     }
+}
+
+/// M3: a table of `if not exists` and its own unique index. Nobody but the team knows whether the table was there, and it may say so.
+#[test]
+fn m3_an_index_of_a_table_that_may_be_new_can_be_declared() {
+    let found = |sql: &str| after(sql).pop().unwrap().judged;
+    let own = found("create table if not exists t (id int, k text); create unique index if not exists t_k on t (k);");
+    assert!(own.class == T && own.declarable && own.why.contains("may have been there before"), "{own:?}");
+    let plain = found("create table if not exists t (id int); create index on t (id);");
+    assert_eq!((plain.class, plain.declarable), (E, false));
+    let blues = found("create unique index u_k on users (k);");
+    assert!(blues.class == T && !blues.declarable, "{blues:?}");
 }
 
 /// Half a statement, a statement with a hole, deep nesting: a class each time, and never a crash. What lacks a part is never

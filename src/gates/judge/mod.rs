@@ -13,7 +13,7 @@ pub mod rate_history;
 
 pub use self::back::Back;
 pub use self::counts::Counts;
-use self::likelihood::{over_limit, worse_than_blue};
+use self::likelihood::{interval, over_limit, worse_than_blue};
 use crate::run::Verdict;
 use crate::scalar::{Margin, Unit};
 
@@ -157,6 +157,13 @@ impl Rule {
         format!("{} ({} of {} bad)", self.unit.show(self.share(counts)), counts.bad, counts.requests)
     }
 
+    /// Where the true share lies: `likely 1.5% to 2.7%`.
+    fn likely(&self, counts: Counts) -> String {
+        let (low, high) = interval(counts);
+        let (low, high) = if matches!(self.bound, Bound::Min(_)) { (1.0 - high, 1.0 - low) } else { (low, high) };
+        format!("likely {} to {}", self.unit.show(low), self.unit.show(high))
+    }
+
     /// The share that the limit is about: of good requests where it is the lowest one allowed.
     pub fn share(&self, counts: Counts) -> f64 {
         if matches!(self.bound, Bound::Min(_)) { 1.0 - counts.rate() } else { counts.rate() }
@@ -221,14 +228,19 @@ impl Rule {
             let (against_blue, against_limit) = (worse_than_blue(green, blue), over_limit(green, limit));
             let felt = over_limit(green, self.lowest_forbidden(limit, blue)) >= NOTICEABLE.ln();
             if against_limit >= CERTAIN.ln() || (against_blue >= CERTAIN.ln() && felt) {
-                let odds = odds(against_blue.max(against_limit));
-                return answer(Verdict::Fail, format!("{shown} against {compared}, {}: {odds}", self.limit()));
+                let (odds, likely) = (odds(against_blue.max(against_limit)), self.likely(green));
+                let line = format!("{shown} against {compared}, {}: {odds}, {likely}", self.limit());
+                return answer(Verdict::Fail, line);
             }
         }
         if over || beyond {
             return answer(
                 Verdict::Unknown,
-                format!("{shown} against {compared}: worse than {}, not yet proven", self.limit()),
+                format!(
+                    "{shown} against {compared}: worse than {}, not yet proven, {}",
+                    self.limit(),
+                    self.likely(green)
+                ),
             );
         }
         if green.requests < self.min_requests || green.requests == 0 {

@@ -176,6 +176,12 @@ impl Query {
         Some(format!("min(time() - timestamp({selector}))"))
     }
 
+    /// How many seconds ago the oldest of its samples of the last `back` was taken.
+    pub fn first_sample(&self, back: Duration) -> Option<String> {
+        let (selector, _) = self.main()?;
+        Some(format!("time() - min(min_over_time(timestamp({selector})[{}s:5s]))", back.as_secs()))
+    }
+
     /// How many scrapes the range held, per stack, and that range; for a query without one the five minutes for which
     /// Prometheus goes on showing a last value.
     pub fn scrapes(&self) -> Option<(String, Duration)> {
