@@ -289,12 +289,12 @@ fn summary(runbook: &Runbook, plan: &Plan) -> Vec<(&'static str, String)> {
 fn judged(plan: &Plan) -> Vec<(String, String)> {
     let bakes: Vec<Bake> = plan.forward.iter().filter_map(|step| Bake::deserialize(&step.config).ok()).collect();
     let windows = |name: &String| {
-        let of = |bake: &Bake| format!(", {}, fails at {}", counted(bake.windows() as usize, "window"), bake.fail());
+        let of = |bake: &Bake| format!("{}, fails at {}", counted(bake.windows() as usize, "window"), bake.fail());
         let mut all: Vec<String> = bakes.iter().filter(|bake| bake.gates.contains(name)).map(of).collect();
         all.dedup();
         match &all[..] {
             [] => ", in no bake".into(),
-            all => all.join(" or"),
+            all => format!(", {}", all.join(" or ")),
         }
     };
     let gates = watched::named(plan, plan.gates.keys()).unwrap_or_default();
