@@ -315,9 +315,13 @@ fn mistakes_in_a_gate_are_found_without_a_server() {
         (json!({ "prometheus": share }), "", "exactly one of `max` and `min`"),
         (json!({ "prometheus": share, "max": "1%", "min": "0%" }), "", "exactly one of `max` and `min`"),
         (json!({ "prometheus": share, "max": "1%", "versus_blue": "+5ms" }), "/versus_blue", "not of one unit"),
-        (json!({ "prometheus": "sum(", "max": 1 }), "/prometheus", "no PromQL"),
+        (json!({ "prometheus": "sum(", "max": 1 }), "/prometheus", "read as PromQL"),
         (json!({ "prometheus": "sum(rate(x[1m]))", "max": 1 }), "/prometheus", "no label `color`"),
-        (json!({ "prometheus": "rate(a[1m]) / rate(b[1m])", "max": "1%" }), "/prometheus", "every error rate is 1"),
+        (
+            json!({ "prometheus": "rate(a{b='1'}[1m]) / rate(a[1m])", "max": "1%" }),
+            "/prometheus",
+            "every error rate is 1",
+        ),
         (
             json!({ "prometheus": "max by (color) (x)", "max": 1, "min_requests": 5 }),
             "/min_requests",

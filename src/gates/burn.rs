@@ -60,7 +60,14 @@ pub async fn preconditions(plan: &Plan, world: &World) -> Result<Vec<Value>, Ref
 /// Judges one precondition now.
 pub async fn judge(gate: &Gate, world: &World) -> Burn {
     match rates(gate, world).await {
-        Ok(rates) => verdict(&rates),
+        Ok(rates) => {
+            let Burn { verdict, mut line } = verdict(&rates);
+            let allowed = gate.objective.as_ref().map_or(0.0, |objective| 1.0 - objective.value);
+            if rates.iter().any(|(_, rate)| rate * allowed > 0.5) {
+                line += "; more than half of all requests count as bad: does the query count the good ones?";
+            }
+            Burn { verdict, line }
+        }
         Err(gap) => Burn { verdict: Verdict::Unknown, line: world.secrets.mask(gap.line()) },
     }
 }

@@ -7,6 +7,8 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use promql_parser::label::MatchOp;
+use promql_parser::parser::VectorSelector;
 
 use super::by_stack::Sides;
 use super::gate::Gate;
@@ -44,7 +46,12 @@ impl ByLabel {
     pub fn new(gate: &Gate, text: &str, sides: &Sides) -> Result<Self, String> {
         let of = |color: Color, text: &str| sides.about(color).of_stack(text, quoted);
         let value = |color: Color| sides.about(color).of_stack(&gate.label_value, str::to_string);
-        let label = StackLabel { name: gate.label.clone(), blue: value(Color::Blue), green: value(Color::Green) };
+        let label = StackLabel {
+            name: gate.label.clone(),
+            blue: value(Color::Blue),
+            green: value(Color::Green),
+            swapped: sides.are_swapped(),
+        };
         let each = |color: Color| Query::declared(&of(color, text), "", gate.share);
         // What was promised is promised of the whole service.
         if gate.is_precondition() {
@@ -71,6 +78,26 @@ impl ByLabel {
             Asks::Together(query) => vec![(None, query)],
             Asks::Each(each) => EACH.into_iter().map(Some).zip(each.iter()).collect(),
         }
+    }
+
+    /// A selector that is the same for both stacks, or lets the other one in, where a question is asked of each.
+    pub fn of_both(&self) -> Option<String> {
+        let Asks::Each(each) = &self.asks else { return None };
+        let (green, blue) = (each[0].selectors(), each[1].selectors());
+        let own = |(mine, others): (&VectorSelector, &VectorSelector)| {
+            let pairs = mine.matchers.matchers.iter().zip(&others.matchers.matchers);
+            let mut told = pairs.filter(|(mine, other)| mine.value != other.value).peekable();
+            let any = told.peek().is_some();
+            any && told.all(|(mine, other)| {
+                let excludes = matches!(mine.op, MatchOp::NotEqual | MatchOp::NotRe(_));
+                !excludes
+                    && (mine.op == MatchOp::Equal
+                        || !EACH.iter().any(|color| {
+                            mine.is_match(self.label.value(*color)) && other.is_match(self.label.value(*color))
+                        }))
+            })
+        };
+        green.iter().zip(&blue).find(|pair| !own(*pair)).map(|(selector, _)| selector.to_string())
     }
 
     /// How samples say which stack they are of.
@@ -163,7 +190,11 @@ impl Asking<'_> {
     async fn share(&self, (part, all): (Vec<Vector>, Vector)) -> Result<Measured, Gap> {
         let label = &self.by.label;
         let Some(green) = all.of(Color::Green, label)? else {
-            let line = format!("no requests of green are known (no sample with {})", label.of(Color::Green));
+            let line = format!(
+                "no requests of {} are known (no sample with {})",
+                label.said(Color::Green),
+                label.of(Color::Green)
+            );
             return Err(Gap::Unknown(line));
         };
         let blue = all.of(Color::Blue, label)?.unwrap_or(0.0);
@@ -175,7 +206,7 @@ impl Asking<'_> {
         }
         let good = self.counts_good();
         let none = |color: Color| {
-            let (what, name) = (if good { "good" } else { "bad" }, color.name());
+            let (what, name) = (if good { "good" } else { "bad" }, label.said(color));
             let cure = "let the service begin them at 0, or write `absent: 0`";
             Gap::Unknown(format!("{name} has no series for {what} requests; {cure}"))
         };
@@ -190,8 +221,9 @@ impl Asking<'_> {
         let counts = |color: Color, requests: f64, part: f64| {
             // Scrapes lie between what is counted above and below, so a little more is no contradiction.
             if part > requests * 1.1 + 3.0 {
-                let line = format!("{} has {part:.0} counted above the line, of {requests:.0} requests", color.name());
-                return Err(Gap::Unknown(format!("{line}: the query is no share of requests")));
+                let line =
+                    format!("{} has {part:.0} counted above the line, of {requests:.0} requests", label.said(color));
+                return Err(Gap::Never(format!("{line}: the query is no share of requests")));
             }
             Ok(Counts::estimated(requests, part, good))
         };
@@ -213,7 +245,8 @@ impl Asking<'_> {
         };
         let (green_requests, blue_requests) = (count(Color::Green)?, count(Color::Blue)?);
         if let Some(0) = green_requests {
-            return Err(Gap::Unknown("green has had no request since users were shifted".into()));
+            let line = format!("{} has had no request since users were shifted", label.said(Color::Green));
+            return Err(Gap::Unknown(line));
         }
         if let (Some(top), Some(limit)) = (bounds, &self.gate.max)
             && limit.value >= top
@@ -267,11 +300,15 @@ impl Asking<'_> {
         for color in Color::BOTH.into_iter().filter(needed) {
             let (Some(age), count) = (age.of(color, label)?, scrapes.of(color, label)?.unwrap_or(0.0)) else {
                 if color == Color::Green {
-                    return Err(Gap::Unknown(format!("no data of green (nothing has {})", label.of(Color::Green))));
+                    return Err(Gap::Unknown(format!(
+                        "no data of {} (nothing has {})",
+                        label.said(color),
+                        label.of(color)
+                    )));
                 }
                 continue;
             };
-            let name = color.name();
+            let name = label.said(color);
             let every = range.as_secs_f64() / count.max(1.0);
             if age > 3.0 * every + 5.0 {
                 let line =

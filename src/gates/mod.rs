@@ -20,6 +20,7 @@ pub mod probe;
 pub mod prometheus;
 pub mod promql;
 pub mod ready;
+mod review;
 pub mod source;
 pub mod survey;
 pub mod watch;

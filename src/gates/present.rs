@@ -62,7 +62,7 @@ pub async fn present(name: &str, gate: &Gate, sides: &Sides, plan: &Plan, world:
 
 async fn measure(gate: &Gate, sides: &Sides, world: &World) -> Now {
     // The growth that another source counts needs two looks, and one shows whether there is anything to grow.
-    let grows = gate.delta && gate.source.promql().is_none();
+    let (delta, grows) = (gate.delta, gate.delta && gate.source.promql().is_none());
     let gate = Gate { versus_blue: None, min_requests: Some(0), delta: gate.delta && !grows, ..gate.clone() };
     let now = world.clock.now();
     let since = now.checked_sub(SignedDuration::try_from(BACK).unwrap_or_default()).unwrap_or(now);
@@ -71,7 +71,8 @@ async fn measure(gate: &Gate, sides: &Sides, world: &World) -> Now {
         Err(line) => return Now { line, grade: Grade::Wrong, requests: None },
     };
     let rule = rule(&probe);
-    let of = |breaks: bool| if breaks && !grows { Grade::Contradicted } else { Grade::Sound };
+    // What a counter has had so far is not what it will grow by.
+    let of = |breaks: bool| if breaks && !delta { Grade::Contradicted } else { Grade::Sound };
     match probe.measure(world, since, now).await.measured {
         Ok(Measured::Counts { green, .. }) => Now {
             line: format!("{} in {}", rule.counted(green), spoken(BACK)),
@@ -82,6 +83,7 @@ async fn measure(gate: &Gate, sides: &Sides, world: &World) -> Now {
             Now { line: rule.unit.show(green), grade: of(rule.is_broken_by(green)), requests }
         }
         Err(Gap::Silent(line)) => Now { line, grade: Grade::Silent, requests: None },
+        Err(Gap::Never(line)) => Now { line: format!("has no number: {line}"), grade: Grade::Wrong, requests: None },
         Err(Gap::Unknown(line)) => {
             // An expression that finds nothing has been looked into, label by label; of another source nothing more is known.
             let grade = if probe.gate.source.promql().is_some() { Grade::Doubtful } else { Grade::Wrong };

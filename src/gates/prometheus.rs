@@ -40,6 +40,8 @@ pub struct StackLabel {
     pub name: String,
     pub blue: String,
     pub green: String,
+    /// Each stack stands in the other's place.
+    pub swapped: bool,
 }
 
 impl StackLabel {
@@ -48,6 +50,11 @@ impl StackLabel {
             Color::Blue => &self.blue,
             Color::Green => &self.green,
         }
+    }
+
+    /// The stack's name in a sentence.
+    pub fn said(&self, color: Color) -> &'static str {
+        if self.swapped { color.other().name() } else { color.name() }
     }
 
     /// Samples of this stack, as a matcher says it.
@@ -137,7 +144,7 @@ impl Prometheus<'_> {
             return Err(Gap::Unknown(line));
         }
         match absence.doubt(|label| there.values(label)) {
-            Some(why) => Err(Gap::Unknown(format!("bad requests cannot be told apart: {why}"))),
+            Some(why) => Err(Gap::Never(format!("bad requests cannot be told apart: {why}"))),
             None => Ok(0.0),
         }
     }
@@ -188,7 +195,16 @@ impl Prometheus<'_> {
                     said(&answer)
                 )));
             }
+            (200, Err(_)) if response.text().trim_start().starts_with('<') => {
+                return Err(Gap::Unknown(
+                    "this is a web page and no answer of Prometheus: a login, or another path".into(),
+                ));
+            }
             (200, Err(e)) => return Err(Gap::Unknown(format!("this is no answer of Prometheus: {e}"))),
+            (status @ 300..400, _) => {
+                let to = response.header("location").map_or(String::new(), |to| format!(" to {to}"));
+                return Err(Gap::Silent(format!("Prometheus answered {status}: it leads{to}, and is not followed")));
+            }
             (status, Ok(answer)) => {
                 return Err(Gap::Silent(format!("Prometheus answered {status}: {}", said(&answer))));
             }
@@ -236,10 +252,10 @@ impl Vector {
             [one] => one,
             _ => {
                 let count = mine.len();
-                return Err(Gap::Unknown(format!("{count} samples for {}; exactly one is needed", color.name())));
+                return Err(Gap::Unknown(format!("{count} samples for {}; exactly one is needed", label.said(color))));
             }
         };
-        sample.number(color.name()).map(Some)
+        sample.number(label.said(color)).map(Some)
     }
 
     fn mine(&self, color: Color, label: &StackLabel) -> impl Iterator<Item = &Sample> {

@@ -152,7 +152,14 @@ impl Survey<'_> {
             let none = |share: &Share| share.absences().iter().all(Option::is_some);
             let said = self.gate.absent.is_some();
             let part = query.share().is_some_and(|share| share.is_of_the_part(selector) && (said || none(share)));
-            let grade = if part && may_be_none { Grade::Doubtful } else { Grade::Wrong };
+            let never = query.share().is_some_and(|share| {
+                share
+                    .absences()
+                    .iter()
+                    .flatten()
+                    .any(|absence| absence.asks(matcher) && absence.doubt(|_| there.clone()).is_some())
+            });
+            let grade = if part && may_be_none && !never { Grade::Doubtful } else { Grade::Wrong };
             let help = match there.is_empty() {
                 true => format!("it has no label `{}`; it has {}", matcher.name, self.labels(&name).await?),
                 false => format!("`{}` is one of {}", matcher.name, there.join(", ")),

@@ -50,7 +50,7 @@ fn growth(name: &str, seconds: u32) -> String {
     let ms = seconds * 1000;
     let before = format!("last_over_time({name}[900000ms] offset {ms}ms)");
     format!(
-        "(({name} unless {before}) or ({name} - {before} >= 0 unless resets({name}[{ms}ms]) > 0) or increase({name}[{ms}ms]))"
+        "((({name} unless {before}) or {name} - {before} >= 0) unless resets({name}[{ms}ms]) > 0 or increase({name}[{ms}ms]))"
     )
 }
 

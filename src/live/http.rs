@@ -65,6 +65,9 @@ impl Way {
         if let Some(ca) = &self.ca {
             let certificates =
                 Certificate::from_pem_bundle(&read(ca)?).map_err(|e| unsent(format!("{}: {e}", ca.display())))?;
+            if certificates.is_empty() {
+                return Err(unsent(format!("{} has no certificate in it", ca.display())));
+            }
             builder = builder.tls_certs_merge(certificates);
         }
         builder.build().map_err(|e| unsent(e.to_string()))

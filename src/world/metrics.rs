@@ -31,12 +31,14 @@ pub enum Gap {
     Silent(String),
     /// There is an answer, and it is no number.
     Unknown(String),
+    /// The question itself has no answer that means anything, now and later.
+    Never(String),
 }
 
 impl Gap {
     pub fn line(&self) -> &str {
         match self {
-            Gap::Silent(line) | Gap::Unknown(line) => line,
+            Gap::Silent(line) | Gap::Unknown(line) | Gap::Never(line) => line,
         }
     }
 
@@ -45,6 +47,7 @@ impl Gap {
         match self {
             Gap::Silent(line) => Gap::Silent(secrets.mask(&line)),
             Gap::Unknown(line) => Gap::Unknown(secrets.mask(&line)),
+            Gap::Never(line) => Gap::Never(secrets.mask(&line)),
         }
     }
 }

@@ -114,6 +114,8 @@ fn page(t: f64, now_ms: i64) -> String {
             line(&format!("{family}:errors:ratio"), &labels, share);
             line(&format!("{family}:errors:rate"), &labels, 50.0 * share);
             line(&format!("{family}:requests:rate"), &labels, 50.0);
+            line(&format!("{family}_used_bytes"), &labels, if bad { 9e8 } else { 4e8 });
+            line(&format!("{family}_limit_bytes"), &labels, 1e9);
             line(&format!("{family}_depth"), &labels, if bad { 9.0 } else { 3.0 });
         }
     }

@@ -175,6 +175,53 @@ fn shapes() -> Vec<Shape> {
         ("sum by (color) (F:errors:rate) / sum by (color) (F:requests:rate)", max(), "percent, 5 windows"),
         ("avg by (color) (quantile_over_time(0.9, F_depth[5s]))", json!({ "max": 5 }), "a number, 5 windows"),
         ("sum by (color) (F_twice_total)", json!({ "max": 0, "delta": true }), "growth since"),
+        (
+            "max by (color) (F_used_bytes) / max by (color) (F_limit_bytes)",
+            json!({ "max": "80%" }),
+            "percent, 5 windows",
+        ),
+        // What is said to be a share and is none.
+        (
+            r#"sum(rate(F_requests_total{color="{stack}",status=~"5.."}[5s])) / sum(rate(F_requests_total[5s]))"#,
+            max(),
+            "does not tell the stacks apart",
+        ),
+        (
+            r#"sum(rate(F_requests_total{release!="{version}",status=~"5.."}[5s])) / sum(rate(F_requests_total{release!="{version}"}[5s]))"#,
+            max(),
+            "does not tell the stacks apart",
+        ),
+        (
+            r#"sum(rate(F_requests_total{color=~"{stack}|blue",status=~"5.."}[5s])) / sum(rate(F_requests_total{color=~"{stack}|blue"}[5s]))"#,
+            max(),
+            "does not tell the stacks apart",
+        ),
+        ("$BAD / $ALL", json!({ "max": "1%", "label_value": "blue" }), "the same for both stacks"),
+        ("$BAD / $ALL", json!({ "max": "1%", "unit": "seconds" }), "a share of requests is a percentage"),
+        (
+            r#"(sum by (color) (rate(F_requests_total{status="404"}[5s])) + sum by (color) (rate(F_requests_total{status=~"4.."}[5s]))) / $ALL"#,
+            max(),
+            "may count the same request",
+        ),
+        (r#"$BAD / ($ALL + $ALL)"#, max(), "may count the same request"),
+        (
+            r#"sum by (color) (rate(F_seconds_sum{pod="a"}[5s])) / sum by (color) (rate(F_seconds_sum[5s]))"#,
+            max(),
+            "counts no requests",
+        ),
+        (
+            r#"sum by (color) (rate(F_sent_bytes_total{pod="a"}[5s])) / sum by (color) (rate(F_sent_bytes_total[5s]))"#,
+            max(),
+            "adds up bytes",
+        ),
+        ("$ALL / $ALL", min(), "always 1"),
+        (r#"sum by (color) (increase(F_requests_total{status=~"5.."}[5m])) / $ALL"#, max(), "look back differently"),
+        ("100 * max by (color) (F_ratio)", json!({ "max": "5%" }), "counts in hundredths"),
+        (
+            "histogram_quantile(99, sum by (le, color) (rate(F_seconds_bucket[5s])))",
+            json!({ "max": "1s" }),
+            "between 0 and 1",
+        ),
         // What can never give a verdict.
         (r#"absent(F_requests_total{status="200"})"#, json!({ "max": 0 }), "while all is well"),
         (r#"$BAD / $ALL > 0.01"#, max(), "a comparison"),
@@ -191,7 +238,7 @@ fn shapes() -> Vec<Shape> {
         ),
         ("$BAD / ($ALL or vector(0))", max(), "below the line"),
         ("sum by (color) (rate(F_requests_total[5s] offset 5m))", json!({ "max": 1 }), "another time"),
-        ("$BAD / $ALL", json!({ "max": 2 }), "no share of requests is over"),
+        ("$BAD / $ALL", json!({ "max": 2 }), "on the wrong side of 2"),
         ("$BAD / $ALL", json!({ "max": "800ms" }), "has no seconds"),
     ]
 }

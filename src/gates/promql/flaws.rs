@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use promql_parser::label::Matcher;
-use promql_parser::parser::{Expr, LabelModifier, token, value::ValueType};
+use promql_parser::parser::{BinaryExpr, Expr, LabelModifier, token, value::ValueType};
 
 use super::{COUNTED, Query};
-use crate::gates::expression::{aggregated, bare, holds_vector_of_zero, keeps, walk};
+use crate::gates::expression::{aggregated, bare, holds_vector_of_zero, keeps, literal, walk};
 
 /// What is wrong with a query, and the cure.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,7 +76,7 @@ impl Query {
             Expr::Binary(b) if b.op.id() == token::T_DIV => {
                 let vectors = [&b.lhs, &b.rhs].iter().all(|e| e.value_type() == ValueType::Vector);
                 let matched = b.modifier.as_ref().is_some_and(|m| m.matching.is_some());
-                if vectors && !matched && !(aggregated(&b.lhs) && aggregated(&b.rhs)) {
+                if vectors && !matched && !(aggregated(&b.lhs) && aggregated(&b.rhs)) && of_one_metric(b) {
                     wrong.push(Flaw {
                         message: "a division of vectors that are not aggregated pairs each series with itself, so every error rate is 1".into(),
                         help: format!("aggregate both sides: `sum by ({label}) (…) / sum by ({label}) (…)`"),
@@ -89,6 +89,15 @@ impl Query {
                         help: "leave it out: no requests means no verdict".into(),
                     });
                 }
+            }
+            Expr::Call(call)
+                if call.func.name == "histogram_quantile"
+                    && call.args.args.first().and_then(|q| literal(q)).is_some_and(|q| !(0.0..=1.0).contains(&q)) =>
+            {
+                wrong.push(Flaw {
+                    message: "a quantile lies between 0 and 1".into(),
+                    help: "write `histogram_quantile(0.99, …)`".into(),
+                });
             }
             Expr::Call(call) if ["absent", "absent_over_time"].contains(&call.func.name) => wrong.push(Flaw {
                 message: format!("`{}` has no answer while all is well", call.func.name),
@@ -161,6 +170,21 @@ impl Query {
         });
         lost
     }
+}
+
+/// Both sides are series of the same metric.
+fn of_one_metric(b: &BinaryExpr) -> bool {
+    let names = |expr: &Expr| {
+        let mut names = Vec::new();
+        walk(expr, &mut |e| match e {
+            Expr::VectorSelector(v) => names.extend(v.name.clone()),
+            Expr::MatrixSelector(m) => names.extend(m.vs.name.clone()),
+            _ => {}
+        });
+        names
+    };
+    let right = names(&b.rhs);
+    names(&b.lhs).iter().any(|name| right.contains(name))
 }
 
 fn elsewhen() -> Flaw {

@@ -5,11 +5,13 @@
 //! here is sent anywhere.
 
 mod flaws;
+mod part;
 mod share;
 mod unit;
 
 pub use flaws::Flaw;
-pub use share::{Absence, Counting, Share};
+pub use part::Absence;
+pub use share::{Counting, Share};
 pub use unit::Measure;
 
 use std::time::Duration;
@@ -91,6 +93,20 @@ impl Query {
             Unit::Number => limit.value <= whole,
             Unit::Seconds => false,
         }
+    }
+
+    /// A factor that makes other units of its values: 100 or 1000.
+    pub fn factor(&self) -> Option<f64> {
+        let mut found = None;
+        walk(&self.expr, &mut |expr| {
+            if let Expr::Binary(b) = expr
+                && b.op.id() == token::T_MUL
+            {
+                let factor = literal(&b.lhs).or(literal(&b.rhs));
+                found = found.or(factor.filter(|factor| [100.0, 1000.0].contains(factor)));
+            }
+        });
+        found
     }
 
     /// Bad and all requests of the whole service as rates over a window, for an objective: what it is a share of it says itself.
@@ -295,7 +311,7 @@ fn growth(selector: &VectorSelector, elapsed: Duration) -> String {
     let (range, new) = (elapsed.as_millis().max(1), NEW_AFTER.as_millis());
     let before = format!("last_over_time({selector}[{new}ms] offset {range}ms)");
     format!(
-        "(({selector} unless {before}) or ({selector} - {before} >= 0 unless resets({selector}[{range}ms]) > 0) \
+        "((({selector} unless {before}) or {selector} - {before} >= 0) unless resets({selector}[{range}ms]) > 0 \
          or increase({selector}[{range}ms]))"
     )
 }
@@ -315,8 +331,8 @@ mod tests {
         assert_eq!(
             all,
             format!(
-                "sum by (color) (((http_requests_total unless {before}) or (http_requests_total - {before} >= 0 \
-                 unless resets(http_requests_total[1m30s]) > 0) or increase(http_requests_total[1m30s])))"
+                "sum by (color) ((((http_requests_total unless {before}) or http_requests_total - {before} >= 0) \
+                 unless resets(http_requests_total[1m30s]) > 0 or increase(http_requests_total[1m30s])))"
             )
         );
         assert!(part[0].contains(r#"increase(http_requests_total{status=~"5.."}[1m30s])"#), "{part:?}");

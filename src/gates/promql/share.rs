@@ -6,11 +6,12 @@
 
 use std::time::Duration;
 
-use promql_parser::label::{MatchOp, Matcher};
 use promql_parser::parser::{Expr, MatrixSelector, VectorSelector, token};
 
 use super::COUNTED;
+use super::part::{Absence, apart_from, measured, name, within};
 use crate::gates::expression::{apart, bare, keeps, literal, part_of_call, replace, zero};
+use crate::scalar::spoken;
 
 /// `part / all` of two sums of rates, however that is spelled.
 pub struct Share {
@@ -27,6 +28,8 @@ pub struct Share {
 struct Term {
     expr: Expr,
     selector: VectorSelector,
+    /// The function that makes a rate of it, and how far that looks back.
+    rated: (&'static str, Duration),
 }
 
 /// The counted questions of a share.
@@ -35,14 +38,6 @@ pub struct Counting {
     pub part: Vec<String>,
     /// All requests.
     pub all: String,
-}
-
-/// What has to be known before a part of which there is no series counts as none.
-pub struct Absence {
-    /// Its answer must not be empty.
-    pub question: String,
-    /// What the part asks of the labels that tell it from all requests.
-    asked: Vec<Matcher>,
 }
 
 impl Share {
@@ -77,6 +72,17 @@ impl Share {
 
     /// Why the form alone does not show that the part is one.
     pub fn doubt(&self) -> Option<String> {
+        if let Some(term) = self.part.iter().chain(&self.all).find(|term| term.rated != self.all[0].rated) {
+            let (one, other) = (term.rated, self.all[0].rated);
+            let said = |(name, range): (&str, Duration)| format!("`{name}` over {}", spoken(range));
+            return Some(format!("its sides look back differently, {} and {}", said(one), said(other)));
+        }
+        if let Some(measured) = self.all.iter().find_map(|all| measured(&all.selector)) {
+            return Some(measured);
+        }
+        if let Some(twice) = [&self.part, &self.all].into_iter().find_map(|terms| overlap(terms)) {
+            return Some(twice);
+        }
         self.part.iter().find_map(|part| {
             let doubts = self.all.iter().map(|all| within(&part.selector, &all.selector).err());
             doubts.collect::<Option<Vec<String>>>()?.pop()
@@ -160,7 +166,10 @@ impl Term {
             }
             // What stands in for an absent term is left out: that it is none is shown, not said.
             Expr::Binary(b) if b.op.id() == token::T_LOR && zero(&b.rhs) => Term::all(&b.lhs),
-            one => Some(vec![Term { expr: one.clone(), selector: summed(one)? }]),
+            one => {
+                let (selector, rated) = summed(one)?;
+                Some(vec![Term { expr: one.clone(), selector, rated }])
+            }
         }
     }
 
@@ -178,80 +187,12 @@ impl Term {
     }
 }
 
-impl Absence {
-    fn of(part: &VectorSelector, all: &VectorSelector) -> Option<Absence> {
-        // A bucket is no label of requests: a bound that does not exist has no requests under it either.
-        if name(part)? != name(all)? || name(part)?.ends_with("_bucket") || within(part, all).is_err() {
-            return None;
-        }
-        let asked: Vec<Matcher> =
-            part.matchers.matchers.iter().filter(|m| !all.matchers.matchers.contains(m)).cloned().collect();
-        let mut shared = all.clone();
-        for matcher in &asked {
-            shared.matchers.matchers.push(Matcher::new(MatchOp::NotEqual, &matcher.name, ""));
-        }
-        let labels: Vec<&str> = asked.iter().map(|matcher| matcher.name.as_str()).collect();
-        Some(Absence { question: format!("count by ({}) ({shared})", labels.join(", ")), asked })
-    }
-
-    /// Why the values that a label does have leave open whether the part is spelled right.
-    pub fn doubt(&self, values: impl Fn(&str) -> Vec<String>) -> Option<String> {
-        self.asked.iter().find_map(|matcher| {
-            let there = values(&matcher.name);
-            let possible = possible(&there);
-            let never = !possible.is_empty() && !possible.iter().any(|code| matcher.is_match(code));
-            never.then(|| format!("`{matcher}` fits no status code; `{}` is one of {}", matcher.name, there.join(", ")))
-        })
-    }
-}
-
-/// Every status code as these values spell them; none where they are no codes.
-fn possible(values: &[String]) -> Vec<String> {
-    let all = |fits: fn(&str) -> bool| !values.is_empty() && values.iter().all(|value| fits(value));
-    if all(|value| value.len() == 3 && value.parse::<u16>().is_ok_and(|code| (100..600).contains(&code))) {
-        (100..600).map(|code| code.to_string()).collect()
-    } else if all(|value| value.len() == 3 && value.ends_with("xx")) {
-        (1..6).map(|class| format!("{class}xx")).collect()
-    } else {
-        Vec::new()
-    }
-}
-
-/// Whether everything the one selects is selected by the other too; for a histogram, whether its requests are.
-fn within(part: &VectorSelector, all: &VectorSelector) -> Result<(), String> {
-    let (Some(mine), Some(whole)) = (name(part), name(all)) else {
-        return Err("a counter without a name may be any".into());
-    };
-    if !part.matchers.or_matchers.is_empty() || !all.matchers.or_matchers.is_empty() {
-        return Err("alternatives in `{… or …}` are not compared".into());
-    }
-    let bound = |selector: &VectorSelector| {
-        let le = selector.matchers.matchers.iter().find(|m| m.name == "le" && m.op == MatchOp::Equal);
-        le.map(|le| le.value.clone())
-    };
-    match mine.strip_suffix("_bucket") {
-        Some(_) if bound(part).is_none() => {
-            return Err(format!("`{mine}` without `le` counts a request several times"));
-        }
-        Some(base) if whole == format!("{base}_count") => {}
-        Some(_) if whole == mine && bound(all).as_deref() == Some("+Inf") => {}
-        None if whole == mine => {}
-        _ => return Err(format!("nothing shows that `{mine}` counts a part of `{whole}`")),
-    }
-    let own = &part.matchers.matchers;
-    let narrower = |m: &&Matcher| {
-        let same = own.contains(m) || ["le", "__name__"].contains(&m.name.as_str());
-        !same && !own.iter().any(|o| o.name == m.name && o.op == MatchOp::Equal && m.is_match(&o.value))
-    };
-    match all.matchers.matchers.iter().find(narrower) {
-        Some(m) => Err(format!("`{whole}` is counted where `{m}`, and `{mine}` also elsewhere")),
-        None => Ok(()),
-    }
-}
-
-fn name(selector: &VectorSelector) -> Option<String> {
-    let written = selector.matchers.matchers.iter().find(|m| m.name == "__name__" && m.op == MatchOp::Equal);
-    selector.name.clone().or_else(|| written.map(|m| m.value.clone()))
+/// Two terms that may count the same request.
+fn overlap(terms: &[Term]) -> Option<String> {
+    let twice = |one: &Term, other: &Term| !apart_from(&one.selector, &other.selector);
+    let (n, one) = terms.iter().enumerate().find(|(n, one)| terms[n + 1..].iter().any(|other| twice(one, other)))?;
+    let other = terms[n + 1..].iter().find(|other| twice(one, other))?;
+    Some(format!("`{}` and `{}` may count the same request", one.selector, other.selector))
 }
 
 /// Without a factor of 100.
@@ -269,7 +210,7 @@ fn hundred(expr: &Expr) -> (&Expr, f64) {
 }
 
 /// What a sum of rates sums up, where it is that.
-fn summed(expr: &Expr) -> Option<VectorSelector> {
+fn summed(expr: &Expr) -> Option<(VectorSelector, (&'static str, Duration))> {
     match bare(expr) {
         Expr::Aggregate(sum) if sum.op.id() == token::T_SUM => rated(&sum.expr),
         Expr::Call(call) => summed(part_of_call(call)?),
@@ -277,11 +218,11 @@ fn summed(expr: &Expr) -> Option<VectorSelector> {
     }
 }
 
-fn rated(expr: &Expr) -> Option<VectorSelector> {
+fn rated(expr: &Expr) -> Option<(VectorSelector, (&'static str, Duration))> {
     match bare(expr) {
         Expr::Aggregate(sum) if sum.op.id() == token::T_SUM => rated(&sum.expr),
         Expr::Call(call) if COUNTED.contains(&call.func.name) => match call.args.args.first().map(AsRef::as_ref) {
-            Some(Expr::MatrixSelector(m)) => Some(m.vs.clone()),
+            Some(Expr::MatrixSelector(m)) => Some((m.vs.clone(), (call.func.name, m.range))),
             _ => None,
         },
         Expr::Call(call) => rated(part_of_call(call)?),
@@ -326,6 +267,10 @@ mod tests {
             assert!(buckets(part, all).share().is_some(), "{part} / {all}");
         }
         for (part, all, why) in [
+            ("s_total", "s_total", "always 1"),
+            (r#"s_bucket{le="+Inf"}"#, "s_count", "always 1"),
+            (r#"s_sum{code="1"}"#, "s_sum", "counts no requests"),
+            (r#"s_bytes_total{code="1"}"#, "s_bytes_total", "adds up bytes"),
             ("s_bucket", "s_count", "several times"),
             (r#"s_bucket{le="2.5"}"#, "s_bucket", "counts a part of"),
             (r#"s_total{code="1"}"#, r#"s_total{job="a"}"#, "also elsewhere"),
@@ -334,6 +279,32 @@ mod tests {
             let query = buckets(part, all);
             assert!(query.share().is_none() && query.undecided().unwrap().contains(why), "{part} / {all}");
         }
+        // Two terms that both count a request would count it twice.
+        let sum = |one: &str, other: &str| {
+            let rate = |of: &str| format!("sum by (color) (rate(s_total{{{of}}}[1m]))");
+            of(&format!("({} + {}) / sum by (color) (rate(s_total[1m]))", rate(one), rate(other))).share().is_some()
+        };
+        for (one, other) in [
+            (r#"code=~"5..""#, r#"code="429""#),
+            (r#"code=~"5..""#, r#"code=~"4..""#),
+            (r#"code=~"5..",a="1""#, r#"code=~"5..",a="2""#),
+            (r#"code=~"a|b""#, r#"code!~"a|b",x="1""#),
+        ] {
+            assert!(sum(one, other), "{one} + {other}");
+        }
+        for (one, other) in [
+            (r#"code="404""#, r#"code=~"4..""#),
+            (r#"code="500""#, r#"method="GET""#),
+            (r#"code=~"2..""#, r#"code!~"5..""#),
+            (r#"code=~"a.*""#, r#"code=~"b.*""#),
+        ] {
+            assert!(!sum(one, other), "{one} + {other}");
+        }
+        let both = "sum by (color) (rate(s_total[1m]))";
+        let halves = of(&format!(r#"sum by (color) (rate(s_total{{c="1"}}[1m])) / ({both} + {both})"#));
+        assert!(halves.undecided().unwrap().contains("the same request"));
+        let back = of(&format!(r#"sum by (color) (rate(s_total{{c="1"}}[5m])) / {both}"#));
+        assert!(back.undecided().unwrap().contains("look back differently"));
         // A mean is a number of its own, and nobody has to say so.
         let mean = buckets("s_sum", "s_count");
         assert!(mean.share().is_none() && mean.undecided().is_none());

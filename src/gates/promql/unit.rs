@@ -33,9 +33,10 @@ impl Query {
         let (mut counted, mut converted) = (false, false);
         walk(&self.expr, &mut |expr| match expr {
             Expr::Call(call) => counted |= COUNTED.contains(&call.func.name),
-            Expr::Binary(b) => {
-                let factor = [token::T_MUL, token::T_DIV].contains(&b.op.id());
-                converted |= factor && (literal(&b.lhs).is_some() || literal(&b.rhs).is_some());
+            Expr::Binary(b) if [token::T_MUL, token::T_DIV].contains(&b.op.id()) => {
+                let by_number = literal(&b.lhs).is_some() || literal(&b.rhs).is_some();
+                // What is divided by another of its kind has no unit; of a mean the quotient has the one of its sum.
+                converted |= by_number || !self.mean;
             }
             _ => {}
         });

@@ -97,6 +97,15 @@ impl Server {
         if !starts || url.contains(char::is_whitespace) {
             found.push(wrong("/url", format!("`{url}` is no URL"), "write `http://prometheus:9090`"));
         }
+        if url.contains(['?', '#']) {
+            found.push(wrong("/url", format!("`{url}` is more than a base URL"), "leave out what follows `?` or `#`"));
+        }
+        let secret = |text: &str| !text.contains("${");
+        let clear = headers.iter().any(|(name, text)| name.eq_ignore_ascii_case("authorization") && secret(text));
+        if clear || basic.as_deref().is_some_and(secret) || url.contains('@') {
+            let message = "a login is a secret and may not stand in a runbook".into();
+            found.push(wrong("", message, "write a reference: `basic: ${env:METRICS_LOGIN}`"));
+        }
         let authorized = headers.keys().any(|name| name.eq_ignore_ascii_case("authorization"));
         if usize::from(authorized) + usize::from(basic.is_some()) + usize::from(bearer_file.is_some()) > 1 {
             let message = "one login is enough: `basic`, `bearer_file` or a header `Authorization`".into();
@@ -158,7 +167,13 @@ mod tests {
             (json!("prometheus:9090"), "no URL"),
             (json!("http://a b"), "no URL"),
             (json!({ "url": "p" }), "no URL"),
-            (json!({ "url": "http://p", "basic": "${env:A}", "headers": { "authorization": "x" } }), "one login"),
+            (
+                json!({ "url": "http://p", "basic": "${env:A}", "headers": { "authorization": "Basic ${env:B}" } }),
+                "one login",
+            ),
+            (json!({ "url": "http://p", "basic": "team:secret" }), "is a secret"),
+            (json!({ "url": "http://p", "headers": { "Authorization": "Bearer abc" } }), "is a secret"),
+            (json!({ "url": "http://p?tenant=a" }), "more than a base URL"),
             (json!({ "url": "http://p", "headers": { "a b": "x" } }), "no name of a header"),
         ] {
             let found = server(written.clone()).check();
