@@ -1,6 +1,6 @@
 //! What can be seen in the tree of a PromQL expression without asking a server. What it means for a gate is for others.
 
-use promql_parser::parser::{AggregateExpr, Call, Expr, LabelModifier, token, value::ValueType};
+use promql_parser::parser::{Call, Expr, LabelModifier, token, value::ValueType};
 
 /// Without outer parentheses.
 pub(super) fn bare(expr: &Expr) -> &Expr {
@@ -145,32 +145,27 @@ pub(super) fn replace(expr: &mut Expr, with: &mut dyn FnMut(&Expr) -> Option<Exp
     }
 }
 
-/// The expression with one label more kept by each of its sums; None where none of them names its labels.
+/// The expression with one label more kept by each of its sums; None where one of them drops all labels.
 pub(super) fn apart(mut expr: Expr, by: &str) -> Option<Expr> {
-    let mut told = 0;
-    each_sum(&mut expr, &mut |sum| {
-        let Some(modifier) = &mut sum.modifier else { return };
-        match modifier {
-            LabelModifier::Include(labels) => {
-                if labels.labels.iter().all(|label| label != by) {
-                    labels.labels.push(by.into());
-                }
-            }
-            LabelModifier::Exclude(labels) => labels.labels.retain(|label| label != by),
-        }
-        told += 1;
-    });
-    (told > 0).then_some(expr)
+    keep(&mut expr, by).then_some(expr)
 }
 
-fn each_sum(expr: &mut Expr, sums: &mut dyn FnMut(&mut AggregateExpr)) {
+fn keep(expr: &mut Expr, by: &str) -> bool {
     match expr {
-        Expr::Aggregate(a) => {
-            sums(a);
-            each_sum(&mut a.expr, sums);
+        Expr::Aggregate(sum) => {
+            match &mut sum.modifier {
+                Some(LabelModifier::Include(labels)) => {
+                    if labels.labels.iter().all(|label| label != by) {
+                        labels.labels.push(by.into());
+                    }
+                }
+                Some(LabelModifier::Exclude(labels)) => labels.labels.retain(|label| label != by),
+                None => return false,
+            }
+            keep(&mut sum.expr, by)
         }
-        Expr::Paren(p) => each_sum(&mut p.expr, sums),
-        Expr::Call(c) => c.args.args.iter_mut().for_each(|a| each_sum(a, sums)),
-        _ => {}
+        Expr::Paren(p) => keep(&mut p.expr, by),
+        Expr::Call(c) => c.args.args.iter_mut().all(|a| keep(a, by)),
+        _ => true,
     }
 }

@@ -128,6 +128,10 @@ impl Survey<'_> {
         };
         if self.prometheus.ask(&format!("count({name})")).await?.is_empty() {
             let names = self.prometheus.values("__name__").await?;
+            if names.contains(&name) {
+                self.say(Grade::Wrong, format!("`{name}` has no series now, and had some before"));
+                return Ok(());
+            }
             let mut near: Vec<(f64, &String)> =
                 names.iter().map(|known| (strsim::jaro_winkler(known, &name), known)).collect();
             near.sort_by(|a, b| b.0.total_cmp(&a.0));

@@ -103,14 +103,25 @@ impl Share {
 
     /// The questions that count since `elapsed` ago, one number for each value of `label`.
     pub fn counting(&self, label: &str, elapsed: Duration) -> Option<Counting> {
-        let of = |term: &Term| Some(term.summed(label, &term.counted(elapsed)?));
+        // One number for each value of the label, whatever else the sum keeps.
+        let of = |term: &Term| match term.counted(elapsed)? {
+            Expr::Aggregate(sum) => Some(format!("sum by ({label}) ({})", sum.expr)),
+            other => Some(format!("sum by ({label}) ({other})")),
+        };
         self.questions(of)
     }
 
     /// The same, each stack told apart by a further label. None where the sums have dropped it.
     pub fn counting_apart(&self, label: &str, elapsed: Duration, by: &str) -> Option<Counting> {
-        let both = format!("{label}, {by}");
-        let of = |term: &Term| Some(term.summed(&both, &apart(term.counted(elapsed)?, by)?));
+        let labels = if label.is_empty() { by.to_string() } else { format!("{label}, {by}") };
+        let of = |term: &Term| {
+            // The outermost sum is ours: what is inside of it has to keep the label.
+            let inner = match term.counted(elapsed)? {
+                Expr::Aggregate(sum) => *sum.expr,
+                other => other,
+            };
+            Some(format!("sum by ({labels}) ({})", apart(inner, by)?))
+        };
         self.questions(of)
     }
 
@@ -176,14 +187,6 @@ impl Term {
     /// Every rate replaced by the growth of its counter since `elapsed` ago.
     fn counted(&self, elapsed: Duration) -> Option<Expr> {
         super::counted(&self.expr, elapsed)
-    }
-
-    /// One number for each value of the labels, whatever else the sum keeps.
-    fn summed(&self, labels: &str, expr: &Expr) -> String {
-        match expr {
-            Expr::Aggregate(sum) => format!("sum by ({labels}) ({})", sum.expr),
-            other => format!("sum by ({labels}) ({other})"),
-        }
     }
 }
 
@@ -340,6 +343,16 @@ mod tests {
             }
             assert!(query.counts_apart(Duration::from_secs(60), "pod").is_some(), "{text}");
         }
+        // A question for each stack names no label, and its instances are told apart all the same.
+        let each =
+            Query::parse(r#"sum(rate(s_total{v="2",code="5"}[1m])) / sum(rate(s_total{v="2"}[1m]))"#, "").unwrap();
+        let Counting { part, all } = each.counts_apart(Duration::from_secs(60), "pod").unwrap();
+        for question in part.iter().chain([&all]) {
+            assert!(question.starts_with("sum by (pod) ("), "{question}");
+            promql_parser::parser::parse(question).unwrap();
+        }
+        let lost = "sum by (color) (sum by (color) (rate(s_total{code=\"5\"}[1m]))) / sum(sum(rate(s_total[1m])))";
+        assert!(Query::declared(lost, "", Some(true)).unwrap().counts_apart(Duration::from_secs(60), "pod").is_none());
         for text in [format!("60 * {bad} / {ALL}"), format!("2 - {good} / {ALL}"), format!("{bad} / {ALL} / 2")] {
             assert!(Query::parse(&text, "color").unwrap().share().is_none(), "{text}");
         }
