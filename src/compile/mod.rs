@@ -23,7 +23,7 @@ use sha2::{Digest, Sha256};
 
 use crate::diag::{Code, Diagnostic, Mistake, Severity};
 use crate::gates::gate;
-use crate::gates::source::Server;
+use crate::gates::server::Server;
 use crate::plan::{Capacity, Color, Lane, Plan, PlannedRoute, PlannedStep, Policy, Purpose, SeenAt, Split, Stack};
 use crate::policy::PolicyFile;
 use crate::routers::{Access, MetricsPlace};

@@ -7,7 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use super::review::{Checked, check};
-use super::source::{Given, Server};
+use super::server::Server;
+use super::source::Given;
 use crate::scalar;
 use crate::scalar::{Limit, Margin, Unit};
 

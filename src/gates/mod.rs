@@ -21,6 +21,7 @@ pub mod prometheus;
 pub mod promql;
 pub mod ready;
 mod review;
+pub mod server;
 pub mod source;
 pub mod survey;
 pub mod watch;

@@ -6,8 +6,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::server::Server;
 use super::source;
-use super::source::{About, Given, Server};
+use super::source::{About, Given};
 use crate::diag::Mistake;
 use crate::world::{Gap, World};
 

@@ -9,7 +9,6 @@ use super::by_stack::Sides;
 use super::gate::Gate;
 use super::probe::{Measured, Probe};
 use super::survey::{Finding, Grade};
-use super::watched::rule;
 use crate::plan::{Plan, Split};
 use crate::scalar::spoken;
 use crate::world::{Gap, World};
@@ -33,7 +32,7 @@ pub async fn present(name: &str, gate: &Gate, sides: &Sides, plan: &Plan, world:
         Ok(probe) => probe,
         Err(line) => return vec![Finding { grade: Grade::Wrong, line }],
     };
-    let limit = rule(&probe).limit();
+    let limit = probe.rule().limit();
     let green = measure(gate, sides, world).await;
     if !probe.of_a_stack() {
         return vec![Finding { grade: green.grade, line: format!("now: {} · {limit}", green.line) }];
@@ -55,7 +54,7 @@ pub async fn present(name: &str, gate: &Gate, sides: &Sides, plan: &Plan, world:
         && let Some(seconds) = probe.known_for(world, BACK).await
     {
         let requests = requests + green.requests.unwrap_or(0);
-        found.extend(reach(name, requests as f64 / seconds, rule(&probe).min_requests, plan));
+        found.extend(reach(name, requests as f64 / seconds, probe.rule().min_requests, plan));
     }
     found
 }
@@ -70,7 +69,7 @@ async fn measure(gate: &Gate, sides: &Sides, world: &World) -> Now {
         Ok(probe) => probe,
         Err(line) => return Now { line, grade: Grade::Wrong, requests: None },
     };
-    let rule = rule(&probe);
+    let rule = probe.rule();
     // What a counter has had so far is not what it will grow by.
     let of = |breaks: bool| if breaks && !delta { Grade::Contradicted } else { Grade::Sound };
     match probe.measure(world, since, now).await.measured {

@@ -10,12 +10,13 @@ use super::by_label::ByLabel;
 use super::by_stack::{ByStack, Sides};
 use super::gate::Gate;
 use super::judge::counts::Counts;
+use super::judge::{Bound, Rule};
 pub use super::measured::{Measured, Measurement};
 use super::prometheus::Prometheus;
 use super::promql::Measure;
 use super::source;
 use crate::run::Asked;
-use crate::scalar::{Unit, spoken};
+use crate::scalar::{Limit, Margin, Unit, spoken};
 use crate::world::{Gap, World};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -111,6 +112,41 @@ impl Probe {
             }
             Way::ByStack(by) => by.source.counts_requests(),
         }
+    }
+
+    /// The rule of a gate, in the unit in which its numbers come.
+    pub fn rule(&self) -> Rule {
+        let gate = &self.gate;
+        // A query that counts in hundredths is counted as a share, and its limit with it.
+        let of_one = |limit: &Limit| if self.counts_hundredths() { limit.hundredths() } else { limit.clone() };
+        let (bound, limit) = match (&gate.max, &gate.min) {
+            (Some(max), _) => (Bound::Max(of_one(max).value), max),
+            (None, Some(min)) => (Bound::Min(of_one(min).value), min),
+            (None, None) => panic!("BUG: a gate without a limit passed its check"),
+        };
+        let unit = gate.unit.unwrap_or(match self.is_share() {
+            true => Unit::Percent,
+            false => self.measured_in().unwrap_or(limit.unit),
+        });
+        let margin = gate.versus_blue.as_ref().map(|margin| match margin {
+            Margin::Plus(by) => Margin::Plus(of_one(by)),
+            Margin::Times(factor) => Margin::Times(*factor),
+        });
+        let min_requests = gate.min_requests.unwrap_or_else(|| self.fewest(bound));
+        Rule { bound, unit, margin, min_requests }
+    }
+
+    /// The fewest requests a pass can rest on, where the runbook does not say. No bad request among n shows a rate under
+    /// 3 / n; a quantile of fewer than 30 jumps with every one of them.
+    fn fewest(&self, bound: Bound) -> u64 {
+        let needed = match (self.is_share(), self.quantile(), bound) {
+            (true, _, Bound::Max(limit)) if limit > 0.0 => 3.0 / limit,
+            (true, _, Bound::Min(limit)) if limit < 1.0 => 3.0 / (1.0 - limit),
+            (true, ..) => 100.0,
+            (false, Some(_), _) => 30.0,
+            (false, None, _) => 0.0,
+        };
+        if self.counts_requests() { needed.clamp(0.0, 10_000.0).round() as u64 } else { 0 }
     }
 
     /// Looks at counters that begin anywhere, so that their growth is counted from now on. Others need nothing.

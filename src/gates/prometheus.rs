@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::promql::Absence;
-use super::source::Reached;
+use super::server::Reached;
 use crate::plan::Color;
 use crate::run::Asked;
 use crate::world::{Gap, Request, Web, form};

@@ -12,8 +12,8 @@ use super::by_stack::Sides;
 use super::gate::{Gate, WHOLE, is_stack};
 use super::promql;
 use super::promql::Query;
+use super::server::Server;
 use super::source;
-use super::source::Server;
 use crate::diag::Mistake;
 use crate::scalar::{Margin, Unit};
 

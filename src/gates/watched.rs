@@ -13,14 +13,13 @@ use super::by_stack::Sides;
 use super::gate::{Gate, OnInstance, OnUnknown, WHOLE};
 use super::judge::counts::Counts;
 use super::judge::rate_history::RateHistory;
-use super::judge::{Back, Bound, Judgement, Rule};
+use super::judge::{Back, Judgement, Rule};
 use super::present::present;
 use super::probe::{Measured, Measurement, Probe};
 use super::source::Minutes;
 use super::survey::{Finding, Grade, survey};
 use crate::plan::Plan;
 use crate::run::{Asked, Evidence, Verdict};
-use crate::scalar::{Limit, Margin, Unit};
 use crate::world::{Gap, World};
 
 /// How often error rates are looked at. Their test may be looked at as often as one likes.
@@ -117,7 +116,7 @@ impl NamedGate {
     /// Ready to be measured in this world.
     pub fn open(&self) -> Result<OpenGate<'_>, String> {
         let probe = Probe::new(self.gate.clone(), &self.sides)?;
-        let rule = rule(&probe);
+        let rule = probe.rule();
         Ok(OpenGate { named: self, probe, rule, history: RefCell::default() })
     }
 
@@ -154,7 +153,7 @@ impl NamedGate {
         Ok(match (self.gate.delta, probe.is_share()) {
             (true, _) => "growth since users were shifted, fails at the first look".into(),
             (false, true) => format!("share of {what} requests{said}, sequential test"),
-            (false, false) => format!("{}{windows}", rule(&probe).unit.name()),
+            (false, false) => format!("{}{windows}", probe.rule().unit.name()),
         })
     }
 
@@ -300,39 +299,4 @@ pub fn word(verdict: Verdict) -> &'static str {
         Verdict::Fail => "fail",
         Verdict::Unknown => "unknown",
     }
-}
-
-/// The rule of a gate, in the unit in which its numbers come.
-pub fn rule(probe: &Probe) -> Rule {
-    let gate = &probe.gate;
-    // A query that counts in hundredths is counted as a share, and its limit with it.
-    let of_one = |limit: &Limit| if probe.counts_hundredths() { limit.hundredths() } else { limit.clone() };
-    let (bound, limit) = match (&gate.max, &gate.min) {
-        (Some(max), _) => (Bound::Max(of_one(max).value), max),
-        (None, Some(min)) => (Bound::Min(of_one(min).value), min),
-        (None, None) => panic!("BUG: a gate without a limit passed its check"),
-    };
-    let unit = gate.unit.unwrap_or(match probe.is_share() {
-        true => Unit::Percent,
-        false => probe.measured_in().unwrap_or(limit.unit),
-    });
-    let margin = gate.versus_blue.as_ref().map(|margin| match margin {
-        Margin::Plus(by) => Margin::Plus(of_one(by)),
-        Margin::Times(factor) => Margin::Times(*factor),
-    });
-    let min_requests = gate.min_requests.unwrap_or_else(|| fewest(probe, bound));
-    Rule { bound, unit, margin, min_requests }
-}
-
-/// The fewest requests a pass can rest on, where the runbook does not say. No bad request among n shows a rate under
-/// 3 / n; a quantile of fewer than 30 jumps with every one of them.
-fn fewest(probe: &Probe, bound: Bound) -> u64 {
-    let needed = match (probe.is_share(), probe.quantile(), bound) {
-        (true, _, Bound::Max(limit)) if limit > 0.0 => 3.0 / limit,
-        (true, _, Bound::Min(limit)) if limit < 1.0 => 3.0 / (1.0 - limit),
-        (true, ..) => 100.0,
-        (false, Some(_), _) => 30.0,
-        (false, None, _) => 0.0,
-    };
-    if probe.counts_requests() { needed.clamp(0.0, 10_000.0).round() as u64 } else { 0 }
 }

@@ -13,7 +13,7 @@ use super::schema_section::SchemaChange;
 use super::slack::Slack;
 use crate::compare::Compare;
 use crate::gates::gate::Gate;
-use crate::gates::source::Server;
+use crate::gates::server::Server;
 use crate::plan::{AtExpiry, OnFailure};
 use crate::scalar::{Duration, Percent};
 

@@ -3,7 +3,8 @@
 use std::rc::Rc;
 
 use async_trait::async_trait;
-use bgctl::gates::source::{About, Kind, Server};
+use bgctl::gates::server::Server;
+use bgctl::gates::source::{About, Kind};
 use bgctl::plan::Color;
 use bgctl::world::{Database, Gap, Metrics, Point, Question, Unanswered};
 use bgctl::world::{Exit, Stream};

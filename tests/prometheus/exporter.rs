@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bgctl::clock::{Clock, SystemClock};
 use bgctl::gates::prometheus::{Prometheus as Client, Vector};
-use bgctl::gates::source::Server;
+use bgctl::gates::server::Server;
 use bgctl::gates::watched;
 use bgctl::gates::watched::{Look, NamedGate};
 use bgctl::live::http::LiveWeb;

@@ -9,13 +9,11 @@ mod cloudwatch;
 mod command;
 mod http;
 mod prometheus;
-mod server;
 mod sql;
 
 pub use about::{About, asks_of_a_stack};
 pub use cloudwatch::{CloudWatch, KIND as CLOUDWATCH};
 pub use prometheus::quoted;
-pub use server::{Reached, Server};
 
 use std::time::Duration;
 
@@ -26,6 +24,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::diag::Mistake;
+use crate::gates::server::Server;
 use crate::world::{Gap, World};
 
 /// Somebody who can be asked for a number.

@@ -3,10 +3,11 @@
 use async_trait::async_trait;
 use serde_json::Value;
 
-use super::{About, Kind, Reading, Server, Source, asks_of_a_stack};
+use super::{About, Kind, Reading, Source, asks_of_a_stack};
 use crate::diag::Mistake;
 use crate::gates::prometheus::Prometheus;
 use crate::gates::promql::Query;
+use crate::gates::server::Server;
 use crate::world::{Gap, World};
 
 /// A number that rests on nothing newer than this is of another time.
