@@ -53,7 +53,7 @@ pub fn check(settings: &Value) -> Checked {
 const SECOND: Duration = Duration::from_secs(1);
 /// What to do with a query that cannot be read.
 const READ: &str =
-    "try it in Prometheus first; what is newer than Prometheus 3.0, and variables of a dashboard, are not read";
+    "try it in Prometheus first; a function of its newest versions, and a variable of a dashboard, are not known here";
 
 #[derive(Default)]
 struct Review {
@@ -196,7 +196,7 @@ impl Review {
         if query.share().is_none() {
             let (factor, unit) = (query.factor(), limit.unit);
             if factor == Some(100.0) && unit == Unit::Percent {
-                let help = format!("write `{}`, or leave the 100 out", limit.value * 100.0);
+                let help = format!("write `{}`, or leave the 100 out", Unit::Number.show(limit.value * 100.0));
                 self.wrong(
                     "",
                     format!("the query counts in hundredths, and `{limit}` stands for {}", limit.value),
@@ -204,7 +204,7 @@ impl Review {
                 );
             }
             if factor == Some(1000.0) && unit == Unit::Seconds {
-                let help = format!("write `{}`, or leave the 1000 out", limit.value * 1000.0);
+                let help = format!("write `{}`, or leave the 1000 out", Unit::Number.show(limit.value * 1000.0));
                 self.wrong(
                     "",
                     format!("the query counts in thousandths, and `{limit}` stands for {}", limit.value),
