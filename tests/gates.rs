@@ -25,13 +25,23 @@ struct Service {
 
 const HEALTHY: Service = Service { green: 0.002, blue: 0.002, p99: 0.3 };
 
+fn both(green: f64, blue: f64) -> Result<Response, WebError> {
+    vector(&[("green", &green.to_string()), ("blue", &blue.to_string())])
+}
+
+/// What is asked beside every query: the data is two seconds old, with four scrapes in the range.
+fn fresh(text: &str) -> Option<Result<Response, WebError>> {
+    let age = text.contains("timestamp(").then(|| both(2.0, 2.0));
+    age.or_else(|| text.contains("count_over_time(").then(|| both(4.0, 4.0)))
+}
+
 impl Service {
     fn answer(self, request: &Request, now: Duration) -> Result<Response, WebError> {
         let (text, seconds) = (query(request), now.as_secs_f64());
-        let both = |green: f64, blue: f64| vector(&[("green", &green.to_string()), ("blue", &blue.to_string())]);
+        if let Some(answer) = fresh(&text) {
+            return answer;
+        }
         match () {
-            () if text.contains("timestamp(") => both(2.0, 2.0),
-            () if text.contains("count_over_time(") => both(4.0, 4.0),
             () if text.contains("count by (le)") => {
                 let bucket = |le: &str| json!({ "metric": { "le": le }, "value": [0, "2"] });
                 let result = [bucket("0.5"), bucket("2.5"), bucket("+Inf")];
@@ -178,7 +188,7 @@ fn answers_that_are_no_measurement_are_unknown() {
             answer.headers.push(("date".into(), "Thu, 01 Jan 2026 00:11:00 GMT".into()));
             Some(Ok(answer))
         }),
-        ("unreachable", "did not answer", |_| Some(no_answer())),
+        ("unreachable", "no answer of Prometheus", |_| Some(no_answer())),
     ];
     for (what, word, twist) in rows {
         let stage = Stage::new(move |r, t| twist(&query(r)).unwrap_or_else(|| HEALTHY.answer(r, t)));
@@ -349,10 +359,10 @@ fn g05_a_sum_of_bad_requests_is_counted_term_by_term() {
     let bakes = |other: &'static str, said: Value| {
         let stage = Stage::new(move |r, t| {
             let (text, seconds) = (query(r), t.as_secs_f64());
-            let both = |green: f64, blue: f64| vector(&[("green", &green.to_string()), ("blue", &blue.to_string())]);
+            if let Some(answer) = fresh(&text) {
+                return answer;
+            }
             match () {
-                () if text.contains("timestamp(") => both(2.0, 2.0),
-                () if text.contains("count_over_time(") => both(4.0, 4.0),
                 // As Prometheus adds: nothing and something are nothing.
                 () if text.contains(other) && !text.starts_with("count by") => vector(&[]),
                 () if text.contains("5..") => both(20.0 * seconds * 0.5, 180.0 * seconds * 0.002),
@@ -375,6 +385,30 @@ fn g05_a_sum_of_bad_requests_is_counted_term_by_term() {
     assert!(line.contains("write `absent: 0`"), "{line}");
     let line = failed(&bakes("http_timeouts_total", json!({ "share": true, "absent": 0 })), Cause::Gate);
     assert!(line.contains("green 50%"), "{line}");
+}
+
+/// All requests in two terms, of which one stack has only one: their sum would be of a part, and is not "serves nobody".
+#[test]
+fn g05_all_requests_are_counted_term_by_term_too() {
+    let bakes = |other: &'static [(&'static str, &'static str)]| {
+        let stage = Stage::new(move |r, t| match query(r) {
+            text if text.contains("http_requests_total") => HEALTHY.answer(r, t),
+            text if text.contains("timestamp(") || text.contains("count_over_time(") => HEALTHY.answer(r, t),
+            text if text.contains("5..") => vector(&[("green", "0"), ("blue", "0")]),
+            _ => vector(other),
+        });
+        let sum = |status: &str| {
+            let of = |name: &str| format!("sum by (color) (rate({name}{{{status}}}[1m]))");
+            format!("({} + {})", of("http_requests_total"), of("rpc_requests_total"))
+        };
+        let mut plan = plan();
+        let share = format!("{} / {}", sum(r#"status=~"5..""#), sum(""));
+        plan.gates.insert("sum".into(), json!({ "prometheus": share, "max": "1%", "versus_blue": "+0.3%" }));
+        stage.run_in("bake", json!({ "for": "5m", "gates": ["sum"] }), &plan)
+    };
+    assert!(matches!(bakes(&[("green", "50"), ("blue", "500")]), Outcome::Done { .. }));
+    let line = failed(&bakes(&[("green", "50")]), Cause::NoVerdict);
+    assert!(line.contains("blue has only some of the series that count all requests"), "{line}");
 }
 
 /// G20: while users are on both sides, a green that nobody can see is left after as many windows as one that fails.
@@ -410,10 +444,10 @@ fn g05_g06_a_share_is_refuted_by_its_own_numbers() {
     let bakes = |part: &'static str, share: Value, bad: f64| {
         let stage = Stage::new(move |r, t| {
             let (text, seconds) = (query(r), t.as_secs_f64());
-            let both = |green: f64, blue: f64| vector(&[("green", &green.to_string()), ("blue", &blue.to_string())]);
+            if let Some(answer) = fresh(&text) {
+                return answer;
+            }
             match () {
-                () if text.contains("timestamp(") => both(2.0, 2.0),
-                () if text.contains("count_over_time(") => both(4.0, 4.0),
                 () if text.starts_with("count by (status)") => {
                     let of = |value: &str| json!({ "metric": { "status": value }, "value": [0, "4"] });
                     let data = json!({ "resultType": "vector", "result": [of("200"), of("404")] });
@@ -859,7 +893,7 @@ mod ledger {
 }
 
 /// What a bake and a wait find of a service whose sides fail so often.
-fn both(service: Service) -> (Outcome, Breach) {
+fn baked_and_waited(service: Service) -> (Outcome, Breach) {
     let stage = || Stage::new(move |r, t| service.answer(r, t));
     let (baked, waited) = (stage(), stage());
     let watch = Watch::new(&plan()).unwrap();
@@ -875,7 +909,7 @@ fn wants(outcome: &Outcome) -> Option<Reaction> {
 /// Green limps, blue is dead: its targets may be healthy, and still nobody is sent there by rule.
 #[test]
 fn g02_nobody_is_sent_back_to_a_blue_that_is_worse() {
-    let (baked, waited) = both(Service { green: 0.05, blue: 1.0, ..HEALTHY });
+    let (baked, waited) = baked_and_waited(Service { green: 0.05, blue: 1.0, ..HEALTHY });
     let line = failed(&baked, Cause::Gate);
     assert_eq!((wants(&baked), waited.then), (Some(Reaction::Halt), Some(Reaction::Halt)));
     for line in [line, waited.line] {
@@ -888,7 +922,7 @@ fn g02_nobody_is_sent_back_to_a_blue_that_is_worse() {
 #[test]
 fn g02_a_cause_that_both_sides_share_sends_nobody_back() {
     for rate in [0.02, 0.3, 1.0] {
-        let (baked, waited) = both(Service { green: rate, blue: rate, ..HEALTHY });
+        let (baked, waited) = baked_and_waited(Service { green: rate, blue: rate, ..HEALTHY });
         let line = failed(&baked, Cause::Gate);
         assert_eq!((wants(&baked), waited.then), (Some(Reaction::Halt), Some(Reaction::Halt)), "{rate}: {line}");
         assert!(line.ends_with("BLUE is as bad, so no users are sent back to it"), "{line}");
@@ -899,12 +933,12 @@ fn g02_a_cause_that_both_sides_share_sends_nobody_back() {
 #[test]
 fn g02_a_green_that_is_worse_goes_back_all_the_same() {
     for (green, blue) in [(0.1, 0.002), (0.3, 0.03), (1.0, 0.3)] {
-        let (baked, waited) = both(Service { green, blue, ..HEALTHY });
+        let (baked, waited) = baked_and_waited(Service { green, blue, ..HEALTHY });
         failed(&baked, Cause::Gate);
         assert_eq!((wants(&baked), waited.then), (None, None), "{green} {blue}: {baked:?}");
     }
     // Green is slow, and blue is the side that loses every request.
-    let (baked, _) = both(Service { green: 0.0, blue: 1.0, p99: 9.0 });
+    let (baked, _) = baked_and_waited(Service { green: 0.0, blue: 1.0, p99: 9.0 });
     assert_eq!(wants(&baked), Some(Reaction::Halt), "{baked:?}");
     assert!(failed(&baked, Cause::Gate).contains("(gate `errors`: green 0%"), "{baked:?}");
 }

@@ -36,6 +36,7 @@ impl Web for Told {
                     ..answer(if url.contains("500") { 500 } else { 429 }, "")
                 },
             }),
+            url if url.contains("slow") => Err(WebError { what: "no answer within 10s".into(), timed_out: true }),
             url if url.contains("liar") => Ok(answer(200, r#"{"ok":false,"error":"channel_not_found"}"#)),
             url if url.contains("down") => Err(WebError { what: format!("refused by {url}"), timed_out: false }),
             url if url.contains("angry") => Ok(answer(403, "no_team")),
@@ -151,6 +152,9 @@ fn p08_channels_that_are_busy_are_called_again() {
     // Once busy: the same channel takes it a second later, and nobody else is called.
     let (taken, line, calls, seconds) = called(&[hook("https://busy.test/500/1"), other.clone()], 1);
     assert!(taken && line == "webhook took the page" && calls == 2 && seconds == 1, "{line} {calls} {seconds}");
+    // Nor is one that took all of its time called once more before the next.
+    let (taken, _, calls, _) = called(&[hook("https://slow.test"), other.clone()], 0);
+    assert!(taken && calls == 2, "{calls}");
     // It asks for longer than one waits with another channel left.
     let (taken, line, calls, _) = called(&[hook("https://busy.test/30"), other], 9);
     assert!(taken && line.contains("after webhook: answered 429") && calls == 2, "{line} {calls}");

@@ -51,6 +51,23 @@ fn runbooks_people_copy_are_right() {
     }
 }
 
+/// G16: a variable is needed only by what refers to it.
+#[test]
+fn g16_only_a_gate_of_prometheus_needs_its_address() {
+    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/runbooks/first-shift.yaml")).unwrap();
+    let of = |gate: &str| {
+        let text: String =
+            text.lines().filter(|line| !line.starts_with("prometheus:")).map(|l| format!("{l}\n")).collect();
+        let (before, rest) = text.split_once("gates:\n").unwrap();
+        let after = rest.find("\n\n").map_or("", |end| &rest[end..]);
+        let source = Source { path: "r.yaml".into(), text: format!("{before}gates:\n  errors: {gate}\n{after}") };
+        let draft = Draft::new(&source, &Inputs::default(), None, false).unwrap_or_else(|found| panic!("{found:?}"));
+        draft.runbook.references.iter().any(|reference| reference.text.contains("PROMETHEUS_URL"))
+    };
+    assert!(of("{ prometheus: 'max by (color) (queue_depth)', max: 5 }"));
+    assert!(!of("{ http: { url: \"{url}/signals\", value: /queue }, max: 5 }"));
+}
+
 /// `BLESS=1` writes the outputs anew; read the difference before you commit it.
 #[test]
 #[expect(clippy::disallowed_methods, reason = "`BLESS` is a wish of whoever runs the test")]

@@ -1,6 +1,8 @@
 //! The way back: a ramp for a blue that has gone cold, the order of several routes, and what a runbook may not say about it.
 //! The shipping compiler, driver, machine and steps, on the simulated world.
 
+mod common;
+
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
@@ -15,6 +17,7 @@ use bgctl::report::Reporter;
 use bgctl::run::{Actor, Cause, Event, Next, Outcome, RunOutcome, State, Wish, decide, evolve};
 use bgctl::runbook::{Inputs, Source};
 use bgctl::sim::{Scenario, Sim, SimJournal, SimWatch, Write};
+use bgctl::users::{Seen, Unread, Users};
 
 const fn s(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -378,4 +381,24 @@ fn d5_a_rollback_that_waits_for_somebody_is_said_before_it_does() {
     assert_eq!(planned.agreed_rollback().map(|rule| rule.role.as_str()), Some("managers"));
     let covered = TO_GREEN.replace("id: all,", "id: all, approval: { role: managers, within: 5m, covers: rollback },");
     assert_eq!(said(&with(&covered), "BG0196"), []);
+}
+
+/// The rollback script of a run holds what was read: of a place that was not, it would leave out what nobody has seen.
+#[test]
+fn no_script_is_kept_of_a_place_that_was_not_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let stage = common::scripted::Stage::new(|_, _| common::scripted::no_answer());
+    let reading = Err(Unread { why: "no credentials".into(), asked: true });
+    let seen = Seen {
+        name: "web".into(),
+        line: "rule".into(),
+        reading,
+        health: [None, None],
+        needs: 1,
+        capacity: Default::default(),
+    };
+    let users = Users { seen: vec![seen], since: Duration::ZERO };
+    // The world has no route `web` that could say anything else.
+    bgctl::session::native::keep_all(dir.path(), &stage.world, &users);
+    assert!(!dir.path().join("undo").exists());
 }

@@ -88,7 +88,7 @@ async fn rates(gate: &Gate, world: &World) -> Result<Vec<(u64, f64)>, Gap> {
         let Some(Counting { part, all }) = share.over(Duration::from_secs(seconds)) else {
             return Err(Gap::Unknown("there is no `rate(…[range])` in the query".into()));
         };
-        let all = match prometheus.ask(&all).await?.only()? {
+        let all = match prometheus.ask(&all.join(" + ")).await?.only()? {
             Some(all) if all > 0.0 => all,
             _ => return Err(Gap::Unknown(format!("no requests in the last {}", named(seconds)))),
         };

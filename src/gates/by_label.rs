@@ -4,10 +4,11 @@
 //! the gate's own. Both stacks are measured over the same time, which begins after users were shifted, from answers that are
 //! pinned to one moment.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use promql_parser::label::MatchOp;
+use promql_parser::label::{MatchOp, Matcher};
 use promql_parser::parser::VectorSelector;
 
 use super::by_stack::Sides;
@@ -48,9 +49,8 @@ impl ByLabel {
         let value = |color: Color| sides.about(color).of_stack(&gate.label_value, str::to_string);
         let label = StackLabel {
             name: gate.label.clone(),
-            blue: value(Color::Blue),
-            green: value(Color::Green),
-            swapped: sides.are_swapped(),
+            values: Color::BOTH.map(value),
+            said: Color::BOTH.map(|color| sides.said(color)),
         };
         let each = |color: Color| Query::declared(&of(color, text), "", gate.share);
         // What was promised is promised of the whole service.
@@ -81,23 +81,21 @@ impl ByLabel {
     }
 
     /// A selector that is the same for both stacks, or lets the other one in, where a question is asked of each.
-    pub fn of_both(&self) -> Option<String> {
+    pub fn of_both(&self, sides: &Sides) -> Option<String> {
         let Asks::Each(each) = &self.asks else { return None };
         let (green, blue) = (each[0].selectors(), each[1].selectors());
-        let own = |(mine, others): (&VectorSelector, &VectorSelector)| {
-            let pairs = mine.matchers.matchers.iter().zip(&others.matchers.matchers);
-            let mut told = pairs.filter(|(mine, other)| mine.value != other.value).peekable();
-            let any = told.peek().is_some();
-            any && told.all(|(mine, other)| {
-                let excludes = matches!(mine.op, MatchOp::NotEqual | MatchOp::NotRe(_));
-                !excludes
-                    && (mine.op == MatchOp::Equal
-                        || !EACH.iter().any(|color| {
-                            mine.is_match(self.label.value(*color)) && other.is_match(self.label.value(*color))
-                        }))
-            })
+        let other = sides.about(Color::Blue).words();
+        let of_green = |mine: &Matcher| match mine.op {
+            MatchOp::Equal => true,
+            MatchOp::Re(_) => !other.iter().any(|word| mine.is_match(word)),
+            MatchOp::NotEqual | MatchOp::NotRe(_) => false,
         };
-        green.iter().zip(&blue).find(|pair| !own(*pair)).map(|(selector, _)| selector.to_string())
+        let told = |mine: &VectorSelector, others: &VectorSelector| {
+            let mut pairs = mine.matchers.matchers.iter().zip(&others.matchers.matchers);
+            pairs.any(|(mine, other)| mine.value != other.value && of_green(mine))
+        };
+        let both = green.iter().zip(&blue).find(|(mine, others)| !told(mine, others));
+        both.map(|(selector, _)| selector.to_string())
     }
 
     /// How samples say which stack they are of.
@@ -123,14 +121,37 @@ impl ByLabel {
     ) -> Vec<(String, Counts)> {
         let asking = Asking { gate, by: self, prometheus };
         let apart = |query: &Query| query.counts_apart(elapsed, &gate.instance);
-        let Some(Ok((part, all))) = asking.counted(apart).await else { return Vec::new() };
+        let Some(Ok(Counted { part, all })) = asking.counted(apart).await else { return Vec::new() };
         let of_green = |vector: &Vector| vector.apart(Color::Green, &self.label, &gate.instance);
         let part: Vec<(String, f64)> = part.iter().flat_map(of_green).collect();
+        let mut requests: BTreeMap<String, f64> = BTreeMap::new();
+        all.iter().flat_map(of_green).for_each(|(name, count)| *requests.entry(name).or_default() += count);
         let counts = |name: String, requests: f64| {
             let counted = part.iter().filter(|(of, _)| *of == name).map(|(_, count)| count).sum();
             (name, Counts::estimated(requests, counted, asking.counts_good()))
         };
-        of_green(&all).into_iter().map(|(name, requests)| counts(name, requests)).collect()
+        requests.into_iter().map(|(name, requests)| counts(name, requests)).collect()
+    }
+}
+
+/// The answers to the questions of a share.
+struct Counted {
+    part: Vec<Vector>,
+    all: Vec<Vector>,
+}
+
+impl Counted {
+    /// All requests of a stack. None where it has none of the terms; a reason where it has only some of them, since their sum
+    /// would be of a part.
+    fn requests(&self, color: Color, label: &StackLabel) -> Result<Option<f64>, Gap> {
+        let terms = self.all.iter().map(|term| term.of(color, label)).collect::<Result<Vec<_>, _>>()?;
+        match terms.iter().flatten().count() {
+            0 => Ok(None),
+            known if known == terms.len() => Ok(Some(terms.iter().flatten().sum())),
+            _ => {
+                Err(Gap::Unknown(format!("{} has only some of the series that count all requests", label.said(color))))
+            }
+        }
     }
 }
 
@@ -154,18 +175,17 @@ impl Asking<'_> {
         }
     }
 
-    /// What is counted above the line, term by term, and all requests.
-    async fn counted(&self, of: impl Fn(&Query) -> Option<Counting>) -> Option<Result<(Vec<Vector>, Vector), Gap>> {
-        let terms = of(self.by.query())?.part.len();
-        let part = join_all((0..terms).map(|n| {
-            self.ask({
-                let of = &of;
-                move |query| of(query)?.part.into_iter().nth(n)
-            })
-        }));
-        let (part, all) = tokio::join!(part, self.ask(|query| Some(of(query)?.all)));
-        let part: Option<Result<Vec<Vector>, Gap>> = part.into_iter().collect();
-        Some(part?.and_then(|part| Ok((part, all.transpose()?.unwrap_or_default()))))
+    /// What is counted above the line and below it, term by term.
+    async fn counted(&self, of: impl Fn(&Query) -> Option<Counting>) -> Option<Result<Counted, Gap>> {
+        let Counting { part, all } = of(self.by.query())?;
+        let of = &of;
+        let part = (0..part.len()).map(|n| self.ask(move |query| of(query)?.part.into_iter().nth(n)));
+        let all = (0..all.len()).map(|n| self.ask(move |query| of(query)?.all.into_iter().nth(n)));
+        let (part, all) = tokio::join!(join_all(part), join_all(all));
+        let terms =
+            |answers: Vec<Option<Result<Vector, Gap>>>| answers.into_iter().collect::<Option<Result<Vec<_>, _>>>();
+        let (part, all) = (terms(part)?, terms(all)?);
+        Some(part.and_then(|part| Ok(Counted { part, all: all? })))
     }
 
     /// What is counted above the line is good, not bad.
@@ -187,9 +207,9 @@ impl Asking<'_> {
         }
     }
 
-    async fn share(&self, (part, all): (Vec<Vector>, Vector)) -> Result<Measured, Gap> {
+    async fn share(&self, counted: Counted) -> Result<Measured, Gap> {
         let label = &self.by.label;
-        let Some(green) = all.of(Color::Green, label)? else {
+        let Some(green) = counted.requests(Color::Green, label)? else {
             let line = format!(
                 "no requests of {} are known (no sample with {})",
                 label.said(Color::Green),
@@ -197,7 +217,8 @@ impl Asking<'_> {
             );
             return Err(Gap::Unknown(line));
         };
-        let blue = all.of(Color::Blue, label)?.unwrap_or(0.0);
+        let blue = counted.requests(Color::Blue, label)?.unwrap_or(0.0);
+        let part = &counted.part;
         let absences = self.by.query().share().map(Share::absences).unwrap_or_default();
         for (term, absence) in part.iter().zip(&absences) {
             if term.is_empty() {

@@ -17,22 +17,22 @@ use crate::world::{Gap, World};
 pub struct Sides {
     green: About,
     blue: About,
-    swapped: bool,
 }
 
 impl Sides {
     /// Two stacks that stand for any, where a question is only looked at.
     pub fn example() -> Sides {
-        Sides { green: About::example(Color::Green), blue: About::example(Color::Blue), swapped: false }
+        Sides { green: About::example(Color::Green), blue: About::example(Color::Blue) }
     }
 
     /// Each in the place of the other.
     pub fn swapped(&self) -> Sides {
-        Sides { green: self.blue.clone(), blue: self.green.clone(), swapped: !self.swapped }
+        Sides { green: self.blue.clone(), blue: self.green.clone() }
     }
 
-    pub fn are_swapped(&self) -> bool {
-        self.swapped
+    /// The name of the stack that stands here, for a sentence.
+    pub fn said(&self, color: Color) -> &'static str {
+        self.about(color).color().unwrap_or(color).name()
     }
 
     pub fn about(&self, color: Color) -> &About {
@@ -43,7 +43,7 @@ impl Sides {
     }
 
     pub fn of(plan: &Plan) -> Sides {
-        Sides { green: About::stack(plan, Color::Green), blue: About::stack(plan, Color::Blue), swapped: false }
+        Sides { green: About::stack(plan, Color::Green), blue: About::stack(plan, Color::Blue) }
     }
 }
 
@@ -101,16 +101,12 @@ impl ByStack {
             let whole = self.ask(world, &About::service().since(since), "", 0, asked).await?;
             return Ok(self.measured(whole, None));
         }
-        let green = self.ask(world, &about(&self.sides.green), self.said("green: ", "blue: "), 0, asked).await;
-        let blue = self.ask(world, &about(&self.sides.blue), self.said("blue: ", "green: "), 1, asked).await;
+        let of = |color: Color| format!("{}: ", self.sides.said(color));
+        let green = self.ask(world, &about(&self.sides.green), &of(Color::Green), 0, asked).await;
+        let blue = self.ask(world, &about(&self.sides.blue), &of(Color::Blue), 1, asked).await;
         // Blue's number matters only to a gate that compares with it.
         let blue = if compared { Some(blue?) } else { blue.ok() };
         Ok(self.measured(green?, blue))
-    }
-
-    /// Which of the two a sentence is about.
-    fn said(&self, plainly: &'static str, swapped: &'static str) -> &'static str {
-        if self.sides.swapped { swapped } else { plainly }
     }
 
     async fn ask(

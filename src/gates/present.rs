@@ -9,7 +9,7 @@ use super::by_stack::Sides;
 use super::gate::Gate;
 use super::probe::{Measured, Probe};
 use super::survey::{Finding, Grade};
-use crate::plan::{Plan, Split};
+use crate::plan::{Color, Plan, PlannedStep};
 use crate::scalar::spoken;
 use crate::world::{Gap, World};
 
@@ -93,21 +93,21 @@ async fn measure(gate: &Gate, sides: &Sides, world: &World) -> Now {
 
 /// Bakes in which green would not have the requests that a pass needs, with as many a second as there are now.
 fn reach(name: &str, per_second: f64, needed: u64, plan: &Plan) -> Vec<Finding> {
-    let (mut split, mut found) = (Split::ALL_BLUE, Vec::new());
-    for step in &plan.forward {
-        if let Some(change) = &step.moves {
-            split = change.after;
-        }
-        let judges = step.config["gates"].as_array().is_some_and(|gates| gates.iter().any(|gate| gate == name));
-        let share = f64::from(split.green) / f64::from((split.green + split.blue).max(1));
+    let judges =
+        |step: &&PlannedStep| step.config["gates"].as_array().is_some_and(|gates| gates.iter().any(|g| g == name));
+    let too_few = |step: &PlannedStep| {
+        // Which route its requests come by is not known, so it may be any.
+        let splits = plan.before(&step.id).into_values();
+        let share = splits.map(|split| split.share(Color::Green)).fold(0.0, f64::max);
         let expected = per_second * share * step.expected_s as f64;
-        if judges && expected < needed as f64 {
+        (expected < needed as f64).then(|| {
+            let now = format!("at {per_second:.1} a second now");
             let line = format!(
-                "in `{}` green would have about {expected:.0} requests, at {per_second:.1} a second now; {needed} are needed to pass",
+                "in `{}` green would have about {expected:.0} requests, {now}; {needed} are needed to pass",
                 step.id
             );
-            found.push(Finding { grade: Grade::Contradicted, line });
-        }
-    }
-    found
+            Finding { grade: Grade::Contradicted, line }
+        })
+    };
+    plan.forward.iter().filter(judges).filter_map(too_few).collect()
 }

@@ -38,23 +38,19 @@ pub struct Prometheus<'a> {
 #[derive(Clone, Debug, PartialEq)]
 pub struct StackLabel {
     pub name: String,
-    pub blue: String,
-    pub green: String,
-    /// Each stack stands in the other's place.
-    pub swapped: bool,
+    /// What it says of blue and of green.
+    pub values: [String; 2],
+    /// Which stack stands in each place, for sentences.
+    pub said: [&'static str; 2],
 }
 
 impl StackLabel {
     pub fn value(&self, color: Color) -> &str {
-        match color {
-            Color::Blue => &self.blue,
-            Color::Green => &self.green,
-        }
+        &self.values[usize::from(color == Color::Green)]
     }
 
-    /// The stack's name in a sentence.
     pub fn said(&self, color: Color) -> &'static str {
-        if self.swapped { color.other().name() } else { color.name() }
+        self.said[usize::from(color == Color::Green)]
     }
 
     /// Samples of this stack, as a matcher says it.
@@ -140,11 +136,11 @@ impl Prometheus<'_> {
         };
         let there = self.ask(&absence.question).await?;
         if there.is_empty() {
-            let line = format!("bad requests cannot be told apart: `{}` has no answer", absence.question);
+            let line = format!("what counts above the line cannot be told apart: `{}` has no answer", absence.question);
             return Err(Gap::Unknown(line));
         }
         match absence.doubt(|label| there.values(label)) {
-            Some(why) => Err(Gap::Never(format!("bad requests cannot be told apart: {why}"))),
+            Some(why) => Err(Gap::Never(format!("what counts above the line cannot be told apart: {why}"))),
             None => Ok(0.0),
         }
     }
@@ -157,7 +153,7 @@ impl Prometheus<'_> {
         }
         let request = self.request(&format!("label/{label}/values"));
         let response = self.web.exchange(request).await;
-        let response = response.map_err(|e| Gap::Silent(format!("Prometheus did not answer: {e}")))?;
+        let response = response.map_err(|e| Gap::Silent(format!("no answer of Prometheus: {e}")))?;
         let values: Result<Values, _> = serde_json::from_slice(&response.body);
         match values {
             Ok(values) => Ok(values.data),
@@ -178,7 +174,7 @@ impl Prometheus<'_> {
         let mut request = Request { method: "POST", body: body.into_bytes(), ..self.request("query") };
         request.headers.push(("content-type".into(), "application/x-www-form-urlencoded".into()));
         let response =
-            self.web.exchange(request).await.map_err(|e| Gap::Silent(format!("Prometheus did not answer: {e}")))?;
+            self.web.exchange(request).await.map_err(|e| Gap::Silent(format!("no answer of Prometheus: {e}")))?;
         if let Some(skew) = response.date().map(|date| date.as_second() - self.at.as_second())
             && skew.abs() > SKEW + response.time.as_secs() as i64 + 1
         {
@@ -202,7 +198,9 @@ impl Prometheus<'_> {
             }
             (200, Err(e)) => return Err(Gap::Unknown(format!("this is no answer of Prometheus: {e}"))),
             (status @ 300..400, _) => {
-                let to = response.header("location").map_or(String::new(), |to| format!(" to {to}"));
+                // What follows the path may be somebody's session.
+                let to = response.header("location").and_then(|to| to.split('?').next());
+                let to = to.map_or(String::new(), |to| format!(" to {to}"));
                 return Err(Gap::Silent(format!("Prometheus answered {status}: it leads{to}, and is not followed")));
             }
             (status, Ok(answer)) => {

@@ -10,11 +10,9 @@ use serde_json::{Value, json};
 use super::survey::{Finding, Grade};
 use super::watched::{self, NamedGate};
 use crate::diag::{Code, Kind, Refusal};
-use crate::plan::Plan;
+use crate::plan::{LAB, Plan};
 use crate::world::World;
 
-/// How a line of the record begins that a person should see before users are moved.
-const DOUBT: &str = "! ";
 /// For how long numbers that are not there are waited for.
 const FIRST_NUMBERS: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_secs(1);
@@ -33,12 +31,13 @@ pub async fn ready(plan: &Plan, world: &World) -> Result<Vec<Value>, Refusal> {
             let silent = wrong.iter().any(|finding| finding.grade == Grade::Silent);
             let what = if silent { "does not answer" } else { "can never give a verdict" };
             let lines = wrong.into_iter().map(|finding| finding.line);
-            return Err(refusal(&format!("gate `{name}` {what}"), lines)
-                .next(format!("bgctl check --live {}        asks every gate again", plan.runbook)));
+            return Err(refusal(&format!("gate `{name}` {what}"), lines).next(match plan.environment == LAB {
+                true => "the same command again: the rehearsal's Prometheus had no answer".into(),
+                false => format!("bgctl check --live {}        asks every gate again", plan.runbook),
+            }));
         }
         checks.extend(usable.into_iter().map(|Finding { grade, line }| {
-            let doubt = if grade == Grade::Contradicted { DOUBT } else { "" };
-            json!({ "gate": name, "line": format!("{doubt}{name}: {line}") })
+            json!({ "gate": name, "line": format!("{name}: {line}"), "doubt": grade == Grade::Contradicted })
         }));
     }
     Ok(checks)

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::by_label::ByLabel;
 use super::by_stack::Sides;
-use super::gate::{Gate, WHOLE, is_stack};
+use super::gate::{Gate, OnInstance, WHOLE, is_stack};
 use super::promql;
 use super::promql::Query;
 use super::server::Server;
@@ -51,6 +51,7 @@ pub fn check(settings: &Value) -> Checked {
 }
 
 const SECOND: Duration = Duration::from_secs(1);
+const NO_INSTANCES: &str = "instances are told apart only in a share of requests from Prometheus";
 /// What to do with a query that cannot be read.
 const READ: &str =
     "try it in Prometheus first; a function of its newest versions, and a variable of a dashboard, are not known here";
@@ -122,7 +123,8 @@ impl Review {
         if gate.objective.is_some() {
             return self.objective(text);
         }
-        let by = match ByLabel::new(gate, text, &Sides::example()) {
+        let sides = Sides::example();
+        let by = match ByLabel::new(gate, text, &sides) {
             Err(e) => {
                 return self.wrong("/prometheus", format!("this cannot be read as PromQL: {e}"), READ);
             }
@@ -134,7 +136,7 @@ impl Review {
         self.mistakes.extend(wrong.into_iter().map(place));
         self.warnings.extend(doubtful.into_iter().map(place));
         self.meaning(gate, query);
-        self.sides(gate, &by);
+        self.sides(gate, &by, &sides);
         if gate.delta && query.grown(SECOND).is_none() {
             let help = format!("write the counter alone: `sum by ({}) (dead_letters_total)`", gate.label);
             self.wrong("/delta", "there is no counter whose growth could be judged", &help);
@@ -160,13 +162,13 @@ impl Review {
     }
 
     /// Whether each stack is asked about, and only about itself.
-    fn sides(&mut self, gate: &Gate, by: &ByLabel) {
-        let label = by.label();
-        if label.blue == label.green {
+    fn sides(&mut self, gate: &Gate, by: &ByLabel, sides: &Sides) {
+        let [blue, green] = &by.label().values;
+        if blue == green {
             let help = "write `\"{stack}\"`, `\"{version}\"`, or something around them";
             self.wrong("/label_value", format!("`{}` is the same for both stacks", gate.label_value), help);
         }
-        if let Some(selector) = by.of_both() {
+        if let Some(selector) = by.of_both(sides) {
             let help = "put `{stack}` or `{version}` into every selector, as `label=\"{version}\"`";
             let message = format!("`{selector}` does not tell the stacks apart, and the rest of the query does");
             self.wrong("/prometheus", message, help);
@@ -190,26 +192,18 @@ impl Review {
             self.wrong("/absent", "what has no series can only have happened 0 times", "write `absent: 0`");
         }
         let Some(limit) = gate.limit() else { return };
+        if gate.bad_instance != OnInstance::Page && query.share().is_none() {
+            self.wrong("/bad_instance", NO_INSTANCES, "leave it out");
+        }
         if query.share().is_some() && gate.unit.is_some_and(|unit| unit != Unit::Percent) {
             self.wrong("/unit", "a share of requests is a percentage", "leave `unit` out");
         }
         if query.share().is_none() {
-            let (factor, unit) = (query.factor(), limit.unit);
-            if factor == Some(100.0) && unit == Unit::Percent {
-                let help = format!("write `{}`, or leave the 100 out", Unit::Number.show(limit.value * 100.0));
-                self.wrong(
-                    "",
-                    format!("the query counts in hundredths, and `{limit}` stands for {}", limit.value),
-                    &help,
-                );
-            }
-            if factor == Some(1000.0) && unit == Unit::Seconds {
-                let help = format!("write `{}`, or leave the 1000 out", Unit::Number.show(limit.value * 1000.0));
-                self.wrong(
-                    "",
-                    format!("the query counts in thousandths, and `{limit}` stands for {}", limit.value),
-                    &help,
-                );
+            let scaled = [(100.0, Unit::Percent, "hundredths"), (1000.0, Unit::Seconds, "thousandths")];
+            let other = |(factor, unit, _): &(f64, Unit, &str)| query.factor() == Some(*factor) && limit.unit == *unit;
+            if let Some((factor, _, what)) = scaled.into_iter().find(other) {
+                let help = format!("write `{}`, or leave the factor out", Unit::Number.show(limit.value * factor));
+                self.wrong("", format!("the query counts in {what}, and `{limit}` stands for {}", limit.value), &help);
             }
         }
         if gate.share == Some(true) && query.share().is_none() {
@@ -270,6 +264,18 @@ impl Review {
         if gate.requests.is_some() {
             let help = format!("write it inside of `{}`", kind.name);
             self.wrong("/requests", "`requests` is PromQL, and this gate asks no Prometheus", &help);
+        }
+        let of_promql = [
+            ("/share", gate.share.is_some()),
+            ("/absent", gate.absent.is_some()),
+            ("/label_value", !is_stack(&gate.label_value)),
+        ];
+        for (at, _) in of_promql.into_iter().filter(|(_, given)| *given) {
+            let message = format!("`{}` is about PromQL, and this gate asks no Prometheus", at.trim_start_matches('/'));
+            self.wrong(at, message, "leave it out");
+        }
+        if gate.bad_instance != OnInstance::Page {
+            self.wrong("/bad_instance", NO_INSTANCES, "leave it out");
         }
         let Ok(source) = (kind.open)(own, &Server::none()) else { return };
         if !sound {

@@ -206,7 +206,10 @@ impl OpenGate<'_> {
         let judgement = match measured {
             Ok(Measured::Counts { green, blue, minutes }) => {
                 let judgement = self.judge(world, (since, at), (green, blue), &mut asked).await;
-                minutes.map_or(judgement.clone(), |minutes| seen(judgement, minutes))
+                match minutes {
+                    Some(minutes) => seen(judgement, minutes),
+                    None => judgement,
+                }
             }
             Ok(Measured::Value { green, blue, requests }) => self.rule.judge_value(green, blue, requests),
             Err(gap) => self.rule.unknown(world.secrets.mask(gap.line())),

@@ -30,6 +30,8 @@ fn fixture() -> Vec<Series> {
         }),
         // Born at zero 5 s ago, so there is nothing to extrapolate before that.
         series("young_total", &[], |s| (s >= 15).then(|| f64::from(s - 15) * 2.0)),
+        // The same, and its process began again 2 s ago.
+        series("reborn_total", &[], |s| (s >= 10).then(|| f64::from(if s < 18 { s - 10 } else { s - 18 }) * 4.0)),
         // Gone for 8 s.
         series("gone_total", &[], |s| (s <= 12).then(|| 100.0 + f64::from(s))),
         series("once_total", &[], |s| (s == 20).then_some(7.0)),
@@ -151,6 +153,8 @@ fn queries_have_the_values_worked_out_by_hand() {
         // No more than was seen: `increase` alone says 5.7 of a growth of 5, and knows nothing of one sample.
         (growth("young_total", 2), "{} 4"),
         (growth("once_total", 8), "{__name__=once_total} 7"),
+        // New, and what it counted before it began again is not forgotten: 28, then 8.
+        (growth("reborn_total", 12), "{} 37.8"),
         // Lower than before, so it began again.
         (growth("restarted_total", 8), "{} 37.714286"),
         (growth("gone_total", 10), "{} 2"),

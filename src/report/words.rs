@@ -43,8 +43,8 @@ fn event_sentence(event: &Event) -> Sentence {
         Event::Armed { checks, approvals_ahead, .. } => {
             let ahead = if *approvals_ahead { ", approvals are collected before the first move" } else { "" };
             let s = if checks.len() == 1 { "" } else { "s" };
-            let doubts: Vec<&str> =
-                checks.iter().filter_map(|check| check["line"].as_str()?.strip_prefix("! ")).collect();
+            let doubtful = checks.iter().filter(|check| check["doubt"] == true);
+            let doubts: Vec<&str> = doubtful.filter_map(|check| check["line"].as_str()).collect();
             let (mark, doubts) = match doubts[..] {
                 [] => (Mark::Done, String::new()),
                 _ => (Mark::Warning, format!("; but {}", doubts.join("; "))),

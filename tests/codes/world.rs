@@ -157,6 +157,11 @@ fn silent_gates(place: &Place) -> Done {
     ] {
         with(crate::provider::answering(status, body.into())).ends(11).says(&["BG0153", "Nothing was changed"]);
     }
+    // G21: whoever reads the log later finds the cause there too.
+    let mut desk = place.beside();
+    desk.env.insert("BGCTL_VAR_prometheus_url".into(), crate::provider::answering("401 Unauthorized", String::new()));
+    cutover(&desk).ends(11);
+    desk.run(&["show"]).ends(0).says(&["gate `errors` does not answer: Prometheus answered 401"]);
     with(format!("http://127.0.0.1:{}", free_port()))
 }
 

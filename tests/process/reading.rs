@@ -131,10 +131,12 @@ fn r07_r37_a_run_that_nobody_drives_is_named_here_and_its_users_are_seen_from_an
     let status = desk.run(&["status"]).ends(0);
     status.says(&[
         "BLUE 50 GREEN 50   read just now",
-        "NOBODY IS WATCHING",
+        "interrupted: its process is gone; NOBODY IS WATCHING",
         "BLUE 2/2 healthy",
         &format!("bgctl rollback {run}"),
     ]);
+
+    desk.run(&["show", &run]).ends(0).says(&["INTERRUPTED: the process of this run is gone"]);
 
     // On a machine that never saw it there is the runbook.
     let other = Desk::beside(&world);

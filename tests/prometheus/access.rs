@@ -108,6 +108,7 @@ async fn g12_a_prometheus_that_lets_not_everybody_in_is_asked_as_it_wants() {
         (asks("bearer", json!({ "bearer_file": token })), "answered 403"),
         (asks("bearer", json!({ "bearer_file": door.dir.path().join("nothing") })), "nothing cannot be read"),
         (asks("tenant", json!({ "ca": door.dir.path().join("nothing") })), "nothing cannot be read"),
+        (asks("tenant", json!({ "ca": door.dir.path().join("token") })), "token has no certificate in it"),
         (json!({ "url": format!("{}/tenant", door.url), "headers": { "X-Scope-OrgID": "team-a" } }), "certificate"),
     ];
     for (server, why) in table {

@@ -58,6 +58,13 @@ async fn what_does_exist_is_named() {
                 "a gate's limit does not fit",
             ],
         ),
+        // What a counter has had so far breaks no limit of its growth; and each stack is called by its own name.
+        (json!({ "prometheus": "sum by (color) (idle_requests_total)", "delta": true, "max": 0 }), 0, vec!["✓ it"]),
+        (
+            json!({ "prometheus": "max by (color) (broken_gauge)", "max": 5 }),
+            0,
+            vec!["blue has no number: the value of blue is NaN", "green has no number: the value of green is NaN"],
+        ),
         (
             json!({ "prometheus": ratio, "max": "1%", "min_requests": 9_000_000 }),
             65,

@@ -222,6 +222,12 @@ fn shapes() -> Vec<Shape> {
             json!({ "max": "1s" }),
             "between 0 and 1",
         ),
+        (
+            "rate(F_depth_total[5s]) / rate(F_limit_total[5s])",
+            json!({ "max": 1, "share": false }),
+            "a number, 5 windows",
+        ),
+        ("max by (color) (F_depth)", json!({ "max": 1, "bad_instance": "roll-back" }), "told apart only in a share"),
         // What can never give a verdict.
         (r#"absent(F_requests_total{status="200"})"#, json!({ "max": 0 }), "while all is well"),
         (r#"$BAD / $ALL > 0.01"#, max(), "a comparison"),
@@ -251,6 +257,7 @@ fn settings((query, more, _): &Shape, family: &str) -> Value {
 
 #[test]
 fn g06_g10_every_shape_is_judged_as_said_or_refused_by_name() {
+    let mut wrong = Vec::new();
     for shape in shapes() {
         let settings = settings(&shape, "well");
         let checked = gate::check(&settings);
@@ -258,8 +265,11 @@ fn g06_g10_every_shape_is_judged_as_said_or_refused_by_name() {
             true => named("http://127.0.0.1:9", &settings).judged_as(", 5 windows").unwrap(),
             false => checked.mistakes.iter().map(|m| format!("{} ", m.message)).collect(),
         };
-        assert!(said.contains(shape.2), "{settings}: {said}");
+        if !said.contains(shape.2) {
+            wrong.push(format!("{settings}: {said}"));
+        }
     }
+    assert!(wrong.is_empty(), "{} rows\n{}", wrong.len(), wrong.join("\n"));
 }
 
 /// What a gate says at last, after looks enough for an error rate to be confirmed.
@@ -281,6 +291,8 @@ async fn g06_g10_g17_no_shape_passes_an_ill_green_or_fails_one_that_is_well() {
     rig.until_raw("min(count_over_time(well_depth[15s]))", |text| text.parse::<f64>().is_ok_and(|n| n >= 12.0)).await;
     let usable: Vec<Shape> =
         shapes().into_iter().filter(|shape| gate::check(&settings(shape, "well")).mistakes.is_empty()).collect();
+    // Series by series there is a sample for each pod, and that is refused when it is asked.
+    let usable: Vec<Shape> = usable.into_iter().filter(|shape| !shape.0.contains("F_limit_total")).collect();
     let judged = usable.iter().map(|shape| async {
         let (ill, well) = (settings(shape, "ill"), settings(shape, "well"));
         (shape.0, verdict(&rig, &ill).await, verdict(&rig, &well).await)

@@ -201,17 +201,16 @@ impl Rule {
     /// means that everybody is on green, so the limit alone decides.
     pub fn judge_counts(&self, green: Counts, blue: Counts) -> Judgement {
         let limit = self.highest();
-        let value = |counts: Counts| self.share(counts);
         let shown = format!("green {}", self.counted(green));
         let compared = if blue.requests == 0 {
             "blue serves nobody".to_string()
         } else {
-            format!("blue {} ({} of {})", self.unit.show(value(blue)), blue.bad, blue.requests)
+            format!("blue {} ({} of {})", self.unit.show(self.share(blue)), blue.bad, blue.requests)
         };
         let answer = |verdict, line: String| Judgement {
             verdict,
-            green: Some(self.unit.show(value(green))),
-            blue: (blue.requests > 0).then(|| self.unit.show(value(blue))),
+            green: Some(self.unit.show(self.share(green))),
+            blue: (blue.requests > 0).then(|| self.unit.show(self.share(blue))),
             limit: self.limit(),
             requests: Some(green.requests.to_string()),
             line,
@@ -222,8 +221,8 @@ impl Rule {
             return self.unknown(format!("more bad requests than requests: {shown}, {compared}"));
         }
         let over = green.rate() > limit;
-        let beyond =
-            blue.requests > 0 && self.margin.as_ref().is_some_and(|m| self.beyond(m, value(green), value(blue)));
+        let beyond = blue.requests > 0
+            && self.margin.as_ref().is_some_and(|m| self.beyond(m, self.share(green), self.share(blue)));
         if green.bad >= FEWEST_BAD && (over || beyond) {
             let (against_blue, against_limit) = (worse_than_blue(green, blue), over_limit(green, limit));
             let felt = over_limit(green, self.lowest_forbidden(limit, blue)) >= NOTICEABLE.ln();

@@ -82,12 +82,7 @@ impl Query {
 
     /// Whether a limit could be one for a share: a percentage, or no more than the whole.
     pub fn may_be_share(&self, limit: &Limit) -> bool {
-        let mut whole = 1.0;
-        walk(&self.expr, &mut |expr| {
-            if literal(expr) == Some(100.0) {
-                whole = 100.0;
-            }
-        });
+        let whole = self.factor().filter(|factor| *factor == 100.0).unwrap_or(1.0);
         match limit.unit {
             Unit::Percent => true,
             Unit::Number => limit.value <= whole,
@@ -330,15 +325,15 @@ mod tests {
         let before = "last_over_time(http_requests_total[15m] offset 1m30s)";
         assert_eq!(
             all,
-            format!(
+            [format!(
                 "sum by (color) ((((http_requests_total unless {before}) or http_requests_total - {before} >= 0) \
                  unless resets(http_requests_total[1m30s]) > 0 or increase(http_requests_total[1m30s])))"
-            )
+            )]
         );
         assert!(part[0].contains(r#"increase(http_requests_total{status=~"5.."}[1m30s])"#), "{part:?}");
         assert_eq!(part.len(), 1);
-        for derived in [part[0].clone(), all] {
-            parser::parse(&derived).unwrap();
+        for derived in [&part[0], &all[0]] {
+            parser::parse(derived).unwrap();
         }
         for text in [P99, "sum by (color) (rate(a[1m])) / sum by (color) (rate(b[1m]))", "max by (color) (depth)"] {
             assert!(Query::parse(text, "color").unwrap().counts(Duration::from_secs(1)).is_none(), "{text}");
@@ -355,7 +350,7 @@ mod tests {
         assert_eq!(of(SHARE).grown(minute), None);
         let Counting { part, all } = of(SHARE).burning().unwrap().over(Duration::from_secs(3600)).unwrap();
         assert_eq!(part, [r#"sum(sum by (color) (rate(http_requests_total{status=~"5.."}[1h])))"#]);
-        assert_eq!(all, "sum(sum by (color) (rate(http_requests_total[1h])))");
+        assert_eq!(all, ["sum(sum by (color) (rate(http_requests_total[1h])))"]);
         assert!(of("100 * a / b").burning().is_none());
         assert!(of("sum by (color) (rate(a[1m]))").grows_with_traffic());
         for relative in [SHARE, P99, "avg by (color) (rate(a[1m]))", "max by (color) (depth)"] {

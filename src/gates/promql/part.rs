@@ -4,6 +4,8 @@
 use promql_parser::label::{MatchOp, Matcher};
 use promql_parser::parser::VectorSelector;
 
+use super::unit::ending;
+
 /// What has to be known before a part of which there is no series counts as none.
 pub struct Absence {
     /// Its answer must not be empty.
@@ -60,9 +62,8 @@ fn possible(values: &[String]) -> Vec<String> {
 pub(super) fn measured(all: &VectorSelector) -> Option<String> {
     let name = name(all)?;
     let base = name.strip_suffix("_total").unwrap_or(&name);
-    let what = ["_sum", "_seconds", "_bytes", "_milliseconds", "_ms"].iter().find(|end| base.ends_with(**end))?;
-    let what = what.trim_start_matches('_');
-    Some(format!("`{name}` adds up {}, and counts no requests", if what == "sum" { "values" } else { what }))
+    let what = if base.ends_with("_sum") { "values" } else { ending(base)?.name() };
+    Some(format!("`{name}` adds up {what}, and counts no requests"))
 }
 
 /// Whether no series can be selected by both.
@@ -84,8 +85,8 @@ pub(super) fn apart_from(one: &VectorSelector, other: &VectorSelector) -> bool {
         }
         _ => false,
     };
-    let of = |matchers: &VectorSelector| matchers.matchers.matchers.clone();
-    of(one).iter().filter(|a| a.name != "le").any(|a| of(other).iter().any(|b| a.name == b.name && exclusive(a, b)))
+    let (mine, others) = (&one.matchers.matchers, &other.matchers.matchers);
+    mine.iter().filter(|a| a.name != "le").any(|a| others.iter().any(|b| a.name == b.name && exclusive(a, b)))
 }
 
 /// Every status code, as a number and as a class.

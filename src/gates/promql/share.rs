@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use promql_parser::parser::{Expr, MatrixSelector, VectorSelector, token};
 
-use super::COUNTED;
 use super::part::{Absence, apart_from, measured, name, within};
+use super::{COUNTED, counted};
 use crate::gates::expression::{apart, bare, keeps, literal, part_of_call, replace, zero};
 use crate::scalar::spoken;
 
@@ -36,8 +36,8 @@ struct Term {
 pub struct Counting {
     /// What is counted above the line, a question for each term.
     pub part: Vec<String>,
-    /// All requests.
-    pub all: String,
+    /// All requests, likewise.
+    pub all: Vec<String>,
 }
 
 impl Share {
@@ -104,7 +104,7 @@ impl Share {
     /// The questions that count since `elapsed` ago, one number for each value of `label`.
     pub fn counting(&self, label: &str, elapsed: Duration) -> Option<Counting> {
         // One number for each value of the label, whatever else the sum keeps.
-        let of = |term: &Term| match term.counted(elapsed)? {
+        let of = |term: &Term| match counted(&term.expr, elapsed)? {
             Expr::Aggregate(sum) => Some(format!("sum by ({label}) ({})", sum.expr)),
             other => Some(format!("sum by ({label}) ({other})")),
         };
@@ -116,7 +116,7 @@ impl Share {
         let labels = if label.is_empty() { by.to_string() } else { format!("{label}, {by}") };
         let of = |term: &Term| {
             // The outermost sum is ours: what is inside of it has to keep the label.
-            let inner = match term.counted(elapsed)? {
+            let inner = match counted(&term.expr, elapsed)? {
                 Expr::Aggregate(sum) => *sum.expr,
                 other => other,
             };
@@ -143,7 +143,7 @@ impl Share {
     fn questions(&self, of: impl Fn(&Term) -> Option<String>) -> Option<Counting> {
         let part: Option<Vec<String>> = self.part.iter().map(&of).collect();
         let all: Option<Vec<String>> = self.all.iter().map(of).collect();
-        Some(Counting { part: part?, all: all?.join(" + ") })
+        Some(Counting { part: part?, all: all? })
     }
 
     /// The selector and range of all requests: the bad ones may be none at all.
@@ -182,11 +182,6 @@ impl Term {
                 Some(vec![Term { expr: one.clone(), selector, rated }])
             }
         }
-    }
-
-    /// Every rate replaced by the growth of its counter since `elapsed` ago.
-    fn counted(&self, elapsed: Duration) -> Option<Expr> {
-        super::counted(&self.expr, elapsed)
     }
 }
 
@@ -337,7 +332,7 @@ mod tests {
             let share = query.share().unwrap_or_else(|| panic!("{text}: {:?}", query.undecided()));
             assert_eq!((share.left_out, share.scale), (left_out, scale), "{text}");
             let Counting { part, all } = query.counts(Duration::from_secs(60)).unwrap();
-            for question in part.iter().chain([&all]) {
+            for question in part.iter().chain(&all) {
                 assert!(question.starts_with("sum by (color) ("), "{question}");
                 promql_parser::parser::parse(question).unwrap();
             }
@@ -347,7 +342,7 @@ mod tests {
         let each =
             Query::parse(r#"sum(rate(s_total{v="2",code="5"}[1m])) / sum(rate(s_total{v="2"}[1m]))"#, "").unwrap();
         let Counting { part, all } = each.counts_apart(Duration::from_secs(60), "pod").unwrap();
-        for question in part.iter().chain([&all]) {
+        for question in part.iter().chain(&all) {
             assert!(question.starts_with("sum by (pod) ("), "{question}");
             promql_parser::parser::parse(question).unwrap();
         }

@@ -27,6 +27,11 @@ const ENDINGS: [(&str, Measure); 5] = [
 /// A bare number over this is no limit in seconds that anybody means.
 const MOST_SECONDS: f64 = 60.0;
 
+/// What a metric is measured in, by its name without what histograms and counters put behind it.
+pub(super) fn ending(base: &str) -> Option<Measure> {
+    ENDINGS.iter().find(|(end, _)| base.ends_with(end)).map(|(_, measure)| *measure)
+}
+
 impl Query {
     /// The metric and its unit, where the value is one of that metric: a quantile, a mean, or a gauge that is not converted.
     pub fn measures(&self) -> Option<(String, Measure)> {
@@ -46,12 +51,21 @@ impl Query {
         }
         let name = self.selectors().into_iter().find_map(|selector| selector.name)?;
         let base = ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(&name);
-        let (_, measure) = ENDINGS.iter().find(|(end, _)| base.ends_with(end))?;
-        Some((name.clone(), *measure))
+        let measure = ending(base)?;
+        Some((name, measure))
     }
 }
 
 impl Measure {
+    /// What is added up, in a word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Measure::Seconds => "seconds",
+            Measure::Milliseconds => "milliseconds",
+            Measure::Bytes => "bytes",
+        }
+    }
+
     /// What is wrong with a limit for values in this unit.
     pub fn against(self, limit: &Limit) -> Option<&'static str> {
         match (self, limit.unit) {

@@ -36,7 +36,7 @@ impl About {
         self
     }
 
-    pub(super) fn color(&self) -> Option<Color> {
+    pub fn color(&self) -> Option<Color> {
         self.stack.as_ref().map(|(color, ..)| *color)
     }
 
@@ -49,10 +49,14 @@ impl About {
         About { stack: Some((color, format!("{}-version", color.name()), "http://stack".into())), since: None }
     }
 
+    /// What stands in a question in the place of a word about this stack.
+    pub fn words(&self) -> Vec<&str> {
+        self.stack.iter().flat_map(|(color, version, url)| [color.name(), version, url]).collect()
+    }
+
     /// The text with what is known of the stack, each word spelled for where it is put.
     pub fn of_stack(&self, text: &str, spell: fn(&str) -> String) -> String {
-        let Some((color, version, url)) = &self.stack else { return text.into() };
-        let words = OF_A_STACK.iter().zip([color.name(), version, url]);
+        let words = OF_A_STACK.iter().zip(self.words());
         words.fold(text.into(), |text: String, (name, value)| text.replace(name, &spell(value)))
     }
 

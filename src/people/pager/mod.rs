@@ -29,7 +29,7 @@ use crate::clock::Clock;
 use crate::run::{Actor, Evidence};
 use crate::scalar::spoken;
 use crate::secret::Secrets;
-use crate::world::{Processes, Request, Web};
+use crate::world::{Processes, Request, Web, WebError};
 
 /// The longest one channel may take: users are waiting.
 pub const PATIENCE: Duration = Duration::from_secs(10);
@@ -292,7 +292,9 @@ pub async fn post(outside: &Outside, url: &str, body: &Value) -> Result<Value, U
         ..Request::default()
     };
     let response = outside.web.exchange(request).await;
-    let response = response.map_err(|error| Untaken { why: error.to_string(), again: Some(SHORT / 2) })?;
+    // Whoever took all of their time is not waited for once more before the next is called.
+    let pause = |error: &WebError| if error.timed_out { 2 * SHORT } else { SHORT / 2 };
+    let response = response.map_err(|error| Untaken { why: error.to_string(), again: Some(pause(&error)) })?;
     let answer: Value = serde_json::from_slice(&response.body).unwrap_or_default();
     match response.status {
         200..300 if !response.says_no() => Ok(answer),
