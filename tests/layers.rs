@@ -23,7 +23,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("gates", &["diag", "plan", "routers", "run", "scalar", "secret", "world"]),
     ("guards", &["clock", "plan", "routers", "run", "scalar", "world"]),
     ("live", &["clock", "https", "scalar", "world"]),
-    ("migrations", &["plan", "run", "world"]),
+    ("migrations", &["plan", "run", "scalar", "world"]),
     ("people", &["clock", "plan", "run", "scalar", "secret", "sign", "world"]),
     ("slack", &["diag", "plan", "run", "scalar", "secret", "world"]),
     ("users", &["clock", "plan", "routers", "run", "secret", "world"]),

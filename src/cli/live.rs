@@ -1,4 +1,5 @@
-//! `bgctl check --live`: the questions of every gate are asked, and what keeps them from an answer is named. It only reads.
+//! `bgctl check --live`: the questions of every gate are asked, and what keeps them from an answer is named; the migrations are
+//! tried where the runbook names a server for that. Nothing else is changed.
 
 use serde_json::{Value, json};
 
@@ -7,13 +8,16 @@ use crate::compile::Draft;
 use crate::diag::{Code, Kind, Refusal};
 use crate::gates::survey::{Finding, Grade};
 use crate::gates::watched;
+use crate::migrations::catalogue::Difference;
+use crate::migrations::shadow::{Shadow, Shown};
 use crate::plan::Plan;
 use crate::policy::is_policy;
 use crate::rehearsal::Mode;
-use crate::runbook::Source;
+use crate::runbook::{Runbook, Source};
 use crate::session::mistakes;
 use crate::session::policy::{self, PolicyArgs};
 use crate::session::resources::world_without_routes;
+use crate::session::schema_check;
 use crate::session::surroundings::{LabArgs, Surroundings};
 use crate::shell::{Context, Exit};
 
@@ -23,22 +27,22 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
 
 async fn all(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     let outside = Surroundings::new(cx, &LabArgs::default(), None, Mode::Http)?;
-    let (mut worst, mut report) = (Grade::Sound, Vec::new());
+    let (mut worst, mut contradicted, mut report) = (Grade::Sound, false, Vec::new());
     for path in &args.files {
         let source = Source::read(path)?;
         if is_policy(&source.text) {
             continue;
         }
-        let plan = plan(args, cx, &source)?;
-        let world = world_without_routes(cx, &outside, &plan)?;
+        let (runbook, plan) = &read(args, cx, &source)?;
+        let world = world_without_routes(cx, &outside, plan)?;
         if !cx.machine() {
             cx.out("");
             cx.out(&format!("{path} · its gates, asked just now"));
             cx.out("");
         }
         let mut told: Vec<Value> = Vec::new();
-        for gate in watched::named(&plan, plan.gates.keys()).map_err(broken)? {
-            let found = gate.survey(&plan, &world).await;
+        for gate in watched::named(plan, plan.gates.keys()).map_err(broken)? {
+            let found = gate.survey(plan, &world).await;
             for Finding { grade, line } in &found {
                 worst = worst.max(*grade);
                 told.push(json!({ "gate": gate.name, "is": word(*grade), "line": line }));
@@ -50,9 +54,18 @@ async fn all(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
         if plan.gates.is_empty() && !cx.machine() {
             cx.out("  – there are none");
         }
-        report.push(json!({ "file": path, "found": told }));
+        let mut file = json!({ "file": path, "found": told });
+        if let Some(shadow) = schema_check::shadow(cx, &outside, &runbook.document).await? {
+            // What the runbook says is closed already is contradicted by nothing.
+            contradicted |= shadow.against().is_some() && plan.policy.schema_safe;
+            file["shadow"] = json!({ "against": shadow.against(), "line": shadow.line() });
+            if !cx.machine() {
+                tried(cx, &shadow);
+            }
+        }
+        report.push(file);
     }
-    let ok = worst < Grade::Contradicted;
+    let ok = worst < Grade::Contradicted && !contradicted;
     if cx.machine() {
         cx.json(&json!({ "ok": ok, "live": report }));
     } else {
@@ -64,18 +77,37 @@ async fn all(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
             Grade::Silent => "a source does not answer · nothing was changed",
         };
         cx.out("");
+        if contradicted {
+            cx.out(
+                "the migrations do more than the files say: `schema.change` has to say so, or users cannot come back",
+            );
+        }
         cx.out(end);
     }
     Ok(match worst {
         Grade::Silent => Exit::Unreachable,
         Grade::Contradicted | Grade::Wrong => Exit::Invalid,
+        _ if contradicted => Exit::Invalid,
         Grade::Doubtful if args.strict => Exit::Invalid,
         _ => Exit::Success,
     })
 }
 
-/// The plan of a file that was found in order just now.
-fn plan(args: &Args, cx: &Context, source: &Source) -> Result<Plan, Refusal> {
+/// Each migration with what came of it.
+fn tried(cx: &Context, shadow: &Shadow) {
+    cx.out("");
+    let mark = if shadow.against().is_some() { "✗" } else { "✓" };
+    let Shadow::Ran { shown, .. } = shadow else { return cx.out(&format!("  ✗ shadow       {}", shadow.line())) };
+    for Shown { name, met, .. } in shown {
+        for Difference { class, line } in met {
+            cx.out(&format!("    {name}: {line} ({})", class.name()));
+        }
+    }
+    cx.out(&format!("  {mark} shadow       {}", shadow.line()));
+}
+
+/// What a file says that was found in order just now.
+fn read(args: &Args, cx: &Context, source: &Source) -> Result<(Runbook, Plan), Refusal> {
     let changed = || {
         Refusal::new(Kind::Invalid, Code::GatesUnasked, format!("`{}` has changed since it was checked", source.path))
             .next("the same command again")
@@ -85,7 +117,7 @@ fn plan(args: &Args, cx: &Context, source: &Source) -> Result<Plan, Refusal> {
     let draft = Draft::new(source, &inputs, policy.as_ref(), args.swap).map_err(|_| changed())?;
     match draft.refuse_missing() {
         Some(refusal) => Err(refusal),
-        None => Ok(draft.plan),
+        None => Ok((draft.runbook, draft.plan)),
     }
 }
 

@@ -28,7 +28,7 @@ pub fn policy(
     document: &Document,
     tree: &Node,
     roles: &Roles,
-    live: Option<&str>,
+    live: &[String],
 ) -> (Policy, Option<PlannedSchema>, Vec<Diagnostic>) {
     let mut words = Vec::new();
     let rule = &document.policy.automatic_rollback;
@@ -58,7 +58,7 @@ pub fn policy(
             let mut known = asked(schema, tree, &mut words);
             let class = read(document, schema, tree, &mut known, &mut words);
             let mut reasons = reasons(schema, class, &known, tree, &mut words);
-            reasons.extend(live.map(|line| format!("the live database: {line}")));
+            reasons.extend_from_slice(live);
             reason = (!reasons.is_empty()).then(|| reasons.join("; "));
             known.overriding = known.postgres.is_some().then(|| roles.overriding(document));
             planned = (known != PlannedSchema::default()).then_some(known);
@@ -118,7 +118,12 @@ fn read(
 ) -> Class {
     let folder = match migrations(document) {
         None => {
-            for (field, given) in [("since", schema.since.is_some()), ("compatible", !schema.compatible.is_empty())] {
+            let given = [
+                ("since", schema.since.is_some()),
+                ("compatible", !schema.compatible.is_empty()),
+                ("shadow", schema.shadow.is_some()),
+            ];
+            for (field, given) in given {
                 if given && schema.migrations.is_none() {
                     let wrong = Diagnostic::error(
                         Code::SchemaSection,

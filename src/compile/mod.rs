@@ -38,8 +38,8 @@ pub use migrations::migrations;
 pub struct Facts {
     /// For each route the line a person recognises it by, and the split it has.
     pub routes: BTreeMap<String, (String, Split)>,
-    /// Why blue cannot live with the live schema, if it cannot.
-    pub schema: Option<String>,
+    /// Why blue cannot live with the schema, as databases say.
+    pub schema: Vec<String>,
 }
 
 /// A plan, with the warnings as they are shown beside the file.
@@ -66,7 +66,7 @@ fn compile(
     let team = people::team(policy);
     let roles = people::check(document, &runbook.tree, policy, &mut found);
     let (mut policy, schema, words) =
-        migrations::policy(document, &runbook.tree, &roles, facts.and_then(|facts| facts.schema.as_deref()));
+        migrations::policy(document, &runbook.tree, &roles, facts.map_or(&[], |facts| &facts.schema));
     if let Some(most) = &document.policy.pause_at_most {
         policy.pause_at_most_s = most.whole_seconds();
     }

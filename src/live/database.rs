@@ -2,13 +2,15 @@
 //!
 //! Errors name neither the address nor a password: the URL is a secret of the runbook. Nothing is judged here.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::{Map, Value};
-use tokio_postgres::Config;
+use tokio_postgres::{Client, Config};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::clock::Clock;
@@ -18,7 +20,10 @@ use crate::world::{Database, Unanswered, document};
 /// The longest a connection may take, and then an answer.
 const WITHIN: Duration = Duration::from_secs(5);
 /// More rows than this are no answer to a question bgctl asks.
-const MOST_ROWS: usize = 10_000;
+const MOST_ROWS: usize = 50_000;
+
+/// The part of a connection that carries what is asked.
+pub(super) type Polled = Pin<Box<dyn Future<Output = Result<(), tokio_postgres::Error>>>>;
 
 /// PostgreSQL over the network. Each question has a connection of its own: they are rare, and none is left behind.
 pub struct LiveDatabase {
@@ -43,27 +48,46 @@ impl Database for LiveDatabase {
 }
 
 async fn ask(url: &str, sql: &str) -> Result<Vec<Map<String, Value>>, Unanswered> {
-    // Words of the parser can hold parts of the URL, so only the fact is told.
+    let (client, connection) = connect(config(url, WITHIN)?.options(&options(true, WITHIN))).await?;
+    tokio::select! {
+        rows = select(&client, sql) => rows.map_err(|e| unanswered(&e)).and_then(|rows| objects(&rows)),
+        ended = connection => Err(closed(ended)),
+    }
+}
+
+/// What is known of a URL. Words of its parser can hold parts of it, so only the fact is told.
+pub(super) fn config(url: &str, within: Duration) -> Result<Config, Unanswered> {
     let mut config: Config = url.parse().map_err(|_| Unanswered::Silent("its URL cannot be read".into()))?;
-    let millis = WITHIN.as_millis();
-    config
-        .connect_timeout(WITHIN)
-        .application_name("bgctl")
-        .options(format!("-c default_transaction_read_only=on -c statement_timeout={millis} -c lock_timeout={millis}"));
+    config.connect_timeout(within).application_name("bgctl");
+    Ok(config)
+}
+
+pub(super) fn options(read_only: bool, within: Duration) -> String {
+    let (only, millis) = (if read_only { "on" } else { "off" }, within.as_millis());
+    format!("-c default_transaction_read_only={only} -c statement_timeout={millis} -c lock_timeout={millis}")
+}
+
+/// The connection has to be polled beside whatever is asked.
+pub(super) async fn connect(config: &Config) -> Result<(Client, Polled), Unanswered> {
     let (client, connection) = config.connect(tls()?).await.map_err(|e| unanswered(&e))?;
-    let work = async {
-        // The extended protocol takes one statement only, and in a subquery nothing can write.
-        let question = format!("select to_json(q)::text from (\n{}\n) as q", sql.trim().trim_end_matches(';'));
-        let statement = client.prepare(&question).await?;
-        client.query(&statement, &[]).await
-    };
-    let rows = tokio::select! {
-        rows = work => rows.map_err(|e| unanswered(&e))?,
-        ended = connection => return Err(match ended {
-            Err(error) => unanswered(&error),
-            Ok(()) => Unanswered::Silent("it closed the connection".into()),
-        }),
-    };
+    Ok((client, Box::pin(connection)))
+}
+
+pub(super) fn closed(ended: Result<(), tokio_postgres::Error>) -> Unanswered {
+    match ended {
+        Err(error) => unanswered(&error),
+        Ok(()) => Unanswered::Silent("it closed the connection".into()),
+    }
+}
+
+/// The extended protocol takes one statement only, and in a subquery nothing can write.
+pub(super) async fn select(client: &Client, sql: &str) -> Result<Vec<tokio_postgres::Row>, tokio_postgres::Error> {
+    let question = format!("select to_json(q)::text from (\n{}\n) as q", sql.trim().trim_end_matches(';'));
+    let statement = client.prepare(&question).await?;
+    client.query(&statement, &[]).await
+}
+
+pub(super) fn objects(rows: &[tokio_postgres::Row]) -> Result<Vec<Map<String, Value>>, Unanswered> {
     if rows.len() > MOST_ROWS {
         return Err(Unanswered::Refused(format!("{} rows are too many", rows.len())));
     }
@@ -87,7 +111,7 @@ fn tls() -> Result<MakeRustlsConnect, Unanswered> {
 }
 
 /// The server's own words where it spoke; of everything else the kind of trouble, which names no address.
-fn unanswered(error: &tokio_postgres::Error) -> Unanswered {
+pub(super) fn unanswered(error: &tokio_postgres::Error) -> Unanswered {
     match error.as_db_error() {
         // Class 57 is the server going down or giving up, 53 its want of memory or connections, 08 the connection itself,
         // 55P03 a lock that was not had in time.

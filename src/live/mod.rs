@@ -8,3 +8,4 @@ pub mod http;
 pub mod inbox;
 pub mod processes;
 pub mod redis;
+pub mod scratch;

@@ -16,9 +16,11 @@ pub fn table(alter: &ast::AlterTable, known: &mut Known, new: bool) -> Judged {
     let mut adopted: Option<Judged> = None;
     for action in alter.actions() {
         let one = judge(&action, &table, known, new);
-        if matches!(action, Action::AttachPartition(_)) && fresh {
-            adopted = adopted.or_else(|| attached(&action, known));
-        }
+        let taken_in = match &action {
+            Action::AttachPartition(_) => attached(&action, known),
+            other => column::kept(other.syntax(), known),
+        };
+        adopted = adopted.or(taken_in);
         judged = Some(match judged {
             Some(so_far) => so_far.and(one),
             None => one,
@@ -26,7 +28,7 @@ pub fn table(alter: &ast::AlterTable, known: &mut Known, new: bool) -> Judged {
     }
     match judged {
         None => Judged::unknown("it has no clause that this version knows"),
-        // Whatever happens to a table that came with this release, blue never sees it, but for what it takes in.
+        // Whatever happens to a table that came with this release, blue never sees it, but for what it takes in or refers to.
         Some(_) if fresh => adopted.unwrap_or_else(|| Judged::expand(format!("`{table}` is new in this release"))),
         Some(judged) => judged,
     }
@@ -103,16 +105,16 @@ fn judge(action: &Action, table: &str, known: &mut Known, new: bool) -> Judged {
 /// `alter column`.
 fn altered(option: &AlterColumnOption, table: &str, name: &str, known: &mut Known, new: bool) -> Judged {
     use AlterColumnOption as O;
+    let from = known.kind(table, name).map(String::from);
+    noted(option, table, name, known, new);
     if known.is_new(table, name) {
-        return altered_anew(option, table, name, known, new);
+        return altered_anew(table, name, known);
     }
     match option {
         O::SetType(set) => match set.ty() {
             Some(ty) => {
                 let to = names::kind(&ty);
-                let judged = column::retyped(known.kind(table, name), &to, set.using_expr().is_some());
-                known.column(table, name, Some(to), Made::Before);
-                judged
+                column::retyped(from.as_deref(), &to, set.using_expr().is_some())
             }
             None => Judged::unknown("the new type cannot be read"),
         },
@@ -123,6 +125,9 @@ fn altered(option: &AlterColumnOption, table: &str, name: &str, known: &mut Know
             Judged::semantic(format!("blue gets nulls in `{name}`, which it has never seen")).never_declarable()
         }
         O::SetDefault(_) => Judged::semantic(format!("blue's inserts that leave `{name}` out write another value")),
+        O::DropDefault(_) if known.is_missed(table, name) => {
+            Judged::tighten(format!("blue's inserts that leave `{name}` out fail"))
+        }
         O::DropDefault(_) => Judged::semantic(format!("blue's inserts that leave `{name}` out write null, or fail")),
         O::AddGenerated(_)
         | O::SetGenerated(_)
@@ -148,12 +153,13 @@ fn altered(option: &AlterColumnOption, table: &str, name: &str, known: &mut Know
     }
 }
 
-/// `alter column` of a column that came with this release: blue does not name it, and writes every row without it.
-fn altered_anew(option: &AlterColumnOption, table: &str, name: &str, known: &mut Known, new: bool) -> Judged {
+/// What an `alter column` leaves of a column is remembered.
+fn noted(option: &AlterColumnOption, table: &str, name: &str, known: &mut Known, new: bool) {
     use AlterColumnOption as O;
     match option {
         O::SetType(set) => {
-            known.column(table, name, set.ty().map(|ty| names::kind(&ty)), Made::of(new, false));
+            let made = if known.is_new(table, name) { Made::of(new, false) } else { Made::Before };
+            known.column(table, name, set.ty().map(|ty| names::kind(&ty)), made);
         }
         O::SetNotNull(_) => known.require(table, name, true),
         O::DropNotNull(_) => known.require(table, name, false),
@@ -162,6 +168,10 @@ fn altered_anew(option: &AlterColumnOption, table: &str, name: &str, known: &mut
         O::DropDefault(_) | O::DropIdentity(_) | O::DropExpression(_) => known.fill(table, name, false),
         _ => {}
     }
+}
+
+/// `alter column` of a column that came with this release: blue does not name it, and writes every row without it.
+fn altered_anew(table: &str, name: &str, known: &Known) -> Judged {
     match known.is_missed(table, name) && !known.is_new_table(table) {
         true => Judged::tighten(format!("blue's inserts leave `{name}` out, and fail")),
         false => Judged::expand(format!("`{name}` is new in this release")),

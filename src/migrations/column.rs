@@ -1,5 +1,6 @@
 //! Columns: what an added one asks of blue's inserts, and what another type does to blue's values.
 
+use squawk_syntax::SyntaxNode;
 use squawk_syntax::ast::{self, AstNode, Constraint};
 
 use super::class::Judged;
@@ -26,22 +27,21 @@ pub fn added(add: &ast::AddColumn, table: &str, known: &mut Known, new: bool) ->
     let name = named(add.column_name());
     let kind = add.ty().map(|ty| names::kind(&ty));
     known.column(table, &name, kind.clone(), Made::of(new, add.if_not_exists().is_some()));
+    let constraints: Vec<Constraint> = add.constraints().collect();
+    let (filled, required) = values(kind.as_deref(), &constraints, known);
+    known.fill(table, &name, filled);
+    known.require(table, &name, required);
     if !new {
         return Judged::expand(format!("blue knows `{name}`"));
     }
-    let serial = kind.as_deref().is_some_and(|kind| kind.ends_with("serial") || kind.starts_with("serial"));
-    let constraints: Vec<Constraint> = add.constraints().collect();
-    let mut filled = serial;
-    let mut required = kind.as_deref().is_some_and(|kind| known.is_required(kind));
     // A prepared `select *` of blue's fails once with "cached plan must not change result type".
     let mut judged = Judged::expand(format!("blue does not name `{name}`, unless it prepares a `select *`"));
-    if serial {
+    if is_serial(kind.as_deref()) {
         judged = judged.hazard(REWRITES);
     }
     for constraint in &constraints {
         judged = match constraint {
             Constraint::DefaultConstraint(default) => {
-                filled = default.expr().is_some_and(|expr| !is_null(expr.syntax()));
                 let volatile = default.expr().is_some_and(|expr| {
                     let called = calls(expr.syntax());
                     called.iter().any(|name| !STABLE.contains(&name.as_str()))
@@ -49,21 +49,14 @@ pub fn added(add: &ast::AddColumn, table: &str, known: &mut Known, new: bool) ->
                 if volatile { judged.hazard(REWRITES) } else { judged }
             }
             Constraint::GeneratedConstraint(generated) => {
-                filled = true;
                 let text = words(generated.syntax());
-                // An identity takes no null.
-                required |= text.to_lowercase().contains("identity");
                 let judged = judged.hazard(REWRITES);
                 match may_fail(&text) {
                     true => judged.and(Judged::tighten("rows that blue writes are refused where the expression fails")),
                     false => judged,
                 }
             }
-            Constraint::NotNullConstraint(_) => {
-                required = true;
-                judged
-            }
-            Constraint::NullConstraint(_) => judged,
+            Constraint::NotNullConstraint(_) | Constraint::NullConstraint(_) => judged,
             Constraint::PrimaryKeyConstraint(_) => {
                 judged.and(Judged::tighten("each row that blue writes needs a value of its own there"))
             }
@@ -76,17 +69,15 @@ pub fn added(add: &ast::AddColumn, table: &str, known: &mut Known, new: bool) ->
             Constraint::CheckConstraint(_) => {
                 judged.and(Judged::tighten("rows that blue writes without it are refused where they break the check"))
             }
-            Constraint::ReferencesConstraint(to) => match keeps_parents(to.syntax()) {
-                true => judged.and(Judged::semantic("blue's deletes are refused where green's rows refer to the row")),
-                false => judged,
+            Constraint::ReferencesConstraint(to) => match kept(to.syntax(), known) {
+                Some(kept) => judged.and(kept),
+                None => judged,
             },
             Constraint::ForeignKeyConstraint(_) | Constraint::ExcludeConstraint(_) => {
                 judged.and(Judged::tighten("rows that blue writes are refused where they break it"))
             }
         };
     }
-    known.fill(table, &name, filled);
-    known.require(table, &name, required);
     if known.is_missed(table, &name) {
         judged = judged.and(Judged::tighten(format!(
             "blue's inserts leave `{name}` out, and fail; so does this on a table with rows"
@@ -96,7 +87,7 @@ pub fn added(add: &ast::AddColumn, table: &str, known: &mut Known, new: bool) ->
 }
 
 /// `null`, as a default that is none.
-pub fn is_null(expr: &squawk_syntax::SyntaxNode) -> bool {
+pub fn is_null(expr: &SyntaxNode) -> bool {
     words(expr).eq_ignore_ascii_case("null")
 }
 
@@ -117,12 +108,46 @@ fn without_literals(text: &str) -> String {
     text.split('\'').step_by(2).collect::<Vec<_>>().join("''")
 }
 
-/// Whether a reference stops the row it refers to from being deleted.
-pub fn keeps_parents(reference: &squawk_syntax::SyntaxNode) -> bool {
-    let text = words(reference).to_lowercase();
-    !(text.contains("on delete cascade")
-        || text.contains("on delete set null")
-        || text.contains("on delete set default"))
+/// Whether a row gets a value of a column where it names none, and whether it needs one.
+pub fn values(kind: Option<&str>, constraints: &[Constraint], known: &Known) -> (bool, bool) {
+    let mut filled = is_serial(kind);
+    let mut required = filled || kind.is_some_and(|kind| known.is_required(kind));
+    for constraint in constraints {
+        match constraint {
+            Constraint::DefaultConstraint(default) => {
+                filled = default.expr().is_some_and(|expr| !is_null(expr.syntax()));
+            }
+            Constraint::GeneratedConstraint(generated) => {
+                filled = true;
+                // An identity takes no null.
+                required |= words(generated.syntax()).to_lowercase().contains("identity");
+            }
+            Constraint::NotNullConstraint(_) | Constraint::PrimaryKeyConstraint(_) => required = true,
+            _ => {}
+        }
+    }
+    (filled, required)
+}
+
+fn is_serial(kind: Option<&str>) -> bool {
+    kind.is_some_and(|kind| kind.ends_with("serial") || kind.starts_with("serial"))
+}
+
+/// What a reference of green's to a table of blue's means: rows there may not be deleted any more.
+pub fn kept(node: &SyntaxNode, known: &Known) -> Option<Judged> {
+    let references = node.descendants().filter(|node| {
+        ast::ReferencesConstraint::can_cast(node.kind()) || ast::ForeignKeyConstraint::can_cast(node.kind())
+    });
+    let keeps = |reference: &SyntaxNode| {
+        let text = words(reference).to_lowercase();
+        !["on delete cascade", "on delete set null", "on delete set default"].iter().any(|lets| text.contains(lets))
+    };
+    let to = references.filter(keeps).map(|node| named(node.descendants().find_map(ast::TableNameRef::cast)));
+    let to = to.filter(|to| !known.is_new_table(to)).next()?;
+    let why = format!(
+        "blue's deletes from `{to}` are refused where green's rows refer to them, unless it says `on delete …`"
+    );
+    Some(Judged::semantic(why))
 }
 
 /// `alter column … type`. The type before is known only where the migrations tell it.

@@ -133,11 +133,15 @@ pub(super) fn numbers(version: &str) -> Vec<u64> {
     parts
 }
 
-/// By number, then what has none: Flyway runs that last too.
-pub(super) fn order(name: &str) -> (bool, Vec<u64>) {
-    match version(name) {
-        Some(version) => (false, numbers(&version)),
-        None => (true, Vec::new()),
+/// By number, then what has none: Flyway runs that last too. Tools with a folder for each migration compare texts: Prisma the
+/// names, Diesel the digits in them.
+pub(super) fn order(name: &str) -> (bool, Vec<u64>, String) {
+    let version = version(name);
+    match version {
+        Some(_) if name.ends_with("/migration.sql") => (false, Vec::new(), own(name).into()),
+        Some(version) if in_a_folder_of_its_own(name) => (false, Vec::new(), version),
+        Some(version) => (false, numbers(&version), String::new()),
+        None => (true, Vec::new(), String::new()),
     }
 }
 

@@ -5,6 +5,7 @@
 #![doc = include_str!("schema.md")]
 
 mod alter;
+pub mod catalogue;
 mod class;
 mod column;
 mod data;
@@ -13,6 +14,7 @@ mod known;
 mod layout;
 pub mod live;
 mod names;
+pub mod shadow;
 mod statement;
 
 pub use class::{Class, Judged};

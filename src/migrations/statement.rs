@@ -264,21 +264,16 @@ fn created(create: &ast::CreateTable, known: &mut Known, new: bool) -> Judged {
     }
     for arg in create.table_arg_list().into_iter().flat_map(|list| list.args()) {
         if let ast::TableArg::Column(column) = &arg {
-            let kind = column.ty().map(|ty| names::kind(&ty));
-            known.column(&table, &named(column.name()), kind, made);
+            let (name, kind) = (named(column.name()), column.ty().map(|ty| names::kind(&ty)));
+            let constraints: Vec<ast::Constraint> =
+                column.syntax().descendants().filter_map(ast::Constraint::cast).collect();
+            let (filled, required) = super::column::values(kind.as_deref(), &constraints, known);
+            known.column(&table, &name, kind, made);
+            known.fill(&table, &name, filled);
+            known.require(&table, &name, required);
         }
-        let below = arg.syntax().descendants();
-        let refers = below.filter(|node| {
-            ast::ReferencesConstraint::can_cast(node.kind()) || ast::ForeignKeyConstraint::can_cast(node.kind())
-        });
-        for reference in refers {
-            let to = named(reference.descendants().find_map(ast::TableNameRef::cast));
-            if super::column::keeps_parents(&reference) && !known.is_new_table(&to) {
-                let why = format!(
-                    "blue's deletes from `{to}` are refused where rows here refer to them, unless it says `on delete …`"
-                );
-                judged = judged.and(Judged::semantic(why));
-            }
+        if let Some(kept) = super::column::kept(arg.syntax(), known) {
+            judged = judged.and(kept);
         }
     }
     judged

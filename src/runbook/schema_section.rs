@@ -28,6 +28,11 @@ pub struct SchemaChange {
     #[serde(default)]
     #[schemars(extend("format" = "secret"))]
     pub postgres: Option<String>,
+    /// A PostgreSQL for trying things, as a reference. The migrations run there in a database of its own, and what they did counts
+    /// beside what they say.
+    #[serde(default)]
+    #[schemars(extend("format" = "secret"))]
+    pub shadow: Option<String>,
     /// Columns by table that blue cannot do without. Where one is missing there is no automatic rollback.
     #[serde(default)]
     pub blue_needs: BTreeMap<String, Vec<String>>,

@@ -109,7 +109,11 @@ pub async fn prepare(cx: &Context, args: &FromArgs, outside: &Surroundings) -> R
         && let Some(seen) = schema_check::live(cx, outside, schema).await?
     {
         remarks.push(format!("schema, live: {}", seen.line));
-        facts.schema = (seen.back == Verdict::Fail).then_some(seen.line);
+        facts.schema.extend((seen.back == Verdict::Fail).then(|| format!("the live database: {}", seen.line)));
+    }
+    if let Some(shadow) = schema_check::shadow(cx, outside, &draft.runbook.document).await? {
+        remarks.push(format!("schema, shadow: {}", shadow.line()));
+        facts.schema.extend(shadow.against().map(|line| format!("the shadow database: {line}")));
     }
     let plan = match draft.against(&facts) {
         Ok(plan) => plan,

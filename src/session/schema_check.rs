@@ -5,16 +5,23 @@ use std::time::Duration;
 
 use super::overrides::{REASON, says_something};
 use super::surroundings::Surroundings;
+use crate::compile;
 use crate::diag::{Code, Kind, Refusal};
 use crate::live::database::LiveDatabase;
+use crate::live::scratch::LiveScratch;
 use crate::migrations::live::{Seen, When, look};
+use crate::migrations::{self, shadow::Shadow};
 use crate::plan::{ApprovalRule, Plan, PlannedSchema};
 use crate::run::{State, Verdict};
-use crate::runbook;
+use crate::runbook::{self, Document};
+use crate::scalar::spoken;
 use crate::shell::Context;
+use crate::world::Unanswered;
 
 /// The longest a command waits for the database before it says that nothing is known.
 const WITHIN: Duration = Duration::from_secs(3);
+/// The longest all migrations may take in an empty database.
+const SHADOW_WITHIN: Duration = Duration::from_secs(180);
 
 /// What the live database says; none where the plan asks it nothing.
 pub async fn live(cx: &Context, outside: &Surroundings, schema: &PlannedSchema) -> Result<Option<Seen>, Refusal> {
@@ -30,6 +37,32 @@ pub async fn live(cx: &Context, outside: &Surroundings, schema: &PlannedSchema) 
         seen = look(schema, &url, &database, When::Back, false) => seen,
         () = cx.clock.sleep(WITHIN) => Some(silent()),
     })
+}
+
+/// What became of the migrations in a scratch database; none where the runbook names no server for that.
+pub async fn shadow(cx: &Context, outside: &Surroundings, document: &Document) -> Result<Option<Shadow>, Refusal> {
+    let reference = document.schema.as_ref().and_then(|schema| schema.shadow.as_ref());
+    // A rehearsal reaches nothing but the lab.
+    let reference = reference.filter(|_| outside.lab.is_none());
+    let (Some(reference), Some(Ok(folder))) = (reference, compile::migrations(document)) else { return Ok(None) };
+    let url = runbook::resolve_plan(reference, &outside.env)?.resolve(reference);
+    let silent = |why: Unanswered| {
+        Refusal::new(Kind::Unreachable, Code::LiveSchema, "the migrations cannot be tried in the shadow database")
+            .place(format!("schema.shadow: {reference}"))
+            .cause(why.to_string())
+            .users("not asked for. Nothing was changed.")
+            .next("start that server, or let its role create databases: `alter role … createdb`")
+            .next("or take `schema.shadow` out: what the files say counts alone then")
+    };
+    let mut scratch = LiveScratch::open(&url, &*cx.clock).await.map_err(silent)?;
+    let found = tokio::select! {
+        found = migrations::shadow::run(&folder, &mut scratch) => found,
+        () = cx.clock.sleep(SHADOW_WITHIN) => {
+            Ok(Shadow::Broke(format!("the migrations take longer than {} there", spoken(SHADOW_WITHIN))))
+        }
+    };
+    scratch.close().await.map_err(silent)?;
+    found.map(Some).map_err(silent)
 }
 
 /// Why the schema stands against going back now: as the plan has it, as the run saw it, or as the database says this moment.

@@ -10,6 +10,15 @@ pub trait Database {
     async fn rows(&self, url: &str, sql: &str) -> Result<Vec<Map<String, Value>>, Unanswered>;
 }
 
+/// A database of its own for trying migrations, empty at first and gone with the value.
+#[async_trait(?Send)]
+pub trait Scratch {
+    /// Runs a file of statements as one transaction, or one statement after another where PostgreSQL takes them only so.
+    async fn run(&mut self, file: &str, statements: &[&str]) -> Result<(), Unanswered>;
+    /// The rows of one `select`.
+    async fn rows(&mut self, sql: &str) -> Result<Vec<Map<String, Value>>, Unanswered>;
+}
+
 /// No rows were had.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unanswered {

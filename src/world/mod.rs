@@ -11,7 +11,7 @@ mod processes;
 mod store;
 mod web;
 
-pub use database::{Database, NoDatabase, Unanswered};
+pub use database::{Database, NoDatabase, Scratch, Unanswered};
 pub use metrics::{Gap, Metrics, NoMetrics, Point, Question};
 pub use processes::{Command, Exit, Processes, Stream};
 pub use store::{Held, NoStore, Server, Store};

@@ -102,3 +102,36 @@ fn a_contract_step_seen_live_turns_the_way_back_into_forward_or_page() {
     desk.run(&["rollback", "--yes"]).ends(77).says(&["BG0173", "forward or page"]);
     back_with_otto(&desk, &world, 50);
 }
+
+/// What the files do not show is seen where they run: the plan, `check --live` and a server that cannot be asked.
+#[test]
+fn a_shadow_database_sees_what_the_files_do_not_show() {
+    let Some(server) = Postgres::start() else { return };
+    let world = World::new(&[]);
+    let schema = "schema:\n  change: expand\n  green_writes: compatible\n  migrations: ./migrations\n  since: \"1\"\n  shadow: ${env:SHADOW_URL}\n";
+    let mut desk = desk(&world, schema, "");
+    desk.write("migrations/1_a.sql", "create table users (id int, phone text);\ncreate function f() returns int language plpgsql as 'begin alter table users drop column phone; return 1; end';\n");
+    desk.write("migrations/2_b.sql", "create table seen as select f();\n");
+    desk.run(&["plan", "runbook.yaml"]).ends(78).says(&["SHADOW_URL"]);
+    desk.env.insert("SHADOW_URL".into(), "postgres://bgctl:hunter2@127.0.0.1:1/postgres".into());
+    let silent = desk.run(&["plan", "runbook.yaml"]).ends(69);
+    silent.says(&["the migrations cannot be tried", "PostgreSQL gives no answer", "schema.shadow: ${env:SHADOW_URL}"]);
+    desk.env.insert("SHADOW_URL".into(), server.url.clone());
+    desk.run(&["check", "runbook.yaml"]).ends(0).says(&["1 migration since blue: rollback may be automatic"]);
+    let seen = "`2_b.sql` reads as `expand` and is `contract`: `users.phone` is gone";
+    desk.run(&["plan", "runbook.yaml"]).ends(0).says(&[
+        "FORWARD OR PAGE",
+        "the shadow database",
+        "`users.phone` is gone",
+    ]);
+    desk.run(&["check", "--live", "runbook.yaml"]).ends(65).says(&[seen, "2_b.sql: `users.phone` is gone (contract)"]);
+    desk.write("migrations/2_b.sql", "create table seen (id int);\n");
+    let fine = "1 migration ran; the catalog (2 tables, 3 columns) says no more against BLUE than the files do";
+    desk.run(&["plan", "runbook.yaml"])
+        .ends(0)
+        .says(&["Automatic rollback: at most", "1 migration ran; the catalog (2 tables, 3"]);
+    desk.run(&["check", "--live", "runbook.yaml"]).says(&[fine]);
+    desk.write("migrations/2_b.sql", "create table seen (id int) with oids;\n");
+    desk.run(&["plan", "runbook.yaml"]).ends(0).says(&["FORWARD OR PAGE", "what they do is not known"]);
+    assert_eq!(server.run("select count(*) from pg_database where datname like 'bgctl%'"), "0");
+}

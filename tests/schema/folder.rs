@@ -34,6 +34,20 @@ fn the_layouts_of_the_common_tools() {
     assert_eq!(names(&diesel, None), ["2026-01-01-120000_a/up.sql"]);
 }
 
+/// A name may be cut short, and is still compared as its tool does: Prisma by the whole text, Diesel by the text of the digits.
+#[test]
+fn folders_run_in_the_order_of_their_tool() {
+    let prisma = ["20240101120000_a", "20250625_b", "20250625110000_c", "20260101000000_d"];
+    let files: Vec<String> = prisma.iter().map(|name| format!("{name}/migration.sql")).collect();
+    let files: Vec<(&str, &str)> = files.iter().map(|name| (name.as_str(), ADD)).collect();
+    let order = ["20240101120000_a", "20250625110000_c", "20250625_b", "20260101000000_d"];
+    assert_eq!(names(&files, None), order.map(|name| format!("{name}/migration.sql")));
+    let diesel =
+        [("2017-09-23-182408_b/up.sql", ADD), ("20170102131034_a/up.sql", ADD), ("00000000000000_setup/up.sql", ADD)];
+    let order = ["00000000000000_setup/up.sql", "20170102131034_a/up.sql", "2017-09-23-182408_b/up.sql"];
+    assert_eq!(names(&diesel, None), order);
+}
+
 /// A migration that is not read is never one that is not there.
 #[test]
 fn m1_whatever_may_be_a_migration_is_read_or_unknown() {

@@ -6,4 +6,5 @@ mod folder;
 mod live;
 mod migrate;
 mod ratchet;
+mod shadow;
 mod table;

@@ -41,7 +41,10 @@ rollback:
 fn compiled(schema: &str, edit: impl Fn(String) -> String, live: Option<&str>) -> Result<Plan, Vec<String>> {
     let text = edit(RUNBOOK.replace("SCHEMA", schema));
     let source = Source::new("runbook.yaml", &text);
-    let facts = Facts { schema: live.map(String::from), ..Facts::default() };
+    let facts = Facts {
+        schema: live.map(|line| format!("the live database: {line}")).into_iter().collect(),
+        ..Facts::default()
+    };
     match Draft::new(&source, &Inputs::default(), None, false).and_then(|draft| draft.against(&facts)) {
         Ok(plan) => Ok(plan),
         Err(found) => {

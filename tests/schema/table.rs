@@ -3,7 +3,7 @@
 use bgctl::migrations::{Class, Known, Statement, statements, strictest};
 
 /// What blue's migrations have made.
-const BEFORE: &str = "
+pub const BEFORE: &str = "
 create table users (
     id serial primary key, a int, b varchar(20), c text, d timestamp, e mood default 'a', f char(3), note text not null
 );
@@ -19,14 +19,14 @@ fn after(sql: &str) -> Vec<Statement> {
 }
 
 /// Which class, whether the team may declare it compatible, and a word of the hazard.
-type Row = (&'static str, Class, bool, &'static str);
+pub type Row = (&'static str, Class, bool, &'static str);
 
 const NO: bool = false;
 const YES: bool = true;
 
 use Class::{Contract as C, Expand as E, Nothing as N, Semantic as S, Tighten as T, Unknown as U};
 
-const ROWS: &[Row] = &[
+pub const ROWS: &[Row] = &[
     ("alter table users add column x int", E, NO, ""),
     ("alter table only users add x int null", E, NO, ""),
     ("alter table users add column x int not null default 5", E, NO, ""),
@@ -43,6 +43,29 @@ const ROWS: &[Row] = &[
     ("alter table users add column x int check (x > 0)", T, NO, ""),
     ("alter table users add column x int references orders", S, YES, ""),
     ("alter table users add column x int references orders on delete cascade", E, NO, ""),
+    (
+        "create table t (id int primary key, uid int); alter table t add constraint k foreign key (uid) references users (id)",
+        S,
+        YES,
+        "",
+    ),
+    (
+        "create table t (id int primary key, uid int); alter table t add foreign key (uid) references users on delete restrict",
+        S,
+        YES,
+        "",
+    ),
+    (
+        "create table t (id int primary key, uid int); alter table t add foreign key (uid) references users on delete cascade",
+        E,
+        NO,
+        "",
+    ),
+    ("create table t (id int primary key); alter table t add column uid int references users", S, YES, ""),
+    ("create table t (id int primary key); alter table users add column x int references t", E, NO, ""),
+    ("alter table users alter note set default ''", S, YES, ""),
+    ("alter table users alter id drop default", T, NO, ""),
+    ("alter table users alter e drop default", S, YES, ""),
     ("alter table users drop column c", C, NO, ""),
     ("alter table users rename column c to cc", C, NO, ""),
     ("alter table users rename to people", C, NO, ""),
