@@ -167,7 +167,7 @@ fn a_bad_green_is_back_within_two_seconds_and_the_second_time_is_for_a_person() 
     let lift = ["unfreeze", "staging/bot", "--reason", "green is mended", "--confirm", "staging/bot"];
     game.desk.run(&lift).says(&["a job cannot lift a freeze"]);
     game.desk.without(&["CI"]);
-    game.desk.run(&lift).ends(0);
+    game.desk.at_terminal(&lift).ends(0);
     game.desk.env.insert("CI".into(), "true".into());
 
     game.world.look_anew();

@@ -8,7 +8,7 @@ use crate::compile::Draft;
 use crate::diag::{Code, Kind, Refusal};
 use crate::gates::survey::{Finding, Grade};
 use crate::gates::watched;
-use crate::migrations::catalogue::Difference;
+use crate::migrations::difference::Difference;
 use crate::migrations::shadow::{Shadow, Shown};
 use crate::plan::Plan;
 use crate::policy::is_policy;

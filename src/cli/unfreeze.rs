@@ -12,7 +12,7 @@ use crate::session::{lease_guard, trust};
 use crate::shell::{Context, Exit};
 use crate::sign::{PublicKey, namespace};
 
-/// Lift a freeze. For people: a job is refused.
+/// Lift a freeze. For people: a job is refused, and so is a command without a terminal unless a role signs.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
     /// `production/slackbot`, `production`, or `all`: exactly what was frozen.
@@ -20,7 +20,7 @@ pub struct Args {
     /// Why it may be lifted; it is kept.
     #[arg(long, value_name = "TEXT")]
     pub reason: String,
-    /// The scope again: what a person would type.
+    /// The scope again: what a person would type. Without a terminal it counts only beside the signature of a role.
     #[arg(long, value_name = "SCOPE")]
     pub confirm: Option<String>,
     /// The key you sign with, where only a role may lift it: a key file, or `agent:SHA256:…`.
@@ -56,6 +56,16 @@ async fn unfreeze(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
         return elsewhere(cx, &scope, freezes.all());
     }
     found.iter().for_each(|(freeze, _)| cx.err(&freeze.line()));
+    // A word on a command line is no person; the signature of a role is.
+    if !cx.style.interactive && found.iter().any(|(freeze, _)| freeze.lift.is_none()) {
+        return Err(Refusal::new(Kind::Denied, Code::Thaw, "a freeze is lifted by a person at a terminal")
+            .cause("here nobody can be asked: there is no terminal, or --no-input is set")
+            .users(NOTHING)
+            .next(format!("bgctl unfreeze {scope} --reason \"…\"        at a terminal (`ssh -t` gives one)"))
+            .next(format!(
+                "bgctl freeze {scope} --lift ROLE …        next time: a signature of that role lifts it anywhere"
+            )));
+    }
     let ask = format!("Type {scope} to lift it:");
     if !answer::typed(cx, &args.scope, args.confirm.as_deref(), "--confirm", &ask).await? {
         cx.err("Nothing was changed.");

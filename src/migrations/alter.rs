@@ -57,7 +57,7 @@ fn judge(action: &Action, table: &str, known: &mut Known, new: bool) -> Judged {
             }
         }
         Action::AddConstraint(add) => match add.constraint() {
-            Some(constraint) => constrained(&constraint),
+            Some(constraint) => constrained(&constraint, table, known),
             None => Judged::unknown("the constraint cannot be read"),
         },
         Action::ValidateConstraint(_) => Judged::tighten("rows that blue writes have to satisfy it")
@@ -186,10 +186,21 @@ fn attached(action: &Action, known: &Known) -> Option<Judged> {
 }
 
 /// A constraint that is added to a table blue writes to.
-fn constrained(constraint: &Constraint) -> Judged {
+fn constrained(constraint: &Constraint, table: &str, known: &Known) -> Judged {
     let text = words(constraint.syntax()).to_lowercase();
     let unchecked = text.ends_with("not valid");
+    // A null refers to nothing and is equal to no other.
+    let whole = words(constraint.syntax());
+    let list = whole.split_once('(').and_then(|(_, rest)| rest.split_once(')')).map_or("", |(list, _)| list);
+    let columns: Vec<String> = list.split(',').map(names::name).collect();
+    let empty = known.are_empty(table, &columns) && !text.contains("nulls not distinct");
     match constraint {
+        Constraint::ForeignKeyConstraint(_) if empty => {
+            column::kept(constraint.syntax(), known).unwrap_or_else(|| Judged::expand("blue writes nulls there"))
+        }
+        Constraint::UniqueConstraint(_) if empty => {
+            Judged::expand("blue writes nulls there").hazard("builds an index while nobody else can use the table")
+        }
         Constraint::CheckConstraint(_) | Constraint::NotNullConstraint(_) => {
             let judged = Judged::tighten("rows that blue writes are refused where they break it");
             if unchecked {

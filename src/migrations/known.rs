@@ -90,6 +90,13 @@ impl Known {
         self.required.contains(&at) && !self.filled.contains(&at)
     }
 
+    /// All of them came with this release, and a row that does not name them holds nulls there.
+    pub fn are_empty(&self, table: &str, columns: &[String]) -> bool {
+        let empty =
+            |column: &String| self.is_new(table, column) && !self.filled.contains(&(table.into(), column.clone()));
+        !columns.is_empty() && columns.iter().all(empty)
+    }
+
     pub fn column(&mut self, table: &str, column: &str, kind: Option<String>, made: Made) {
         let at = (table.to_string(), column.to_string());
         if let Some(kind) = kind {

@@ -81,9 +81,10 @@ fn takes_back(name: &str, beside: &dyn Fn(&str) -> bool) -> bool {
     let undo = name
         .strip_prefix('U')
         .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()) && rest.contains("__"));
+    let stem = lower.rsplit_once('.').map_or("", |(stem, _)| stem);
     lower == "down.sql"
-        || lower.ends_with(".down.sql")
-        || lower.ends_with(".undo.sql")
+        || stem.ends_with(".down")
+        || stem.ends_with(".undo")
         || lower.strip_suffix("_down.sql").is_some_and(|stem| beside(&format!("{stem}_up.sql")))
         || undo
 }

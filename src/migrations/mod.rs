@@ -9,6 +9,7 @@ pub mod catalogue;
 mod class;
 mod column;
 mod data;
+pub mod difference;
 mod folder;
 mod known;
 mod layout;

@@ -5,7 +5,8 @@
 
 use std::collections::BTreeSet;
 
-use super::catalogue::{Catalogue, Difference, QUESTION};
+use super::catalogue::{Catalogue, QUESTION};
+use super::difference::Difference;
 use super::{Class, Folder, Migration};
 use crate::scalar::counted;
 use crate::world::{Scratch, Unanswered};

@@ -284,7 +284,7 @@ fn indexed(create: &ast::CreateIndex, known: &Known) -> Judged {
     if known.is_new_table(&table) {
         return Judged::expand(format!("`{table}` is new in this release"));
     }
-    let judged = refused(create);
+    let judged = refused(create, &table, known);
     let judged = match known.is_perhaps_new(&table) && !judged.class.is_safe() {
         // Where blue has the table, its own statement did nothing and this one still does something.
         true => judged.declarable_as(format!("`{table}` may have been there before: `if not exists`")),
@@ -297,8 +297,14 @@ fn indexed(create: &ast::CreateIndex, known: &Known) -> Judged {
 }
 
 /// What an index refuses of blue's.
-fn refused(create: &ast::CreateIndex) -> Judged {
+fn refused(create: &ast::CreateIndex, table: &str, known: &Known) -> Judged {
+    let items = create.partition_item_list().into_iter().flat_map(|list| list.partition_items());
+    let columns: Vec<String> = items.map(|item| names::name(&words(item.syntax()))).collect();
     match create.unique_token() {
+        // A null is equal to no other.
+        Some(_) if known.are_empty(table, &columns) && create.nulls_distinct_option().is_none() => {
+            Judged::expand("blue writes nulls there")
+        }
         Some(_) => Judged::tighten("rows that blue writes twice are refused"),
         None if super::column::may_fail(&words(create.syntax())) => {
             Judged::tighten("rows that blue writes are refused where the expression fails")

@@ -14,7 +14,8 @@ use std::process::ExitCode;
 
 use bgctl::clock::SystemClock;
 use bgctl::live::scratch::LiveScratch;
-use bgctl::migrations::catalogue::{Catalogue, Difference};
+use bgctl::migrations::catalogue::Catalogue;
+use bgctl::migrations::difference::Difference;
 use bgctl::migrations::shadow::{pieces, read};
 use bgctl::migrations::{Class, Folder, Known, Migration, Statement, statements, strictest};
 use bgctl::world::Scratch;

@@ -53,6 +53,13 @@ impl Postgres {
         String::from_utf8_lossy(&output.stdout).trim().to_string()
     }
 
+    /// What `psql` says to a script, or what it says against it.
+    pub fn tries(&self, sql: &str) -> Result<String, String> {
+        let output = self.ask(sql);
+        let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_string();
+        if output.status.success() { Ok(said(&output.stdout)) } else { Err(said(&output.stderr)) }
+    }
+
     fn ask(&self, sql: &str) -> std::process::Output {
         let mut command = Command::new(&self.psql);
         command.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", &self.url, "-c", sql]);

@@ -375,6 +375,12 @@ impl Desk {
     }
 
     /// The cutover of this desk's runbook.
+    /// A command at a pseudo-terminal, as of a person who sits there and types nothing.
+    pub fn at_terminal(&self, args: &[&str]) -> Done {
+        let line = args.iter().map(|arg| format!("'{arg}'")).collect::<Vec<_>>().join(" ");
+        self.shell(&format!("script -qec \"{BGCTL} {line}\" /dev/null")).end(30)
+    }
+
     pub fn cutover(&self) -> Running {
         self.start(&["cutover", "runbook.yaml", "--confirm", "staging"])
     }

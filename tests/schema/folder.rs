@@ -54,6 +54,11 @@ fn m1_whatever_may_be_a_migration_is_read_or_unknown() {
     // A name that only ends like one that takes back.
     assert_eq!(names(&[("V1__a.sql", ADD), ("V2__shut_down.sql", DROP)], None), ["V1__a.sql", "V2__shut_down.sql"]);
     assert_eq!(names(&[("1_a_up.sql", ADD), ("1_a_down.sql", DROP)], None), ["1_a_up.sql"]);
+    // What takes back in another language is no second migration of its number.
+    assert_eq!(
+        names(&[("1_a.up.sql", ADD), ("2_b.up.go", ADD), ("2_b.down.go", DROP)], None),
+        ["1_a.up.sql", "2_b.up.go"]
+    );
     // Folders in folders.
     let nested = [("2025/V1__a.sql", ADD), ("2026/q1/V10__c.sql", DROP), ("2026/q1/V9__b.sql", ADD)];
     assert_eq!(names(&nested, None), ["2025/V1__a.sql", "2026/q1/V9__b.sql", "2026/q1/V10__c.sql"]);
