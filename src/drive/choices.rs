@@ -4,22 +4,28 @@
 use futures_util::future::join;
 
 use super::found::found;
+use super::told::part;
 use super::{Driver, short};
 use crate::people::{Choice, Page};
-use crate::plan::Color;
+use crate::plan::{Color, Plan};
 use crate::report::Findings;
+use crate::run::State;
 use crate::users::Side;
 
 impl Driver<'_> {
     /// Where users are and how both sides are, read now, and what follows from that for a person.
     pub(super) async fn page(&self, happened: String) -> Page {
         let (users, found) = join(self.users(), found(self.run.plan, self.run.world)).await;
-        let closed = self.state.closed(self.run.plan);
-        let choices = choices(short(self.run.id), &self.run.plan.blue.version, closed.as_deref(), &found);
+        let page = page(self.run.id, self.run.plan, &self.state, &found, happened);
         let clean = |choice: Choice| Choice::new(choice.command, self.desk.clean(&choice.what));
-        let choices = choices.into_iter().map(clean).collect();
-        Page { users, happened, bgctl: self.part().into(), choices }
+        Page { users, choices: page.choices.into_iter().map(clean).collect(), ..page }
     }
+}
+
+/// What a person is told of a run in this state.
+pub fn page(run: &str, plan: &Plan, state: &State, found: &Findings, happened: String) -> Page {
+    let choices = choices(short(run), &plan.blue.version, state.closed(plan).as_deref(), found);
+    Page { users: found.line(plan), happened, bgctl: part(state).into(), choices }
 }
 
 /// `closed`: why the schema stands against going back, if it does.

@@ -41,6 +41,7 @@ use crate::run::{
 use crate::world::{Scribe, World};
 use boundary::Trip;
 
+pub use self::choices::page;
 pub use self::found::found;
 pub use self::steps::Steps;
 use desk::Desk;

@@ -1,9 +1,8 @@
 //! What a fact tells whoever is asked or called later, and the steps that come after it. It is only read here; nothing follows
 //! from it for the machine.
 
-use super::Driver;
 use crate::plan::Lane;
-use crate::run::{Doing, Event, Outcome};
+use crate::run::{Doing, Event, Outcome, State};
 use crate::world::World;
 
 /// What a person has to be told of this fact, if one is asked or called for it.
@@ -27,16 +26,14 @@ pub(super) fn short(run: &str) -> &str {
     run.rsplit('-').next().unwrap_or(run)
 }
 
-impl Driver<'_> {
-    /// What bgctl has done about what happened, for whoever is paged.
-    pub(super) fn part(&self) -> &'static str {
-        if let Doing::Paused { .. } = self.state.doing {
-            return "the run pauses; gates are still judged, and nothing moves while a guard forbids it";
-        }
-        match (self.state.lane, self.state.moved) {
-            (Lane::Rollback, _) => "the rollback was begun and is not confirmed; nothing more moves by itself",
-            (Lane::Forward, true) => "users were left as they are; nothing more moves by itself",
-            (Lane::Forward, false) => "no users were moved; nothing more moves by itself",
-        }
+/// What bgctl has done about what happened, for whoever is paged.
+pub(super) fn part(state: &State) -> &'static str {
+    if let Doing::Paused { .. } = state.doing {
+        return "the run pauses; gates are still judged, and nothing moves while a guard forbids it";
+    }
+    match (state.lane, state.moved) {
+        (Lane::Rollback, _) => "the rollback was begun and is not confirmed; nothing more moves by itself",
+        (Lane::Forward, true) => "users were left as they are; nothing more moves by itself",
+        (Lane::Forward, false) => "no users were moved; nothing more moves by itself",
     }
 }

@@ -16,13 +16,13 @@ use super::notary::{Anchored, Begun};
 use super::open::Open;
 use super::resources::Resources;
 use crate::diag::{Code, Kind, Refusal};
-use crate::drive::{Broken, End, Run, Watch, drive, found};
+use crate::drive::{Broken, End, Run, Watch, drive, found, page};
 use crate::journal::{Append, Entry, Record, SealState};
 use crate::people::{self, Control, Operator, Page, Pager, People};
 use crate::plan::{Plan, Purpose};
 use crate::report::{About, Chorus, Findings, Place, Reporter, Rest};
 use crate::routers::NativeWayBack;
-use crate::run::{Actor, Breach, Cause, Event, Evidence, RunOutcome, Wish};
+use crate::run::{Actor, Breach, Cause, Doing, Event, Evidence, RunOutcome, State, Wish};
 use crate::secret::{self, TagKey};
 use crate::shell::Exit;
 use crate::world::{Scribe, World};
@@ -140,12 +140,45 @@ impl Launch<'_> {
             }
             None => driving.await,
         };
-        if end.as_ref().is_ok_and(|end| end.outcome == RunOutcome::Halted) {
+        if let Ok(End { outcome: RunOutcome::Halted, state, .. }) = &end {
+            if !pager.is_out() && pager.calls() {
+                self.called_again(&mut open, &pager, state, &world, &mut chorus).await;
+            }
             self.acknowledged(&mut open, &pager, &operator, &mut chorus, &eyes.board).await;
         }
         drop(operator);
         let end = end.map(|end| End { refusal: end.refusal.or(begun.refusal), ..end });
         self.close(open, end, chorus, &world, people.as_ref()).await
+    }
+
+    /// The process that waited for an acknowledgement is gone: whoever was called may not have it, so everybody is called anew.
+    async fn called_again(&self, open: &mut Open, pager: &Pager, state: &State, world: &World, chorus: &mut Chorus) {
+        let Some(since) = unanswered(&open.past).filter(|_| self.plan.policy.acknowledge_s.is_some()) else { return };
+        let given = people::acknowledged(&open.folder).filter(|given| given.at >= since);
+        let evidence = match given {
+            Some(given) => {
+                let seconds = (given.at.as_second() - since.as_second()).max(0).unsigned_abs();
+                let line = format!("{} has it", given.by.name);
+                Evidence::PageAcknowledged { by: given.by, seconds, line }
+            }
+            None => {
+                let happened = match &state.doing {
+                    Doing::Ended(outcome) => format!("the run is {}, and nobody has acknowledged that", outcome.name()),
+                    _ => "the run has halted, and nobody has acknowledged that".into(),
+                };
+                let found = found(&self.plan, world).await;
+                let mut page = page(&open.id, &self.plan, state, &found, happened);
+                page.users = world.secrets.mask(&page.users);
+                page.choices.iter_mut().for_each(|choice| choice.what = world.secrets.mask(&choice.what));
+                let (delivered, how) = pager.page(&page).await;
+                let line = format!("the process that waited for an acknowledgement is gone; {how}");
+                Evidence::PageEscalated { delivered, line }
+            }
+        };
+        // When it cannot be written, closing the log fails too, and says so.
+        if let Ok(entries) = open.journal.append(&[Record::from(&evidence)]) {
+            entries.iter().for_each(|entry| chorus.record(entry));
+        }
     }
 
     /// At the end of a halted run, where the policy wants to know that a person has it. Whoever goes back meanwhile can: the run is
@@ -204,7 +237,7 @@ impl Launch<'_> {
         };
         let state = match end.outcome {
             RunOutcome::Holding | RunOutcome::Waiting => SealState::Handover,
-            _ if matches!(end.state.doing, crate::run::Doing::Ended(_)) => SealState::Closed,
+            _ if matches!(end.state.doing, Doing::Ended(_)) => SealState::Closed,
             _ => SealState::Handover,
         };
         let closed = journal.close(state, Some(signer.as_ref()));
@@ -226,7 +259,7 @@ impl Launch<'_> {
             Some(refusal) => Exit::from(refusal.kind),
             None => Exit::from(end.outcome),
         };
-        if end.outcome == RunOutcome::Halted && !matches!(end.state.doing, crate::run::Doing::Ended(_)) {
+        if end.outcome == RunOutcome::Halted && !matches!(end.state.doing, Doing::Ended(_)) {
             tail.push(format!(
                 "  or         bgctl approve {id}, then bgctl resume {id}: goes on with the rollback once it is approved"
             ));
@@ -308,6 +341,19 @@ impl Launch<'_> {
         };
         self.native(folder).into_iter().fold(refusal, Refusal::next)
     }
+}
+
+/// When the last page went out that nobody has acknowledged.
+fn unanswered(past: &[Entry]) -> Option<jiff::Timestamp> {
+    let mut since = None;
+    for entry in past {
+        match (entry.event(), entry.kind.as_str()) {
+            (Some(Event::Paged { delivered: true, .. }), _) => since = entry.ts.parse().ok(),
+            (_, "page.acknowledged") => since = None,
+            _ => {}
+        }
+    }
+    since
 }
 
 const UNWRITTEN: &str = "the run cannot be recorded any more, so no more users are moved";

@@ -51,6 +51,46 @@ fn a_halted_run_calls_the_next_channel_when_nobody_says_that_they_have_it() {
     desk.run(&["audit", "verify"]).ends(0);
 }
 
+/// P9: the process that waits for an answer is killed. Whoever goes on with the run does not end in silence.
+#[test]
+fn p9_a_resumed_run_goes_on_calling() {
+    let (world, desk) = halting("1s");
+    let first = desk.path("first.txt");
+    let killed = desk.cutover();
+    until("the page", 60, || first.is_file());
+    until("the end of the run", 10, || of_type(&desk, "run.ended").len() == 1);
+    killed.signal(rustix::process::Signal::KILL);
+    killed.end(10);
+    let before = of_type(&desk, "page.escalated").len();
+    std::fs::remove_file(&first).unwrap();
+    let end = desk.start(&["resume"]).end(60).ends(20);
+    let page = std::fs::read_to_string(&first).expect("the first channel was called again");
+    for fact in ["users     BLUE 50 GREEN 50", "the run is halted, and nobody has acknowledged that", "bgctl ack"] {
+        assert!(page.contains(fact), "{fact}: {page}");
+    }
+    assert!(desk.path("second.txt").exists(), "and the next one after it");
+    end.says(&["the process that waited for an acknowledgement is gone; command took the page", "no channel is left"]);
+    assert!(of_type(&desk, "page.escalated").len() >= before + 2);
+    assert_eq!((world.green(), world.turns()), (50, 0));
+    desk.run(&["audit", "verify"]).ends(0);
+}
+
+/// What was acknowledged while nobody waited is no reason to call anybody.
+#[test]
+fn p9_a_resumed_run_takes_an_acknowledgement_that_came_meanwhile() {
+    let (world, desk) = halting("10m");
+    let killed = desk.cutover();
+    until("the page", 60, || desk.path("first.txt").is_file());
+    until("the end of the run", 10, || of_type(&desk, "run.ended").len() == 1);
+    killed.signal(rustix::process::Signal::KILL);
+    killed.end(10);
+    desk.run(&["ack", "--reason", "looking"]).ends(0);
+    std::fs::remove_file(desk.path("first.txt")).unwrap();
+    desk.start(&["resume"]).end(60).ends(20).says(&["has it"]);
+    assert!(!desk.path("first.txt").exists() && !desk.path("second.txt").exists(), "nobody is called");
+    assert_eq!((of_type(&desk, "page.acknowledged").len(), world.green()), (1, 50));
+}
+
 #[test]
 fn whoever_goes_back_meanwhile_can_and_has_it() {
     let (world, desk) = halting("10m");

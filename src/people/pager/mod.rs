@@ -129,6 +129,11 @@ impl Pager {
         Pager { channels: Vec::new(), outside, subject, sent, taken, here }
     }
 
+    /// Whether anybody would be called: not where who asked is here.
+    pub fn calls(&self) -> bool {
+        self.here.is_none()
+    }
+
     /// Whether a page that nobody has acknowledged is to be waited for.
     pub fn is_out(&self) -> bool {
         self.taken.get().is_some()
