@@ -273,6 +273,7 @@ const ELSEWHERE: &[(&str, &[&str])] = &[
     ("slack", &["runbook", "bot-contract"]),
     ("policy", &["runbook"]),
     ("page", &["paging"]),
+    ("notify", &["paging"]),
     ("approval", &["approvals"]),
     ("roles", &["approvals"]),
 ];

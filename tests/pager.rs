@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bgctl::clock::Clock;
-use bgctl::people::{Acknowledgement, Choice, Page, PagedThrough, Pager, Subject};
+use bgctl::people::{Acknowledgement, Choice, News, Page, PagedThrough, Pager, Subject};
 use bgctl::run::{Actor, Evidence};
 use bgctl::secret::{Secret, Secrets};
 use bgctl::sim::VirtualClock;
@@ -119,6 +119,43 @@ fn page(channels: &[Value]) -> (bool, String, Desk) {
     let desk = desk(channels);
     let (taken, line) = desk.clock.run(desk.pager.page(&a_page())).unwrap();
     (taken, line, desk)
+}
+
+/// P7: whoever wants to know hears of each outcome, all of them, at once, and a channel that fails is said to have failed.
+#[test]
+fn p7_news_go_to_everybody_who_wants_to_know() {
+    let desk = desk(&[]);
+    let told = [
+        json!({ "slack": "${env:HOOK}" }),
+        json!({ "pagerduty": "${env:KEY}" }),
+        json!({ "pagerduty": "${env:KEY}", "url": "https://events.eu.pagerduty.com/v2/enqueue" }),
+        json!({ "webhook": "https://up.test/hook" }),
+        json!({ "command": ["true", "x"] }),
+    ];
+    let pager = desk.pager.telling(&told).unwrap();
+    let why = Some("gate `errors` failed".to_string());
+    let users = "BLUE 100 GREEN 0 at the rule".to_string();
+    let news = News { outcome: "rolled-back", why, users, by: "rosa@example.com".into() };
+    let line = desk.clock.run(pager.tell(&news)).unwrap().expect("somebody is told");
+    let rest = ["pagerduty was told", "pagerduty was told", "webhook was told", "command was told"];
+    assert!(line.starts_with("notify: slack was NOT told: refused by") && line.ends_with(&rest.join("; ")), "{line}");
+    assert!(!line.contains("secret-path") && !line.contains("routing-key"), "{line}");
+    let sent = desk.web.sent.borrow();
+    let changes: Vec<&str> = sent.iter().map(|(url, _)| url.as_str()).filter(|url| url.contains("pagerduty")).collect();
+    let [here, there] =
+        ["https://events.pagerduty.com", "https://events.eu.pagerduty.com"].map(|at| format!("{at}/v2/change/enqueue"));
+    assert_eq!(changes, [here, there], "a change wakes nobody");
+    let hook = sent.iter().find(|(url, _)| url.starts_with("https://up.test")).expect("the webhook");
+    let text = "bot production run 20261120-0302-k7f is rolled-back\nusers     BLUE 100 GREEN 0 at the rule\nwhy       gate `errors` failed\nbegun by  rosa@example.com\nmore      bgctl show k7f";
+    assert_eq!((&hook.1["message"], &hook.1["outcome"]), (&json!(text), &json!("rolled-back")));
+    let programs = desk.programs.0.borrow();
+    assert_eq!(
+        (programs[0].env["BGCTL_OUTCOME"].as_str(), programs[0].env["BGCTL_NEWS"].as_str()),
+        ("rolled-back", text)
+    );
+    assert!(!programs[0].env.contains_key("BGCTL_PAGE"), "a program that wakes people on a page wakes nobody");
+    assert!(pager.last().is_none() && !pager.is_out(), "news are no page");
+    assert!(opened(&[]).unwrap().pager.telling(&[json!({ "pigeon": "x" })]).is_err());
 }
 
 #[test]

@@ -67,6 +67,7 @@ fn compile(
     let roles = people::check(document, &runbook.tree, policy, &mut found);
     let (mut policy, schema, words) =
         migrations::policy(document, &runbook.tree, &roles, facts.map_or(&[], |facts| &facts.schema));
+    policy.notify = document.policy.notify.iter().map(|entry| entry.0.clone()).collect();
     if let Some(most) = &document.policy.pause_at_most {
         policy.pause_at_most_s = most.whole_seconds();
     }

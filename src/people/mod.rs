@@ -23,7 +23,9 @@ pub use ci::Ci;
 pub use control::{Command, Control};
 pub use inbox::{Found, Inbox, Known, quoted, recipe, safe};
 pub use operator::{Operator, Seat, View, wish_is_open, wish_override, wish_rollback, withdraw_wish};
-pub use pager::{Acknowledgement, Choice, Outside as PagedThrough, Page, Pager, Subject, acknowledge, acknowledged};
+pub use pager::{
+    Acknowledgement, Choice, News, Outside as PagedThrough, Page, Pager, Subject, acknowledge, acknowledged,
+};
 pub use signer::{Barred, Part, Signed, Signer, Verify, trusting};
 pub use terminal::Terminal;
 

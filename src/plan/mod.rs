@@ -163,6 +163,9 @@ pub struct Policy {
     pub schema_reason: Option<String>,
     /// Who is called when a person must act.
     pub page: Vec<Value>,
+    /// Who is told how the run has come to rest.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notify: Vec<Value>,
     /// How long a run waits, with users split, for the end of what forbids going forward.
     #[serde(default = "half_an_hour", skip_serializing_if = "is_half_an_hour")]
     pub pause_at_most_s: u64,
@@ -202,6 +205,7 @@ impl Default for Policy {
             schema_safe: true,
             schema_reason: None,
             page: Vec::new(),
+            notify: Vec::new(),
             pause_at_most_s: half_an_hour(),
             rollback_within_s: ten_minutes(),
             acknowledge_s: None,

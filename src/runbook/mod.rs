@@ -129,7 +129,7 @@ pub fn read_as<T: DeserializeOwned>(text: &str, schema: &Value, what: &str) -> R
 
 /// The references that are written out, and those that a word or a default stands for.
 fn implied(mut references: Vec<Reference>, document: &Document, tree: &Node) -> Vec<Reference> {
-    for node in tree.nearest("/policy/page").items() {
+    for node in ["/policy/page", "/policy/notify"].iter().flat_map(|list| tree.nearest(list).items()) {
         if let Some(text) = node.text().and_then(Page::reference) {
             references.push(Reference { text: text.into(), span: node.span.clone() });
         }

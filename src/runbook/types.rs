@@ -184,6 +184,9 @@ pub struct PolicySection {
     /// Who is called when a person must act.
     #[serde(default)]
     pub page: Vec<Page>,
+    /// Who is told how each run has come to rest, and why. Nobody is woken by it.
+    #[serde(default)]
+    pub notify: Vec<Page>,
     /// How long a run waits with users split for the end of what forbids going forward (a freeze, somebody else's change of
     /// the split); 30m when left out. Then it holds, or halts and calls a person.
     #[serde(default)]

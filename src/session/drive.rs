@@ -16,13 +16,13 @@ use super::notary::{Anchored, Begun};
 use super::open::Open;
 use super::resources::Resources;
 use crate::diag::{Code, Kind, Refusal};
-use crate::drive::{Broken, End, Run, Watch, drive, found, page};
+use crate::drive::{Broken, End, Run, Watch, drive, found};
 use crate::journal::{Append, Entry, Record, SealState};
-use crate::people::{self, Control, Operator, Page, Pager, People};
+use crate::people::{self, Page, People};
 use crate::plan::{Plan, Purpose};
 use crate::report::{About, Chorus, Findings, Place, Reporter, Rest};
 use crate::routers::NativeWayBack;
-use crate::run::{Actor, Breach, Cause, Doing, Event, Evidence, RunOutcome, State, Wish};
+use crate::run::{Actor, Breach, Cause, Doing, Event, Evidence, RunOutcome, Wish};
 use crate::secret::{self, TagKey};
 use crate::shell::Exit;
 use crate::world::{Scribe, World};
@@ -140,6 +140,9 @@ impl Launch<'_> {
             }
             None => driving.await,
         };
+        if let Ok(end) = &end {
+            self.tell(&mut open, &pager, end, &world, &mut chorus).await;
+        }
         if let Ok(End { outcome: RunOutcome::Halted, state, .. }) = &end {
             if !pager.is_out() && pager.calls() {
                 self.called_again(&mut open, &pager, state, &world, &mut chorus).await;
@@ -149,70 +152,6 @@ impl Launch<'_> {
         drop(operator);
         let end = end.map(|end| End { refusal: end.refusal.or(begun.refusal), ..end });
         self.close(open, end, chorus, &world, people.as_ref()).await
-    }
-
-    /// The process that waited for an acknowledgement is gone: whoever was called may not have it, so everybody is called anew.
-    async fn called_again(&self, open: &mut Open, pager: &Pager, state: &State, world: &World, chorus: &mut Chorus) {
-        let Some(since) = unanswered(&open.past).filter(|_| self.plan.policy.acknowledge_s.is_some()) else { return };
-        let given = people::acknowledged(&open.folder).filter(|given| given.at >= since);
-        let evidence = match given {
-            Some(given) => {
-                let seconds = (given.at.as_second() - since.as_second()).max(0).unsigned_abs();
-                let line = format!("{} has it", given.by.name);
-                Evidence::PageAcknowledged { by: given.by, seconds, line }
-            }
-            None => {
-                let happened = match &state.doing {
-                    Doing::Ended(outcome) => format!("the run is {}, and nobody has acknowledged that", outcome.name()),
-                    _ => "the run has halted, and nobody has acknowledged that".into(),
-                };
-                let found = found(&self.plan, world).await;
-                let mut page = page(&open.id, &self.plan, state, &found, happened);
-                page.users = world.secrets.mask(&page.users);
-                page.choices.iter_mut().for_each(|choice| choice.what = world.secrets.mask(&choice.what));
-                let (delivered, how) = pager.page(&page).await;
-                let line = format!("the process that waited for an acknowledgement is gone; {how}");
-                Evidence::PageEscalated { delivered, line }
-            }
-        };
-        // When it cannot be written, closing the log fails too, and says so.
-        if let Ok(entries) = open.journal.append(&[Record::from(&evidence)]) {
-            entries.iter().for_each(|entry| chorus.record(entry));
-        }
-    }
-
-    /// At the end of a halted run, where the policy wants to know that a person has it. Whoever goes back meanwhile can: the run is
-    /// over, and its locks are given up.
-    async fn acknowledged(
-        &self,
-        open: &mut Open,
-        pager: &Pager,
-        operator: &Operator,
-        chorus: &mut Chorus,
-        board: &people::Board,
-    ) {
-        let Some(within) = self.plan.policy.acknowledge_s.filter(|_| pager.is_out()) else { return };
-        open.give_up_locks();
-        pager.last().iter().flat_map(|text| text.lines()).for_each(|line| board.say(line));
-        let within = std::time::Duration::from_secs(within);
-        let how = format!("bgctl ack {}", open.id);
-        board.say(&format!("waits for an acknowledgement, {} per channel ({how})", crate::scalar::spoken(within)));
-        let folder = open.folder.clone();
-        let journal = &mut open.journal;
-        let mut note = |evidence: Evidence| {
-            // When it cannot be written, closing the log fails too, and says so.
-            if let Ok(entries) = crate::journal::Append::append(journal, &[Record::from(&evidence)]) {
-                entries.iter().for_each(|entry| chorus.record(entry));
-            }
-        };
-        let looked = || people::acknowledged(&folder);
-        let left = tokio::select! { biased;
-            _ = operator.next() => true,
-            () = pager.until_acknowledged(within, &looked, &mut note) => false,
-        };
-        if left {
-            note(Evidence::Note { line: "nobody has acknowledged the page yet; the operator ended the wait".into() });
-        }
     }
 
     async fn close(
@@ -341,19 +280,6 @@ impl Launch<'_> {
         };
         self.native(folder).into_iter().fold(refusal, Refusal::next)
     }
-}
-
-/// When the last page went out that nobody has acknowledged.
-fn unanswered(past: &[Entry]) -> Option<jiff::Timestamp> {
-    let mut since = None;
-    for entry in past {
-        match (entry.event(), entry.kind.as_str()) {
-            (Some(Event::Paged { delivered: true, .. }), _) => since = entry.ts.parse().ok(),
-            (_, "page.acknowledged") => since = None,
-            _ => {}
-        }
-    }
-    since
 }
 
 const UNWRITTEN: &str = "the run cannot be recorded any more, so no more users are moved";

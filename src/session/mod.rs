@@ -2,6 +2,7 @@
 //! ask for it and say what came of it; nothing here reads the command line.
 
 pub mod absent;
+mod afterwards;
 pub mod display;
 pub mod drive;
 pub mod earlier;

@@ -45,9 +45,9 @@ impl Launch<'_> {
             true => Ok(Pager::for_whom_it_is(self.cx.operator(), outside, subject)),
             false => Pager::new(&plan.policy.page, outside, subject),
         };
-        pager
-            .map(Rc::new)
-            .map_err(|e| Refusal::new(Kind::Invalid, Code::NobodyCalled, "policy.page cannot be used").cause(e))
+        pager.and_then(|pager| pager.telling(&plan.policy.notify)).map(Rc::new).map_err(|e| {
+            Refusal::new(Kind::Invalid, Code::NobodyCalled, "policy.page or policy.notify cannot be used").cause(e)
+        })
     }
 
     pub(super) fn people(&self, open: &Open, eyes: &Display, pager: Rc<Pager>) -> Result<Box<dyn People>, Refusal> {

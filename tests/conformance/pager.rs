@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use async_trait::async_trait;
-use bgctl::people::pager::{Choice, Kind, Message, Outside, PATIENCE, Page, Subject};
+use bgctl::people::pager::{Choice, Kind, Message, News, Outside, PATIENCE, Page, Says, Subject};
 use bgctl::secret::{Secret, Secrets};
 use bgctl::sim::VirtualClock;
 use bgctl::world::{Command, Exit, Processes, Stream};
@@ -89,7 +89,7 @@ pub fn suite(kind: &Kind, entry: &Value) {
         bgctl: "users were left as they are".into(),
         choices: vec![Choice::new("bgctl rollback k7f", "everyone back to BLUE v1.4.1")],
     };
-    let message = Message { subject: &subject, page: &page };
+    let message = Message { subject: &subject, says: Says::Page(&page) };
     let channel = (kind.open)(entry).expect("a good entry");
     assert_eq!(channel.name(), kind.name);
 
@@ -106,6 +106,17 @@ pub fn suite(kind: &Kind, entry: &Value) {
         assert!(got[0].contains(fact.as_str()), "`{fact}` is not on the page: {}", got[0]);
     }
     assert!(got[0].contains(KEY) && !got[0].contains("${env:KEY}"), "the reference is filled in: {}", got[0]);
+
+    // News are delivered the same way, with the outcome and its reason.
+    let (users, by) = ("BLUE 100 GREEN 0".to_string(), "rosa@example.com".to_string());
+    let news = News { outcome: "rolled-back", why: Some("gate `errors` failed".into()), users, by };
+    let told = Message { subject: &subject, says: Says::News(&news) };
+    assert!(clock.run(channel.call(&told, &outside)).expect("it ends").is_ok());
+    let got = gateway.got.take();
+    assert_eq!(got.len(), 1, "one outcome is one call: {got:?}");
+    for fact in ["rolled-back", "gate `errors` failed", &news.users, &subject.run] {
+        assert!(got[0].contains(fact), "`{fact}` is not told: {}", got[0]);
+    }
 
     // A page that was not taken is not said to be, so that the next channel is called; why, without the secret.
     for mood in [Mood::Refuses, Mood::Gone] {

@@ -189,3 +189,40 @@ fn r41_a_person_passes_over_a_blue_that_is_not_well_with_a_reason() {
     assert_eq!((&used[0]["data"]["guard"], &used[0]["data"]["reason"]), (&"blue-health".into(), &reason.into()));
     desk.run(&["audit", "verify"]).ends(0);
 }
+
+/// P7: each outcome is told with its reason, and the log says to whom.
+#[test]
+fn p7_every_outcome_is_told() {
+    let told = |faults: &[Fault], policy: &str, exit: i32| {
+        let world = World::new(faults);
+        let desk = Desk::beside(&world);
+        let channel = r#"{ command: [sh, -c, 'printf "%s\n" "$BGCTL_NEWS" >> news.txt'] }"#;
+        let runbook = RUNBOOK.replace(
+            "schema:\n",
+            &format!("policy:\n  {policy}notify: [{channel}, {{ command: [\"false\"] }}]\nschema:\n"),
+        );
+        std::fs::write(desk.path("runbook.yaml"), runbook).unwrap();
+        let end = desk.cutover().end(60).ends(exit);
+        end.says(&["notify: command was told; command was NOT told: ended with status 1"]);
+        desk.run(&["audit", "verify"]).ends(0);
+        assert!(
+            desk.records()
+                .iter()
+                .filter(|r| r["type"] == "note")
+                .any(|note| note["data"]["line"].as_str().is_some_and(|line| line.starts_with("notify: ")))
+        );
+        (std::fs::read_to_string(desk.path("news.txt")).expect("somebody was told"), world, desk)
+    };
+    let (news, ..) = told(&[], "", 0);
+    for fact in [" is completed\n", "users     BLUE 0 GREEN 100", "more      bgctl show "] {
+        assert!(news.contains(fact) && !news.contains("why "), "{fact}: {news}");
+    }
+    let (news, ..) = told(&[Fault::GreenErrors], "", 10);
+    for fact in [" is rolled-back\n", "users     BLUE 100 GREEN 0", "why       bake-50: gate `errors` failed: green"] {
+        assert!(news.contains(fact), "{fact}: {news}");
+    }
+    let (news, ..) = told(&[Fault::GreenErrors], "automatic_rollback: { at_most: 0, within: 24h }\n  ", 20);
+    assert!(news.contains(" is halted\n") && news.contains("users     BLUE 50 GREEN 50"), "{news}");
+    let (news, ..) = told(&[Fault::GreenWrongSecret], "", 11);
+    assert!(news.contains(" is stopped\n") && news.contains("users     BLUE 100 GREEN 0"), "{news}");
+}

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use serde_json::{Value, json};
 
-use super::{Channel, Kind, Message, Outside, PATIENCE, Untaken};
+use super::{Channel, Kind, Message, Outside, PATIENCE, Says, Untaken};
 use crate::world::{Command, Exit};
 
 pub const KIND: Kind = Kind { name: "command", page: super::PAGE, usual: None, keys, open };
@@ -15,7 +15,7 @@ struct Program {
 }
 
 fn keys() -> Vec<(&'static str, Value)> {
-    let text = "A program of your own and its arguments; it finds the page in `BGCTL_PAGE` and ends with 0 when somebody is called.";
+    let text = "A program of your own and its arguments; it finds the page in `BGCTL_PAGE` (or the outcome in `BGCTL_NEWS`) and ends with 0 when that is delivered.";
     let words = json!({ "type": "array", "items": { "type": "string" }, "minItems": 1, "description": text });
     vec![("command", words)]
 }
@@ -36,16 +36,24 @@ impl Channel for Program {
     }
 
     async fn call(&self, message: &Message<'_>, outside: &Outside) -> Result<Value, Untaken> {
-        let page = message.page;
-        let facts = [
-            ("BGCTL_PAGE", message.text()),
-            ("BGCTL_PAGE_JSON", message.json().to_string()),
-            ("BGCTL_RUN", message.subject.run.clone()),
-            ("BGCTL_USERS", page.users.clone()),
-            ("BGCTL_HAPPENED", page.happened.clone()),
-        ];
-        let env: BTreeMap<String, String> =
-            facts.map(|(name, value)| (name.to_string(), value.replace('\0', " "))).into();
+        let (text, json) = (message.text(), message.json().to_string());
+        let mut facts = vec![("BGCTL_RUN", message.subject.run.clone())];
+        facts.extend(match message.says {
+            Says::Page(page) => [
+                ("BGCTL_PAGE", text),
+                ("BGCTL_PAGE_JSON", json),
+                ("BGCTL_USERS", page.users.clone()),
+                ("BGCTL_HAPPENED", page.happened.clone()),
+            ],
+            Says::News(news) => [
+                ("BGCTL_NEWS", text),
+                ("BGCTL_NEWS_JSON", json),
+                ("BGCTL_USERS", news.users.clone()),
+                ("BGCTL_OUTCOME", news.outcome.to_string()),
+            ],
+        });
+        let plain = |(name, value): (&str, String)| (name.to_string(), value.replace('\0', " "));
+        let env: BTreeMap<String, String> = facts.into_iter().map(plain).collect();
         let argv = self.argv.iter().map(|word| outside.secrets.resolve(word)).collect();
         let command = Command { argv, env, directory: None, timeout: PATIENCE };
         let mut said = Vec::new();

@@ -2,7 +2,7 @@
 //!
 //! The channels of the policy are tried in order until one takes the page. Where the policy wants an acknowledgement and none
 //! comes, the next channel is called. Where nobody is declared, that is said and never passed off as a page. A page only tells:
-//! nothing is decided here.
+//! nothing is decided here. The same kinds of channels tell the outcome of a run to whoever wants to know (`policy.notify`).
 //!
 //! `tests/conformance/newcomer/pager.rs` is a channel to copy, with what each member promises.
 #![doc = include_str!("paging.md")]
@@ -23,7 +23,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 pub use acknowledgement::{Acknowledgement, acknowledge, acknowledged};
-pub use page::{Choice, Message, Page, Subject};
+pub use page::{Choice, Message, News, Page, Says, Subject};
 
 use crate::clock::Clock;
 use crate::run::{Actor, Evidence};
@@ -49,7 +49,8 @@ const ASK: u32 = 15;
 pub trait Channel {
     fn name(&self) -> &'static str;
 
-    /// Hands the page over; what the channel answered, or why it did not take it.
+    /// Hands a page over, or news where nobody is to be woken: [`Message::says`] tells which. What the channel answered, or why it
+    /// did not take it.
     async fn call(&self, message: &Message<'_>, outside: &Outside) -> Result<Value, Untaken>;
 
     /// Who has acknowledged the page at the channel itself, where it can tell.
@@ -113,6 +114,8 @@ pub struct Pager {
     taken: Cell<Option<usize>>,
     /// Who has it already and is here: nobody is called.
     here: Option<String>,
+    /// Who is told how a run has come to rest.
+    told: Vec<Box<dyn Channel>>,
 }
 
 impl Pager {
@@ -120,13 +123,33 @@ impl Pager {
     /// is none.
     pub fn new(page: &[Value], outside: Outside, subject: Subject) -> Result<Self, String> {
         let channels = page.iter().map(channel).collect::<Result<_, _>>()?;
-        Ok(Pager { channels, outside, subject, sent: RefCell::default(), taken: Cell::default(), here: None })
+        let (sent, taken) = (RefCell::default(), Cell::default());
+        Ok(Pager { channels, outside, subject, sent, taken, here: None, told: Vec::new() })
     }
 
     /// For a person's own rollback: they are here, and whoever had been called before knows of it.
     pub fn for_whom_it_is(who: &str, outside: Outside, subject: Subject) -> Self {
         let (sent, taken, here) = (RefCell::default(), Cell::default(), Some(who.to_string()));
-        Pager { channels: Vec::new(), outside, subject, sent, taken, here }
+        Pager { channels: Vec::new(), outside, subject, sent, taken, here, told: Vec::new() }
+    }
+
+    /// With `policy.notify` of the plan. The error names the entry that is none.
+    pub fn telling(self, notify: &[Value]) -> Result<Self, String> {
+        let told = notify.iter().map(channel).collect::<Result<_, _>>()?;
+        Ok(Pager { told, ..self })
+    }
+
+    /// Tells everybody who wants to know, all at once. One line on who was told and who was not; none where nobody wants to.
+    pub async fn tell(&self, news: &News) -> Option<String> {
+        let message = Message { subject: &self.subject, says: Says::News(news) };
+        let told = self.told.iter().map(|channel| self.called(channel.as_ref(), &message));
+        let answers = futures_util::future::join_all(told).await;
+        let lines = self.told.iter().zip(answers).map(|(channel, answer)| match answer {
+            Ok(_) => format!("{} was told", channel.name()),
+            Err(untaken) => format!("{} was NOT told: {}", channel.name(), untaken.why),
+        });
+        let lines: Vec<String> = lines.collect();
+        (!lines.is_empty()).then(|| self.outside.secrets.mask(&format!("notify: {}", lines.join("; "))))
     }
 
     /// Whether anybody would be called: not where who asked is here.
@@ -155,7 +178,7 @@ impl Pager {
 
     /// The channels from this one on.
     async fn call_from(&self, first: usize, page: &Page) -> (bool, String) {
-        let message = Message { subject: &self.subject, page };
+        let message = Message { subject: &self.subject, says: Says::Page(page) };
         let mut failed: Vec<String> = Vec::new();
         let mut rounds = ROUNDS.iter();
         loop {
@@ -199,7 +222,7 @@ impl Pager {
     /// The page as it was sent last, for whoever sits at the terminal.
     pub fn last(&self) -> Option<String> {
         let sent = self.sent.borrow();
-        sent.as_ref().map(|(page, _)| Message { subject: &self.subject, page }.text())
+        sent.as_ref().map(|(page, _)| Message { subject: &self.subject, says: Says::Page(page) }.text())
     }
 
     /// Waits until somebody says that they have it, and calls the next channel each time nobody does within the time. Ends when
@@ -238,7 +261,7 @@ impl Pager {
         within: Duration,
         looked: &dyn Fn() -> Option<Acknowledgement>,
     ) -> Option<Actor> {
-        let message = Message { subject: &self.subject, page };
+        let message = Message { subject: &self.subject, says: Says::Page(page) };
         let clock = &self.outside.clock;
         let until = clock.elapsed() + within;
         for look in 0u32.. {
@@ -270,7 +293,7 @@ fn channel(entry: &Value) -> Result<Box<dyn Channel>, String> {
         (Some(kind), None) => (kind.open)(entry),
         _ => {
             let known = KINDS.iter().map(|kind| format!("`{}`", kind.name)).collect::<Vec<_>>().join(", ");
-            Err(format!("an entry of policy.page has exactly one of {known}, not {entry}"))
+            Err(format!("an entry of policy.page or policy.notify has exactly one of {known}, not {entry}"))
         }
     }
 }

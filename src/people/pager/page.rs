@@ -1,4 +1,5 @@
-//! What a page says: three facts and the choices there are, short enough for the screen of a phone.
+//! What a page says: three facts and the choices there are, short enough for the screen of a phone. And news, which ask nobody
+//! to act.
 
 use serde_json::{Value, json};
 
@@ -48,17 +49,45 @@ impl Subject {
     }
 }
 
-/// A page about a subject, as the channels send it. Holds no secret.
+/// How a run has come to rest, for everybody who wants to know: nobody need act on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct News {
+    /// The word of the log: `completed`, `rolled-back`.
+    pub outcome: &'static str,
+    /// The first cause, where it is not simply done.
+    pub why: Option<String>,
+    /// Where the users are, read just now.
+    pub users: String,
+    /// Who began it.
+    pub by: String,
+}
+
+/// What a channel is given.
+#[derive(Clone, Copy, Debug)]
+pub enum Says<'a> {
+    /// Somebody has to act.
+    Page(&'a Page),
+    /// A run has come to rest.
+    News(&'a News),
+}
+
+/// A page or news about a subject, as the channels send it. Holds no secret.
 pub struct Message<'a> {
     pub subject: &'a Subject,
-    pub page: &'a Page,
+    pub says: Says<'a>,
 }
 
 impl Message<'_> {
-    /// One line: who is hurt and by what.
+    /// One line: who is hurt and by what, or what became of a run.
     pub fn headline(&self) -> String {
-        let Message { subject, page } = self;
-        format!("{} run {}: {}. Users: {}", subject.service, subject.short(), page.happened, page.users)
+        let (service, run) = (&self.subject.service, self.subject.short());
+        match self.says {
+            Says::Page(page) => format!("{service} run {run}: {}. Users: {}", page.happened, page.users),
+            Says::News(news) => {
+                let why = news.why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+                format!("{service} run {run} is {}{why}. Users: {}", news.outcome, news.users)
+            }
+        }
     }
 
     /// The same run is one incident, however often it calls.
@@ -66,11 +95,22 @@ impl Message<'_> {
         format!("bgctl/{}/{}", self.subject.service, self.subject.incident)
     }
 
-    /// The whole page, a fact or a choice a line.
+    /// The whole of it, a fact or a choice a line.
     pub fn text(&self) -> String {
-        let Message { subject, page } = self;
+        let (service, run) = (&self.subject.service, &self.subject.run);
+        let page = match self.says {
+            Says::Page(page) => page,
+            Says::News(news) => {
+                let mut lines =
+                    vec![format!("{service} run {run} is {}", news.outcome), format!("users     {}", news.users)];
+                lines.extend(news.why.iter().map(|why| format!("why       {why}")));
+                lines.push(format!("begun by  {}", news.by));
+                lines.push(format!("more      bgctl show {}", self.subject.short()));
+                return lines.join("\n");
+            }
+        };
         let mut lines = vec![
-            format!("{} run {}: a person must act", subject.service, subject.run),
+            format!("{service} run {run}: a person must act"),
             format!("users     {}", page.users),
             format!("happened  {}", page.happened),
             format!("bgctl     {}", page.bgctl),
@@ -78,19 +118,26 @@ impl Message<'_> {
         for (n, Choice { command, what }) in page.choices.iter().enumerate() {
             lines.push(format!("{}         {command}    {what}", n + 1));
         }
-        lines.extend((subject.native)().iter().map(|command| format!("without bgctl: {command}")));
-        lines.push(format!("answers for going back: {}", subject.owner));
+        lines.extend((self.subject.native)().iter().map(|command| format!("without bgctl: {command}")));
+        lines.push(format!("answers for going back: {}", self.subject.owner));
         lines.join("\n")
     }
 
     /// The same for machines.
     pub fn json(&self) -> Value {
-        let Message { subject, page } = self;
-        let choices: Vec<Value> =
-            page.choices.iter().map(|Choice { command, what }| json!({ "command": command, "what": what })).collect();
-        json!({
-            "service": subject.service, "run": subject.run, "users": page.users, "happened": page.happened,
-            "bgctl": page.bgctl, "choices": choices, "native": (subject.native)(), "owner": subject.owner,
-        })
+        let Subject { service, run, owner, native, .. } = self.subject;
+        match self.says {
+            Says::Page(page) => {
+                let choice = |Choice { command, what }: &Choice| json!({ "command": command, "what": what });
+                let choices: Vec<Value> = page.choices.iter().map(choice).collect();
+                json!({
+                    "service": service, "run": run, "users": page.users, "happened": page.happened,
+                    "bgctl": page.bgctl, "choices": choices, "native": native(), "owner": owner,
+                })
+            }
+            Says::News(News { outcome, why, users, by }) => json!({
+                "service": service, "run": run, "outcome": outcome, "why": why, "users": users, "by": by, "owner": owner,
+            }),
+        }
     }
 }

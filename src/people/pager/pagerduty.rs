@@ -1,10 +1,10 @@
-//! A page through PagerDuty: Events API v2 to trigger an incident, and, where a token for it is given, the REST API to see
+//! A page through PagerDuty: Events API v2 to trigger an incident (a change event for news), and, where a token for it is given, the REST API to see
 //! whether somebody has acknowledged it.
 
 use async_trait::async_trait;
 use serde_json::{Value, json};
 
-use super::{Channel, Kind, Message, Outside, PATIENCE, Untaken, post, secret, text};
+use super::{Channel, Kind, Message, Outside, PATIENCE, Says, Untaken, post, secret, text};
 use crate::world::Request;
 
 pub const KIND: Kind =
@@ -52,13 +52,26 @@ impl Channel for PagerDuty {
     }
 
     async fn call(&self, message: &Message<'_>, outside: &Outside) -> Result<Value, Untaken> {
+        let summary = message.headline().chars().take(SUMMARY).collect::<String>();
+        if let Says::News(_) = message.says {
+            // A change event wakes nobody.
+            let body = json!({
+                "routing_key": outside.secrets.resolve(&self.key),
+                "payload": {
+                    "summary": summary, "source": message.subject.service, "timestamp": outside.clock.now(),
+                    "custom_details": message.json(),
+                },
+            });
+            let changes = format!("{}/change/enqueue", self.url.trim_end_matches("/enqueue"));
+            return post(outside, &changes, &body).await;
+        }
         let body = json!({
             "routing_key": outside.secrets.resolve(&self.key),
             "event_action": "trigger",
             "dedup_key": message.key(),
             "client": "bgctl",
             "payload": {
-                "summary": message.headline().chars().take(SUMMARY).collect::<String>(),
+                "summary": summary,
                 "source": message.subject.service,
                 "severity": "critical",
                 "class": "blue-green cutover",
