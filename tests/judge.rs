@@ -3,7 +3,7 @@
 //! `cargo bench --bench judge` prints the same beside the rules others use.
 
 use bgctl::run::{Cause, Outcome, Reaction, Verdict};
-use common::canary::{Canary, Dice, Release};
+use common::canary::{Bake, Canary, Dice, Release};
 use common::scripted::{Stage, plan, query, response};
 use serde_json::{Value, json};
 
@@ -82,6 +82,21 @@ fn a_release_with_a_burst_passes_and_says_so() {
 fn an_outage_that_begins_late_is_no_burst() {
     let (found, median) = bakes(26, 300, &Canary { green: 0.5, from: 450.0, ..Canary::HEALTHY });
     assert!(found == 300 && median <= 450 + 75, "{found} of 300, after {median} s");
+}
+
+/// Two bad requests of a hundred in the last two minutes are few of a quarter of an hour, and are seen all the same.
+#[test]
+fn what_begins_two_minutes_before_the_end_does_not_pass() {
+    let mut dice = Dice::new(27);
+    let late = Canary { rps: 200.0, green: 0.02, from: 780.0, ..Canary::HEALTHY };
+    let ends: Vec<Bake> = (0..200).map(|_| late.bake(&mut dice)).collect();
+    let passed = ends.iter().find(|bake| bake.last.verdict == Verdict::Pass);
+    assert!(passed.is_none(), "{:?}", passed.map(|bake| &bake.last.line));
+    assert!(ends.iter().filter(|bake| bake.sent_back().is_some()).count() > 190);
+    assert!(ends[0].last.line.starts_with("in the last 2m: green"), "{}", ends[0].last.line);
+    // At two requests a second it is five bad ones, and may still need longer.
+    let few = Canary { rps: 20.0, green: 0.2, from: 840.0, ..Canary::HEALTHY };
+    assert!((0..200).all(|_| few.bake(&mut dice).last.verdict != Verdict::Pass));
 }
 
 /// A bake of five minutes whose counters are these so far: of green by instance, then of blue, each with its bad requests.

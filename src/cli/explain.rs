@@ -119,6 +119,11 @@ const PAGES: &[Page] = &[
         text: include_str!("../runbook/runbook.md"),
     },
     Page {
+        name: "gameday",
+        about: "show in staging that a bad release comes back",
+        text: include_str!("gameday/gameday.md"),
+    },
+    Page {
         name: "words",
         about: "what stack, route, shift, bake, hold and the others mean",
         text: include_str!("words.md"),

@@ -14,6 +14,7 @@ pub mod decide;
 mod diff;
 mod explain;
 mod freeze;
+mod gameday;
 pub mod keys;
 mod live;
 mod lost;
@@ -68,7 +69,7 @@ Groups:
   Design   decide
   Move     prepare  cutover  resume  approve  reject
   Go back  rollback  ack  freeze  unfreeze
-  Prove    audit  keys";
+  Prove    audit  keys  gameday";
 
 /// Moves live users from blue to green one reviewed step at a time, and back in one call.
 #[derive(Debug, clap::Parser)]
@@ -107,6 +108,7 @@ enum Verb {
     Runs(runs::Args),
     Audit(audit::Args),
     Keys(keys::Args),
+    Gameday(gameday::Args),
     Decide(decide::Args),
     Schema(schema::Args),
     Completions(completions::Args),
@@ -122,6 +124,7 @@ impl Verb {
         match self {
             Verb::Audit(args) => audit::run(args, cx),
             Verb::Keys(args) => keys::run(args, cx),
+            Verb::Gameday(args) => gameday::run(args, cx),
             Verb::Check(args) => {
                 let ink = cx.style.err;
                 let checked = {

@@ -103,6 +103,7 @@ codes! {
     CompareSection = "BG0189", "the section `compare` cannot be used";
     AsksAPerson = "BG0195", "a step asks a person";
     WaitsForSomebody = "BG0196", "an automatic rollback waits for somebody";
+    GameDay = "BG0197", "the game day cannot be held";
     Environment = "BG0201", "a variable or file that the runbook refers to cannot be read";
     Folder = "BG0202", "a folder cannot be used";
     NoState = "BG0203", "there is no folder to keep runs in";

@@ -19,7 +19,7 @@ use super::server::Door;
 use super::slack_api::SlackApi;
 use super::socket_bot::SocketBot;
 use super::sockets::{Reason, Sockets};
-use super::stack::{BEFORE_DOWN, Source, Stack, store};
+use super::stack::{BEFORE_DOWN, Source, Stack, store, webhook};
 use super::{Options, time};
 use crate::plan::Color;
 
@@ -109,7 +109,11 @@ pub async fn start(options: &Options) -> anyhow::Result<Arc<Stack>> {
     tokio::spawn(prometheus.watch(meter, faults));
     // Two scrapes are what a rate needs; before that every gate would be unknown.
     time::sleep(time::ms(1_100)).await;
-    let environment = [("SLACK_SIGNING_SECRET", secret), ("SLACK_APP_TOKEN", APP_TOKEN.to_string())];
+    let environment = [
+        ("SLACK_SIGNING_SECRET", secret),
+        ("SLACK_APP_TOKEN", APP_TOKEN.to_string()),
+        ("SLACK_WEBHOOK_URL", webhook(&slack_url)),
+    ];
     Ok(Arc::new(Stack {
         runtime: Handle::current(),
         variables,

@@ -24,13 +24,13 @@ mod living;
 mod memory;
 mod meter;
 mod prometheus;
-mod promql;
+pub mod promql;
 #[cfg(test)]
 mod promql_cases;
 mod promql_functions;
 mod proxy;
 mod query;
-mod series;
+pub mod series;
 mod server;
 mod signature;
 mod sigv4;

@@ -8,7 +8,7 @@ use super::meter::Reading;
 pub type Labels = BTreeMap<String, String>;
 
 /// How long samples are kept, in milliseconds.
-const KEPT_MS: i64 = 15 * 60 * 1000;
+const KEPT_MS: i64 = 60 * 60 * 1000;
 
 #[derive(Clone, Debug)]
 pub struct Series {

@@ -108,6 +108,11 @@ impl Side {
     }
 }
 
+/// Where a page or an announcement of a rehearsal goes: whoever is called for real is not.
+pub fn webhook(slack: &str) -> String {
+    format!("{slack}/services/T0LAB/B0LAB/pages")
+}
+
 impl Stack {
     pub async fn start(options: &Options) -> anyhow::Result<Arc<Stack>> {
         let dice = Arc::new(Dice::new(options.seed));
@@ -156,6 +161,7 @@ impl Stack {
             ("AWS_REGION", "us-east-1".to_string()),
             ("AWS_EC2_METADATA_DISABLED", "true".to_string()),
             ("SLACK_SIGNING_SECRET", secret.clone()),
+            ("SLACK_WEBHOOK_URL", webhook(&slack_door.url())),
         ];
         let (public_url, slack_url) = (proxy_door.url(), slack_door.url());
 

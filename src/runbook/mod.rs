@@ -4,6 +4,7 @@
 //! the [`schema`], which is made from the [`types`]; [`names`] looks names up. Nothing here asks a system or the environment.
 
 mod format;
+mod gameday;
 mod misread;
 mod names;
 mod nearest;
@@ -27,6 +28,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+pub use gameday::GameDay;
 pub use nearest::meant;
 pub use references::{resolve, resolve_known, resolve_plan};
 pub use schema::Kinds;

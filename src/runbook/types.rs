@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::gameday::GameDay;
 use super::page::Page;
 use super::schema_section::SchemaChange;
 use super::slack::Slack;
@@ -57,6 +58,9 @@ pub struct Document {
     /// Rules of the run as a whole.
     #[serde(default)]
     pub policy: PolicySection,
+    /// How green is made bad on purpose, for `bgctl gameday`.
+    #[serde(default)]
+    pub gameday: Option<GameDay>,
     /// Variables, each with its value, or empty where one has to be given (`--var name=value`). Used as `${var.name}`.
     #[serde(default)]
     pub variables: BTreeMap<String, Option<String>>,

@@ -52,6 +52,8 @@ pub mod namespace {
     pub const LEDGER: &str = "bgctl-ledger-v1";
     /// The owner publishes a copy of a log with something withheld.
     pub const REDACT: &str = "bgctl-redact-v1";
+    /// Whoever held a game day reports it.
+    pub const GAMEDAY: &str = "bgctl-gameday-v1";
 }
 
 /// Somebody's key, wherever it lives.

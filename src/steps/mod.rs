@@ -13,6 +13,7 @@ mod smoke;
 mod warm;
 
 pub use bake::Bake;
+pub use command::Command;
 
 use anyhow::Result;
 use async_trait::async_trait;

@@ -1,18 +1,20 @@
-//! The judge of error rates beside the rules others use, on the same simulated canaries: how often a healthy release is sent
-//! back within 15 minutes, and how soon a bad one is found.
+//! The bake beside the rules others use, on the same simulated traffic: how often a healthy release is sent back, in whatever
+//! way, how soon a bad one is found, and what a person is called for. The bake is the shipping step over the PromQL of the lab.
 //!
-//! `cargo bench --bench judge` prints one table; a number after `--` sets how many bakes a cell has. It measures no time, so
-//! any profile gives the same figures.
+//! `cargo bench --features full --bench judge` prints one table; a number after `--` sets how many bakes a row has. It measures no
+//! time, so any profile gives the same figures.
 #![expect(clippy::disallowed_methods, clippy::print_stdout, reason = "a bench takes an argument and prints a table")]
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use bgctl::gates::judge::Counts;
-use canary::{Canary, Dice, LOOK, Release, Tick, errors, judge, plus};
+use common::canary::{Dice, LOOK, Tick, errors, plus};
+use common::traffic::{BAKE, CASES, Case, Fate};
 
-#[expect(dead_code, reason = "the tests use the rest of it")]
-#[path = "../common/canary.rs"]
-mod canary;
+#[path = "../common/mod.rs"]
+mod common;
 
-const BAKES: usize = 4_000;
+const BAKES: usize = 200;
 /// Kayenta is asked after so many looks, over everything so far: five minutes.
 const KAYENTA: usize = 20;
 
@@ -28,20 +30,14 @@ const RULES: &[(&str, Rule)] = &[
         ticks.windows(3).position(|w| w.iter().all(|t| t.green().rate() > 0.005)).map(|at| at + 2)
     }),
     ("Mann-Whitney as Kayenta", kayenta),
-    ("sequential test alone", |ticks| {
+    ("sequential test alone (bgctl's first judge)", |ticks| {
         let (mut green, mut blue) = (Counts::default(), Counts::default());
         ticks.iter().position(|t| {
             (green, blue) = (plus(green, t.green()), plus(blue, t.blue));
             errors().judge_counts(green, blue).verdict == bgctl::run::Verdict::Fail
         })
     }),
-    ("bgctl, instances not told apart", |ticks| judge(ticks, false).sent_back().map(looks)),
-    ("bgctl", |ticks| judge(ticks, true).sent_back().map(looks)),
 ];
-
-fn looks(seconds: u64) -> usize {
-    (seconds / LOOK) as usize - 1
-}
 
 /// Kayenta's classifier (NetflixACAJudge, MannWhitneyClassifier): `High`, when the 98 % confidence interval of the shift
 /// between both series of rates lies above a quarter of its estimate.
@@ -60,42 +56,98 @@ fn high(ticks: &[Tick]) -> bool {
     shifts[below] > 0.25 * estimate.abs()
 }
 
-fn main() {
-    let bakes = std::env::args().skip(1).find_map(|word| word.parse().ok()).unwrap_or(BAKES);
-    let healthy = Canary::HEALTHY;
-    let large = Canary { rps: 500.0, ..healthy };
-    let cases: [(&str, Canary); 8] = [
-        ("healthy, 20/s", healthy),
-        ("healthy, 500/s", large),
-        ("one burst", Canary { bursts: 1, ..healthy }),
-        ("three bursts", Canary { bursts: 3, ..healthy }),
-        ("tenant burst", Canary { bursts: 1, release: Release::OneTenant, ..healthy }),
-        ("2 %, 20/s", Canary { green: 0.02, ..healthy }),
-        ("2 %, 500/s", Canary { green: 0.02, ..large }),
-        ("10 %, 20/s", Canary { green: 0.10, ..healthy }),
-    ];
-    println!("{bakes} bakes of 15 min a cell, a tenth of users on green, 0.2 % bad on blue, a look each {LOOK} s.");
-    println!(
-        "Sent back, and the median of the seconds that took. A burst: 10 to 50 bad requests of one instance (or of"
-    );
-    println!("one tenant on green) within {LOOK} s of an else healthy release at 20 requests a second.\n");
-    println!("{:32}{}", "", cases.iter().map(|c| format!("{:>16}", c.0)).collect::<String>());
-    let mut table: Vec<String> = RULES.iter().map(|(name, _)| format!("{name:32}")).collect();
-    for (seed, (_, canary)) in cases.iter().enumerate() {
-        let mut back = vec![Vec::new(); RULES.len()];
-        let mut dice = Dice::new(seed as u64);
-        for _ in 0..bakes {
-            let ticks = canary.ticks(&mut dice);
-            for ((_, rule), back) in RULES.iter().zip(&mut back) {
-                back.extend(rule(&ticks).map(|look| (look as u64 + 1) * LOOK));
+/// Times of those who were sent back, held or passed.
+#[derive(Default)]
+struct Column {
+    back: Vec<u64>,
+    held: Vec<u64>,
+    passed: usize,
+}
+
+impl Column {
+    fn text(&mut self, bakes: usize) -> String {
+        let share = |n: usize| match 100.0 * n as f64 / bakes as f64 {
+            whole if whole.fract() == 0.0 => format!("{whole:.0} %"),
+            part => format!("{part:.1} %"),
+        };
+        let mut told = Vec::new();
+        for (what, seconds) in [("back", &mut self.back), ("stay", &mut self.held)] {
+            seconds.sort_unstable();
+            if let Some(worst) = seconds.last() {
+                told.push(format!("{what} {} ({}, {worst} s)", share(seconds.len()), seconds[seconds.len() / 2]));
             }
         }
-        for (line, mut seconds) in table.iter_mut().zip(back) {
-            seconds.sort_unstable();
-            let share = 100.0 * seconds.len() as f64 / bakes as f64;
-            let median = seconds.get(seconds.len() / 2).map_or(String::from("-"), |s| format!("{s} s"));
-            *line += &format!("{:>8.2} %{median:>6}", share);
+        if self.passed > 0 {
+            told.push(format!("pass {}", share(self.passed)));
+        }
+        told.join(", ")
+    }
+}
+
+/// One case: what each rule makes of the same bakes, and what the shipping step does with users.
+fn case(seed: u64, case: &Case, bakes: usize) -> Vec<String> {
+    let mut columns: Vec<Column> = (0..=RULES.len()).map(|_| Column::default()).collect();
+    let mut dice = Dice::new(seed);
+    for _ in 0..bakes {
+        let traffic = case.traffic(&mut dice);
+        for ((_, rule), column) in RULES.iter().zip(&mut columns) {
+            match rule(&traffic.ticks) {
+                Some(look) => column.back.push((look as u64 + 1) * LOOK),
+                None => column.passed += 1,
+            }
+        }
+        let column = columns.last_mut().expect("a column for the step");
+        let (fate, line) = case.bake(traffic);
+        if std::env::var("WHY").is_ok() {
+            eprintln!("{}: {fate:?} {line}", case.name);
+        }
+        match fate {
+            Fate::Passed => column.passed += 1,
+            Fate::Back(seconds) => column.back.push(seconds),
+            Fate::Held(seconds) => column.held.push(seconds),
         }
     }
-    println!("{}", table.join("\n"));
+    columns.iter_mut().map(|column| column.text(bakes)).collect()
+}
+
+fn main() {
+    let bakes = std::env::args().skip(1).find_map(|word| word.parse().ok()).unwrap_or(BAKES);
+    let names: Vec<&str> = RULES.iter().map(|(name, _)| *name).chain(["bgctl's bake"]).collect();
+    println!(
+        "{bakes} bakes of {BAKE} s a row, a tenth of users on green, 0.2 % bad on blue, a look each {LOOK} s. A burst: 10 to 50 bad"
+    );
+    println!(
+        "requests within {LOOK} s, of one instance (or of one tenant). `back`: users were sent back; `stay`: they stay where they"
+    );
+    println!(
+        "are and a person is called; in brackets the median and the longest of the seconds that took. The rules to the left are"
+    );
+    println!("given error rates alone; the bake is the shipping step with all it asks, to its end.\n");
+    println!("| case | {} |", names.join(" | "));
+    println!("|---{}|", "|---".repeat(names.len()));
+    let next = AtomicUsize::new(0);
+    let rows: Vec<Vec<String>> = std::thread::scope(|scope| {
+        let workers = std::thread::available_parallelism().map_or(1, usize::from);
+        let done: Vec<_> = (0..workers)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut mine = Vec::new();
+                    while let Some((n, one)) = {
+                        let n = next.fetch_add(1, Ordering::Relaxed);
+                        CASES.get(n).map(|one| (n, one))
+                    } {
+                        mine.push((n, case(n as u64, one, bakes)));
+                    }
+                    mine
+                })
+            })
+            .collect();
+        let mut rows: Vec<(usize, Vec<String>)> =
+            done.into_iter().flat_map(|one| one.join().expect("a worker ends")).collect();
+        rows.sort_unstable_by_key(|(n, _)| *n);
+        rows.into_iter().map(|(_, row)| row).collect()
+    });
+    for (case, row) in CASES.iter().zip(rows) {
+        println!("| {} | {} |", case.name, row.join(" | "));
+    }
 }

@@ -21,6 +21,7 @@ pub mod postgres;
 pub mod prometheus;
 pub mod scripted;
 pub mod slack_app;
+pub mod traffic;
 
 use std::path::{Path, PathBuf};
 

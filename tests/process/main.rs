@@ -11,6 +11,7 @@ mod compare;
 mod contract;
 mod disk;
 mod exports;
+mod gameday;
 mod guards;
 mod hands;
 mod kill;

@@ -200,6 +200,11 @@ impl Rule {
     /// Judges bad requests of both stacks, counted over the same time since users were shifted. `blue` with no requests
     /// means that everybody is on green, so the limit alone decides.
     pub fn judge_counts(&self, green: Counts, blue: Counts) -> Judgement {
+        self.judge_counts_by(CERTAIN, green, blue)
+    }
+
+    /// The same with a likelihood ratio of one's own for a fail.
+    pub(super) fn judge_counts_by(&self, certain: f64, green: Counts, blue: Counts) -> Judgement {
         let limit = self.highest();
         let shown = format!("green {}", self.counted(green));
         let compared = if blue.requests == 0 {
@@ -226,7 +231,7 @@ impl Rule {
         if green.bad >= FEWEST_BAD && (over || beyond) {
             let (against_blue, against_limit) = (worse_than_blue(green, blue), over_limit(green, limit));
             let felt = over_limit(green, self.lowest_forbidden(limit, blue)) >= NOTICEABLE.ln();
-            if against_limit >= CERTAIN.ln() || (against_blue >= CERTAIN.ln() && felt) {
+            if against_limit >= certain.ln() || (against_blue >= certain.ln() && felt) {
                 let (odds, likely) = (odds(against_blue.max(against_limit)), self.likely(green));
                 let line = format!("{shown} against {compared}, {}: {odds}, {likely}", self.limit());
                 return answer(Verdict::Fail, line);

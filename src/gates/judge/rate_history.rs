@@ -11,8 +11,12 @@ use super::likelihood::at_least;
 
 /// Looks that one burst can lie across: it may begin shortly before a look.
 const LOOKS: usize = 2;
+/// Looks that are also judged by themselves: what has just begun is little of all requests so far. Two minutes of usual looks.
+const NEWEST: usize = 8;
 /// A burst is what has no chance of one to three thousand to be of the rate of all other looks.
 const ODD: f64 = 0.0003;
+/// So seldom has a healthy release as many bad requests in the newest look: enough to look once more before it passes.
+const UNUSUAL: f64 = 0.15;
 /// What is known of the rate before the first look, in bad requests at the limit.
 const BEFORE: f64 = 2.0;
 /// An instance has more than its share of the bad requests when chance would do it less often than this.
@@ -43,6 +47,8 @@ pub struct Burst {
     pub from: Duration,
     pub until: Duration,
     pub bad: u64,
+    /// Blue had it too.
+    pub shared: bool,
 }
 
 /// Both stacks without the looks in which green had a burst.
@@ -51,6 +57,16 @@ pub struct Calm {
     pub green: Counts,
     pub blue: Counts,
     pub bursts: Vec<Burst>,
+    /// The same of the newest looks alone, where there were more before.
+    pub lately: Option<Lately>,
+}
+
+/// Both stacks in the newest looks, without bursts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Lately {
+    pub green: Counts,
+    pub blue: Counts,
+    pub took: Duration,
 }
 
 /// The instance of green with the most bad requests, and green without it.
@@ -111,6 +127,15 @@ impl RateHistory {
         self.looks.last().is_some_and(|last| burst.until >= last.until)
     }
 
+    /// How many bad requests of green the newest look has, where they are more than usual: what has just begun looks like that.
+    pub fn newly(&self, limit: f64) -> Option<u64> {
+        let (newest, earlier) = self.looks.split_last()?;
+        let rest = earlier.iter().fold(Counts::default(), |sum, look| sum.and(look.green));
+        let (before, after) = (BEFORE + rest.bad as f64, BEFORE / limit + rest.good() as f64);
+        let Counts { requests, bad } = newest.green;
+        (bad > 0 && at_least(bad, requests, before, after) < UNUSUAL).then_some(bad)
+    }
+
     /// How many looks there were.
     pub fn looks(&self) -> usize {
         self.looks.len()
@@ -128,15 +153,27 @@ impl RateHistory {
             let stretch = begin..(begin + LOOKS).min(self.looks.len());
             aside[stretch.clone()].fill(true);
             let rest = self.rest(&aside);
-            let inside = self.looks[stretch.clone()].iter().fold(Counts::default(), |sum, look| sum.and(look.green));
-            so_far.push(Burst { from: self.looks[begin].from, until: self.looks[stretch.end - 1].until, bad });
+            let looks = &self.looks[stretch.clone()];
+            let inside = looks.iter().fold(Counts::default(), |sum, look| sum.and(look.green));
+            let beside = looks.iter().fold(Counts::default(), |sum, look| sum.and(look.blue));
+            // Half as bad is a cause that both share, where it is beyond every limit.
+            let shared = beside.rate() > limit && beside.rate() > inside.rate() / 2.0;
+            so_far.push(Burst { from: looks[0].from, until: looks[looks.len() - 1].until, bad, shared });
             let (before, after) = (BEFORE + rest.0.bad as f64, BEFORE / limit + rest.0.good() as f64);
             if at_least(inside.bad, inside.requests, before, after) < ODD {
                 (found, bursts) = (aside.clone(), so_far.clone());
             }
         }
         let (green, blue) = self.rest(&found);
-        Calm { green, blue, bursts }
+        Calm { green, blue, bursts, lately: self.lately(found) }
+    }
+
+    fn lately(&self, mut aside: Vec<bool>) -> Option<Lately> {
+        let first = self.looks.len().checked_sub(NEWEST).filter(|first| *first > 0)?;
+        aside[..first].fill(true);
+        let (green, blue) = self.rest(&aside);
+        let took = self.looks.last()?.until.saturating_sub(self.looks[first].from);
+        Some(Lately { green, blue, took })
     }
 
     /// The stretch with the most bad requests of green that touches nothing set aside already.

@@ -1,0 +1,124 @@
+//! A bgctl of its own for each run of a game day: the program that is shipped, with a state folder that is none of the team's, so
+//! that its freezes and its automatic rollbacks count for nothing else.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::path::{Path, PathBuf};
+use std::task::Poll;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tokio::process::{Child, Command};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::diag::{Code, Kind, Refusal};
+use crate::journal::Archive;
+use crate::session::run_record::RunRecord;
+use crate::shell::Context;
+
+/// How often its log is looked at.
+const LOOK: Duration = Duration::from_millis(300);
+
+/// A bgctl that was started.
+pub struct Running {
+    child: Child,
+    state: PathBuf,
+}
+
+impl Running {
+    /// Starts this very program in a state folder of its own. Its output goes where ours goes.
+    pub fn start(cx: &Context, state: &Path, words: &[String]) -> Result<Running, Refusal> {
+        let program = std::env::current_exe().map_err(|error| unstarted(&error))?;
+        let mut command = Command::new(program);
+        // What it says is the conversation; the result is the report.
+        command.args(words).current_dir(&cx.cwd).stdin(std::process::Stdio::null()).stdout(std::io::stderr());
+        command.env("BGCTL_STATE_DIR", state).env("BGCTL_OUTPUT", "plain").env("BGCTL_NO_INPUT", "1");
+        let child = command.spawn().map_err(|error| unstarted(&error))?;
+        Ok(Running { child, state: state.into() })
+    }
+
+    /// The newest run in its folder, as far as it is written.
+    pub fn record(&self) -> Option<RunRecord> {
+        let archive = Archive::new(&self.state);
+        let id = archive.newest().into_iter().next()?.run;
+        RunRecord::read(id.clone(), archive.run(&id)).ok()
+    }
+
+    /// Waits until the run is at a point, or the program has ended. True: it is there.
+    pub async fn until(&mut self, cx: &Context, there: impl Fn(&RunRecord) -> bool) -> bool {
+        loop {
+            if self.record().is_some_and(|record| there(&record)) {
+                return true;
+            }
+            if matches!(self.child.try_wait(), Ok(Some(_)) | Err(_)) {
+                return false;
+            }
+            cx.clock.sleep(LOOK).await;
+        }
+    }
+
+    /// Its exit status. Told to end where it takes longer than this; it does what it does on Ctrl-C then.
+    pub async fn end(&mut self, cx: &Context, within: Duration, signals: &Signals) -> Option<i32> {
+        let late = cx.clock.sleep(within);
+        tokio::pin!(late);
+        let mut told = false;
+        loop {
+            tokio::select! {
+                ended = self.child.wait() => return ended.ok()?.code(),
+                // Ctrl-C at a terminal tells both of us; whoever ends a job tells only one.
+                at_terminal = signals.next() => {
+                    if !at_terminal {
+                        self.interrupt();
+                    }
+                }
+                () = &mut late, if !told => {
+                    told = true;
+                    self.interrupt();
+                }
+            }
+        }
+    }
+
+    fn interrupt(&self) {
+        let pid = self.child.id().and_then(|id| rustix::process::Pid::from_raw(id.cast_signed()));
+        // It may have ended this moment.
+        let _ = pid.map(|pid| rustix::process::kill_process(pid, rustix::process::Signal::INT));
+    }
+}
+
+/// What would end this process does not: what was made bad has to be made good again.
+pub struct Signals {
+    streams: RefCell<Vec<Signal>>,
+    told: Cell<bool>,
+}
+
+impl Signals {
+    pub fn caught() -> std::io::Result<Signals> {
+        let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+        let streams = kinds.into_iter().map(signal).collect::<std::io::Result<Vec<_>>>()?;
+        Ok(Signals { streams: RefCell::new(streams), told: Cell::new(false) })
+    }
+
+    /// Whether it is the one that a terminal sends to everybody.
+    async fn next(&self) -> bool {
+        let first = poll_fn(|cx| {
+            let at = self.streams.borrow_mut().iter_mut().position(|stream| stream.poll_recv(cx).is_ready());
+            at.map_or(Poll::Pending, Poll::Ready)
+        })
+        .await;
+        self.told.set(true);
+        first == 0
+    }
+
+    /// Somebody has asked for an end by now.
+    pub fn told(&self) -> bool {
+        self.next().now_or_never();
+        self.told.get()
+    }
+}
+
+fn unstarted(error: &std::io::Error) -> Refusal {
+    Refusal::new(Kind::Environment, Code::System, "bgctl cannot start itself for the game day")
+        .cause(error.to_string())
+        .users("where they were. Nothing was changed.")
+}

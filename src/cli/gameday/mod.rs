@@ -1,0 +1,408 @@
+//! `bgctl gameday`: a release that is bad on purpose, in a team's own staging. It shows that the gates see it, that everybody
+//! comes back, and that nobody is sent back across a contract.
+//!
+//! The runs are those of the program that is shipped, each in a process and a state folder of its own; here it is only
+//! arranged, timed and written down.
+
+mod child;
+mod proofs;
+mod report;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::json;
+
+use self::child::{Running, Signals};
+use self::proofs::Proof;
+use self::report::Report;
+use super::answer;
+use crate::diag::{Code, Kind, Refusal};
+use crate::guards::way_back_s;
+use crate::journal::{Archive, Lock};
+use crate::plan::{LAB, Plan, PlannedStep};
+use crate::run::{Evidence, Outcome};
+use crate::runbook::{GameDay, Inputs, Language, Node, Runbook, Source};
+use crate::scalar::spoken;
+use crate::session::launch::SigningArgs;
+use crate::session::overrides::{REASON, says_something};
+use crate::session::prepare::{self, FromArgs};
+use crate::session::surroundings::Surroundings;
+use crate::session::{mistakes, resources, routes, trust};
+use crate::shell::{Context, Exit};
+use crate::sign::{Signer, file};
+use crate::steps::KINDS;
+use crate::world::{Progress, Scribe, World};
+
+/// Show in staging that a bad release comes back, with a green that is made bad on purpose.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    pub from: FromArgs,
+    /// The environment whose users are moved: it has to be the runbook's.
+    #[arg(long = "in", value_name = "ENVIRONMENT")]
+    pub environment: String,
+    #[command(flatten)]
+    pub launch: SigningArgs,
+    /// The environment again: what a person would type.
+    #[arg(long, value_name = "ENVIRONMENT")]
+    pub confirm: Option<String>,
+    /// Allow it in an environment that is called like production. Needs --reason.
+    #[arg(long = "override", value_name = "GUARD", value_parser = ["production"], requires = "reason")]
+    pub overridden: Option<String>,
+    /// Why, for --override.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+}
+
+const USERS: &str = "where they were. Nothing was changed.";
+/// What a run may take beside its steps: starting, preflight, closing.
+const AROUND: Duration = Duration::from_secs(120);
+/// Names of environments in which real users are.
+const PRODUCTION: [&str; 4] = ["production", "prod", "prd", "live"];
+
+pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
+    cx.block_on(gameday(args, cx))?
+}
+
+/// Everything that a game day is arranged with.
+struct Day<'a> {
+    args: &'a Args,
+    cx: &'a Context,
+    outside: &'a Surroundings,
+    plan: Plan,
+    /// None in the lab, whose faults do it.
+    hooks: Option<GameDay>,
+    /// The runbook with a schema that blue cannot live with.
+    contract: String,
+    world: World,
+    folder: PathBuf,
+    signals: Signals,
+}
+
+async fn gameday(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
+    let outside = Surroundings::new(cx, &args.from.lab, None, args.from.lab_mode())?;
+    let plan = match prepare::draft(cx, &args.from, &outside)? {
+        Ok(plan) => plan,
+        Err(exit) => return Ok(exit),
+    };
+    let (source, runbook) = runbook(args, &outside)?;
+    let contract = across_a_contract(&source.text, &runbook.tree);
+    let hooks = runbook.document.gameday;
+    fitting(args, &plan, hooks.as_ref())?;
+    let state = cx.state_dir()?;
+    if let Some(held) = Lock::held(&Archive::new(&state), &plan.environment, &plan.service) {
+        return Err(held);
+    }
+    // In the lab nothing is at stake, so a key of the lab's own will do.
+    let signer: Box<dyn Signer> = match args.from.lab.lab && args.launch.key.is_none() {
+        true => Box::new(file::create_lab_key(&state.join("lab")).map_err(|e| trust::refusal(&e))?),
+        false => trust::signer(cx, args.launch.key.as_deref(), plan.owners.iter().map(String::as_str))?,
+    };
+    announce(cx, &plan, hooks.as_ref(), &state);
+    let ask = format!("Type {} to begin:", plan.environment);
+    if !answer::typed(cx, &plan.environment, args.confirm.as_deref(), "--confirm", &ask).await? {
+        cx.err("Nothing was changed.");
+        return Ok(Exit::Stopped);
+    }
+    let now = cx.clock.now();
+    let folder = report::folder(&state).join(now.strftime("%Y%m%d-%H%M%S").to_string());
+    std::fs::create_dir_all(&folder).map_err(|error| unwritable(&folder, &error))?;
+    let signals = Signals::caught().map_err(|error| {
+        Refusal::new(Kind::Environment, Code::System, "signals cannot be listened to")
+            .cause(error.to_string())
+            .users(USERS)
+    })?;
+    let before =
+        ["trigger", "rollback", "migration"].map(|name| (name.into(), report::last(&state, &plan, name))).to_vec();
+    let world = resources::world_without_routes(cx, &outside, &plan)?;
+    let day = Day { args, cx, outside: &outside, plan, hooks, contract, world, folder, signals };
+    let mut proofs = day.back().await?.to_vec();
+    let mut home = day.home(1).await?;
+    // With users astray nothing more is tried, nor once somebody wants it to end.
+    if home.1 && !day.signals.told() {
+        proofs.push(day.blocked().await?);
+        home = day.home(2).await?;
+    }
+    let passed = home.1 && proofs.len() == 3 && proofs.iter().all(|proof| proof.shown);
+    let Day { plan, folder, .. } = day;
+    let report = Report {
+        bgctl_gameday: 1,
+        service: plan.service.clone(),
+        environment: plan.environment.clone(),
+        runbook: plan.runbook.clone(),
+        runbook_sha256: plan.runbook_sha256.clone(),
+        versions: [plan.blue.version.clone(), plan.green.version.clone()],
+        at: cx.clock.now(),
+        by: cx.operator().into(),
+        passed,
+        proofs,
+        home: home.0,
+        before,
+    };
+    let file = report.keep(&folder, signer.as_ref()).map_err(|error| unwritable(&folder, &error))?;
+    told(cx, &report, &file, &folder);
+    Ok(if passed { Exit::Success } else { Exit::Failed })
+}
+
+/// The runbook with its places. A saved plan is none.
+fn runbook(args: &Args, outside: &Surroundings) -> Result<(Source, Runbook), Refusal> {
+    let source = Source::read(&args.from.file.to_string_lossy())?;
+    let ambient = outside.lab.as_ref().map(|lab| lab.variables()).unwrap_or_default();
+    let inputs = Inputs { ambient, ..mistakes::inputs(&args.from.vars, &outside.env) };
+    match Language::default().parse(&source, &inputs) {
+        Ok(runbook) => Ok((source, runbook)),
+        Err(_) => Err(Refusal::new(Kind::Invalid, Code::GameDay, format!("`{}` is no runbook", source.path))
+            .users(USERS)
+            .next("name a runbook, and not a saved plan")),
+    }
+}
+
+/// What has to be so before users of an environment are hurt on purpose.
+fn fitting(args: &Args, plan: &Plan, hooks: Option<&GameDay>) -> Result<(), Refusal> {
+    let refuse = |kind, headline: String| Refusal::new(kind, Code::GameDay, headline).users(USERS);
+    if plan.environment != args.environment {
+        let headline = format!("this runbook moves users of `{}`, not of `{}`", plan.environment, args.environment);
+        return Err(refuse(Kind::Usage, headline).next("name the runbook of that environment"));
+    }
+    let named = plan.environment.to_lowercase();
+    let words = named.split(|c: char| !c.is_alphanumeric()).any(|word| PRODUCTION.contains(&word));
+    let reason = args.reason.as_deref().unwrap_or_default();
+    if words && (args.overridden.is_none() || !says_something(reason)) {
+        return Err(refuse(Kind::Denied, format!("a game day hurts users, and `{}` has real ones", plan.environment))
+            .cause(format!("with `--override production` it needs a --reason of at least {REASON} characters"))
+            .next("bgctl gameday RUNBOOK --in staging        with the runbook of your staging"));
+    }
+    if hooks.is_none() && !args.from.lab.lab {
+        return Err(refuse(Kind::Invalid, "the runbook does not say how GREEN is made bad".into())
+            .place(plan.runbook.clone())
+            .next("gameday: { bad: { shell: ./bad.sh }, good: { shell: ./good.sh } }")
+            .next("bgctl explain gameday        what they have to do"));
+    }
+    let asks = plan.forward.iter().chain(&plan.rollback).find(|step| step.approval.is_some());
+    if let Some(step) = asks.filter(|_| plan.policy.schema_safe) {
+        return Err(refuse(
+            Kind::Invalid,
+            format!("`{}` waits for an approval, and a game day has nobody to ask", step.id),
+        )
+        .place(step.place.clone())
+        .next("take a runbook of staging without approvals"));
+    }
+    if let Some(reason) = &plan.policy.schema_reason {
+        return Err(refuse(Kind::Invalid, "nobody would go back automatically from this release".into())
+            .cause(reason.clone())
+            .next("take a release whose schema BLUE can live with"));
+    }
+    if plan.policy.automatic_at_most == 0 {
+        return Err(refuse(Kind::Invalid, "the runbook allows no automatic rollback".into())
+            .next("policy: { automatic_rollback: { at_most: 2, within: 24h } }"));
+    }
+    Ok(())
+}
+
+fn announce(cx: &Context, plan: &Plan, hooks: Option<&GameDay>, state: &Path) {
+    let within = hooks.map_or(AROUND, |hooks| hooks.within.time);
+    let page = match plan.policy.page.len() {
+        0 => "NOBODY IS CALLED: `policy.page` is empty".to_string(),
+        _ => "a person is called: tell whoever is on call".to_string(),
+    };
+    let age = |proof: &str| report::age(report::last(state, plan, proof), cx.clock.now());
+    cx.err(&format!(
+        "GAME DAY of {} in {}: users are moved to a GREEN that is made bad",
+        plan.service, plan.environment
+    ));
+    cx.err(&format!(
+        "  1  trigger    after the first shift GREEN is made bad; a gate has to see it within {}",
+        spoken(within)
+    ));
+    cx.err(&format!("                {}", age("trigger")));
+    cx.err("  2  rollback   everybody is sent back to BLUE, read back and seen, without a person");
+    cx.err(&format!("                {}", age("rollback")));
+    cx.err(&format!("  3  migration  the same with a schema that BLUE cannot live with: nobody is sent back, {page}"));
+    cx.err(&format!("                {}", age("migration")));
+    cx.err("  In the end everybody is on BLUE and GREEN is good again.");
+}
+
+impl Day<'_> {
+    /// A run from which everybody comes back.
+    async fn back(&self) -> Result<[Proof; 2], Refusal> {
+        let runbook = self.args.from.file.to_string_lossy().into_owned();
+        let (record, bad_since) = self.course("1", &runbook).await?;
+        let Some((id, entries)) = record else {
+            let none = |name: &str| self.not_begun(name);
+            return Ok([none("trigger"), none("rollback")]);
+        };
+        Ok(proofs::way_back(&id, &self.plan, &entries, bad_since))
+    }
+
+    /// A run across a contract.
+    async fn blocked(&self) -> Result<Proof, Refusal> {
+        let file = self.folder.join("across-a-contract.yaml");
+        std::fs::write(&file, &self.contract).map_err(|error| unwritable(&file, &error))?;
+        let (record, _) = self.course("2", &file.to_string_lossy()).await?;
+        let Some((id, entries)) = record else { return Ok(self.not_begun("migration")) };
+        let green = match self.plan.environment == LAB {
+            // Its lab ended with the run.
+            true => Some(proofs::on_green(&self.plan, &entries)),
+            false => self.on_green().await,
+        };
+        Ok(proofs::blocked(&id, &self.plan, &entries, green))
+    }
+
+    /// Whether any users are on green, read now; none where a route cannot be read.
+    async fn on_green(&self) -> Option<bool> {
+        let mut green = false;
+        for planned in self.plan.routes.values() {
+            green |= routes::view(planned, self.outside).ok()?.read().await.ok()?.split.green > 0;
+        }
+        Some(green)
+    }
+
+    fn not_begun(&self, name: &str) -> Proof {
+        let line = "the run did not begin: its reason stands above".to_string();
+        Proof { name: name.into(), shown: false, line, ms: None, run: String::new() }
+    }
+
+    /// One run with a green that becomes bad: its records, and since when green was bad.
+    #[expect(clippy::type_complexity, reason = "two values of one moment")]
+    async fn course(
+        &self,
+        state: &str,
+        runbook: &str,
+    ) -> Result<(Option<(String, Vec<crate::journal::Entry>)>, Option<Timestamp>), Refusal> {
+        let mut words = vec!["cutover".to_string(), runbook.into(), "--confirm".into(), self.plan.environment.clone()];
+        words.extend(self.passed_on());
+        let mut running = Running::start(self.cx, &self.folder.join(state), &words)?;
+        let there = |record: &crate::session::run_record::RunRecord| proofs::on_green(&record.plan, &record.entries);
+        let mut bad_since = None;
+        if running.until(self.cx, there).await
+            && let Some(hooks) = &self.hooks
+        {
+            self.hook("bad", &hooks.bad).await;
+            bad_since = Some(self.cx.clock.now());
+        }
+        let within = self.hooks.as_ref().map_or(AROUND, |hooks| hooks.within.time);
+        let back = Duration::from_secs(way_back_s(&self.plan, 0));
+        running.end(self.cx, within + back + AROUND, &self.signals).await;
+        if let Some(hooks) = &self.hooks {
+            self.hook("good", &hooks.good).await;
+        }
+        Ok((running.record().map(|record| (record.id, record.entries)), bad_since))
+    }
+
+    /// Everybody on blue, whatever a run has left: decided from the live routes alone.
+    async fn home(&self, n: u32) -> Result<(String, bool), Refusal> {
+        if self.plan.environment == LAB {
+            return Ok(("the lab ended with its run".into(), true));
+        }
+        let mut words = vec!["rollback".to_string(), self.args.from.file.to_string_lossy().into(), "--yes".into()];
+        words.extend(self.variables());
+        let mut running = Running::start(self.cx, &self.folder.join(format!("home-{n}")), &words)?;
+        let back = Duration::from_secs(way_back_s(&self.plan, 0)) + AROUND;
+        Ok(match running.end(self.cx, back, &self.signals).await {
+            Some(0) => ("everybody is on BLUE, read back".into(), true),
+            _ => ("NOT CONFIRMED: `bgctl status RUNBOOK` shows where users are".into(), false),
+        })
+    }
+
+    fn variables(&self) -> Vec<String> {
+        self.args.from.vars.iter().flat_map(|(name, value)| ["--var".to_string(), format!("{name}={value}")]).collect()
+    }
+
+    fn passed_on(&self) -> Vec<String> {
+        let mut words = self.variables();
+        let path = |path: &Path| self.cx.cwd.join(path).display().to_string();
+        let launch = &self.args.launch;
+        words.extend(launch.key.iter().flat_map(|key| ["--key".to_string(), key.clone()]));
+        words.extend(launch.trust.allowed_signers.iter().flat_map(|file| ["--allowed-signers".into(), path(file)]));
+        words.extend(self.args.from.policy.policy.iter().flat_map(|file| ["--policy".into(), path(file)]));
+        if self.args.from.lab.lab {
+            words.push("--lab".into());
+            words.extend(self.args.from.lab.faults.iter().flat_map(|fault| ["--lab-fault".into(), fault.clone()]));
+        }
+        words
+    }
+
+    /// One of the team's own programs. That it failed is said; the proofs show what came of it.
+    async fn hook(&self, name: &str, command: &crate::steps::Command) {
+        let config = serde_json::to_value(command).expect("BUG: a command is plain data");
+        let kind = KINDS.iter().find(|kind| kind.name == "command").expect("BUG: the table of kinds has `command`");
+        let built =
+            (kind.facts)(&config, &self.plan).map_err(|mistakes| mistakes[0].message.clone()).and_then(|facts| {
+                let step = PlannedStep {
+                    id: format!("gameday.{name}"),
+                    kind: kind.name.into(),
+                    line: facts.line,
+                    config,
+                    resume: facts.resume,
+                    attempts: 1,
+                    timeout_s: facts.timeout_s,
+                    expected_s: facts.expected_s,
+                    moves: None,
+                    approval: None,
+                    on_failure: Default::default(),
+                    place: "bgctl gameday".into(),
+                };
+                (kind.build)(&step, &self.plan).map_err(|error| format!("{error:#}"))
+            });
+        self.cx.err(&format!("game day: `{name}` runs"));
+        let outcome = match built {
+            Ok(step) => step.execute(&self.world, &Silent).await,
+            Err(why) => Outcome::unknown(why),
+        };
+        if !matches!(outcome, Outcome::Done { .. }) {
+            self.cx.err(&format!("! game day: `{name}`: {}", self.world.secrets.mask(outcome.line())));
+        }
+    }
+}
+
+struct Silent;
+
+impl Scribe for Silent {
+    fn observed(&self, _: Evidence) {}
+
+    fn progress(&self, _: Progress) {}
+}
+
+/// The same runbook with a schema that blue cannot live with, and nobody waited for. Everything else stays as it is written.
+fn across_a_contract(text: &str, tree: &Node) -> String {
+    let within = tree.get("policy").and_then(|policy| policy.get("acknowledge")?.get("within"));
+    let change = tree.get("schema").and_then(|schema| schema.get("change"));
+    let mut edits: Vec<(&Node, &str)> =
+        within.map(|node| (node, "1s")).into_iter().chain(change.map(|node| (node, "contract"))).collect();
+    // From the end, so that places before it stay where they are.
+    edits.sort_by_key(|(node, _)| std::cmp::Reverse(node.span.start));
+    let mut text = text.to_string();
+    for (node, word) in edits {
+        text.replace_range(node.span.clone(), word);
+    }
+    match change {
+        Some(_) => text,
+        None => format!("{}\nschema: {{ change: contract }}\n", text.trim_end()),
+    }
+}
+
+fn told(cx: &Context, report: &Report, file: &Path, folder: &Path) {
+    if cx.machine() {
+        return cx.json(&json!({ "report": file, "gameday": report }));
+    }
+    let word = if report.passed { "PASSED" } else { "FAILED" };
+    cx.out(&format!("GAME DAY {word} · {} · {}", report.service, report.environment));
+    for Proof { name, shown, line, .. } in &report.proofs {
+        cx.out(&format!("  {} {name:<10} {line}", if *shown { "✓" } else { "✗" }));
+    }
+    cx.out(&format!("  users        {}", report.home));
+    for (name, at) in &report.before {
+        cx.out(&format!("  before       {name}: {}", report::age(*at, report.at)));
+    }
+    cx.out(&format!("  report       {}, signed", file.display()));
+    cx.out(&format!("  runs         {}", folder.display()));
+}
+
+fn unwritable(place: &Path, error: &std::io::Error) -> Refusal {
+    Refusal::new(Kind::Environment, Code::Unwritable, "the game day cannot be written down")
+        .place(place.display().to_string())
+        .cause(error.to_string())
+        .users("read them: `bgctl status RUNBOOK`")
+}

@@ -1,0 +1,132 @@
+//! What a run of a game day proves, from its records alone. Pure.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::journal::Entry;
+use crate::plan::{Color, Lane, Plan};
+use crate::run::{Event, Evidence, Outcome, RunOutcome, Verdict};
+use crate::scalar::spoken;
+
+/// One of the three things that a game day shows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Proof {
+    /// `trigger`, `rollback`, `migration`.
+    pub name: String,
+    pub shown: bool,
+    pub line: String,
+    /// How long it took, where that says something.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ms: Option<u64>,
+    pub run: String,
+}
+
+/// What is looked for in the records of one run.
+#[derive(Default)]
+struct Course {
+    /// The verdict after which users went back.
+    verdict: Option<(Timestamp, String)>,
+    begun: Option<(Timestamp, bool)>,
+    back: Option<Timestamp>,
+    ended: Option<(RunOutcome, String)>,
+    paged: Option<(bool, String)>,
+}
+
+/// Whether users are on green: the first shift forward is done.
+pub fn on_green(plan: &Plan, entries: &[Entry]) -> bool {
+    entries.iter().filter_map(Entry::event).any(|event| match event {
+        Event::StepOutcome { step, outcome: Outcome::Done { .. }, .. } => {
+            step.lane == Lane::Forward
+                && plan.step(step).moves.as_ref().is_some_and(|moves| moves.after.share(Color::Green) > 0.0)
+        }
+        _ => false,
+    })
+}
+
+/// The gates see that green is bad, and everybody comes back.
+pub fn way_back(run: &str, plan: &Plan, entries: &[Entry], bad_since: Option<Timestamp>) -> [Proof; 2] {
+    let course = Course::of(plan, entries);
+    let proof =
+        |name: &str, shown: bool, line: String, ms| Proof { name: name.into(), shown, line, ms, run: run.into() };
+    let automatic = course.begun.filter(|(_, automatic)| *automatic);
+    let trigger = match (&course.verdict, automatic) {
+        (Some((at, line)), Some(_)) => {
+            let took = bad_since.map(|since| between(since, *at));
+            let after =
+                took.map_or("green was bad from the start".into(), |ms| format!("{} after green was bad", short(ms)));
+            proof("trigger", true, format!("{after}: {line}"), took)
+        }
+        _ => proof("trigger", false, format!("nobody was sent back automatically: {}", course.end()), None),
+    };
+    let rolled_back = matches!(course.ended, Some((RunOutcome::RolledBack, _)));
+    let rollback = match (&course.verdict, course.back.filter(|_| rolled_back && automatic.is_some())) {
+        (Some((verdict, _)), Some(back)) => {
+            let took = between(*verdict, back);
+            let line = format!("everybody was back on BLUE {} after the verdict, read back and seen", short(took));
+            proof("rollback", true, line, Some(took))
+        }
+        _ => proof("rollback", false, format!("no automatic rollback was completed: {}", course.end()), None),
+    };
+    [trigger, rollback]
+}
+
+/// Across a contract nobody goes back automatically, and a person is called. `green`: users were read on it afterwards, if they
+/// could be read.
+pub fn blocked(run: &str, plan: &Plan, entries: &[Entry], green: Option<bool>) -> Proof {
+    let course = Course::of(plan, entries);
+    let halted = matches!(course.ended, Some((RunOutcome::Halted, _)));
+    let (shown, line) = match (&course.begun, green, &course.paged) {
+        (None, Some(true), Some((true, how))) if halted => {
+            (true, format!("a bad green across a contract moved nobody, and a person was called: {how}"))
+        }
+        (None, Some(true), Some((false, how))) if halted => {
+            (false, format!("nobody was moved, and NOBODY WAS CALLED: {how}"))
+        }
+        (Some(_), ..) => (false, "users were sent back across a contract".into()),
+        (None, None, _) if halted => (false, "nobody was sent back, but where users are could not be read".into()),
+        _ => (false, format!("the guard was not reached: {}", course.end())),
+    };
+    Proof { name: "migration".into(), shown, line, ms: None, run: run.into() }
+}
+
+impl Course {
+    fn of(plan: &Plan, entries: &[Entry]) -> Course {
+        let mut course = Course::default();
+        for entry in entries {
+            let Ok(at) = entry.ts.parse::<Timestamp>() else { continue };
+            if let Some(Evidence::GateEvaluated { gate, verdict: Verdict::Fail, line, .. }) = entry.evidence()
+                && course.begun.is_none()
+            {
+                course.verdict = Some((at, format!("gate `{gate}`: {line}")));
+            }
+            match entry.event() {
+                Some(Event::WaitBreached { line, .. }) if course.begun.is_none() => course.verdict = Some((at, line)),
+                Some(Event::RollbackBegun { automatic, .. }) => course.begun = Some((at, automatic)),
+                Some(Event::StepOutcome { step, outcome: Outcome::Done { .. }, .. })
+                    if step.lane == Lane::Rollback && plan.step(step).moves.is_some() =>
+                {
+                    course.back = Some(at);
+                }
+                Some(Event::Paged { delivered, line }) => course.paged = Some((delivered, line)),
+                Some(Event::Ended { outcome, line }) => course.ended = Some((outcome, line)),
+                _ => {}
+            }
+        }
+        course
+    }
+
+    fn end(&self) -> String {
+        match &self.ended {
+            Some((outcome, line)) => format!("the run is {}, {line}", outcome.name()),
+            None => "the run did not end".into(),
+        }
+    }
+}
+
+fn between(from: Timestamp, to: Timestamp) -> u64 {
+    u64::try_from(to.as_millisecond() - from.as_millisecond()).unwrap_or(0)
+}
+
+fn short(ms: u64) -> String {
+    spoken(std::time::Duration::from_millis(ms))
+}
