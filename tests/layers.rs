@@ -20,7 +20,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("sign", &["diag", "secret"]),
     ("journal", &["clock", "diag", "plan", "run", "sign"]),
     ("world", &["clock", "plan", "routers", "run", "secret"]),
-    ("gates", &["diag", "plan", "routers", "run", "scalar", "secret", "world"]),
+    ("gates", &["clock", "diag", "plan", "routers", "run", "scalar", "secret", "world"]),
     ("guards", &["clock", "plan", "routers", "run", "scalar", "world"]),
     ("live", &["clock", "https", "scalar", "world"]),
     ("migrations", &["plan", "run", "scalar", "world"]),

@@ -22,6 +22,8 @@ pub mod promql;
 pub mod ready;
 mod review;
 pub mod server;
+#[cfg(feature = "aws")]
+pub mod signer;
 pub mod source;
 pub mod survey;
 pub mod watch;

@@ -44,6 +44,17 @@ struct Whole {
     /// A file with the certificates of the authority that vouches for the server, beside the system's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     ca: Option<PathBuf>,
+    /// Sign every question for Amazon's managed Prometheus, with the credentials that AWS's own tools find here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sigv4: Option<Sigv4>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Sigv4 {
+    /// Where the workspace is: `eu-central-1`.
+    #[schemars(length(min = 1, max = 40))]
+    region: String,
 }
 
 /// A server as it is asked now, secrets filled in.
@@ -91,7 +102,7 @@ impl Server {
     /// What is wrong with it and can be seen without asking it.
     pub fn check(&self) -> Vec<Mistake> {
         let wrong = |at: &str, message: String, help: &str| Mistake { at: at.into(), message, help: Some(help.into()) };
-        let Whole { url, headers, basic, bearer_file, .. } = &self.0;
+        let Whole { url, headers, basic, bearer_file, sigv4, .. } = &self.0;
         let mut found = Vec::new();
         let starts = ["http://", "https://", "${"].iter().any(|start| url.starts_with(start));
         if !starts || url.contains(char::is_whitespace) {
@@ -107,8 +118,9 @@ impl Server {
             found.push(wrong("", message, "write a reference: `basic: ${env:METRICS_LOGIN}`"));
         }
         let authorized = headers.keys().any(|name| name.eq_ignore_ascii_case("authorization"));
-        if usize::from(authorized) + usize::from(basic.is_some()) + usize::from(bearer_file.is_some()) > 1 {
-            let message = "one login is enough: `basic`, `bearer_file` or a header `Authorization`".into();
+        let logins = [authorized, basic.is_some(), bearer_file.is_some(), sigv4.is_some()];
+        if logins.iter().filter(|given| **given).count() > 1 {
+            let message = "one login is enough: `basic`, `bearer_file`, `sigv4` or a header `Authorization`".into();
             found.push(wrong("", message, "leave the others out"));
         }
         if let Some(name) = headers.keys().find(|name| !is_token(name)) {
@@ -119,13 +131,14 @@ impl Server {
 
     /// With everything that is secret in it, for one exchange.
     pub fn reached(&self, secrets: &Secrets) -> Reached {
-        let Whole { url, headers, basic, bearer_file, ca } = &self.0;
+        let Whole { url, headers, basic, bearer_file, ca, sigv4 } = &self.0;
         let mut headers: Vec<(String, String)> =
             headers.iter().map(|(name, value)| (name.clone(), secrets.resolve(value))).collect();
         if let Some(basic) = basic {
             headers.push(("authorization".into(), format!("Basic {}", STANDARD.encode(secrets.resolve(basic)))));
         }
-        let login = Login { bearer_file: bearer_file.clone(), ca: ca.clone() };
+        let sigv4 = sigv4.as_ref().map(|sigv4| sigv4.region.clone());
+        let login = Login { bearer_file: bearer_file.clone(), ca: ca.clone(), sigv4 };
         Reached { url: secrets.resolve(url), headers, login }
     }
 }
@@ -142,7 +155,7 @@ impl JsonSchema for Server {
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         json_schema!({
-            "description": "Base URL of a Prometheus, or `{ url: …, headers: …, basic: …, bearer_file: …, ca: … }`.",
+            "description": "Base URL of a Prometheus, or `{ url: …, headers: …, basic: …, bearer_file: …, sigv4: …, ca: … }`.",
             "anyOf": [{ "type": "string" }, Whole::json_schema(generator)]
         })
     }
@@ -171,6 +184,7 @@ mod tests {
                 json!({ "url": "http://p", "basic": "${env:A}", "headers": { "authorization": "Basic ${env:B}" } }),
                 "one login",
             ),
+            (json!({ "url": "http://p", "sigv4": { "region": "eu-west-1" }, "bearer_file": "token" }), "one login"),
             (json!({ "url": "http://p", "basic": "team:secret" }), "is a secret"),
             (json!({ "url": "http://p", "headers": { "Authorization": "Bearer abc" } }), "is a secret"),
             (json!({ "url": "http://p?tenant=a" }), "more than a base URL"),

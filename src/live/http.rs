@@ -15,7 +15,7 @@ use super::inbox::HttpInbox;
 use crate::clock::Clock;
 use crate::https;
 use crate::scalar::spoken;
-use crate::world::{Inbox, Request, Response, Web, WebError};
+use crate::world::{Inbox, Request, Response, Signs, Web, WebError};
 
 /// The most of an answer that is read.
 const MOST: usize = 4 * 1024 * 1024;
@@ -25,6 +25,8 @@ pub struct LiveWeb {
     clock: Rc<dyn Clock>,
     /// Made when first needed: each reads the system's whole trust store, and going back waits for nothing it does not need.
     clients: RefCell<BTreeMap<Way, Client>>,
+    /// None: built without AWS.
+    signer: Option<Rc<dyn Signs>>,
 }
 
 /// How a server is reached.
@@ -76,7 +78,12 @@ impl Way {
 
 impl LiveWeb {
     pub fn new(clock: Rc<dyn Clock>) -> Self {
-        LiveWeb { clock, clients: RefCell::default() }
+        LiveWeb { clock, clients: RefCell::default(), signer: None }
+    }
+
+    /// With somebody who signs what a server of AWS wants signed.
+    pub fn signing(self, signer: Rc<dyn Signs>) -> Self {
+        LiveWeb { signer: Some(signer), ..self }
     }
 
     fn client(&self, way: Way) -> Result<Client, WebError> {
@@ -125,6 +132,14 @@ impl Web for LiveWeb {
         if let Some(file) = &request.login.bearer_file {
             let token = String::from_utf8_lossy(&read(file)?).trim().to_string();
             request.headers.push(("authorization".into(), format!("Bearer {token}")));
+        }
+        if let Some(region) = &request.login.sigv4 {
+            let signer = self
+                .signer
+                .as_ref()
+                .ok_or_else(|| unsent("this bgctl was built without AWS, and cannot sign".into()))?;
+            let signed = signer.signed(region, &request).await.map_err(unsent)?;
+            request.headers.extend(signed);
         }
         let client = self.client(Way::to(&url, request.fresh, request.login.ca.clone()))?;
         self.send(client, url, request).await.map_err(|e| {

@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::absent::Absent;
 use super::routes;
 use super::surroundings::Surroundings;
+use crate::clock::Clock;
 use crate::diag::{Code, Kind, Refusal};
 use crate::drive::Steps;
 use crate::gates::source::CLOUDWATCH;
@@ -146,7 +147,7 @@ fn bare(cx: &Context, outside: &Surroundings, secrets: Secrets) -> World {
     World {
         clock: clock.clone(),
         routes: BTreeMap::new(),
-        web: Rc::new(LiveWeb::new(clock.clone())),
+        web: Rc::new(web(outside, clock.clone())),
         processes,
         store: Rc::new(LiveStore::default()),
         database: Rc::new(LiveDatabase::new(clock)),
@@ -156,6 +157,17 @@ fn bare(cx: &Context, outside: &Surroundings, secrets: Secrets) -> World {
         beforehand: Default::default(),
         secrets,
     }
+}
+
+#[cfg(feature = "aws")]
+fn web(outside: &Surroundings, clock: Rc<dyn Clock>) -> LiveWeb {
+    let signer = crate::gates::signer::RequestSigner::new(&outside.access.aws, clock.clone());
+    LiveWeb::new(clock).signing(Rc::new(signer))
+}
+
+#[cfg(not(feature = "aws"))]
+fn web(_: &Surroundings, clock: Rc<dyn Clock>) -> LiveWeb {
+    LiveWeb::new(clock)
 }
 
 #[cfg(feature = "cloudwatch")]

@@ -15,7 +15,7 @@ pub use database::{Database, NoDatabase, Scratch, Unanswered};
 pub use metrics::{Gap, Metrics, NoMetrics, Point, Question};
 pub use processes::{Command, Exit, Processes, Stream};
 pub use store::{Held, NoStore, Server, Store};
-pub use web::{Inbox, Login, Request, Response, Web, WebError, address, form};
+pub use web::{Inbox, Login, Request, Response, Signs, Web, WebError, address, form};
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

@@ -37,17 +37,26 @@ pub struct Request {
     pub timeout: Duration,
     /// A connection of its own, so that a load balancer chooses anew.
     pub fresh: bool,
-    /// What lies in files and lets us in.
+    /// What lies elsewhere and lets us in.
     pub login: Login,
 }
 
-/// Files that let us in, read when the request is sent.
+/// What lets us in, looked for when the request is sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Login {
     /// A bearer token.
     pub bearer_file: Option<PathBuf>,
     /// Certificates of the authority that vouches for the server, beside the system's own.
     pub ca: Option<PathBuf>,
+    /// The AWS region in which the request is signed, with the credentials that are found here.
+    pub sigv4: Option<String>,
+}
+
+/// Signs requests as AWS wants them.
+#[async_trait(?Send)]
+pub trait Signs {
+    /// The headers that a request needs beside its own. An error: there is nothing to sign with.
+    async fn signed(&self, region: &str, request: &Request) -> Result<Vec<(String, String)>, String>;
 }
 
 impl Request {

@@ -122,3 +122,81 @@ async fn g12_a_prometheus_that_lets_not_everybody_in_is_asked_as_it_wants() {
     fs::write(&token, "the-second-token\n").unwrap();
     assert_eq!(looked(asks("bearer", json!({ "bearer_file": token }))).await.0, Verdict::Pass);
 }
+
+/// A door that computes each signature anew with AWS's own library for Python, and lets through what agrees.
+#[cfg(feature = "aws")]
+const SIGNED: &str = r#"
+import http.server, re, sys, urllib.request
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+port, behind = int(sys.argv[1]), sys.argv[2]
+
+class Door(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers.get("content-length", 0)))
+        given = self.headers.get("authorization", "")
+        scope = re.search(r"Credential=([^/]+)/\d{8}/([^/]+)/([^/]+)/aws4_request", given)
+        named = re.search(r"SignedHeaders=([^,]+)", given)
+        agrees = False
+        if scope and named:
+            headers = {name: self.headers[name] for name in named.group(1).split(";") if self.headers[name]}
+            request = AWSRequest("POST", f"http://{self.headers['host']}{self.path}", data=body, headers=headers)
+            request.context["timestamp"] = self.headers["x-amz-date"]
+            auth = SigV4Auth(Credentials(scope.group(1), "the-secret"), scope.group(3), scope.group(2))
+            text = auth.string_to_sign(request, auth.canonical_request(request))
+            agrees = scope.groups() == ("AKIDTEST", "eu-central-1", "aps") and given.endswith("Signature=" + auth.signature(text, request))
+        answer = b'{"message":"The request signature we calculated does not match"}'
+        if agrees:
+            kind = {"content-type": self.headers["content-type"]}
+            with urllib.request.urlopen(urllib.request.Request(behind + self.path, data=body, headers=kind)) as real:
+                answer = real.read()
+        self.send_response(200 if agrees else 403)
+        self.send_header("content-length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+    def log_message(self, *_):
+        pass
+
+http.server.HTTPServer(("127.0.0.1", port), Door).serve_forever()
+"#;
+
+#[cfg(feature = "aws")]
+#[tokio::test]
+async fn g12_a_managed_prometheus_gets_signed_questions() {
+    use std::rc::Rc;
+
+    use bgctl::clock::SystemClock;
+    use bgctl::gates::signer::RequestSigner;
+    use bgctl::live::http::LiveWeb;
+    use bgctl::routers::AwsAccess;
+    use bgctl::secret::Secret;
+
+    let (Some(rig), Some(python)) = (Rig::shared(), peer("python")) else { return };
+    let (dir, port) = (tempfile::tempdir().unwrap(), free_port());
+    fs::write(dir.path().join("door.py"), SIGNED).unwrap();
+    let mut command = Command::new(python);
+    command.arg(dir.path().join("door.py")).arg(port.to_string()).arg(&rig.url);
+    let _door = Started::new(command, port, &dir.path().join("door.log"));
+    rig.until_raw("count(queue_depth)", |text| text == "2").await;
+    let looked = async |secret: &str, region: &str| {
+        let keys = Some(("AKIDTEST".to_string(), Secret::new(secret)));
+        let signer = RequestSigner::new(&AwsAccess { keys, ..AwsAccess::default() }, Rc::new(SystemClock));
+        let web = Rc::new(LiveWeb::new(Rc::new(SystemClock)).signing(Rc::new(signer)));
+        let server = json!({ "url": format!("http://127.0.0.1:{port}"), "sigv4": { "region": region } });
+        let gate = json!({ "prometheus": "max by (color) (queue_depth)", "max": 5 });
+        let look = rig.look_through(web, &gate, &server).await;
+        (look.judgement.verdict, look.silent, look.judgement.line)
+    };
+    let (verdict, _, line) = looked("the-secret", "eu-central-1").await;
+    assert_eq!(verdict, Verdict::Pass, "{line}");
+    for (secret, region) in [("another", "eu-central-1"), ("the-secret", "us-east-1")] {
+        let (verdict, silent, line) = looked(secret, region).await;
+        assert!(verdict == Verdict::Unknown && silent && line.contains("answered 403"), "{line}");
+    }
+    // Without a signer nothing is sent.
+    let server = json!({ "url": format!("http://127.0.0.1:{port}"), "sigv4": { "region": "eu-central-1" } });
+    let look = rig.look_at(&json!({ "prometheus": "max by (color) (queue_depth)", "max": 5 }), &server).await;
+    assert!(look.silent && look.judgement.line.contains("built without AWS"), "{}", look.judgement.line);
+}

@@ -15,7 +15,7 @@ use bgctl::gates::watched::{Look, NamedGate};
 use bgctl::live::http::LiveWeb;
 use bgctl::run::Verdict;
 use bgctl::secret::Secrets;
-use bgctl::world::{Gap, World};
+use bgctl::world::{Gap, Web, World};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -209,6 +209,13 @@ impl Rig {
     /// One look, at a Prometheus that is reached in this way.
     pub async fn look_at(&self, settings: &Value, server: &Value) -> Look {
         let (world, gate) = (world(Rc::new(SystemClock)), named_at(server, settings));
+        let open = gate.open().unwrap();
+        open.look(&world, self.begun).await
+    }
+
+    /// The same through a web of one's own.
+    pub async fn look_through(&self, web: Rc<dyn Web>, settings: &Value, server: &Value) -> Look {
+        let (world, gate) = (World { web, ..world(Rc::new(SystemClock)) }, named_at(server, settings));
         let open = gate.open().unwrap();
         open.look(&world, self.begun).await
     }
