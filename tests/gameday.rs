@@ -209,3 +209,23 @@ fn a_bad_green_beside_a_dead_blue_does_not_move_and_pages() {
     let records = game.desk.records();
     assert!(records.iter().any(|r| r["type"] == "run.ended" && r["data"]["outcome"] == "halted"), "{records:#?}");
 }
+
+/// `bgctl gameday` as its page says, against haproxy under load, bots of its own and a Prometheus, all of them real processes.
+#[test]
+fn a_game_day_of_a_teams_own_stack() {
+    let _alone = MACHINE.write();
+    let (Some(python), Some(_), Some(_), Some(_)) =
+        (common::peer("python3"), common::peer("haproxy"), common::peer("prometheus"), common::peer("curl"))
+    else {
+        return;
+    };
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/race/gameday.py");
+    let done =
+        std::process::Command::new(python).arg(script).env("BGCTL", rig::BGCTL).output().expect("the script runs");
+    let said = String::from_utf8_lossy(&done.stdout);
+    assert!(
+        done.status.success() && said.contains("GAME DAY PASSED"),
+        "{said}{}",
+        String::from_utf8_lossy(&done.stderr)
+    );
+}
