@@ -1,7 +1,8 @@
 //! The bake beside the rules others use, on the same simulated traffic: how often a healthy release is sent back, in whatever
 //! way, how soon a bad one is found, and what a person is called for. The bake is the shipping step over the PromQL of the lab.
 //!
-//! `cargo bench --features full --bench judge` prints one table; a number after `--` sets how many bakes a row has. It measures no
+//! `cargo bench --features full --bench judge` prints one table; a number after `--` sets how many bakes a row has, a
+//! text picks rows by a part of their name. It measures no
 //! time, so any profile gives the same figures.
 #![expect(clippy::disallowed_methods, clippy::print_stdout, reason = "a bench takes an argument and prints a table")]
 
@@ -111,7 +112,12 @@ fn case(seed: u64, case: &Case, bakes: usize) -> Vec<String> {
 }
 
 fn main() {
-    let bakes = std::env::args().skip(1).find_map(|word| word.parse().ok()).unwrap_or(BAKES);
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
+    let bakes = words.iter().find_map(|word| word.parse().ok()).unwrap_or(BAKES);
+    // A row by a part of its name.
+    let named = words.iter().find(|word| word.parse::<usize>().is_err());
+    let cases: Vec<&Case> =
+        CASES.iter().filter(|case| named.is_none_or(|name| case.name.contains(name.as_str()))).collect();
     let names: Vec<&str> = RULES.iter().map(|(name, _)| *name).chain(["bgctl's bake"]).collect();
     println!(
         "{bakes} bakes of {BAKE} s a row, a tenth of users on green, 0.2 % bad on blue, a look each {LOOK} s. A burst: 10 to 50 bad"
@@ -134,7 +140,7 @@ fn main() {
                     let mut mine = Vec::new();
                     while let Some((n, one)) = {
                         let n = next.fetch_add(1, Ordering::Relaxed);
-                        CASES.get(n).map(|one| (n, one))
+                        cases.get(n).map(|one| (n, *one))
                     } {
                         mine.push((n, case(n as u64, one, bakes)));
                     }
@@ -147,7 +153,7 @@ fn main() {
         rows.sort_unstable_by_key(|(n, _)| *n);
         rows.into_iter().map(|(_, row)| row).collect()
     });
-    for (case, row) in CASES.iter().zip(rows) {
+    for (case, row) in cases.iter().zip(rows) {
         println!("| {} | {} |", case.name, row.join(" | "));
     }
 }

@@ -107,7 +107,9 @@ impl Rule {
         if !proven || judged.back != Back::Fit {
             return Some(unknown);
         }
-        Some(match self.one_instance(history, self.highest(), history.blue()) {
+        // Instances are counted since the shift, which is longer: one that stands out there does so here.
+        let alone = history.worst_instance().filter(|worst| worst.lopsided);
+        Some(match alone.and_then(|_| self.one_instance(history, self.highest(), history.blue())) {
             Some(why) => Judgement { instance: true, line: format!("{line}: {why}"), ..unknown },
             None => Judgement { line, ..judged },
         })
