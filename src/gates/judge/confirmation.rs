@@ -40,7 +40,7 @@ impl Rule {
         let all = self.judge_all(history, &calm, plain);
         match self.lately(&calm, history) {
             Some(lately) if all.verdict == Verdict::Pass || lately.verdict == Verdict::Fail && !all.instance => lately,
-            _ => match history.newly(lowest).filter(|_| all.verdict == Verdict::Pass) {
+            _ => match calm.newly.filter(|_| all.verdict == Verdict::Pass) {
                 Some(bad) => {
                     let line = format!(
                         "{bad} bad in the last look, more than usual: the next one has to confirm it; {}",

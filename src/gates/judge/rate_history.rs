@@ -57,6 +57,8 @@ pub struct Calm {
     pub green: Counts,
     pub blue: Counts,
     pub bursts: Vec<Burst>,
+    /// How many bad requests the newest look has, where they are more than usual: what has just begun looks like that.
+    pub newly: Option<u64>,
     /// The same of the newest looks alone, where there were more before.
     pub lately: Option<Lately>,
 }
@@ -127,15 +129,6 @@ impl RateHistory {
         self.looks.last().is_some_and(|last| burst.until >= last.until)
     }
 
-    /// How many bad requests of green the newest look has, where they are more than usual: what has just begun looks like that.
-    pub fn newly(&self, limit: f64) -> Option<u64> {
-        let (newest, earlier) = self.looks.split_last()?;
-        let rest = earlier.iter().fold(Counts::default(), |sum, look| sum.and(look.green));
-        let (before, after) = (BEFORE + rest.bad as f64, BEFORE / limit + rest.good() as f64);
-        let Counts { requests, bad } = newest.green;
-        (bad > 0 && at_least(bad, requests, before, after) < UNUSUAL).then_some(bad)
-    }
-
     /// How many looks there were.
     pub fn looks(&self) -> usize {
         self.looks.len()
@@ -165,7 +158,15 @@ impl RateHistory {
             }
         }
         let (green, blue) = self.rest(&found);
-        Calm { green, blue, bursts, lately: self.lately(found) }
+        Calm { green, blue, bursts, newly: self.newly(limit, found.clone()), lately: self.lately(found) }
+    }
+
+    fn newly(&self, limit: f64, mut aside: Vec<bool>) -> Option<u64> {
+        *aside.last_mut()? = true;
+        let (rest, _) = self.rest(&aside);
+        let (before, after) = (BEFORE + rest.bad as f64, BEFORE / limit + rest.good() as f64);
+        let Counts { requests, bad } = self.looks.last()?.green;
+        (bad > 0 && at_least(bad, requests, before, after) < UNUSUAL).then_some(bad)
     }
 
     fn lately(&self, mut aside: Vec<bool>) -> Option<Lately> {
