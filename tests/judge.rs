@@ -5,6 +5,7 @@
 use bgctl::run::{Cause, Outcome, Reaction, Verdict};
 use common::canary::{Bake, Canary, Dice, Release};
 use common::scripted::{Stage, plan, query, response};
+use common::traffic::{BAKE, CASES, Fate, Truth};
 use serde_json::{Value, json};
 
 mod common;
@@ -111,6 +112,25 @@ fn what_begins_two_minutes_before_the_end_does_not_pass() {
         .collect();
     // Of six expected bad ones in the last look none may have come: once in four hundred.
     assert!(passed.len() <= 1, "{passed:?}");
+}
+
+/// The whole way, through the step that ships and all it asks: users of a good green stay, those of a bad one do not, and one
+/// bad instance is named to a person. `cargo bench --bench judge` counts the same over hundreds of bakes.
+#[test]
+fn the_bake_does_with_users_what_green_deserves() {
+    let mut wrong = Vec::new();
+    for (seed, case) in CASES.iter().enumerate() {
+        let fate = case.bake(case.traffic(&mut Dice::new(seed as u64)));
+        let right = match case.truth {
+            Truth::Well => !matches!(fate, Fate::Back(seconds) if seconds <= BAKE),
+            Truth::Ill => matches!(fate, Fate::Back(_)),
+            Truth::OneInstance => fate == Fate::Held(BAKE),
+        };
+        if !right {
+            wrong.push(format!("{}: {fate:?}", case.name));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 /// A bake of five minutes whose counters are these so far: of green by instance, then of blue, each with its bad requests.

@@ -48,7 +48,7 @@ impl Database for LiveDatabase {
 }
 
 async fn ask(url: &str, sql: &str) -> Result<Vec<Map<String, Value>>, Unanswered> {
-    let (client, connection) = connect(config(url, WITHIN)?.options(&options(true, WITHIN))).await?;
+    let (client, connection) = connect(config(url, WITHIN)?.options(options(true, WITHIN))).await?;
     tokio::select! {
         rows = select(&client, sql) => rows.map_err(|e| unanswered(&e)).and_then(|rows| objects(&rows)),
         ended = connection => Err(closed(ended)),

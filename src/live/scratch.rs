@@ -30,7 +30,7 @@ impl LiveScratch {
     /// Makes it. Refused where the role may not create databases.
     pub async fn open(url: &str, clock: &dyn Clock) -> Result<LiveScratch, Unanswered> {
         let mut door = config(url, WITHIN)?;
-        door.options(&options(false, WITHIN));
+        door.options(options(false, WITHIN));
         let now = clock.now().as_second();
         let name = format!("{PREFIX}{now}_{}", std::process::id());
         let (client, mut connection) = connect(&door).await?;

@@ -142,8 +142,8 @@ pub fn kept(node: &SyntaxNode, known: &Known) -> Option<Judged> {
         let text = words(reference).to_lowercase();
         !["on delete cascade", "on delete set null", "on delete set default"].iter().any(|lets| text.contains(lets))
     };
-    let to = references.filter(keeps).map(|node| named(node.descendants().find_map(ast::TableNameRef::cast)));
-    let to = to.filter(|to| !known.is_new_table(to)).next()?;
+    let mut to = references.filter(keeps).map(|node| named(node.descendants().find_map(ast::TableNameRef::cast)));
+    let to = to.find(|to| !known.is_new_table(to))?;
     let why = format!(
         "blue's deletes from `{to}` are refused where green's rows refer to them, unless it says `on delete …`"
     );

@@ -98,11 +98,7 @@ fn case(seed: u64, case: &Case, bakes: usize) -> Vec<String> {
             }
         }
         let column = columns.last_mut().expect("a column for the step");
-        let (fate, line) = case.bake(traffic);
-        if std::env::var("WHY").is_ok() {
-            eprintln!("{}: {fate:?} {line}", case.name);
-        }
-        match fate {
+        match case.bake(traffic) {
             Fate::Passed => column.passed += 1,
             Fate::Back(seconds) => column.back.push(seconds),
             Fate::Held(seconds) => column.held.push(seconds),

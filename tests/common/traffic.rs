@@ -200,7 +200,7 @@ impl Case {
     }
 
     /// The shipping bake over this traffic.
-    pub fn bake(&self, traffic: Traffic) -> (Fate, String) {
+    pub fn bake(&self, traffic: Traffic) -> Fate {
         let start = Rc::new(std::cell::Cell::new(None));
         let begun = start.clone();
         let stage = Stage::new(move |request, now| {
@@ -228,12 +228,11 @@ impl Case {
         let step = built("bake", settings, &plan);
         let outcome = stage.clock.run(step.execute(&stage.world, &stage.notes)).expect("nothing crashes here");
         let seconds = stage.clock.elapsed().as_secs();
-        let fate = match &outcome {
+        match &outcome {
             Outcome::Done { .. } => Fate::Passed,
             Outcome::Failed { then: Some(Reaction::Halt | Reaction::Hold), .. } => Fate::Held(seconds),
             _ => Fate::Back(seconds),
-        };
-        (fate, outcome.line().to_string())
+        }
     }
 
     fn plan(&self) -> Plan {

@@ -32,7 +32,7 @@ fn three_proofs_and_a_signed_report() {
         "GAME DAY of bot in staging",
         "never shown on this machine",
         "GAME DAY PASSED",
-        "after green was bad: gate `errors`",
+        "after GREEN was made bad: gate `errors`",
         "everybody was back on BLUE",
         "a bad green across a contract moved nobody, and a person was called: command took the page",
         "everybody is on BLUE, read back",
@@ -77,6 +77,19 @@ fn what_is_not_shown_is_said() {
     ]);
     assert_eq!(world.green(), 0);
     assert_eq!(std::fs::read_to_string(desk.path("hooks.txt")).unwrap(), "good\ngood\n");
+}
+
+/// Whatever happens after a hook that failed, it was not the hook's doing.
+#[test]
+fn a_hook_that_fails_proves_nothing() {
+    let (world, desk) = staging(&[Fault::GreenErrors], "echo no such chaos >&2; exit 3");
+    let done = desk.start(&DAY).end(120).ends(1);
+    done.says(&[
+        "`bad` did not end well",
+        "GREEN was never made bad: `bad` did not end well",
+        "everybody is on BLUE, read back",
+    ]);
+    assert_eq!(world.green(), 0);
 }
 
 /// Ctrl-C in the middle: the run goes back as always, green is made good again and everybody is at home.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use bgctl::clock::SystemClock;
+use bgctl::clock::{Clock, SystemClock};
 use bgctl::live::scratch::LiveScratch;
 use bgctl::migrations::catalogue::{Catalogue, QUESTION};
 use bgctl::migrations::difference::Difference;
@@ -225,7 +225,7 @@ fn nothing_is_left_on_the_server() {
     server.run("create table users (id int)");
     server.run("create database bgctl_scratch_1000000000_1");
     server.run("create database bgctl_scratch_mine");
-    let young = format!("bgctl_scratch_{}_1", jiff::Timestamp::now().as_second());
+    let young = format!("bgctl_scratch_{}_1", SystemClock.now().as_second());
     server.run(&format!("create database {young}"));
     for files in [["drop table users;"].as_slice(), &["nonsense"], &["create table users (id int);"]] {
         tried(&server.url, "create table users (id int);", files).unwrap();

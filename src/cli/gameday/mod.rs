@@ -11,11 +11,10 @@ mod report;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use jiff::Timestamp;
 use serde_json::json;
 
 use self::child::{Running, Signals};
-use self::proofs::Proof;
+use self::proofs::{Bad, Proof};
 use self::report::Report;
 use super::answer;
 use crate::diag::{Code, Kind, Refusal};
@@ -28,6 +27,7 @@ use crate::scalar::spoken;
 use crate::session::launch::SigningArgs;
 use crate::session::overrides::{REASON, says_something};
 use crate::session::prepare::{self, FromArgs};
+use crate::session::run_record::RunRecord;
 use crate::session::surroundings::Surroundings;
 use crate::session::{mistakes, resources, routes, trust};
 use crate::shell::{Context, Exit};
@@ -228,26 +228,23 @@ impl Day<'_> {
     /// A run from which everybody comes back.
     async fn back(&self) -> Result<[Proof; 2], Refusal> {
         let runbook = self.args.from.file.to_string_lossy().into_owned();
-        let (record, bad_since) = self.course("1", &runbook).await?;
-        let Some((id, entries)) = record else {
-            let none = |name: &str| self.not_begun(name);
-            return Ok([none("trigger"), none("rollback")]);
-        };
-        Ok(proofs::way_back(&id, &self.plan, &entries, bad_since))
+        let (record, bad) = self.course("1", &runbook).await?;
+        let Some(record) = record else { return Ok(["trigger", "rollback"].map(not_begun)) };
+        Ok(proofs::way_back(&record.id, &record.plan, &record.entries, &bad))
     }
 
     /// A run across a contract.
     async fn blocked(&self) -> Result<Proof, Refusal> {
         let file = self.folder.join("across-a-contract.yaml");
         std::fs::write(&file, &self.contract).map_err(|error| unwritable(&file, &error))?;
-        let (record, _) = self.course("2", &file.to_string_lossy()).await?;
-        let Some((id, entries)) = record else { return Ok(self.not_begun("migration")) };
+        let (record, bad) = self.course("2", &file.to_string_lossy()).await?;
+        let Some(record) = record else { return Ok(not_begun("migration")) };
         let green = match self.plan.environment == LAB {
             // Its lab ended with the run.
-            true => Some(proofs::on_green(&self.plan, &entries)),
+            true => Some(proofs::on_green(&record.plan, &record.entries)),
             false => self.on_green().await,
         };
-        Ok(proofs::blocked(&id, &self.plan, &entries, green))
+        Ok(proofs::blocked(&record.id, &record.entries, &bad, green))
     }
 
     /// Whether any users are on green, read now; none where a route cannot be read.
@@ -259,36 +256,29 @@ impl Day<'_> {
         Some(green)
     }
 
-    fn not_begun(&self, name: &str) -> Proof {
-        let line = "the run did not begin: its reason stands above".to_string();
-        Proof { name: name.into(), shown: false, line, ms: None, run: String::new() }
-    }
-
     /// One run with a green that becomes bad: its records, and since when green was bad.
-    #[expect(clippy::type_complexity, reason = "two values of one moment")]
-    async fn course(
-        &self,
-        state: &str,
-        runbook: &str,
-    ) -> Result<(Option<(String, Vec<crate::journal::Entry>)>, Option<Timestamp>), Refusal> {
+    async fn course(&self, state: &str, runbook: &str) -> Result<(Option<RunRecord>, Bad), Refusal> {
         let mut words = vec!["cutover".to_string(), runbook.into(), "--confirm".into(), self.plan.environment.clone()];
         words.extend(self.passed_on());
         let mut running = Running::start(self.cx, &self.folder.join(state), &words)?;
-        let there = |record: &crate::session::run_record::RunRecord| proofs::on_green(&record.plan, &record.entries);
-        let mut bad_since = None;
-        if running.until(self.cx, there).await
-            && let Some(hooks) = &self.hooks
-        {
-            self.hook("bad", &hooks.bad).await;
-            bad_since = Some(self.cx.clock.now());
-        }
+        let there = |record: &RunRecord| proofs::on_green(&record.plan, &record.entries);
+        let on_green = running.until(self.cx, there).await;
+        let bad = match &self.hooks {
+            None => Bad::FromTheStart,
+            Some(_) if !on_green => Bad::Never("no users came to GREEN".into()),
+            Some(hooks) => match self.hook("bad", &hooks.bad).await {
+                Ok(()) => Bad::Since(self.cx.clock.now()),
+                Err(why) => Bad::Never(format!("`bad` did not end well: {why}")),
+            },
+        };
         let within = self.hooks.as_ref().map_or(AROUND, |hooks| hooks.within.time);
         let back = Duration::from_secs(way_back_s(&self.plan, 0));
         running.end(self.cx, within + back + AROUND, &self.signals).await;
         if let Some(hooks) = &self.hooks {
-            self.hook("good", &hooks.good).await;
+            // That it failed is said already, and that green may be bad still.
+            let _ = self.hook("good", &hooks.good).await;
         }
-        Ok((running.record().map(|record| (record.id, record.entries)), bad_since))
+        Ok((running.record(), bad))
     }
 
     /// Everybody on blue, whatever a run has left: decided from the live routes alone.
@@ -324,8 +314,8 @@ impl Day<'_> {
         words
     }
 
-    /// One of the team's own programs. That it failed is said; the proofs show what came of it.
-    async fn hook(&self, name: &str, command: &crate::steps::Command) {
+    /// One of the team's own programs, and why it did not end well.
+    async fn hook(&self, name: &str, command: &crate::steps::Command) -> Result<(), String> {
         let config = serde_json::to_value(command).expect("BUG: a command is plain data");
         let kind = KINDS.iter().find(|kind| kind.name == "command").expect("BUG: the table of kinds has `command`");
         let built =
@@ -351,10 +341,19 @@ impl Day<'_> {
             Ok(step) => step.execute(&self.world, &Silent).await,
             Err(why) => Outcome::unknown(why),
         };
-        if !matches!(outcome, Outcome::Done { .. }) {
-            self.cx.err(&format!("! game day: `{name}`: {}", self.world.secrets.mask(outcome.line())));
+        if matches!(outcome, Outcome::Done { .. }) {
+            return Ok(());
         }
+        let why = self.world.secrets.mask(outcome.line());
+        let still = if name == "good" { "; GREEN may still be bad" } else { "" };
+        self.cx.err(&format!("! game day: `{name}` did not end well: {why}{still}"));
+        Err(why)
     }
+}
+
+fn not_begun(name: &str) -> Proof {
+    let line = "the run did not begin: its reason stands above".to_string();
+    Proof { name: name.into(), shown: false, line, ms: None, run: String::new() }
 }
 
 struct Silent;

@@ -21,6 +21,16 @@ pub struct Proof {
     pub run: String,
 }
 
+/// Since when green was bad.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Bad {
+    /// The lab's own faults.
+    FromTheStart,
+    Since(Timestamp),
+    /// It was not made bad, and why.
+    Never(String),
+}
+
 /// What is looked for in the records of one run.
 #[derive(Default)]
 struct Course {
@@ -44,17 +54,22 @@ pub fn on_green(plan: &Plan, entries: &[Entry]) -> bool {
 }
 
 /// The gates see that green is bad, and everybody comes back.
-pub fn way_back(run: &str, plan: &Plan, entries: &[Entry], bad_since: Option<Timestamp>) -> [Proof; 2] {
-    let course = Course::of(plan, entries);
+pub fn way_back(run: &str, plan: &Plan, entries: &[Entry], bad: &Bad) -> [Proof; 2] {
+    let course = Course::of(Some(plan), entries);
     let proof =
         |name: &str, shown: bool, line: String, ms| Proof { name: name.into(), shown, line, ms, run: run.into() };
     let automatic = course.begun.filter(|(_, automatic)| *automatic);
-    let trigger = match (&course.verdict, automatic) {
-        (Some((at, line)), Some(_)) => {
-            let took = bad_since.map(|since| between(since, *at));
-            let after =
-                took.map_or("green was bad from the start".into(), |ms| format!("{} after green was bad", short(ms)));
-            proof("trigger", true, format!("{after}: {line}"), took)
+    let trigger = match (bad, &course.verdict, automatic) {
+        (Bad::Never(why), ..) => proof("trigger", false, format!("GREEN was never made bad: {why}"), None),
+        (Bad::Since(since), Some((at, _)), Some(_)) if at < since => {
+            proof("trigger", false, "users were sent back before GREEN was made bad".into(), None)
+        }
+        (Bad::Since(since), Some((at, line)), Some(_)) => {
+            let took = between(*since, *at);
+            proof("trigger", true, format!("{} after GREEN was made bad: {line}", short(took)), Some(took))
+        }
+        (Bad::FromTheStart, Some((_, line)), Some(_)) => {
+            proof("trigger", true, format!("GREEN was bad from the start: {line}"), None)
         }
         _ => proof("trigger", false, format!("nobody was sent back automatically: {}", course.end()), None),
     };
@@ -72,9 +87,13 @@ pub fn way_back(run: &str, plan: &Plan, entries: &[Entry], bad_since: Option<Tim
 
 /// Across a contract nobody goes back automatically, and a person is called. `green`: users were read on it afterwards, if they
 /// could be read.
-pub fn blocked(run: &str, plan: &Plan, entries: &[Entry], green: Option<bool>) -> Proof {
-    let course = Course::of(plan, entries);
+pub fn blocked(run: &str, entries: &[Entry], bad: &Bad, green: Option<bool>) -> Proof {
+    let course = Course::of(None, entries);
     let halted = matches!(course.ended, Some((RunOutcome::Halted, _)));
+    if let Bad::Never(why) = bad {
+        let line = format!("GREEN was never made bad: {why}");
+        return Proof { name: "migration".into(), shown: false, line, ms: None, run: run.into() };
+    }
     let (shown, line) = match (&course.begun, green, &course.paged) {
         (None, Some(true), Some((true, how))) if halted => {
             (true, format!("a bad green across a contract moved nobody, and a person was called: {how}"))
@@ -90,7 +109,7 @@ pub fn blocked(run: &str, plan: &Plan, entries: &[Entry], green: Option<bool>) -
 }
 
 impl Course {
-    fn of(plan: &Plan, entries: &[Entry]) -> Course {
+    fn of(plan: Option<&Plan>, entries: &[Entry]) -> Course {
         let mut course = Course::default();
         for entry in entries {
             let Ok(at) = entry.ts.parse::<Timestamp>() else { continue };
@@ -103,7 +122,7 @@ impl Course {
                 Some(Event::WaitBreached { line, .. }) if course.begun.is_none() => course.verdict = Some((at, line)),
                 Some(Event::RollbackBegun { automatic, .. }) => course.begun = Some((at, automatic)),
                 Some(Event::StepOutcome { step, outcome: Outcome::Done { .. }, .. })
-                    if step.lane == Lane::Rollback && plan.step(step).moves.is_some() =>
+                    if step.lane == Lane::Rollback && plan.is_some_and(|plan| plan.step(step).moves.is_some()) =>
                 {
                     course.back = Some(at);
                 }
