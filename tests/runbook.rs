@@ -225,10 +225,12 @@ fn the_lab_fills_the_quickstart() {
     let seconds: u64 = plan.forward.iter().map(|step| step.expected_s).sum();
     assert!(seconds <= 75, "{seconds}");
 
-    let env = BTreeMap::from([("SLACK_SIGNING_SECRET".to_string(), "0123456789abcdef".to_string())]);
+    let webhook = ("SLACK_WEBHOOK_URL".to_string(), "https://hooks.slack.test/x".to_string());
+    let secret = |name: &str| BTreeMap::from([(name.to_string(), "0123456789abcdef".to_string()), webhook.clone()]);
+    let env = secret("SLACK_SIGNING_SECRET");
     let secrets = bgctl::runbook::resolve(&runbook, &source, &env).unwrap();
     assert_eq!(secrets.resolve("${env:SLACK_SIGNING_SECRET}"), "0123456789abcdef");
-    let env = BTreeMap::from([("SLACK_SIGNING_SECERT".to_string(), "0123456789abcdef".to_string())]);
+    let env = secret("SLACK_SIGNING_SECERT");
     let refusal = bgctl::runbook::resolve(&runbook, &source, &env).unwrap_err();
     assert_eq!((refusal.code.number(), refusal.kind), ("BG0201", Kind::Environment));
     assert!(refusal.next.iter().any(|n| n.contains("SLACK_SIGNING_SECERT")), "{refusal}");

@@ -65,7 +65,7 @@ pub const ROWS: &[Row] = &[
         "tests/process/schema.rs",
         "a_contract_in_the_migrations_halts_and_waits_for_a_second_person",
     ),
-    shown(Code::GameDay, 64, "--in", |_| {
+    shown(Code::GameDay, 64, "runbook", |_| {
         let desk = Desk::new();
         let quickstart = concat!(env!("CARGO_MANIFEST_DIR"), "/runbooks/quickstart.yaml");
         desk.run(&["gameday", quickstart, "--in", "staging", "--lab"])
