@@ -5,35 +5,32 @@
 //! arranged, timed and written down.
 
 mod child;
+mod day;
 mod proofs;
 mod report;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::json;
 
-use self::child::{Running, Signals};
-use self::proofs::{Bad, Proof};
+use self::child::Signals;
+use self::day::Day;
+use self::proofs::Proof;
 use self::report::Report;
 use super::answer;
 use crate::diag::{Code, Kind, Refusal};
-use crate::guards::way_back_s;
 use crate::journal::{Archive, Lock};
-use crate::plan::{LAB, Plan, PlannedStep};
-use crate::run::{Evidence, Outcome};
+use crate::plan::Plan;
 use crate::runbook::{GameDay, Inputs, Language, Node, Runbook, Source};
 use crate::scalar::spoken;
 use crate::session::launch::SigningArgs;
 use crate::session::overrides::{REASON, says_something};
 use crate::session::prepare::{self, FromArgs};
-use crate::session::run_record::RunRecord;
 use crate::session::surroundings::Surroundings;
-use crate::session::{mistakes, resources, routes, trust};
+use crate::session::{mistakes, resources, trust};
 use crate::shell::{Context, Exit};
 use crate::sign::{Signer, file};
-use crate::steps::KINDS;
-use crate::world::{Progress, Scribe, World};
 
 /// Show in staging that a bad release comes back, with a green that is made bad on purpose.
 #[derive(Clone, Debug, clap::Args)]
@@ -64,21 +61,6 @@ const PRODUCTION: [&str; 4] = ["production", "prod", "prd", "live"];
 
 pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     cx.block_on(gameday(args, cx))?
-}
-
-/// Everything that a game day is arranged with.
-struct Day<'a> {
-    args: &'a Args,
-    cx: &'a Context,
-    outside: &'a Surroundings,
-    plan: Plan,
-    /// None in the lab, whose faults do it.
-    hooks: Option<GameDay>,
-    /// The runbook with a schema that blue cannot live with.
-    contract: String,
-    world: World,
-    folder: PathBuf,
-    signals: Signals,
 }
 
 async fn gameday(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
@@ -222,146 +204,6 @@ fn announce(cx: &Context, plan: &Plan, hooks: Option<&GameDay>, state: &Path) {
     cx.err(&format!("  3  migration  the same with a schema that BLUE cannot live with: nobody is sent back, {page}"));
     cx.err(&format!("                {}", age("migration")));
     cx.err("  In the end everybody is on BLUE and GREEN is good again.");
-}
-
-impl Day<'_> {
-    /// A run from which everybody comes back.
-    async fn back(&self) -> Result<[Proof; 2], Refusal> {
-        let runbook = self.args.from.file.to_string_lossy().into_owned();
-        let (record, bad) = self.course("1", &runbook).await?;
-        let Some(record) = record else { return Ok(["trigger", "rollback"].map(not_begun)) };
-        Ok(proofs::way_back(&record.id, &record.plan, &record.entries, &bad))
-    }
-
-    /// A run across a contract.
-    async fn blocked(&self) -> Result<Proof, Refusal> {
-        let file = self.folder.join("across-a-contract.yaml");
-        std::fs::write(&file, &self.contract).map_err(|error| unwritable(&file, &error))?;
-        let (record, bad) = self.course("2", &file.to_string_lossy()).await?;
-        let Some(record) = record else { return Ok(not_begun("migration")) };
-        let green = match self.plan.environment == LAB {
-            // Its lab ended with the run.
-            true => Some(proofs::on_green(&record.plan, &record.entries)),
-            false => self.on_green().await,
-        };
-        Ok(proofs::blocked(&record.id, &record.entries, &bad, green))
-    }
-
-    /// Whether any users are on green, read now; none where a route cannot be read.
-    async fn on_green(&self) -> Option<bool> {
-        let mut green = false;
-        for planned in self.plan.routes.values() {
-            green |= routes::view(planned, self.outside).ok()?.read().await.ok()?.split.green > 0;
-        }
-        Some(green)
-    }
-
-    /// One run with a green that becomes bad: its records, and since when green was bad.
-    async fn course(&self, state: &str, runbook: &str) -> Result<(Option<RunRecord>, Bad), Refusal> {
-        let mut words = vec!["cutover".to_string(), runbook.into(), "--confirm".into(), self.plan.environment.clone()];
-        words.extend(self.passed_on());
-        let mut running = Running::start(self.cx, &self.folder.join(state), &words)?;
-        let there = |record: &RunRecord| proofs::on_green(&record.plan, &record.entries);
-        let on_green = running.until(self.cx, there).await;
-        let bad = match &self.hooks {
-            None => Bad::FromTheStart,
-            Some(_) if !on_green => Bad::Never("no users came to GREEN".into()),
-            Some(hooks) => match self.hook("bad", &hooks.bad).await {
-                Ok(()) => Bad::Since(self.cx.clock.now()),
-                Err(why) => Bad::Never(format!("`bad` did not end well: {why}")),
-            },
-        };
-        let within = self.hooks.as_ref().map_or(AROUND, |hooks| hooks.within.time);
-        let back = Duration::from_secs(way_back_s(&self.plan, 0));
-        running.end(self.cx, within + back + AROUND, &self.signals).await;
-        if let Some(hooks) = &self.hooks {
-            // That it failed is said already, and that green may be bad still.
-            let _ = self.hook("good", &hooks.good).await;
-        }
-        Ok((running.record(), bad))
-    }
-
-    /// Everybody on blue, whatever a run has left: decided from the live routes alone.
-    async fn home(&self, n: u32) -> Result<(String, bool), Refusal> {
-        if self.plan.environment == LAB {
-            return Ok(("the lab ended with its run".into(), true));
-        }
-        let mut words = vec!["rollback".to_string(), self.args.from.file.to_string_lossy().into(), "--yes".into()];
-        words.extend(self.variables());
-        let mut running = Running::start(self.cx, &self.folder.join(format!("home-{n}")), &words)?;
-        let back = Duration::from_secs(way_back_s(&self.plan, 0)) + AROUND;
-        Ok(match running.end(self.cx, back, &self.signals).await {
-            Some(0) => ("everybody is on BLUE, read back".into(), true),
-            _ => ("NOT CONFIRMED: `bgctl status RUNBOOK` shows where users are".into(), false),
-        })
-    }
-
-    fn variables(&self) -> Vec<String> {
-        self.args.from.vars.iter().flat_map(|(name, value)| ["--var".to_string(), format!("{name}={value}")]).collect()
-    }
-
-    fn passed_on(&self) -> Vec<String> {
-        let mut words = self.variables();
-        let path = |path: &Path| self.cx.cwd.join(path).display().to_string();
-        let launch = &self.args.launch;
-        words.extend(launch.key.iter().flat_map(|key| ["--key".to_string(), key.clone()]));
-        words.extend(launch.trust.allowed_signers.iter().flat_map(|file| ["--allowed-signers".into(), path(file)]));
-        words.extend(self.args.from.policy.policy.iter().flat_map(|file| ["--policy".into(), path(file)]));
-        if self.args.from.lab.lab {
-            words.push("--lab".into());
-            words.extend(self.args.from.lab.faults.iter().flat_map(|fault| ["--lab-fault".into(), fault.clone()]));
-        }
-        words
-    }
-
-    /// One of the team's own programs, and why it did not end well.
-    async fn hook(&self, name: &str, command: &crate::steps::Command) -> Result<(), String> {
-        let config = serde_json::to_value(command).expect("BUG: a command is plain data");
-        let kind = KINDS.iter().find(|kind| kind.name == "command").expect("BUG: the table of kinds has `command`");
-        let built =
-            (kind.facts)(&config, &self.plan).map_err(|mistakes| mistakes[0].message.clone()).and_then(|facts| {
-                let step = PlannedStep {
-                    id: format!("gameday.{name}"),
-                    kind: kind.name.into(),
-                    line: facts.line,
-                    config,
-                    resume: facts.resume,
-                    attempts: 1,
-                    timeout_s: facts.timeout_s,
-                    expected_s: facts.expected_s,
-                    moves: None,
-                    approval: None,
-                    on_failure: Default::default(),
-                    place: "bgctl gameday".into(),
-                };
-                (kind.build)(&step, &self.plan).map_err(|error| format!("{error:#}"))
-            });
-        self.cx.err(&format!("game day: `{name}` runs"));
-        let outcome = match built {
-            Ok(step) => step.execute(&self.world, &Silent).await,
-            Err(why) => Outcome::unknown(why),
-        };
-        if matches!(outcome, Outcome::Done { .. }) {
-            return Ok(());
-        }
-        let why = self.world.secrets.mask(outcome.line());
-        let still = if name == "good" { "; GREEN may still be bad" } else { "" };
-        self.cx.err(&format!("! game day: `{name}` did not end well: {why}{still}"));
-        Err(why)
-    }
-}
-
-fn not_begun(name: &str) -> Proof {
-    let line = "the run did not begin: its reason stands above".to_string();
-    Proof { name: name.into(), shown: false, line, ms: None, run: String::new() }
-}
-
-struct Silent;
-
-impl Scribe for Silent {
-    fn observed(&self, _: Evidence) {}
-
-    fn progress(&self, _: Progress) {}
 }
 
 /// The same runbook with a schema that blue cannot live with, and nobody waited for. Everything else stays as it is written.
