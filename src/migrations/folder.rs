@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::known::Known;
-use super::layout::{files, in_a_folder_of_its_own, is_named, is_sql, numbers, order, version};
+use super::layout::{files, in_a_folder_of_its_own, is_named, is_sql, language, numbers, order, version};
 use super::statement::{LONGEST, Statement, statements};
 use super::{Class, Judged};
 use crate::plan::PlannedSchema;
+use crate::scalar::counted;
 
 /// A file of migrations.
 #[derive(Clone, Debug)]
@@ -37,7 +38,7 @@ impl Folder {
     pub fn read(folder: &Path, since: Option<&str>) -> Result<Folder, String> {
         let mut files = files(folder)?;
         if !files.iter().any(|(name, _)| is_sql(name)) {
-            return Err("there is no file of SQL in it".into());
+            return Err(unread(&files));
         }
         files.sort_by(|(a, _), (b, _)| order(a).cmp(&order(b)).then_with(|| a.cmp(b)));
         let mut seen: BTreeMap<Vec<u64>, &str> = BTreeMap::new();
@@ -72,6 +73,15 @@ impl Folder {
     /// The migrations that came after blue's version.
     pub fn new_ones(&self) -> impl Iterator<Item = &Migration> {
         self.migrations.iter().filter(|migration| migration.new)
+    }
+}
+
+/// Why a folder without SQL says nothing, and what is said in its place.
+fn unread(files: &[(String, Vec<u8>)]) -> String {
+    let instead = "leave `migrations` out and say what the release does with `change`";
+    match language(files.iter().map(|(name, _)| name.as_str())) {
+        Some((count, language)) => format!("{} of {language}: not read; {instead}", counted(count, "file")),
+        None => format!("there is no file of SQL in it; {instead}"),
     }
 }
 

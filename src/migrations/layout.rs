@@ -89,6 +89,25 @@ fn takes_back(name: &str, beside: &dyn Fn(&str) -> bool) -> bool {
         || undo
 }
 
+/// Languages in which tools write migrations, by the endings of their files.
+const LANGUAGES: &[(&[&str], &str)] = &[
+    (&["rb"], "Ruby (Rails)"),
+    (&["py"], "Python (Django, Alembic)"),
+    (&["xml", "yaml", "yml", "json"], "a changelog (Liquibase)"),
+    (&["go"], "Go (goose)"),
+    (&["java", "kt", "scala"], "Java (Flyway)"),
+    (&["js", "mjs", "cjs", "ts"], "JavaScript (Knex, TypeORM)"),
+    (&["php"], "PHP (Laravel)"),
+    (&["ex", "exs"], "Elixir (Ecto)"),
+];
+
+/// The language of most of these files, and how many there are in it.
+pub(super) fn language<'a>(names: impl Iterator<Item = &'a str>) -> Option<(usize, &'static str)> {
+    let endings: Vec<String> = names.filter_map(|name| Some(name.rsplit_once('.')?.1.to_lowercase())).collect();
+    let count = |known: &[&str]| endings.iter().filter(|ending| known.contains(&ending.as_str())).count();
+    LANGUAGES.iter().map(|(known, name)| (count(known), *name)).filter(|(n, _)| *n > 0).max_by_key(|(n, _)| *n)
+}
+
 /// What lies beside migrations and is none.
 fn is_beside(lower: &str) -> bool {
     let ending = lower.rsplit_once('.').map_or("", |(_, ending)| ending);

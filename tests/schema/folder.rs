@@ -48,6 +48,24 @@ fn folders_run_in_the_order_of_their_tool() {
     assert_eq!(names(&diesel, None), order);
 }
 
+/// A folder in another language is named as not read, with what to say in its place.
+#[test]
+fn a_folder_without_sql_is_named_by_its_language() {
+    for (file, language) in [
+        ("20240101_create_users.rb", "1 file of Ruby (Rails): not read; leave `migrations` out"),
+        ("0001_initial.py", "Python (Django, Alembic)"),
+        ("changelog/001.xml", "a changelog (Liquibase)"),
+        ("db.changelog.yaml", "a changelog (Liquibase)"),
+        ("V1__A.java", "Java (Flyway)"),
+        ("00001_a.go", "Go (goose)"),
+        ("notes.weird", "there is no file of SQL in it; leave `migrations` out"),
+    ] {
+        let dir = folder(&[(file, "x")]);
+        let why = Folder::read(dir.path(), None).unwrap_err();
+        assert!(why.contains(language), "{file}: {why}");
+    }
+}
+
 /// A migration that is not read is never one that is not there.
 #[test]
 fn m1_whatever_may_be_a_migration_is_read_or_unknown() {
@@ -175,6 +193,6 @@ fn what_cannot_be_read_is_a_question() {
     let dir = folder(&[("1_a.sql", ADD), ("01_b.sql", ADD)]);
     assert!(Folder::read(dir.path(), None).unwrap_err().contains("the same number"));
     let dir = folder(&[("notes.txt", "x")]);
-    assert_eq!(Folder::read(dir.path(), None).unwrap_err(), "there is no file of SQL in it");
+    assert!(Folder::read(dir.path(), None).unwrap_err().starts_with("there is no file of SQL in it"));
     assert!(Folder::read(&dir.path().join("nowhere"), None).is_err());
 }
