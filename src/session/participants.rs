@@ -12,13 +12,21 @@ use crate::plan::Purpose;
 use crate::run::Actor;
 use crate::world::World;
 
+/// Set for the runs of a game day: whoever is called has to know that it is one.
+pub const GAMEDAY: &str = "BGCTL_GAMEDAY";
+
 impl Launch<'_> {
     pub(super) fn pager(&self, open: &Open, world: &World) -> Result<Rc<Pager>, Refusal> {
         let plan = &self.plan;
         let folder = open.folder.clone();
         let against = !plan.policy.schema_safe;
         let subject = Subject {
-            service: format!("{} {}", plan.service, plan.environment),
+            service: format!(
+                "{}{} {}",
+                if self.cx.var(GAMEDAY).is_some() { "GAME DAY, made bad on purpose: " } else { "" },
+                plan.service,
+                plan.environment
+            ),
             run: open.id.clone(),
             incident: match &plan.purpose {
                 Purpose::RollbackOf(run) => run.clone(),

@@ -38,7 +38,11 @@ fn three_proofs_and_a_signed_report() {
         "everybody is on BLUE, read back",
     ]);
     assert_eq!(std::fs::read_to_string(desk.path("hooks.txt")).unwrap(), "bad\ngood\nbad\ngood\n");
-    assert!(std::fs::read_to_string(desk.path("page.txt")).unwrap().contains("users     BLUE 50 GREEN 50"));
+    let page = std::fs::read_to_string(desk.path("page.txt")).unwrap();
+    assert!(
+        page.starts_with("GAME DAY, made bad on purpose: bot staging") && page.contains("users     BLUE 50 GREEN 50"),
+        "{page}"
+    );
     assert_eq!(world.green(), 0);
     let line = done.out.lines().find(|line| line.contains("report ")).expect("the report is named");
     let file = line.split_whitespace().nth(1).unwrap().trim_end_matches(',').to_string();
@@ -72,11 +76,39 @@ fn what_is_not_shown_is_said() {
     done.says(&[
         "GAME DAY FAILED",
         "nobody was sent back automatically: the run is completed",
-        "the guard was not reached: the run is completed",
+        "the guard was not reached by a gate that failed: the run is completed",
         "everybody is on BLUE, read back",
     ]);
     assert_eq!(world.green(), 0);
     assert_eq!(std::fs::read_to_string(desk.path("hooks.txt")).unwrap(), "good\ngood\n");
+}
+
+/// A green that stays bad ends the day, and is not forgotten at its end.
+#[test]
+fn a_green_that_stays_bad_is_said() {
+    let (world, desk) = staging(&[Fault::GreenErrors], "true");
+    let text = std::fs::read_to_string(desk.path("runbook.yaml")).unwrap();
+    desk.write("runbook.yaml", &text.replace("echo good >> hooks.txt", "exit 4"));
+    let done = desk.start(&DAY).end(120).ends(1);
+    done.says(&["GAME DAY FAILED", "GREEN        NOT known to be good", "everybody is on BLUE, read back"]);
+    assert_eq!((world.green(), world.turns()), (0, 1), "no second run");
+}
+
+/// What is other people's: users who are on green, a freeze of the team's, a run that is under way.
+#[test]
+fn a_game_day_takes_nobody_away() {
+    let (world, desk) = staging(&[], "true");
+    desk.run(&["freeze", "staging", "--reason", "payroll", "--until", "1h"]).ends(0);
+    desk.run(&DAY).ends(75).says(&["BG0402", "payroll"]);
+    desk.at_terminal(&["unfreeze", "staging", "--reason", "over", "--confirm", "staging"]);
+    std::fs::remove_dir_all(desk.path("state/freezes")).unwrap();
+    let other = desk.cutover();
+    desk.wait_for("step.intent", "bake-50");
+    desk.run(&DAY).ends(75).says(&["BG0401"]);
+    other.end(60).ends(0);
+    desk.run(&DAY).ends(31).says(&["begins with everybody on BLUE", "BLUE 0 GREEN 100"]);
+    assert_eq!((world.green(), world.turns()), (100, 0));
+    assert!(!desk.path("hooks.txt").exists(), "no hook ran");
 }
 
 /// Whatever happens after a hook that failed, it was not the hook's doing.

@@ -13,6 +13,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::diag::{Code, Kind, Refusal};
 use crate::journal::Archive;
+use crate::session::participants::GAMEDAY;
 use crate::session::run_record::RunRecord;
 use crate::shell::Context;
 
@@ -32,6 +33,7 @@ impl Running {
         let mut command = Command::new(program);
         // What it says is the conversation; the result is the report.
         command.args(words).current_dir(&cx.cwd).stdin(std::process::Stdio::null()).stdout(std::io::stderr());
+        command.process_group(0).env(GAMEDAY, "1");
         command.env("BGCTL_STATE_DIR", state).env("BGCTL_OUTPUT", "plain").env("BGCTL_NO_INPUT", "1");
         let child = command.spawn().map_err(|error| unstarted(&error))?;
         Ok(Running { child, state: state.into() })
@@ -57,23 +59,27 @@ impl Running {
         }
     }
 
-    /// Its exit status. Told to end where it takes longer than this; it does what it does on Ctrl-C then.
-    pub async fn end(&mut self, cx: &Context, within: Duration, signals: &Signals) -> Option<i32> {
+    /// Its exit status. Where the run is not settled after this time it is told to end, and does what it does on Ctrl-C.
+    pub async fn end(
+        &mut self,
+        cx: &Context,
+        within: Duration,
+        settled: impl Fn(&RunRecord) -> bool,
+        signals: &Signals,
+    ) -> Option<i32> {
         let late = cx.clock.sleep(within);
         tokio::pin!(late);
         let mut told = false;
         loop {
             tokio::select! {
                 ended = self.child.wait() => return ended.ok()?.code(),
-                // Ctrl-C at a terminal tells both of us; whoever ends a job tells only one.
-                at_terminal = signals.next() => {
-                    if !at_terminal {
-                        self.interrupt();
-                    }
-                }
+                // It has a group of its own, so that it is told once, whoever ends the day.
+                () = signals.next() => self.interrupt(),
                 () = &mut late, if !told => {
                     told = true;
-                    self.interrupt();
+                    if !self.record().is_some_and(|record| settled(&record)) {
+                        self.interrupt();
+                    }
                 }
             }
         }
@@ -93,21 +99,22 @@ pub struct Signals {
 }
 
 impl Signals {
+    /// For what nothing ends.
+    pub fn none() -> Signals {
+        Signals { streams: RefCell::default(), told: Cell::default() }
+    }
+
     pub fn caught() -> std::io::Result<Signals> {
         let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
         let streams = kinds.into_iter().map(signal).collect::<std::io::Result<Vec<_>>>()?;
         Ok(Signals { streams: RefCell::new(streams), told: Cell::new(false) })
     }
 
-    /// Whether it is the one that a terminal sends to everybody.
-    async fn next(&self) -> bool {
-        let first = poll_fn(|cx| {
-            let at = self.streams.borrow_mut().iter_mut().position(|stream| stream.poll_recv(cx).is_ready());
-            at.map_or(Poll::Pending, Poll::Ready)
-        })
-        .await;
+    async fn next(&self) {
+        let any =
+            |cx: &mut std::task::Context<'_>| self.streams.borrow_mut().iter_mut().any(|s| s.poll_recv(cx).is_ready());
+        poll_fn(|cx| if any(cx) { Poll::Ready(()) } else { Poll::Pending }).await;
         self.told.set(true);
-        first == 0
     }
 
     /// Somebody has asked for an end by now.

@@ -8,13 +8,14 @@ use super::proofs::{self, Bad, Proof};
 use super::{AROUND, Args, unwritable};
 use crate::diag::Refusal;
 use crate::guards::way_back_s;
-use crate::plan::{LAB, Plan, PlannedStep};
+use crate::journal::LOG;
+use crate::plan::{LAB, Plan, PlannedStep, sha256};
 use crate::run::{Evidence, Outcome};
 use crate::runbook::GameDay;
 use crate::session::routes;
 use crate::session::run_record::RunRecord;
 use crate::session::surroundings::Surroundings;
-use crate::shell::Context;
+use crate::shell::{Context, Exit};
 use crate::steps::KINDS;
 use crate::world::{Progress, Scribe, World};
 
@@ -35,29 +36,40 @@ pub struct Day<'a> {
 
 impl Day<'_> {
     /// A run from which everybody comes back.
-    pub async fn back(&self) -> Result<[Proof; 2], Refusal> {
+    pub async fn back(&self) -> Result<(Vec<Proof>, Result<(), String>), Refusal> {
         let runbook = self.args.from.file.to_string_lossy().into_owned();
-        let (record, bad) = self.course("1", &runbook).await?;
-        let Some(record) = record else { return Ok(["trigger", "rollback"].map(not_begun)) };
-        Ok(proofs::way_back(&record.id, &record.plan, &record.entries, &bad))
+        let Course { record, bad, good } = self.course("1", &runbook).await?;
+        let proofs = match record {
+            None => ["trigger", "rollback"].map(not_begun),
+            Some(record) => {
+                let proofs = proofs::way_back(&record.id, &record.plan, &record.entries, &bad, self.within());
+                proofs.map(|proof| bound(proof, &record))
+            }
+        };
+        Ok((proofs.to_vec(), good))
     }
 
     /// A run across a contract.
-    pub async fn blocked(&self) -> Result<Proof, Refusal> {
+    pub async fn blocked(&self) -> Result<(Proof, Result<(), String>), Refusal> {
         let file = self.folder.join("across-a-contract.yaml");
         std::fs::write(&file, &self.contract).map_err(|error| unwritable(&file, &error))?;
-        let (record, bad) = self.course("2", &file.to_string_lossy()).await?;
-        let Some(record) = record else { return Ok(not_begun("migration")) };
+        let Course { record, bad, good } = self.course("2", &file.to_string_lossy()).await?;
+        let Some(record) = record else { return Ok((not_begun("migration"), good)) };
         let green = match self.plan.environment == LAB {
             // Its lab ended with the run.
             true => Some(proofs::on_green(&record.plan, &record.entries)),
             false => self.on_green().await,
         };
-        Ok(proofs::blocked(&record.id, &record.entries, &bad, green))
+        let proof = proofs::blocked(&record.id, &record.plan, &record.entries, &bad, green);
+        Ok((bound(proof, &record), good))
+    }
+
+    fn within(&self) -> Duration {
+        self.hooks.as_ref().map_or(AROUND, |hooks| hooks.within.time)
     }
 
     /// Whether any users are on green, read now; none where a route cannot be read.
-    async fn on_green(&self) -> Option<bool> {
+    pub async fn on_green(&self) -> Option<bool> {
         let mut green = false;
         for planned in self.plan.routes.values() {
             green |= routes::view(planned, self.outside).ok()?.read().await.ok()?.split.green > 0;
@@ -66,28 +78,29 @@ impl Day<'_> {
     }
 
     /// One run with a green that becomes bad: its records, and since when green was bad.
-    async fn course(&self, state: &str, runbook: &str) -> Result<(Option<RunRecord>, Bad), Refusal> {
+    async fn course(&self, state: &str, runbook: &str) -> Result<Course, Refusal> {
         let mut words = vec!["cutover".to_string(), runbook.into(), "--confirm".into(), self.plan.environment.clone()];
         words.extend(self.passed_on());
         let mut running = Running::start(self.cx, &self.folder.join(state), &words)?;
         let there = |record: &RunRecord| proofs::on_green(&record.plan, &record.entries);
         let on_green = running.until(self.cx, there).await;
+        let from = self.cx.clock.now();
         let bad = match &self.hooks {
             None => Bad::FromTheStart,
             Some(_) if !on_green => Bad::Never("no users came to GREEN".into()),
             Some(hooks) => match self.hook("bad", &hooks.bad).await {
-                Ok(()) => Bad::Since(self.cx.clock.now()),
+                Ok(()) => Bad::Made { from, until: self.cx.clock.now() },
                 Err(why) => Bad::Never(format!("`bad` did not end well: {why}")),
             },
         };
-        let within = self.hooks.as_ref().map_or(AROUND, |hooks| hooks.within.time);
-        let back = Duration::from_secs(way_back_s(&self.plan, 0));
-        running.end(self.cx, within + back + AROUND, &self.signals).await;
-        if let Some(hooks) = &self.hooks {
-            // That it failed is said already, and that green may be bad still.
-            let _ = self.hook("good", &hooks.good).await;
-        }
-        Ok((running.record(), bad))
+        // A green that the gates do not see as bad in time gets no more users.
+        let settled = |record: &RunRecord| proofs::settled(&record.entries);
+        running.end(self.cx, self.within(), settled, &self.signals).await;
+        let good = match &self.hooks {
+            Some(hooks) => self.hook("good", &hooks.good).await,
+            None => Ok(()),
+        };
+        Ok(Course { record: running.record(), bad, good })
     }
 
     /// Everybody on blue, whatever a run has left: decided from the live routes alone.
@@ -97,12 +110,23 @@ impl Day<'_> {
         }
         let mut words = vec!["rollback".to_string(), self.args.from.file.to_string_lossy().into(), "--yes".into()];
         words.extend(self.variables());
-        let mut running = Running::start(self.cx, &self.folder.join(format!("home-{n}")), &words)?;
-        let back = Duration::from_secs(way_back_s(&self.plan, 0)) + AROUND;
-        Ok(match running.end(self.cx, back, &self.signals).await {
+        // Whoever ends the day does not end the way home.
+        let mut end = self.sent_home(&format!("home-{n}"), &words).await?;
+        if end == Some(i32::from(Exit::Environment.code())) {
+            // A disk that takes no record keeps nobody on a bad green: that was confirmed when the day began.
+            words.extend(["--unrecorded".into(), "--confirm".into(), self.plan.environment.clone()]);
+            end = self.sent_home(&format!("home-{n}"), &words).await?;
+        }
+        Ok(match end {
             Some(0) => ("everybody is on BLUE, read back".into(), true),
             _ => ("NOT CONFIRMED: `bgctl status RUNBOOK` shows where users are".into(), false),
         })
+    }
+
+    async fn sent_home(&self, state: &str, words: &[String]) -> Result<Option<i32>, Refusal> {
+        let mut running = Running::start(self.cx, &self.folder.join(state), words)?;
+        let back = Duration::from_secs(way_back_s(&self.plan, 0)) + AROUND;
+        Ok(running.end(self.cx, back, |_| false, &Signals::none()).await)
     }
 
     fn variables(&self) -> Vec<String> {
@@ -160,9 +184,23 @@ impl Day<'_> {
     }
 }
 
+/// What became of one run.
+struct Course {
+    record: Option<RunRecord>,
+    bad: Bad,
+    /// Whether green was made good again, or why not.
+    good: Result<(), String>,
+}
+
 fn not_begun(name: &str) -> Proof {
-    let line = "the run did not begin: its reason stands above".to_string();
-    Proof { name: name.into(), shown: false, line, ms: None, run: String::new() }
+    let line = "bgctl refused the cutover before a run began; it says why".to_string();
+    Proof { name: name.into(), shown: false, line, ms: None, run: String::new(), log_sha256: None }
+}
+
+/// With the digest of the log that shows it, as it was read.
+fn bound(proof: Proof, record: &RunRecord) -> Proof {
+    let log = std::fs::read(record.folder.join(LOG)).ok();
+    Proof { log_sha256: log.map(|bytes| sha256(&bytes)), ..proof }
 }
 
 struct Silent;

@@ -19,18 +19,23 @@ use self::day::Day;
 use self::proofs::Proof;
 use self::report::Report;
 use super::answer;
+use crate::arm;
 use crate::diag::{Code, Kind, Refusal};
-use crate::journal::{Archive, Lock};
-use crate::plan::Plan;
+use crate::guards;
+use crate::journal::{Archive, Holder, Lock};
+use crate::plan::{LAB, Plan};
+use crate::run::Cause;
 use crate::runbook::{GameDay, Inputs, Language, Node, Runbook, Source};
 use crate::scalar::spoken;
 use crate::session::launch::SigningArgs;
+use crate::session::open::host;
 use crate::session::overrides::{REASON, says_something};
 use crate::session::prepare::{self, FromArgs};
 use crate::session::surroundings::Surroundings;
-use crate::session::{mistakes, resources, trust};
+use crate::session::{lease_guard, mistakes, resources, routes, trust};
 use crate::shell::{Context, Exit};
 use crate::sign::{Signer, file};
+use crate::world::Blocked;
 
 /// Show in staging that a bad release comes back, with a green that is made bad on purpose.
 #[derive(Clone, Debug, clap::Args)]
@@ -57,7 +62,7 @@ const USERS: &str = "where they were. Nothing was changed.";
 /// What a run may take beside its steps: starting, preflight, closing.
 const AROUND: Duration = Duration::from_secs(120);
 /// Names of environments in which real users are.
-const PRODUCTION: [&str; 4] = ["production", "prod", "prd", "live"];
+const PRODUCTION: [&str; 3] = ["prod", "prd", "live"];
 
 pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     cx.block_on(gameday(args, cx))?
@@ -74,15 +79,18 @@ async fn gameday(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     let hooks = runbook.document.gameday;
     fitting(args, &plan, hooks.as_ref())?;
     let state = cx.state_dir()?;
-    if let Some(held) = Lock::held(&Archive::new(&state), &plan.environment, &plan.service) {
-        return Err(held);
+    if let Some(found) = guards::frozen(&lease_guard::freezes(cx)?, &plan, cx.clock.now()).first() {
+        return Err(arm::forbidden(&Blocked { cause: Cause::Frozen, line: found.line() }));
     }
+    // Nobody else moves these users for as long as the day lasts.
+    let _held = held(cx, &plan, &state)?;
     // In the lab nothing is at stake, so a key of the lab's own will do.
     let signer: Box<dyn Signer> = match args.from.lab.lab && args.launch.key.is_none() {
         true => Box::new(file::create_lab_key(&state.join("lab")).map_err(|e| trust::refusal(&e))?),
         false => trust::signer(cx, args.launch.key.as_deref(), plan.owners.iter().map(String::as_str))?,
     };
     announce(cx, &plan, hooks.as_ref(), &state);
+    all_on_blue(&plan, &outside).await?;
     let ask = format!("Type {} to begin:", plan.environment);
     if !answer::typed(cx, &plan.environment, args.confirm.as_deref(), "--confirm", &ask).await? {
         cx.err("Nothing was changed.");
@@ -100,14 +108,22 @@ async fn gameday(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
         ["trigger", "rollback", "migration"].map(|name| (name.into(), report::last(&state, &plan, name))).to_vec();
     let world = resources::world_without_routes(cx, &outside, &plan)?;
     let day = Day { args, cx, outside: &outside, plan, hooks, contract, world, folder, signals };
-    let mut proofs = day.back().await?.to_vec();
+    let (mut proofs, mut good) = day.back().await?;
     let mut home = day.home(1).await?;
-    // With users astray nothing more is tried, nor once somebody wants it to end.
-    if home.1 && !day.signals.told() {
-        proofs.push(day.blocked().await?);
+    // With users astray or a green that is still bad nothing more is tried, nor once somebody wants it to end.
+    if home.1 && good.is_ok() && !day.signals.told() {
+        let (proof, again) = day.blocked().await?;
+        proofs.push(proof);
+        good = again;
         home = day.home(2).await?;
     }
-    let passed = home.1 && proofs.len() == 3 && proofs.iter().all(|proof| proof.shown);
+    let ended = day.signals.told();
+    let passed = home.1 && good.is_ok() && !ended && proofs.len() == 3 && proofs.iter().all(|proof| proof.shown);
+    let green = match (&good, &day.hooks) {
+        (_, None) => "the lab ended with its run".into(),
+        (Ok(()), _) => "`good` ended well".into(),
+        (Err(why), _) => format!("NOT known to be good: {why}"),
+    };
     let Day { plan, folder, .. } = day;
     let report = Report {
         bgctl_gameday: 1,
@@ -121,11 +137,46 @@ async fn gameday(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
         passed,
         proofs,
         home: home.0,
+        green,
+        version: env!("CARGO_PKG_VERSION").into(),
         before,
     };
     let file = report.keep(&folder, signer.as_ref()).map_err(|error| unwritable(&folder, &error))?;
     told(cx, &report, &file, &folder);
     Ok(if passed { Exit::Success } else { Exit::Failed })
+}
+
+/// The locks of the service and its routes, in the team's own state folder.
+fn held(cx: &Context, plan: &Plan, state: &Path) -> Result<Vec<Lock>, Refusal> {
+    let holder = Holder {
+        run: "a game day".into(),
+        who: cx.operator().into(),
+        host: host(),
+        pid: std::process::id(),
+        command: "bgctl gameday".into(),
+        since: cx.clock.now().to_string(),
+        epoch: 0,
+    };
+    let archive = Archive::new(state);
+    let mut locks = vec![Lock::take(&archive, &plan.environment, &plan.service, &holder)?];
+    for planned in plan.routes.values() {
+        locks.push(Lock::take(&archive, "route", &planned.line, &holder)?);
+    }
+    Ok(locks)
+}
+
+/// Whoever is on green is there for a reason, and is not taken away by an exercise.
+async fn all_on_blue(plan: &Plan, outside: &Surroundings) -> Result<(), Refusal> {
+    for planned in plan.routes.values().filter(|_| plan.environment != LAB) {
+        let reading = routes::view(planned, outside)?.read().await.map_err(|error| arm::refused(&error, planned))?;
+        if reading.split != planned.before {
+            return Err(Refusal::new(Kind::Drift, Code::NotBlue, "a game day begins with everybody on BLUE")
+                .place(planned.line.clone())
+                .users(format!("{}, read just now. Nothing was changed.", reading.split))
+                .next(format!("bgctl status {}        where users are, and what runs", plan.runbook)));
+        }
+    }
+    Ok(())
 }
 
 /// The runbook with its places. A saved plan is none.
@@ -149,7 +200,8 @@ fn fitting(args: &Args, plan: &Plan, hooks: Option<&GameDay>) -> Result<(), Refu
         return Err(refuse(Kind::Usage, headline).next("name the runbook of that environment"));
     }
     let named = plan.environment.to_lowercase();
-    let words = named.split(|c: char| !c.is_alphanumeric()).any(|word| PRODUCTION.contains(&word));
+    let real = |word: &str| PRODUCTION.iter().any(|name| word.starts_with(name) || word.ends_with(name));
+    let words = named.contains("prod") || named.split(|c: char| !c.is_alphanumeric()).any(real);
     let reason = args.reason.as_deref().unwrap_or_default();
     if words && (args.overridden.is_none() || !says_something(reason)) {
         return Err(refuse(Kind::Denied, format!("a game day hurts users, and `{}` has real ones", plan.environment))
@@ -234,6 +286,7 @@ fn told(cx: &Context, report: &Report, file: &Path, folder: &Path) {
         cx.out(&format!("  {} {name:<10} {line}", if *shown { "✓" } else { "✗" }));
     }
     cx.out(&format!("  users        {}", report.home));
+    cx.out(&format!("  GREEN        {}", report.green));
     for (name, at) in &report.before {
         cx.out(&format!("  before       {name}: {}", report::age(*at, report.at)));
     }

@@ -1,5 +1,7 @@
 //! What a run of a game day proves, from its records alone. Pure.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +21,9 @@ pub struct Proof {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ms: Option<u64>,
     pub run: String,
+    /// The digest of the log that shows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_sha256: Option<String>,
 }
 
 /// Since when green was bad.
@@ -26,7 +31,8 @@ pub struct Proof {
 pub enum Bad {
     /// The lab's own faults.
     FromTheStart,
-    Since(Timestamp),
+    /// The team's program began to make it bad, and had done so.
+    Made { from: Timestamp, until: Timestamp },
     /// It was not made bad, and why.
     Never(String),
 }
@@ -38,6 +44,10 @@ struct Course {
     verdict: Option<(Timestamp, String)>,
     begun: Option<(Timestamp, bool)>,
     back: Option<Timestamp>,
+    /// Why nobody was sent back, where a rule wanted it.
+    declined: Option<Timestamp>,
+    /// A move forward after the verdict, or somebody's wish: then the run is no proof of what rules do.
+    other: Option<&'static str>,
     ended: Option<(RunOutcome, String)>,
     paged: Option<(bool, String)>,
 }
@@ -53,20 +63,40 @@ pub fn on_green(plan: &Plan, entries: &[Entry]) -> bool {
     })
 }
 
+/// What has to come of a bad green has begun: users go back, or the run has come to rest.
+pub fn settled(entries: &[Entry]) -> bool {
+    entries.iter().filter_map(Entry::event).any(|event| {
+        matches!(
+            event,
+            Event::RollbackBegun { .. } | Event::RollbackDeclined { .. } | Event::Ended { .. } | Event::Refused { .. }
+        )
+    })
+}
+
 /// The gates see that green is bad, and everybody comes back.
-pub fn way_back(run: &str, plan: &Plan, entries: &[Entry], bad: &Bad) -> [Proof; 2] {
-    let course = Course::of(Some(plan), entries);
-    let proof =
-        |name: &str, shown: bool, line: String, ms| Proof { name: name.into(), shown, line, ms, run: run.into() };
+pub fn way_back(run: &str, plan: &Plan, entries: &[Entry], bad: &Bad, within: Duration) -> [Proof; 2] {
+    let course = Course::of(plan, entries);
+    let proof = |name: &str, shown: bool, line: String, ms| Proof {
+        name: name.into(),
+        shown,
+        line,
+        ms,
+        run: run.into(),
+        log_sha256: None,
+    };
     let automatic = course.begun.filter(|(_, automatic)| *automatic);
     let trigger = match (bad, &course.verdict, automatic) {
         (Bad::Never(why), ..) => proof("trigger", false, format!("GREEN was never made bad: {why}"), None),
-        (Bad::Since(since), Some((at, _)), Some(_)) if at < since => {
+        (Bad::Made { from, .. }, Some((at, _)), Some(_)) if at < from => {
             proof("trigger", false, "users were sent back before GREEN was made bad".into(), None)
         }
-        (Bad::Since(since), Some((at, line)), Some(_)) => {
+        (Bad::Made { from, until }, Some((at, line)), Some(_)) => {
+            // A program may go on for a while after it has done its work.
+            let (since, what) = if at < until { (from, "`bad` began") } else { (until, "GREEN was made bad") };
             let took = between(*since, *at);
-            proof("trigger", true, format!("{} after GREEN was made bad: {line}", short(took)), Some(took))
+            let late = took > within.as_millis() as u64;
+            let said = if late { format!(", and not within {}", spoken(within)) } else { String::new() };
+            proof("trigger", !late, format!("{} after {what}{said}: {line}", short(took)), Some(took))
         }
         (Bad::FromTheStart, Some((_, line)), Some(_)) => {
             proof("trigger", true, format!("GREEN was bad from the start: {line}"), None)
@@ -87,29 +117,35 @@ pub fn way_back(run: &str, plan: &Plan, entries: &[Entry], bad: &Bad) -> [Proof;
 
 /// Across a contract nobody goes back automatically, and a person is called. `green`: users were read on it afterwards, if they
 /// could be read.
-pub fn blocked(run: &str, entries: &[Entry], bad: &Bad, green: Option<bool>) -> Proof {
-    let course = Course::of(None, entries);
+pub fn blocked(run: &str, plan: &Plan, entries: &[Entry], bad: &Bad, green: Option<bool>) -> Proof {
+    let course = Course::of(plan, entries);
     let halted = matches!(course.ended, Some((RunOutcome::Halted, _)));
-    if let Bad::Never(why) = bad {
-        let line = format!("GREEN was never made bad: {why}");
-        return Proof { name: "migration".into(), shown: false, line, ms: None, run: run.into() };
-    }
-    let (shown, line) = match (&course.begun, green, &course.paged) {
-        (None, Some(true), Some((true, how))) if halted => {
+    let seen = match (bad, &course.verdict) {
+        (Bad::Made { from, .. }, Some((at, _))) => at >= from,
+        (Bad::FromTheStart, verdict) => verdict.is_some(),
+        _ => false,
+    };
+    let not = |line: String| (false, line);
+    let (shown, line) = match (bad, &course.paged) {
+        (Bad::Never(why), _) => not(format!("GREEN was never made bad: {why}")),
+        _ if course.begun.is_some() => not("users were sent back across a contract".into()),
+        _ if course.other.is_some() => not(format!("{}: {}", course.other.unwrap_or_default(), course.end())),
+        _ if !halted || !seen || course.declined.is_none() => {
+            not(format!("the guard was not reached by a gate that failed: {}", course.end()))
+        }
+        _ if green.is_none() => not("nobody was sent back, but where users are could not be read".into()),
+        _ if green == Some(false) => not("users are not on GREEN any more, and no rule sent them back".into()),
+        (_, Some((true, how))) => {
             (true, format!("a bad green across a contract moved nobody, and a person was called: {how}"))
         }
-        (None, Some(true), Some((false, how))) if halted => {
-            (false, format!("nobody was moved, and NOBODY WAS CALLED: {how}"))
-        }
-        (Some(_), ..) => (false, "users were sent back across a contract".into()),
-        (None, None, _) if halted => (false, "nobody was sent back, but where users are could not be read".into()),
-        _ => (false, format!("the guard was not reached: {}", course.end())),
+        (_, Some((false, how))) => not(format!("nobody was moved, and NOBODY WAS CALLED: {how}")),
+        (_, None) => not(format!("nobody was moved, and nobody was called: {}", course.end())),
     };
-    Proof { name: "migration".into(), shown, line, ms: None, run: run.into() }
+    Proof { name: "migration".into(), shown, line, ms: None, run: run.into(), log_sha256: None }
 }
 
 impl Course {
-    fn of(plan: Option<&Plan>, entries: &[Entry]) -> Course {
+    fn of(plan: &Plan, entries: &[Entry]) -> Course {
         let mut course = Course::default();
         for entry in entries {
             let Ok(at) = entry.ts.parse::<Timestamp>() else { continue };
@@ -122,10 +158,18 @@ impl Course {
                 Some(Event::WaitBreached { line, .. }) if course.begun.is_none() => course.verdict = Some((at, line)),
                 Some(Event::RollbackBegun { automatic, .. }) => course.begun = Some((at, automatic)),
                 Some(Event::StepOutcome { step, outcome: Outcome::Done { .. }, .. })
-                    if step.lane == Lane::Rollback && plan.is_some_and(|plan| plan.step(step).moves.is_some()) =>
+                    if step.lane == Lane::Rollback && plan.step(step).moves.is_some() =>
                 {
                     course.back = Some(at);
                 }
+                Some(Event::StepIntent { step, .. })
+                    if step.lane == Lane::Forward && plan.step(step).moves.is_some() && course.verdict.is_some() =>
+                {
+                    course.other = Some("users were moved forward after the verdict");
+                }
+                Some(Event::Interrupted { .. }) => course.other = Some("somebody interrupted the run"),
+                Some(Event::RollbackDeclined { .. }) => course.declined = Some(at),
+                Some(Event::Refused { why }) => course.ended = Some((RunOutcome::Refused, why)),
                 Some(Event::Paged { delivered, line }) => course.paged = Some((delivered, line)),
                 Some(Event::Ended { outcome, line }) => course.ended = Some((outcome, line)),
                 _ => {}

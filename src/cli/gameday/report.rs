@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::proofs::Proof;
 use crate::plan::Plan;
 use crate::scalar::spoken;
-use crate::sign::{Signer, namespace};
+use crate::sign::{Signer, namespace, sshsig};
 
 const REPORT: &str = "report.json";
 
@@ -29,6 +29,10 @@ pub struct Report {
     pub proofs: Vec<Proof>,
     /// Everybody is on BLUE again, and how that was seen.
     pub home: String,
+    /// Whether GREEN was made good again, as the team's program says.
+    pub green: String,
+    /// The bgctl that was tried.
+    pub version: String,
     /// When each proof was last shown before this day; none: never here.
     pub before: Vec<(String, Option<Timestamp>)>,
 }
@@ -41,16 +45,24 @@ pub fn folder(state: &Path) -> PathBuf {
 /// When a game day of this service last showed this, by the reports that lie here.
 pub fn last(state: &Path, plan: &Plan, proof: &str) -> Option<Timestamp> {
     let days = std::fs::read_dir(folder(state)).ok()?.filter_map(|day| Some(day.ok()?.path().join(REPORT)));
-    let reports = days.filter_map(|file| serde_json::from_slice::<Report>(&std::fs::read(file).ok()?).ok());
+    let reports = days.filter_map(|file| signed(&file));
     let ours = reports.filter(|report| report.service == plan.service && report.environment == plan.environment);
     ours.filter(|report| report.proofs.iter().any(|shown| shown.name == proof && shown.shown))
         .map(|report| report.at)
         .max()
 }
 
+/// A report whose signature is of its bytes. Whose key that is stands in it, and is for whoever reads it.
+fn signed(file: &Path) -> Option<Report> {
+    let text = std::fs::read(file).ok()?;
+    let signature = std::fs::read_to_string(file.with_extension("json.sig")).ok()?;
+    sshsig::verify(namespace::GAMEDAY, &text, &signature).ok()?;
+    serde_json::from_slice(&text).ok()
+}
+
 /// `31d ago`, or that it was never shown here.
 pub fn age(last: Option<Timestamp>, now: Timestamp) -> String {
-    let Some(last) = last else { return "never shown on this machine".into() };
+    let Some(last) = last.filter(|last| *last <= now) else { return "never shown on this machine".into() };
     let seconds = (now.as_second() - last.as_second()).max(0).unsigned_abs();
     format!("last shown {} ago", spoken(std::time::Duration::from_secs(seconds)))
 }
