@@ -35,7 +35,8 @@ impl LiveScratch {
         let name = format!("{PREFIX}{now}_{}", std::process::id());
         let (client, mut connection) = connect(&door).await?;
         for old in stale(&client, &mut connection, now).await? {
-            command(&client, &mut connection, &format!("drop database if exists \"{old}\"")).await?;
+            // Whatever a killed bgctl has left running there is ended. Where that is not allowed it stays, and holds nobody up.
+            let _ = command(&client, &mut connection, &format!("drop database if exists \"{old}\" with (force)")).await;
         }
         // What was added to the template of this server is none of the service's.
         command(&client, &mut connection, &format!("create database \"{name}\" template template0")).await?;
@@ -93,7 +94,10 @@ async fn stale(client: &Client, connection: &mut Polled, now: i64) -> Result<Vec
 fn of_the_file(error: &tokio_postgres::Error) -> Unanswered {
     match error.as_db_error() {
         Some(db) if *db.code() == SqlState::QUERY_CANCELED => Unanswered::Refused(db.message().into()),
-        _ => unanswered(error),
+        Some(_) => unanswered(error),
+        // `copy … from stdin` wants what nobody sends: the connection stands, and the file is not for us.
+        None if !error.is_closed() => Unanswered::Refused(error.to_string()),
+        None => unanswered(error),
     }
 }
 

@@ -1,5 +1,6 @@
 //! `alter table`: each of its actions by the table of classes, the strictest counts.
 
+use squawk_syntax::SyntaxNode;
 use squawk_syntax::ast::{self, AlterColumnOption, AlterTableAction as Action, AstNode, Constraint};
 
 use super::class::Judged;
@@ -18,7 +19,8 @@ pub fn table(alter: &ast::AlterTable, known: &mut Known, new: bool) -> Judged {
         let one = judge(&action, &table, known, new);
         let taken_in = match &action {
             Action::AttachPartition(_) => attached(&action, known),
-            other => column::kept(other.syntax(), known),
+            Action::AddColumn(add) => column::kept(add.syntax(), &table, &[named(add.column_name())], known),
+            other => column::kept(other.syntax(), &table, &referring(other.syntax()), known),
         };
         adopted = adopted.or(taken_in);
         judged = Some(match judged {
@@ -172,6 +174,9 @@ fn noted(option: &AlterColumnOption, table: &str, name: &str, known: &mut Known,
 
 /// `alter column` of a column that came with this release: blue does not name it, and writes every row without it.
 fn altered_anew(table: &str, name: &str, known: &Known) -> Judged {
+    if known.is_doubled(table, name) && !known.is_new_table(table) {
+        return Judged::tighten("the second row that blue writes has the default again, and is refused");
+    }
     match known.is_missed(table, name) && !known.is_new_table(table) {
         true => Judged::tighten(format!("blue's inserts leave `{name}` out, and fail")),
         false => Judged::expand(format!("`{name}` is new in this release")),
@@ -185,19 +190,23 @@ fn attached(action: &Action, known: &Known) -> Option<Judged> {
     (!known.is_new_table(&partition)).then(|| Judged::tighten(why))
 }
 
+/// The columns of a constraint: those in its first brackets.
+pub fn referring(constraint: &SyntaxNode) -> Vec<String> {
+    let whole = words(constraint);
+    let list = whole.split_once('(').and_then(|(_, rest)| rest.split_once(')')).map_or("", |(list, _)| list);
+    list.split(',').map(names::name).collect()
+}
+
 /// A constraint that is added to a table blue writes to.
-fn constrained(constraint: &Constraint, table: &str, known: &Known) -> Judged {
+fn constrained(constraint: &Constraint, table: &str, known: &mut Known) -> Judged {
     let text = words(constraint.syntax()).to_lowercase();
     let unchecked = text.ends_with("not valid");
     // A null refers to nothing and is equal to no other.
-    let whole = words(constraint.syntax());
-    let list = whole.split_once('(').and_then(|(_, rest)| rest.split_once(')')).map_or("", |(list, _)| list);
-    let columns: Vec<String> = list.split(',').map(names::name).collect();
+    let columns = referring(constraint.syntax());
     let empty = known.are_empty(table, &columns) && !text.contains("nulls not distinct");
     match constraint {
-        Constraint::ForeignKeyConstraint(_) if empty => {
-            column::kept(constraint.syntax(), known).unwrap_or_else(|| Judged::expand("blue writes nulls there"))
-        }
+        Constraint::ForeignKeyConstraint(_) if empty => column::kept(constraint.syntax(), table, &columns, known)
+            .unwrap_or_else(|| Judged::expand("blue writes nulls there")),
         Constraint::UniqueConstraint(_) if empty => {
             Judged::expand("blue writes nulls there").hazard("builds an index while nobody else can use the table")
         }

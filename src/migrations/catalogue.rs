@@ -28,10 +28,10 @@ select 'relation' as what, r.name as key, jsonb_build_object(
 union all
 select 'column', r.name || '.' || a.attname, jsonb_build_object(
     'relation', r.name, 'name', a.attname, 'type', format_type(a.atttypid, a.atttypmod),
-    'required', a.attnotnull or t.typnotnull, 'filled', a.atthasdef or a.attidentity <> '' or t.typdefault is not null,
+    'required', a.attnotnull or t.typnotnull or coalesce(b.typnotnull, false), 'filled', a.atthasdef or a.attidentity <> '' or t.typdefault is not null,
     'computed', a.attgenerated <> '', 'only_computed', a.attidentity = 'a', 'value', pg_get_expr(d.adbin, d.adrelid))
   from relations r join pg_attribute a on a.attrelid = r.oid and a.attnum > 0 and not a.attisdropped
-  join pg_type t on t.oid = a.atttypid left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
+  join pg_type t on t.oid = a.atttypid left join pg_type b on b.oid = t.typbasetype left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
   where r.relkind <> 'S'
 union all
 select 'constraint', r.name || '.' || c.conname, jsonb_build_object(

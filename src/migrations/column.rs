@@ -36,7 +36,9 @@ pub fn added(add: &ast::AddColumn, table: &str, known: &mut Known, new: bool) ->
     }
     // A prepared `select *` of blue's fails once with "cached plan must not change result type".
     let mut judged = Judged::expand(format!("blue does not name `{name}`, unless it prepares a `select *`"));
-    if is_serial(kind.as_deref()) {
+    if is_serial(kind.as_deref()) && !known.is_new_table(table) {
+        judged = judged
+            .and(Judged::semantic("blue's inserts need a right to its sequence; `generated … as identity` needs none"));
         judged = judged.hazard(REWRITES);
     }
     for constraint in &constraints {
@@ -51,7 +53,9 @@ pub fn added(add: &ast::AddColumn, table: &str, known: &mut Known, new: bool) ->
             Constraint::GeneratedConstraint(generated) => {
                 let text = words(generated.syntax());
                 let judged = judged.hazard(REWRITES);
-                match may_fail(&text) {
+                let tight =
+                    !text.to_lowercase().contains("identity") && kind.as_deref().is_some_and(|kind| !takes_any(kind));
+                match may_fail(&text) || tight {
                     true => judged.and(Judged::tighten("rows that blue writes are refused where the expression fails")),
                     false => judged,
                 }
@@ -65,14 +69,19 @@ pub fn added(add: &ast::AddColumn, table: &str, known: &mut Known, new: bool) ->
             {
                 judged.and(Judged::tighten("the second row that blue writes has the default again, and is refused"))
             }
-            Constraint::UniqueConstraint(_) => judged.hazard("builds an index while nobody else can use the table"),
+            Constraint::UniqueConstraint(_) => {
+                known.single(table, std::slice::from_ref(&name));
+                judged.hazard("builds an index while nobody else can use the table")
+            }
             Constraint::CheckConstraint(_) => {
                 judged.and(Judged::tighten("rows that blue writes without it are refused where they break the check"))
             }
-            Constraint::ReferencesConstraint(to) => match kept(to.syntax(), known) {
-                Some(kept) => judged.and(kept),
-                None => judged,
-            },
+            Constraint::ReferencesConstraint(to) => {
+                match kept(to.syntax(), table, std::slice::from_ref(&name), known) {
+                    Some(kept) => judged.and(kept),
+                    None => judged,
+                }
+            }
             Constraint::ForeignKeyConstraint(_) | Constraint::ExcludeConstraint(_) => {
                 judged.and(Judged::tighten("rows that blue writes are refused where they break it"))
             }
@@ -100,7 +109,28 @@ pub fn may_fail(text: &str) -> bool {
         let to = text[at + 2..].trim_start();
         !literal && !["text", "varchar", "character varying"].iter().any(|kind| to.starts_with(kind))
     });
-    casts || text.contains("cast(") || text.contains("cast (") || text.contains('/')
+    casts
+        || ["cast(", "cast (", "/", "decode(", "chr(", "repeat("].iter().any(|word| text.contains(word))
+        || text.contains('*')
+}
+
+/// Whether a column of this type takes whatever an expression of that type gives. What is not known may be a domain.
+fn takes_any(kind: &str) -> bool {
+    const WIDE: [&str; 12] = [
+        "text",
+        "varchar",
+        "boolean",
+        "bool",
+        "integer",
+        "bigint",
+        "numeric",
+        "double precision",
+        "jsonb",
+        "json",
+        "tsvector",
+        "uuid",
+    ];
+    WIDE.contains(&kind)
 }
 
 /// With nothing between the quotes.
@@ -133,20 +163,44 @@ fn is_serial(kind: Option<&str>) -> bool {
     kind.is_some_and(|kind| kind.ends_with("serial") || kind.starts_with("serial"))
 }
 
-/// What a reference of green's to a table of blue's means: rows there may not be deleted any more.
-pub fn kept(node: &SyntaxNode, known: &Known) -> Option<Judged> {
+/// What a reference means for the rows of blue's that it leads to. `of`: the table it stands in; `columns`: those that refer.
+pub fn kept(node: &SyntaxNode, of: &str, columns: &[String], known: &mut Known) -> Option<Judged> {
     let references = node.descendants().filter(|node| {
         ast::ReferencesConstraint::can_cast(node.kind()) || ast::ForeignKeyConstraint::can_cast(node.kind())
     });
-    let keeps = |reference: &SyntaxNode| {
-        let text = words(reference).to_lowercase();
-        !["on delete cascade", "on delete set null", "on delete set default"].iter().any(|lets| text.contains(lets))
+    let mut found: Option<Judged> = None;
+    for reference in references.collect::<Vec<_>>() {
+        let to = named(reference.descendants().find_map(ast::TableNameRef::cast));
+        let judged = refers(&words(&reference).to_lowercase(), of, &to, columns, known);
+        found = match (found, judged) {
+            (Some(one), Some(other)) => Some(one.and(other)),
+            (one, other) => one.or(other),
+        };
+    }
+    found
+}
+
+fn refers(text: &str, of: &str, to: &str, columns: &[String], known: &mut Known) -> Option<Judged> {
+    let (ours, lets) = (known.is_new_table(to), |action: &str| text.contains(&format!("on delete {action}")));
+    let needed = columns.iter().any(|column| known.needs(of, column));
+    let why = match () {
+        // A delete of blue's goes on to it from a table that blue knows.
+        () if ours && known.is_reached(to) && !lets("cascade") && !(lets("set null") && !needed) => {
+            format!("blue's deletes reach `{to}`, and are refused where rows here refer to them")
+        }
+        () if ours => return None,
+        () if !known.is_new_table(of) && lets("cascade") => {
+            format!("a delete of blue's from `{to}` takes rows of `{of}` with it")
+        }
+        () if lets("cascade") => {
+            known.reach(of);
+            return None;
+        }
+        () if lets("set null") && !needed => return None,
+        () => format!(
+            "blue's deletes from `{to}` are refused where green's rows refer to them, unless it says `on delete …`"
+        ),
     };
-    let mut to = references.filter(keeps).map(|node| named(node.descendants().find_map(ast::TableNameRef::cast)));
-    let to = to.find(|to| !known.is_new_table(to))?;
-    let why = format!(
-        "blue's deletes from `{to}` are refused where green's rows refer to them, unless it says `on delete …`"
-    );
     Some(Judged::semantic(why))
 }
 

@@ -97,6 +97,7 @@ fn migration(name: String, bytes: &[u8], known: &mut Known, new: bool) -> Migrat
         Ok(_) if bytes.len() > LONGEST => (String::new(), unread("it is longer than 1 MiB, and was not read")),
         Ok(text) => {
             let text = forward_only(text.strip_prefix('\u{feff}').unwrap_or(text));
+            known.next_file();
             let found = statements(&text, known, new);
             (text, found)
         }
@@ -143,18 +144,44 @@ pub fn changed(schema: &PlannedSchema) -> Vec<String> {
     changes
 }
 
-/// Blanks out what goes back in a file of both directions: goose, dbmate and sql-migrate mark it with a comment.
+/// A tool that keeps both directions in one file, and how it tells them apart: to the letter, as its own parser does.
+struct Marked {
+    up: fn(&str) -> bool,
+    down: fn(&str) -> bool,
+}
+
+const MARKED: [Marked; 3] = [
+    // pressly/goose, internal/sqlparser: the line begins with `--`, what follows is trimmed.
+    Marked {
+        up: |line| line.strip_prefix("--").is_some_and(|rest| rest.trim() == "+goose Up"),
+        down: |line| line.strip_prefix("--").is_some_and(|rest| rest.trim() == "+goose Down"),
+    },
+    // dbmate: `^--\s*migrate:down(\s*$|\s+\S+)`.
+    Marked { up: |line| dbmate(line, "migrate:up"), down: |line| dbmate(line, "migrate:down") },
+    // sql-migrate: `-- +migrate Down`, then options.
+    Marked {
+        up: |line| line.strip_prefix("-- +migrate ").is_some_and(|rest| rest.split_whitespace().next() == Some("Up")),
+        down: |line| {
+            line.strip_prefix("-- +migrate ").is_some_and(|rest| rest.split_whitespace().next() == Some("Down"))
+        },
+    },
+];
+
+fn dbmate(line: &str, mark: &str) -> bool {
+    let rest = line.strip_prefix("--").and_then(|rest| rest.trim_start().strip_prefix(mark));
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(char::is_whitespace))
+}
+
+/// Blanks out what goes back in a file of both directions. Only the marks of the tool whose way up stands in the file count: any
+/// other tool runs all of it.
 fn forward_only(text: &str) -> String {
+    let lines = || text.split_inclusive('\n');
+    let bare = |line: &str| line.trim_end_matches(['\n', '\r']).to_string();
+    let Some(tool) = MARKED.iter().find(|tool| lines().any(|line| (tool.up)(&bare(line)))) else { return text.into() };
     let mut out = String::with_capacity(text.len());
     let mut back = false;
-    for line in text.split_inclusive('\n') {
-        let mark: String = line.trim().to_lowercase().split_whitespace().collect::<Vec<_>>().join(" ");
-        let says = |marks: [&str; 4]| marks.iter().any(|m| mark == *m || mark.starts_with(&format!("{m} ")));
-        if says(["-- +goose down", "-- migrate:down", "-- +migrate down", "--migrate:down"]) {
-            back = true;
-        } else if says(["-- +goose up", "-- migrate:up", "-- +migrate up", "--migrate:up"]) {
-            back = false;
-        }
+    for line in lines() {
+        back = !(tool.up)(&bare(line)) && (back || (tool.down)(&bare(line)));
         match back {
             // Byte for byte, so that every place behind it stays the same.
             true => out.extend(line.bytes().map(|b| if b == b'\n' { '\n' } else { ' ' })),

@@ -16,6 +16,16 @@ pub struct Known {
     /// Of those, the ones that a row without them gets a value in, and the ones that must have one.
     filled: BTreeSet<(String, String)>,
     required: BTreeSet<(String, String)>,
+    /// New tables whose rows are deleted with blue's.
+    reached: BTreeSet<String>,
+    /// New tables that end with the session of their file.
+    passing: BTreeSet<String>,
+    /// New columns of which no two rows may have the same value.
+    single: BTreeSet<(String, String)>,
+    /// Functions that the files make: what they do is not read.
+    functions: BTreeSet<String>,
+    /// A file of this release sets the path by which names are found: what a bare name means from there on is not known.
+    lost: bool,
     /// Domains that no value is missing in.
     domains: BTreeSet<String>,
     /// Everything that has to be there once these migrations have run, also what may have been there before.
@@ -46,6 +56,7 @@ impl Made {
 impl Known {
     pub fn table(&mut self, table: &str, made: Made) {
         match made {
+            Made::New if self.lost => drop(self.perhaps.insert(table.into())),
             Made::New => drop(self.tables.insert(table.into())),
             Made::Perhaps => drop(self.perhaps.insert(table.into())),
             Made::Before => {}
@@ -55,8 +66,41 @@ impl Known {
         }
     }
 
-    /// From here on the same names may mean other tables.
-    pub fn forget(&mut self) {
+    /// Another file is another session.
+    pub fn next_file(&mut self) {
+        for table in std::mem::take(&mut self.passing) {
+            self.dropped(&table, None);
+        }
+    }
+
+    /// It is gone when its file has run.
+    pub fn pass(&mut self, table: &str) {
+        self.passing.insert(table.into());
+    }
+
+    pub fn function(&mut self, name: &str) {
+        self.functions.insert(name.into());
+    }
+
+    /// The first of these that the files have made.
+    pub fn own<'a>(&self, calls: &'a [String]) -> Option<&'a String> {
+        calls.iter().find(|call| self.functions.contains(*call))
+    }
+
+    /// No two rows may have the same value there.
+    pub fn single(&mut self, table: &str, columns: &[String]) {
+        self.single.extend(columns.iter().map(|column| (table.to_string(), column.clone())));
+    }
+
+    /// Every row that leaves it out gets the same value, and no two may have it.
+    pub fn is_doubled(&self, table: &str, column: &str) -> bool {
+        let at = (table.to_string(), column.to_string());
+        self.single.contains(&at) && self.filled.contains(&at)
+    }
+
+    /// From here on the same names may mean other tables; for the rest of a release that does so.
+    pub fn forget(&mut self, new: bool) {
+        self.lost |= new;
         self.tables.clear();
         self.perhaps.clear();
         self.columns.clear();
@@ -82,6 +126,20 @@ impl Known {
     /// Whether each row needs a value.
     pub fn require(&mut self, table: &str, column: &str, required: bool) {
         set(&mut self.required, table, column, required);
+    }
+
+    /// Rows here go with those of blue's that are deleted.
+    pub fn reach(&mut self, table: &str) {
+        self.reached.insert(table.into());
+    }
+
+    pub fn is_reached(&self, table: &str) -> bool {
+        self.reached.contains(table)
+    }
+
+    /// Each row needs a value in it.
+    pub fn needs(&self, table: &str, column: &str) -> bool {
+        self.required.contains(&(table.to_string(), column.to_string()))
     }
 
     /// Each row needs a value in it, and one that does not name the column gets none.

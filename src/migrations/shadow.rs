@@ -19,6 +19,8 @@ pub struct Shown {
     pub met: BTreeSet<Difference>,
     /// As the reader of files has it.
     pub read: Class,
+    /// How many of its statements blue does not simply live with, as the files say: each accounts for one of what was met.
+    pub unsafe_statements: usize,
 }
 
 /// What the scratch database said.
@@ -33,7 +35,9 @@ pub enum Shadow {
 impl Shown {
     /// What blue meets is stricter than what the files were read as.
     pub fn contradicts(&self) -> Option<&Difference> {
-        self.met.iter().next_back().filter(|worst| worst.class > self.read && !worst.class.is_safe())
+        let worst = self.met.iter().next_back().filter(|worst| !worst.class.is_safe())?;
+        let more = self.met.iter().filter(|one| !one.class.is_safe()).count() > self.unsafe_statements;
+        (worst.class > self.read || self.read <= Class::Semantic && more).then_some(worst)
     }
 }
 
@@ -47,7 +51,10 @@ impl Shadow {
                 let lines: Vec<String> = contradicting
                     .map(|(shown, worst)| {
                         let (name, read, is) = (&shown.name, shown.read.name(), worst.class.name());
-                        format!("`{name}` reads as `{read}` and is `{is}`: {}", worst.line)
+                        match worst.class > shown.read {
+                            true => format!("`{name}` reads as `{read}` and is `{is}`: {}", worst.line),
+                            false => format!("`{name}` does more than its statements say: {} (`{is}`)", worst.line),
+                        }
                     })
                     .collect();
                 (!lines.is_empty()).then(|| lines.join("; "))
@@ -98,7 +105,8 @@ pub async fn run(folder: &Folder, scratch: &mut dyn Scratch) -> Result<Shadow, U
             now = read(scratch).await?;
             let all = before.met_in(&now);
             let met = all.into_iter().filter(|one| !shown.iter().any(|earlier| earlier.met.contains(one))).collect();
-            shown.push(Shown { name: migration.name.clone(), met, read: migration.class() });
+            let unsafe_statements = migration.statements.iter().filter(|one| !one.judged.class.is_safe()).count();
+            shown.push(Shown { name: migration.name.clone(), met, read: migration.class(), unsafe_statements });
         }
     }
     let (tables, columns) = now.size();
@@ -108,9 +116,16 @@ pub async fn run(folder: &Folder, scratch: &mut dyn Scratch) -> Result<Shadow, U
 /// It would outlive the scratch database.
 fn is_of_the_server(statement: &str) -> bool {
     let text = statement.to_lowercase();
-    let mut words = text.split_whitespace();
-    let what = ["role", "user", "group", "database", "tablespace", "system"];
-    matches!(words.next(), Some("create" | "alter" | "drop")) && words.next().is_some_and(|word| what.contains(&word))
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let what = ["role", "user", "group", "database", "tablespace", "system", "subscription"];
+    match words[..] {
+        ["create" | "alter" | "drop", word, ..] | ["comment", "on", word, ..] => what.contains(&word),
+        ["grant" | "revoke", ref rest @ ..] => {
+            let of = rest.iter().position(|word| *word == "on").and_then(|at| rest.get(at + 1));
+            of.is_none_or(|of| ["database", "tablespace"].contains(of))
+        }
+        _ => false,
+    }
 }
 
 /// What is there now.

@@ -63,7 +63,7 @@ pub fn statements(text: &str, known: &mut Known, new: bool) -> Vec<Statement> {
         let judged = match &broken {
             // A parser that goes on after a mistake may take two statements for one.
             Some((at, why)) if span.end >= *at => Judged::unknown(format!("it cannot be read as PostgreSQL: {why}")),
-            _ => judge(&statement, known, new),
+            _ => called(judge(&statement, known, new), &statement, known, new),
         };
         let indexes = match &statement {
             Stmt::CreateIndex(create) => Some(relation(create.table_relation_name().as_ref().map(AstNode::syntax))),
@@ -87,7 +87,8 @@ fn judge(statement: &Stmt, known: &mut Known, new: bool) -> Judged {
         Stmt::CreateTable(create) => created(create, known, new),
         Stmt::CreateDomain(create) => {
             let text = words(create.syntax()).to_lowercase();
-            if text.contains("not null") {
+            let base = text.split(" as ").nth(1).and_then(|rest| rest.split_whitespace().next()).unwrap_or_default();
+            if text.contains("not null") || known.is_required(&names::name(base)) {
                 known.domain(&named(create.domain()));
             }
             Judged::expand("blue does not know it")
@@ -193,7 +194,7 @@ fn judge(statement: &Stmt, known: &mut Known, new: bool) -> Judged {
         }
         Stmt::Select(_) | Stmt::CompoundSelect(_) | Stmt::ParenSelect(_) | Stmt::Values(_) | Stmt::Table(_) => {
             if words(statement.syntax()).to_lowercase().contains("search_path") {
-                known.forget();
+                known.forget(new);
             }
             data::read(statement.syntax())
         }
@@ -202,7 +203,7 @@ fn judge(statement: &Stmt, known: &mut Known, new: bool) -> Judged {
         }
         Stmt::Lock(_) => Judged::nothing().hazard("stops others from using the table until the transaction ends"),
         Stmt::Set(set) if words(set.syntax()).to_lowercase().contains("search_path") => {
-            known.forget();
+            known.forget(new);
             Judged::nothing()
         }
         Stmt::Begin(_)
@@ -241,6 +242,31 @@ fn judge(statement: &Stmt, known: &mut Known, new: bool) -> Judged {
     }
 }
 
+/// A function of the team's own that runs with the statement does what no reader of the statement sees.
+fn called(judged: Judged, statement: &Stmt, known: &mut Known, new: bool) -> Judged {
+    match statement {
+        Stmt::CreateFunction(_) | Stmt::CreateProcedure(_) => {
+            let text = words(statement.syntax());
+            let head = text.split('(').next().unwrap_or_default();
+            known.function(&names::name(head.rsplit(' ').next().unwrap_or_default()));
+            judged
+        }
+        Stmt::CreateView(_)
+        | Stmt::CreateTrigger(_)
+        | Stmt::CreatePolicy(_)
+        | Stmt::CreateRule(_)
+        | Stmt::CreateEventTrigger(_)
+        | Stmt::DropFunction(_)
+        | Stmt::AlterFunction(_)
+        | Stmt::CommentOn(_) => judged,
+        _ if !new => judged,
+        _ => match known.own(&names::calls(statement.syntax())) {
+            Some(own) => judged.and(Judged::semantic(format!("it calls `{own}`, and what that does is not read here"))),
+            None => judged,
+        },
+    }
+}
+
 fn gone() -> Judged {
     Judged::contract("blue does not find it any more")
 }
@@ -258,6 +284,10 @@ fn created(create: &ast::CreateTable, known: &mut Known, new: bool) -> Judged {
     let table = named(create.table_name());
     let made = Made::of(new, create.if_not_exists().is_some());
     known.table(&table, made);
+    let head = words(create.syntax()).to_lowercase();
+    if ["create temp", "create local temp"].iter().any(|start| head.starts_with(start)) {
+        known.pass(&table);
+    }
     let mut judged = Judged::expand("blue does not know it");
     if create.inherits().is_some() || create.partition_of().is_some() {
         judged = judged.and(Judged::semantic("rows that blue reads or writes may be in it"));
@@ -272,14 +302,18 @@ fn created(create: &ast::CreateTable, known: &mut Known, new: bool) -> Judged {
             known.fill(&table, &name, filled);
             known.require(&table, &name, required);
         }
-        if let Some(kept) = super::column::kept(arg.syntax(), known) {
+        let columns = match &arg {
+            ast::TableArg::Column(column) => vec![named(column.name())],
+            other => alter::referring(other.syntax()),
+        };
+        if let Some(kept) = super::column::kept(arg.syntax(), &table, &columns, known) {
             judged = judged.and(kept);
         }
     }
     judged
 }
 
-fn indexed(create: &ast::CreateIndex, known: &Known) -> Judged {
+fn indexed(create: &ast::CreateIndex, known: &mut Known) -> Judged {
     let table = relation(create.table_relation_name().as_ref().map(AstNode::syntax));
     if known.is_new_table(&table) {
         return Judged::expand(format!("`{table}` is new in this release"));
@@ -297,12 +331,13 @@ fn indexed(create: &ast::CreateIndex, known: &Known) -> Judged {
 }
 
 /// What an index refuses of blue's.
-fn refused(create: &ast::CreateIndex, table: &str, known: &Known) -> Judged {
+fn refused(create: &ast::CreateIndex, table: &str, known: &mut Known) -> Judged {
     let items = create.partition_item_list().into_iter().flat_map(|list| list.partition_items());
     let columns: Vec<String> = items.map(|item| names::name(&words(item.syntax()))).collect();
     match create.unique_token() {
         // A null is equal to no other.
         Some(_) if known.are_empty(table, &columns) && create.nulls_distinct_option().is_none() => {
+            known.single(table, &columns);
             Judged::expand("blue writes nulls there")
         }
         Some(_) => Judged::tighten("rows that blue writes twice are refused"),

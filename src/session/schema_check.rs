@@ -1,7 +1,11 @@
 //! The schema as commands show it and ask for it: each statement with its class, what the live database says, and what it takes
 //! to go back all the same.
 
+use std::future::poll_fn;
+use std::task::Poll;
 use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::overrides::{REASON, says_something};
 use super::surroundings::Surroundings;
@@ -56,13 +60,30 @@ pub async fn shadow(cx: &Context, outside: &Surroundings, document: &Document) -
     };
     let mut scratch = LiveScratch::open(&url, &*cx.clock).await.map_err(silent)?;
     let found = tokio::select! {
-        found = migrations::shadow::run(&folder, &mut scratch) => found,
+        found = migrations::shadow::run(&folder, &mut scratch) => Some(found),
+        () = told_to_end() => None,
         () = cx.clock.sleep(SHADOW_WITHIN) => {
-            Ok(Shadow::Broke(format!("the migrations take longer than {} there", spoken(SHADOW_WITHIN))))
+            Some(Ok(Shadow::Broke(format!("the migrations take longer than {} there", spoken(SHADOW_WITHIN)))))
         }
     };
     scratch.close().await.map_err(silent)?;
-    found.map(Some).map_err(silent)
+    let interrupted = || {
+        Refusal::new(Kind::Stopped, Code::LiveSchema, "interrupted while the migrations were tried")
+            .users("not asked for. Nothing was changed.")
+            .next("the same command again")
+    };
+    found.ok_or_else(interrupted)?.map(Some).map_err(silent)
+}
+
+/// Ctrl-C and its like: the scratch database is dropped all the same.
+async fn told_to_end() {
+    let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+    let mut signals: Vec<_> = kinds.into_iter().filter_map(|kind| signal(kind).ok()).collect();
+    poll_fn(|cx| match signals.iter_mut().any(|signal| signal.poll_recv(cx).is_ready()) {
+        true => Poll::Ready(()),
+        false => Poll::Pending,
+    })
+    .await;
 }
 
 /// Why the schema stands against going back now: as the plan has it, as the run saw it, or as the database says this moment.

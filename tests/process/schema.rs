@@ -110,8 +110,8 @@ fn a_shadow_database_sees_what_the_files_do_not_show() {
     let world = World::new(&[]);
     let schema = "schema:\n  change: expand\n  green_writes: compatible\n  migrations: ./migrations\n  since: \"1\"\n  shadow: ${env:SHADOW_URL}\n";
     let mut desk = desk(&world, schema, "");
-    desk.write("migrations/1_a.sql", "create table users (id int, phone text);\ncreate function f() returns int language plpgsql as 'begin alter table users drop column phone; return 1; end';\n");
-    desk.write("migrations/2_b.sql", "create table seen as select f();\n");
+    desk.write("migrations/1_a.sql", "create table users (id int, phone text);\ncreate function f() returns int language plpgsql as 'begin alter table users drop column phone; return 1; end';\ncreate view w as select f() as x;\n");
+    desk.write("migrations/2_b.sql", "create table seen as select x from w;\n");
     desk.run(&["plan", "runbook.yaml"]).ends(78).says(&["SHADOW_URL"]);
     desk.env.insert("SHADOW_URL".into(), "postgres://bgctl:hunter2@127.0.0.1:1/postgres".into());
     let silent = desk.run(&["plan", "runbook.yaml"]).ends(69);
@@ -126,10 +126,10 @@ fn a_shadow_database_sees_what_the_files_do_not_show() {
     ]);
     desk.run(&["check", "--live", "runbook.yaml"]).ends(65).says(&[seen, "2_b.sql: `users.phone` is gone (contract)"]);
     desk.write("migrations/2_b.sql", "create table seen (id int);\n");
-    let fine = "1 migration ran; the catalog (2 tables, 3 columns) says no more against BLUE than the files do";
+    let fine = "1 migration ran; the catalog (2 tables, 4 columns) says no more against BLUE than the files do";
     desk.run(&["plan", "runbook.yaml"])
         .ends(0)
-        .says(&["Automatic rollback: at most", "1 migration ran; the catalog (2 tables, 3"]);
+        .says(&["Automatic rollback: at most", "1 migration ran; the catalog (2 tables, 4"]);
     desk.run(&["check", "--live", "runbook.yaml"]).says(&[fine]);
     desk.write("migrations/2_b.sql", "create table seen (id int) with oids;\n");
     desk.run(&["plan", "runbook.yaml"]).ends(0).says(&["FORWARD OR PAGE", "what they do is not known"]);

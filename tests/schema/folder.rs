@@ -48,6 +48,45 @@ fn folders_run_in_the_order_of_their_tool() {
     assert_eq!(names(&diesel, None), order);
 }
 
+/// A temporary table is gone when its file has run: the same name is blue's then.
+#[test]
+fn a_temporary_table_ends_with_its_file() {
+    let dir =
+        folder(&[("1_a.sql", "create temp table users (id int);"), ("2_b.sql", "alter table users drop column name;")]);
+    let read = Folder::read(dir.path(), None).unwrap();
+    assert_eq!(read.migrations[1].class(), Class::Contract);
+}
+
+/// Only what the tool of a file itself leaves out is left out: everything else it runs.
+#[test]
+fn what_goes_back_is_marked_to_the_letter() {
+    let class = |text: &str| {
+        let dir = folder(&[("1_a.sql", text)]);
+        Folder::read(dir.path(), None).unwrap().migrations[0].class()
+    };
+    let both = |up: &str, down: &str| class(&format!("{up}\ncreate table zz (id int);\n{down}\ndrop table users;\n"));
+    for (up, down) in [
+        ("-- +goose Up", "-- +goose Down"),
+        ("--+goose Up", "--   +goose Down"),
+        ("-- migrate:up", "-- migrate:down"),
+        ("--migrate:up transaction:false", "-- migrate:down transaction:false"),
+        ("-- +migrate Up", "-- +migrate Down notransaction"),
+    ] {
+        assert_eq!(both(up, down), Class::Expand, "{up} {down}");
+    }
+    for (up, down) in [
+        ("-- migrate:up", "  -- migrate:down"),
+        ("-- migrate:up", "-- Migrate:Down"),
+        ("-- migrate:up", "-- migrate:downward"),
+        ("-- +goose Up", "  -- +goose Down"),
+        ("-- +goose Up", "-- +goose down"),
+        ("", "-- +goose Down"),
+        ("-- migrate:up", "-- +goose Down"),
+    ] {
+        assert_eq!(both(up, down), Class::Contract, "{up} {down}");
+    }
+}
+
 /// A folder in another language is named as not read, with what to say in its place.
 #[test]
 fn a_folder_without_sql_is_named_by_its_language() {

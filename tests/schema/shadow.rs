@@ -160,11 +160,11 @@ fn the_catalog_knows_what_a_block_did() {
 #[test]
 fn every_state_between_is_one_that_blue_lives_in() {
     let Some(server) = Postgres::start() else { return };
-    let blue = "create table users (id int, phone text); create function f() returns int language plpgsql as 'begin alter table users drop column phone; return 1; end';";
-    let files = ["create table seen as select f();", "alter table users add column phone text;"];
+    let blue = "create table users (id int, phone text); create function f() returns int language plpgsql as 'begin alter table users drop column phone; return 1; end'; create view w as select f() as x;";
+    let files = ["create table seen as select x from w;", "alter table users add column phone text;"];
     let shadow = tried(&server.url, blue, &files).unwrap();
     let Shadow::Ran { shown, tables, columns } = &shadow else { panic!("{shadow:?}") };
-    assert_eq!((shown.len(), *tables, *columns), (2, 2, 3));
+    assert_eq!((shown.len(), *tables, *columns), (2, 2, 4));
     assert_eq!(shown[1].met.len(), 0, "said once, of the file that did it: {shown:?}");
     let against = shadow.against().expect("a select that drops a column reads as harmless");
     assert_eq!(against, "`002_x.sql` reads as `expand` and is `contract`: `users.phone` is gone");
@@ -172,8 +172,21 @@ fn every_state_between_is_one_that_blue_lives_in() {
     let harmless = tried(&server.url, blue, &["alter table users add column mail text;"]).unwrap();
     assert_eq!(
         harmless.line(),
-        "1 migration ran; the catalog (1 table, 3 columns) says no more against BLUE than the files do"
+        "1 migration ran; the catalog (1 table, 4 columns) says no more against BLUE than the files do"
     );
+}
+
+/// One declared statement in a file accounts for one thing that happened, and hides no second.
+#[test]
+fn a_declared_statement_hides_nothing_else() {
+    let Some(server) = Postgres::start() else { return };
+    let blue = "create table users (id int, name text); create function f() returns int language plpgsql as 'begin create trigger tr before insert on users for each row execute function g(); return 1; end'; \
+                create function g() returns trigger language plpgsql as 'begin return new; end'; create view w as select f() as x;";
+    let file = "alter table users alter name set default 'x'; create table seen as select x from w;";
+    let shadow = tried(&server.url, blue, &[file]).unwrap();
+    let against = shadow.against().expect("the trigger is not what the file says");
+    assert!(against.starts_with("`002_x.sql` does more than its statements say: "), "{against}");
+    assert_eq!(tried(&server.url, blue, &["alter table users alter name set default 'x';"]).unwrap().against(), None);
 }
 
 /// What PostgreSQL takes only outside of a transaction, and settings that one file leaves behind.
@@ -202,6 +215,10 @@ fn what_does_not_run_is_unknown() {
             "`002_x.sql` does not run there: relation \"nowhere\" does not exist",
         ),
         ("select 1;\ncreate role app;", "`002_x.sql:2` changes the server and not only a database"),
+        ("comment on database postgres is 'x';", "changes the server"),
+        ("grant pg_read_all_data to public;", "changes the server"),
+        ("grant connect on database postgres to public;", "changes the server"),
+        ("copy users from stdin;", "does not run there"),
         ("DROP  DATABASE postgres;", "`002_x.sql:1` changes the server"),
         ("alter system set fsync = off;", "changes the server"),
         ("\\connect other\nselect 1;", "does not run there"),
