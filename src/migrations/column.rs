@@ -185,7 +185,7 @@ fn refers(text: &str, of: &str, to: &str, columns: &[String], known: &mut Known)
     let needed = columns.iter().any(|column| known.needs(of, column));
     let why = match () {
         // A delete of blue's goes on to it from a table that blue knows.
-        () if ours && known.is_reached(to) && !lets("cascade") && !(lets("set null") && !needed) => {
+        () if ours && known.is_reached(to) && !lets("cascade") && (needed || !lets("set null")) => {
             format!("blue's deletes reach `{to}`, and are refused where rows here refer to them")
         }
         () if ours => return None,
