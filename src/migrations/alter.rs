@@ -116,7 +116,11 @@ fn altered(option: &AlterColumnOption, table: &str, name: &str, known: &mut Know
         O::SetType(set) => match set.ty() {
             Some(ty) => {
                 let to = names::kind(&ty);
-                column::retyped(from.as_deref(), &to, set.using_expr().is_some())
+                let judged = column::retyped(from.as_deref(), &to, set.using_expr().is_some());
+                match words(set.syntax()).to_lowercase().contains(" collate ") {
+                    true => judged.and(Judged::semantic(format!("blue's comparisons of `{name}` mean something else"))),
+                    false => judged,
+                }
             }
             None => Judged::unknown("the new type cannot be read"),
         },

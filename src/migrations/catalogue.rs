@@ -21,13 +21,14 @@ with spaces as (
     and not exists (select from lent where classid = 'pg_class'::regclass and objid = c.oid)
 )
 select 'relation' as what, r.name as key, jsonb_build_object(
-    'kind', r.relkind, 'rows', concat(r.relrowsecurity, r.relforcerowsecurity),
+    'id', r.oid::text, 'kind', r.relkind, 'rows', concat(r.relrowsecurity, r.relforcerowsecurity),
     'view', case when r.relkind in ('v', 'm') then pg_get_viewdef(r.oid) end,
     'parent', (select p.name from pg_inherits i join relations p on p.oid = i.inhparent where i.inhrelid = r.oid limit 1)) as "is"
   from relations r
 union all
 select 'column', r.name || '.' || a.attname, jsonb_build_object(
-    'relation', r.name, 'name', a.attname, 'type', format_type(a.atttypid, a.atttypmod),
+    'relation', r.name, 'name', a.attname, 'place', a.attnum, 'type', format_type(a.atttypid, a.atttypmod),
+    'collation', (select l.collname from pg_collation l where l.oid = a.attcollation),
     'required', a.attnotnull or t.typnotnull or coalesce(b.typnotnull, false), 'filled', a.atthasdef or a.attidentity <> '' or t.typdefault is not null,
     'computed', a.attgenerated <> '', 'only_computed', a.attidentity = 'a', 'value', pg_get_expr(d.adbin, d.adrelid))
   from relations r join pg_attribute a on a.attrelid = r.oid and a.attnum > 0 and not a.attisdropped
@@ -69,10 +70,18 @@ select 'enum', s.before || t.typname, jsonb_build_object('values', (select jsonb
   from pg_type t join spaces s on s.oid = t.typnamespace where t.typtype = 'e'
     and not exists (select from lent where classid = 'pg_type'::regclass and objid = t.oid)
 union all
-select 'domain', s.before || t.typname, jsonb_build_object('text', concat_ws(' ', format_type(t.typbasetype, t.typtypmod), t.typnotnull,
+select 'domain', s.before || t.typname, jsonb_build_object('text', concat_ws(' ', format_type(t.typbasetype, t.typtypmod), t.typnotnull, t.typdefault,
     (select string_agg(pg_get_constraintdef(c.oid), ' ' order by c.conname) from pg_constraint c where c.contypid = t.oid)))
   from pg_type t join spaces s on s.oid = t.typnamespace where t.typtype = 'd'
     and not exists (select from lent where classid = 'pg_type'::regclass and objid = t.oid)
+union all
+select 'sequence', r.name, jsonb_build_object('text', concat_ws(' ', q.seqstart, q.seqincrement, q.seqmax, q.seqmin, q.seqcycle))
+  from pg_sequence q join relations r on r.oid = q.seqrelid
+union all
+select 'right', 'schema ' || n.nspname || ' ' || a.privilege_type || ' ' || coalesce(g.rolname, 'public'), '{}'
+  from pg_namespace n join spaces s on s.oid = n.oid, aclexplode(n.nspacl) a left join pg_roles g on g.oid = a.grantee where a.grantee <> n.nspowner
+union all
+select 'event trigger', evtname, jsonb_build_object('text', concat_ws(' ', evtevent, evtfoid::regproc::text, evtenabled, evttags::text)) from pg_event_trigger
 union all
 select 'extension', extname, '{}' from pg_extension"#;
 
@@ -90,6 +99,8 @@ pub struct Catalogue {
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub(super) struct Relation {
+    /// Another one: it was made anew.
+    pub(super) id: String,
     pub(super) kind: String,
     /// Whether and how rows are hidden from roles.
     pub(super) rows: String,
@@ -102,7 +113,10 @@ pub(super) struct Relation {
 pub(super) struct Column {
     pub(super) relation: String,
     pub(super) name: String,
+    /// Another one: it was made anew.
+    pub(super) place: i64,
     pub(super) r#type: String,
+    pub(super) collation: Option<String>,
     /// No row may lack a value.
     pub(super) required: bool,
     /// A row that names no value gets one.

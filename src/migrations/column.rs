@@ -36,6 +36,9 @@ pub fn added(add: &ast::AddColumn, table: &str, known: &mut Known, new: bool) ->
     }
     // A prepared `select *` of blue's fails once with "cached plan must not change result type".
     let mut judged = Judged::expand(format!("blue does not name `{name}`, unless it prepares a `select *`"));
+    if known.is_taken_whole(table) && !known.is_new_table(table) {
+        judged = judged.and(Judged::semantic("a trigger here takes rows as a whole, and they have one column more"));
+    }
     if is_serial(kind.as_deref()) && !known.is_new_table(table) {
         judged = judged
             .and(Judged::semantic("blue's inserts need a right to its sequence; `generated … as identity` needs none"));
@@ -188,7 +191,12 @@ fn refers(text: &str, of: &str, to: &str, columns: &[String], known: &mut Known)
         () if ours && known.is_reached(to) && !lets("cascade") && (needed || !lets("set null")) => {
             format!("blue's deletes reach `{to}`, and are refused where rows here refer to them")
         }
-        () if ours => return None,
+        () if ours => {
+            if !known.is_new_table(of) {
+                known.refer(to);
+            }
+            return None;
+        }
         () if !known.is_new_table(of) && lets("cascade") => {
             format!("a delete of blue's from `{to}` takes rows of `{of}` with it")
         }

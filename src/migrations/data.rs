@@ -63,7 +63,7 @@ pub fn written(statement: &Stmt, known: &Known) -> Judged {
         }
         Stmt::Delete(delete) => {
             let table = relation(delete.relation_name().as_ref().map(AstNode::syntax));
-            match new(&table) {
+            match new(&table) && !known.is_referred(&table) {
                 true => Judged::expand(format!("`{table}` is new in this release")),
                 false => Judged::contract("rows that blue reads are gone"),
             }

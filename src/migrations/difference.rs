@@ -53,6 +53,9 @@ impl Found<'_> {
                 self.add(Class::Contract, format!("`{name}` is gone"));
                 continue;
             };
+            if is.id != was.id && "rp".contains(&was.kind) {
+                self.add(Class::Contract, format!("`{name}` was dropped and made again, without its rows"));
+            }
             if is.kind != was.kind {
                 self.add(Class::Semantic, format!("`{name}` is another kind of thing"));
             }
@@ -88,6 +91,14 @@ impl Found<'_> {
                 }
                 continue;
             };
+            let same_table = now.relations.get(&was.relation).map(|is| &is.id)
+                == self.before.relations.get(&was.relation).map(|was| &was.id);
+            if is.place != was.place && same_table && self.writes(&was.relation) {
+                self.add(Class::Contract, format!("`{key}` was dropped and added again, without its values"));
+            }
+            if is.collation != was.collation {
+                self.add(Class::Semantic, format!("`{key}` is compared in another way"));
+            }
             if is.r#type != was.r#type {
                 let judged = column::retyped(Some(&kind(&was.r#type)), &kind(&is.r#type), false);
                 self.add(judged.class, format!("`{key}` was `{}` and is `{}`", was.r#type, is.r#type));
@@ -213,7 +224,9 @@ impl Found<'_> {
                 continue;
             }
             match now.others.get(&(what.clone(), name.clone())) {
-                None if matches!(what.as_str(), "trigger" | "policy" | "rule") => {
+                // That a sequence is gone is said of the relation.
+                None if what == "sequence" => {}
+                None if matches!(what.as_str(), "trigger" | "policy" | "rule" | "event trigger") => {
                     self.add(Class::Semantic, format!("{what} `{name}` is gone"));
                 }
                 None => self.add(Class::Contract, format!("{what} `{name}` is gone")),
@@ -226,8 +239,8 @@ impl Found<'_> {
         }
         for ((what, name), is) in &now.others {
             let known = is.relation.as_ref().is_some_and(|relation| self.knows(relation));
-            let acts = matches!(what.as_str(), "trigger" | "policy" | "rule");
-            if acts && known && !self.before.others.contains_key(&(what.clone(), name.clone())) {
+            let acts = matches!(what.as_str(), "trigger" | "policy" | "rule") && known || what == "event trigger";
+            if acts && !self.before.others.contains_key(&(what.clone(), name.clone())) {
                 self.add(Class::Semantic, format!("{what} `{name}` is new"));
             }
         }

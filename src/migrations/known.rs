@@ -18,6 +18,11 @@ pub struct Known {
     required: BTreeSet<(String, String)>,
     /// New tables whose rows are deleted with blue's.
     reached: BTreeSet<String>,
+    /// New tables to which rows of blue's refer.
+    referred: BTreeSet<String>,
+    /// Functions that take whole rows as they are, and tables whose triggers call one.
+    whole: BTreeSet<String>,
+    taken_whole: BTreeSet<String>,
     /// New tables that end with the session of their file.
     passing: BTreeSet<String>,
     /// New columns of which no two rows may have the same value.
@@ -126,6 +131,37 @@ impl Known {
     /// Whether each row needs a value.
     pub fn require(&mut self, table: &str, column: &str, required: bool) {
         set(&mut self.required, table, column, required);
+    }
+
+    /// Rows of blue's refer to it.
+    pub fn refer(&mut self, table: &str) {
+        self.referred.insert(table.into());
+    }
+
+    pub fn is_referred(&self, table: &str) -> bool {
+        self.referred.contains(table)
+    }
+
+    /// A function of a trigger uses rows as a whole.
+    pub fn takes_whole(&mut self, function: &str) {
+        self.whole.insert(function.into());
+    }
+
+    pub fn triggers(&mut self, table: &str, function: &str) {
+        if self.whole.contains(function) {
+            self.taken_whole.insert(table.into());
+        }
+    }
+
+    pub fn is_taken_whole(&self, table: &str) -> bool {
+        self.taken_whole.contains(table)
+    }
+
+    /// A table of this name in another schema.
+    pub fn namesake(&self, table: &str) -> Option<&str> {
+        let bare = table.rsplit('.').next().unwrap_or(table);
+        let other = |(of, _): &&(String, String)| of.rsplit('.').next() == Some(bare) && of != table;
+        self.types.keys().find(other).map(|(of, _)| of.as_str()).filter(|of| !self.is_new_table(of))
     }
 
     /// Rows here go with those of blue's that are deleted.

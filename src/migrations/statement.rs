@@ -184,7 +184,8 @@ fn judge(statement: &Stmt, known: &mut Known, new: bool) -> Judged {
                 .flat_map(|list| list.table_relation_names())
                 .map(|t| relation(Some(t.syntax())))
                 .collect();
-            match !tables.is_empty() && tables.iter().all(|table| known.is_new_table(table)) {
+            let ours = |table: &String| known.is_new_table(table) && !known.is_referred(table);
+            match !tables.is_empty() && tables.iter().all(ours) {
                 true => Judged::expand("it came with this release"),
                 false => Judged::contract("rows that blue reads are gone"),
             }
@@ -248,11 +249,29 @@ fn called(judged: Judged, statement: &Stmt, known: &mut Known, new: bool) -> Jud
         Stmt::CreateFunction(_) | Stmt::CreateProcedure(_) => {
             let text = words(statement.syntax());
             let head = text.split('(').next().unwrap_or_default();
-            known.function(&names::name(head.rsplit(' ').next().unwrap_or_default()));
+            let name = names::name(head.rsplit(' ').next().unwrap_or_default());
+            known.function(&name);
+            let body = text.to_lowercase();
+            if ["new.*", "old.*", "select new", "values (new"].iter().any(|whole| body.contains(whole)) {
+                known.takes_whole(&name);
+            }
+            judged
+        }
+        Stmt::CreateTrigger(_) => {
+            let text = words(statement.syntax());
+            let lower = text.to_lowercase();
+            let after = |word: &str| {
+                lower
+                    .find(word)
+                    .map(|at| names::name(text[at + word.len()..].split(['(', ' ']).next().unwrap_or_default()))
+            };
+            let function = after("execute function ").or_else(|| after("execute procedure "));
+            if let (Some(table), Some(function)) = (after(" on "), function) {
+                known.triggers(&table, &function);
+            }
             judged
         }
         Stmt::CreateView(_)
-        | Stmt::CreateTrigger(_)
         | Stmt::CreatePolicy(_)
         | Stmt::CreateRule(_)
         | Stmt::CreateEventTrigger(_)
@@ -288,7 +307,10 @@ fn created(create: &ast::CreateTable, known: &mut Known, new: bool) -> Judged {
     if ["create temp", "create local temp"].iter().any(|start| head.starts_with(start)) {
         known.pass(&table);
     }
-    let mut judged = Judged::expand("blue does not know it");
+    let mut judged = match known.namesake(&table).filter(|_| new) {
+        Some(other) => Judged::semantic(format!("blue may find it where it looks for `{other}`")),
+        None => Judged::expand("blue does not know it"),
+    };
     if create.inherits().is_some() || create.partition_of().is_some() {
         judged = judged.and(Judged::semantic("rows that blue reads or writes may be in it"));
     }
