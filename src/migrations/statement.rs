@@ -259,7 +259,8 @@ fn called(judged: Judged, statement: &Stmt, known: &mut Known, new: bool) -> Jud
         }
         Stmt::CreateTrigger(_) => {
             let text = words(statement.syntax());
-            let lower = text.to_lowercase();
+            // Of the same length, whatever letters there are.
+            let lower = text.to_ascii_lowercase();
             let after = |word: &str| {
                 lower
                     .find(word)

@@ -414,6 +414,7 @@ fn no_text_is_too_strange_to_be_judged() {
             judge(&format!("{tail};{head}\u{0}\u{202e};"));
         }
     }
+    judge("create trigger İİİ after insert on İtable for each row execute function İf()");
     for open in ["(", "[", "select (", "not "] {
         after(&open.repeat(2_000));
     }
