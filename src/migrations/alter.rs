@@ -212,6 +212,7 @@ fn constrained(constraint: &Constraint, table: &str, known: &mut Known) -> Judge
         Constraint::ForeignKeyConstraint(_) if empty => column::kept(constraint.syntax(), table, &columns, known)
             .unwrap_or_else(|| Judged::expand("blue writes nulls there")),
         Constraint::UniqueConstraint(_) if empty => {
+            known.single(table, &columns);
             Judged::expand("blue writes nulls there").hazard("builds an index while nobody else can use the table")
         }
         Constraint::CheckConstraint(_) | Constraint::NotNullConstraint(_) => {

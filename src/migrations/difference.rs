@@ -47,6 +47,12 @@ impl Found<'_> {
         columns.is_some_and(|columns| !columns.is_empty() && columns.iter().all(new))
     }
 
+    /// They are new, and hold a null in a row that leaves them out.
+    fn are_null(&self, now: &Catalogue, relation: &str, columns: Option<&Vec<String>>) -> bool {
+        let filled = |column: &String| now.columns.get(&format!("{relation}.{column}")).is_some_and(|c| c.filled);
+        self.are_new(relation, columns) && !columns.is_some_and(|columns| columns.iter().any(filled))
+    }
+
     fn relations(&mut self, now: &Catalogue) {
         for (name, was) in &self.before.relations {
             let Some(is) = now.relations.get(name) else {
@@ -161,14 +167,11 @@ impl Found<'_> {
             if !known || same {
                 continue;
             }
-            let filled =
-                |column: &String| now.columns.get(&format!("{}.{column}", is.relation)).is_some_and(|c| c.filled);
             // A null passes a check and a reference, and is equal to no other.
-            let nulls = self.are_new(&is.relation, is.columns.as_ref())
-                && !is.columns.as_ref().is_some_and(|columns| columns.iter().any(filled))
+            let nulls = self.are_null(now, &is.relation, is.columns.as_ref())
                 && is.kind != "p"
                 && !is.text.to_lowercase().contains("null");
-            let filled_once = self.are_new(&is.relation, is.columns.as_ref()) && is.kind == "f";
+            let filled_once = is.kind == "f" && self.are_new(&is.relation, is.columns.as_ref());
             if !nulls && !filled_once {
                 self.add(Class::Tighten, format!("constraint `{key}` is new: {}", super::shortened(&is.text)));
             }
@@ -190,11 +193,8 @@ impl Found<'_> {
             if !self.writes(&is.relation) || there(self.before, is) {
                 continue;
             }
-            let filled =
-                |column: &String| now.columns.get(&format!("{}.{column}", is.relation)).is_some_and(|c| c.filled);
-            let nulls = self.are_new(&is.relation, is.columns.as_ref())
-                && !is.columns.as_ref().is_some_and(|columns| columns.iter().any(filled))
-                && !is.text.contains("NULLS NOT DISTINCT");
+            let nulls =
+                self.are_null(now, &is.relation, is.columns.as_ref()) && !is.text.contains("NULLS NOT DISTINCT");
             if is.unique && !nulls {
                 self.add(Class::Tighten, format!("`{key}` refuses a second row: {}", super::shortened(&is.text)));
             } else if column::may_fail(&is.value) {

@@ -122,6 +122,18 @@ pub const ROWS: &[Row] = &[
     ("alter table users add column x bytea generated always as (decode(c, 'hex')) stored", T, NO, "rewrites"),
     ("create index on users ((decode(c, 'hex')))", T, NO, "concurrently"),
     ("alter table users add column x text unique; alter table users alter x set default 'a'", T, NO, "index"),
+    (
+        "alter table users add x int, add constraint k unique (x); alter table users alter x set default 1",
+        T,
+        NO,
+        "index",
+    ),
+    (
+        "alter table users add x int, add y int; create unique index ix on users (x, y); alter table users alter x set default 1, alter y set default 1",
+        T,
+        NO,
+        "concurrently",
+    ),
     ("create function f() returns int language sql as 'select 1'; create table t as select f()", S, YES, ""),
     (
         "create function f() returns int language sql as 'select 1'; create table t (v int default f()); insert into t values (f())",
