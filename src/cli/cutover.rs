@@ -1,13 +1,11 @@
 //! `bgctl cutover`: a runbook or a saved plan, confirmed, and then the run.
 
 use super::plan as page;
-use crate::arm;
 use crate::compile::unattended;
 use crate::diag::{Code, Kind, Refusal};
-use crate::guards;
 use crate::people::{Answer, Board, confirm};
 use crate::plan::Plan;
-use crate::run::{Actor, Cause, Evidence};
+use crate::run::{Actor, Evidence};
 use crate::session::drive::Begins;
 use crate::session::launch::{self, Launch};
 use crate::session::prepare::{self, Prepared, prepare};
@@ -15,7 +13,6 @@ use crate::session::surroundings;
 use crate::session::surroundings::Surroundings;
 use crate::session::{display, lease_guard};
 use crate::shell::{Context, Exit};
-use crate::world::Blocked;
 
 /// Move users from blue to green, step by step.
 #[derive(Clone, Debug, clap::Args)]
@@ -46,10 +43,7 @@ async fn cutover(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     if !cx.quiet && !cx.machine() && cx.style.interactive {
         page::lines(&plan, &remarks, cx.columns()).iter().for_each(|line| cx.err(line));
     }
-    // Before anything has to be typed; preflight looks again.
-    if let Some(found) = guards::frozen(&lease_guard::freezes(cx)?, &plan, cx.clock.now()).first() {
-        return Err(arm::forbidden(&Blocked { cause: Cause::Frozen, line: found.line() }));
-    }
+    lease_guard::unfrozen(cx, &plan)?;
     attended(cx, &plan)?;
     let Some(answered) = confirmed(args, cx, &plan.environment).await? else {
         cx.err("Nothing was changed.");

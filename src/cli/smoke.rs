@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::diag::{Code, Kind, Refusal};
-use crate::plan::{Color, Plan, PlannedStep};
+use crate::plan::{Color, Plan};
 use crate::report::{Ink, Mark};
 use crate::run::{Evidence, Verdict};
 use crate::session::prepare;
@@ -60,20 +60,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
             None => refusal.cause(mistake.message),
         })
     })?;
-    let step = PlannedStep {
-        id: "smoke".into(),
-        kind: "smoke".into(),
-        line: facts.line,
-        config,
-        resume: facts.resume,
-        attempts: 1,
-        timeout_s: facts.timeout_s,
-        expected_s: facts.expected_s,
-        moves: None,
-        approval: None,
-        on_failure: Default::default(),
-        place: "bgctl smoke".into(),
-    };
+    let step = kind.alone("smoke", "bgctl smoke", config, facts);
     let step = (kind.build)(&step, &plan)
         .map_err(|e| Refusal::new(Kind::Bug, Code::Bug, "a smoke test cannot be built").cause(format!("{e:#}")))?;
     let world = resources::world_without_routes(cx, &outside, &plan)?;

@@ -1,5 +1,5 @@
 //! A database of its own on a server that the team has for that: made empty, used, and dropped. The database that the URL names
-//! is only the door to it and is never changed.
+//! is only the door to it: nothing of a migration runs there.
 
 use std::time::Duration;
 

@@ -1,15 +1,12 @@
 //! The word that has to be typed before a run begins, and the yes or no before a rollback.
 
-use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::Poll;
 use std::time::Duration;
-
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::Answer;
 use super::board::Board;
 use super::prompt::{Asked, Judged, Question};
+use super::signals::told_to_end;
 use super::tty::Keyboard;
 use crate::clock::Clock;
 use crate::run::{Actor, Evidence};
@@ -133,6 +130,7 @@ async fn settle(
     board: &Board,
     clock: &dyn Clock,
 ) -> Answer<(bool, String, u64)> {
+    // The terminal has to be put back before this process ends. A question cannot be stopped and gone on with.
     tokio::select! { biased;
         name = told_to_end() => Answer::Given((false, name.into(), 0)),
         asked = question.put(keyboard, board, clock) => match asked {
@@ -141,30 +139,4 @@ async fn settle(
             Asked::Expired | Asked::Gone => Answer::NobodyThere,
         },
     }
-}
-
-/// The signal that ends the question. None of them may end the process here: the terminal has to be put back first.
-async fn told_to_end() -> &'static str {
-    let stop = SignalKind::from_raw(rustix::process::Signal::TSTP.as_raw());
-    let kinds = [
-        (SignalKind::interrupt(), "Ctrl-C"),
-        (SignalKind::quit(), "Ctrl-\\"),
-        (SignalKind::terminate(), "SIGTERM"),
-        (SignalKind::hangup(), "SIGHUP"),
-        (stop, ""),
-    ];
-    // Where no handler can be set the signal does what it always did: it ends the process.
-    let mut signals: Vec<_> = kinds.into_iter().filter_map(|(kind, name)| Some((signal(kind).ok()?, name))).collect();
-    poll_fn(|cx| {
-        for (signal, name) in &mut signals {
-            // A question cannot be stopped and gone on with: Ctrl-Z does nothing.
-            while signal.poll_recv(cx).is_ready() {
-                if !name.is_empty() {
-                    return Poll::Ready(*name);
-                }
-            }
-        }
-        Poll::Pending
-    })
-    .await
 }

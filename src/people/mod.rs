@@ -14,6 +14,7 @@ pub mod pager;
 mod prompt;
 pub mod request;
 pub mod shown;
+pub mod signals;
 mod signer;
 mod terminal;
 pub mod tty;

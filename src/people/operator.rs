@@ -1,21 +1,20 @@
 //! The operator's wishes of a live run: signals, keys, and a file that `bgctl rollback` in another terminal leaves in the
 //! run's folder.
 
-use std::cell::{Cell, RefCell};
-use std::future::poll_fn;
+use std::cell::Cell;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::task::Poll;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::SignalKind;
 
 use super::back::Back;
 use super::board::Board;
 use super::control::{Command, Control};
+use super::signals::{Signals, stop};
 use super::tty::{Key, Keyboard};
 use crate::clock::Clock;
 use crate::run::{Actor, guard};
@@ -130,7 +129,7 @@ pub struct Operator {
     seat: Seat,
     view: Box<dyn View>,
     back: Back,
-    signals: RefCell<Vec<(SignalKind, Signal)>>,
+    signals: Signals,
     interrupts: Cell<u32>,
     looked: Cell<Option<Duration>>,
 }
@@ -144,29 +143,16 @@ impl Operator {
             SignalKind::terminate(),
             SignalKind::hangup(),
             SignalKind::user_defined1(),
-            SignalKind::from_raw(rustix::process::Signal::TSTP.as_raw()),
+            stop(),
         ];
-        let signals = kinds.into_iter().map(|kind| Ok((kind, signal(kind)?))).collect::<io::Result<_>>()?;
         Ok(Operator {
             back: Back::new(seat.clock.clone(), seat.board.clone()),
             seat,
             view: Box::new(view),
-            signals: RefCell::new(signals),
+            signals: Signals::of(&kinds)?,
             interrupts: Cell::new(0),
             looked: Cell::new(None),
         })
-    }
-
-    async fn signal(&self) -> SignalKind {
-        poll_fn(|cx| {
-            for (kind, signal) in self.signals.borrow_mut().iter_mut() {
-                if signal.poll_recv(cx).is_ready() {
-                    return Poll::Ready(*kind);
-                }
-            }
-            Poll::Pending
-        })
-        .await
     }
 
     fn on_signal(&self, kind: SignalKind) -> Option<Command> {
@@ -265,7 +251,7 @@ impl Control for Operator {
                 }
             }
             let command = tokio::select! { biased;
-                kind = self.signal() => self.on_signal(kind),
+                kind = self.signals.next() => self.on_signal(kind),
                 answer = self.back.answer() => answer.map(|answer| {
                     let by = Actor { via: "key".into(), ..self.seat.actor.clone() };
                     Command::RollBack { by, reason: format!("the r key, then {answer}") }

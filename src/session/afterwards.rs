@@ -3,7 +3,7 @@
 use super::launch::Launch;
 use super::open::Open;
 use crate::drive::{End, found, page};
-use crate::journal::{Append, Entry, Record};
+use crate::journal::{Append, Entry, Journal, Record};
 use crate::people::{self, Control, News, Operator, Pager};
 use crate::report::{Chorus, Reporter};
 use crate::run::{Doing, Event, Evidence, RunOutcome, State};
@@ -25,7 +25,7 @@ impl Launch<'_> {
             by: open.actor.name.clone(),
         };
         if let Some(line) = pager.tell(&news).await {
-            noted(open, chorus, Evidence::Note { line });
+            noted(&mut open.journal, chorus, Evidence::Note { line });
         }
     }
 
@@ -60,7 +60,7 @@ impl Launch<'_> {
                 Evidence::PageEscalated { delivered, line }
             }
         };
-        noted(open, chorus, evidence);
+        noted(&mut open.journal, chorus, evidence);
     }
 
     /// At the end of a halted run, where the policy wants to know that a person has it. Whoever goes back meanwhile can: the run is
@@ -81,12 +81,7 @@ impl Launch<'_> {
         board.say(&format!("waits for an acknowledgement, {} per channel ({how})", crate::scalar::spoken(within)));
         let folder = open.folder.clone();
         let journal = &mut open.journal;
-        let mut note = |evidence: Evidence| {
-            // When it cannot be written, closing the log fails too, and says so.
-            if let Ok(entries) = crate::journal::Append::append(journal, &[Record::from(&evidence)]) {
-                entries.iter().for_each(|entry| chorus.record(entry));
-            }
-        };
+        let mut note = |evidence: Evidence| noted(journal, chorus, evidence);
         let looked = || people::acknowledged(&folder);
         let left = tokio::select! { biased;
             _ = operator.next() => true,
@@ -99,8 +94,8 @@ impl Launch<'_> {
 }
 
 /// When it cannot be written, closing the log fails too, and says so.
-fn noted(open: &mut Open, chorus: &mut Chorus, evidence: Evidence) {
-    if let Ok(entries) = open.journal.append(&[Record::from(&evidence)]) {
+fn noted(journal: &mut Journal, chorus: &mut Chorus, evidence: Evidence) {
+    if let Ok(entries) = journal.append(&[Record::from(&evidence)]) {
         entries.iter().for_each(|entry| chorus.record(entry));
     }
 }

@@ -6,13 +6,16 @@ use std::rc::Rc;
 use super::launch::Launch;
 use super::open::Open;
 use super::run_rules;
+use crate::arm;
 use crate::diag::Refusal;
 use crate::guards;
 use crate::guards::freeze::{self, Freezes};
 use crate::journal::{Append, Entry, Journal, JournalError, Lock, Record};
+use crate::plan::Plan;
+use crate::run::Cause;
 use crate::shell::Context;
 use crate::sign::PublicKey;
-use crate::world::World;
+use crate::world::{Blocked, World};
 
 impl Launch<'_> {
     /// Everything that may forbid a move of this run.
@@ -48,6 +51,14 @@ pub(super) fn lost(leases: &[Lock]) -> Option<String> {
 /// The freezes as this process finds them.
 pub fn freezes(cx: &Context) -> Result<Freezes, Refusal> {
     Ok(Freezes::new(&cx.state_dir()?, &cx.cwd, cx.var(freeze::VARIABLE)))
+}
+
+/// Before anybody is asked anything; preflight looks again.
+pub fn unfrozen(cx: &Context, plan: &Plan) -> Result<(), Refusal> {
+    match guards::frozen(&freezes(cx)?, plan, cx.clock.now()).first() {
+        Some(found) => Err(arm::forbidden(&Blocked { cause: Cause::Frozen, line: found.line() })),
+        None => Ok(()),
+    }
 }
 
 /// A journal that only the holder of its leases writes: whoever was stopped while another took over must not append to a log

@@ -18,9 +18,10 @@ use crate::journal::{
     Archive, DirStore, Entry, Holder, Journal, LocalDisk, Lock, MemoryStore, OpenError, Opening, Record, Sound, Store,
     Who, keep_plan,
 };
-use crate::plan::Purpose;
+use crate::plan::{Plan, Purpose};
 use crate::run::{Actor, Event, Evidence, guard};
-use crate::sign::{self, PublicKey, Signer, file};
+use crate::shell::Context;
+use crate::sign::{self, PublicKey, Signer};
 
 /// The code of a key that is there and did not sign.
 const UNSIGNED: Code = Code::Unsigned;
@@ -83,32 +84,13 @@ impl Launch<'_> {
     }
 
     fn locks(&self, archive: &Archive, run: &str, actor: &Actor) -> Result<Vec<Lock>, Refusal> {
-        let holder = Holder {
-            run: run.into(),
-            who: actor.name.clone(),
-            host: host(),
-            pid: std::process::id(),
-            command: format!("bgctl {}", self.command),
-            since: self.cx.clock.now().to_string(),
-            epoch: 0,
-        };
-        let plan = &self.plan;
-        let mut locks = vec![Lock::take(archive, &plan.environment, &plan.service, &holder)?];
-        // A place that two services share is moved by one of them at a time.
-        for planned in plan.routes.values() {
-            locks.push(Lock::take(archive, "route", &planned.line, &holder)?);
-        }
-        Ok(locks)
+        locks(self.cx, archive, &self.plan, run, &actor.name, self.command)
     }
 
     fn key(&self, archive: &Archive) -> Result<(Box<dyn Signer>, Actor), Refusal> {
         let lab = self.outside.lab.is_some();
         let flag = self.args.key.as_deref();
-        // In the lab nothing is at stake, so a key of the lab's own will do.
-        let signer: Box<dyn Signer> = match lab && flag.is_none() {
-            true => Box::new(file::create_lab_key(&archive.root().join("lab")).map_err(|e| trust::refusal(&e))?),
-            false => trust::signer(self.cx, flag, self.plan.owners.iter().map(String::as_str))?,
-        };
+        let signer = trust::signer_or_labs(self.cx, archive.root(), lab, flag, &self.plan)?;
         let trusted = self.approvers()?.signers();
         trust::not_revoked(self.cx, &trusted, signer.as_ref())?;
         let known = PublicKey::from_line(&signer.public())
@@ -309,6 +291,32 @@ impl Launch<'_> {
 /// The takings of the service's lease and its routes' that this process goes by, in their order: the owner signs them.
 fn epochs(leases: &[Lock]) -> Value {
     leases.iter().map(|lease| lease.epoch().to_string()).collect::<Vec<_>>().into()
+}
+
+/// The locks of a service and of its routes: whoever holds them moves these users alone.
+pub fn locks(
+    cx: &Context,
+    archive: &Archive,
+    plan: &Plan,
+    run: &str,
+    who: &str,
+    command: &str,
+) -> Result<Vec<Lock>, Refusal> {
+    let holder = Holder {
+        run: run.into(),
+        who: who.into(),
+        host: host(),
+        pid: std::process::id(),
+        command: format!("bgctl {command}"),
+        since: cx.clock.now().to_string(),
+        epoch: 0,
+    };
+    let mut locks = vec![Lock::take(archive, &plan.environment, &plan.service, &holder)?];
+    // A place that two services share is moved by one of them at a time.
+    for planned in plan.routes.values() {
+        locks.push(Lock::take(archive, "route", &planned.line, &holder)?);
+    }
+    Ok(locks)
 }
 
 /// What this machine calls itself.

@@ -1,11 +1,7 @@
 //! The schema as commands show it and ask for it: each statement with its class, what the live database says, and what it takes
 //! to go back all the same.
 
-use std::future::poll_fn;
-use std::task::Poll;
 use std::time::Duration;
-
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::overrides::{REASON, says_something};
 use super::surroundings::Surroundings;
@@ -15,6 +11,7 @@ use crate::live::database::LiveDatabase;
 use crate::live::scratch::LiveScratch;
 use crate::migrations::live::{Seen, When, look};
 use crate::migrations::{self, shadow::Shadow};
+use crate::people::signals::told_to_end;
 use crate::plan::{ApprovalRule, Plan, PlannedSchema};
 use crate::run::{State, Verdict};
 use crate::runbook::{self, Document};
@@ -61,7 +58,8 @@ pub async fn shadow(cx: &Context, outside: &Surroundings, document: &Document) -
     let mut scratch = LiveScratch::open(&url, &*cx.clock).await.map_err(silent)?;
     let found = tokio::select! {
         found = migrations::shadow::run(&folder, &mut scratch) => Some(found),
-        () = told_to_end() => None,
+        // The scratch database is dropped all the same.
+        _ = told_to_end() => None,
         () = cx.clock.sleep(SHADOW_WITHIN) => {
             Some(Ok(Shadow::Broke(format!("the migrations take longer than {} there", spoken(SHADOW_WITHIN)))))
         }
@@ -73,17 +71,6 @@ pub async fn shadow(cx: &Context, outside: &Surroundings, document: &Document) -
             .next("the same command again")
     };
     found.ok_or_else(interrupted)?.map(Some).map_err(silent)
-}
-
-/// Ctrl-C and its like: the scratch database is dropped all the same.
-async fn told_to_end() {
-    let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
-    let mut signals: Vec<_> = kinds.into_iter().filter_map(|kind| signal(kind).ok()).collect();
-    poll_fn(|cx| match signals.iter_mut().any(|signal| signal.poll_recv(cx).is_ready()) {
-        true => Poll::Ready(()),
-        false => Poll::Pending,
-    })
-    .await;
 }
 
 /// Why the schema stands against going back now: as the plan has it, as the run saw it, or as the database says this moment.

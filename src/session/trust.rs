@@ -7,10 +7,12 @@ use std::process::Command;
 
 use crate::diag::{Code, Kind, Refusal};
 use crate::journal::Archive;
+use crate::plan::Plan;
 use crate::secret::Secret;
 use crate::shell::Context;
 use crate::sign::Trust;
 use crate::sign::choice::{self, Look, Sources};
+use crate::sign::file;
 use crate::sign::files::{self, Unreadable};
 use crate::sign::hmac::SharedKey;
 use crate::sign::{AllowedSigners, Assurance, PublicKey, SignError, Signer, TrustError, TrustFiles, namespace};
@@ -192,6 +194,20 @@ pub fn signer<'a>(
     let key = choice::choose(&looks)?.open(&ask).map_err(|error| refusal(&error))?;
     let touched = PublicKey::from_line(&key.public()).is_ok_and(|key| key.is_security_key());
     Ok(if touched { Box::new(Touched { key, err: RefCell::new(cx.stderr()) }) } else { key })
+}
+
+/// The key that signs here. In the lab nothing is at stake, so a key of the lab's own will do. `state`: the state folder.
+pub fn signer_or_labs(
+    cx: &Context,
+    state: &Path,
+    lab: bool,
+    flag: Option<&str>,
+    plan: &Plan,
+) -> Result<Box<dyn Signer>, Refusal> {
+    match lab && flag.is_none() {
+        true => Ok(Box::new(file::create_lab_key(&state.join("lab")).map_err(|error| refusal(&error))?)),
+        false => signer(cx, flag, plan.owners.iter().map(String::as_str)),
+    }
 }
 
 /// A key that those who approve here know as given up opens no run, wherever it was found.

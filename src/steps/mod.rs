@@ -79,6 +79,26 @@ pub struct Facts {
     pub moves: Option<(String, u32)>,
 }
 
+impl Kind {
+    /// A step of this kind that is no part of a run, with what its settings say about it. `by`: the command that runs it.
+    pub fn alone(&self, id: &str, by: &str, config: Value, facts: Facts) -> PlannedStep {
+        PlannedStep {
+            id: id.into(),
+            kind: self.name.into(),
+            line: facts.line,
+            config,
+            resume: facts.resume,
+            attempts: 1,
+            timeout_s: facts.timeout_s,
+            expected_s: facts.expected_s,
+            moves: None,
+            approval: None,
+            on_failure: Default::default(),
+            place: by.into(),
+        }
+    }
+}
+
 /// The moves that one written step stands for, each by what is put behind its name, with its settings. Most are themselves.
 pub fn stages(kind: &str, config: &Value) -> Vec<(String, Value)> {
     match kind == shift::KIND.name {

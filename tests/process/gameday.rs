@@ -94,6 +94,23 @@ fn a_green_that_stays_bad_is_said() {
     assert_eq!((world.green(), world.turns()), (0, 1), "no second run");
 }
 
+/// A day that cannot be kept is told all the same, with where users are.
+#[test]
+fn a_report_that_cannot_be_kept_is_told() {
+    let (world, desk) = staging(&[], "true");
+    let text = std::fs::read_to_string(desk.path("runbook.yaml")).unwrap();
+    let taken = r#"for d in state/gameday/2*; do mkdir -p "$d/report.json"; done"#;
+    desk.write("runbook.yaml", &text.replace("echo good >> hooks.txt", taken));
+    desk.start(&DAY).end(180).ends(78).says(&[
+        "GAME DAY FAILED",
+        "report       NOT WRITTEN",
+        "the game day cannot be written down",
+        "everybody is on BLUE, read back",
+        "bgctl status runbook.yaml",
+    ]);
+    assert_eq!(world.green(), 0);
+}
+
 /// What is other people's: users who are on green, a freeze of the team's, a run that is under way.
 #[test]
 fn a_game_day_takes_nobody_away() {

@@ -1,18 +1,16 @@
 //! A bgctl of its own for each run of a game day: the program that is shipped, with a state folder that is none of the team's, so
 //! that its freezes and its automatic rollbacks count for nothing else.
 
-use std::cell::{Cell, RefCell};
-use std::future::poll_fn;
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
-use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::process::{Child, Command};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::diag::{Code, Kind, Refusal};
 use crate::journal::Archive;
+use crate::people::signals::Signals;
 use crate::session::participants::GAMEDAY;
 use crate::session::run_record::RunRecord;
 use crate::shell::Context;
@@ -27,11 +25,11 @@ pub struct Running {
 }
 
 impl Running {
-    /// Starts this very program in a state folder of its own. Its output goes where ours goes.
+    /// Starts this very program in a state folder of its own. What it says goes to our standard error.
     pub fn start(cx: &Context, state: &Path, words: &[String]) -> Result<Running, Refusal> {
         let program = std::env::current_exe().map_err(|error| unstarted(&error))?;
         let mut command = Command::new(program);
-        // What it says is the conversation; the result is the report.
+        // The result of the day is the report.
         command.args(words).current_dir(&cx.cwd).stdin(std::process::Stdio::null()).stdout(std::io::stderr());
         command.process_group(0).env(GAMEDAY, "1");
         command.env("BGCTL_STATE_DIR", state).env("BGCTL_OUTPUT", "plain").env("BGCTL_NO_INPUT", "1");
@@ -65,7 +63,7 @@ impl Running {
         cx: &Context,
         within: Duration,
         settled: impl Fn(&RunRecord) -> bool,
-        signals: &Signals,
+        ending: Option<&Ending>,
     ) -> Option<i32> {
         let late = cx.clock.sleep(within);
         tokio::pin!(late);
@@ -74,7 +72,7 @@ impl Running {
             tokio::select! {
                 ended = self.child.wait() => return ended.ok()?.code(),
                 // It has a group of its own, so that it is told once, whoever ends the day.
-                () = signals.next() => self.interrupt(),
+                () = asked(ending) => self.interrupt(),
                 () = &mut late, if !told => {
                     told = true;
                     if !self.record().is_some_and(|record| settled(&record)) {
@@ -92,28 +90,19 @@ impl Running {
     }
 }
 
-/// What would end this process does not: what was made bad has to be made good again.
-pub struct Signals {
-    streams: RefCell<Vec<Signal>>,
+/// What would end or stop this process does not: what was made bad has to be made good again.
+pub struct Ending {
+    signals: Signals,
     told: Cell<bool>,
 }
 
-impl Signals {
-    /// For what nothing ends.
-    pub fn none() -> Signals {
-        Signals { streams: RefCell::default(), told: Cell::default() }
-    }
-
-    pub fn caught() -> std::io::Result<Signals> {
-        let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
-        let streams = kinds.into_iter().map(signal).collect::<std::io::Result<Vec<_>>>()?;
-        Ok(Signals { streams: RefCell::new(streams), told: Cell::new(false) })
+impl Ending {
+    pub fn asked_by(signals: Signals) -> Ending {
+        Ending { signals, told: Cell::new(false) }
     }
 
     async fn next(&self) {
-        let any =
-            |cx: &mut std::task::Context<'_>| self.streams.borrow_mut().iter_mut().any(|s| s.poll_recv(cx).is_ready());
-        poll_fn(|cx| if any(cx) { Poll::Ready(()) } else { Poll::Pending }).await;
+        self.signals.end().await;
         self.told.set(true);
     }
 
@@ -121,6 +110,14 @@ impl Signals {
     pub fn told(&self) -> bool {
         self.next().now_or_never();
         self.told.get()
+    }
+}
+
+/// Never, where nobody may ask.
+async fn asked(ending: Option<&Ending>) {
+    match ending {
+        Some(ending) => ending.next().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::child::{Running, Signals};
+use super::child::{Ending, Running};
 use super::proofs::{self, Bad, Proof};
-use super::{AROUND, Args, unwritable};
+use super::{AROUND, Args};
 use crate::diag::Refusal;
 use crate::guards::way_back_s;
 use crate::journal::LOG;
-use crate::plan::{LAB, Plan, PlannedStep, sha256};
+use crate::plan::{LAB, Plan, sha256};
 use crate::run::{Evidence, Outcome};
 use crate::runbook::GameDay;
 use crate::session::routes;
@@ -28,10 +28,10 @@ pub struct Day<'a> {
     /// None in the lab, whose faults do it.
     pub hooks: Option<GameDay>,
     /// The runbook with a schema that blue cannot live with.
-    pub contract: String,
+    pub across: PathBuf,
     pub world: World,
     pub folder: PathBuf,
-    pub signals: Signals,
+    pub ending: Ending,
 }
 
 impl Day<'_> {
@@ -51,9 +51,7 @@ impl Day<'_> {
 
     /// A run across a contract.
     pub async fn blocked(&self) -> Result<(Proof, Result<(), String>), Refusal> {
-        let file = self.folder.join("across-a-contract.yaml");
-        std::fs::write(&file, &self.contract).map_err(|error| unwritable(&file, &error))?;
-        let Course { record, bad, good } = self.course("2", &file.to_string_lossy()).await?;
+        let Course { record, bad, good } = self.course("2", &self.across.to_string_lossy()).await?;
         let Some(record) = record else { return Ok((not_begun("migration"), good)) };
         let green = match self.plan.environment == LAB {
             // Its lab ended with the run.
@@ -69,7 +67,7 @@ impl Day<'_> {
     }
 
     /// Whether any users are on green, read now; none where a route cannot be read.
-    pub async fn on_green(&self) -> Option<bool> {
+    async fn on_green(&self) -> Option<bool> {
         let mut green = false;
         for planned in self.plan.routes.values() {
             green |= routes::view(planned, self.outside).ok()?.read().await.ok()?.split.green > 0;
@@ -95,7 +93,7 @@ impl Day<'_> {
         };
         // A green that the gates do not see as bad in time gets no more users.
         let settled = |record: &RunRecord| proofs::settled(&record.entries);
-        running.end(self.cx, self.within(), settled, &self.signals).await;
+        running.end(self.cx, self.within(), settled, Some(&self.ending)).await;
         let good = match &self.hooks {
             Some(hooks) => self.hook("good", &hooks.good).await,
             None => Ok(()),
@@ -119,14 +117,19 @@ impl Day<'_> {
         }
         Ok(match end {
             Some(0) => ("everybody is on BLUE, read back".into(), true),
-            _ => ("NOT CONFIRMED: `bgctl status RUNBOOK` shows where users are".into(), false),
+            _ => {
+                let file = self.args.from.file.display();
+                let next =
+                    format!("`bgctl status {file}` shows where users are, `bgctl rollback {file}` sends them back");
+                (format!("NOT CONFIRMED to be on BLUE: {next}"), false)
+            }
         })
     }
 
     async fn sent_home(&self, state: &str, words: &[String]) -> Result<Option<i32>, Refusal> {
         let mut running = Running::start(self.cx, &self.folder.join(state), words)?;
         let back = Duration::from_secs(way_back_s(&self.plan, 0)) + AROUND;
-        Ok(running.end(self.cx, back, |_| false, &Signals::none()).await)
+        Ok(running.end(self.cx, back, |_| false, None).await)
     }
 
     fn variables(&self) -> Vec<String> {
@@ -153,20 +156,7 @@ impl Day<'_> {
         let kind = KINDS.iter().find(|kind| kind.name == "command").expect("BUG: the table of kinds has `command`");
         let built =
             (kind.facts)(&config, &self.plan).map_err(|mistakes| mistakes[0].message.clone()).and_then(|facts| {
-                let step = PlannedStep {
-                    id: format!("gameday.{name}"),
-                    kind: kind.name.into(),
-                    line: facts.line,
-                    config,
-                    resume: facts.resume,
-                    attempts: 1,
-                    timeout_s: facts.timeout_s,
-                    expected_s: facts.expected_s,
-                    moves: None,
-                    approval: None,
-                    on_failure: Default::default(),
-                    place: "bgctl gameday".into(),
-                };
+                let step = kind.alone(&format!("gameday.{name}"), "bgctl gameday", config, facts);
                 (kind.build)(&step, &self.plan).map_err(|error| format!("{error:#}"))
             });
         self.cx.err(&format!("game day: `{name}` runs"));

@@ -14,28 +14,25 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use self::child::Signals;
+use self::child::Ending;
 use self::day::Day;
 use self::proofs::Proof;
 use self::report::Report;
 use super::answer;
 use crate::arm;
 use crate::diag::{Code, Kind, Refusal};
-use crate::guards;
-use crate::journal::{Archive, Holder, Lock};
+use crate::journal::Archive;
+use crate::people::signals::Signals;
 use crate::plan::{LAB, Plan};
-use crate::run::Cause;
 use crate::runbook::{GameDay, Inputs, Language, Node, Runbook, Source};
 use crate::scalar::spoken;
 use crate::session::launch::SigningArgs;
-use crate::session::open::host;
+use crate::session::open::locks;
 use crate::session::overrides::{REASON, says_something};
 use crate::session::prepare::{self, FromArgs};
 use crate::session::surroundings::Surroundings;
 use crate::session::{lease_guard, mistakes, resources, routes, trust};
 use crate::shell::{Context, Exit};
-use crate::sign::{Signer, file};
-use crate::world::Blocked;
 
 /// Show in staging that a bad release comes back, with a green that is made bad on purpose.
 #[derive(Clone, Debug, clap::Args)]
@@ -79,18 +76,13 @@ async fn gameday(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     let hooks = runbook.document.gameday;
     fitting(args, &plan, hooks.as_ref())?;
     let state = cx.state_dir()?;
-    if let Some(found) = guards::frozen(&lease_guard::freezes(cx)?, &plan, cx.clock.now()).first() {
-        return Err(arm::forbidden(&Blocked { cause: Cause::Frozen, line: found.line() }));
-    }
+    lease_guard::unfrozen(cx, &plan)?;
     // Nobody else moves these users for as long as the day lasts.
-    let _held = held(cx, &plan, &state)?;
-    // In the lab nothing is at stake, so a key of the lab's own will do.
-    let signer: Box<dyn Signer> = match args.from.lab.lab && args.launch.key.is_none() {
-        true => Box::new(file::create_lab_key(&state.join("lab")).map_err(|e| trust::refusal(&e))?),
-        false => trust::signer(cx, args.launch.key.as_deref(), plan.owners.iter().map(String::as_str))?,
-    };
-    announce(cx, &plan, hooks.as_ref(), &state);
+    let _held = locks(cx, &Archive::new(&state), &plan, "a game day", cx.operator(), "gameday")?;
+    let lab = args.from.lab.lab;
+    let signer = trust::signer_or_labs(cx, &state, lab, args.launch.key.as_deref(), &plan)?;
     all_on_blue(&plan, &outside).await?;
+    announce(cx, &plan, hooks.as_ref(), &state);
     let ask = format!("Type {} to begin:", plan.environment);
     if !answer::typed(cx, &plan.environment, args.confirm.as_deref(), "--confirm", &ask).await? {
         cx.err("Nothing was changed.");
@@ -98,26 +90,29 @@ async fn gameday(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     }
     let now = cx.clock.now();
     let folder = report::folder(&state).join(now.strftime("%Y%m%d-%H%M%S").to_string());
-    std::fs::create_dir_all(&folder).map_err(|error| unwritable(&folder, &error))?;
-    let signals = Signals::caught().map_err(|error| {
+    let across = folder.join("across-a-contract.yaml");
+    let made = std::fs::create_dir_all(&folder).and_then(|()| std::fs::write(&across, &contract));
+    made.map_err(|error| unwritable(&folder, &error).users(USERS))?;
+    let signals = Signals::that_end().map_err(|error| {
         Refusal::new(Kind::Environment, Code::System, "signals cannot be listened to")
             .cause(error.to_string())
             .users(USERS)
     })?;
+    let ending = Ending::asked_by(signals);
     let before =
         ["trigger", "rollback", "migration"].map(|name| (name.into(), report::last(&state, &plan, name))).to_vec();
     let world = resources::world_without_routes(cx, &outside, &plan)?;
-    let day = Day { args, cx, outside: &outside, plan, hooks, contract, world, folder, signals };
+    let day = Day { args, cx, outside: &outside, plan, hooks, across, world, folder, ending };
     let (mut proofs, mut good) = day.back().await?;
     let mut home = day.home(1).await?;
     // With users astray or a green that is still bad nothing more is tried, nor once somebody wants it to end.
-    if home.1 && good.is_ok() && !day.signals.told() {
+    if home.1 && good.is_ok() && !day.ending.told() {
         let (proof, again) = day.blocked().await?;
         proofs.push(proof);
         good = again;
         home = day.home(2).await?;
     }
-    let ended = day.signals.told();
+    let ended = day.ending.told();
     let passed = home.1 && good.is_ok() && !ended && proofs.len() == 3 && proofs.iter().all(|proof| proof.shown);
     let green = match (&good, &day.hooks) {
         (_, None) => "the lab ended with its run".into(),
@@ -141,28 +136,14 @@ async fn gameday(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
         version: env!("CARGO_PKG_VERSION").into(),
         before,
     };
-    let file = report.keep(&folder, signer.as_ref()).map_err(|error| unwritable(&folder, &error))?;
-    told(cx, &report, &file, &folder);
+    let kept = report.keep(&folder, signer.as_ref());
+    // What the day has shown is said also where it cannot be kept.
+    told(cx, &report, kept.as_deref().ok(), &folder);
+    kept.map_err(|error| {
+        let next = format!("bgctl status {}        where users are", args.from.file.display());
+        unwritable(&folder, &error).users(report.home.clone()).next(next)
+    })?;
     Ok(if passed { Exit::Success } else { Exit::Failed })
-}
-
-/// The locks of the service and its routes, in the team's own state folder.
-fn held(cx: &Context, plan: &Plan, state: &Path) -> Result<Vec<Lock>, Refusal> {
-    let holder = Holder {
-        run: "a game day".into(),
-        who: cx.operator().into(),
-        host: host(),
-        pid: std::process::id(),
-        command: "bgctl gameday".into(),
-        since: cx.clock.now().to_string(),
-        epoch: 0,
-    };
-    let archive = Archive::new(state);
-    let mut locks = vec![Lock::take(&archive, &plan.environment, &plan.service, &holder)?];
-    for planned in plan.routes.values() {
-        locks.push(Lock::take(&archive, "route", &planned.line, &holder)?);
-    }
-    Ok(locks)
 }
 
 /// Whoever is on green is there for a reason, and is not taken away by an exercise.
@@ -214,19 +195,16 @@ fn fitting(args: &Args, plan: &Plan, hooks: Option<&GameDay>) -> Result<(), Refu
             .next("gameday: { bad: { shell: ./bad.sh }, good: { shell: ./good.sh } }")
             .next("bgctl explain gameday        what they have to do"));
     }
-    let asks = plan.forward.iter().chain(&plan.rollback).find(|step| step.approval.is_some());
-    if let Some(step) = asks.filter(|_| plan.policy.schema_safe) {
-        return Err(refuse(
-            Kind::Invalid,
-            format!("`{}` waits for an approval, and a game day has nobody to ask", step.id),
-        )
-        .place(step.place.clone())
-        .next("take a runbook of staging without approvals"));
-    }
     if let Some(reason) = &plan.policy.schema_reason {
         return Err(refuse(Kind::Invalid, "nobody would go back automatically from this release".into())
             .cause(reason.clone())
             .next("take a release whose schema BLUE can live with"));
+    }
+    if let Some(step) = plan.forward.iter().chain(&plan.rollback).find(|step| step.approval.is_some()) {
+        let headline = format!("`{}` waits for an approval, and a game day has nobody to ask", step.id);
+        return Err(refuse(Kind::Invalid, headline)
+            .place(step.place.clone())
+            .next("take a runbook of staging without approvals"));
     }
     if plan.policy.automatic_at_most == 0 {
         return Err(refuse(Kind::Invalid, "the runbook allows no automatic rollback".into())
@@ -255,7 +233,7 @@ fn announce(cx: &Context, plan: &Plan, hooks: Option<&GameDay>, state: &Path) {
     cx.err(&format!("                {}", age("rollback")));
     cx.err(&format!("  3  migration  the same with a schema that BLUE cannot live with: nobody is sent back, {page}"));
     cx.err(&format!("                {}", age("migration")));
-    cx.err("  In the end everybody is on BLUE and GREEN is good again.");
+    cx.err("  After each run `good` is run and everybody is sent to BLUE.");
 }
 
 /// The same runbook with a schema that blue cannot live with, and nobody waited for. Everything else stays as it is written.
@@ -276,7 +254,7 @@ fn across_a_contract(text: &str, tree: &Node) -> String {
     }
 }
 
-fn told(cx: &Context, report: &Report, file: &Path, folder: &Path) {
+fn told(cx: &Context, report: &Report, file: Option<&Path>, folder: &Path) {
     if cx.machine() {
         return cx.json(&json!({ "report": file, "gameday": report }));
     }
@@ -290,7 +268,10 @@ fn told(cx: &Context, report: &Report, file: &Path, folder: &Path) {
     for (name, at) in &report.before {
         cx.out(&format!("  before       {name}: {}", report::age(*at, report.at)));
     }
-    cx.out(&format!("  report       {}, signed", file.display()));
+    cx.out(&match file {
+        Some(file) => format!("  report       {}, signed", file.display()),
+        None => "  report       NOT WRITTEN".to_string(),
+    });
     cx.out(&format!("  runs         {}", folder.display()));
 }
 
@@ -298,5 +279,4 @@ fn unwritable(place: &Path, error: &std::io::Error) -> Refusal {
     Refusal::new(Kind::Environment, Code::Unwritable, "the game day cannot be written down")
         .place(place.display().to_string())
         .cause(error.to_string())
-        .users("read them: `bgctl status RUNBOOK`")
 }

@@ -44,8 +44,8 @@ struct Course {
     verdict: Option<(Timestamp, String)>,
     begun: Option<(Timestamp, bool)>,
     back: Option<Timestamp>,
-    /// Why nobody was sent back, where a rule wanted it.
-    declined: Option<Timestamp>,
+    /// A rule wanted everybody back, and nobody was sent.
+    declined: bool,
     /// A move forward after the verdict, or somebody's wish: then the run is no proof of what rules do.
     other: Option<&'static str>,
     ended: Option<(RunOutcome, String)>,
@@ -126,20 +126,20 @@ pub fn blocked(run: &str, plan: &Plan, entries: &[Entry], bad: &Bad, green: Opti
         _ => false,
     };
     let not = |line: String| (false, line);
-    let (shown, line) = match (bad, &course.paged) {
-        (Bad::Never(why), _) => not(format!("GREEN was never made bad: {why}")),
+    let (shown, line) = match (bad, course.other, &course.paged) {
+        (Bad::Never(why), ..) => not(format!("GREEN was never made bad: {why}")),
         _ if course.begun.is_some() => not("users were sent back across a contract".into()),
-        _ if course.other.is_some() => not(format!("{}: {}", course.other.unwrap_or_default(), course.end())),
-        _ if !halted || !seen || course.declined.is_none() => {
+        (_, Some(other), _) => not(format!("{other}: {}", course.end())),
+        _ if !halted || !seen || !course.declined => {
             not(format!("the guard was not reached by a gate that failed: {}", course.end()))
         }
         _ if green.is_none() => not("nobody was sent back, but where users are could not be read".into()),
         _ if green == Some(false) => not("users are not on GREEN any more, and no rule sent them back".into()),
-        (_, Some((true, how))) => {
+        (_, _, Some((true, how))) => {
             (true, format!("a bad green across a contract moved nobody, and a person was called: {how}"))
         }
-        (_, Some((false, how))) => not(format!("nobody was moved, and NOBODY WAS CALLED: {how}")),
-        (_, None) => not(format!("nobody was moved, and nobody was called: {}", course.end())),
+        (_, _, Some((false, how))) => not(format!("nobody was moved, and NOBODY WAS CALLED: {how}")),
+        (_, _, None) => not(format!("nobody was moved, and nobody was called: {}", course.end())),
     };
     Proof { name: "migration".into(), shown, line, ms: None, run: run.into(), log_sha256: None }
 }
@@ -168,7 +168,7 @@ impl Course {
                     course.other = Some("users were moved forward after the verdict");
                 }
                 Some(Event::Interrupted { .. }) => course.other = Some("somebody interrupted the run"),
-                Some(Event::RollbackDeclined { .. }) => course.declined = Some(at),
+                Some(Event::RollbackDeclined { .. }) => course.declined = true,
                 Some(Event::Refused { why }) => course.ended = Some((RunOutcome::Refused, why)),
                 Some(Event::Paged { delivered, line }) => course.paged = Some((delivered, line)),
                 Some(Event::Ended { outcome, line }) => course.ended = Some((outcome, line)),
