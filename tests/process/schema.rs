@@ -135,3 +135,24 @@ fn a_shadow_database_sees_what_the_files_do_not_show() {
     desk.run(&["plan", "runbook.yaml"]).ends(0).says(&["FORWARD OR PAGE", "what they do is not known"]);
     assert_eq!(server.run("select count(*) from pg_database where datname like 'bgctl%'"), "0");
 }
+
+/// Whoever ends it in the middle leaves no database behind.
+#[test]
+fn a_shadow_that_is_interrupted_is_dropped() {
+    let Some(server) = Postgres::start() else { return };
+    let world = World::new(&[]);
+    let schema = "schema:\n  change: expand\n  green_writes: compatible\n  migrations: ./migrations\n  since: \"1\"\n  shadow: ${env:SHADOW_URL}\n";
+    let mut desk = desk(&world, schema, "");
+    desk.env.insert("SHADOW_URL".into(), server.url.clone());
+    desk.write("migrations/1_a.sql", "create table users (id int);\n");
+    desk.write("migrations/2_b.sql", "create table slow as select 1 as x from pg_sleep(18);\n");
+    let there = || server.run("select count(*) from pg_database where datname like 'bgctl%'");
+    for signal in [rustix::process::Signal::INT, rustix::process::Signal::HUP, rustix::process::Signal::QUIT] {
+        let plan = desk.start(&["plan", "runbook.yaml"]);
+        let sleeps = "select count(*) from pg_stat_activity where state = 'active' and query like '%slow as select 1%'";
+        until("the migration runs", 20, || server.run(&format!("{sleeps} and pid <> pg_backend_pid()")) == "1");
+        plan.signal(signal);
+        plan.end(15).ends(11).says(&["interrupted while the migrations were tried"]);
+        assert_eq!(there(), "0");
+    }
+}
