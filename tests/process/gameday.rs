@@ -27,8 +27,11 @@ const DAY: [&str; 6] = ["gameday", "runbook.yaml", "--in", "staging", "--confirm
 #[test]
 fn three_proofs_and_a_signed_report() {
     let (world, desk) = staging(&[Fault::GreenErrors], "echo bad >> hooks.txt");
-    let done = desk.start(&DAY).end(120).ends(0);
-    let done = done.says(&[
+    let day = desk.start(&DAY);
+    until("bad", 60, || desk.path("hooks.txt").is_file());
+    // Nobody stops a day in its middle: GREEN is bad by now.
+    day.signal(rustix::process::Signal::TSTP);
+    let done = day.end(120).ends(0).says(&[
         "GAME DAY of bot in staging",
         "never shown on this machine",
         "GAME DAY PASSED",
@@ -152,6 +155,7 @@ fn an_interrupted_day_leaves_nobody_on_a_bad_green() {
     let done = day.end(120).ends(1);
     done.says(&["GAME DAY FAILED", "everybody is on BLUE, read back"]);
     assert_eq!(world.green(), 0);
+    assert!(world.seen().iter().all(|green| *green <= 50), "no further step after it");
     assert!(std::fs::read_to_string(desk.path("hooks.txt")).unwrap().starts_with("bad\ngood\n"));
 }
 
