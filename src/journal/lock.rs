@@ -9,10 +9,9 @@ use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::FlockOperation;
-use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
+use super::alone::{Alone, is_taken};
 use super::archive::Archive;
 use super::disk::{self, Disk};
 use crate::diag::{Code, Kind, Refusal};
@@ -35,7 +34,7 @@ pub struct Holder {
 /// A service in an environment, held until this is dropped or the process ends.
 #[derive(Debug)]
 pub struct Lock {
-    file: File,
+    file: Alone,
     path: PathBuf,
     what: String,
     epoch: u64,
@@ -52,14 +51,9 @@ impl Lock {
         };
         disk::private(archive.disk().as_ref(), disk::above(&path)).map_err(failed)?;
         let open = || OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
-        let mut file = open().map_err(failed)?;
-        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(Errno::WOULDBLOCK) => return Err(held(&mut file, environment, service)),
-            Err(error) => return Err(failed(error.into())),
-        }
-        if !same(&file, &path).map_err(failed)? {
-            // Removed between opening and locking: what is locked here keeps nobody out.
+        let mut file = Alone::new(open().map_err(failed)?);
+        // One that was removed between opening and locking keeps nobody out.
+        if !file.take().map_err(failed)? || !same(&file, &path).map_err(failed)? {
             return Err(held(&mut file, environment, service));
         }
         let epoch = next_epoch(archive.disk().as_ref(), &path).map_err(failed)?;
@@ -71,8 +65,7 @@ impl Lock {
 
     /// Gives it up before its end: whoever wants to move these users now may.
     pub fn release(&self) {
-        // A lock that cannot be given up ends with the process, a little later.
-        let _ = rustix::fs::flock(&self.file, FlockOperation::Unlock);
+        self.file.give_back();
     }
 
     /// Which taking of this lock this is: it only ever grows.
@@ -99,8 +92,7 @@ impl Lock {
     /// Who holds the lock now, by its own word. Takes nothing and makes no file.
     pub fn holder(archive: &Archive, environment: &str, service: &str) -> Option<Holder> {
         let file = File::open(path(archive, environment, service)).ok()?;
-        let taken = rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK);
-        taken.then(|| serde_json::from_reader(&file).ok()).flatten()
+        is_taken(&file).then(|| serde_json::from_reader(&file).ok()).flatten()
     }
 
     /// Who took the lock last, whether or not they still have it.
@@ -120,8 +112,7 @@ impl Lock {
     /// Who holds the lock now, as the refusal that taking it would give. Takes nothing and makes no file.
     pub fn held(archive: &Archive, environment: &str, service: &str) -> Option<Refusal> {
         let mut file = File::open(path(archive, environment, service)).ok()?;
-        let taken = rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK);
-        taken.then(|| held(&mut file, environment, service))
+        is_taken(&file).then(|| held(&mut file, environment, service))
     }
 }
 

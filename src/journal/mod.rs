@@ -2,6 +2,7 @@
 //!
 //! No record, no effect: whoever wants to change the world appends first, and stops when that fails.
 
+mod alone;
 mod archive;
 mod beside;
 mod countersign;

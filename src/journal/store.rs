@@ -11,11 +11,11 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use rustix::fs::{AtFlags, FallocateFlags, FlockOperation, Mode, OFlags, Stat};
-use rustix::io::Errno;
+use rustix::fs::{AtFlags, FallocateFlags, Mode, OFlags, Stat};
 use sha2::{Digest, Sha256};
 
 use super::JournalError;
+use super::alone::Alone;
 use super::disk::{self, Disk, LocalDisk};
 use super::input::{BLOCK, Identity, Input, LOG};
 use super::spelling::hex;
@@ -51,7 +51,7 @@ pub struct Torn {
 pub struct DirStore {
     disk: Rc<dyn Disk>,
     dir: File,
-    log: File,
+    log: Alone,
     path: PathBuf,
     /// Where our last append ended: anything else means that somebody else writes.
     end: u64,
@@ -73,9 +73,9 @@ impl DirStore {
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::APPEND | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let log = rustix::fs::openat(&dir, LOG, flags, Mode::from_raw_mode(0o600))
             .map_err(|e| words(&path, "make", &e.into()))?;
-        let store = DirStore { disk, dir, log: File::from(log), path, end: 0, broken: false }.lock()?;
+        let store = DirStore { disk, dir, log: Alone::new(log.into()), path, end: 0, broken: false }.lock()?;
         // Best effort: not every file system can do it, and a full disk is found by the first append anyway.
-        let _ = rustix::fs::fallocate(&store.log, FallocateFlags::KEEP_SIZE, 0, RESERVE);
+        let _ = rustix::fs::fallocate(store.log.as_fd(), FallocateFlags::KEEP_SIZE, 0, RESERVE);
         let failed = |e: std::io::Error| words(&store.path, "make", &e);
         store.disk.file(&store.log).map_err(failed)?;
         store.disk.folder(&store.dir).map_err(failed)?;
@@ -93,8 +93,8 @@ impl DirStore {
         let dir = open_dir(folder)?;
         let flags = OFlags::APPEND | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let log = rustix::fs::openat(&dir, LOG, flags, Mode::empty()).map_err(|e| words(&path, "open", &e.into()))?;
-        let mut store = DirStore { disk, dir, log: File::from(log), path, end: 0, broken: false }.lock()?;
-        let stat = rustix::fs::fstat(&store.log).map_err(|e| words(&store.path, "read", &e.into()))?;
+        let mut store = DirStore { disk, dir, log: Alone::new(log.into()), path, end: 0, broken: false }.lock()?;
+        let stat = rustix::fs::fstat(store.log.as_fd()).map_err(|e| words(&store.path, "read", &e.into()))?;
         store.end = stat.st_size.unsigned_abs();
         store.check()?;
         Ok(store)
@@ -102,18 +102,15 @@ impl DirStore {
 
     /// One writer: the lock lasts as long as the process, or this value.
     fn lock(self) -> Result<Self, JournalError> {
-        match rustix::fs::flock(&self.log, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(self),
-            Err(Errno::WOULDBLOCK) => {
-                Err(JournalError { what: format!("`{}` is being written by another bgctl", self.path.display()) })
-            }
-            Err(e) => Err(words(&self.path, "lock", &e.into())),
+        match self.log.take().map_err(|e| words(&self.path, "lock", &e))? {
+            true => Ok(self),
+            false => Err(JournalError { what: format!("`{}` is being written by another bgctl", self.path.display()) }),
         }
     }
 
     /// The file is still the one we opened, ours alone, and ends where we left it.
     fn check(&self) -> Result<(), JournalError> {
-        let ours = rustix::fs::fstat(&self.log).map_err(|e| words(&self.path, "look at", &e.into()))?;
+        let ours = rustix::fs::fstat(self.log.as_fd()).map_err(|e| words(&self.path, "look at", &e.into()))?;
         let named = rustix::fs::statat(&self.dir, LOG, AtFlags::SYMLINK_NOFOLLOW)
             .map_err(|e| words(&self.path, "look at", &e.into()))?;
         match self.foreign(&ours, &named) {
@@ -175,7 +172,7 @@ impl Store for DirStore {
         let failed = |e: std::io::Error| words(&self.path, "read", &e);
         self.log.seek(SeekFrom::Start(0)).map_err(failed)?;
         let meta = self.log.metadata().map_err(failed)?;
-        Ok((Box::new(BufReader::with_capacity(BLOCK, &self.log)), Some((meta.dev(), meta.ino()))))
+        Ok((Box::new(BufReader::with_capacity(BLOCK, &*self.log)), Some((meta.dev(), meta.ino()))))
     }
 
     fn cut(&mut self, end: u64, stamp: &str) -> Result<Torn, JournalError> {

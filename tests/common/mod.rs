@@ -42,6 +42,22 @@ pub fn peer(name: &str) -> Option<PathBuf> {
     found
 }
 
+/// A server that gives everybody who asks this one answer, whatever they ask.
+pub fn answering(content_type: &'static str, body: &'static str) -> std::net::SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("its address");
+    listener.set_nonblocking(true).expect("a socket");
+    std::thread::spawn(move || {
+        let app = axum::Router::new().fallback(move || async move { ([("content-type", content_type)], body) });
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let listener = tokio::net::TcpListener::from_std(listener).expect("a listener");
+            axum::serve(listener, app).await.expect("it serves");
+        });
+    });
+    address
+}
+
 /// A reading that nobody made: a router reads again before it writes.
 pub fn at(split: bgctl::plan::Split) -> bgctl::routers::Reading {
     bgctl::routers::Reading { split, exact: serde_json::Value::Null, remarks: Vec::new() }

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
-use rustix::fs::{FlockOperation, OFlags};
-use rustix::io::Errno;
+use rustix::fs::OFlags;
 use serde_json::{Map, Value, json};
 
 use super::super::JournalError;
+use super::super::alone::Alone;
 use super::super::disk::{self, Disk, LocalDisk};
 use super::super::encode::{self, signature_member};
 use super::super::line::LONGEST;
@@ -69,7 +69,7 @@ impl Ledger {
     pub fn append(&self, what: What, head: &Note, by: &Hand<'_>, clock: &dyn Clock) -> Result<Tip, JournalError> {
         disk::private(self.disk.as_ref(), disk::above(&self.path)).map_err(|e| self.failed("make", &e))?;
         let new = !self.path.exists();
-        let mut file = OpenOptions::new()
+        let file = OpenOptions::new()
             .read(true)
             .append(true)
             .create(true)
@@ -77,7 +77,7 @@ impl Ledger {
             .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
             .open(&self.path)
             .map_err(|e| self.failed("open", &e))?;
-        self.lock(&file, clock)?;
+        let mut file = self.locked(file, clock)?;
         let (tip, whole) = self.end(&mut file)?;
         let time = stamp(clock.now());
         self.cut(&mut file, whole, &time)?;
@@ -99,19 +99,16 @@ impl Ledger {
 
     /// Runs of different services may end at the same moment: each waits for the other's one write, and no longer, since
     /// somebody may be on the way back.
-    fn lock(&self, file: &File, clock: &dyn Clock) -> Result<(), JournalError> {
-        let begun = clock.elapsed();
-        loop {
-            match rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => return Ok(()),
-                Err(Errno::WOULDBLOCK) if clock.elapsed().saturating_sub(begun) < WAIT => std::thread::yield_now(),
-                Err(Errno::WOULDBLOCK) => {
-                    let why = io::Error::other("another process has held it for two seconds");
-                    return Err(self.failed("lock", &why));
-                }
-                Err(error) => return Err(self.failed("lock", &error.into())),
+    fn locked(&self, file: File, clock: &dyn Clock) -> Result<Alone, JournalError> {
+        let (file, begun) = (Alone::new(file), clock.elapsed());
+        while !file.take().map_err(|e| self.failed("lock", &e))? {
+            if clock.elapsed().saturating_sub(begun) >= WAIT {
+                let why = io::Error::other("another process has held it for two seconds");
+                return Err(self.failed("lock", &why));
             }
+            std::thread::yield_now();
         }
+        Ok(file)
     }
 
     fn line(&self, entry: &Entry, by: &Hand<'_>) -> Result<String, JournalError> {
