@@ -40,11 +40,24 @@ fn check(url: &str, gate: &Value) -> (Option<i32>, String) {
     (output.status.code(), text)
 }
 
+/// Asked while Prometheus has every sample of the last seconds: on a busy machine it misses one now and then, and rightly says
+/// something else then.
+async fn scraped(rig: &Rig, gate: &Value) -> (Option<i32>, String) {
+    let whole = "min(count_over_time(queue_depth[5s]))";
+    for _ in 0..10 {
+        rig.until_raw(whole, |text| text == "5").await;
+        let checked = check(&rig.url, gate);
+        if rig.raw(whole).await.is_ok_and(|vector| vector.told() == "5") {
+            return checked;
+        }
+    }
+    panic!("Prometheus misses samples all the time");
+}
+
 #[tokio::test]
 async fn what_does_exist_is_named() {
     let Some(rig) = Rig::shared() else { return };
     let ratio = r#"sum by (color) (rate(http_requests_total{status=~"5.."}[5s])) / sum by (color) (rate(http_requests_total[5s]))"#;
-    rig.until_raw("min(count_over_time(queue_depth[5s]))", |text| text == "5").await;
     let share = |text: &str| json!({ "prometheus": text, "max": "1%" });
     let table: Vec<(Value, i32, Vec<&str>)> = vec![
         (share(ratio), 0, vec!["! it", "now: blue 0", "max 1%; green breaks it now"]),
@@ -118,7 +131,7 @@ async fn what_does_exist_is_named() {
         ),
     ];
     for (gate, code, words) in table {
-        let (exit, text) = check(&rig.url, &gate);
+        let (exit, text) = scraped(&rig, &gate).await;
         assert_eq!(exit, Some(code), "{gate}: {text}");
         for word in words {
             assert!(text.contains(word), "{gate}: no `{word}` in {text}");
