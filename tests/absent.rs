@@ -110,7 +110,7 @@ fn d3_an_approval_nobody_gives_is_waited_for_and_then_what_was_declared() {
         let scenario = Scenario { approval: None, ..Scenario::default() };
         let mut play = Play::new(plan(&["web"], forward, vec![back()], Value::Null), scenario);
         assert_eq!(play.end().outcome, outcome, "{at_expiry}");
-        assert!(said(&play, "approval.expired", "nobody answered within 30m"), "{at_expiry}: {:#?}", play.log());
+        assert!(said(&play, "approval.expired", "nobody approved `all` within 30m"), "{at_expiry}: {:#?}", play.log());
         assert!(play.sim.clock.time() >= s(1800), "somebody may sign until its time is over");
     }
 }

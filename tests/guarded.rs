@@ -118,7 +118,7 @@ fn run(sim: &Rc<Sim>, plan: &Plan, guards: Option<Rc<dyn Guards>>, people: Optio
         control: sim,
         watch: &watch,
         keep: &|_, _| Ok(()),
-        request: &|at, expires, _| format!("{at:?} {expires}"),
+        request: &|at, until, _| format!("{at:?} {until:?}"),
         deadlines: world.clock.as_ref(),
         rules: sim,
         automatic_used: 0,

@@ -139,6 +139,7 @@ fn answer(plan: &Plan, s: &State, next: Next, dice: u8) -> Vec<Event> {
             request: "please".into(),
             request_sha256: "00".into(),
             expires: 0,
+            use_by: None,
         }],
         Next::Await(step) => {
             let asked = &s.approvals[&step];

@@ -222,6 +222,7 @@ fn happy() -> Tape {
                 request,
                 request_sha256: "5e09".into(),
                 expires: BEGAN + 392 + 1800,
+                use_by: None,
             },
         )
         .event(
@@ -676,7 +677,7 @@ fn approval_requests_are_canonical_and_bind_what_they_are_about() {
             _ => true,
         }
     }
-    use bgctl::people::request::{Binding, build};
+    use bgctl::people::request::{Binding, Until, build};
     let plan = plan();
     let measured = ["errors 0.14% (limit 0.50%)".to_string()];
     let binding = Binding {
@@ -684,7 +685,7 @@ fn approval_requests_are_canonical_and_bind_what_they_are_about() {
         requested_by: "me",
         trigger: Some("ci"),
         nonce: "00ff",
-        expires: 1_795_218_000,
+        until: Until { expires: 1_795_218_000, use_by: None },
         measured: &measured,
     };
     let text = build(&plan, at(Lane::Forward, 3), &binding);

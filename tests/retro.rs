@@ -230,6 +230,7 @@ fn people_and_pages_in_numbers() {
             request,
             request_sha256: request_sha256.clone(),
             expires: 0,
+            use_by: None,
         },
     );
     let grant = Grant { principal: "rosa".into(), evidence: "signed".into(), key: None, sig: None, prompt: None };

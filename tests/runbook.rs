@@ -402,11 +402,13 @@ change: { role: release-managers }
         requested_by: "me",
         trigger: None,
         nonce: "00",
-        expires: 1,
+        until: bgctl::people::request::Until { expires: 1, use_by: None },
         measured: &[],
     };
     let request = bgctl::people::request::build(&plan, at, &binding);
     assert!(request.contains(&plan.rollback[0].sha256()), "{request}");
-    let shown = bgctl::people::shown::Shown::read(&request).unwrap().lines("2026-11-21T00:00:00Z".parse().unwrap());
-    assert!(shown.iter().any(|line| line.contains("also agrees to the rollback")), "{shown:#?}");
+    let shown = bgctl::people::shown::Shown::read(&request).unwrap();
+    let deciding = shown.decides("2026-11-21T00:00:00Z".parse().unwrap());
+    assert!(deciding.iter().any(|row| row.head == "also agrees"), "{deciding:#?}");
+    assert!(shown.details().iter().any(|row| row.head == "also agrees"), "{shown:#?}");
 }

@@ -77,7 +77,7 @@ fn run(plan: &Plan, scenario: Scenario) -> (Rc<Sim>, End, Vec<Event>) {
         control: &sim,
         watch: &watch,
         keep: &|_, _| Ok(()),
-        request: &|at, expires, _| format!("{at:?} {expires}"),
+        request: &|at, until, _| format!("{at:?} {until:?}"),
         deadlines: world.clock.as_ref(),
         rules: &sim,
         automatic_used: 0,

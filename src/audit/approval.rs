@@ -6,14 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::request::{Named, unbound};
+use super::request::{SLACK, Until, unbound};
 use crate::plan;
 use crate::plan::{ApprovalRule, EvidenceLevel, Lane, Plan, StepRef};
 use crate::run::{Event, Grant};
 use crate::sign::{AllowedSigners, Signed, Touch, namespace};
-
-/// Seconds between the reading that a deadline was judged by and the one in the record.
-const SLACK: i64 = 5;
 
 /// An approval that was found good.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +19,14 @@ pub struct Approved {
     pub principal: String,
     /// Key and kind, for a signature; nothing for what was typed at the terminal.
     pub signed: Option<Signed>,
+}
+
+/// A run, as its requests have to name it.
+#[derive(Clone, Copy, Debug)]
+pub struct Named<'r> {
+    pub plan: &'r Plan,
+    pub run: &'r str,
+    pub plan_sha256: &'r str,
 }
 
 /// What a log had come to when a record of it was written.
@@ -54,13 +59,15 @@ pub struct Theirs {
     pub keys: BTreeSet<String>,
     /// The CI names of those who started its jobs.
     pub starters: BTreeSet<String>,
+    /// Whose run it is by the newest statement, and who started its job.
+    pub newest: (Option<String>, Option<String>),
 }
 
 /// A request with what answered it.
 struct Request {
     step: StepRef,
     text: String,
-    expires: i64,
+    until: Until,
     grants: Vec<Counted>,
     /// People who took theirs back.
     void: Vec<String>,
@@ -91,15 +98,16 @@ impl<'t> Approvals<'t> {
     /// Takes in a fact, and says which rules about approvals it breaks.
     pub fn take(&mut self, at: &Moment<'_>, event: &Event) -> Vec<String> {
         match event {
-            Event::ApprovalRequested { step, request, request_sha256, expires, .. } => {
+            Event::ApprovalRequested { step, request, request_sha256, expires, use_by, .. } => {
                 if plan::sha256(request.as_bytes()) != *request_sha256 {
                     self.breach("the digest of the approval request is not that of its text");
                 }
-                for why in unbound(at.of, *step, request, *expires) {
+                let until = Until { expires: *expires, use_by: *use_by };
+                for why in unbound(at, *step, request, until, &self.theirs) {
                     self.breach(why);
                 }
                 let (text, grants, void) = (request.clone(), Vec::new(), Vec::new());
-                let asked = Request { step: *step, text, expires: *expires, grants, void, used: None };
+                let asked = Request { step: *step, text, until, grants, void, used: None };
                 if self.requests.insert(request_sha256.clone(), asked).is_some() {
                     self.breach("the same approval request was written twice");
                 }
@@ -153,7 +161,7 @@ impl<'t> Approvals<'t> {
             return None;
         };
         match self.requests.get(sha256).filter(|request| request.step == step) {
-            Some(request) => Some((rule, request.text.clone(), request.expires)),
+            Some(request) => Some((rule, request.text.clone(), request.until.expires)),
             None => {
                 self.breach(format!("`{who}` answers a request that is not in this log"));
                 None
@@ -257,7 +265,7 @@ impl<'t> Approvals<'t> {
             }
             match &request.used {
                 None => {
-                    if now > request.expires + SLACK {
+                    if now > request.until.use_by.unwrap_or(request.until.expires) + SLACK {
                         found.push(format!("the approval of `{id}` had expired when it was used"));
                     }
                     for Counted { principal: who, sig, signed, .. } in &request.grants {

@@ -7,8 +7,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::approval::{Approvals, Approved, Moment};
-use super::request::Named;
+use super::approval::{Approvals, Approved, Moment, Named};
 use crate::journal::line::Line;
 use crate::journal::scan::Head;
 use crate::plan;
@@ -103,7 +102,9 @@ impl<'t> Rules<'t> {
         theirs.runners.extend(word("owner"));
         let key = word("owner_key").unwrap_or_default();
         theirs.keys.extend(PublicKey::from_line(&key).ok().map(|key| key.fingerprint()));
-        theirs.starters.extend(line.data["claims"]["trigger"].as_str().map(String::from));
+        let started = line.data["claims"]["trigger"].as_str().map(String::from);
+        theirs.starters.extend(started.clone());
+        theirs.newest = (word("owner"), started);
         self.statement = Some((key, word("policy_sha256")));
         // The first statement comes before the plan.
         if let Some(plan) = self.plan.take() {

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::answer::{self, AnswerArgs, Asked, From};
+use super::card;
 use crate::diag::{Code, Kind, Refusal};
 use crate::people::Decision;
 use crate::shell::{Context, Exit};
@@ -29,8 +30,10 @@ async fn approve(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     if let Some(file) = &args.signature {
         return hand_in(args, cx, &asked, file);
     }
-    cx.err("You are asked to approve:");
-    asked.shown.lines(cx.clock.now()).iter().for_each(|line| cx.err(line));
+    if !card::show(cx, &asked.shown).await? {
+        cx.err("Nothing was signed.");
+        return Ok(Exit::Stopped);
+    }
     asked.expired(cx)?;
     let (word, ask) = (&asked.shown.word, format!("Type {} to approve:", asked.shown.word));
     if !answer::typed(cx, word, args.confirm.as_deref(), "--confirm", &ask).await? {

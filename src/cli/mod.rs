@@ -7,6 +7,7 @@ mod add_group;
 mod answer;
 mod approve;
 pub mod audit;
+mod card;
 pub mod check;
 mod completions;
 mod cutover;

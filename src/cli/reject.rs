@@ -1,7 +1,7 @@
 //! `bgctl reject`: refuse a step of a cutover, or take an approval back before it is used.
 
 use super::answer::{self, AnswerArgs};
-use super::approve;
+use super::{approve, card};
 use crate::diag::Refusal;
 use crate::people::Decision;
 use crate::shell::{Context, Exit};
@@ -22,8 +22,10 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
 
 async fn reject(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     let asked = answer::asked(&args.answer, cx)?;
-    cx.err("You are asked to approve:");
-    asked.shown.lines(cx.clock.now()).iter().for_each(|line| cx.err(line));
+    if !card::show(cx, &asked.shown).await? {
+        cx.err("Nothing was signed.");
+        return Ok(Exit::Stopped);
+    }
     let (word, ask) = (&asked.shown.step, format!("Type {} to refuse it:", asked.shown.step));
     if !answer::typed(cx, word, args.confirm.as_deref(), "--confirm", &ask).await? {
         cx.err("Nothing was signed.");

@@ -146,6 +146,7 @@ fn compile(
     plan.forward = forward;
     plan.rollback = rollback;
     found.extend(unattended::check(runbook, &plan));
+    found.extend(people::unread(runbook, &plan));
     let found = sorted(found);
     if found.iter().any(|d| d.severity == Severity::Error) {
         return Err(found);

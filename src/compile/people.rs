@@ -8,14 +8,38 @@ use std::ops::Range;
 
 use super::{MOST_SECONDS, key, place};
 use crate::diag::{Code, Diagnostic};
-use crate::plan::{ApprovalRule, AtExpiry, EvidenceLevel, PersonKind, Team};
+use crate::plan::{ApprovalRule, AtExpiry, EvidenceLevel, Lane, PersonKind, Plan, PlannedStep, StepRef, Team};
 use crate::policy::{PolicyFile, SecurityKey, SharedKey};
-use crate::runbook::{Approval, Covers, Document, Node, Role, meant};
+use crate::runbook::{Approval, Covers, Document, Node, Role, Runbook, meant};
 
 /// How long an automatic rollback waits for the role the runbook wants to ask.
 const ROLLBACK_WITHIN_S: u64 = 600;
 /// How long somebody has to agree to a rollback that the schema stands against.
 const OVERRIDE_WITHIN_S: u64 = 1800;
+
+/// Bytes of settings and gates that people can be asked to agree to: a request has to fit into one record, and into a head.
+const MOST_READ: usize = 20 * 1024;
+
+/// Steps whose approvers would have to read more than a request can hold.
+pub fn unread(runbook: &Runbook, plan: &Plan) -> Option<Diagnostic> {
+    let bytes = |lane: Lane, index: usize| {
+        let rows = plan.details(StepRef { lane, index });
+        rows.iter().map(|row| row.len() + 4 + row.matches(['"', '\\', '\n']).count() * 3).sum::<usize>()
+    };
+    let back = || (0..plan.rollback.len()).map(|index| bytes(Lane::Rollback, index)).sum::<usize>();
+    let read = |(index, step): (usize, &PlannedStep)| {
+        let covers = step.approval.as_ref().is_some_and(|rule| rule.covers_rollback);
+        let bytes = bytes(Lane::Forward, index) + if covers { back() } else { 0 };
+        (step.approval.is_some() && bytes > MOST_READ).then_some((index, bytes))
+    };
+    let (index, bytes) = plan.forward.iter().enumerate().find_map(read)?;
+    let headline = format!("whoever approves `{}` would have to read {bytes} bytes", plan.forward[index].id);
+    Some(
+        Diagnostic::error(Code::StepSettings, headline)
+            .at(place(&runbook.tree, &format!("/steps/{index}")), "its settings, and the gates of the runbook")
+            .note(format!("at most {MOST_READ} can be asked for: put long texts into files, and name the files")),
+    )
+}
 
 /// The people of a plan.
 pub fn team(policy: Option<&PolicyFile>) -> Team {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Driver;
+use crate::people::request::Until;
 use crate::people::{Answer, Approve, Choice, Command, Decision, Page};
 use crate::plan::{Lane, StepRef};
 use crate::run::{Event, Evidence};
@@ -18,14 +19,15 @@ impl Driver<'_> {
         let step = self.run.plan.step(at);
         let within = step.approval.as_ref().map_or(0, |rule| rule.within_s);
         let within = if at.lane == Lane::Rollback { within + LATER_S } else { within };
-        // Asked for ahead, an approval waits for the steps before it too.
-        let ahead =
-            if self.state.approvals_ahead { self.run.plan.forward.iter().map(|s| s.timeout_s).sum() } else { 0 };
-        let expires = self.run.deadlines.now().as_second() + i64::try_from(within + ahead).unwrap_or(i64::MAX / 2);
-        let measured = self.measured();
-        let request = (self.run.request)(at, expires, &measured);
+        let seconds = |span: u64| i64::try_from(span).unwrap_or(i64::MAX / 4);
+        let expires = self.run.deadlines.now().as_second().saturating_add(seconds(within));
+        // Agreed to ahead, it waits for the steps before it.
+        let ahead = self.state.approvals_ahead && at.lane == Lane::Forward && at.index > 0;
+        let before = || self.run.plan.forward[..at.index].iter().map(|step| step.timeout_s).sum();
+        let use_by = ahead.then(|| expires.saturating_add(seconds(before())));
+        let request = (self.run.request)(at, Until { expires, use_by }, &self.measured());
         let request_sha256 = crate::plan::sha256(request.as_bytes());
-        Event::ApprovalRequested { step: at, id: step.id.clone(), request, request_sha256, expires }
+        Event::ApprovalRequested { step: at, id: step.id.clone(), request, request_sha256, expires, use_by }
     }
 
     /// Waits for one answer. `None`: nobody is there, and the run rests: all users are on one stack, or it is the rollback that
@@ -35,11 +37,24 @@ impl Driver<'_> {
         let users = self.users().await;
         let Some(ask) = self.asking(at, users) else { panic!("BUG: waiting for an approval nobody asked for") };
         let left = ask.expires - self.run.deadlines.now().as_second();
-        let expired = |why: &str| Event::ApprovalExpired { step: at, id: id.clone(), why: why.into() };
+        let expired = |within: &str| {
+            let lost = self.state.approvals.get(&at).and_then(|approval| approval.lost.as_ref());
+            let why = match lost {
+                None => format!("nobody approved `{id}` {within}"),
+                Some(lost) => format!("{lost}; nobody else approved `{id}` {within}"),
+            };
+            Event::ApprovalExpired { step: at, id: id.clone(), why: self.desk.clean(&why) }
+        };
         let forward = at.lane == Lane::Forward;
+        let open = |other: &&StepRef| other.lane == at.lane && !self.state.approved(self.run.plan, **other);
+        for other in self.state.approvals.keys().filter(open) {
+            if let Some(ask) = self.asking(*other, ask.users.clone()) {
+                self.run.people.asked(&ask).await;
+            }
+        }
         if left <= 0 {
             // Users are still where they may not stay: asked anew, and never a dead end.
-            return Some(if forward { expired("its time is over") } else { self.request(at) });
+            return Some(if forward { expired("in time") } else { self.request(at) });
         }
         let left = if forward { left.unsigned_abs() } else { left.unsigned_abs().min(ask.rule.within_s) };
         let command = async {
@@ -77,7 +92,7 @@ impl Driver<'_> {
             () = self.run.world.clock.sleep(Duration::from_secs(left)) => {
                 let waited = spoken(Duration::from_secs(left));
                 if forward {
-                    return Some(expired(&format!("nobody answered within {waited}")));
+                    return Some(expired(&format!("within {waited}")));
                 }
                 // The run stays open: whoever signs later still sends everybody home.
                 let line = format!("nobody approved `{id}` within {waited}; once it is signed, `bgctl resume {}` goes on", self.run.id);
@@ -150,8 +165,8 @@ impl Driver<'_> {
     pub(super) async fn unusable(&self, at: StepRef) -> Option<Event> {
         let approval = self.state.approvals.get(&at).filter(|approval| !approval.used)?;
         let id = self.id_of(at);
-        if self.run.deadlines.now().as_second() > approval.expires {
-            let why = "it was granted, but it expired before it could be used".into();
+        if self.run.deadlines.now().as_second() > approval.use_by {
+            let why = format!("the approval of `{id}` was complete, and its time was over before it could be used");
             return Some(Event::ApprovalExpired { step: at, id, why });
         }
         let ask = self.asking(at, String::new())?;

@@ -32,6 +32,7 @@ use crate::arm::{Keep, arm};
 use crate::clock::Clock;
 use crate::diag::Refusal;
 use crate::journal::{Append, JournalError};
+use crate::people::request::Until;
 use crate::people::{Command, Control, People};
 use crate::plan::{Lane, Plan, StepRef};
 use crate::report::Reporter;
@@ -73,8 +74,8 @@ pub struct Run<'a> {
     pub control: &'a dyn Control,
     pub watch: &'a dyn Watch,
     pub keep: &'a Keep<'a>,
-    /// The exact text of an approval request for a step, from when it expires (Unix seconds) and what was measured so far.
-    pub request: &'a dyn Fn(StepRef, i64, &[String]) -> String,
+    /// The exact text of an approval request for a step, from how long it holds and what was measured so far.
+    pub request: &'a dyn Fn(StepRef, Until, &[String]) -> String,
     /// Deadlines are judged by this clock, which cannot be set back.
     pub deadlines: &'a dyn Clock,
     pub rules: &'a dyn Rules,

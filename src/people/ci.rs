@@ -2,6 +2,8 @@
 //! "nobody is there". While users are not all on one stack a missing approval is waited for: a signature may come from
 //! another machine at any moment.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -27,6 +29,8 @@ pub struct Ci {
     pub pager: Rc<Pager>,
     /// Where it is said what is missing and how to give it.
     pub board: Board,
+    /// What was said of each request, so that it is said once.
+    pub said: RefCell<BTreeMap<String, Vec<String>>>,
 }
 
 impl Ci {
@@ -50,26 +54,38 @@ impl Ci {
         });
         lines
     }
+
+    /// Puts a request where it can be signed, takes what lies there, and says once what is missing.
+    fn look(&self, ask: &Approve<'_>) -> Option<Decision> {
+        let inbox = &self.inbox;
+        let why = match inbox.publish(ask) {
+            Ok(_) => match inbox.look(ask, self.clock.now()) {
+                Found::Decision(decision) => return Some(decision),
+                Found::Nothing(remarks) => remarks,
+            },
+            Err(error) => {
+                vec![format!("the request cannot be written to {}: {error}", inbox.request_file(ask.id).display())]
+            }
+        };
+        let mut said = self.said.borrow_mut();
+        if said.get(ask.request_sha256) != Some(&why) {
+            self.missing(ask, &why).iter().for_each(|line| self.board.say(line));
+            said.insert(ask.request_sha256.into(), why);
+        }
+        None
+    }
 }
 
 #[async_trait(?Send)]
 impl People for Ci {
+    async fn asked(&self, ask: &Approve<'_>) {
+        self.look(ask);
+    }
+
     async fn approve(&self, ask: &Approve<'_>) -> Answer<Decision> {
-        let inbox = &self.inbox;
-        let mut said: Option<Vec<String>> = None;
         loop {
-            let why = match inbox.publish(ask) {
-                Ok(_) => match inbox.look(ask, self.clock.now()) {
-                    Found::Decision(decision) => return Answer::Given(decision),
-                    Found::Nothing(remarks) => remarks,
-                },
-                Err(error) => {
-                    vec![format!("the request cannot be written to {}: {error}", inbox.request_file(ask.id).display())]
-                }
-            };
-            if said.as_ref() != Some(&why) {
-                self.missing(ask, &why).iter().for_each(|line| self.board.say(line));
-                said = Some(why);
+            if let Some(decision) = self.look(ask) {
+                return Answer::Given(decision);
             }
             if !ask.waits {
                 return Answer::NobodyThere;

@@ -92,6 +92,22 @@ pub async fn word(keyboard: &Rc<Keyboard>, board: &Board, clock: &dyn Clock, ask
     }
 }
 
+/// Waits until the next screen is asked for. `Given(false)`: Ctrl-C.
+pub async fn next(keyboard: &Rc<Keyboard>, board: &Board, clock: &dyn Clock, ask: &str) -> Answer<bool> {
+    let question = Question {
+        card: &|_| Vec::new(),
+        ask: &|_| ask.to_string(),
+        judge: &|_| Judged::Again,
+        keys: &|key| matches!(key, '\n' | '\r' | ' ').then_some(true),
+        until: until(clock),
+        tries: None,
+    };
+    match settle(question, keyboard, board, clock).await {
+        Answer::Given((on, ..)) => Answer::Given(on),
+        Answer::NobodyThere => Answer::NobodyThere,
+    }
+}
+
 /// Asks before a rollback; Enter alone asks again. No also for Ctrl-C.
 pub async fn rollback(keyboard: &Rc<Keyboard>, board: &Board, clock: &dyn Clock, by: &Actor) -> Answer<Answered> {
     let judge = |typed: &str| match typed {

@@ -40,6 +40,9 @@ use crate::run::{Actor, Approval, Evidence, Grant};
 /// Somebody, or something that carries questions to somebody.
 #[async_trait(?Send)]
 pub trait People {
+    /// A request was written: whoever may answer it later can find it, before any of them is waited for.
+    async fn asked(&self, _ask: &Approve<'_>) {}
+
     /// Waits for one more approval (or a refusal) of a request. Cancelled by dropping: the question is taken back.
     async fn approve(&self, ask: &Approve<'_>) -> Answer<Decision>;
 

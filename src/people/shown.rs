@@ -11,6 +11,9 @@ use crate::secret::visible;
 /// The longest request that is read.
 pub const LONGEST: usize = 64 * 1024;
 
+/// The most characters of a value among those that decide.
+const LONGEST_DECIDING: usize = 160;
+
 /// A request that was read.
 #[derive(Clone, Debug)]
 pub struct Shown {
@@ -37,7 +40,9 @@ impl Shown {
         if value["_type"] != "bgctl.dev/approval-request/v1" {
             return Err("it does not say that it is a request for approval (`_type`)".into());
         }
-        if serde_json::to_string(&value).ok().as_deref() != Some(text) {
+        let mut sorted = value.clone();
+        sorted.sort_all_objects();
+        if serde_json::to_string(&sorted).ok().as_deref() != Some(text) {
             // Two members of one name, blanks, another order: two readers could see two things in it.
             return Err(
                 "it is not written as bgctl writes requests, so it may say one thing here and another there".into()
@@ -65,65 +70,98 @@ impl Shown {
         sha256(self.text.as_bytes())
     }
 
-    fn said(&self, name: &str) -> String {
-        visible(self.value[name].as_str().unwrap_or_default()).to_string()
+    /// Everything that is agreed to beside the move itself: each setting, each gate, what was measured, the rollback that is
+    /// agreed to with it. As long as it is.
+    pub fn details(&self) -> Vec<Row> {
+        let mut rows = vec![row("what", self.value["summary"].as_str().unwrap_or_default())];
+        rows.extend(texts(&self.value["details"]).map(|text| row("setting", text)));
+        rows.extend(texts(&self.value["measured"]).map(|text| row("measured", text)));
+        for step in self.value["covers"]["rollback"].as_array().into_iter().flatten() {
+            rows.push(row(
+                "also agrees",
+                &format!("to the rollback: {}", step["summary"].as_str().unwrap_or_default()),
+            ));
+            rows.extend(texts(&step["details"]).map(|text| row("setting", text)));
+        }
+        rows
     }
 
-    /// What it asks for, who asks, on what grounds, and what follows.
-    pub fn lines(&self, now: Timestamp) -> Vec<String> {
-        let mut lines = Vec::new();
-        let mut row = |head: &str, text: String| lines.push(format!("  {head:<11} {text}"));
-        row("step", format!("{}   of run {}", visible(&self.step), visible(&self.run)));
-        row("service", format!("{} · {}", self.said("service"), self.said("environment")));
-        if let Some((route, before, after)) = &self.moves {
-            row("moves", format!("{}: {before} → {after}", visible(route)));
-            row("then", consequence(*before, *after));
-        }
-        row("what", self.said("summary"));
-        match self.value["measured"].as_array() {
-            Some(measured) => {
-                for line in measured {
-                    row("measured", visible(line.as_str().unwrap_or_default()).to_string());
-                }
+    /// What decides, together and no longer than a small screen: what it asks for, who asks, who has to agree, and what follows.
+    pub fn decides(&self, now: Timestamp) -> Vec<Row> {
+        let mut rows = Vec::new();
+        let mut add = |head, text: &str| rows.push(row(head, &capped(text)));
+        let said = |name: &str| self.value[name].as_str().unwrap_or_default();
+        add("step", &format!("{}   of run {}", self.step, self.run));
+        add("service", &format!("{} · {}", said("service"), said("environment")));
+        match &self.moves {
+            Some((route, before, after)) => {
+                add("moves", &format!("{route}: {before} → {after}"));
+                add("then", &consequence(*before, *after));
             }
-            None => row("measured", "nothing yet: it is asked before the steps that measure".into()),
+            None => add("does", said("summary")),
         }
-        let trigger = match self.value["trigger"].as_str() {
-            Some(login) => format!("; the job was started by {}", visible(login)),
-            None => String::new(),
-        };
-        row("asked by", format!("{}{trigger}", self.said("requested_by")));
+        if !self.value["measured"].is_array() {
+            add("measured", "nothing yet: it is asked before the steps that measure");
+        }
+        if self.value["covers"].is_object() {
+            add("also agrees", "to the rollback, should bgctl begin it automatically");
+        }
+        let trigger =
+            self.value["trigger"].as_str().map_or(String::new(), |by| format!("; the job was started by {by}"));
+        add("asked by", &format!("{}{trigger}", said("requested_by")));
         let quorum = self.value["quorum"].as_u64().unwrap_or(1);
         let evidence = self.value["evidence"].as_str().unwrap_or("signed");
-        row("needs", format!("{quorum} of {}, {} or better", self.said("role"), visible(evidence)));
-        if let Some(back) = self.value["covers"]["rollback"].as_array() {
-            let steps: Vec<&str> = back.iter().filter_map(|step| step["summary"].as_str()).collect();
-            row(
-                "also agrees",
-                format!("to the rollback, should bgctl begin it automatically: {}", visible(&steps.join("; "))),
-            );
-        }
-        let until = Timestamp::from_second(self.expires).map_or("?".into(), |at| at.to_string());
+        add("needs", &format!("{quorum} of {}, {evidence} or better", said("role")));
         let left = match u64::try_from(self.expires.saturating_sub(now.as_second())) {
             Ok(left) => format!("in {}", crate::scalar::spoken(Duration::from_secs(left))),
             Err(_) => "already".into(),
         };
-        row("expires", format!("{until}, {left}"));
-        row(
+        add("expires", &format!("{}, {left}", instant(self.expires)));
+        if let Some(use_by) = self.value["use_by"].as_i64() {
+            add("used until", &format!("{}: other steps come before it", instant(use_by)));
+        }
+        add(
             "unanswered",
             match self.value["at_expiry"].as_str() {
-                Some("hold") => "users stay as they are".into(),
-                Some("halt") => "everything stops and a person is paged".into(),
-                _ => "back to BLUE 100, or the run stops if nobody has moved".into(),
+                Some("hold") => "users stay as they are",
+                Some("halt") => "everything stops and a person is paged",
+                _ => "back to BLUE 100, or the run stops if nobody has moved",
             },
         );
-        row("plan", format!("sha256 {}", self.said("plan_sha256")));
-        row("request", format!("sha256 {}", self.sha256()));
-        lines
+        add("plan", &format!("sha256 {}", said("plan_sha256")));
+        add("request", &format!("sha256 {}", self.sha256()));
+        rows
     }
 }
 
-/// Green's share as it is typed: `50`, `0.1`.
+/// A row of the card: its head, and a text in which nothing can act on a terminal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    pub head: &'static str,
+    pub text: String,
+}
+
+fn row(head: &'static str, text: &str) -> Row {
+    Row { head, text: visible(text).into_owned() }
+}
+
+fn texts(list: &Value) -> impl Iterator<Item = &str> {
+    list.as_array().into_iter().flatten().filter_map(Value::as_str)
+}
+
+/// Blanks that only push text about go; of what is left, as much as three lines of a small screen hold.
+fn capped(text: &str) -> String {
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match text.char_indices().nth(LONGEST_DECIDING) {
+        None => text,
+        Some((at, _)) => format!("{}… ({} more characters)", &text[..at], text[at..].chars().count()),
+    }
+}
+
+fn instant(second: i64) -> String {
+    Timestamp::from_second(second).map_or("?".into(), |at| at.to_string())
+}
+
 /// What has to be typed to agree to this split: green's percentage.
 pub(super) fn percent(after: Split) -> String {
     let share = after.share(Color::Green) * 100.0;

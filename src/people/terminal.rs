@@ -15,7 +15,7 @@ use super::inbox::{Found, Inbox, quoted, recipe};
 use super::pager::{Page, Pager};
 use super::prompt::{Asked, Judged, Question};
 use super::tty::Keyboard;
-use super::{AfterInterrupt, Answer, Approve, Decision, People};
+use super::{AfterInterrupt, Answer, Approve, Decision, People, shown};
 use crate::clock::Clock;
 use crate::plan::{AtExpiry, EvidenceLevel};
 use crate::run::{Actor, Evidence, Grant};
@@ -217,6 +217,9 @@ impl People for Terminal {
             }
         }
         if self.may_approve(ask) {
+            // The card has room for what decides; what is agreed to with it stands above.
+            let agreed = shown::Shown::read(ask.request).map(|request| request.details()).unwrap_or_default();
+            agreed.iter().for_each(|row| self.board.say(&format!("    {:<11} {}", row.head, row.text)));
             let typed = tokio::select! { biased;
                 answer = self.type_word(ask) => answer,
                 decision = self.signed(ask) => Answer::Given(decision),

@@ -4,6 +4,7 @@
 //! it as references (`${env:NAME}`), never as values. It knows neither a vendor nor a file format.
 
 mod capacity;
+mod details;
 mod schema;
 mod split;
 mod team;

@@ -227,7 +227,7 @@ impl<'a> Reader<'a> {
             Event::ApprovalDenied { step, id, grant, .. } => {
                 self.answered(*step, id, &format!("refused by {}", grant.principal), at);
             }
-            Event::ApprovalExpired { step, id, why } => self.answered(*step, id, &format!("expired: {why}"), at),
+            Event::ApprovalExpired { step, id, why } => self.answered(*step, id, why, at),
             Event::Paged { delivered, line } => self.retro.pages.push(Paged {
                 delivered: *delivered,
                 line: line.clone(),

@@ -58,7 +58,7 @@ fn event_sentence(event: &Event) -> Sentence {
             say(Mark::Warning, id, format!("{principal}'s approval no longer counts: {why}"))
         }
         Event::ApprovalDenied { id, grant, .. } => say(Mark::Failed, id, format!("refused by {}", granted(grant))),
-        Event::ApprovalExpired { id, why, .. } => say(Mark::Failed, id, format!("no approval: {why}")),
+        Event::ApprovalExpired { id, why, .. } => say(Mark::Failed, id, why.clone()),
         Event::StepIntent { id, attempt: 1, line, .. } => detail(Mark::Working, id, line.clone()),
         Event::StepIntent { id, attempt, line, .. } => say(Mark::Working, id, format!("attempt {attempt}: {line}")),
         Event::StepOutcome { id, outcome, .. } => match outcome {

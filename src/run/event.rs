@@ -31,7 +31,17 @@ pub enum Event {
     Refused { why: String },
     /// The exact text somebody is asked to sign.
     #[serde(rename = "approval.requested")]
-    ApprovalRequested { step: StepRef, id: String, request: String, request_sha256: String, expires: i64 },
+    ApprovalRequested {
+        step: StepRef,
+        id: String,
+        request: String,
+        request_sha256: String,
+        /// Unix seconds: a later answer counts no more.
+        expires: i64,
+        /// Until when it may be used, where other steps come before it; until `expires` otherwise.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        use_by: Option<i64>,
+    },
     #[serde(rename = "approval.granted")]
     ApprovalGranted { step: StepRef, id: String, request_sha256: String, grant: Grant },
     #[serde(rename = "approval.denied")]

@@ -57,15 +57,17 @@ pub(super) fn alone(plan: &Plan, s: &State, e: &Event) -> Result<State, Illegal>
         },
         (Doing::Planned, Event::Refused { .. }) => with(Doing::Ended(super::RunOutcome::Refused)),
 
-        (Doing::Ready { .. }, Event::ApprovalRequested { step, request, request_sha256, expires, .. })
+        (Doing::Ready { .. }, Event::ApprovalRequested { step, request, request_sha256, expires, use_by, .. })
             if wants_approval(plan, *step) && !s.approved(plan, *step) =>
         {
             let approval = Approval {
                 request: request.clone(),
                 request_sha256: request_sha256.clone(),
                 expires: *expires,
+                use_by: use_by.unwrap_or(*expires),
                 grants: Vec::new(),
                 void: Vec::new(),
+                lost: None,
                 used: false,
             };
             let mut next = s.clone();
@@ -83,7 +85,7 @@ pub(super) fn alone(plan: &Plan, s: &State, e: &Event) -> Result<State, Illegal>
             }
             next
         }
-        (Doing::Ready { .. }, Event::ApprovalWithdrawn { step, request_sha256, principal, .. })
+        (Doing::Ready { .. }, Event::ApprovalWithdrawn { step, request_sha256, principal, why, .. })
             if s.approvals.get(step).is_some_and(|a| {
                 a.request_sha256 == *request_sha256 && !a.used && a.grants.iter().any(|g| g.principal == *principal)
             }) =>
@@ -92,19 +94,20 @@ pub(super) fn alone(plan: &Plan, s: &State, e: &Event) -> Result<State, Illegal>
             if let Some(approval) = next.approvals.get_mut(step) {
                 approval.grants.retain(|grant| grant.principal != *principal);
                 approval.void.push(principal.clone());
+                approval.lost = Some(format!("the approval by {principal} counts no more: {why}"));
             }
             next
         }
         (Doing::Ready { .. }, Event::ApprovalDenied { step, id, grant, .. }) if s.approvals.contains_key(step) => {
             failed(s, Cause::Action, Reaction::RollBack, format!("`{id}` was refused by {}", grant.principal))
         }
-        (Doing::Ready { .. }, Event::ApprovalExpired { step, id, why }) if wants_approval(plan, *step) => {
+        (Doing::Ready { .. }, Event::ApprovalExpired { step, why, .. }) if wants_approval(plan, *step) => {
             let then = match plan.step(*step).approval.as_ref().map(|r| r.at_expiry) {
                 Some(AtExpiry::Hold) => Reaction::Hold,
                 Some(AtExpiry::Halt) => Reaction::Halt,
                 Some(AtExpiry::RollBack) | None => Reaction::RollBack,
             };
-            failed(s, Cause::Timeout, then, format!("the approval of `{id}` expired: {why}"))
+            failed(s, Cause::Timeout, then, why.clone())
         }
         // Where somebody else writes the split nothing moves by itself, not even back.
         (Doing::Paused { cause: Cause::Drift, line: drift, .. }, Event::WaitBreached { step, line, .. })

@@ -129,12 +129,16 @@ pub enum Doing {
 pub struct Approval {
     pub request: String,
     pub request_sha256: String,
-    /// Unix seconds.
+    /// Unix seconds: a later answer counts no more.
     pub expires: i64,
+    /// Until when it may be used once it is complete.
+    pub use_by: i64,
     /// Who granted so far.
     pub grants: Vec<Grant>,
     /// Who took theirs back: it never counts again for this request.
     pub void: Vec<String>,
+    /// Whose newest counts no more, and why.
+    pub lost: Option<String>,
     /// An intent has named it: it is used up.
     pub used: bool,
 }

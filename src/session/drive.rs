@@ -102,14 +102,14 @@ impl Launch<'_> {
         let operator = self.operator(&open, &eyes)?;
         let keep = |route: &str, way: &NativeWayBack| native::keep(&open.folder, route, way);
         let nonce = people::request::nonce;
-        let request = |at, expires, measured: &[String]| {
+        let request = |at, until, measured: &[String]| {
             let nonce = nonce().unwrap_or_else(|e| panic!("the system gives no random bytes: {e}"));
             let binding = people::request::Binding {
                 run: &open.id,
                 requested_by: &open.actor.name,
                 trigger: self.cx.trigger(),
                 nonce: &nonce,
-                expires,
+                until,
                 measured,
             };
             people::request::build(&self.plan, at, &binding)

@@ -79,7 +79,15 @@ impl Launch<'_> {
                 inbox,
                 pager,
             }),
-            None => Box::new(Ci { run: open.id.clone(), actor, clock, inbox, pager, board: eyes.board.clone() }),
+            None => Box::new(Ci {
+                run: open.id.clone(),
+                actor,
+                clock,
+                inbox,
+                pager,
+                board: eyes.board.clone(),
+                said: Default::default(),
+            }),
         })
     }
 

@@ -152,6 +152,14 @@ impl Context {
         usize::from((self.width())()).min(100)
     }
 
+    /// Lines of the terminal behind stderr; 24 where there is none.
+    pub fn rows(&self) -> usize {
+        match rustix::termios::tcgetwinsize(rustix::stdio::stderr()) {
+            Ok(size) if size.ws_row > 0 => usize::from(size.ws_row),
+            _ => 24,
+        }
+    }
+
     /// The folder everything that has to be kept lies in: `--state-dir`, `BGCTL_STATE_DIR`, or the user's data folder.
     pub fn state_dir(&self) -> Result<PathBuf, Refusal> {
         if let Some(folder) = &self.state_dir {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::rig::*;
 use bgctl::audit::Verdict;
 use bgctl::journal::{Journal, Who};
+use bgctl::people::request::{Binding, Until, build};
 use bgctl::plan::{EvidenceLevel, Person, PersonKind, Plan, Team};
 use bgctl::run::{Event, Grant, Outcome, RunOutcome};
 use bgctl::sign::session::SessionKey;
@@ -150,15 +151,35 @@ fn case_17_a_replayed_signature_is_over_another_request() {
 
 /// Asks with a changed request, and has exactly that approved.
 fn asked_otherwise(change: impl FnOnce(&mut Value)) -> Vec<String> {
+    asked_as(|text| {
+        let mut request: Value = serde_json::from_str(text).unwrap();
+        change(&mut request);
+        request.to_string()
+    })
+}
+
+/// Asks with a request that is written otherwise, and has exactly that approved.
+fn asked_as(write: impl FnOnce(&str) -> String) -> Vec<String> {
     let mut rig = Rig::new();
     rig.arm();
-    let expires = rig.clock.expires();
-    let mut request: Value = serde_json::from_str(&request(&rig.plan, expires)).unwrap();
-    change(&mut request);
-    let text = request.to_string();
+    let until = Until { expires: rig.clock.expires(), use_by: None };
+    let text = write(&request(&rig.plan, until.expires, None));
+    answered(rig, &text, until)
+}
+
+/// Asks with this text, and has it approved.
+fn answered(mut rig: Rig, text: &str, Until { expires, use_by }: Until) -> Vec<String> {
+    let text = text.to_string();
     let request_sha256 = sha256(text.as_bytes());
     let (id, request) = ("shift-10".to_string(), text.clone());
-    rig.write(&Event::ApprovalRequested { step: at(0), id, request, request_sha256: request_sha256.clone(), expires });
+    rig.write(&Event::ApprovalRequested {
+        step: at(0),
+        id,
+        request,
+        request_sha256: request_sha256.clone(),
+        expires,
+        use_by,
+    });
     rig.grant(&request_sha256, APPROVER, sign(&approver(), namespace::APPROVE, &text));
     rig.step(0, &[request_sha256]);
     rig.step(1, &[]);
@@ -179,7 +200,78 @@ fn case_19_an_approval_of_other_parameters_is_seen() {
     let half = json!({ "after": { "blue": 50, "green": 50 }, "before": { "blue": 100, "green": 0 }, "route": "web" });
     says(&asked_otherwise(|r| r["params"] = half), "the request's `params` is another");
     says(&asked_otherwise(|r| r["quorum"] = json!(2)), "the request's `quorum` is another");
-    says(&asked_otherwise(|r| r["covers"] = json!({ "rollback": [] })), "the request's `covers` is another");
+    says(
+        &asked_otherwise(|r| r["covers"] = json!({ "rollback": [] })),
+        "the request has a `covers`, which requests have not",
+    );
+}
+
+/// A11: a request has one form. Whatever is another, missing, more, twice or written otherwise is seen.
+#[test]
+fn a11_a_request_is_written_in_one_way() {
+    type Change = fn(&mut Value);
+    let table: [(&str, Change); 20] = [
+        ("`_type` is another", |r| r["_type"] = json!("bgctl.dev/approval-request/v2")),
+        ("`lane` is another", |r| r["lane"] = json!("rollback")),
+        ("`at_expiry` is another", |r| r["at_expiry"] = json!("halt")),
+        ("`evidence` is another", |r| r["evidence"] = json!("signed-hw")),
+        ("`role` is another", |r| r["role"] = json!("everybody")),
+        ("`summary` is another", |r| r["summary"] = json!("shift web to BLUE 99 GREEN 1")),
+        ("`details` is another", |r| r["details"] = json!(["route: other"])),
+        ("`service` is another", |r| r["service"] = json!("otherbot")),
+        ("`environment` is another", |r| r["environment"] = json!("elsewhere")),
+        ("`expires` is another", |r| r["expires"] = json!(r["expires"].as_i64().unwrap() + 1)),
+        ("no `params`", |r| drop(r.as_object_mut().unwrap().shift_remove("params"))),
+        ("no `summary`", |r| drop(r.as_object_mut().unwrap().shift_remove("summary"))),
+        ("no `role`", |r| drop(r.as_object_mut().unwrap().shift_remove("role"))),
+        ("no `quorum`", |r| drop(r.as_object_mut().unwrap().shift_remove("quorum"))),
+        ("no `details`", |r| drop(r.as_object_mut().unwrap().shift_remove("details"))),
+        ("`nonce` is not 64 hex digits", |r| drop(r.as_object_mut().unwrap().shift_remove("nonce"))),
+        ("`requested_by` is not whose run it is", |r| r["requested_by"] = json!(APPROVER)),
+        ("`trigger` is not who started the run", |r| r["trigger"] = json!("somebody")),
+        ("`measured` are no lines", |r| r["measured"] = json!([])),
+        ("has a `note`, which requests have not", |r| r["note"] = json!("all is well")),
+    ];
+    for (word, change) in table {
+        // The order of the names is right again, whatever was added.
+        let changed = |r: &mut Value| {
+            change(r);
+            r.sort_all_objects();
+        };
+        says(&asked_otherwise(changed), word);
+    }
+    let otherwise = "not written in the one way requests are written";
+    let written: [fn(&str) -> String; 4] = [
+        |text| text.replacen(':', ": ", 1),
+        |text| format!("{text} "),
+        |text| text.replacen('{', r#"{"_type":"bgctl.dev/approval-request/v1","#, 1),
+        |text| {
+            let (first, rest) = text[1..].split_once(',').unwrap();
+            format!("{{{},{first}}}", rest.strip_suffix('}').unwrap())
+        },
+    ];
+    for write in written {
+        says(&asked_as(write), otherwise);
+    }
+}
+
+/// A11: it holds no longer than the rule says, from the moment it was asked.
+#[test]
+fn a11_a_request_holds_no_longer_than_its_rule_says() {
+    let within = plan().step(at(0)).approval.as_ref().unwrap().within_s as i64;
+    for (expires, use_by, word) in [
+        (within + 60, None, "holds longer than its rule says"),
+        (10 * 365 * 86_400, None, "holds longer than its rule says"),
+        (within, Some(within + 1), "used later than the steps before it can take"),
+    ] {
+        let mut rig = Rig::new();
+        rig.arm();
+        let now = rig.clock.expires() - within;
+        let until = Until { expires: now + expires, use_by: use_by.map(|later| now + later) };
+        let nonce = "5e".repeat(32);
+        let binding = Binding { run: RUN, requested_by: OWNER, trigger: None, nonce: &nonce, until, measured: &[] };
+        says(&answered(rig, &build(&plan(), at(0), &binding), until), word);
+    }
 }
 
 #[test]
@@ -324,12 +416,12 @@ fn case_32b_a_resumer_cannot_approve() {
     let mut rig = Rig::with(RUN, &owner(), plan_of_team(1), who());
     rig.arm();
     let (text, request_sha256) = rig.ask();
-    let Rig { clock, plan, store, journal } = rig;
+    let Rig { clock, plan, store, journal, trigger } = rig;
     drop(journal);
     let by = Who { owner: APPROVER.into(), ..who() };
     let bound = [("policy_sha256".to_string(), json!(plan.team.policy_sha256))].into_iter().collect();
     let resumed = Journal::resume_under(Box::new(store.clone()), &by, bound, None, &approver(), clock.clone());
-    let mut rig = Rig { clock, plan, journal: resumed.unwrap().0, store };
+    let mut rig = Rig { clock, plan, journal: resumed.unwrap().0, store, trigger };
     let grant = grant_of("alice@laptop", &key(3), &text);
     let id = "shift-10".to_string();
     rig.write(&Event::ApprovalGranted { step: at(0), id, request_sha256: request_sha256.clone(), grant });
@@ -380,11 +472,11 @@ fn case_33b_deadlines_know_how_much_time_has_passed() {
 #[test]
 fn case_47_a_step_under_another_policy_than_the_plans_is_seen() {
     let rig = Rig::with(RUN, &owner(), plan_of_team(1), who());
-    let Rig { clock, plan, store, journal } = rig;
+    let Rig { clock, plan, store, journal, trigger } = rig;
     drop(journal);
     let bound = [("policy_sha256".to_string(), json!("cd".repeat(32)))].into_iter().collect();
     let resumed = Journal::resume_under(Box::new(store.clone()), &who(), bound, None, &owner(), clock.clone());
-    let mut rig = Rig { clock, plan, journal: resumed.unwrap().0, store };
+    let mut rig = Rig { clock, plan, journal: resumed.unwrap().0, store, trigger };
     rig.arm();
     let (text, request_sha256) = rig.ask();
     let (id, grant) = ("shift-10".to_string(), grant_of(APPROVER, &approver(), &text));

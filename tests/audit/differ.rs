@@ -99,7 +99,7 @@ fn the_script_says_of_sound_logs_what_bgctl_says() {
 
 /// A run that went back against the schema: with or without the word that it does, and the approval of a second person.
 fn against_the_schema(word: bool, agreed: bool) -> Vec<u8> {
-    use bgctl::people::request::{Binding, build};
+    use bgctl::people::request::{Binding, Until, build};
     use bgctl::plan::{Lane, Split, StepRef};
     use bgctl::run::{Actor, Cause, Event, Grant, Outcome, RunOutcome};
     let mut plan = plan();
@@ -125,7 +125,14 @@ fn against_the_schema(word: bool, agreed: bool) -> Vec<u8> {
     let step = StepRef { lane: Lane::Rollback, index: 0 };
     let (id, expires) = (rig.plan.step(step).id.clone(), rig.clock.expires());
     let nonce = "0".repeat(64);
-    let binding = Binding { run: RUN, requested_by: OWNER, trigger: None, nonce: &nonce, expires, measured: &[] };
+    let binding = Binding {
+        run: RUN,
+        requested_by: OWNER,
+        trigger: None,
+        nonce: &nonce,
+        until: Until { expires, use_by: None },
+        measured: &[],
+    };
     let request = build(&rig.plan, step, &binding);
     let request_sha256 = sha256(request.as_bytes());
     let asked = Event::ApprovalRequested {
@@ -134,6 +141,7 @@ fn against_the_schema(word: bool, agreed: bool) -> Vec<u8> {
         request: request.clone(),
         request_sha256: request_sha256.clone(),
         expires,
+        use_by: None,
     };
     rig.write(&asked);
     let mut approvals = Vec::new();

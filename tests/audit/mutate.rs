@@ -207,7 +207,7 @@ pub fn forged(dice: &mut Dice) -> Vec<u8> {
     };
     fact(&mut forge, &Event::Armed { approvals_ahead: false, automatic_used: 0, checks: vec![] });
     let expires = forge.now.as_second() + 600;
-    let mut text = request(&plan, expires);
+    let mut text = request(&plan, expires, None);
     let (good, bad) = (plan.id(), "ab".repeat(32));
     match dice.way(3, 10) {
         Some(0) => text = text.replace(&good, &bad),
@@ -222,6 +222,7 @@ pub fn forged(dice: &mut Dice) -> Vec<u8> {
         request: text.clone(),
         request_sha256: request_sha256.clone(),
         expires,
+        use_by: None,
     };
     fact(&mut forge, &asked);
     if dice.one_in(6) {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use bgctl::audit::{Report, Verdict, verify};
 use bgctl::clock::Clock;
 use bgctl::journal::{Append, Journal, MemoryStore, Opening, Record, SealState, Seals, Who};
+use bgctl::people::request::{Binding, Until, build};
 use bgctl::plan::{
     ApprovalRule, AtExpiry, Lane, Move, OnFailure, Plan, PlannedRoute, PlannedStep, Policy, Purpose, Resume, Split,
     Stack, StepRef,
@@ -154,15 +155,9 @@ pub fn at(index: usize) -> StepRef {
 }
 
 /// The text an approver of the first step signs.
-pub fn request(plan: &Plan, expires: i64) -> String {
-    let mut request = json!({
-        "expires": expires, "nonce": "5e".repeat(32), "plan_sha256": plan.id(), "run": RUN,
-        "step": "shift-10", "step_sha256": plan.step(at(0)).sha256(),
-    });
-    if plan.step(at(0)).approval.as_ref().is_some_and(|rule| rule.covers_rollback) {
-        request["covers"] = json!({ "rollback": bgctl::people::request::way_back(plan) });
-    }
-    request.to_string()
+pub fn request(plan: &Plan, expires: i64, trigger: Option<&str>) -> String {
+    let (nonce, until) = ("5e".repeat(32), Until { expires, use_by: None });
+    build(plan, at(0), &Binding { run: RUN, requested_by: OWNER, trigger, nonce: &nonce, until, measured: &[] })
 }
 
 /// A run in the making.
@@ -171,6 +166,8 @@ pub struct Rig {
     pub plan: Plan,
     pub store: MemoryStore,
     pub journal: Journal,
+    /// Who started the job, as the claims say.
+    pub trigger: Option<String>,
 }
 
 impl Rig {
@@ -189,9 +186,10 @@ impl Rig {
         if !plan.team.is_empty() {
             bound.insert("policy_sha256".into(), json!(plan.team.policy_sha256));
         }
+        let trigger = who.claims["trigger"].as_str().map(String::from);
         let opening = Opening { run: run.into(), plan: &plan, who, bound };
         let journal = Journal::create(Box::new(store.clone()), opening, owner, clock.clone()).unwrap();
-        Rig { clock, plan, store, journal }
+        Rig { clock, plan, store, journal, trigger }
     }
 
     pub fn write(&mut self, event: &Event) {
@@ -206,11 +204,17 @@ impl Rig {
     /// Asks for the approval of the first step; the text and its digest.
     pub fn ask(&mut self) -> (String, String) {
         let expires = self.clock.expires();
-        let request = request(&self.plan, expires);
+        let request = request(&self.plan, expires, self.trigger.as_deref());
         let request_sha256 = sha256(request.as_bytes());
         let (id, asked) = ("shift-10".to_string(), request.clone());
-        let event =
-            Event::ApprovalRequested { step: at(0), id, request, request_sha256: request_sha256.clone(), expires };
+        let event = Event::ApprovalRequested {
+            step: at(0),
+            id,
+            request,
+            request_sha256: request_sha256.clone(),
+            expires,
+            use_by: None,
+        };
         self.write(&event);
         (asked, request_sha256)
     }

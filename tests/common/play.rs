@@ -148,7 +148,7 @@ impl Play {
             control: &self.sim,
             watch,
             keep: &|_, _| Ok(()),
-            request: &|at, expires, _| format!("{at:?} {expires}"),
+            request: &|at, until, _| format!("{at:?} {until:?}"),
             deadlines: world.clock.as_ref(),
             rules: &self.sim,
             automatic_used: self.sim.scenario.automatic_used,

@@ -186,7 +186,7 @@ fn case_20b_an_approval_that_comes_too_late_is_refused() {
     let Some(keygen) = peer("ssh-keygen") else { return };
     let world = World::new(&[]);
     let team = Team::new(&world, &keygen);
-    let short = quick().replace("within: 10m }", "within: 1s }\n    timeout: 1s");
+    let short = quick().replace("within: 10m }", "within: 5s }");
     team.desk.write("runbook.yaml", &short);
     team.desk.cutover().end(60).ends(30);
     let (_, run, text) = team.request();
@@ -201,8 +201,41 @@ fn case_20b_an_approval_that_comes_too_late_is_refused() {
     let key = team.alice.key();
     let late = team.desk.run(&["approve", "mail.json", "--key", &key, "--confirm", "100"]).ends(77);
     late.says(&["BG0411", "this request expired at"]);
-    team.arrives(&signature).ends(11).says(&["the approval of `shift-100` expired"]);
+    team.arrives(&signature).ends(11).says(&["nobody approved `shift-100`"]);
     assert_eq!(world.seen(), [0]);
+}
+
+/// All requests are there after one job, each with its own time from the moment it was asked; the next job goes on.
+#[test]
+fn a23_a24_one_job_asks_for_everything_and_the_next_one_goes_on() {
+    let Some(keygen) = peer("ssh-keygen") else { return };
+    let world = World::new(&[]);
+    let team = Team::new(&world, &keygen);
+    let desk = &team.desk;
+    let all = "  - id: shift-100\n    approval: { role: release-managers, within: 10m }\n";
+    let half = "  - id: shift-50\n    approval: { role: release-managers, within: 10m }\n    timeout: 90s\n";
+    let half = format!("{half}    shift: {{ route: web, green: 50% }}\n{all}");
+    desk.write("runbook.yaml", &quick().replace(all, &half));
+    let asked = desk.cutover().end(60).ends(30);
+    asked.says(&["approval of shift-50 is missing", "approval of shift-100 is missing"]);
+    let folder = team.request().0;
+    let text = |id: &str| std::fs::read_to_string(folder.join(format!("{id}.request.json"))).unwrap();
+    let records = desk.records();
+    for (id, later) in [("shift-50", None), ("shift-100", Some(90))] {
+        let request: Value = serde_json::from_str(&text(id)).unwrap();
+        let record = records.iter().find(|r| r["type"] == "approval.requested" && r["data"]["id"] == id).unwrap();
+        let at: jiff::Timestamp = record["ts"].as_str().unwrap().parse().unwrap();
+        let expires = request["expires"].as_i64().unwrap();
+        assert!((590..=600).contains(&(expires - at.as_second())), "{id}: {request}");
+        assert_eq!(request["use_by"].as_i64(), later.map(|later| expires + later), "{id}");
+        std::fs::write(folder.join(format!("{id}.request.json.a.sig")), team.alice.sign(&text(id), "bgctl-approve-v1"))
+            .unwrap();
+    }
+    desk.run(&["resume"]).ends(0);
+    assert_eq!(world.green(), 100);
+    desk.run(&["audit", "verify", "--allowed-signers", ".bgctl/allowed_signers", "--policy", ".bgctl/policy.yaml"])
+        .ends(0);
+    team.back();
 }
 
 #[test]

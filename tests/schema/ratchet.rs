@@ -296,6 +296,7 @@ fn walked(run: &mut Run, back: StepRef) {
         request: "{}".into(),
         request_sha256: "r".into(),
         expires: 9,
+        use_by: None,
     });
     assert!(matches!(run.notes(), Next::Await(at) if at == back) && run.refuses(&intent(vec![])));
     let grant =
@@ -320,6 +321,7 @@ fn unanswered_it_halts() {
         request: "{}".into(),
         request_sha256: "r".into(),
         expires: 9,
+        use_by: None,
     });
     run.take(Event::ApprovalExpired { step: back, id: "back".into(), why: "nobody answered".into() });
     assert!(matches!(run.notes(), Next::Stop(RunOutcome::Halted)));

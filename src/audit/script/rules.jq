@@ -9,13 +9,40 @@ def plan($l):
       | signed_as_asked
     end;
 
-# What a request may tell people: it must be what its digests bind.
-def told($step; $said):
-  {
-    step: $step.id, summary: $step.line, service: .plan.service, environment: .plan.environment, role: $step.approval.role,
-    quorum: $step.approval.quorum, evidence: ($step.approval | if . then .evidence // "prompt" else null end),
-    params: ($step.moves | if . then { after, before, route } else null end)
-  } | to_entries | all(.key as $name | ($said | has($name) | not) or $said[$name] == .value);
+# The leaves of a value: the way to each, and what stands there.
+def rows: if type != "object" then empty else
+  to_entries[] | .key as $name | .value
+  | if . == null then empty elif type == "object" then rows | "\($name).\(.)"
+    elif type == "string" then "\($name): \(.)" else "\($name): \(tojson)" end end;
+
+# All of a request that follows from plan, record and log, but for digests of steps.
+def bound($l; $step):
+  $l.data as $d | $step.approval as $rule
+  | {
+      _type: "bgctl.dev/approval-request/v1", environment: .plan.environment, expires: $d.expires, lane: $d.step.lane,
+      plan_sha256: .head.plan, run: $l.run, service: .plan.service, step: $step.id, summary: $step.line,
+      details: ([$step.config | rows]
+        + if $d.step.lane == "forward" then [.plan.gates | to_entries[] | .key as $name | .value | rows | "gate \($name).\(.)"] else [] end)
+    }
+    + if $rule then { at_expiry: $rule.at_expiry, evidence: ($rule.evidence // "prompt"), quorum: $rule.quorum, role: $rule.role } else {} end
+    + if $rule.covers_rollback then { covers: { rollback: [.plan.rollback[] | { details: [.config | rows], step: .id, summary: .line }] } } else {} end
+    + if $step.moves then { params: ($step.moves | { after, before, route }) } else {} end
+    + if $d.use_by != null then { use_by: $d.use_by } else {} end;
+
+def in_order: if type == "object" then keys_unsorted == keys and all(.[]; in_order) elif type == "array" then all(.[]; in_order) else true end;
+def said_texts: type == "array" and length > 0 and all(.[]; is_text);
+
+# The members that do not follow from the plan.
+def free($said):
+  ($said.nonce | is_text and test("\\A[0-9a-f]{64}\\z")) and $said.requested_by == .newest.owner
+  and $said.trigger == .newest.trigger and ($said | has("trigger") | not or ($said.trigger | is_text))
+  and ($said | has("measured") | not or ($said.measured | said_texts));
+
+# How long it may hold: the rule's time, and going back half a day; and no longer used than the steps before it may take.
+def in_time($d; $step):
+  $step.approval == null or (
+    $d.expires <= (.now / 1000000 | floor) + $step.approval.within_s + (if $d.step.lane == "rollback" then 43200 else 0 end) + 5
+    and ($d.use_by == null or $d.step.lane == "forward" and $d.use_by <= $d.expires + ([.plan.forward[:$d.step.index][].timeout_s] | add // 0)));
 
 def requested($l):
   $l.data as $d | planned($d.step) as $step
@@ -24,10 +51,13 @@ def requested($l):
   | if $step == null then breach("it asks for no step of the plan")
     elif ($said | type) != "object" then breach("the request is no JSON text")
     else
-      if $said.run != $l.run or $said.plan_sha256 != .head.plan or $said.expires != $d.expires or (told($step; $said) | not)
-        or (($step.approval.covers_rollback // false) and ([$said.covers.rollback[]?.step] != [.plan.rollback[].id]))
-        or ((($step.approval.covers_rollback // false) | not) and $said.covers != null)
-      then breach("the request is bound to something else") else . end
+      bound($l; $step) as $wanted
+      | if (try ($said | in_order and put(0) == $d.request) catch false) | not then breach("the request is not written in the one way requests are written")
+        elif (try ($said | del(.step_sha256, .nonce, .requested_by, .trigger, .measured)
+            | if has("covers") then .covers.rollback |= map(del(.step_sha256)) else . end) catch null) != $wanted
+        then breach("the request is bound to something else")
+        elif free($said) | not then breach("the request is asked by somebody else, or has no nonce")
+        elif in_time($d; $step) | not then breach("the request holds longer than its rule says") else . end
       | task("HASH"; [.n, "the request is for another step", ($said.step_sha256 // "-" | tostring), ($step | tojson | @base64)])
       | if $step.approval.covers_rollback then
           reduce range(.plan.rollback | length) as $n (.;
@@ -35,7 +65,7 @@ def requested($l):
         else . end
     end
   | if .requests[$d.request_sha256] then breach("the same request stands there twice") else . end
-  | .requests[$d.request_sha256] = { step: $d.step, text: $d.request, expires: $d.expires, by: [], void: [], used: null }
+  | .requests[$d.request_sha256] = { step: $d.step, text: $d.request, expires: $d.expires, use_by: ($d.use_by // $d.expires), by: [], void: [], used: null }
   | .asked["\($d.step)"] = $d.request_sha256;
 
 # A signature of an approver, for the shell: with what has to be true of its key.
@@ -154,7 +184,7 @@ def intent($l):
               then . else breach("\($d.id) uses an approval of something else") end
             else
               if $r.used == null then
-                if (.now / 1000000 | floor) > $r.expires + 5 then breach("the approval of \($d.id) had expired when it was used") else . end
+                if (.now / 1000000 | floor) > $r.use_by + 5 then breach("the approval of \($d.id) had expired when it was used") else . end
                 | reduce ($r.by[] | select(.sig)) as $g (.; approver("again"; $g; "bgctl-approve-v1"; $l.ts; $used; $r.text; $step.approval))
               elif ($r.used.open | not) and $d.attempt <= $r.used.attempt then breach("the approval of \($d.id) was used before")
               else . end

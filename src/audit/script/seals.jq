@@ -59,7 +59,9 @@ def statement($l):
           | task("OWNER"; [.n, $s.owner, "bgctl-open-v1", $l.ts, ($s.owner_key | @base64), ($l.data.statement | @base64), ($l.data.sig | @base64)])
           | .head //= { service: $s.service, environment: $s.environment, plan: $s.plan_sha256 }
           | .runners += [$s.owner]
-          | if $l.data.claims.trigger? | is_text then .starters += [$l.data.claims.trigger] else . end
+          | ($l.data.claims.trigger? | if is_text then . else null end) as $starter
+          | if $starter then .starters += [$starter] else . end
+          | .newest = { owner: $s.owner, trigger: $starter }
           | if .plan then signed_as_asked else . end
         end
     end;
