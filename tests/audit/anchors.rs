@@ -451,7 +451,6 @@ fn anchored(state: &Path) {
 
 const VERIFY: [&str; 4] = ["audit", "verify", "--anchor", "file:mnt"];
 
-
 #[test]
 fn case_08_a_tail_cut_exactly_at_a_seal_is_truncated_against_an_anchor() {
     let log = complete();
