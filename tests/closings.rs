@@ -41,8 +41,8 @@ fn plan(routes: &[&str]) -> Plan {
     let forward: Vec<Value> = routes.iter().map(|route| step(format!("to-{route}"), route, 0, 100)).collect();
     let rollback: Vec<Value> = routes.iter().map(|route| step(format!("back-{route}"), route, 100, 0)).collect();
     serde_json::from_value(json!({
-        "bgctl_plan": 1, "purpose": "cutover", "service": "bot", "environment": "test", "owners": ["owner"],
-        "rollback_owner": "owner", "runbook": "runbook.yaml", "runbook_sha256": "",
+        "bgctl_plan": 1, "purpose": "cutover", "service": "bot", "environment": "test", "owners": ["owner@example.com"],
+        "rollback_owner": "owner@example.com", "runbook": "runbook.yaml", "runbook_sha256": "",
         "blue": { "version": "v1", "url": "http://blue.test" }, "green": { "version": "v2", "url": "http://green.test" },
         "routes": routes.iter().map(route).collect::<BTreeMap<_, _>>(), "gates": {}, "slack": null,
         "policy": { "automatic_at_most": 2, "within_s": 86400, "schema_safe": true, "schema_reason": null, "page": [],

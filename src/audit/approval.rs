@@ -227,6 +227,8 @@ impl<'t> Approvals<'t> {
         let Some((rule, text, _)) = self.answered(plan, step, sha256, who) else { return };
         if !holds(plan, rule, who) {
             self.breach(format!("`{who}` does not hold the role `{}`", rule.role));
+        } else if !plan.team.person(who).is_some_and(|person| plan.team.is_human(person)) {
+            self.breach(format!("`{who}` is a bot, and bots refuse nothing"));
         }
         match &grant.sig {
             Some(sig) => drop(self.signed(at.time, grant, sig, namespace::DENY, &text)),
@@ -236,7 +238,7 @@ impl<'t> Approvals<'t> {
     }
 
     fn intent(&mut self, moment: &Moment<'_>, at: StepRef, id: &str, attempt: u32, uses: &[String]) {
-        let (plan, now, trust) = (moment.of.plan, moment.now, self.trust);
+        let (plan, now, trust, theirs) = (moment.of.plan, moment.now, self.trust, &self.theirs);
         let Some(step) = plan.lane(at.lane).get(at.index) else { return };
         let mut found = Vec::new();
         let always = step.approval.as_ref().is_some_and(|rule| rule.even_by_hand);
@@ -268,7 +270,11 @@ impl<'t> Approvals<'t> {
                     if now > request.until.use_by.unwrap_or(request.until.expires) + SLACK {
                         found.push(format!("the approval of `{id}` had expired when it was used"));
                     }
-                    for Counted { principal: who, sig, signed, .. } in &request.grants {
+                    for Counted { principal: who, key, sig, signed } in &request.grants {
+                        // Whoever went on with the run since then runs it now.
+                        let rule = step.approval.as_ref();
+                        let now_barred = rule.map(|rule| barred(plan, rule, who, key.as_deref(), theirs));
+                        found.extend(now_barred.into_iter().flatten().map(|why| format!("when `{id}` began: {why}")));
                         let check = |sig: &String| {
                             let message = request.text.as_bytes();
                             trust.check(Some(who), namespace::APPROVE, message, sig, moment.time).err()

@@ -11,7 +11,7 @@ use super::approval::{Approvals, Approved, Moment, Named};
 use crate::journal::line::Line;
 use crate::journal::scan::Head;
 use crate::plan;
-use crate::plan::{Plan, StepRef};
+use crate::plan::{Plan, Purpose, StepRef};
 use crate::run::{Event, RunOutcome, State, evolve};
 use crate::sign::{AllowedSigners, PublicKey};
 
@@ -31,6 +31,8 @@ pub struct Rules<'t> {
     state: Option<State>,
     /// The owner key of the newest statement, as written, and the policy it names.
     statement: Option<(String, Option<String>)>,
+    /// Who opened the run, until the plan says who may.
+    opened: Option<String>,
     /// Somebody went on with the run under another policy than its plan's.
     other_policy: bool,
     pub breaches: Vec<Breach>,
@@ -48,6 +50,7 @@ impl<'t> Rules<'t> {
             run: String::new(),
             state: Some(State::default()),
             statement: None,
+            opened: None,
             other_policy: false,
             breaches: Vec::new(),
             steps_run: BTreeSet::new(),
@@ -99,7 +102,8 @@ impl<'t> Rules<'t> {
         let said: Value = serde_json::from_str(text).unwrap_or_default();
         let word = |name: &str| said[name].as_str().map(String::from);
         let theirs = &mut self.approvals.theirs;
-        theirs.runners.extend(word("owner"));
+        let owner = word("owner").unwrap_or_default();
+        theirs.runners.insert(owner.clone());
         let key = word("owner_key").unwrap_or_default();
         theirs.keys.extend(PublicKey::from_line(&key).ok().map(|key| key.fingerprint()));
         let started = line.data["claims"]["trigger"].as_str().map(String::from);
@@ -107,9 +111,21 @@ impl<'t> Rules<'t> {
         theirs.newest = (word("owner"), started);
         self.statement = Some((key, word("policy_sha256")));
         // The first statement comes before the plan.
-        if let Some(plan) = self.plan.take() {
-            self.signed_as_asked(&plan, line);
-            self.plan = Some(plan);
+        match self.plan.take() {
+            None => self.opened = Some(owner),
+            Some(plan) => {
+                self.may_run(&plan, line, &owner, "resumed");
+                self.signed_as_asked(&plan, line);
+                self.plan = Some(plan);
+            }
+        }
+    }
+
+    /// Users are moved forward by an owner of the plan, whoever began it. Back they are moved by anybody.
+    fn may_run(&mut self, plan: &Plan, line: &Line, who: &str, did: &str) {
+        let owner = plan.owners.iter().chain([&plan.rollback_owner]).any(|owner| *owner == *who);
+        if plan.purpose == Purpose::Cutover && !owner {
+            self.breach(line, format!("`{who}` {did} the run and is none of the plan's owners"));
         }
     }
 
@@ -135,11 +151,8 @@ impl<'t> Rules<'t> {
         (self.plan_sha256, self.run) = (sha256, head.run.clone());
         match serde_json::from_str::<Plan>(text) {
             Ok(plan) => {
-                for owner in self.approvals.theirs.runners.clone() {
-                    if !plan.owners.contains(&owner) && plan.rollback_owner != owner {
-                        self.breach(line, format!("`{owner}` opened the run and is none of the plan's owners"));
-                    }
-                }
+                let owner = self.opened.take().unwrap_or_default();
+                self.may_run(&plan, line, &owner, "opened");
                 self.signed_as_asked(&plan, line);
                 self.plan = Some(plan);
             }

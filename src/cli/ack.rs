@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::diag::{Code, Kind, Refusal};
 use crate::people::{Acknowledgement, acknowledge};
 use crate::report::spoken_seconds;
-use crate::run::Actor;
+use crate::session::acting;
 use crate::session::run_record::RunRecord;
 use crate::shell::{Context, Exit};
 
@@ -35,7 +35,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
             .users(users)
             .next("bgctl status        what runs, and where users are now"));
     };
-    let by = Actor { name: cx.operator().into(), via: "command".into() };
+    let by = acting::here(cx, None, Some(&past.plan));
     cx.known.of_references(&past.plan.canonical(), &cx.env);
     let word = args.reason.as_deref().map(|reason| cx.known.mask(reason));
     let given = Acknowledgement { by, at: now, word };

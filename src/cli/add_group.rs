@@ -13,6 +13,7 @@ use crate::people::{Answer, Board, confirm};
 use crate::plan::Plan;
 use crate::routers::{Call, Lack, Reading, RouterError, TrafficRouter};
 use crate::run::{Actor, Event, Evidence, RunOutcome};
+use crate::session::acting;
 use crate::session::launch::{Launch, SigningArgs};
 use crate::session::open::Open;
 use crate::session::prepare;
@@ -136,7 +137,7 @@ async fn confirmed(args: &Args, cx: &Context, environment: &str) -> Result<Optio
         choices: vec![environment.into()],
         answer: environment.into(),
         seconds: 0,
-        by: Actor { name: cx.operator().into(), via: via.into() },
+        by: Actor { via: via.into(), ..acting::here(cx, None, None) },
     };
     let usage = |code: Code, headline: String| {
         Refusal::new(Kind::Usage, code, headline)

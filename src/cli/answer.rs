@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::diag::{Code, Kind, Refusal};
 use crate::journal::Archive;
 use crate::people::{Answer, Approve, Board, Decision, Inbox, confirm, safe, shown::LONGEST, shown::Shown, trusting};
-use crate::plan::{StepRef, Team};
+use crate::plan::StepRef;
 use crate::run::State;
 use crate::session::run_record::RunRecord;
 use crate::session::{policy, requests, trust};
@@ -256,16 +256,8 @@ impl Asked {
 
 /// The principals under which the members of a step's role sign.
 fn principals(past: &RunRecord, at: StepRef) -> Vec<&str> {
-    let Some(rule) = &past.plan.step(at).approval else { return Vec::new() };
-    let Team { persons, .. } = &past.plan.team;
-    let names = |member: &'_ str| match persons.get(member) {
-        Some(person) => person.principals.iter().map(String::as_str).collect::<Vec<_>>(),
-        None => Vec::new(),
-    };
-    match persons.is_empty() {
-        true => rule.members.iter().map(String::as_str).collect(),
-        false => rule.members.iter().flat_map(|member| names(member)).collect(),
-    }
+    let rule = past.plan.step(at).approval.as_ref();
+    rule.map(|rule| past.plan.team.principals(&rule.members)).unwrap_or_default()
 }
 
 /// Has a word typed at the terminal, or takes it from the command line.

@@ -5,7 +5,7 @@ use crate::compile::unattended;
 use crate::diag::{Code, Kind, Refusal};
 use crate::people::{Answer, Board, confirm};
 use crate::plan::Plan;
-use crate::run::{Actor, Evidence};
+use crate::run::{Actor, Evidence, NOBODY};
 use crate::session::drive::Begins;
 use crate::session::launch::{self, Launch};
 use crate::session::prepare::{self, Prepared, prepare};
@@ -80,7 +80,7 @@ async fn confirmed(args: &Args, cx: &Context, environment: &str) -> Result<Optio
     let nothing = "not read again. Nothing was changed.";
     if let Some(given) = &args.confirm {
         if given == environment {
-            return Ok(Some(confirm::environment_by_flag(environment, cx.operator())));
+            return Ok(Some(confirm::environment_by_flag(environment, NOBODY)));
         }
         return Err(Refusal::new(
             Kind::Usage,
@@ -103,7 +103,7 @@ async fn confirmed(args: &Args, cx: &Context, environment: &str) -> Result<Optio
         .next(format!("the same command with --confirm {environment}")));
     };
     let board = Board::on(cx.stderr());
-    let by = Actor { name: cx.operator().into(), via: "prompt".into() };
+    let by = Actor::nobody("prompt");
     match confirm::environment(&keyboard, &board, cx.clock.as_ref(), environment, &by).await {
         Answer::Given(answered) => Ok(answered.yes.then_some(answered.evidence)),
         Answer::NobodyThere => Ok(None),

@@ -9,7 +9,7 @@ use crate::diag::{Code, Kind, Refusal};
 use crate::guards::freeze::{By, Found, Freeze, Place, Scope};
 use crate::journal::Archive;
 use crate::scalar::Duration;
-use crate::session::lease_guard;
+use crate::session::{acting, lease_guard};
 use crate::shell::{Context, Exit};
 
 /// Forbid forward moves of a service, an environment or everything. Never stops a rollback.
@@ -28,8 +28,11 @@ pub struct Args {
     /// The role of the team's policy that may lift it; any person otherwise.
     #[arg(long, value_name = "ROLE")]
     pub lift: Option<String>,
+    /// The key whose owner freezes: a key file, or `agent:SHA256:…`.
+    #[arg(long, value_name = "KEY")]
+    pub key: Option<String>,
     /// Only list what is frozen.
-    #[arg(long, conflicts_with_all = ["scope", "reason", "until", "lift"])]
+    #[arg(long, conflicts_with_all = ["scope", "reason", "until", "lift", "key"])]
     pub list: bool,
 }
 
@@ -53,10 +56,11 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
             .users(super::unfreeze::NOTHING)
             .next(format!("bgctl unfreeze {scope} --reason \"…\"        then freeze it anew")));
     }
+    let scope_text = scope.to_string();
     let freeze = Freeze {
         scope,
         reason: cx.known.mask(reason.trim()),
-        by: cx.trigger().unwrap_or(cx.operator()).into(),
+        by: acting::proven(cx, args.key.as_deref(), &format!("freeze {scope_text}: {}", reason.trim())).name,
         via: By::Person,
         since: Some(now),
         until,

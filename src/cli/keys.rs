@@ -166,7 +166,7 @@ fn whoami(cx: &Context, key: Option<&str>) -> Result<Exit, Refusal> {
     let signers = believed.signers();
     let names = key.as_ref().map_or(Vec::new(), |key| signers.principals(key));
     let listed = key.as_ref().map(|key| key.certificate().map_or_else(|| key.fingerprint(), |c| c.authority()));
-    let place = listed.as_deref().and_then(|listed| believed.place(listed));
+    let place = listed.as_deref().and_then(|listed| believed.list(listed));
     if cx.machine() {
         cx.json(&json!({ "key": chosen.line(), "principals": names, "found_in": place }));
         return Ok(Exit::Success);

@@ -8,7 +8,7 @@ use crate::diag::{Code, Kind, Refusal};
 use crate::guards::freeze::{Found, Freeze, Lifted, Place, Scope};
 use crate::plan::PersonKind;
 use crate::session::policy::{self, PolicyArgs};
-use crate::session::{lease_guard, trust};
+use crate::session::{acting, lease_guard, trust};
 use crate::shell::{Context, Exit};
 use crate::sign::{PublicKey, namespace};
 
@@ -72,14 +72,14 @@ async fn unfreeze(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
         return Ok(Exit::Stopped);
     }
     for (freeze, path) in &found {
-        let mut lifted = Lifted {
-            by: cx.operator().into(),
-            reason: cx.known.mask(args.reason.trim()),
-            at: cx.clock.now(),
-            sig: None,
-        };
-        if let Some(role) = &freeze.lift {
-            (lifted.by, lifted.sig) = signed(args, cx, freeze, role, &lifted)?;
+        let mut lifted =
+            Lifted { by: String::new(), reason: cx.known.mask(args.reason.trim()), at: cx.clock.now(), sig: None };
+        match &freeze.lift {
+            Some(role) => (lifted.by, lifted.sig) = signed(args, cx, freeze, role, &lifted)?,
+            None => {
+                let text = format!("unfreeze {}: {}", freeze.scope, lifted.reason);
+                lifted.by = acting::proven(cx, args.key.as_deref(), &text).name;
+            }
         }
         freezes.lift(freeze, path, &lifted).map_err(|error| {
             Refusal::new(Kind::Environment, Code::Freeze, "the freeze cannot be removed")
@@ -140,7 +140,7 @@ fn signed(
     let persons = &policy.as_ref().expect("BUG: a role without a policy").policy.persons;
     let holders = role_of.members.iter().filter_map(|name| Some((name, persons.get(name)?)));
     let people: Vec<_> = holders.filter(|(_, person)| person.kind == PersonKind::Human).collect();
-    let principals = people.iter().flat_map(|(_, person)| person.principals.iter().map(String::as_str));
+    let principals = people.iter().flat_map(|(_, person)| person.principals.iter().map(|name| name.as_str()));
     let signer = trust::signer(cx, args.key.as_deref(), principals)?;
     let known = trust::approvers(cx, &args.approvers)?.signers();
     let key = PublicKey::from_line(&signer.public())
@@ -148,7 +148,7 @@ fn signed(
     let whose = known
         .check_key(None, namespace::APPROVE, &key, cx.clock.now())
         .map_err(|error| refuse("this key may not lift a freeze".into()).cause(error.to_string()))?;
-    let holder = people.iter().find(|(_, person)| person.principals.contains(&whose.principal));
+    let holder = people.iter().find(|(_, person)| person.is(&whose.principal));
     let Some((name, _)) = holder else {
         let names = role_of.members.join(", ");
         return Err(refuse(format!("{} is not in role `{role}`", whose.principal)).cause(format!("it has: {names}")));

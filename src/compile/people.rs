@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use super::{MOST_SECONDS, key, place};
 use crate::diag::{Code, Diagnostic};
-use crate::plan::{ApprovalRule, AtExpiry, EvidenceLevel, Lane, PersonKind, Plan, PlannedStep, StepRef, Team};
+use crate::plan::{ApprovalRule, AtExpiry, EvidenceLevel, Lane, PersonKind, Plan, PlannedStep, Principal, StepRef, Team};
 use crate::policy::{PolicyFile, SecurityKey, SharedKey};
 use crate::runbook::{Approval, Covers, Document, Node, Role, Runbook, meant};
 
@@ -82,10 +82,7 @@ pub fn check(document: &Document, tree: &Node, policy: Option<&PolicyFile>, foun
     }
     for (n, owner) in document.owners.iter().enumerate() {
         let at = place(tree, &format!("/owners/{n}"));
-        if owner.trim().is_empty() {
-            let wrong = Diagnostic::error(Code::Nobody, "an owner without a name");
-            found.push(wrong.at(at, "write an address, as the allowed signers file has it"));
-        } else if team.person(owner).is_none() && !owner.contains("${") {
+        if team.person(owner).is_none() {
             // Whoever approves could be the very person that runs it, under another name.
             let wrong = Diagnostic::error(Code::BelowPolicy, format!("owner `{owner}` is no person of the policy"));
             found.push(wrong.at(at, "add this name to that person's `principals`"));
@@ -133,7 +130,13 @@ pub fn check(document: &Document, tree: &Node, policy: Option<&PolicyFile>, foun
 type Wrong<'a> = dyn Fn(&str, Code, String, &str) -> Diagnostic + 'a;
 
 /// A role without a policy: what the runbook says.
-fn own(name: &str, role: &Role, owners: &[String], wrong: &Wrong<'_>, found: &mut Vec<Diagnostic>) -> Option<Resolved> {
+fn own(
+    name: &str,
+    role: &Role,
+    owners: &[Principal],
+    wrong: &Wrong<'_>,
+    found: &mut Vec<Diagnostic>,
+) -> Option<Resolved> {
     let members = role.members.len();
     if members == 0 {
         let headline = format!("role `{name}` has no members");
@@ -159,7 +162,7 @@ fn own(name: &str, role: &Role, owners: &[String], wrong: &Wrong<'_>, found: &mu
         ));
     }
     Some(Resolved {
-        members: role.members.clone(),
+        members: role.members.iter().map(Principal::to_string).collect(),
         quorum: role.quorum,
         own_run: role.own_run,
         evidence: EvidenceLevel::Prompt,
@@ -209,7 +212,7 @@ fn stricter(
 }
 
 /// With `own_run: false` whoever runs the cutover cannot approve it, and that is one of the owners.
-fn can_answer(role: &Role, owners: &[String]) -> bool {
+fn can_answer(role: &Role, owners: &[Principal]) -> bool {
     let all_owners = role.members.iter().all(|member| owners.contains(member));
     role.own_run || !all_owners || role.members.len() > role.quorum as usize
 }
@@ -252,7 +255,7 @@ impl Roles {
     pub fn overriding(&self, document: &Document) -> ApprovalRule {
         const ROLE: &str = "schema.override";
         let own = Resolved {
-            members: document.owners.clone(),
+            members: document.owners.iter().map(Principal::to_string).collect(),
             quorum: 1,
             own_run: false,
             evidence: EvidenceLevel::Signed,

@@ -48,11 +48,6 @@ impl Archive {
         self.root.join("runs").join(id)
     }
 
-    /// The keys that opened runs here, so that the newest run can be verified without being told whom to trust.
-    pub fn allowed_signers(&self) -> PathBuf {
-        self.root.join("allowed_signers")
-    }
-
     /// Makes the folder (0700) of a new run and gives its name: `YYYYMMDD-HHMM-xyz`, UTC.
     pub fn reserve(&self, now: Timestamp) -> io::Result<(String, PathBuf)> {
         let minute = now.strftime("%Y%m%d-%H%M").to_string();

@@ -10,7 +10,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::board::Board;
-use super::inbox::{Found, Inbox, quoted, recipe};
+use super::files::{quoted, recipe};
+use super::inbox::{Found, Inbox};
 use super::pager::{Page, Pager};
 use super::{AfterInterrupt, Answer, Approve, Decision, People};
 use crate::clock::Clock;

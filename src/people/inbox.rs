@@ -10,6 +10,7 @@ use std::rc::Rc;
 
 use jiff::Timestamp;
 
+use super::files::safe;
 use super::signer::{Barred, Part, Signed, Signer, Verify};
 use super::{Approve, Decision, difference};
 use crate::run::Grant;
@@ -105,8 +106,9 @@ impl Inbox {
     /// What a signature means for a request: an agreement, a refusal, an agreement taken back, nothing new (`None`), or
     /// nothing, and why.
     pub fn judge(&self, ask: &Approve<'_>, signature: &str, now: Timestamp) -> Result<Option<Decision>, String> {
+        let among = ask.team.principals(&ask.rule.members);
         let check = |namespace, message: &str| {
-            (self.verify)(&Signed { namespace, message: message.as_bytes(), signature, at: now })
+            (self.verify)(&Signed { namespace, message: message.as_bytes(), signature, among: &among, at: now })
         };
         let (signer, denied) = match (check(APPROVE, ask.request), check(DENY, ask.request)) {
             (Ok(signer), _) => (signer, false),
@@ -147,7 +149,7 @@ impl Inbox {
         if given.is_some() {
             return Ok(None);
         }
-        if let Some(barred) = self.barred(ask, &signer, person) {
+        if let Some(barred) = self.barred(ask, who, Some(&signer.key), person) {
             return Err(format!("{who} {} and cannot approve it", barred.part.words()));
         }
         if now.as_second() > ask.expires {
@@ -167,28 +169,42 @@ impl Inbox {
         Ok(Some(Decision::Granted(grant)))
     }
 
-    /// Before an approval is used: whether one that counted counts no more, because it was taken back or its key is not
-    /// valid any longer.
+    /// Before an approval is used: whether one that counted counts no more, because it was taken back, its key is not valid
+    /// any longer, or whoever gave it runs the cutover by now.
     pub fn recheck(&self, ask: &Approve<'_>, now: Timestamp) -> Option<Decision> {
         if let Found::Decision(decision @ (Decision::Withdrawn { .. } | Decision::Denied(_))) = self.look(ask, now) {
             return Some(decision);
         }
         ask.grants.iter().find_map(|given| {
-            let signature = given.sig.as_deref()?;
-            let message = ask.request.as_bytes();
-            let why = (self.verify)(&Signed { namespace: APPROVE, message, signature, at: now }).err()?;
+            let why = self.against(ask, given, now)?;
             Some(Decision::Withdrawn { principal: given.principal.clone(), why, grant: None })
         })
     }
 
+    /// Why an agreement that was given would not be taken now.
+    fn against(&self, ask: &Approve<'_>, given: &Grant, now: Timestamp) -> Option<String> {
+        let who = &given.principal;
+        let person = ask.team.person(who).unwrap_or(who);
+        if let Some(barred) = self.barred(ask, who, given.key.as_deref(), person) {
+            return Some(format!("{who} {} and cannot approve it", barred.part.words()));
+        }
+        let (signature, among) = (given.sig.as_deref()?, &[who.as_str()][..]);
+        let message = ask.request.as_bytes();
+        match (self.verify)(&Signed { namespace: APPROVE, message, signature, among, at: now }) {
+            Ok(signer) if signer.principal == *who => None,
+            Ok(signer) => Some(format!("its key is {}'s now", signer.principal)),
+            Err(why) => Some(why),
+        }
+    }
+
     /// Whose run it is cannot also be who agrees to it, under whatever name or key.
-    fn barred(&self, ask: &Approve<'_>, signer: &Signer, person: &str) -> Option<&Barred> {
+    fn barred(&self, ask: &Approve<'_>, who: &str, key: Option<&str>, person: &str) -> Option<&Barred> {
         self.barred.iter().filter(|_| !ask.rule.own_run).find(|barred| {
             let same = match barred.part {
                 Part::Started => ask.team.starter(&barred.name) == Some(person),
                 Part::Runs | Part::Resumed => ask.team.person(&barred.name) == Some(person),
             };
-            same || barred.name == signer.principal || barred.key.as_ref() == Some(&signer.key)
+            same || barred.name == who || key.is_some() && barred.key.as_deref() == key
         })
     }
 
@@ -233,24 +249,6 @@ fn grant(signer: &Signer, signature: &str) -> Grant {
         sig: Some(signature.to_string()),
         prompt: None,
     }
-}
-
-/// What an approver types to sign a request, with nothing installed.
-pub fn recipe(file: &Path) -> String {
-    format!("ssh-keygen -Y sign -n {APPROVE} -f KEY {}", quoted(&file.display().to_string()))
-}
-
-/// A path as a shell takes it.
-pub fn quoted(path: &str) -> String {
-    let plain = path.chars().all(|c| c.is_ascii_alphanumeric() || "/._-+=:@,".contains(c));
-    if plain { path.into() } else { format!("'{}'", path.replace('\'', "'\\''")) }
-}
-
-/// A step's id as part of a file name.
-pub fn safe(id: &str) -> String {
-    let name: String =
-        id.chars().map(|c| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '_' }).collect();
-    name.trim_start_matches('.').to_string()
 }
 
 #[cfg(test)]

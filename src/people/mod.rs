@@ -8,6 +8,7 @@ mod ci;
 pub mod confirm;
 mod control;
 mod difference;
+mod files;
 mod inbox;
 mod operator;
 pub mod pager;
@@ -22,7 +23,8 @@ pub mod tty;
 pub use board::Board;
 pub use ci::Ci;
 pub use control::{Command, Control};
-pub use inbox::{Found, Inbox, Known, quoted, recipe, safe};
+pub use files::{quoted, recipe, safe};
+pub use inbox::{Found, Inbox, Known};
 pub use operator::{Operator, Seat, View, wish_is_open, wish_override, wish_rollback, withdraw_wish};
 pub use pager::{
     Acknowledgement, Choice, News, Outside as PagedThrough, Page, Pager, Subject, acknowledge, acknowledged,

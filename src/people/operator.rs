@@ -92,7 +92,7 @@ fn take_wish(folder: &Path) -> Option<Command> {
     std::fs::rename(&file, &taken).ok()?;
     let text = std::fs::read_to_string(&taken).unwrap_or_default();
     let wished = serde_json::from_str(&text).unwrap_or_else(|_| Wished {
-        by: Actor { name: "unknown".into(), via: "command".into() },
+        by: Actor::nobody("command"),
         reason: "asked for in the run's folder".into(),
         overrides: false,
     });

@@ -14,6 +14,8 @@ pub struct Signed<'a> {
     pub message: &'a [u8],
     /// The armored SSHSIG.
     pub signature: &'a str,
+    /// As whom it is looked for first: a key may stand under several names.
+    pub among: &'a [&'a str],
     /// The moment at which the key must be valid.
     pub at: Timestamp,
 }
@@ -34,7 +36,8 @@ pub type Verify = dyn Fn(&Signed<'_>) -> Result<Signer, String>;
 /// The check against a team's allowed signers.
 pub fn trusting(signers: AllowedSigners) -> Rc<Verify> {
     Rc::new(move |signed| {
-        let found = signers.check(None, signed.namespace, signed.message, signed.signature, signed.at);
+        let Signed { namespace, message, signature, among, at } = *signed;
+        let found = signers.check_among(among.iter().copied(), namespace, message, signature, at);
         found.map(Signer::from).map_err(|error| error.to_string())
     })
 }

@@ -11,7 +11,8 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::board::Board;
-use super::inbox::{Found, Inbox, quoted, recipe};
+use super::files::{quoted, recipe};
+use super::inbox::{Found, Inbox};
 use super::pager::{Page, Pager};
 use super::prompt::{Asked, Judged, Question};
 use super::tty::Keyboard;

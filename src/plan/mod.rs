@@ -5,11 +5,13 @@
 
 mod capacity;
 mod details;
+mod principal;
 mod schema;
 mod split;
 mod team;
 
 pub use capacity::{Capacity, Counted};
+pub use principal::Principal;
 pub use schema::{Finding, PlannedCheck, PlannedMigration, PlannedSchema};
 pub use split::{Color, Split};
 pub use team::{EvidenceLevel, Person, PersonKind, Team};
@@ -235,8 +237,8 @@ pub struct Plan {
     pub service: String,
     pub environment: String,
     /// Who answers for the run: one of their keys signs it.
-    pub owners: Vec<String>,
-    pub rollback_owner: String,
+    pub owners: Vec<Principal>,
+    pub rollback_owner: Principal,
     /// Path of the runbook as given, and the SHA-256 of its bytes.
     pub runbook: String,
     pub runbook_sha256: String,

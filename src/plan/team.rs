@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Principal;
+
 /// How well an approval is proven, weakest first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -48,13 +50,25 @@ impl EvidenceLevel {
 pub struct Person {
     /// The names their keys stand under in the allowed signers.
     #[schemars(length(min = 1))]
-    pub principals: Vec<String>,
+    pub principals: Vec<Principal>,
     /// Their names at the CI system.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ci: Vec<String>,
     /// Whether it is a human or a bot; a human when left out.
     #[serde(default, skip_serializing_if = "PersonKind::is_human")]
     pub kind: PersonKind,
+}
+
+impl Person {
+    /// Whether this is one of the names they sign under.
+    pub fn is(&self, principal: &str) -> bool {
+        self.principals.iter().any(|name| *name == *principal)
+    }
+
+    /// The names they sign under.
+    pub fn names(&self) -> String {
+        self.principals.iter().map(Principal::as_str).collect::<Vec<_>>().join(", ")
+    }
 }
 
 /// The people of a plan, and how its run has to be signed: what the policy says, as it was when the plan was made.
@@ -85,8 +99,18 @@ impl Team {
         if self.is_empty() {
             return Some(principal);
         }
-        let of = self.persons.iter().find(|(_, person)| person.principals.iter().any(|name| name == principal));
+        let of = self.persons.iter().find(|(_, person)| person.is(principal));
         of.map(|(name, _)| name.as_str())
+    }
+
+    /// The names under which these members of a role sign.
+    pub fn principals<'a>(&'a self, members: &'a [String]) -> Vec<&'a str> {
+        let of = |member: &'a String| match self.persons.get(member) {
+            Some(person) => person.principals.iter().map(Principal::as_str).collect(),
+            None if self.is_empty() => vec![member.as_str()],
+            None => Vec::new(),
+        };
+        members.iter().flat_map(of).collect()
     }
 
     /// Who starts jobs under this name at the CI system; nobody, where there is a policy that does not know it.

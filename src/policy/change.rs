@@ -49,7 +49,7 @@ pub fn judge(
                 continue;
             }
         };
-        let person = old.persons.iter().find(|(_, person)| person.principals.contains(&signed.principal));
+        let person = old.persons.iter().find(|(_, person)| person.is(&signed.principal));
         match person {
             Some((person, about)) if role.members.contains(person) && about.kind == PersonKind::Human => {
                 if !by.contains(person) && !keys.insert(signed.fingerprint.clone()) {

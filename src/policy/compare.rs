@@ -34,7 +34,7 @@ pub fn compare(plan: &Plan, policy: &Policy) -> Vec<String> {
 fn other_names(name: &str, there: &Person, here: &Person) -> Option<String> {
     let same = there.principals == here.principals && there.ci == here.ci && there.kind == here.kind;
     (!same).then(|| {
-        let names = |person: &Person| [person.principals.join(", "), person.ci.join(", ")].join(" / ");
+        let names = |person: &Person| [person.names(), person.ci.join(", ")].join(" / ");
         format!("`{name}` is {} in the plan and {} in this policy", names(there), names(here))
     })
 }
@@ -62,10 +62,7 @@ fn laxer(plan: &Plan, step: &PlannedStep, rule: &ApprovalRule, policy: &Policy) 
     for member in &rule.members {
         let holds = match plan.team.is_empty() {
             // Without a policy members are named as they sign.
-            true => here
-                .members
-                .iter()
-                .any(|name| policy.persons.get(name).is_some_and(|person| person.principals.contains(member))),
+            true => here.members.iter().any(|name| policy.persons.get(name).is_some_and(|person| person.is(member))),
             false => here.members.contains(member),
         };
         if !holds {

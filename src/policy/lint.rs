@@ -48,34 +48,35 @@ impl Lint<'_> {
     fn persons(&mut self) {
         let mut seen: Vec<(&str, &str, &str, Range<usize>)> = Vec::new();
         for (name, person) in &self.policy.persons {
-            for (list, names) in [("principals", &person.principals), ("ci", &person.ci)] {
-                for (n, word) in names.iter().enumerate() {
-                    let at = self.value(&format!("/persons/{name}/{list}/{n}"));
-                    if word.trim().is_empty() || word.chars().any(|c| c.is_whitespace() || "*?!,\"".contains(c)) {
-                        let headline = format!("`{word}` in `{list}` of `{name}` is not one name");
-                        self.error(
-                            Code::PolicyName,
-                            at,
-                            headline,
-                            "write a name as it signs; a pattern would be several people",
-                        );
-                        continue;
+            let principals = person.principals.iter().map(|name| name.as_str());
+            let names = principals.map(|name| ("principals", name)).enumerate();
+            for (n, (list, word)) in names.chain(person.ci.iter().map(|name| ("ci", name.as_str())).enumerate()) {
+                let at = self.value(&format!("/persons/{name}/{list}/{n}"));
+                if list == "ci" && (word.is_empty() || word.chars().any(|c| c.is_whitespace() || "*?!,\"".contains(c)))
+                {
+                    let headline = format!("`{word}` in `ci` of `{name}` is not one name");
+                    self.error(
+                        Code::PolicyName,
+                        at,
+                        headline,
+                        "write a name as the CI system has it; a pattern would be several people",
+                    );
+                    continue;
+                }
+                let before = seen.iter().find(|(l, w, ..)| *l == list && *w == word);
+                match before.cloned() {
+                    Some((_, _, other, first)) if other == name => {
+                        let headline = format!("`{word}` stands twice under `{name}`");
+                        let wrong = Diagnostic::error(Code::PolicyName, headline).at(at, "once is enough");
+                        self.found.push(wrong.context(first, "the first one"));
                     }
-                    let before = seen.iter().find(|(l, w, ..)| *l == list && w == word);
-                    match before.cloned() {
-                        Some((_, _, other, first)) if other == name => {
-                            let headline = format!("`{word}` stands twice under `{name}`");
-                            let wrong = Diagnostic::error(Code::PolicyName, headline).at(at, "once is enough");
-                            self.found.push(wrong.context(first, "the first one"));
-                        }
-                        Some((_, _, other, first)) => {
-                            let headline = format!("`{word}` is both `{other}` and `{name}`");
-                            let wrong = Diagnostic::error(Code::PolicyName, headline);
-                            let wrong = wrong.at(at, "a name belongs to one person, or a quorum counts one twice");
-                            self.found.push(wrong.context(first, format!("here it is `{other}`")));
-                        }
-                        None => seen.push((list, word, name, at)),
+                    Some((_, _, other, first)) => {
+                        let headline = format!("`{word}` is both `{other}` and `{name}`");
+                        let wrong = Diagnostic::error(Code::PolicyName, headline);
+                        let wrong = wrong.at(at, "a name belongs to one person, or a quorum counts one twice");
+                        self.found.push(wrong.context(first, format!("here it is `{other}`")));
                     }
+                    None => seen.push((list, word, name, at)),
                 }
             }
         }
@@ -93,11 +94,7 @@ impl Lint<'_> {
                     continue;
                 }
                 let Some(person) = self.policy.persons.get(member) else {
-                    let of = self
-                        .policy
-                        .persons
-                        .iter()
-                        .find(|(_, p)| p.principals.contains(member) || p.ci.contains(member));
+                    let of = self.policy.persons.iter().find(|(_, p)| p.is(member) || p.ci.contains(member));
                     let label = match of {
                         Some((person, _)) => format!("that is `{person}`: members are named as under `persons`"),
                         None => meant(member, names.iter().map(String::as_str)),

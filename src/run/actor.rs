@@ -5,15 +5,23 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+/// Stands for whoever did something without a key that can say who it was.
+pub const NOBODY: &str = "somebody (nobody signed)";
+
 /// Who did something: a person by name, or bgctl by rule.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Actor {
     pub name: String,
-    /// `prompt`, `signature`, `signal`, `key`, `rule`, `command`.
+    /// `prompt`, `signature`, `signal`, `key`, `rule`, `command`, `ci`.
     pub via: String,
 }
 
 impl Actor {
+    /// Somebody whose key did not sign, and whom no CI system names.
+    pub fn nobody(via: &str) -> Self {
+        Actor { name: NOBODY.into(), via: via.into() }
+    }
+
     pub fn rule() -> Self {
         Actor { name: "bgctl".into(), via: "rule".into() }
     }

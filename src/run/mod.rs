@@ -26,7 +26,7 @@ mod seen;
 mod state;
 mod together;
 
-pub use actor::{Actor, Grant};
+pub use actor::{Actor, Grant, NOBODY};
 pub use breach::Breach;
 pub use decide::decide;
 pub use event::{Event, RunOutcome, Sighting, Wish, guard};

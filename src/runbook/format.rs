@@ -1,5 +1,6 @@
 //! Text formats of the schema: each name with the function that says what is wrong with a text.
 
+use crate::plan::Principal;
 use crate::scalar::{Duration, Limit, Margin, Percent};
 
 /// What is wrong with a text of this format; `None` for a good text or a format nobody here knows.
@@ -10,6 +11,7 @@ pub fn complaint(format: &str, text: &str) -> Option<String> {
         "limit" => Limit::parse(text).err(),
         "margin" => Margin::parse(text).err(),
         "name" => name(text),
+        "principal" => Principal::parse(text).err(),
         "path" => (!text.starts_with('/')).then(|| format!("`{text}` is not a path; begin it with a slash")),
         "http-url" => http_url(text),
         _ => None,
@@ -22,6 +24,7 @@ pub fn cure(format: &str, text: &str) -> Option<String> {
     match format {
         "duration" if bare => Some(format!("write `{text}m` for minutes, `{text}s` for seconds")),
         "percent" if text.parse::<f64>().is_ok_and(|n| (0.0..=100.0).contains(&n)) => Some(format!("write `{text}%`")),
+        "principal" => Some("write an address, as the allowed signers have it: `you@example.com`".into()),
         "duration" => Some("write `90s`, `5m` or `1h30m`".into()),
         "percent" => Some("write a share from `0%` to `100%`, in steps of `0.1%`".into()),
         _ => None,

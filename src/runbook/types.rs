@@ -15,7 +15,7 @@ use super::slack::Slack;
 use crate::compare::Compare;
 use crate::gates::gate::Gate;
 use crate::gates::server::Server;
-use crate::plan::{AtExpiry, OnFailure};
+use crate::plan::{AtExpiry, OnFailure, Principal};
 use crate::scalar::{Duration, Percent};
 
 /// A cutover of one service in one environment: two stacks, the routes between them, the steps forward and the rollback.
@@ -32,7 +32,7 @@ pub struct Document {
     #[schemars(length(min = 1, max = 100))]
     pub environment: String,
     /// Who answers for the cutover. One of their keys signs the run.
-    pub owners: Vec<String>,
+    pub owners: Vec<Principal>,
     /// Groups of people who approve.
     #[serde(default)]
     pub roles: BTreeMap<String, Role>,
@@ -76,7 +76,7 @@ pub struct Document {
 #[serde(deny_unknown_fields)]
 pub struct Role {
     /// The people, as the allowed signers file names them.
-    pub members: Vec<String>,
+    pub members: Vec<Principal>,
     /// How many of them have to agree; 1 when left out.
     #[serde(default = "one")]
     #[schemars(range(min = 1, max = 20))]
@@ -326,8 +326,7 @@ pub struct Retry {
 #[serde(deny_unknown_fields)]
 pub struct Rollback {
     /// Who answers for it.
-    #[schemars(length(min = 1, max = 200))]
-    pub owner: String,
+    pub owner: Principal,
     /// `none`, or the role that has to agree before an automatic rollback. A person can always start one by hand.
     #[serde(default = "none")]
     pub approval: String,

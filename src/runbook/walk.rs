@@ -184,7 +184,7 @@ impl<'s> Walk<'s> {
             return value;
         }
         if text.contains("${") {
-            let checked = matches!(format, "duration" | "percent" | "limit" | "margin" | "name");
+            let checked = matches!(format, "duration" | "percent" | "limit" | "margin" | "name" | "principal");
             return if checked { self.reference(node, text, place) } else { value };
         }
         if let Some(complaint) = format::complaint(format, text) {
@@ -195,6 +195,7 @@ impl<'s> Walk<'s> {
                 }
                 "duration" => format!("{} is not a duration", place.what),
                 "percent" => format!("{} is not a percentage from 0% to 100%", place.what),
+                "principal" => format!("{} is not a person's name", place.what),
                 _ => format!("{} cannot be `{text}`", place.what),
             };
             self.found.push(Diagnostic::error(Code::Format, headline).at(node.span.clone(), label));

@@ -2,10 +2,12 @@
 //! ask for it and say what came of it; nothing here reads the command line.
 
 pub mod absent;
+pub mod acting;
 mod afterwards;
 pub mod display;
 pub mod drive;
 pub mod earlier;
+pub mod hand;
 pub mod launch;
 pub mod lease_guard;
 pub mod mistakes;
@@ -18,6 +20,7 @@ pub mod permission;
 pub mod policy;
 pub mod policy_pin;
 pub mod prepare;
+pub mod ran;
 pub mod requests;
 pub mod resources;
 pub mod routes;

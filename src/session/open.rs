@@ -4,24 +4,25 @@
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
+use super::hand::{Hand, Wanted};
 use super::launch::Launch;
 use super::notary::Notary;
+use super::ran;
 use super::run_rules::RunRules;
-use super::trust;
 use super::unrecorded::{UNRECORDED, Unrecorded};
 use crate::clock::Ratchet;
 use crate::diag::{Code, Kind, Refusal};
 use crate::journal::ledger::What;
 use crate::journal::{
     Archive, DirStore, Entry, Holder, Journal, LocalDisk, Lock, MemoryStore, OpenError, Opening, Record, Sound, Store,
-    Who, keep_plan,
+    keep_plan,
 };
-use crate::plan::{Plan, Purpose};
+use crate::plan::{Plan, Principal, Purpose};
 use crate::run::{Actor, Event, Evidence, guard};
 use crate::shell::Context;
-use crate::sign::{self, PublicKey, Signer};
+use crate::sign::Signer;
 
 /// The code of a key that is there and did not sign.
 const UNSIGNED: Code = Code::Unsigned;
@@ -41,14 +42,6 @@ pub struct Open {
     pub leases: Rc<Vec<Lock>>,
     /// Nothing of this run is on the disk: what is kept of it until its end.
     pub unrecorded: Option<Unrecorded>,
-}
-
-/// Who signs a run.
-pub(super) struct Hand {
-    pub(super) signer: Box<dyn Signer>,
-    pub(super) actor: Actor,
-    /// Why a key made for this run alone signs it, where no other does.
-    pub(super) one_time: Option<String>,
 }
 
 impl Open {
@@ -85,46 +78,6 @@ impl Launch<'_> {
 
     fn locks(&self, archive: &Archive, run: &str, actor: &Actor) -> Result<Vec<Lock>, Refusal> {
         locks(self.cx, archive, &self.plan, run, &actor.name, self.command)
-    }
-
-    fn key(&self, archive: &Archive) -> Result<(Box<dyn Signer>, Actor), Refusal> {
-        let lab = self.outside.lab.is_some();
-        let flag = self.args.key.as_deref();
-        let signer = trust::signer_or_labs(self.cx, archive.root(), lab, flag, &self.plan)?;
-        let trusted = self.approvers()?.signers();
-        trust::not_revoked(self.cx, &trusted, signer.as_ref())?;
-        let known = PublicKey::from_line(&signer.public())
-            .ok()
-            .and_then(|key| trusted.principals(&key).first().map(|name| name.to_string()));
-        // A key that stands in no file speaks for the runbook's owner: the log says which key it was.
-        let name = known.or_else(|| self.plan.owners.first().cloned()).unwrap_or_else(|| "unknown".into());
-        Ok((signer, Actor { name, via: "command".into() }))
-    }
-
-    /// The key that signs. Going back waits for no key: where none can sign, one that is made for this run alone seals its
-    /// record, which then proves nothing about who made it.
-    fn hand(&self, archive: &Archive) -> Result<Hand, Refusal> {
-        match self.key(archive) {
-            Ok((signer, actor)) => Ok(Hand { signer, actor, one_time: None }),
-            Err(refusal) if self.policy.is_none() => self.one_time(&refusal),
-            Err(refusal) => Err(refusal),
-        }
-    }
-
-    fn one_time(&self, refused: &Refusal) -> Result<Hand, Refusal> {
-        let why = refused.cause.first().unwrap_or(&refused.headline).clone();
-        let key = sign::session::SessionKey::generate().map_err(|e| trust::refusal(&e))?;
-        let actor = Actor { name: self.cx.operator().into(), via: "command".into() };
-        self.cx.err(&format!("! not signed by a person: {why}"));
-        self.cx.err("           the record is sealed with a key made for this run alone, which proves nothing about who made it");
-        Ok(Hand { signer: Box::new(key), actor, one_time: Some(why) })
-    }
-
-    fn who(&self, actor: &Actor) -> Who {
-        let cx = self.cx;
-        let mut claims = json!({ "user": cx.var("USER"), "host": host(), "ci": cx.style.ci, "trigger": cx.trigger() });
-        cx.known.secrets().mask_value(&mut claims, &[]);
-        Who { owner: actor.name.clone(), mode: if cx.style.interactive { "interactive" } else { "ci" }.into(), claims }
     }
 
     /// Opens a new run. Until this has succeeded nothing was written that anybody could take for a run.
@@ -174,7 +127,7 @@ impl Launch<'_> {
             let _ = std::fs::remove_dir_all(&folder);
         })?;
         if one_time.is_none() {
-            trust_own_key(archive, &actor, signer.as_ref());
+            ran_here(archive, &id, &actor, signer.as_ref());
         }
         let deadlines = Rc::new(Ratchet::new(self.cx.clock.clone(), self.cx.clock.now()));
         Ok(Open {
@@ -234,7 +187,9 @@ impl Launch<'_> {
     /// its log already is not read again.
     pub fn resume(&self, id: &str, folder: &Path, known: Option<&Sound>) -> Result<Open, Refusal> {
         let archive = self.archive()?;
-        let (signer, actor) = self.key(&archive)?;
+        // Whoever goes back and is no owner of this run has one of their own for it.
+        let forward = self.plan.purpose == Purpose::Cutover;
+        let Hand { signer, actor, .. } = self.key(&archive, if forward { Wanted::Forward } else { Wanted::Back })?;
         if self.policy.is_some() {
             self.permitted(signer.as_ref())?;
             self.policy_as_planned(&archive)?;
@@ -255,7 +210,7 @@ impl Launch<'_> {
             let more = crate::journal::Append::append(&mut journal, &[record]);
             past.extend(more.map_err(|e| self.unwritable(e, folder))?);
         }
-        trust_own_key(&archive, &actor, signer.as_ref());
+        ran_here(&archive, id, &actor, signer.as_ref());
         let (id, folder) = (id.to_string(), folder.to_path_buf());
         let newest = past.iter().filter_map(|entry| entry.ts.parse().ok()).max();
         let now = self.cx.clock.now();
@@ -279,9 +234,13 @@ impl Launch<'_> {
         Ok(())
     }
 
-    /// Writes down what was asked before there was a log, and what was answered.
+    /// Writes down what was asked before there was a log, and what was answered: by whoever signed it then.
     pub fn answered(&self, open: &mut Open, answer: &Evidence) -> Result<(), Refusal> {
-        let record = Record::from(answer);
+        let mut answer = answer.clone();
+        if let Evidence::PromptAnswered { by, .. } = &mut answer {
+            by.name.clone_from(&open.actor.name);
+        }
+        let record = Record::from(&answer);
         let written = crate::journal::Append::append(&mut open.journal, &[record]);
         open.past.extend(written.map_err(|e| self.unwritable(e, &open.folder))?);
         Ok(())
@@ -324,10 +283,10 @@ pub fn host() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
-/// Runs opened on this machine can be verified on it without being told whom to trust.
-fn trust_own_key(archive: &Archive, actor: &Actor, signer: &dyn Signer) {
-    // A shared key is nobody's. Without this line `audit verify` asks for --allowed-signers; no run depends on it.
-    if let Ok(key) = PublicKey::from_line(&signer.public()) {
-        let _ = sign::trust::remember(&archive.allowed_signers(), &actor.name, &key);
+/// A run can be verified on the machine that ran it without being told whom to trust.
+fn ran_here(archive: &Archive, run: &str, actor: &Actor, signer: &dyn Signer) {
+    // Without this line `audit verify` asks for --allowed-signers; no run depends on it.
+    if let Ok(name) = Principal::parse(&actor.name) {
+        let _ = ran::remember(archive, run, &name, signer);
     }
 }

@@ -32,7 +32,7 @@ impl Launch<'_> {
                 Purpose::RollbackOf(run) => run.clone(),
                 Purpose::Cutover | Purpose::RollbackWithoutRun => open.id.clone(),
             },
-            owner: plan.rollback_owner.clone(),
+            owner: plan.rollback_owner.to_string(),
             native: Box::new(move || {
                 let mut commands = native::native(&folder);
                 // As a comment of the shell: the line is copied as it stands.
@@ -50,7 +50,7 @@ impl Launch<'_> {
         // Whoever goes back sits here, and has the incident. A CI job that goes back is nobody.
         let here = self.command == "rollback" && self.cx.style.ci.is_none();
         let pager = match here {
-            true => Ok(Pager::for_whom_it_is(self.cx.operator(), outside, subject)),
+            true => Ok(Pager::for_whom_it_is(&open.actor.name, outside, subject)),
             false => Pager::new(&plan.policy.page, outside, subject),
         };
         pager.and_then(|pager| pager.telling(&plan.policy.notify)).map(Rc::new).map_err(|e| {

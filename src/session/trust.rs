@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::ran;
 use crate::diag::{Code, Kind, Refusal};
 use crate::journal::Archive;
 use crate::plan::Plan;
@@ -15,7 +16,7 @@ use crate::sign::choice::{self, Look, Sources};
 use crate::sign::file;
 use crate::sign::files::{self, Unreadable};
 use crate::sign::hmac::SharedKey;
-use crate::sign::{AllowedSigners, Assurance, PublicKey, SignError, Signer, TrustError, TrustFiles, namespace};
+use crate::sign::{AllowedSigners, Assurance, PublicKey, SignError, Signed, Signer, TrustError, TrustFiles, namespace};
 
 /// Where a team keeps its allowed signers, in the repository.
 pub const TEAM: &str = ".bgctl/allowed_signers";
@@ -49,14 +50,27 @@ pub struct RevokedArgs {
     pub revoked: Vec<PathBuf>,
 }
 
+/// What it rests on that a signature counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place<'a> {
+    /// A list of signers.
+    List(&'a str),
+    /// This machine's own word that the key ran this run here.
+    Ran(&'a Path),
+    /// The shared key that was given.
+    SharedKey,
+}
+
 /// Whom the verifier believes: the files that were read.
 #[derive(Default)]
 pub struct Believed {
     files: TrustFiles,
+    /// Where this machine says which key ran the run at hand, and what it says.
+    ran: Option<(PathBuf, AllowedSigners)>,
 }
 
 impl Believed {
-    /// The files named, or the team's and this machine's; and the keys that were given up.
+    /// The files named, or the team's; and the keys that were given up.
     pub fn read(cx: &Context, args: &BelievedArgs) -> Result<Self, Refusal> {
         let mut files = TrustFiles::default();
         for path in &args.allowed_signers {
@@ -64,20 +78,39 @@ impl Believed {
         }
         if args.allowed_signers.is_empty() {
             files.add_signers(&cx.cwd.join(TEAM), TEAM, false).map_err(unreadable)?;
-            let own = Archive::new(cx.state_dir()?).allowed_signers();
-            let name = format!("{} (this machine's own list)", own.display());
-            files.add_signers(&own, name, false).map_err(unreadable)?;
+            let own = cx.state_dir()?.join(files::REVOKED);
+            files.add_revoked(&own, own.display().to_string(), false).map_err(unreadable)?;
         }
         add_revoked(cx, &mut files, &args.revoked.revoked)?;
-        Ok(Believed { files })
+        Ok(Believed { files, ran: None })
+    }
+
+    /// The same for one log, with what this machine says of who ran it here, unless it is to believe named files only.
+    pub fn of_log(cx: &Context, args: &BelievedArgs, log: &Path) -> Result<Self, Refusal> {
+        let (believed, archive) = (Believed::read(cx, args)?, Archive::new(cx.state_dir()?));
+        let run = ran::named_by(log).filter(|_| args.allowed_signers.is_empty());
+        let ran = run.and_then(|run| Some((ran::file(&archive, &run)?, ran::of(&archive, &run))));
+        Ok(Believed { ran: ran.filter(|(_, signers)| !signers.is_empty()), ..believed })
     }
 
     pub fn signers(&self) -> AllowedSigners {
-        self.files.signers()
+        self.ran.iter().fold(self.files.signers(), |all, (_, ran)| all.join(ran.clone()))
     }
 
-    /// The file a key was found in.
-    pub fn place(&self, fingerprint: &str) -> Option<&str> {
+    /// Where it stands that a signature counts.
+    pub fn place(&self, signed: &Signed) -> Place<'_> {
+        let of = |signers: &AllowedSigners| {
+            signers.keys(&signed.principal).iter().any(|key| key.fingerprint() == signed.fingerprint)
+        };
+        match (&self.ran, self.files.place(signed.listed())) {
+            (Some((path, ran)), _) if of(ran) && !of(&self.files.signers()) => Place::Ran(path),
+            (_, Some(name)) => Place::List(name),
+            _ => Place::SharedKey,
+        }
+    }
+
+    /// The list in which a key stands.
+    pub fn list(&self, fingerprint: &str) -> Option<&str> {
         self.files.place(fingerprint)
     }
 
@@ -96,8 +129,7 @@ impl Believed {
     }
 }
 
-/// Whose approvals count, and which keys were given up: the files named, the team's, or git's. This machine's own list
-/// gives nobody a say.
+/// Whose approvals count, and which keys were given up: the files named, the team's, or git's.
 pub fn approvers(cx: &Context, args: &ApproversArgs) -> Result<TrustFiles, Refusal> {
     let mut files = TrustFiles::default();
     let team = cx.cwd.join(TEAM);
@@ -206,7 +238,7 @@ pub fn signer_or_labs(
 ) -> Result<Box<dyn Signer>, Refusal> {
     match lab && flag.is_none() {
         true => Ok(Box::new(file::create_lab_key(&state.join("lab")).map_err(|error| refusal(&error))?)),
-        false => signer(cx, flag, plan.owners.iter().map(String::as_str)),
+        false => signer(cx, flag, plan.owners.iter().map(|owner| owner.as_str())),
     }
 }
 

@@ -180,11 +180,6 @@ impl Context {
         }
     }
 
-    /// Who sits at this terminal, as the system calls them; proven by nothing.
-    pub fn operator(&self) -> &str {
-        self.var("USER").or_else(|| self.var("LOGNAME")).unwrap_or("unknown")
-    }
-
     /// Who started the CI job this runs in, as the CI system says.
     pub fn trigger(&self) -> Option<&str> {
         ["GITHUB_TRIGGERING_ACTOR", "GITHUB_ACTOR", "GITLAB_USER_LOGIN", "BUILDKITE_BUILD_CREATOR", "BUILD_USER_ID"]

@@ -102,6 +102,15 @@ impl Certificate {
             .then(|| format!("its certificate was valid before {}, used at {time}", moment(self.before)))
     }
 
+    /// The names it may use, for people.
+    pub fn named(&self) -> String {
+        // They are somebody else's text, and go to terminals from here.
+        match &self.principals[..] {
+            [] => "nobody by name".into(),
+            names => visible(&names.join(", ")).into_owned(),
+        }
+    }
+
     /// Until when it is valid, for people.
     pub fn until(&self) -> String {
         if self.before == u64::MAX { "no end".into() } else { moment(self.before) }

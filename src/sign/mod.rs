@@ -17,12 +17,14 @@ pub mod lint;
 mod pattern;
 pub mod public;
 pub mod revoked;
+pub mod rights;
 mod search;
 mod security_key;
 pub mod session;
 mod signed;
 pub mod sshsig;
 pub mod trust;
+mod whose;
 mod wire;
 
 use jiff::Timestamp;
@@ -52,6 +54,8 @@ pub mod namespace {
     pub const LEDGER: &str = "bgctl-ledger-v1";
     /// The owner publishes a copy of a log with something withheld.
     pub const REDACT: &str = "bgctl-redact-v1";
+    /// Somebody freezes a service, or lifts a freeze.
+    pub const FREEZE: &str = "bgctl-freeze-v1";
     /// Whoever held a game day reports it.
     pub const GAMEDAY: &str = "bgctl-gameday-v1";
 }

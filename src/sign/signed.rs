@@ -64,6 +64,8 @@ pub enum TrustError {
     Certificate { fingerprint: String, why: String },
     #[error("the key {fingerprint} belongs to {found}, not to `{wanted}`")]
     WrongPerson { fingerprint: String, found: String, wanted: String },
+    #[error("the key {fingerprint} stands under `{pattern}` only, which is nobody's name")]
+    NobodyByName { fingerprint: String, pattern: String },
     #[error("`{principal}` may not sign for `{namespace}` with {fingerprint}")]
     NotForThis { principal: String, namespace: String, fingerprint: String },
     #[error("the key {fingerprint} of `{principal}` was not valid then: {why}")]

@@ -4,11 +4,6 @@
 //! Standing in the file means that a key belongs to a person and may sign for a purpose; it gives nobody a role. Lines are
 //! read in [`super::entry`], certificates in [`super::certificate`]; only here is it said that a signature counts.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
-
 use jiff::Timestamp;
 
 use super::certificate::Certificate;
@@ -113,7 +108,7 @@ impl AllowedSigners {
     }
 
     /// Checks a signature in full: bytes, purpose, key, person, time, revocation, and what a policy asks. Without a
-    /// principal, whoever the key belongs to is found in the file.
+    /// principal, whoever the key speaks for is found in the file ([`super::whose`]).
     pub fn check(
         &self,
         principal: Option<&str>,
@@ -133,8 +128,13 @@ impl AllowedSigners {
         signature: &Signature,
         time: Timestamp,
     ) -> Result<Signed, TrustError> {
-        let Signature { key, touch } = signature;
-        let signed = Signed { touch: *touch, ..self.check_key(principal, namespace, key, time)? };
+        self.as_demanded(self.check_key(principal, namespace, &signature.key, time)?, signature)
+    }
+
+    /// Whether a signature was made as the policy and the certificate ask.
+    pub(super) fn as_demanded(&self, whose: Signed, made: &Signature) -> Result<Signed, TrustError> {
+        let Signature { key, touch } = made;
+        let signed = Signed { touch: *touch, ..whose };
         let (principal, fingerprint) = (signed.principal.clone(), signed.fingerprint.clone());
         let must_know = self.demands.verified || key.certificate().is_some_and(|c| c.verify_required());
         match touch {
@@ -153,21 +153,13 @@ impl AllowedSigners {
         key: &PublicKey,
         time: Timestamp,
     ) -> Result<Signed, TrustError> {
+        self.not_revoked(key)?;
         let fingerprint = key.fingerprint();
-        // Before all else, as OpenSSH has it: what is revoked is not half believed.
-        match self.revoked.find(key) {
-            Ok(None) => {}
-            Ok(Some(place)) => {
-                let of = visible(&self.principals(key).join(", ")).into_owned();
-                let of = if of.is_empty() { of } else { format!(" of `{of}`") };
-                return Err(TrustError::Revoked { fingerprint, of, place });
-            }
-            Err(why) => return Err(TrustError::RevocationUnknown { fingerprint, why }),
-        }
+        let Some(wanted) = principal else { return self.whose(namespace, key, time) };
         let certificate = key.certificate();
         let (name, lines) = match &certificate {
-            None => self.owner(principal, key, &fingerprint)?,
-            Some(certificate) => self.bearer(principal, certificate, &fingerprint)?,
+            None => self.owner(wanted, key, &fingerprint)?,
+            Some(certificate) => self.bearer(wanted, certificate, &fingerprint)?,
         };
         let for_this: Vec<&&Entry> = lines.iter().filter(|e| e.permits(namespace)).collect();
         let Some(first) = for_this.first() else {
@@ -188,25 +180,35 @@ impl AllowedSigners {
         Ok(Signed { principal: name, fingerprint, kind: key.short_kind().into(), touch: None, authority })
     }
 
-    fn lines_of<'s>(&'s self, key: &PublicKey) -> impl Iterator<Item = &'s Entry> {
+    /// Before all else, as OpenSSH has it: what is revoked is not half believed.
+    pub(super) fn not_revoked(&self, key: &PublicKey) -> Result<(), TrustError> {
+        let fingerprint = key.fingerprint();
+        match self.revoked.find(key) {
+            Ok(None) => Ok(()),
+            Ok(Some(place)) => {
+                let of = visible(&self.principals(key).join(", ")).into_owned();
+                let of = if of.is_empty() { of } else { format!(" of `{of}`") };
+                Err(TrustError::Revoked { fingerprint, of, place })
+            }
+            Err(why) => Err(TrustError::RevocationUnknown { fingerprint, why }),
+        }
+    }
+
+    pub(super) fn lines_of<'s>(&'s self, key: &PublicKey) -> impl Iterator<Item = &'s Entry> {
         self.entries.iter().filter(move |e| !e.authority && e.key == *key)
     }
 
-    fn authorities<'s>(&'s self, certificate: &Certificate) -> impl Iterator<Item = &'s Entry> {
+    pub(super) fn authorities<'s>(&'s self, certificate: &Certificate) -> impl Iterator<Item = &'s Entry> {
         self.entries.iter().filter(move |e| e.authority && certificate.is_by(&e.key))
     }
 
-    /// Whose key it is, and the lines that say so.
-    fn owner(
-        &self,
-        principal: Option<&str>,
-        key: &PublicKey,
-        fingerprint: &str,
-    ) -> Result<(String, Vec<&Entry>), TrustError> {
+    /// The lines that say that a key is this person's.
+    fn owner(&self, wanted: &str, key: &PublicKey, fingerprint: &str) -> Result<(String, Vec<&Entry>), TrustError> {
         let fingerprint = fingerprint.to_string();
         let all: Vec<&Entry> = self.lines_of(key).collect();
-        let Some(first) = all.first() else { return Err(TrustError::Unknown { fingerprint }) };
-        let Some(wanted) = principal else { return Ok((first.principals[0].clone(), all)) };
+        if all.is_empty() {
+            return Err(TrustError::Unknown { fingerprint });
+        }
         let lines: Vec<&Entry> = all.into_iter().filter(|e| e.is_for(wanted)).collect();
         if lines.is_empty() {
             let found = self.principals(key).join(", ");
@@ -215,10 +217,10 @@ impl AllowedSigners {
         Ok((wanted.into(), lines))
     }
 
-    /// Whom a certificate speaks for, and the lines that let its authority say so.
+    /// The lines that let the authority of a certificate say that it speaks for this person.
     fn bearer(
         &self,
-        principal: Option<&str>,
+        wanted: &str,
         certificate: &Certificate,
         fingerprint: &str,
     ) -> Result<(String, Vec<&Entry>), TrustError> {
@@ -230,60 +232,21 @@ impl AllowedSigners {
         if let Err(why) = certificate.check(&first.key) {
             return Err(TrustError::Certificate { fingerprint, why });
         }
-        let named = &certificate.principals;
-        let Some(name) = named.iter().find(|name| match principal {
-            Some(wanted) => *name == wanted,
-            None => all.iter().any(|e| e.is_for(name)),
-        }) else {
-            // Names of a certificate are somebody else's text, and go to terminals from here.
-            let found =
-                if named.is_empty() { "nobody by name".into() } else { visible(&named.join(", ")).into_owned() };
-            return Err(match principal {
-                Some(wanted) => TrustError::WrongPerson { fingerprint, found, wanted: wanted.into() },
-                None => TrustError::Certificate {
-                    fingerprint,
-                    why: format!("it names {found}, whom its authority may not speak for here"),
-                },
-            });
-        };
-        let lines: Vec<&Entry> = all.into_iter().filter(|e| e.is_for(name)).collect();
+        if !certificate.principals.iter().any(|name| name == wanted) {
+            return Err(TrustError::WrongPerson { fingerprint, found: certificate.named(), wanted: wanted.into() });
+        }
+        let lines: Vec<&Entry> = all.into_iter().filter(|e| e.is_for(wanted)).collect();
         if lines.is_empty() {
-            let why = format!("it names `{}`, whom its authority may not speak for here", visible(name));
+            let why = format!("it names `{}`, whom its authority may not speak for here", visible(wanted));
             return Err(TrustError::Certificate { fingerprint, why });
         }
-        Ok((name.clone(), lines))
+        Ok((wanted.into(), lines))
     }
 }
 
 /// A line for such a file that lets a key sign for bgctl and nothing else.
 pub fn line(principal: &str, public: &str) -> String {
     format!("{principal} namespaces=\"bgctl-*\" {public}\n")
-}
-
-/// Adds a key to a file of this machine, once; says whether it was new.
-///
-/// # Errors
-///
-/// The file cannot be read or written, or a line of it cannot be read.
-pub fn remember(path: &Path, principal: &str, key: &PublicKey) -> io::Result<bool> {
-    let text = match fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-        Err(error) => return Err(error),
-    };
-    // Its authority speaks for a certificate, for as long as that says; a line for the key would outlive both.
-    if key.certificate().is_some() {
-        return Ok(false);
-    }
-    let known = AllowedSigners::parse(&text).map_err(|bad| io::Error::new(io::ErrorKind::InvalidData, bad))?;
-    if known.keys(principal).contains(&key) {
-        return Ok(false);
-    }
-    let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
-    let start = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
-    file.write_all(format!("{start}{}", line(principal, &key.line())).as_bytes())?;
-    file.sync_all()?;
-    Ok(true)
 }
 
 /// Whom the verifier believes.

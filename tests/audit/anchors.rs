@@ -26,7 +26,6 @@ use bgctl::journal::{Archive, LOG, Note, SealState, origin};
 use bgctl::live::http::LiveWeb;
 use bgctl::live::processes::LiveProcesses;
 use bgctl::secret::{Secret, Secrets};
-use bgctl::sign::trust;
 use bgctl::world::{Request, Response, Web, WebError};
 use serde_json::{Value, json};
 
@@ -440,8 +439,7 @@ fn an_anchor_that_hangs_is_left_behind() {
 fn state(log: &[u8]) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     keep(dir.path(), log);
-    let known = trust::line(OWNER, &owner().public()) + &trust::line(APPROVER, &approver().public());
-    fs::write(Archive::new(dir.path()).allowed_signers(), known).unwrap();
+    crate::command::believe(dir.path());
     fs::create_dir(dir.path().join("mnt")).unwrap();
     dir
 }
@@ -452,8 +450,6 @@ fn anchored(state: &Path) {
 }
 
 const VERIFY: [&str; 4] = ["audit", "verify", "--anchor", "file:mnt"];
-
-use bgctl::sign::Signer;
 
 #[test]
 fn case_08_a_tail_cut_exactly_at_a_seal_is_truncated_against_an_anchor() {

@@ -42,7 +42,7 @@ fn key(seed: u8) -> SessionKey {
 /// Alice has two keys, Bob one; the owner is Olga, who starts jobs as `olga-gh`; `deploy` is a bot.
 fn team() -> Team {
     let person = |principals: &[&str], ci: &[&str], kind| Person {
-        principals: principals.iter().map(|p| p.to_string()).collect(),
+        principals: principals.iter().map(|p| p.parse().unwrap()).collect(),
         ci: ci.iter().map(|c| c.to_string()).collect(),
         kind,
     };

@@ -221,8 +221,10 @@ fn a_run_opened_with_a_certificate_is_verified_by_its_authority() {
     assert!(matches!(closed.unsigned, Some(SignError::Over { .. })), "{:?}", closed.unsigned);
     assert_eq!(report_by(&rig.store.bytes(), line("namespaces=\"bgctl-*\"")).verdict, Verdict::Ended);
     // This machine remembers the keys of its own runs; a certificate ends, so its key is not remembered.
-    let own = dir.path("own");
-    assert!(!trust::remember(&own, OWNER, &certificate).unwrap() && !own.exists());
+    let archive = bgctl::journal::Archive::new(dir.path("own"));
+    let owner = Certified::new(Box::new(FileKey::read(&dir.path("id"), &|_| None).unwrap()), certificate).unwrap();
+    bgctl::session::ran::remember(&archive, RUN, &OWNER.parse().unwrap(), &owner).unwrap();
+    assert!(bgctl::session::ran::of(&archive, RUN).is_empty());
 }
 
 #[test]

@@ -29,6 +29,13 @@ pub fn keep(state: &Path, log: &[u8]) {
     let _ = fs::remove_file(state.join("heads.json"));
 }
 
+/// Whoever verifies here believes the owner and the approver of the log.
+pub fn believe(folder: &Path) {
+    let known = trust::line(OWNER, &owner().public()) + &trust::line(APPROVER, &approver().public());
+    fs::create_dir_all(folder.join(".bgctl")).unwrap();
+    fs::write(folder.join(".bgctl/allowed_signers"), known).unwrap();
+}
+
 #[test]
 fn each_verdict_has_its_code_and_its_words() {
     let dir = tempfile::tempdir().unwrap();
@@ -39,11 +46,10 @@ fn each_verdict_has_its_code_and_its_words() {
     assert_eq!(code, 40, "{out}{err}");
     assert!(err.contains("BG0607") && err.contains("no allowed-signers file was found"), "{err}");
 
-    trust::remember(&Archive::new(state).allowed_signers(), OWNER, owner().public_key()).unwrap();
-    trust::remember(&Archive::new(state).allowed_signers(), APPROVER, approver().public_key()).unwrap();
+    believe(state);
     let (code, out, err) = bgctl(state, &["audit", "verify"]);
     assert_eq!((code, err.as_str()), (0, ""), "{out}");
-    assert!(out.contains("COMPLETE. ") && out.contains("this machine's own list") && out.contains(OWNER), "{out}");
+    assert!(out.contains("COMPLETE. ") && out.contains("in .bgctl/allowed_signers") && out.contains(OWNER), "{out}");
     let (code, out, _) = bgctl(state, &["audit", "show", "kfx"]);
     assert!(code == 0 && out.contains(&format!("opened by {OWNER}")) && out.contains("closed by its owner"), "{out}");
 
@@ -94,8 +100,7 @@ fn a_revoked_key_signs_nothing_and_its_logs_are_not_believed() {
     let dir = tempfile::tempdir().unwrap();
     let state = dir.path();
     keep(state, &complete());
-    trust::remember(&Archive::new(state).allowed_signers(), OWNER, owner().public_key()).unwrap();
-    trust::remember(&Archive::new(state).allowed_signers(), APPROVER, approver().public_key()).unwrap();
+    believe(state);
     fs::write(state.join("lost"), owner().fingerprint()).unwrap();
     let (code, out, err) = bgctl(state, &["audit", "verify", "--revoked", "lost"]);
     assert!(code == 40 && err.contains("is revoked (lost, line 1)"), "{out}{err}");
@@ -104,7 +109,6 @@ fn a_revoked_key_signs_nothing_and_its_logs_are_not_believed() {
 
     let (_, made, _) = bgctl(state, &["keys", "create"]);
     assert_eq!(bgctl(state, &["keys"]).0, 0);
-    fs::create_dir(state.join(".bgctl")).unwrap();
     fs::write(state.join(".bgctl/revoked_keys"), &made).unwrap();
     let (code, out, err) = bgctl(state, &["keys"]);
     assert!(code == 77 && out.contains("is revoked (.bgctl/revoked_keys, line 1)"), "{out}{err}");

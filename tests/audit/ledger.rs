@@ -314,8 +314,7 @@ fn ssh_keygen_follows_a_line_of_the_ledger_to_its_owner() {
 fn the_command_has_a_code_for_each_verdict() {
     let (dir, _) = three();
     let state = dir.path();
-    let known = bgctl::sign::trust::line(OWNER, &owner().public());
-    fs::write(Archive::new(state).allowed_signers(), known).unwrap();
+    crate::command::believe(state);
     let (code, out, err) = bgctl(state, &["audit", "ledger"]);
     assert!(code == 0 && out.contains("COMPLETE. ") && out.contains("cannot prove its own end"), "{out}{err}");
     let (code, out, _) = bgctl(state, &["audit", "ledger", "-o", "json"]);
@@ -368,7 +367,9 @@ fn the_command_signs_an_ended_run_and_the_ledger_has_it() {
     let (code, _, err) = bgctl(state, &["keys", "create"]);
     assert_eq!(code, 0, "{err}");
     let key = FileKey::read(&state.join("keys/id_ed25519"), &|_| None::<Secret>).unwrap();
-    fs::write(Archive::new(state).allowed_signers(), bgctl::sign::trust::line(OWNER, &key.public())).unwrap();
+    fs::create_dir(state.join(".bgctl")).unwrap();
+    let known = bgctl::sign::trust::line(OWNER, &key.public());
+    fs::write(state.join(".bgctl/allowed_signers"), known).unwrap();
     let clock = HandClock::new();
     clock.set(jiff::SignedDuration::from_hours(-24 * 300));
     let mut journal = open(state, RUN, &key, &clock);

@@ -23,5 +23,6 @@ mod policy;
 mod properties;
 mod revoked;
 mod rig;
+mod rights;
 mod security_keys;
 mod ssh;

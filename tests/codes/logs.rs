@@ -35,7 +35,7 @@ pub const ROWS: &[Row] = &[
     }),
     shown(Code::Untrusted, 40, "key", |_| {
         let desk = kept(&complete());
-        std::fs::remove_file(Archive::new(desk.path("state")).allowed_signers()).expect("the list");
+        std::fs::remove_file(desk.path(".bgctl/allowed_signers")).expect("the list");
         desk.run(&["audit", "verify"])
     }),
     shown(Code::RulesBroken, 46, "rules", |_| kept(&unfollowed()).run(&["audit", "verify"])),
@@ -101,7 +101,8 @@ pub fn kept(log: &[u8]) -> Desk {
     let desk = Desk::new();
     keep(&desk, log);
     let known = trust::line(OWNER, &owner().public()) + &trust::line(APPROVER, &approver().public());
-    std::fs::write(Archive::new(desk.path("state")).allowed_signers(), known).expect("a list");
+    std::fs::create_dir_all(desk.path(".bgctl")).expect("a folder");
+    desk.write(".bgctl/allowed_signers", &known);
     desk
 }
 

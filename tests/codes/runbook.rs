@@ -54,7 +54,7 @@ pub const RULES: &[Row] = &[
     shown(Code::Unproven, 0, "your word", |_| {
         checked(&[("change: none", "change: expand\n  green_writes: compatible")])
     }),
-    shown(Code::PolicyName, 65, "not one name", |_| policy("principals: [b@x]", "principals: ['*@x']")),
+    shown(Code::PolicyName, 65, "not one name", |_| policy("principals: [b@x]", "principals: [b@x], ci: ['*']")),
     shown(Code::PolicyImpossible, 65, "agree", |_| policy("quorum: 1", "quorum: 3")),
     shown(Code::PolicyDoubtful, 0, "bot", |_| policy("members: [alice, bob]", "members: [alice, bob, deploy]")),
     shown(Code::PolicyUnguarded, 0, "policy", |_| policy("change: { role: rm }\n", "")),

@@ -180,6 +180,8 @@ fn team(desk: &Desk, more: &str) {
          roles:\n  release-managers: {{ members: [rm], quorum: 1 }}\n{more}"
     );
     desk.write(".bgctl/policy.yaml", &policy);
+    let public = std::fs::read_to_string(desk.path("key.pub")).expect("the owner's public key");
+    desk.write(".bgctl/allowed_signers", &format!("owner@example.com namespaces=\"bgctl-*\" {public}"));
 }
 
 /// A cutover whose gate has an objective, beside a Prometheus that always answers with this number, or with none.

@@ -69,8 +69,8 @@ pub fn plan(routes: &[&str], forward: Vec<Value>, rollback: Vec<Value>, policy: 
         rules[name] = value.clone();
     }
     let plan = json!({
-        "bgctl_plan": 1, "purpose": "cutover", "service": "bot", "environment": "test", "owners": ["owner"],
-        "rollback_owner": "owner", "runbook": "runbook.yaml", "runbook_sha256": "",
+        "bgctl_plan": 1, "purpose": "cutover", "service": "bot", "environment": "test", "owners": ["owner@example.com"],
+        "rollback_owner": "owner@example.com", "runbook": "runbook.yaml", "runbook_sha256": "",
         "blue": { "version": "v1", "url": "http://blue.test" }, "green": { "version": "v2", "url": "http://green.test" },
         "routes": routes.iter().map(route).collect::<BTreeMap<_, _>>(),
         "gates": { "errors": { "prometheus": share, "max": "0.5%", "versus_blue": "+0.3%", "url": "http://prometheus.test" } },

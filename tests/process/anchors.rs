@@ -24,6 +24,8 @@ fn a_cutover_waits_for_its_anchors_and_a_rollback_does_not() {
     let desk = Desk::beside(&world);
     std::fs::create_dir(desk.path(".bgctl")).unwrap();
     desk.write(".bgctl/policy.yaml", POLICY);
+    let public = std::fs::read_to_string(desk.path("key.pub")).unwrap();
+    desk.write(".bgctl/allowed_signers", &format!("{OWNER} {public}"));
 
     // Nothing of it is there: the run ends before it moved anybody, closed and in the ledger.
     let words = ["BG0621", "0 of 2 required anchors", "file:", "No such file", "git:", "SLACK_ANCHOR_TOKEN"];

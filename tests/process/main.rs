@@ -28,3 +28,4 @@ mod rig;
 mod schema;
 mod secrets;
 mod signals;
+mod trust;

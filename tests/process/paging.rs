@@ -169,7 +169,7 @@ fn r42_a_persons_own_rollback_that_halts_calls_nobody_and_holds_up_nothing() {
     let _ = std::fs::remove_file(desk.path("second.txt"));
     let begun = clock();
     let done = desk.run(&["rollback", "--yes"]).ends(20);
-    done.says(&["nobody else was called: tester asked for this rollback and is here"]);
+    done.says(&["nobody else was called: owner@example.com asked for this rollback and is here"]);
     assert!(begun.elapsed().as_secs() < 15, "the terminal waited for {:?}", begun.elapsed());
     assert!(!desk.path("first.txt").exists() && !desk.path("second.txt").exists(), "nobody was called");
     assert_eq!(world.green(), 50);
@@ -183,7 +183,8 @@ fn r41_a_person_passes_over_a_blue_that_is_not_well_with_a_reason() {
     let reason = "green charges twice, blue is only down";
     let done = desk.start(&["rollback", "--yes", "--override", "blue-health", "--reason", reason]).end(60).ends(0);
     let means = "users are sent there even if it is not healthy";
-    let done = done.says(&[means, "no approval is needed", &format!("users go there anyway, tester: {reason}")]);
+    let done =
+        done.says(&[means, "no approval is needed", &format!("users go there anyway, owner@example.com: {reason}")]);
     assert_eq!(world.green(), 0, "{}", done.err);
     let used: Vec<Value> = of_type(&desk, "override.used");
     assert_eq!((&used[0]["data"]["guard"], &used[0]["data"]["reason"]), (&"blue-health".into(), &reason.into()));

@@ -75,7 +75,7 @@ fn a_timeline_says_who_what_when_and_on_what_evidence() {
         "opened by owner@example.com   [owner@example.com, file]",
         "plan ",
         "7 steps forward, 2 back",
-        "tester answered `staging` on the command line   [tester, command]",
+        "owner@example.com answered `staging` on the command line   [owner@example.com, command]",
         "│ This moves live users. Type the environment's name to start",
         "│ choices: staging",
         "gate errors pass",
@@ -89,7 +89,7 @@ fn a_timeline_says_who_what_when_and_on_what_evidence() {
     assert_eq!((page["verdict"].as_str(), page["state"].as_str()), (Some("COMPLETE"), Some("closed")));
     let moments = page["timeline"].as_array().expect("a timeline");
     let asked = moments.iter().find(|m| m["type"] == "prompt.answered").expect("the question before the rollback");
-    assert_eq!(asked["who"]["name"], "tester");
+    assert_eq!(asked["who"]["name"], OWNER);
     assert_eq!(asked["data"]["answer"], "yes");
     assert_eq!(asked["quoted"][0], "Roll back now? [y] yes  [n] no ");
     // A machine gets every record that is no seal, in order.

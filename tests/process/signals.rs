@@ -70,7 +70,7 @@ fn a_rollback_from_a_second_terminal_turns_the_first_round() {
     desk.complete();
     let asked = desk.records().into_iter().find(|r| r["type"] == "run.interrupted").expect("it is in the log");
     assert_eq!(asked["data"]["line"], "users complain");
-    assert_eq!(asked["data"]["by"]["name"], "tester");
+    assert_eq!(asked["data"]["by"]["name"], OWNER);
     // And once more is nothing to do.
     desk.run(&["rollback", "--yes"]).ends(0).says(&["NO CHANGES"]);
     assert_eq!(world.turns(), 1);

@@ -5,8 +5,7 @@ def plan($l):
   | (try ($text | fromjson) catch null) as $plan
   | if ($plan | type) != "object" then breach("the plan cannot be read") else
       .plan = $plan | .by_hand = ($plan.purpose != "cutover")
-      | reduce .runners[] as $who (.; if $plan.owners + [$plan.rollback_owner] | index([$who]) then . else breach("\($who) is none of the owners") end)
-      | signed_as_asked
+      | may_run(.runners[0]; "opened") | signed_as_asked
     end;
 
 # The leaves of a value: the way to each, and what stands there.
@@ -89,8 +88,7 @@ def granted($l):
       $g.principal as $who | $step.approval as $rule | person($who) as $person
       | if holds($rule; $who) | not then breach("\($who) does not hold the role") else . end
       | if .plan.team != null and $person != null and .plan.team.persons[$person].kind == "bot" then breach("\($who) is a bot") else . end
-      | . as $state | any(.runners[]; . as $runner | $state | same($runner; $who)) as $runs
-      | any(.starters[]; . as $login | $login == $who or (($state | starter($login)) as $by | $by != null and $by == $person)) as $started
+      | runs($who) as $runs | started($who) as $started
       | if ($rule.own_run | not) and $runs then breach("\($who) approved their own run") else . end
       | if ($rule.own_run | not) and $started then breach("\($who) approved a run whose job they had started") else . end
       | ($g.evidence | strength) as $claimed
@@ -114,6 +112,8 @@ def refused($l; $g):
   | answers($d; $step; $r)
   | if .mute then . else
       if holds($step.approval; $g.principal) | not then breach("\($g.principal) does not hold the role") else . end
+      | person($g.principal) as $person
+      | if .plan.team != null and $person != null and .plan.team.persons[$person].kind == "bot" then breach("\($g.principal) is a bot") else . end
       | if $g.sig then approver("refusal"; $g; "bgctl-deny-v1"; $l.ts; $d.request_sha256; $r.text; $step.approval)
         elif $g.evidence != "prompt" then breach("\($g.principal) refused without a signature") else . end
     end;
@@ -185,6 +185,9 @@ def intent($l):
             else
               if $r.used == null then
                 if (.now / 1000000 | floor) > $r.use_by + 5 then breach("the approval of \($d.id) had expired when it was used") else . end
+                # Whoever went on with the run since then runs it now.
+                | reduce $r.by[] as $g (.; if ($step.approval.own_run | not) and (runs($g.principal) or started($g.principal))
+                    then breach("\($g.principal) runs this by the time \($d.id) began, and had approved it") else . end)
                 | reduce ($r.by[] | select(.sig)) as $g (.; approver("again"; $g; "bgctl-approve-v1"; $l.ts; $used; $r.text; $step.approval))
               elif ($r.used.open | not) and $d.attempt <= $r.used.attempt then breach("the approval of \($d.id) was used before")
               else . end

@@ -22,6 +22,16 @@ def same($a; $b): $a == $b or person($a) == person($b);
 def holds($rule; $who): person($who) as $person | $person != null and ($rule.members | index([$person])) != null;
 def strength: {"prompt": 0, "slack": 1, "signed": 2, "signed-hw": 3}[. // ""];
 
+# Who runs this so far, by name, and who started its jobs: an approval of theirs does not count.
+def runs($who): . as $state | any(.runners[]; . as $runner | $state | same($runner; $who));
+def started($who): person($who) as $person | . as $state
+  | any(.starters[]; . as $login | $login == $who or (($state | starter($login)) as $by | $by != null and $by == $person));
+
+# Users are moved forward by an owner of the plan, whoever began it.
+def may_run($who; $did):
+  if .plan.purpose == "cutover" and (.plan.owners + [.plan.rollback_owner] | index([$who]) | not)
+  then breach("\($who) \($did) the run and is none of the owners") else . end;
+
 # Under which rules the newest statement was signed, against those of the plan.
 def signed_as_asked:
   (.session.key | startswith("sk-")) as $hardware
@@ -62,7 +72,7 @@ def statement($l):
           | ($l.data.claims.trigger? | if is_text then . else null end) as $starter
           | if $starter then .starters += [$starter] else . end
           | .newest = { owner: $s.owner, trigger: $starter }
-          | if .plan then signed_as_asked else . end
+          | if .plan then may_run($s.owner; "resumed") | signed_as_asked else . end
         end
     end;
 

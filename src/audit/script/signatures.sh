@@ -35,8 +35,9 @@ EOF_
   [ "$named" = - ] || [ "$named" = "$found" ] || return 1
   [ "$proof" = any ] || hardware 1 || return 1
   [ "$touch" = any ] || ! hardware 0 || hardware 4 || return 1
-  [ "$kind" = grant ] || return 0
+  [ "$kind" != refusal ] || return 0
   [ "$own" = own ] || case " $keys " in *" $found "*) return 1 ;; esac
+  [ "$kind" = grant ] || return 0
   case " $counted " in *" $request:$found "*) return 1 ;; esac
   counted="$counted $request:$found"
 }

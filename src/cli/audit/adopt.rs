@@ -7,10 +7,10 @@ use crate::diag::{Code, Kind, Refusal};
 use crate::journal::ledger::{Hand, Ledger, What};
 use crate::journal::{self, Archive, LOG, Note, Sound};
 use crate::plan::Purpose;
-use crate::session::trust;
 use crate::session::unrecorded::{UNRECORDED, place};
+use crate::session::{ran, trust};
 use crate::shell::{Context, Exit};
-use crate::sign::{self, PublicKey};
+use crate::sign::{PublicKey, namespace};
 
 /// Keep the record of a rollback that could not be written to the disk when it was made.
 #[derive(Clone, Debug, clap::Args)]
@@ -50,12 +50,17 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     let head = Note::of_log(&lines, (&sound.service, &sound.run), cx.clock.now(), sound.state);
     let trusted = trust::Believed::read(cx, &trust::BelievedArgs::default())?.signers();
     let key = PublicKey::from_line(&signer.public()).ok();
-    let name = key.as_ref().and_then(|key| trusted.principals(key).first().map(|name| name.to_string()));
-    let owner = name.or_else(|| sound.plan.owners.first().cloned()).unwrap_or_else(|| cx.operator().to_string());
-    if let Some(key) = &key {
-        // As for a run opened here: without this line `audit ledger` asks whom to trust.
-        let _ = sign::trust::remember(&archive.allowed_signers(), &owner, key);
-    }
+    let now = cx.clock.now();
+    let known = key.as_ref().and_then(|key| trusted.check_key(None, namespace::LEDGER, key, now).ok());
+    let owner = match known {
+        Some(signed) => signed.principal,
+        // As for a run opened here: the key speaks for its owner, and this machine says which key it was.
+        None => {
+            let owner = sound.plan.owners.first().unwrap_or(&sound.plan.rollback_owner);
+            let _ = ran::remember(&archive, &sound.run, owner, signer.as_ref());
+            owner.to_string()
+        }
+    };
     let hand = Hand::Owner { owner: &owner, key: signer.as_ref() };
     Ledger::in_folder(archive.root()).append(What::Adopted, &head, &hand, cx.clock.as_ref()).map_err(|error| {
         // Without its line the ledger would call it a run that nobody wrote down.

@@ -38,7 +38,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
         );
     }
     let log = locate(cx, args.run.as_deref())?;
-    let trust = Believed::read(cx, &BelievedArgs::default())?.trust(cx)?;
+    let trust = Believed::of_log(cx, &BelievedArgs::default(), &log)?.trust(cx)?;
     let file = File::open(&log).map_err(|error| unreadable(&log, &error))?;
     let report = audit::verify(&mut BufReader::new(file), &trust, Seals::Last).map_err(|e| unreadable(&log, &e))?;
     if let Verdict::Broken(fault) = &report.verdict {

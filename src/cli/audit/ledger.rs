@@ -6,11 +6,13 @@ use super::against::{Against, AnchorArgs, asked};
 use crate::audit::anchors::Memory;
 use crate::diag::{Code, Kind, Refusal};
 use crate::journal::Archive;
-use crate::journal::ledger::{self, Findings, Ledger, Line, Reading, Standing, Tip};
+use crate::journal::ledger::{self, Findings, Ledger, Line, Reading, Standing, Tip, What};
 use crate::report::{Mark, words};
 use crate::secret::visible;
+use crate::session::ran;
 use crate::session::trust::{Believed, BelievedArgs};
 use crate::shell::{Context, Exit};
+use crate::sign::{PublicKey, namespace};
 
 /// Is every run still here, and unchanged? Compares each log with the ledger of runs.
 #[derive(Clone, Debug, clap::Args)]
@@ -35,7 +37,10 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
         }
     };
     let believed = Believed::read(cx, &args.believed)?;
-    let reading = ledger::read(&bytes, &believed.trust(cx)?);
+    let mut reading = ledger::read(&bytes, &believed.trust(cx)?);
+    if args.believed.allowed_signers.is_empty() {
+        own(&mut reading, &archive, &believed);
+    }
     let mut against = Against::default();
     let seen = seen(cx, args, &place, &mut against)?;
     let mut found = ledger::check(&reading, &archive, &seen);
@@ -54,6 +59,24 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
         Some(refusal) => Err(refusal),
         None => Ok(exit(worst)),
     }
+}
+
+/// A line by a key that no list names stands, where this machine says that the key ran that run here.
+fn own(reading: &mut Reading, archive: &Archive, believed: &Believed) {
+    let Reading { lines, untrusted, .. } = reading;
+    untrusted.retain(|(n, _)| {
+        let Some(line) = usize::try_from(*n).ok().and_then(|n| lines.get(n)) else { return true };
+        let Ok(at) = line.entry.time.parse() else { return true };
+        let ran = believed.signers().join(ran::of(archive, line.run()));
+        let space = match line.entry.what {
+            What::Signed | What::Adopted => namespace::LEDGER,
+            _ => namespace::OPEN,
+        };
+        let counts = |key: &&PublicKey| {
+            key.fingerprint() == line.key && ran.check_key(Some(&line.owner), space, key, at).is_ok()
+        };
+        ran.keys(&line.owner).iter().find(|key| counts(key)).is_none()
+    });
 }
 
 /// Where others saw the ledger end: anchors, and this verifier's own memory.

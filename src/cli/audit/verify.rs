@@ -12,11 +12,12 @@ use super::{locate, unreadable, withheld};
 use crate::audit::{Report, Verdict};
 use crate::diag::{Code, Kind, Refusal};
 use crate::journal::ledger::Standing;
-use crate::journal::{Fault, Seals, What};
+use crate::journal::{Archive, Fault, Seals, What};
 use crate::report::{Mark, words};
 use crate::secret::visible;
+use crate::session::ran;
 use crate::session::run_record::EMPTY;
-use crate::session::trust::{Believed, BelievedArgs};
+use crate::session::trust::{Believed, BelievedArgs, Place};
 use crate::shell::{Context, Exit};
 
 /// Bytes read at once: a usual log is one read, and a large one is not a hundred thousand.
@@ -41,7 +42,7 @@ pub struct Args {
 
 pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     let log = locate(cx, args.run.as_deref())?;
-    let believed = Believed::read(cx, &args.believed)?;
+    let believed = Believed::of_log(cx, &args.believed, &log)?;
     let trust = believed.trust(cx)?;
     let seals = if args.all_seals { Seals::All } else { Seals::Last };
     let file = File::open(&log).map_err(|error| unreadable(&log, &error))?;
@@ -56,11 +57,11 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     }
     let against = against(cx, &args.anchor, &log, &report)?;
     if cx.machine() {
-        machine(cx, &log, &report, &against)
+        machine(cx, &log, &report, &believed, &against)
     } else {
         show_verdict(cx, &report, &believed, &against)
     }
-    if let Some(refusal) = judgement(&log, &report, &believed, &against).filter(|_| !cx.machine()) {
+    if let Some(refusal) = judgement(cx, &log, &report, &believed, &against).filter(|_| !cx.machine()) {
         cx.refuse(&refusal);
     }
     Ok(exit(&report.verdict, &against))
@@ -118,8 +119,17 @@ fn show_verdict(cx: &Context, report: &Report, believed: &Believed, against: &Ag
         if report.owners[..n].iter().any(|before| before.signed == owner.signed) {
             continue;
         }
-        let place = believed.place(owner.signed.listed()).unwrap_or("the shared key given");
-        line(Mark::Done, "written by", &format!("{}   in {place}", owner.signed));
+        let place = believed.place(&owner.signed);
+        let said = match place {
+            Place::List(name) => format!("in {name}"),
+            Place::Ran(_) => "by the key that ran it here".into(),
+            Place::SharedKey => "the shared key given".into(),
+        };
+        line(Mark::Done, "written by", &format!("{}   {said}", owner.signed));
+        if let Place::Ran(path) = place {
+            let text = "this machine's own word, for this run alone; no list of signers names the key";
+            line(Mark::Plain, "rests on", &format!("{text} ({})", path.display()));
+        }
         match owner.assurance.as_str() {
             "shared-key" => line(Mark::Warning, "assurance", "anyone holding the shared key could have written this"),
             "lab" => {
@@ -212,7 +222,7 @@ fn not_checked(report: &Report) -> Vec<String> {
     all
 }
 
-fn machine(cx: &Context, log: &Path, report: &Report, against: &Against) {
+fn machine(cx: &Context, log: &Path, report: &Report, believed: &Believed, against: &Against) {
     let fault = match &report.verdict {
         Verdict::Broken(fault) => {
             json!({ "record": fault.record, "line": fault.record + 1, "offset": fault.offset, "what": fault.to_string() })
@@ -220,7 +230,14 @@ fn machine(cx: &Context, log: &Path, report: &Report, against: &Against) {
         Verdict::Untrusted(error) => json!({ "what": error.to_string() }),
         _ => json!(null),
     };
-    let owner = |o: &audit::Owner| json!({ "principal": o.signed.principal, "key": o.signed.fingerprint, "assurance": o.assurance });
+    let owner = |o: &audit::Owner| {
+        let rests_on = match believed.place(&o.signed) {
+            Place::List(name) => json!(name),
+            Place::Ran(path) => json!(path),
+            Place::SharedKey => json!("shared key"),
+        };
+        json!({ "principal": o.signed.principal, "key": o.signed.fingerprint, "assurance": o.assurance, "rests_on": rests_on })
+    };
     let approved = |a: &audit::Approved| {
         let key = a.signed.as_ref().map(|s| s.fingerprint.clone());
         json!({ "step": a.step, "principal": a.principal, "key": key })
@@ -241,7 +258,7 @@ fn machine(cx: &Context, log: &Path, report: &Report, against: &Against) {
 }
 
 /// What is wrong, and what to do about it.
-fn judgement(log: &Path, report: &Report, believed: &Believed, against: &Against) -> Option<Refusal> {
+fn judgement(cx: &Context, log: &Path, report: &Report, believed: &Believed, against: &Against) -> Option<Refusal> {
     let refuse = |code, headline: String| Refusal::new(Kind::Audit, code, headline).place(log.display().to_string());
     if let Some(worst) = against.worst() {
         let refusal = match worst {
@@ -278,6 +295,12 @@ fn judgement(log: &Path, report: &Report, believed: &Believed, against: &Against
                 [] => refusal.cause("no allowed-signers file was found here"),
                 ref names => refusal.cause(format!("looked in: {}", names.join(", "))),
             };
+            if let Some(former) = cx.state_dir().ok().and_then(|state| ran::former(&Archive::new(state))) {
+                refusal = refusal.cause(format!(
+                    "{} is not read any more: earlier versions wrote names of runbooks into it",
+                    former.display()
+                ));
+            }
             Some(refusal.next("bgctl audit verify --allowed-signers FILE RUN    with the file of those who may sign"))
         }
         Verdict::Policy => {

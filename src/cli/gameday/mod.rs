@@ -26,6 +26,7 @@ use crate::people::signals::Signals;
 use crate::plan::{LAB, Plan};
 use crate::runbook::{GameDay, Inputs, Language, Node, Runbook, Source};
 use crate::scalar::spoken;
+use crate::session::acting;
 use crate::session::launch::SigningArgs;
 use crate::session::open::locks;
 use crate::session::overrides::{REASON, says_something};
@@ -78,9 +79,11 @@ async fn gameday(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     let state = cx.state_dir()?;
     lease_guard::unfrozen(cx, &plan)?;
     // Nobody else moves these users for as long as the day lasts.
-    let _held = locks(cx, &Archive::new(&state), &plan, "a game day", cx.operator(), "gameday")?;
+    let key = args.launch.key.as_deref();
+    let _held =
+        locks(cx, &Archive::new(&state), &plan, "a game day", &acting::here(cx, key, Some(&plan)).name, "gameday")?;
     let lab = args.from.lab.lab;
-    let signer = trust::signer_or_labs(cx, &state, lab, args.launch.key.as_deref(), &plan)?;
+    let signer = trust::signer_or_labs(cx, &state, lab, key, &plan)?;
     all_on_blue(&plan, &outside).await?;
     announce(cx, &plan, hooks.as_ref(), &state);
     let ask = format!("Type {} to begin:", plan.environment);
@@ -128,7 +131,7 @@ async fn gameday(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
         runbook_sha256: plan.runbook_sha256.clone(),
         versions: [plan.blue.version.clone(), plan.green.version.clone()],
         at: cx.clock.now(),
-        by: cx.operator().into(),
+        by: acting::by(cx, signer.as_ref(), Some(&plan)).name,
         passed,
         proofs,
         home: home.0,

@@ -4,7 +4,7 @@ use super::Args;
 use crate::diag::{Code, Kind, Refusal};
 use crate::people::tty::Keyboard;
 use crate::people::{Answer, Board, confirm};
-use crate::run::{Actor, Evidence};
+use crate::run::{Actor, Evidence, NOBODY};
 use crate::session::display;
 use crate::shell::Context;
 use std::rc::Rc;
@@ -16,7 +16,7 @@ fn keyboard(cx: &Context) -> Option<Rc<Keyboard>> {
 /// The answer, where it was yes.
 pub async fn agreed(args: &Args, cx: &Context, users: &str) -> Result<Option<Evidence>, Refusal> {
     if args.yes {
-        return Ok(Some(confirm::rollback_by_flag(cx.operator())));
+        return Ok(Some(confirm::rollback_by_flag(NOBODY)));
     }
     match keyboard(cx) {
         Some(keyboard) => Ok(put(cx, &keyboard).await),
@@ -36,7 +36,7 @@ pub async fn without_record(
     let keyboard = keyboard(cx);
     let said = args.unrecorded && (keyboard.is_some() || args.confirm.as_deref() == Some(environment));
     if said {
-        return Ok(Some(confirm::rollback_by_flag(cx.operator())));
+        return Ok(Some(confirm::rollback_by_flag(NOBODY)));
     }
     match keyboard {
         Some(keyboard) => {
@@ -57,7 +57,7 @@ pub async fn without_record(
 
 async fn put(cx: &Context, keyboard: &Rc<Keyboard>) -> Option<Evidence> {
     let board = Board::on(cx.stderr());
-    let by = Actor { name: cx.operator().into(), via: "prompt".into() };
+    let by = Actor::nobody("prompt");
     match confirm::rollback(keyboard, &board, cx.clock.as_ref(), &by).await {
         Answer::Given(answered) => answered.yes.then_some(answered.evidence),
         Answer::NobodyThere => None,

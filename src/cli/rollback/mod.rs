@@ -32,7 +32,7 @@ use crate::session::launch::{self, Launch};
 use crate::session::mistakes;
 use crate::session::open::Open;
 use crate::session::surroundings::LabArgs;
-use crate::session::{native, overrides, resources, schema_check, trust};
+use crate::session::{acting, native, overrides, resources, schema_check, trust};
 use crate::shell::{Context, Exit};
 
 /// The reason of whoever gave none.
@@ -118,7 +118,7 @@ async fn back(args: &Args, cx: &Context, archive: &Archive, scene: Scene) -> Res
     let ill_blue = overrides::ill_blue(cx, &args.overrides, &args.reason)?;
     // Whatever takes time is done before the question: behind the answer only the move itself is waited for.
     let _ = trust::approvers(cx, &args.launch.trust);
-    let _ = trust::looks(cx, args.launch.key.as_deref(), scene.plan.owners.iter().map(String::as_str));
+    let _ = trust::looks(cx, args.launch.key.as_deref(), scene.plan.owners.iter().map(|owner| owner.as_str()));
     let broken = broken.unwrap_or_default();
     let answered = match action.record {
         Record::Nowhere => asked::without_record(args, cx, &scene.plan.environment, &broken).await?,
@@ -128,7 +128,7 @@ async fn back(args: &Args, cx: &Context, archive: &Archive, scene: Scene) -> Res
         cx.err("Nothing was changed.");
         return Ok(Exit::Stopped);
     };
-    let by = Actor { name: cx.operator().into(), via: "command".into() };
+    let by = acting::here(cx, args.launch.key.as_deref(), Some(&scene.plan));
     // What is handed to other processes lies in files of the run's folder, where no secret may stand.
     cx.known.of_references(&scene.plan.canonical(), &scene.outside.env);
     let reason = cx.known.mask(&args.reason);
@@ -280,6 +280,8 @@ impl Going<'_> {
         if record == Record::OwnRun {
             native::keep_all(&open.folder, &self.scene.world, &self.scene.users);
         }
+        // Whoever goes back is whoever signs the record of it.
+        self.by.name.clone_from(&open.actor.name);
         let world = resources::again(&self.scene.world);
         self.scene.users.hand_over(&world);
         let ready = resources::of_rollback(world, &plan)?;
