@@ -412,3 +412,36 @@ change: { role: release-managers }
     assert!(deciding.iter().any(|row| row.head == "also agrees"), "{deciding:#?}");
     assert!(shown.details().iter().any(|row| row.head == "also agrees"), "{shown:#?}");
 }
+
+/// Every file that people copy from, and every page: none of them holds a secret, and none is taken for one that does.
+#[test]
+fn no_file_and_no_page_of_ours_is_taken_for_one_with_a_secret() {
+    fn all(folder: &Path, found: &mut Vec<PathBuf>) {
+        for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            match path.extension().and_then(|e| e.to_str()) {
+                _ if path.is_dir() => all(&path, found),
+                Some("yaml" | "yml" | "md" | "json" | "out" | "txt" | "sh" | "py" | "js") => found.push(path),
+                _ => {}
+            }
+        }
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = vec![root.join("README.md")];
+    ["src", "runbooks", "examples", "tests/fixtures"].iter().for_each(|folder| all(&root.join(folder), &mut files));
+    files.retain(|path| !path.ends_with("broken/secrets.yaml"));
+    assert!(files.len() > 80, "{}", files.len());
+    for path in files {
+        let Ok(text) = std::fs::read_to_string(&path) else { continue };
+        let found = bgctl::secret::find(&text, bgctl::secret::Reading::Prose);
+        let found: Vec<&str> = found.into_iter().map(|found| &text[found.span]).collect();
+        assert!(found.is_empty(), "{}: {found:?}", path.display());
+        if path.extension().is_some_and(|e| e == "yaml") {
+            let source = Source::new(path.display().to_string(), text);
+            let found = match Language::default().parse(&source, &Inputs::default()) {
+                Ok(runbook) => runbook.found,
+                Err(found) => found,
+            };
+            assert!(found.iter().all(|d| d.code != bgctl::diag::Code::SecretInFile), "{}: {found:?}", path.display());
+        }
+    }
+}

@@ -69,8 +69,7 @@ async fn diff(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
             .users(users)
             .next("bgctl explain compare        the section, and what a stack has to answer"));
     };
-    let mut world = resources::world_without_routes(cx, &outside, &plan)?;
-    world.secrets = world.secrets.with(&cx.known.secrets());
+    let world = resources::world_without_routes(cx, &outside, &plan)?;
     let found = compare::compare(&plan, &settings, &world).await.map_err(|(stack, why)| {
         Refusal::new(Kind::Unreachable, Code::RunsWithUnread, format!("what {stack} runs with cannot be read"))
             .cause(why)

@@ -47,6 +47,11 @@ const PAGES: &[Page] = &[
         about: "who is called, what they are told, and how they say that they have it",
         text: include_str!("../people/pager/paging.md"),
     },
+    Page {
+        name: "secrets",
+        about: "references, what a file may not hold, and what is masked",
+        text: include_str!("../secret/secrets.md"),
+    },
     Page { name: "lab", about: "the rehearsal stack of --lab, and its faults", text: include_str!("../lab/lab.md") },
     Page {
         name: "output",

@@ -2,10 +2,10 @@
 //! is put in afterwards.
 
 use super::{Compiled, Facts, compile};
-use crate::diag::{Diagnostic, Refusal, Severity};
+use crate::diag::{Code, Diagnostic, Refusal, Severity};
 use crate::plan::{Plan, Purpose};
 use crate::policy::PolicyFile;
-use crate::runbook::{Inputs, Language, Runbook, Source};
+use crate::runbook::{self, Inputs, Language, Runbook, Source};
 use crate::steps::SHIFT;
 
 /// A runbook without mistakes, as far as that can be said without asking any system.
@@ -32,12 +32,21 @@ impl<'a> Draft<'a> {
         let unset = inputs.env.as_ref().map(|env| runbook.unset(env)).unwrap_or_default();
         match compile(source, &runbook, policy, None, swap) {
             Ok(Compiled { plan, mut warnings }) => {
+                // Whatever else got into the plan: it is written into the signed log.
+                let found = runbook::in_plan(&serde_json::to_value(&plan).expect("BUG: a plan is plain data"));
+                if !found.is_empty() {
+                    let mistake = |(pointer, what, reference)| {
+                        Diagnostic::error(Code::SecretInFile, format!("{what}, in clear, at `{pointer}` of the plan"))
+                            .note(format!("write `{reference}` where it comes from"))
+                    };
+                    return Err(found.into_iter().map(mistake).collect());
+                }
                 warnings.extend(unset);
                 Ok(Draft { runbook, plan, warnings, source, policy, swap })
             }
             Err(mut found) => {
                 found.extend(unset);
-                Err(found)
+                Err(runbook.clear.masked(found))
             }
         }
     }
@@ -46,6 +55,8 @@ impl<'a> Draft<'a> {
     /// that needs need not be there. Warnings are not given.
     pub fn of_rollback(source: &'a Source, inputs: &Inputs, swap: bool) -> Result<Draft<'a>, Vec<Diagnostic>> {
         let mut runbook = Language::default().parse(source, inputs)?;
+        // Nobody is kept on a bad green because of what stands in a file.
+        runbook.found.retain(|d| d.code != Code::SecretInFile);
         let document = &mut runbook.document;
         // Of the way forward only which routes it moves is looked at: each has to have its way back.
         document.steps.retain(|step| step.kind == SHIFT);
@@ -57,7 +68,7 @@ impl<'a> Draft<'a> {
         document.rollback.steps.iter_mut().for_each(|step| step.approval = None);
         let Compiled { mut plan, .. } = compile(source, &runbook, None, None, swap).map_err(|mut found| {
             found.retain(|d| d.severity == Severity::Error);
-            found
+            runbook.clear.masked(found)
         })?;
         plan.purpose = Purpose::RollbackWithoutRun;
         plan.forward.clear();

@@ -1,8 +1,10 @@
 //! The runbook: from the bytes of a file to typed values, or to every mistake in it at once.
 //!
 //! [`yaml`] makes a tree that knows where everything stands; [`variables`] puts values in; [`walk`] holds the tree against
-//! the [`schema`], which is made from the [`types`]; [`names`] looks names up. Nothing here asks a system or the environment.
+//! the [`schema`], which is made from the [`types`]; [`names`] looks names up. [`clear`] refuses
+//! secrets that stand in a file. Nothing here asks a system or the environment.
 
+mod clear;
 mod format;
 mod gameday;
 mod misread;
@@ -28,6 +30,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+pub use clear::{Clear, in_plan};
 pub use gameday::GameDay;
 pub use nearest::meant;
 pub use references::{resolve, resolve_known, resolve_plan};
@@ -64,6 +67,8 @@ pub struct Runbook {
     pub references: Vec<Reference>,
     /// Variables that are used and have no value yet.
     pub missing: BTreeMap<String, Range<usize>>,
+    /// Secrets that stand in the file in clear.
+    pub clear: Clear,
     /// Mistakes and warnings that do not stop the rest from being judged: names, variables, clear secrets.
     pub found: Vec<Diagnostic>,
 }
@@ -78,11 +83,12 @@ impl Language {
         let mut tree = yaml::read(&source.text)?;
         let variables = variables::substitute(&source.text, &mut tree, inputs);
         let mut found = variables.mistakes;
-        found.extend(variables::clear_secrets(&tree));
+        let clear = Clear::of(&source.text, &tree, inputs);
         found.extend(names::check(&tree));
         let (mut value, wrong) = walk::walk(&tree, &self.schema, "the runbook");
         let broken = !wrong.is_empty();
         found.extend(wrong);
+        let found = with(&clear, found);
         if broken {
             return Err(sorted(found));
         }
@@ -94,12 +100,10 @@ impl Language {
                 tree,
                 kinds: self.kinds,
                 missing: variables.missing,
+                clear,
                 found,
             }),
-            Err(error) => {
-                found.push(Diagnostic::error(Code::Value, error.to_string()));
-                Err(sorted(found))
-            }
+            Err(error) => Err(sorted(with(&clear, vec![Diagnostic::error(Code::Value, error.to_string())]))),
         }
     }
 
@@ -119,7 +123,9 @@ impl Language {
 /// Reads another file of ours by the schema of its type: the same places, the same sentences. Files without variables only.
 pub fn read_as<T: DeserializeOwned>(text: &str, schema: &Value, what: &str) -> Result<(T, Node), Vec<Diagnostic>> {
     let tree = yaml::read(text)?;
+    let clear = Clear::of(text, &tree, &Inputs::default());
     let (value, found) = walk::walk(&tree, schema, what);
+    let found = with(&clear, found);
     if !found.is_empty() {
         return Err(sorted(found));
     }
@@ -127,6 +133,17 @@ pub fn read_as<T: DeserializeOwned>(text: &str, schema: &Value, what: &str) -> R
         Ok(read) => Ok((read, tree)),
         Err(error) => Err(vec![Diagnostic::error(Code::Value, error.to_string())]),
     }
+}
+
+/// The mistakes of a file and the secrets that stand in it, each place once, and no value in any of the sentences.
+fn with(clear: &Clear, found: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    let over = |a: &Range<usize>, b: &Range<usize>| a.start < b.end && b.start < a.end;
+    let said = |secret: &Diagnostic| {
+        let here = |d: &&Diagnostic| d.code == secret.code;
+        found.iter().filter(here).any(|d| d.span.iter().zip(&secret.span).any(|(a, b)| over(a, b)))
+    };
+    let secrets: Vec<Diagnostic> = clear.mistakes.iter().filter(|secret| !said(secret)).cloned().collect();
+    clear.masked(found.into_iter().chain(secrets).collect())
 }
 
 /// The references that are written out, and those that a word or a default stands for.

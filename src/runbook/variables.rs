@@ -6,6 +6,7 @@ use std::ops::Range;
 use super::nearest::meant;
 use super::tree::{Node, Tree};
 use crate::diag::{Code, Diagnostic};
+use crate::secret::variable;
 
 /// Values given from outside.
 #[derive(Clone, Debug, Default)]
@@ -58,7 +59,7 @@ pub fn substitute(source: &str, tree: &mut Node, inputs: &Inputs) -> Found {
     let mut used = BTreeSet::new();
     let Tree::Map(entries) = &mut tree.value else { return found };
     for entry in entries.iter_mut().filter(|entry| entry.key != "variables") {
-        replace(source, &mut entry.node, &values, &mut used, &mut found);
+        replace(source, &entry.key, &mut entry.node, &values, &mut used, &mut found);
     }
     if let Some(section) = tree.get("variables") {
         for entry in section.entries().iter().filter(|entry| !used.contains(&entry.key)) {
@@ -73,6 +74,7 @@ pub fn substitute(source: &str, tree: &mut Node, inputs: &Inputs) -> Found {
 
 fn replace(
     source: &str,
+    key: &str,
     node: &mut Node,
     values: &BTreeMap<String, Option<String>>,
     used: &mut BTreeSet<String>,
@@ -80,16 +82,57 @@ fn replace(
 ) {
     match &mut node.value {
         Tree::Null => {}
-        Tree::List(items) => items.iter_mut().for_each(|item| replace(source, item, values, used, found)),
+        Tree::List(items) => items.iter_mut().for_each(|item| replace(source, key, item, values, used, found)),
         Tree::Map(entries) => {
-            entries.iter_mut().for_each(|entry| replace(source, &mut entry.node, values, used, found));
+            entries.iter_mut().for_each(|entry| replace(source, &entry.key, &mut entry.node, values, used, found));
         }
         Tree::Scalar { text, .. } if !text.contains("${") => {}
         Tree::Scalar { text, .. } => {
             let written = std::mem::take(text);
+            let before = found.references.len();
             *text = one(source, &written, &node.span, values, used, found);
+            if key == SHELL {
+                // A reference inside a variable's value is that value's mistake.
+                let written_here = found.references[before..].iter().filter(|r| written.contains(r.text.as_str()));
+                let references = written_here.map(|r| (r.text.clone(), r.span.clone()));
+                let wrong = references.map(|(text, span)| pasted(&text, span, "its value"));
+                found.mistakes.extend(wrong.chain(spliced(source, &written, &node.span, values)));
+            }
         }
     }
+}
+
+/// The key of a line that a shell reads.
+const SHELL: &str = "shell";
+
+/// Variables of a shell's line whose value is more than a plain word: the shell would read it as its own language, whatever quotes
+/// stand around it.
+fn spliced(
+    source: &str,
+    written: &str,
+    span: &Range<usize>,
+    values: &BTreeMap<String, Option<String>>,
+) -> Vec<Diagnostic> {
+    let plain = |value: &str| {
+        let part = |c: char| c.is_ascii_alphanumeric() || "_-./:@%+,".contains(c);
+        !value.is_empty() && value.chars().all(part)
+    };
+    let bad = values.iter().filter_map(|(name, value)| {
+        let (text, value) = (format!("${{var.{name}}}"), value.as_deref()?);
+        (written.contains(&text) && !plain(value)).then(|| pasted(&text, place(source, span, &text), "this value"))
+    });
+    bad.collect()
+}
+
+fn pasted(reference: &str, span: Range<usize>, what: &str) -> Diagnostic {
+    let name: String = reference.trim_start_matches("${").trim_end_matches('}').into();
+    let name = variable(name.rsplit([':', '.', '/']).next().unwrap_or_default());
+    Diagnostic::error(
+        Code::Variable,
+        format!("`{reference}` may not be put into a shell's line: {what} could be read as commands"),
+    )
+    .at(span, format!("write `env: {{ {name}: \"{reference}\" }}` beside it, and `\"${name}\"` here"))
+    .note("a value of letters, digits and `_-./:@%+,` alone is one word everywhere, and may be put in")
 }
 
 fn one(
@@ -174,36 +217,11 @@ fn references(value: &str, at: &Range<usize>, found: &mut Found) {
 }
 
 /// Where a part of a scalar stands; the whole scalar where escapes make that unknown.
-fn place(source: &str, span: &Range<usize>, part: &str) -> Range<usize> {
+pub fn place(source: &str, span: &Range<usize>, part: &str) -> Range<usize> {
     match source[span.clone()].find(part) {
         Some(offset) => span.start + offset..span.start + offset + part.len(),
         None => span.clone(),
     }
-}
-
-/// Texts that look like a credential wherever they stand.
-pub fn clear_secrets(tree: &Node) -> Vec<Diagnostic> {
-    const MARKS: [(&str, &str); 7] = [
-        ("xoxb-", "a Slack bot token"),
-        ("xoxp-", "a Slack user token"),
-        ("xapp-", "a Slack app token"),
-        ("https://hooks.slack.com/", "a Slack webhook"),
-        ("AKIA", "an AWS access key"),
-        ("-----BEGIN", "a private key"),
-        ("ghp_", "a GitHub token"),
-    ];
-    let known = |text: &str| MARKS.iter().find(|(mark, _)| text.starts_with(mark) && text.len() >= mark.len() + 8);
-    tree.scalars()
-        .into_iter()
-        .filter_map(|(text, span)| {
-            let (_, what) = known(text)?;
-            Some(
-                Diagnostic::error(Code::SecretInFile, format!("{what} in clear text"))
-                    .at(span, "write a reference: `${env:NAME}` or `${file:PATH}`")
-                    .note("every reader of this file has it: replace it where it was issued"),
-            )
-        })
-        .collect()
 }
 
 #[cfg(test)]
@@ -240,8 +258,19 @@ mod tests {
     }
 
     #[test]
-    fn tokens_are_recognised() {
-        let tree = yaml::read("a: xoxb-123456789-abc\nb: xoxb\nc: plain\n").unwrap();
-        assert_eq!(clear_secrets(&tree).len(), 1);
+    fn a_shell_s_line_takes_plain_words_only() {
+        let text = "variables: { tag: , where: }\nrun: ['${var.tag}', '${env:X}']\nshell: \"deploy '${var.tag}' ${var.where}\"\n";
+        let wrong = |tag: &str, place: &str| {
+            let (_, found) = run(text, &[("tag", tag), ("where", place)]);
+            found.mistakes.iter().map(|m| text[m.span.clone().unwrap()].to_string()).collect::<Vec<_>>()
+        };
+        assert!(wrong("v1.4.2", "registry.example.com/bot:v1").is_empty());
+        for bad in
+            ["v1; touch INJ", "$(id)", "`id`", "a b", "a'b", "a\nb", "*", "~root", "", "a&b", "a=b", "#", "${env:X}"]
+        {
+            assert_eq!(wrong(bad, "x"), ["${var.tag}"], "{bad}");
+        }
+        let (_, found) = run("x: { shell: 'psql ${env:DATABASE_URL}' }\n", &[]);
+        assert!(found.mistakes[0].label.contains("`\"$DATABASE_URL\"` here"), "{:?}", found.mistakes);
     }
 }

@@ -13,6 +13,7 @@ use super::scalars::{number, takes, untyped};
 use super::schema::one_of_keys;
 use super::tree::{Entry, Node, Tree};
 use crate::diag::{Code, Diagnostic};
+use crate::secret::variable;
 
 /// Reads a whole tree, which is called `what` in sentences. The value is only of use when nothing was found.
 pub fn walk(tree: &Node, schema: &Value, what: &str) -> (Value, Vec<Diagnostic>) {
@@ -178,7 +179,7 @@ impl<'s> Walk<'s> {
                         Code::SecretInFile,
                         format!("{} is a secret and may not stand in a file", place.what),
                     )
-                    .at(node.span.clone(), "write a reference: `${env:NAME}` or `${file:PATH}`"),
+                    .at(node.span.clone(), format!("write `${{env:{}}}` or `${{file:PATH}}`", variable(&place.what))),
                 );
             }
             return value;

@@ -5,25 +5,30 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::sync::{Arc, RwLock};
 
-use super::{Secret, Secrets};
-
-/// Variables that hold a credential by their name, whether or not the runbook refers to them: programs inherit them.
-const NAMES: [&str; 8] =
-    ["TOKEN", "SECRET", "PASSWORD", "PASSWD", "PASSPHRASE", "API_KEY", "PRIVATE_KEY", "SECRET_ACCESS_KEY"];
-/// Such a variable can also hold an ordinary word; a value this long is none.
-const LONG: usize = 16;
+use super::lines::Lines;
+use super::names::{held, unusual};
+use super::{Reading, Secret, Secrets, find};
 
 /// A clone knows the same secrets.
 #[derive(Clone, Debug, Default)]
 pub struct Known(Arc<RwLock<Secrets>>);
 
 impl Known {
-    /// Takes up the credentials that stand in an environment.
+    /// Takes up the credentials that stand in an environment, whether or not a runbook refers to them: programs inherit them. A
+    /// variable is one by its name, or by what its value looks like: of a URL only the password is.
     pub fn of_environment(&self, env: &BTreeMap<String, String>) {
-        let named = |name: &str| NAMES.iter().any(|ending| name.ends_with(ending));
-        let found = env.iter().filter(|(name, value)| named(name) && value.len() >= LONG);
-        let found = found.map(|(name, value)| (format!("${{env:{name}}}"), Secret::new(value.as_str())));
-        self.add(&Secrets::new(found.collect()));
+        let mut found = BTreeMap::new();
+        for (name, value) in env {
+            let reference = format!("${{env:{name}}}");
+            if held(name, value) {
+                found.insert(reference, Secret::new(value.as_str()));
+                continue;
+            }
+            let looks =
+                find(value, Reading::Prose).into_iter().map(|look| &value[look.span]).filter(|look| unusual(look));
+            found.extend(looks.enumerate().map(|(n, look)| (format!("{reference}#{n}"), Secret::new(look))));
+        }
+        self.add(&Secrets::new(found));
     }
 
     /// Takes up the values of the references in a text, as far as the environment has them: for what is shown of a runbook
@@ -52,14 +57,14 @@ impl Known {
     /// text is shown.
     pub fn mask(&self, text: &str) -> String {
         match self.0.try_read() {
-            Ok(known) => known.mask_known(text),
+            Ok(known) => known.mask(text),
             Err(_) => "(not shown: it cannot be masked now)".into(),
         }
     }
 
-    /// A writer that lets no known secret through.
+    /// A writer that lets no secret through: none that is known, and nothing that looks like one.
     pub fn masked<W: Write>(&self, out: W) -> Masked<W> {
-        Masked { known: self.clone(), out, line: Vec::new() }
+        Masked { known: self.clone(), out, line: Vec::new(), lines: Lines::default() }
     }
 }
 
@@ -68,14 +73,25 @@ pub struct Masked<W: Write> {
     known: Known,
     out: W,
     line: Vec<u8>,
+    lines: Lines,
 }
 
 impl<W: Write> Masked<W> {
     fn hand_on(&mut self, bytes: usize) -> io::Result<()> {
         let rest = self.line.split_off(bytes);
-        let line = std::mem::replace(&mut self.line, rest);
+        let text = std::mem::replace(&mut self.line, rest);
         let known = self.known.0.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-        self.out.write_all(&known.mask.bytes(&line))
+        let text = known.mask.bytes(&text);
+        let mut out = Vec::with_capacity(text.len());
+        for line in text.split_inclusive(|b| *b == b'\n') {
+            let (line, end) = line.strip_suffix(b"\n").map_or((line, ""), |line| (line, "\n"));
+            match std::str::from_utf8(line) {
+                Ok(line) => out.extend_from_slice(self.lines.masked(&known.mask, line).as_bytes()),
+                Err(_) => out.extend_from_slice(line),
+            }
+            out.extend_from_slice(end.as_bytes());
+        }
+        self.out.write_all(&out)
     }
 }
 
@@ -110,14 +126,21 @@ mod tests {
         let known = Known::default();
         let mut out = known.masked(Vec::new());
         known.of_environment(
-            &[("GITHUB_TOKEN", "0123456789abcdef"), ("TOKEN", "short"), ("TOKENS", "0123456789abcdeg")]
-                .map(|(k, v)| (k.to_string(), v.to_string()))
-                .into(),
+            &[
+                ("GITHUB_TOKEN", "0123456789abcdef"),
+                ("TOKEN", "short"),
+                ("TOKENS", "0123456789abcdeg"),
+                ("db_password", "hunter2"),
+                ("DATABASE_URL", "postgres://bot:pw-in-url@db/x"),
+            ]
+            .map(|(k, v)| (k.to_string(), v.to_string()))
+            .into(),
         );
-        for piece in ["a 01234", "56789ab", "cdef short 0123456789abcdeg\nrest 0123456789abcdef"] {
+        for piece in ["a 01234", "56789ab", "cdef short 0123456789abcdeg\nrest hunter2 pw-in-url xoxb-0123456789-01"] {
             out.write_all(piece.as_bytes()).unwrap();
         }
         out.flush().unwrap();
-        assert_eq!(String::from_utf8(out.out.clone()).unwrap(), "a [secret] short 0123456789abcdeg\nrest [secret]");
+        let said = String::from_utf8(out.out.clone()).unwrap();
+        assert_eq!(said, "a [secret] short 0123456789abcdeg\nrest [secret] [secret] [secret]");
     }
 }

@@ -2,19 +2,26 @@
 //!
 //! A text is masked before it is shown, written or hashed, never after: what a signed log holds cannot be taken out of it.
 //! [`mask`] knows the secrets of a run in every usual form, [`patterns`] recognises credentials nobody told us about, [`output`]
-//! masks what programs print as it comes, and [`known`] stands in front of the process's own streams. Nothing here reads the
-//! environment or decides which values are secret.
+//! masks what programs print as it comes, and [`known`] stands in front of the process's own streams. The same scanner refuses
+//! what stands in a file in clear. Nothing here reads the environment.
+#![doc = include_str!("secrets.md")]
 
 mod forms;
 mod known;
+mod lines;
+mod looks;
 mod mask;
+mod names;
 mod output;
 mod patterns;
 mod tag;
 mod visible;
+mod wraps;
 
 pub use known::{Known, Masked};
+pub use names::{beside, variable};
 pub use output::Output;
+pub use patterns::{Found, Reading, find};
 pub use tag::{TagKey, root};
 pub use visible::{hidden, visible};
 
@@ -56,19 +63,33 @@ impl fmt::Debug for Secret {
 #[derive(Clone, Debug, Default)]
 pub struct Secrets {
     values: BTreeMap<String, Secret>,
+    /// Values whose name has another one now: they are masked all the same.
+    former: Vec<(String, Secret)>,
     mask: Mask,
 }
 
 impl Secrets {
     pub fn new(values: BTreeMap<String, Secret>) -> Self {
-        let mask = Mask::new(values.values());
-        Secrets { values, mask }
+        Self::of(values, Vec::new())
     }
 
-    /// Both together; of two values of one name the second stays.
+    fn of(values: BTreeMap<String, Secret>, former: Vec<(String, Secret)>) -> Self {
+        let mask = Mask::new(values.values().chain(former.iter().map(|(_, value)| value)).cloned());
+        Secrets { values, former, mask }
+    }
+
+    /// Both together. A name of both stands for the second's value; the first's is masked as before.
     pub fn with(mut self, others: &Secrets) -> Self {
-        self.values.extend(others.values.iter().map(|(name, value)| (name.clone(), value.clone())));
-        Secrets::new(self.values)
+        for (name, value) in &others.values {
+            match self.values.insert(name.clone(), value.clone()) {
+                Some(before) if before != *value => self.former.push((name.clone(), before)),
+                _ => {}
+            }
+        }
+        self.former.extend(others.former.iter().cloned());
+        self.former.sort_by(|(a, x), (b, y)| (a, x.expose()).cmp(&(b, y.expose())));
+        self.former.dedup();
+        Self::of(self.values, self.former)
     }
 
     /// The same secrets, with a tag in the place of each: equal tags stand for equal secrets, in the texts of one run.
@@ -136,15 +157,17 @@ impl Secrets {
 
     /// The names of secrets whose value stands in a text in clear: that text can be written nowhere without giving them away.
     pub fn clear_in(&self, text: &str) -> Vec<&str> {
-        let stands = |value: &Secret| Mask::new(std::iter::once(value)).known(text) != text;
-        self.values.iter().filter(|(_, value)| stands(value)).map(|(name, _)| name.as_str()).collect()
+        let stands = self.mask.stands(text);
+        let names = self.values.iter().filter(|(_, value)| stands.contains(value)).map(|(name, _)| name.as_str());
+        // A part of a value, by the name of the whole.
+        names.map(|name| name.split('#').next().unwrap_or(name)).collect()
     }
 }
 
 /// The text with every character of what looks like a credential drawn as a star: for a line that a caret stands under, where
 /// nothing may move.
 pub fn starred(text: &str) -> String {
-    patterns::replace(text, |found| "*".repeat(found.len()))
+    patterns::replace(text, Reading::Settings, |found| "*".repeat(found.len()))
 }
 
 #[cfg(test)]

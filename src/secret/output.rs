@@ -1,7 +1,7 @@
 //! The output of a program, masked as it comes: in whatever pieces the pipe hands it on, whole lines come out without secrets.
 
+use super::lines::Lines;
 use super::mask::Mask;
-use super::patterns::{KEY_BEGINS, KEY_ENDS, KEY_WORD};
 
 /// A line longer than this is handed on in pieces.
 const LINE: usize = 8 * 1024;
@@ -15,22 +15,18 @@ pub struct Output {
     held: Vec<u8>,
     /// The line so far, without known secrets.
     line: Vec<u8>,
-    /// Between the first and the last line of a private key.
-    in_key: bool,
+    lines: Lines,
 }
 
 impl Output {
     pub(super) fn new(mask: Mask) -> Self {
-        Output { mask, held: Vec::new(), line: Vec::new(), in_key: false }
+        Output { mask, held: Vec::new(), line: Vec::new(), lines: Lines::default() }
     }
 
     /// Takes the next piece and gives every line that is whole by now.
     pub fn push(&mut self, piece: &[u8], each: &mut dyn FnMut(&str)) {
         self.held.extend_from_slice(piece);
-        let sure = self.mask.sure(&self.held);
-        let rest = self.held.split_off(sure);
-        let masked = self.mask.bytes(&self.held);
-        self.held = rest;
+        let masked = self.mask.front(&mut self.held);
         self.take(&masked, each);
     }
 
@@ -68,15 +64,7 @@ impl Output {
 
     fn give(&mut self, line: &[u8], each: &mut dyn FnMut(&str)) {
         let text = String::from_utf8_lossy(line);
-        let text = text.trim_end_matches('\r');
-        if self.in_key {
-            self.in_key = !(text.contains(KEY_ENDS) && text.contains(KEY_WORD));
-            each(&self.mask.label(text));
-            return;
-        }
-        let begins = text.rfind(KEY_BEGINS).filter(|at| text[*at..].contains(KEY_WORD));
-        self.in_key = begins.is_some_and(|at| !text[at..].contains(KEY_ENDS));
-        each(&self.mask.unknown(text));
+        each(&self.lines.masked(&self.mask, text.trim_end_matches('\r')));
     }
 }
 
@@ -129,8 +117,11 @@ mod tests {
     fn the_lines_of_a_private_key_are_masked_each() {
         let text = "x\n-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNza\nQyNTUx\n-----END OPENSSH PRIVATE KEY-----\ny\n";
         let found = lines(text.as_bytes(), 7);
-        let wanted = ["x", "-----BEGIN OPENSSH PRIVATE KEY-----[secret]", "[secret]", "[secret]", "[secret]", "y"];
-        assert_eq!(found, wanted);
+        let [begin, end] = ["-----BEGIN OPENSSH PRIVATE KEY-----", "-----END OPENSSH PRIVATE KEY-----"];
+        assert_eq!(found, ["x", begin, "[secret]", "[secret]", end, "y"]);
+        // One that is cut off hides nothing of what follows.
+        let found = lines(format!("{begin}\nb3BlbnNza\nall is well, and so on\nthe end\n").as_bytes(), 5);
+        assert_eq!(found, [begin, "[secret]", "all is well, and so on", "the end"]);
     }
 
     #[test]

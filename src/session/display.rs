@@ -31,7 +31,7 @@ impl Display {
             let (asked, said) = (cx.known.clone(), cx.known.clone());
             let panel = move |lines: &[String]| {
                 let secrets = asked.secrets();
-                view.panel(&lines.iter().map(|line| secrets.mask_known(line)).collect::<Vec<_>>());
+                view.panel(&lines.iter().map(|line| secrets.mask(line)).collect::<Vec<_>>());
             };
             Board::new(panel, move |line| say.say(&said.mask(line)))
         } else {

@@ -18,7 +18,7 @@ use crate::policy::PolicyFile;
 use crate::rehearsal::Mode;
 use crate::routers;
 use crate::run::Verdict;
-use crate::runbook::{Inputs, Language, Source};
+use crate::runbook::{self, Inputs, Language, Source};
 use crate::shell::{Context, Exit};
 
 /// What a plan is made from.
@@ -79,7 +79,7 @@ pub struct Prepared {
 pub async fn prepare(cx: &Context, args: &FromArgs, outside: &Surroundings) -> Result<Result<Prepared, Exit>, Refusal> {
     let path = args.file.to_string_lossy().into_owned();
     let source = Source::read(&path)?;
-    cx.known.of_references(&source.text, &outside.env);
+    outside.known(cx, &source.text);
     let policy = match policy::read(cx, &args.policy)? {
         Ok(policy) => policy,
         Err((source, found)) => return Ok(Err(mistaken(cx, &source, found, Exit::Invalid))),
@@ -131,7 +131,7 @@ pub async fn prepare(cx: &Context, args: &FromArgs, outside: &Surroundings) -> R
 /// The plan as far as no system has to be asked for it: all users are taken to be on blue.
 pub fn draft(cx: &Context, args: &FromArgs, outside: &Surroundings) -> Result<Result<Plan, Exit>, Refusal> {
     let source = Source::read(&args.file.to_string_lossy())?;
-    cx.known.of_references(&source.text, &outside.env);
+    outside.known(cx, &source.text);
     if is_plan(&source) {
         return read_plan(&source).map(Ok);
     }
@@ -197,11 +197,20 @@ async fn saved(
 }
 
 fn read_plan(source: &Source) -> Result<Plan, Refusal> {
-    serde_json::from_str(&source.text).map_err(|e| {
+    let unread = |e: serde_json::Error| {
         Refusal::new(Kind::Invalid, Code::OtherBgctl, format!("`{}` is not a plan this bgctl can read", source.path))
             .cause(e.to_string())
             .next("bgctl plan RUNBOOK --out FILE")
-    })
+    };
+    let value = serde_json::from_str(&source.text).map_err(unread)?;
+    if let Some((pointer, what, reference)) = runbook::in_plan(&value).into_iter().next() {
+        return Err(Refusal::new(Kind::Invalid, Code::SecretInFile, format!("{what} stands in the plan in clear"))
+            .place(format!("{}: {pointer}", source.path))
+            .cause("the plan is written into the signed log, and nothing can be removed from that log")
+            .users("not checked. Nothing was changed.")
+            .next(format!("write `{reference}` in the runbook, then `bgctl plan RUNBOOK --out FILE` again")));
+    }
+    serde_json::from_value(value).map_err(unread)
 }
 
 /// Users are where a run has sent them that is being driven now, or that nobody drives any more: that run is the reason, and

@@ -71,8 +71,8 @@ fn judged(plan: &Plan, cloudwatch: bool) -> Result<(), Refusal> {
 /// The world of a rollback by hand: whatever is missing of it is missed where it is needed, and holds up nothing else. A route
 /// that cannot even be opened is one that gives no answer.
 pub fn world_of_rollback(cx: &Context, outside: &Surroundings, plan: &Plan) -> Result<World, Refusal> {
-    let secrets = runbook::resolve_known(&plan.canonical(), &outside.env);
-    let mut world = bare(cx, outside, secrets);
+    let text = plan.canonical();
+    let mut world = bare(cx, outside, &text, runbook::resolve_known(&text, &outside.env));
     for (name, planned) in &plan.routes {
         let route = routes::router(planned, outside).unwrap_or_else(|refusal| Rc::new(Absent::new(planned, &refusal)));
         world.routes.insert(name.clone(), route);
@@ -120,9 +120,9 @@ fn world(cx: &Context, outside: &Surroundings, plan: &Plan) -> Result<World, Ref
 /// A world in which nobody can be moved.
 pub fn world_without_routes(cx: &Context, outside: &Surroundings, plan: &Plan) -> Result<World, Refusal> {
     let text = plan.canonical();
-    let world = bare(cx, outside, runbook::resolve_plan(&text, &outside.env)?);
+    let world = bare(cx, outside, &text, runbook::resolve_plan(&text, &outside.env)?);
     if let [name, ..] = world.secrets.clear_in(&text)[..] {
-        return Err(Refusal::new(
+        let refusal = Refusal::new(
             Kind::Invalid,
             Code::SecretInClear,
             format!("the value of `{name}` stands in the runbook in clear"),
@@ -131,18 +131,28 @@ pub fn world_without_routes(cx: &Context, outside: &Surroundings, plan: &Plan) -
         .cause("the plan is written into the signed log, and nothing can be removed from that log")
         .users("not checked. Nothing was changed.")
         .next(format!("write `{name}` wherever the value stands"))
-        .next("or, where the value is no secret, give it as a variable: `${var.name}` with --var or BGCTL_VAR_name"));
+        .next("or, where the value is no secret, give it as a variable: `${var.name}` with --var or BGCTL_VAR_name");
+        let inherited = name.strip_prefix("${env:").map(|name| name.trim_end_matches('}'));
+        return Err(match inherited {
+            Some(variable) => refusal.next(format!(
+                "env -u {variable} bgctl …        where it is none and nothing in the runbook refers to it"
+            )),
+            None => refusal,
+        });
     }
     Ok(world)
 }
 
 /// What every world has, and no route.
-fn bare(cx: &Context, outside: &Surroundings, secrets: Secrets) -> World {
+fn bare(cx: &Context, outside: &Surroundings, plan: &str, secrets: Secrets) -> World {
     let clock = cx.clock.clone();
+    // A name has two values under a rehearsal: the lab's, and the one outside it. Neither may be written.
+    cx.known.add(&runbook::resolve_known(plan, &cx.env));
     cx.known.of_environment(&outside.env);
     cx.known.add(&secrets);
-    // Everything this process knows is masked, also what programs inherit without the runbook naming it.
-    let secrets = secrets.with(&cx.known.secrets());
+    // Everything this process knows is masked, also what programs inherit without the runbook naming it; what a reference stands
+    // for is the world's own.
+    let secrets = cx.known.secrets().with(&secrets);
     let processes = Rc::new(LiveProcesses::new(clock.clone()));
     World {
         clock: clock.clone(),

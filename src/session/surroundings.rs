@@ -68,6 +68,12 @@ impl Surroundings {
         Ok(joined.map_err(no_lab)?.map(|lab| Self::of_lab(cx, lab)))
     }
 
+    /// Takes up what the references in a text stand for, in a rehearsal and outside it: neither value may be written.
+    pub fn known(&self, cx: &Context, text: &str) {
+        cx.known.of_references(text, &cx.env);
+        cx.known.of_references(text, &self.env);
+    }
+
     fn of_lab(cx: &Context, lab: Box<dyn Rehearsal>) -> Self {
         let mut env = cx.env.clone();
         env.extend(lab.environment());

@@ -5,6 +5,7 @@ mod agreed;
 mod anchors;
 mod approvals;
 mod back;
+mod canaries;
 #[path = "../common/mod.rs"]
 mod common;
 mod compare;

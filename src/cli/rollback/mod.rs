@@ -130,7 +130,7 @@ async fn back(args: &Args, cx: &Context, archive: &Archive, scene: Scene) -> Res
     };
     let by = acting::here(cx, args.launch.key.as_deref(), Some(&scene.plan));
     // What is handed to other processes lies in files of the run's folder, where no secret may stand.
-    cx.known.of_references(&scene.plan.canonical(), &scene.outside.env);
+    scene.outside.known(cx, &scene.plan.canonical());
     let reason = cx.known.mask(&args.reason);
     if let Some(folder) = folder {
         // Whoever goes back has it. That nobody else is called is a courtesy, and no reason to go back later.

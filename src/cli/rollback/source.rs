@@ -117,7 +117,7 @@ pub fn runbook(
     outside: &Surroundings,
 ) -> Result<Result<Plan, crate::shell::Exit>, Refusal> {
     let source = File::read(&path.to_string_lossy())?;
-    cx.known.of_references(&source.text, &outside.env);
+    outside.known(cx, &source.text);
     let mut inputs = mistakes::inputs(vars, &outside.env);
     if let Some(lab) = &outside.lab {
         inputs.ambient = lab.variables();
