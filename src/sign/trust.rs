@@ -4,7 +4,7 @@
 //! Standing in the file means that a key belongs to a person and may sign for a purpose; it gives nobody a role. Lines are
 //! read in [`super::entry`], certificates in [`super::certificate`]; only here is it said that a signature counts.
 
-use std::fs::{self, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -17,6 +17,7 @@ use super::public::{PublicKey, Touch};
 use super::revoked::Revoked;
 pub use super::signed::{Authority, Demands, Signed, TrustError};
 use super::sshsig::{self, Signature};
+use crate::file;
 use crate::secret::visible;
 
 /// Parsed `allowed_signers` files, and what takes rights away again.
@@ -266,7 +267,7 @@ pub fn line(principal: &str, public: &str) -> String {
 ///
 /// The file cannot be read or written, or a line of it cannot be read.
 pub fn remember(path: &Path, principal: &str, key: &PublicKey) -> io::Result<bool> {
-    let text = match fs::read_to_string(path) {
+    let text = match file::text(path, file::LONG) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
         Err(error) => return Err(error),
