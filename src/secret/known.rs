@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::sync::{Arc, RwLock};
 
+use super::screen::{Steers, screened};
 use super::{Secret, Secrets};
 
 /// Variables that hold a credential by their name, whether or not the runbook refers to them: programs inherit them.
@@ -57,9 +58,9 @@ impl Known {
         }
     }
 
-    /// A writer that lets no known secret through.
-    pub fn masked<W: Write>(&self, out: W) -> Masked<W> {
-        Masked { known: self.clone(), out, line: Vec::new() }
+    /// A writer that lets no known secret through, and nothing that steers a terminal but what it is opened for.
+    pub fn masked<W: Write>(&self, out: W, steers: Steers) -> Masked<W> {
+        Masked { known: self.clone(), out, steers, line: Vec::new() }
     }
 }
 
@@ -67,6 +68,7 @@ impl Known {
 pub struct Masked<W: Write> {
     known: Known,
     out: W,
+    steers: Steers,
     line: Vec<u8>,
 }
 
@@ -75,7 +77,8 @@ impl<W: Write> Masked<W> {
         let rest = self.line.split_off(bytes);
         let line = std::mem::replace(&mut self.line, rest);
         let known = self.known.0.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-        self.out.write_all(&known.mask.bytes(&line))
+        let masked = known.mask.bytes(&line);
+        self.out.write_all(screened(&String::from_utf8_lossy(&masked), self.steers).as_bytes())
     }
 }
 
@@ -108,7 +111,7 @@ mod tests {
     #[test]
     fn what_is_learned_later_is_masked_too_and_written_in_any_pieces() {
         let known = Known::default();
-        let mut out = known.masked(Vec::new());
+        let mut out = known.masked(Vec::new(), Steers::default());
         known.of_environment(
             &[("GITHUB_TOKEN", "0123456789abcdef"), ("TOKEN", "short"), ("TOKENS", "0123456789abcdeg")]
                 .map(|(k, v)| (k.to_string(), v.to_string()))

@@ -10,11 +10,13 @@ mod known;
 mod mask;
 mod output;
 mod patterns;
+mod screen;
 mod tag;
 mod visible;
 
 pub use known::{Known, Masked};
 pub use output::Output;
+pub use screen::Steers;
 pub use tag::{TagKey, root};
 pub use visible::{hidden, visible};
 
