@@ -63,6 +63,7 @@ pub mod compare;
 pub mod compile;
 pub mod diag;
 pub mod drive;
+pub mod file;
 pub mod gates;
 pub mod guards;
 pub mod https;

@@ -320,7 +320,7 @@ fn live_world(secret: &str) -> World {
     World {
         web: Rc::new(LiveWeb::new(clock.clone())),
         processes: Rc::new(LiveProcesses::new(clock.clone())),
-        store: Rc::new(LiveStore::default()),
+        store: Rc::new(LiveStore::new(Rc::new(SystemClock))),
         database: Rc::new(bgctl::world::NoDatabase),
         metrics: Rc::new(bgctl::world::NoMetrics),
         guards: Rc::new(bgctl::guards::NoGuards),

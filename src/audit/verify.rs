@@ -342,7 +342,8 @@ fn believe(signature: &OwnerSignature, trust: &Trust) -> Result<Owner, TrustErro
         OwnerKey::Shared(id) if signature.checked => {
             let (principal, fingerprint) = (signature.owner.clone(), id.clone());
             let signed = Signed { principal, fingerprint, kind: "shared key".into(), touch: None, authority: None };
-            Ok(Owner { signed, assurance })
+            // It is what was checked just now, whatever the log says of itself.
+            Ok(Owner { signed, assurance: "shared-key".into() })
         }
         OwnerKey::Shared(id) => Err(TrustError::Unknown { fingerprint: id.clone() }),
     }

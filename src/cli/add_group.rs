@@ -156,7 +156,7 @@ async fn confirmed(args: &Args, cx: &Context, environment: &str) -> Result<Optio
         let headline = "changing a live rule has to be confirmed, and nobody can be asked here";
         return Err(usage(Code::NobodyHere, headline.into()));
     };
-    let board = Board::on(cx.stderr());
+    let board = Board::on(cx.screen());
     Ok(match confirm::word(&keyboard, &board, cx.clock.as_ref(), text, environment).await {
         Answer::Given(true) => Some(evidence("prompt")),
         Answer::Given(false) | Answer::NobodyThere => None,

@@ -6,6 +6,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::diag::{Code, Kind, Refusal};
+use crate::file;
 use crate::journal::Archive;
 use crate::people::{Answer, Approve, Board, Decision, Inbox, confirm, safe, shown::LONGEST, shown::Shown, trusting};
 use crate::plan::StepRef;
@@ -58,7 +59,7 @@ pub fn asked(args: &AnswerArgs, cx: &Context) -> Result<Asked, Refusal> {
     let files = trust::approvers(cx, &args.trust)?;
     let (text, from) = match args.request.as_deref() {
         Some("-") => (paste()?, From::Paste),
-        Some(name) if cx.cwd.join(name).is_file() => {
+        Some(name) if file::stands(&cx.cwd.join(name)) => {
             let path = PathBuf::from(name);
             (read(&cx.cwd.join(&path))?, From::File(path))
         }
@@ -94,10 +95,7 @@ fn read(path: &Path) -> Result<String, Refusal> {
         let refusal = Refusal::new(Kind::Invalid, Code::Request, "the request cannot be read");
         refusal.place(path.display().to_string()).cause(why).users(NOTHING)
     };
-    let file = std::fs::File::open(path).map_err(|e| unreadable(e.to_string()))?;
-    let mut text = String::new();
-    file.take(LONGEST as u64 + 1).read_to_string(&mut text).map_err(|e| unreadable(e.to_string()))?;
-    Ok(text)
+    file::text(path, LONGEST as u64).map_err(|e| unreadable(e.to_string()))
 }
 
 /// The open request of a run: the one named, or the only one.
@@ -283,6 +281,6 @@ pub async fn typed(cx: &Context, word: &str, given: Option<&str>, flag: &str, as
         .users(NOTHING)
         .next(format!("the same command with {flag} {word}")));
     };
-    let board = Board::on(cx.stderr());
+    let board = Board::on(cx.screen());
     Ok(confirm::word(&keyboard, &board, cx.clock.as_ref(), ask, word).await == Answer::Given(true))
 }

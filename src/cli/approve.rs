@@ -5,6 +5,7 @@ use serde_json::json;
 use super::answer::{self, AnswerArgs, Asked, From};
 use super::card;
 use crate::diag::{Code, Kind, Refusal};
+use crate::file;
 use crate::people::Decision;
 use crate::shell::{Context, Exit};
 
@@ -58,7 +59,7 @@ fn hand_in(args: &Args, cx: &Context, asked: &Asked, file: &std::path::Path) -> 
     }
     let signature = match file.to_str() {
         Some("-") => std::io::read_to_string(std::io::stdin()),
-        _ => std::fs::read_to_string(cx.cwd.join(file)),
+        _ => file::text(&cx.cwd.join(file), file::SHORT),
     };
     let signature = signature.map_err(|error| {
         let refusal = Refusal::new(Kind::Invalid, Code::Request, "the signature cannot be read");

@@ -102,7 +102,7 @@ async fn confirmed(args: &Args, cx: &Context, environment: &str) -> Result<Optio
         .users(nothing)
         .next(format!("the same command with --confirm {environment}")));
     };
-    let board = Board::on(cx.stderr());
+    let board = Board::on(cx.screen());
     let by = Actor::nobody("prompt");
     match confirm::environment(&keyboard, &board, cx.clock.as_ref(), environment, &by).await {
         Answer::Given(answered) => Ok(answered.yes.then_some(answered.evidence)),

@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::diag::{Code, Kind, Refusal};
+use crate::file;
 use crate::guards::freeze::{By, Found, Freeze, Place, Scope};
 use crate::journal::Archive;
 use crate::scalar::Duration;
@@ -87,7 +88,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
 /// What runs were of, where none of them would have met this freeze: one that is spelled wrong freezes nothing.
 fn unmet(scope: &Scope, archive: &Archive) -> Option<String> {
     let place = |id: &String| {
-        let text = std::fs::read(archive.run(id).join("plan.json")).ok()?;
+        let text = file::read(&archive.run(id).join("plan.json"), file::LOG).ok()?;
         let plan: Value = serde_json::from_slice(&text).ok()?;
         Some((plan["environment"].as_str()?.to_string(), plan["service"].as_str()?.to_string()))
     };

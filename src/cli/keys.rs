@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use crate::diag::{Code, Kind, Refusal, Severity};
+use crate::file as files;
 use crate::report::Mark;
 use crate::runbook::Source;
 use crate::scalar::counted;
@@ -12,7 +13,7 @@ use crate::secret::visible;
 use crate::session::mistakes;
 use crate::session::trust::{self, Believed, BelievedArgs};
 use crate::shell::{Context, Exit};
-use crate::sign::choice::{self, Found};
+use crate::sign::choice::{self, Chosen, Found};
 use crate::sign::{file, lint, trust as signers};
 
 /// Show which key would sign and why, make one, or check a file of signers.
@@ -61,7 +62,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
 fn list(cx: &Context, key: Option<&str>) -> Result<Exit, Refusal> {
     let looks = trust::looks(cx, key, None)?;
     let chosen = choice::choose(&looks);
-    let mut taken = false;
+    let (mut taken, mut locked) = (false, None);
     let mut rows: Vec<Value> = Vec::new();
     if !cx.machine() {
         cx.out("searched in this order; the first key found signs");
@@ -70,7 +71,11 @@ fn list(cx: &Context, key: Option<&str>) -> Result<Exit, Refusal> {
         let (mark, text) = match &look.found {
             Found::Key(key) if !taken && chosen.as_ref().is_ok_and(|c| *c == key) => {
                 taken = true;
-                (Mark::Done, format!("{}    this one signs", key.line()))
+                locked = locked_here(cx, key);
+                match &locked {
+                    None => (Mark::Done, format!("{}    this one signs", key.line())),
+                    Some(why) => (Mark::Failed, format!("{}    would sign, but {why}", key.line())),
+                }
             }
             Found::Key(key) => (Mark::Later, key.line()),
             Found::Nothing(why) => (Mark::Plain, why.clone()),
@@ -90,7 +95,23 @@ fn list(cx: &Context, key: Option<&str>) -> Result<Exit, Refusal> {
     if cx.machine() {
         cx.json(&json!({ "looked_at": rows }));
     }
-    chosen.map(|_| Exit::Success)
+    match (chosen, locked) {
+        (Err(refusal), _) => Err(refusal),
+        (Ok(_), None) => Ok(Exit::Success),
+        (Ok(key), Some(why)) => {
+            Err(Refusal::new(Kind::Denied, Code::KeyUnusable, format!("the key cannot sign here: {why}"))
+                .place(key.line())
+                .next("ssh-add KEY        the agent then holds it open")
+                .next("bgctl keys        at a terminal, where the passphrase can be typed"))
+        }
+    }
+}
+
+/// Why a key that was found cannot sign now: its passphrase is typed at a terminal, and there is none.
+fn locked_here(cx: &Context, key: &Chosen) -> Option<String> {
+    let opened = key.signs_with.as_deref().unwrap_or(key);
+    let locked = !cx.style.interactive && file::look(&opened.place).is_ok_and(|closed| closed.encrypted);
+    locked.then(|| format!("`{}` has a passphrase, and nobody can type it here", opened.place.display()))
 }
 
 fn lint(cx: &Context, files: &[String], strict: bool) -> Result<Exit, Refusal> {
@@ -98,7 +119,7 @@ fn lint(cx: &Context, files: &[String], strict: bool) -> Result<Exit, Refusal> {
     let files = if files.is_empty() { &team[..] } else { files };
     let (mut exit, mut report) = (Exit::Success, Vec::new());
     for path in files {
-        let text = std::fs::read_to_string(cx.cwd.join(path)).map_err(|error| {
+        let text = files::text(&cx.cwd.join(path), files::LONG).map_err(|error| {
             Refusal::new(Kind::Invalid, Code::SignersFile, "the allowed-signers file cannot be read")
                 .place(path.clone())
                 .cause(error.to_string())

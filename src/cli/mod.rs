@@ -48,7 +48,7 @@ use clap::{CommandFactory, FromArgMatches};
 
 use crate::diag::{Code, Refusal};
 use crate::rehearsal::Rehearsals;
-use crate::secret::{Known, visible};
+use crate::secret::{Known, Steers, visible};
 use crate::shell::{Context, Exit, Global, refusal_json};
 
 const EXAMPLES: &str = "\
@@ -275,7 +275,7 @@ fn usage(error: &clap::Error, argv: &[OsString], env: &BTreeMap<String, String>)
         return Exit::Success;
     }
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        let _ = std::io::Write::write_all(&mut std::io::stderr(), error.render().to_string().as_bytes());
+        early(std::io::stderr(), &error.render().to_string());
         return Exit::Usage;
     }
     let named = |kind| match error.get(kind) {
@@ -313,11 +313,16 @@ fn usage(error: &clap::Error, argv: &[OsString], env: &BTreeMap<String, String>)
 
 /// A refusal from before there is a [`Context`].
 fn refuse_early(refusal: &Refusal, machine: bool) {
-    // There is nobody else to tell when a stream is closed.
     if machine {
-        let _ = std::io::Write::write_all(&mut std::io::stdout(), format!("{}\n", refusal_json(refusal)).as_bytes());
+        early(std::io::stdout(), &format!("{}\n", refusal_json(refusal)));
     }
-    let _ = std::io::Write::write_all(&mut std::io::stderr(), refusal.to_string().as_bytes());
+    early(std::io::stderr(), &refusal.to_string());
+}
+
+/// Writes where no secret is known yet, and nothing is drawn.
+fn early(stream: impl std::io::Write, text: &str) {
+    // There is nobody else to tell when a stream is closed.
+    let _ = std::io::Write::write_all(&mut Known::default().masked(stream, Steers::default()), text.as_bytes());
 }
 
 /// Whether JSON was asked for on a command line that could not be parsed.

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::{lost, status_file};
 use crate::diag::Refusal;
+use crate::file;
 use crate::guards::freeze::Found;
 use crate::journal::{Archive, Holder, Lock, PLAN};
 use crate::plan::{Color, Lane, Plan, StepRef};
@@ -65,7 +66,8 @@ async fn status(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
 
 /// The records of a run cannot be read: where its users are can be all the same, by the plan beside them.
 async fn unread(refusal: Refusal, folder: &Path, offline: bool, cx: &Context) -> Refusal {
-    let plan = std::fs::read(folder.join(PLAN)).ok().and_then(|text| serde_json::from_slice::<Plan>(&text).ok());
+    let plan =
+        file::read(&folder.join(PLAN), file::LOG).ok().and_then(|text| serde_json::from_slice::<Plan>(&text).ok());
     let Some(plan) = plan else { return refusal };
     let found = sight::look(&plan, cx, &sight::reach(cx, &plan, offline)).await;
     let users = found.seen.iter().map(sight::line).collect::<Vec<_>>().join("; ");

@@ -165,6 +165,7 @@ codes! {
     NotClosed = "BG0609", "the log is not closed by its owner";
     NotWithheld = "BG0611", "this cannot be withheld";
     Withheld = "BG0612", "the owner's word on what a copy withholds does not hold";
+    NothingToWithhold = "BG0618", "what is to be withheld is not in the log";
     NothingToSign = "BG0619", "there is nothing to sign";
     Ledger = "BG0620", "the ledger of runs cannot be read";
     NotAnchored = "BG0621", "an anchor did not take the head of a log";

@@ -197,6 +197,10 @@ impl Prometheus<'_> {
                 ));
             }
             (200, Err(e)) => return Err(Gap::Unknown(format!("this is no answer of Prometheus: {e}"))),
+            (407, _) => {
+                let what = "a proxy on the way to Prometheus answered 407: it wants a login (HTTPS_PROXY, NO_PROXY)";
+                return Err(Gap::Silent(what.into()));
+            }
             (status @ 300..400, _) => {
                 // What follows the path may be somebody's session.
                 let to = response.header("location").and_then(|to| to.split('?').next());

@@ -7,13 +7,14 @@
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use super::scope::Scope;
+use crate::file;
 use crate::plan;
 
 /// The variable that freezes whatever is run under it; its value is the reason.
@@ -140,7 +141,7 @@ impl Freezes {
     pub fn all(&self) -> Vec<Found> {
         let unreadable = |place: &Path, why: String| Found::Unreadable { place: place.display().to_string(), why };
         let mut found: Vec<Found> = self.variable.iter().map(|reason| variable(reason)).collect();
-        match fs::read_to_string(&self.team) {
+        match file::text(&self.team, file::LONG) {
             Ok(text) => match serde_yaml::from_str::<Team>(&text) {
                 Ok(team) => found.extend(team.freezes.into_iter().map(|freeze| Found::Freeze(freeze, Place::Team))),
                 Err(error) => found.push(unreadable(&self.team, error.to_string())),
@@ -173,7 +174,7 @@ impl Freezes {
             if path.extension().is_none_or(|end| end != "json") {
                 continue;
             }
-            match fs::read(&path) {
+            match file::read(&path, file::SHORT) {
                 Ok(bytes) => found.push(match serde_json::from_slice(&bytes) {
                     Ok(freeze) => Found::Freeze(freeze, Place::State(path)),
                     Err(error) => unreadable(&path, error.to_string()),
@@ -260,7 +261,7 @@ fn variable(reason: &str) -> Found {
 fn write(folder: &Path, name: &str, value: &impl Serialize) -> io::Result<PathBuf> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     let (path, new) = (folder.join(name), folder.join(format!("{name}.new")));
-    let mut file = File::create(&new)?;
+    let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
     file.write_all((serde_json::to_string_pretty(value).expect("BUG: a freeze is plain data") + "\n").as_bytes())?;
     file.sync_all()?;
     fs::rename(&new, &path)?;

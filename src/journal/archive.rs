@@ -52,6 +52,7 @@ impl Archive {
     pub fn reserve(&self, now: Timestamp) -> io::Result<(String, PathBuf)> {
         let minute = now.strftime("%Y%m%d-%H%M").to_string();
         let runs = self.root.join("runs");
+        disk::root(self.disk.as_ref(), &self.root)?;
         disk::private(self.disk.as_ref(), &runs)?;
         for _ in 0..TRIES {
             let mut random = [0u8; 8];

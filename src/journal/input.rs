@@ -6,6 +6,8 @@ use std::path::Path;
 
 use super::line::LONGEST_PLAN;
 
+use crate::file;
+
 /// The file of a journal inside its run's folder.
 pub const LOG: &str = "log.jsonl";
 
@@ -30,5 +32,5 @@ pub fn next(input: &mut dyn BufRead, line: &mut Vec<u8>) -> io::Result<()> {
 
 /// Reads a log in full, without locking or changing it.
 pub fn read_log(folder: &Path) -> io::Result<Vec<u8>> {
-    std::fs::read(folder.join(LOG))
+    file::read(&folder.join(LOG), file::LOG)
 }

@@ -15,6 +15,7 @@ use super::alone::{Alone, is_taken};
 use super::archive::Archive;
 use super::disk::{self, Disk};
 use crate::diag::{Code, Kind, Refusal};
+use crate::file;
 
 /// Who holds a lock, as written into its file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,8 +50,18 @@ impl Lock {
                 .place(path.display().to_string())
                 .cause(e.to_string())
         };
+        disk::root(archive.disk().as_ref(), archive.root()).map_err(failed)?;
         disk::private(archive.disk().as_ref(), disk::above(&path)).map_err(failed)?;
-        let open = || OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
+        let open = || {
+            OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .mode(0o600)
+                .custom_flags(file::ours())
+                .open(&path)
+        };
         let mut file = Alone::new(open().map_err(failed)?);
         // One that was removed between opening and locking keeps nobody out.
         if !file.take().map_err(failed)? || !same(&file, &path).map_err(failed)? {
@@ -91,13 +102,13 @@ impl Lock {
 
     /// Who holds the lock now, by its own word. Takes nothing and makes no file.
     pub fn holder(archive: &Archive, environment: &str, service: &str) -> Option<Holder> {
-        let file = File::open(path(archive, environment, service)).ok()?;
-        is_taken(&file).then(|| serde_json::from_reader(&file).ok()).flatten()
+        let file = file::open_ours(&path(archive, environment, service)).ok()?;
+        is_taken(&file).then(|| written(&file)).flatten()
     }
 
     /// Who took the lock last, whether or not they still have it.
     pub fn last(archive: &Archive, environment: &str, service: &str) -> Option<Holder> {
-        serde_json::from_reader(File::open(path(archive, environment, service)).ok()?).ok()
+        written(&file::open_ours(&path(archive, environment, service)).ok()?)
     }
 
     /// Takes the lock's file away from a holder that does not answer: whoever takes the lock next has a higher epoch, and that
@@ -111,9 +122,14 @@ impl Lock {
 
     /// Who holds the lock now, as the refusal that taking it would give. Takes nothing and makes no file.
     pub fn held(archive: &Archive, environment: &str, service: &str) -> Option<Refusal> {
-        let mut file = File::open(path(archive, environment, service)).ok()?;
+        let mut file = file::open_ours(&path(archive, environment, service)).ok()?;
         is_taken(&file).then(|| held(&mut file, environment, service))
     }
+}
+
+/// What a lock's file says.
+fn written(file: &File) -> Option<Holder> {
+    serde_json::from_reader(file.take(file::SHORT)).ok()
 }
 
 fn path(archive: &Archive, environment: &str, service: &str) -> PathBuf {
@@ -133,7 +149,7 @@ fn same(file: &File, path: &Path) -> io::Result<bool> {
 
 /// The number of the newest taking. It stands beside the lock, so that removing the one does not begin the other anew.
 fn epoch(lock: &Path) -> io::Result<u64> {
-    match fs::read_to_string(lock.with_extension("epoch")) {
+    match file::text(&lock.with_extension("epoch"), file::SHORT) {
         Ok(text) => text.trim().parse().map_err(|_| io::Error::other(format!("`{}` is no epoch", text.trim()))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
         Err(error) => Err(error),
@@ -148,10 +164,8 @@ fn next_epoch(disk: &dyn Disk, lock: &Path) -> io::Result<u64> {
 }
 
 fn held(file: &mut File, environment: &str, service: &str) -> Refusal {
-    let mut text = String::new();
-    let _ = file.rewind().and_then(|()| file.read_to_string(&mut text));
-    match serde_json::from_str::<Holder>(&text) {
-        Ok(holder) => {
+    match file.rewind().ok().and_then(|()| written(file)) {
+        Some(holder) => {
             let Holder { run, who, host, pid, command, since, .. } = holder;
             Refusal::new(Kind::Later, Code::Locked, format!("{environment}/{service} is locked by run {run}"))
                 .cause(format!("{who}@{host}, `{command}`, since {since}, process {pid}, alive"))
@@ -159,11 +173,9 @@ fn held(file: &mut File, environment: &str, service: &str) -> Refusal {
                 .next(format!("bgctl rollback {run}    users back, by stopping that run first"))
         }
         // The holder has taken the lock and not yet written its name.
-        Err(_) => {
-            Refusal::new(Kind::Later, Code::Locked, format!("{environment}/{service} is locked by another bgctl"))
-                .cause("it has only just started and has not said yet which run it is")
-                .next("try again in a moment")
-        }
+        None => Refusal::new(Kind::Later, Code::Locked, format!("{environment}/{service} is locked by another bgctl"))
+            .cause("it has only just started and has not said yet which run it is")
+            .next("try again in a moment"),
     }
 }
 

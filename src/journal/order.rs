@@ -2,7 +2,6 @@
 //! service's lease. A clock may have been wrong, so it is asked only where neither number is there.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
 
@@ -10,6 +9,8 @@ use serde_json::Value;
 
 use super::input::next;
 use super::line::LONGEST;
+
+use crate::file;
 
 /// What the first line of a log says. Nothing of it is checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +28,7 @@ impl Opened {
     /// None where there is no log.
     pub(super) fn of(log: &Path, run: String) -> Option<Opened> {
         let mut line = Vec::new();
-        next(&mut BufReader::new(File::open(log).ok()?.take(LONGEST as u64)), &mut line).ok()?;
+        next(&mut BufReader::new(file::open(log).ok()?.take(LONGEST as u64)), &mut line).ok()?;
         let said: Value = serde_json::from_slice(&line).unwrap_or_default();
         let text = said["data"]["statement"].as_str().unwrap_or_default();
         let statement: Value = serde_json::from_str(text).unwrap_or_default();

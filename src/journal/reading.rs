@@ -4,7 +4,6 @@
 //! seal checked, so that a fault is found at its place. Whom to believe is for the verifier.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{self, BufReader, Cursor, SeekFrom};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -16,6 +15,7 @@ use super::keep::Kept;
 use super::note::SealState;
 use super::scan::{Look, Pass, Scan, Seals};
 use super::withheld::Withheld;
+use crate::file;
 use crate::plan::Plan;
 
 /// The sealed part of a log, read for going on with it or for showing it.
@@ -74,7 +74,7 @@ pub fn read_copy(bytes: &[u8], withheld: &BTreeMap<u64, Withheld>) -> Result<Sou
 /// Reads the log of a run's folder, and keeps its facts and the newest of its evidence. Where the same log was read before,
 /// only what was added since is read.
 pub fn read_on(folder: &Path, known: Option<&Sound>) -> Result<Sound, Unread> {
-    let file = File::open(folder.join(LOG))?;
+    let file = file::open(&folder.join(LOG))?;
     let meta = file.metadata()?;
     let identity = Some((meta.dev(), meta.ino()));
     let done = through(&mut BufReader::with_capacity(BLOCK, file), identity, known)?;
@@ -202,7 +202,7 @@ fn sealed_again(input: &mut dyn Input, start: u64) -> io::Result<bool> {
 /// Whether a log may have a record of a type, by the look of its lines: nothing is checked, so where the answer is no there is
 /// none, and where it is yes the log has to be read.
 pub fn mentions(folder: &Path, kind: &str) -> io::Result<bool> {
-    let mut input = BufReader::with_capacity(BLOCK, File::open(folder.join(LOG))?);
+    let mut input = BufReader::with_capacity(BLOCK, file::open(&folder.join(LOG))?);
     let mut line = Vec::new();
     next(&mut input, &mut line)?;
     let Some(mut look) = Look::of(&line) else { return Ok(true) };

@@ -11,7 +11,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use rustix::fs::{AtFlags, FallocateFlags, Mode, OFlags, Stat};
+use rustix::fs::{AtFlags, Mode, OFlags, Stat};
 use sha2::{Digest, Sha256};
 
 use super::JournalError;
@@ -20,7 +20,7 @@ use super::disk::{self, Disk, LocalDisk};
 use super::input::{BLOCK, Identity, Input, LOG};
 use super::spelling::hex;
 
-/// Space asked for ahead, so that a disk filled by others does not stop the run at once.
+/// Space that is set aside before a run begins, so that its way back can be recorded on a disk that others fill.
 const RESERVE: u64 = 1024 * 1024;
 
 /// The bytes of one journal, append-only, with one writer.
@@ -74,8 +74,13 @@ impl DirStore {
         let log = rustix::fs::openat(&dir, LOG, flags, Mode::from_raw_mode(0o600))
             .map_err(|e| words(&path, "make", &e.into()))?;
         let store = DirStore { disk, dir, log: Alone::new(log.into()), path, end: 0, broken: false }.lock()?;
-        // Best effort: not every file system can do it, and a full disk is found by the first append anyway.
-        let _ = rustix::fs::fallocate(store.log.as_fd(), FallocateFlags::KEEP_SIZE, 0, RESERVE);
+        // Where there is no room for the way back, nobody moves forward.
+        if let Err(error) = store.disk.reserve(&store.log, RESERVE) {
+            let what = words(&store.path, "set aside 1 MiB for", &error);
+            // An empty log is no run; one that cannot be removed is none either.
+            let _ = rustix::fs::unlinkat(&store.dir, LOG, AtFlags::empty());
+            return Err(what);
+        }
         let failed = |e: std::io::Error| words(&store.path, "make", &e);
         store.disk.file(&store.log).map_err(failed)?;
         store.disk.folder(&store.dir).map_err(failed)?;

@@ -1,29 +1,30 @@
-//! Questions to a PostgreSQL: one statement that only reads, with a deadline, in a session that cannot write.
+//! Questions to a PostgreSQL: one statement that only reads, with a deadline, in a transaction that cannot write.
 //!
-//! Errors name neither the address nor a password: the URL is a secret of the runbook. Nothing is judged here.
+//! Errors name neither the address nor a password: the URL is a secret of the runbook. Whoever answers there may be anybody, so
+//! what may come back is bounded. Nothing is judged here.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use rustls::{ClientConfig, RootCertStore};
+use futures_util::{StreamExt, pin_mut};
 use serde_json::{Map, Value};
-use tokio_postgres::{Client, Config};
-use tokio_postgres_rustls::MakeRustlsConnect;
+use tokio_postgres::Client;
+use tokio_postgres::types::Type;
 
+use super::postgres::{self, Session};
+use super::postgres_url::{self, Address};
 use crate::clock::Clock;
-use crate::https;
 use crate::world::{Database, Unanswered, document};
 
 /// The longest a connection may take, and then an answer.
 const WITHIN: Duration = Duration::from_secs(5);
 /// More rows than this are no answer to a question bgctl asks.
 const MOST_ROWS: usize = 50_000;
-
-/// The part of a connection that carries what is asked.
-pub(super) type Polled = Pin<Box<dyn Future<Output = Result<(), tokio_postgres::Error>>>>;
+/// Nor are more values, in all rows together: each takes many times its byte.
+const MOST_VALUES: usize = 500_000;
+/// The most words of a server that are repeated.
+const MOST_WORDS: usize = 500;
 
 /// PostgreSQL over the network. Each question has a connection of its own: they are rare, and none is left behind.
 pub struct LiveDatabase {
@@ -39,75 +40,56 @@ impl LiveDatabase {
 #[async_trait(?Send)]
 impl Database for LiveDatabase {
     async fn rows(&self, url: &str, sql: &str) -> Result<Vec<Map<String, Value>>, Unanswered> {
-        let within = 2 * WITHIN;
-        tokio::select! {
-            rows = ask(url, sql) => rows,
-            () = self.clock.sleep(within) => Err(Unanswered::Silent(format!("nothing after {} s", within.as_secs()))),
-        }
+        postgres::within(self.clock.as_ref(), 2 * WITHIN, ask(self.clock.as_ref(), url, sql)).await
     }
 }
 
-async fn ask(url: &str, sql: &str) -> Result<Vec<Map<String, Value>>, Unanswered> {
-    let (client, connection) = connect(config(url, WITHIN)?.options(options(true, WITHIN))).await?;
+async fn ask(clock: &dyn Clock, url: &str, sql: &str) -> Result<Vec<Map<String, Value>>, Unanswered> {
+    let mut address = postgres_url::read(url).map_err(Unanswered::Silent)?;
+    if address.config.get_application_name().is_none() {
+        address.config.application_name("bgctl");
+    }
+    let Session { client, connection, .. } = postgres::connect(&address, clock, WITHIN).await?;
     tokio::select! {
-        rows = select(&client, sql) => rows.map_err(|e| unanswered(&e)).and_then(|rows| objects(&rows)),
-        ended = connection => Err(closed(ended)),
+        rows = read(&client, &address, sql) => rows,
+        ended = connection => Err(postgres::closed(ended)),
     }
 }
 
-/// What is known of a URL. Words of its parser can hold parts of it, so only the fact is told.
-pub(super) fn config(url: &str, within: Duration) -> Result<Config, Unanswered> {
-    let mut config: Config = url.parse().map_err(|_| Unanswered::Silent("its URL cannot be read".into()))?;
-    config.connect_timeout(within).application_name("bgctl");
-    Ok(config)
-}
-
-pub(super) fn options(read_only: bool, within: Duration) -> String {
-    let (only, millis) = (if read_only { "on" } else { "off" }, within.as_millis());
-    format!("-c default_transaction_read_only={only} -c statement_timeout={millis} -c lock_timeout={millis}")
-}
-
-/// The connection has to be polled beside whatever is asked.
-pub(super) async fn connect(config: &Config) -> Result<(Client, Polled), Unanswered> {
-    let (client, connection) = config.connect(tls()?).await.map_err(|e| unanswered(&e))?;
-    Ok((client, Box::pin(connection)))
-}
-
-pub(super) fn closed(ended: Result<(), tokio_postgres::Error>) -> Unanswered {
-    match ended {
-        Err(error) => unanswered(&error),
-        Ok(()) => Unanswered::Silent("it closed the connection".into()),
+/// In one transaction, so that a pool between us and the server has nothing to remember.
+async fn read(client: &Client, address: &Address, sql: &str) -> Result<Vec<Map<String, Value>>, Unanswered> {
+    let millis = WITHIN.as_millis();
+    let mut begin =
+        format!("begin read only; set local statement_timeout = {millis}; set local lock_timeout = {millis}");
+    if let Some(schema) = &address.schema {
+        begin += &format!("; set local search_path = \"{}\"", schema.replace('"', "\"\""));
     }
+    client.batch_execute(&begin).await.map_err(|e| unanswered(&e))?;
+    select(client, sql).await
 }
 
 /// The extended protocol takes one statement only, and in a subquery nothing can write.
-pub(super) async fn select(client: &Client, sql: &str) -> Result<Vec<tokio_postgres::Row>, tokio_postgres::Error> {
+pub(super) async fn select(client: &Client, sql: &str) -> Result<Vec<Map<String, Value>>, Unanswered> {
     let question = format!("select to_json(q)::text from (\n{}\n) as q", sql.trim().trim_end_matches(';'));
-    let statement = client.prepare(&question).await?;
-    client.query(&statement, &[]).await
-}
-
-pub(super) fn objects(rows: &[tokio_postgres::Row]) -> Result<Vec<Map<String, Value>>, Unanswered> {
-    if rows.len() > MOST_ROWS {
-        return Err(Unanswered::Refused(format!("{} rows are too many", rows.len())));
-    }
-    let object = |row: &tokio_postgres::Row| {
-        let text: String = row.try_get(0).map_err(|e| unanswered(&e))?;
-        match document::read(text.as_bytes()) {
-            Ok(Value::Object(row)) => Ok(row),
-            Ok(_) => Err(Unanswered::Silent("a row is no row".into())),
-            Err(e) => Err(Unanswered::Refused(format!("a row cannot be read: {e}"))),
+    let none: [(&str, Type); 0] = [];
+    let rows = client.query_typed_raw(&question, none).await.map_err(|e| unanswered(&e))?;
+    pin_mut!(rows);
+    let (mut found, mut values) = (Vec::new(), 0);
+    while let Some(row) = rows.next().await {
+        let text: String = row.and_then(|row| row.try_get(0)).map_err(|e| unanswered(&e))?;
+        values += text.matches([',', '[', '{']).count();
+        if found.len() >= MOST_ROWS || values > MOST_VALUES {
+            return Err(Unanswered::Refused(format!(
+                "more than {MOST_ROWS} rows, or {MOST_VALUES} values, are too many"
+            )));
         }
-    };
-    rows.iter().map(object).collect()
-}
-
-fn tls() -> Result<MakeRustlsConnect, Unanswered> {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    let versions = ClientConfig::builder_with_provider(https::provider()).with_safe_default_protocol_versions();
-    let config = versions.map_err(|e| Unanswered::Silent(format!("TLS: {e}")))?;
-    Ok(MakeRustlsConnect::new(config.with_root_certificates(roots).with_no_client_auth()))
+        match document::read(text.as_bytes()) {
+            Ok(Value::Object(row)) => found.push(row),
+            Ok(_) => return Err(Unanswered::Silent("a row is no row".into())),
+            Err(e) => return Err(Unanswered::Refused(format!("a row cannot be read: {e}"))),
+        }
+    }
+    Ok(found)
 }
 
 /// The server's own words where it spoke; of everything else the kind of trouble, which names no address.
@@ -116,12 +98,19 @@ pub(super) fn unanswered(error: &tokio_postgres::Error) -> Unanswered {
         // Class 57 is the server going down or giving up, 53 its want of memory or connections, 08 the connection itself,
         // 55P03 a lock that was not had in time.
         Some(db) if ["57", "53", "08", "55P03"].iter().any(|class| db.code().code().starts_with(class)) => {
-            Unanswered::Silent(db.message().into())
+            Unanswered::Silent(some(db.message()))
         }
-        Some(db) => Unanswered::Refused(db.message().into()),
+        Some(db) => Unanswered::Refused(some(db.message())),
         None => {
             let cause = std::error::Error::source(error).map(ToString::to_string);
             Unanswered::Silent(cause.unwrap_or_else(|| error.to_string()))
         }
+    }
+}
+
+fn some(words: &str) -> String {
+    match words.char_indices().nth(MOST_WORDS) {
+        Some((at, _)) => format!("{}…", &words[..at]),
+        None => words.into(),
     }
 }

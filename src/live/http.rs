@@ -13,6 +13,7 @@ use reqwest::{Certificate, Client, Method, Url, redirect};
 
 use super::inbox::HttpInbox;
 use crate::clock::Clock;
+use crate::file;
 use crate::https;
 use crate::scalar::spoken;
 use crate::world::{Inbox, Request, Response, Signs, Web, WebError};
@@ -166,8 +167,8 @@ impl Web for LiveWeb {
 }
 
 /// A file without which nothing is sent.
-fn read(file: &Path) -> Result<Vec<u8>, WebError> {
-    std::fs::read(file).map_err(|e| unsent(format!("{} cannot be read: {e}", file.display())))
+fn read(path: &Path) -> Result<Vec<u8>, WebError> {
+    file::read(path, file::LONG).map_err(|e| unsent(format!("{} cannot be read: {e}", path.display())))
 }
 
 fn unsent(what: String) -> WebError {

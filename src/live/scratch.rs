@@ -1,14 +1,17 @@
 //! A database of its own on a server that the team has for that: made empty, used, and dropped. The database that the URL names
 //! is only the door to it: nothing of a migration runs there.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::{Map, Value};
+use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Client, Config};
 
-use super::database::{Polled, closed, config, connect, objects, options, select, unanswered};
+use super::database::{select, unanswered};
+use super::postgres::{Session, closed, connect, within};
+use super::postgres_url::{self, Address};
 use crate::clock::Clock;
 use crate::world::{Scratch, Unanswered};
 
@@ -20,36 +23,50 @@ const PREFIX: &str = "bgctl_scratch_";
 
 /// A new, empty database.
 pub struct LiveScratch {
-    door: Config,
+    clock: Rc<dyn Clock>,
+    door: Address,
     name: String,
-    client: Client,
-    connection: Polled,
+    session: Session,
 }
 
 impl LiveScratch {
     /// Makes it. Refused where the role may not create databases.
-    pub async fn open(url: &str, clock: &dyn Clock) -> Result<LiveScratch, Unanswered> {
-        let mut door = config(url, WITHIN)?;
-        door.options(options(false, WITHIN));
+    pub async fn open(url: &str, clock: Rc<dyn Clock>) -> Result<LiveScratch, Unanswered> {
+        let mut door = postgres_url::read(url).map_err(Unanswered::Silent)?;
+        let millis = WITHIN.as_millis();
+        door.config.application_name("bgctl");
+        door.config.options(format!(
+            "-c default_transaction_read_only=off -c statement_timeout={millis} -c lock_timeout={millis}"
+        ));
+        let opened = LiveScratch::made(clock.clone(), door);
+        within(clock.as_ref(), 2 * WITHIN, opened).await
+    }
+
+    async fn made(clock: Rc<dyn Clock>, door: Address) -> Result<LiveScratch, Unanswered> {
         let now = clock.now().as_second();
         let name = format!("{PREFIX}{now}_{}", std::process::id());
-        let (client, mut connection) = connect(&door).await?;
-        for old in stale(&client, &mut connection, now).await? {
+        let mut at_door = connect(&door, clock.as_ref(), WITHIN).await?;
+        for old in stale(&mut at_door, now).await? {
             // Whatever a killed bgctl has left running there is ended. Where that is not allowed it stays, and holds nobody up.
-            let _ = command(&client, &mut connection, &format!("drop database if exists \"{old}\" with (force)")).await;
+            let _ = command(&mut at_door, &format!("drop database if exists \"{old}\" with (force)")).await;
         }
         // What was added to the template of this server is none of the service's.
-        command(&client, &mut connection, &format!("create database \"{name}\" template template0")).await?;
-        let (client, connection) = connect(door.clone().dbname(&name)).await?;
-        Ok(LiveScratch { door, name, client, connection })
+        command(&mut at_door, &format!("create database \"{name}\" template template0")).await?;
+        let mut inside = door.clone();
+        inside.config.dbname(&name);
+        let session = connect(&inside, clock.as_ref(), WITHIN).await?;
+        Ok(LiveScratch { clock, door, name, session })
     }
 
     /// Drops it.
     pub async fn close(self) -> Result<(), Unanswered> {
-        let LiveScratch { door, name, client, connection } = self;
-        drop((client, connection));
-        let (client, mut connection) = connect(&door).await?;
-        command(&client, &mut connection, &format!("drop database \"{name}\" with (force)")).await
+        let LiveScratch { clock, door, name, session } = self;
+        drop(session);
+        let dropped = async {
+            let mut at_door = connect(&door, clock.as_ref(), WITHIN).await?;
+            command(&mut at_door, &format!("drop database \"{name}\" with (force)")).await
+        };
+        within(clock.as_ref(), 2 * WITHIN, dropped).await
     }
 
     /// Settings of a migration (its path, its role) are none of the next one's.
@@ -58,36 +75,64 @@ impl LiveScratch {
     }
 
     async fn batch(&mut self, sql: &str) -> Result<(), tokio_postgres::Error> {
+        let Session { client, connection, allowance } = &mut self.session;
+        allowance.again();
         tokio::select! { biased;
-            done = self.client.batch_execute(sql) => done,
-            ended = &mut self.connection => match ended {
+            done = client.batch_execute(sql) => done,
+            ended = connection => match ended {
                 Err(error) => Err(error),
                 // The client says that it is closed.
-                Ok(()) => self.client.batch_execute("").await,
+                Ok(()) => client.batch_execute("").await,
             },
         }
     }
+
+    async fn ran(&mut self, file: &str, statements: &[&str]) -> Result<(), Unanswered> {
+        self.fresh().await?;
+        let Err(error) = self.batch(file).await else { return Ok(()) };
+        // It cannot run in a transaction, or a new value of an enum is used where it was made: nothing of the file was kept.
+        let alone = [SqlState::ACTIVE_SQL_TRANSACTION, SqlState::UNSAFE_NEW_ENUM_VALUE_USAGE];
+        if !error.code().is_some_and(|code| alone.contains(code)) {
+            return Err(of_the_file(&error));
+        }
+        for statement in statements {
+            self.batch(statement).await.map_err(|e| of_the_file(&e))?;
+        }
+        Ok(())
+    }
+
+    async fn asked(&mut self, sql: &str) -> Result<Vec<Map<String, Value>>, Unanswered> {
+        self.fresh().await?;
+        one(&mut self.session, |client| select(client, sql)).await
+    }
 }
 
-async fn command(client: &Client, connection: &mut Polled, sql: &str) -> Result<(), Unanswered> {
+/// One question over a connection.
+async fn one<'a, T, F: Future<Output = Result<T, Unanswered>>>(
+    session: &'a mut Session,
+    ask: impl FnOnce(&'a Client) -> F,
+) -> Result<T, Unanswered> {
+    let Session { client, connection, allowance } = session;
+    allowance.again();
     tokio::select! {
-        done = client.batch_execute(sql) => done.map_err(|e| unanswered(&e)),
+        done = ask(client) => done,
         ended = connection => Err(closed(ended)),
     }
 }
 
+async fn command(session: &mut Session, sql: &str) -> Result<(), Unanswered> {
+    one(session, async |client: &Client| client.batch_execute(sql).await.map_err(|e| unanswered(&e))).await
+}
+
 /// Databases of runs that were killed.
-async fn stale(client: &Client, connection: &mut Polled, now: i64) -> Result<Vec<String>, Unanswered> {
+async fn stale(session: &mut Session, now: i64) -> Result<Vec<String>, Unanswered> {
     let sql = format!(
         "select datname::text as name from pg_database join pg_roles on rolname = current_user where datdba = pg_roles.oid \
            and datname ~ '^{PREFIX}[0-9]+_[0-9]+$' and split_part(datname, '_', 3)::bigint < {}",
         now - STALE_S
     );
-    let rows = tokio::select! {
-        rows = select(client, &sql) => rows.map_err(|e| unanswered(&e))?,
-        ended = connection => return Err(closed(ended)),
-    };
-    Ok(objects(&rows)?.iter().filter_map(|row| Some(row["name"].as_str()?.to_string())).collect())
+    let rows = one(session, |client| select(client, &sql)).await?;
+    Ok(rows.iter().filter_map(|row| Some(row["name"].as_str()?.to_string())).collect())
 }
 
 /// What a statement does wrong is said of the migration, also that it takes too long.
@@ -104,25 +149,13 @@ fn of_the_file(error: &tokio_postgres::Error) -> Unanswered {
 #[async_trait(?Send)]
 impl Scratch for LiveScratch {
     async fn run(&mut self, file: &str, statements: &[&str]) -> Result<(), Unanswered> {
-        self.fresh().await?;
-        let Err(error) = self.batch(file).await else { return Ok(()) };
-        // It cannot run in a transaction, or a new value of an enum is used where it was made: nothing of the file was kept.
-        let alone = [SqlState::ACTIVE_SQL_TRANSACTION, SqlState::UNSAFE_NEW_ENUM_VALUE_USAGE];
-        if !error.code().is_some_and(|code| alone.contains(code)) {
-            return Err(of_the_file(&error));
-        }
-        for statement in statements {
-            self.batch(statement).await.map_err(|e| of_the_file(&e))?;
-        }
-        Ok(())
+        let (clock, time) =
+            (self.clock.clone(), WITHIN.saturating_mul(u32::try_from(statements.len() + 1).unwrap_or(u32::MAX)));
+        within(clock.as_ref(), time, self.ran(file, statements)).await
     }
 
     async fn rows(&mut self, sql: &str) -> Result<Vec<Map<String, Value>>, Unanswered> {
-        self.fresh().await?;
-        let rows = tokio::select! {
-            rows = select(&self.client, sql) => rows.map_err(|e| unanswered(&e))?,
-            ended = &mut self.connection => return Err(closed(ended)),
-        };
-        objects(&rows)
+        let clock = self.clock.clone();
+        within(clock.as_ref(), 2 * WITHIN, self.asked(sql)).await
     }
 }

@@ -4,7 +4,10 @@
 //! `migration.sql`. What takes a migration back, and what is for another database beside a folder for PostgreSQL, is left
 //! out. Everything else that a tool might run is given too, so that it is unknown and not overlooked.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+
+use crate::file;
 
 /// More files than this are no folder of migrations.
 const MOST: usize = 20_000;
@@ -60,15 +63,11 @@ fn collect(
             if found.len() >= MOST {
                 return Err(format!("it has more than {MOST} files"));
             }
-            let unreadable = |e: std::io::Error| format!("`{below}` cannot be read: {e}");
-            let file = std::fs::metadata(path).map_err(unreadable)?;
-            // Reading a pipe would wait for whoever writes to it.
-            if !file.is_file() {
-                return Err(format!("`{below}` is not a file"));
-            }
-            *left =
-                left.checked_sub(file.len()).ok_or("its files hold more than 64 MiB: name the folder of migrations")?;
-            let bytes = std::fs::read(path).map_err(unreadable)?;
+            let bytes = file::read(path, *left).map_err(|error| match error.kind() {
+                ErrorKind::FileTooLarge => "its files hold more than 64 MiB: name the folder of migrations".to_string(),
+                _ => format!("`{below}` cannot be read: {error}"),
+            })?;
+            *left -= bytes.len() as u64;
             found.push((below, bytes));
         }
     }

@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use super::files::safe;
 use super::signer::{Barred, Part, Signed, Signer, Verify};
 use super::{Approve, Decision, difference};
+use crate::file;
 use crate::run::Grant;
 use crate::sign::namespace::{APPROVE, DENY};
 
@@ -69,7 +70,7 @@ impl Inbox {
     pub fn publish(&self, ask: &Approve<'_>) -> std::io::Result<PathBuf> {
         std::fs::create_dir_all(&self.folder)?;
         let file = self.request_file(ask.id);
-        let there = std::fs::read(&file).ok();
+        let there = file::read(&file, file::LONG).ok();
         if there.as_deref() == Some(ask.request.as_bytes()) {
             return Ok(file);
         }
@@ -89,9 +90,12 @@ impl Inbox {
         let (mut refused, mut granted, mut remarks) = (None, None, Vec::new());
         for file in self.signatures(ask.id) {
             let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let Ok(signature) = std::fs::read_to_string(&file) else {
-                remarks.push(format!("{name} cannot be read"));
-                continue;
+            let signature = match file::text(&file, file::SHORT) {
+                Ok(signature) => signature,
+                Err(why) => {
+                    remarks.push(format!("{name} cannot be read: {why}"));
+                    continue;
+                }
             };
             match self.judge(ask, &signature, now) {
                 Ok(None) => {}
@@ -215,7 +219,7 @@ impl Inbox {
             .filter(|path| path.extension().is_some_and(|end| end == "json"))
             .filter_map(|path| {
                 let name = path.file_name()?.to_string_lossy().into_owned();
-                Some((name, std::fs::read_to_string(&path).ok().filter(|text| text.len() < 65_536)?))
+                Some((name, file::text(&path, file::LONG).ok()?))
             })
             .collect();
         texts.sort();

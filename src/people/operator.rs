@@ -17,6 +17,7 @@ use super::control::{Command, Control};
 use super::signals::{Signals, stop};
 use super::tty::{Key, Keyboard};
 use crate::clock::Clock;
+use crate::file;
 use crate::run::{Actor, guard};
 
 /// How often the folder is looked at.
@@ -41,20 +42,20 @@ fn wish_file(folder: &Path) -> PathBuf {
 pub fn wish_rollback(folder: &Path, by: &Actor, reason: &str, overrides: bool) -> io::Result<()> {
     let file = wish_file(folder);
     let parent = file.parent().unwrap_or(folder);
-    std::fs::create_dir_all(parent)?;
+    file::folder(parent)?;
     let text = serde_json::to_string(&Wished { by: by.clone(), reason: reason.into(), overrides })?;
     let draft = parent.join(format!("rollback.{}.tmp", std::process::id()));
-    std::fs::write(&draft, text)?;
+    file::write(&draft, text)?;
     std::fs::rename(&draft, &file)
 }
 
 /// Tells the process that drives the run in `folder` that a person passes over a guard on the way back.
 pub fn wish_override(folder: &Path, guard: &str, by: &Actor, reason: &str) -> io::Result<()> {
     let file = override_file(folder, guard);
-    std::fs::create_dir_all(file.parent().unwrap_or(folder))?;
+    file::folder(file.parent().unwrap_or(folder))?;
     let text = serde_json::to_string(&Wished { by: by.clone(), reason: reason.into(), overrides: true })?;
     let draft = file.with_extension(format!("{}.tmp", std::process::id()));
-    std::fs::write(&draft, text)?;
+    file::write(&draft, text)?;
     std::fs::rename(&draft, &file)
 }
 
@@ -67,7 +68,7 @@ fn take_override(folder: &Path, name: &str) -> Option<Command> {
     let file = override_file(folder, name);
     let taken = file.with_extension("taken.json");
     std::fs::rename(&file, &taken).ok()?;
-    let Wished { by, reason, .. } = serde_json::from_str(&std::fs::read_to_string(&taken).ok()?).ok()?;
+    let Wished { by, reason, .. } = serde_json::from_str(&file::text(&taken, file::SHORT).ok()?).ok()?;
     Some(Command::Override { guard: name.into(), by, reason })
 }
 
@@ -90,7 +91,7 @@ fn take_wish(folder: &Path) -> Option<Command> {
     let file = wish_file(folder);
     let taken = file.with_file_name("rollback.taken.json");
     std::fs::rename(&file, &taken).ok()?;
-    let text = std::fs::read_to_string(&taken).unwrap_or_default();
+    let text = file::text(&taken, file::SHORT).unwrap_or_default();
     let wished = serde_json::from_str(&text).unwrap_or_else(|_| Wished {
         by: Actor::nobody("command"),
         reason: "asked for in the run's folder".into(),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::nearest::nearest;
 use super::{Runbook, Source};
 use crate::diag::{Code, Diagnostic, Kind, Refusal};
+use crate::file;
 use crate::secret::{Secret, Secrets};
 
 /// The shortest secret that can be kept out of texts: a shorter one would be found in ordinary words.
@@ -126,6 +127,7 @@ fn look_up<'a>(
 
 /// A secret's file without the line end that editors add.
 fn content(path: &str) -> Result<String, String> {
-    let text = std::fs::read_to_string(path).map_err(|e| format!("`{path}` cannot be read: {e}"))?;
+    let text =
+        file::text(std::path::Path::new(path), file::LONG).map_err(|e| format!("`{path}` cannot be read: {e}"))?;
     Ok(text.trim_end_matches(['\r', '\n']).into())
 }

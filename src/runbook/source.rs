@@ -1,9 +1,11 @@
 //! The file itself: its name, its text and its digest.
 
-use std::io::Read;
+use std::io::ErrorKind;
+use std::path::Path;
 
 use super::yaml::MOST_BYTES;
 use crate::diag::{Code, Kind, Refusal};
+use crate::file;
 
 /// A runbook file as read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,22 +26,16 @@ impl Source {
         let unreadable = |e: std::io::Error| {
             refuse(format!("`{path}` cannot be read")).cause(e.to_string()).next("name a runbook file that can be read")
         };
-        let file = std::fs::File::open(path).map_err(unreadable)?;
-        if file.metadata().is_ok_and(|about| about.is_dir()) {
+        if Path::new(path).is_dir() {
             return Err(refuse(format!("`{path}` is a folder, not a runbook"))
                 .next(format!("bgctl check {}/*.yaml", path.trim_end_matches('/'))));
         }
-        let mut bytes = Vec::new();
-        file.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-        if bytes.len() as u64 > MOST_BYTES {
-            return Err(
+        let text = file::text(Path::new(path), MOST_BYTES).map_err(|e| match e.kind() {
+            ErrorKind::FileTooLarge => {
                 refuse(format!("`{path}` is longer than 1 MiB")).cause("a runbook is shorter; none of it was used")
-            );
-        }
-        let text = String::from_utf8(bytes).map_err(|e| {
-            let at = e.utf8_error().valid_up_to();
-            let line = e.as_bytes()[..at].iter().filter(|b| **b == b'\n').count() + 1;
-            refuse(format!("`{path}` is not UTF-8 text")).place(format!("line {line}, byte {at}"))
+            }
+            ErrorKind::InvalidData => refuse(format!("`{path}` is not UTF-8 text")).cause(e.to_string()),
+            _ => unreadable(e),
         })?;
         Ok(Source { path: path.into(), text: text.strip_prefix('\u{feff}').map_or(text.clone(), String::from) })
     }

@@ -26,10 +26,10 @@ pub struct Document {
     #[schemars(range(min = 1, max = 1))]
     pub bgctl: u32,
     /// The service, as people call it.
-    #[schemars(length(min = 1, max = 100))]
+    #[schemars(extend("format" = "name"))]
     pub service: String,
     /// The environment, which is what has to be typed to move users: `production`.
-    #[schemars(length(min = 1, max = 100))]
+    #[schemars(extend("format" = "name"))]
     pub environment: String,
     /// Who answers for the cutover. One of their keys signs the run.
     pub owners: Vec<Principal>,

@@ -7,6 +7,7 @@ use std::sync::{Arc, RwLock};
 
 use super::lines::Lines;
 use super::names::{held, unusual};
+use super::screen::{Steers, screened};
 use super::{Reading, Secret, Secrets, find};
 
 /// A clone knows the same secrets.
@@ -62,9 +63,10 @@ impl Known {
         }
     }
 
-    /// A writer that lets no secret through: none that is known, and nothing that looks like one.
-    pub fn masked<W: Write>(&self, out: W) -> Masked<W> {
-        Masked { known: self.clone(), out, line: Vec::new(), lines: Lines::default() }
+    /// A writer that lets no secret through, none that is known and nothing that looks like one, and nothing that steers a
+    /// terminal but what it is opened for.
+    pub fn masked<W: Write>(&self, out: W, steers: Steers) -> Masked<W> {
+        Masked { known: self.clone(), out, steers, line: Vec::new(), lines: Lines::default() }
     }
 }
 
@@ -72,6 +74,7 @@ impl Known {
 pub struct Masked<W: Write> {
     known: Known,
     out: W,
+    steers: Steers,
     line: Vec<u8>,
     lines: Lines,
 }
@@ -82,16 +85,13 @@ impl<W: Write> Masked<W> {
         let text = std::mem::replace(&mut self.line, rest);
         let known = self.known.0.read().unwrap_or_else(std::sync::PoisonError::into_inner);
         let text = known.mask.bytes(&text);
-        let mut out = Vec::with_capacity(text.len());
+        let mut out = String::with_capacity(text.len());
         for line in text.split_inclusive(|b| *b == b'\n') {
             let (line, end) = line.strip_suffix(b"\n").map_or((line, ""), |line| (line, "\n"));
-            match std::str::from_utf8(line) {
-                Ok(line) => out.extend_from_slice(self.lines.masked(&known.mask, line).as_bytes()),
-                Err(_) => out.extend_from_slice(line),
-            }
-            out.extend_from_slice(end.as_bytes());
+            out.push_str(&self.lines.masked(&known.mask, &String::from_utf8_lossy(line)));
+            out.push_str(end);
         }
-        self.out.write_all(&out)
+        self.out.write_all(screened(&out, self.steers).as_bytes())
     }
 }
 
@@ -124,7 +124,7 @@ mod tests {
     #[test]
     fn what_is_learned_later_is_masked_too_and_written_in_any_pieces() {
         let known = Known::default();
-        let mut out = known.masked(Vec::new());
+        let mut out = known.masked(Vec::new(), Steers::default());
         known.of_environment(
             &[
                 ("GITHUB_TOKEN", "0123456789abcdef"),

@@ -14,6 +14,7 @@ mod mask;
 mod names;
 mod output;
 mod patterns;
+mod screen;
 mod tag;
 mod visible;
 mod wraps;
@@ -22,6 +23,7 @@ pub use known::{Known, Masked};
 pub use names::{beside, variable};
 pub use output::Output;
 pub use patterns::{Found, Reading, find};
+pub use screen::Steers;
 pub use tag::{TagKey, root};
 pub use visible::{hidden, visible};
 

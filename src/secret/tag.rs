@@ -12,12 +12,14 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
+use crate::file;
+
 /// The key of this machine that the keys of its runs come from: 32 random bytes in a file nobody else can read, made when it
 /// is first needed.
 pub fn root(path: &Path) -> io::Result<Zeroizing<[u8; 32]>> {
     let mut key = Zeroizing::new([0; 32]);
     let read = |bytes: Vec<u8>| <[u8; 32]>::try_from(bytes).ok().map(Zeroizing::new);
-    match std::fs::read(path) {
+    match file::read(path, file::SHORT) {
         Ok(bytes) => {
             return read(bytes).ok_or_else(|| io::Error::other(format!("`{}` is no key of 32 bytes", path.display())));
         }
@@ -37,7 +39,7 @@ pub fn root(path: &Path) -> io::Result<Zeroizing<[u8; 32]>> {
     std::fs::remove_file(&draft)?;
     match linked {
         Ok(()) => Ok(key),
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => read(std::fs::read(path)?)
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => read(file::read(path, file::SHORT)?)
             .ok_or_else(|| io::Error::other(format!("`{}` is no key of 32 bytes", path.display()))),
         Err(error) => Err(error),
     }

@@ -23,7 +23,7 @@ impl Display {
         let mut live = None;
         let err = cx.style.err;
         let board = if cx.style.live {
-            let view = Live::new(cx.stderr(), about.clone(), err, cx.width(), cx.clock.clone(), keyboard.is_some());
+            let view = Live::new(cx.screen(), about.clone(), err, cx.width(), cx.clock.clone(), keyboard.is_some());
             live = Some(view.clone());
             voices.push(Box::new(view.clone()));
             let say = view.clone();
@@ -36,9 +36,9 @@ impl Display {
             Board::new(panel, move |line| say.say(&said.mask(line)))
         } else {
             let with = if keyboard.is_some() { "somebody at the keyboard" } else { "no input" };
-            let plain = Plain::new(cx.stderr(), about.clone(), err, cx.style.viewer, cx.clock.clone(), with);
+            let plain = Plain::new(cx.screen(), about.clone(), err, cx.style.viewer, cx.clock.clone(), with);
             voices.push(Box::new(plain));
-            Board::on(cx.stderr())
+            Board::on(cx.screen())
         };
         if cx.output == Output::Jsonl {
             voices.push(Box::new(Jsonl::new(cx.stdout(), about.run.clone())));

@@ -47,6 +47,7 @@ impl Launch<'_> {
 
     /// Builds everything a run needs beside its journal. Nothing is asked of anybody yet.
     pub fn ready(&self) -> Result<Resources, Refusal> {
+        self.approvals()?;
         Resources::new(self.cx, self.outside, &self.plan)
     }
 

@@ -43,6 +43,17 @@ impl Launch<'_> {
         Ok(Archive::new(self.cx.state_dir()?))
     }
 
+    /// A folder of approvals that could never be one is known before anybody moves.
+    pub(super) fn approvals(&self) -> Result<(), Refusal> {
+        let named = self.args.approvals.as_ref().map(|folder| self.cx.cwd.join(folder));
+        let Some(path) = named.filter(|path| path.symlink_metadata().is_ok() && !path.is_dir()) else { return Ok(()) };
+        Err(Refusal::new(Kind::Usage, Code::Folder, "--approvals does not name a folder")
+            .place(path.display().to_string())
+            .cause("requests are written there as files, and signatures are looked for beside them")
+            .users(self.users_as_planned())
+            .next("--approvals FOLDER        one that is there, or that bgctl may make"))
+    }
+
     pub(super) fn users_as_planned(&self) -> String {
         let split = self.plan.routes.values().map(|r| format!("{} at {}", r.before, r.line)).collect::<Vec<_>>();
         format!("{}, read when the plan was made. Nothing was changed.", split.join("; "))

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::file;
 use crate::journal::{LocalDisk, keep_way_back};
 use crate::plan::{Color, Plan};
 use crate::routers::NativeWayBack;
@@ -29,11 +30,11 @@ pub fn native(folder: &Path) -> Vec<String> {
 /// What was stored of a route, as one that can be pasted.
 pub fn kept(folder: &Path, route: &str) -> Option<Vec<String>> {
     let undo = folder.join("undo");
-    let script = std::fs::read_to_string(undo.join(format!("{route}.sh"))).ok()?;
+    let script = file::text(&undo.join(format!("{route}.sh")), file::LONG).ok()?;
     let command = script.lines().skip(3).collect::<Vec<_>>().join("\n");
     let files = std::fs::read_dir(&undo).ok()?.filter_map(Result::ok).filter_map(|entry| {
         let name = entry.file_name().into_string().ok().filter(|name| command.contains(name.as_str()))?;
-        Some((name, std::fs::read_to_string(entry.path()).ok()?))
+        Some((name, file::text(&entry.path(), file::LONG).ok()?))
     });
     Some(NativeWayBack { files: files.collect(), command: command.clone() }.pasted())
 }

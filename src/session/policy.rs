@@ -51,7 +51,8 @@ pub fn read(cx: &Context, args: &PolicyArgs) -> Result<Result<Option<PolicyFile>
 
 /// The text of a policy file; none where there is no file and none was named.
 pub fn source(path: &Path, name: String, must: bool) -> Result<Option<Source>, Refusal> {
-    match std::fs::metadata(path) {
+    // A link that leads nowhere is something that stands there.
+    match std::fs::symlink_metadata(path) {
         // A file where a folder should be means that the one below is not there either.
         Err(error) if !must && absent(&error) => return Ok(None),
         _ => {}

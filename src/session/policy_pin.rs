@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use crate::diag::{Code, Kind, Refusal};
+use crate::file;
 use crate::journal::Archive;
 use crate::plan::Plan;
 use crate::policy::{PolicyFile, SIGNATURES, judge};
@@ -37,7 +38,7 @@ impl Accepted {
     ) -> Result<Option<Accepted>, Refusal> {
         let folder = archive.root().join("policies").join(name(&plan.environment)).join(name(&plan.service));
         let known = folder.join("policy.yaml");
-        let text = match fs::read_to_string(&known) {
+        let text = match file::text(&known, file::LONG) {
             Ok(text) => text,
             // A file where a folder should be means that nothing is below it; opening the journal says so.
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
@@ -63,7 +64,7 @@ impl Accepted {
         if old.sha256 == file.sha256 {
             return Ok(None);
         }
-        let replaced = fs::read_to_string(folder.join("replaced")).unwrap_or_default();
+        let replaced = file::text(&folder.join("replaced"), file::LONG).unwrap_or_default();
         if old.policy.change.is_some() && replaced.lines().any(|sha256| sha256 == file.sha256) {
             return Err(refuse("this policy was replaced before, and old signatures do not bring it back")
                 .cause(format!("sha256 {}…", &file.sha256[..12]))
@@ -91,14 +92,14 @@ impl Accepted {
     /// From now on this is the known one.
     pub fn remember(&self) -> Result<(), Refusal> {
         let write = || -> std::io::Result<()> {
-            fs::create_dir_all(&self.folder)?;
+            file::folder(&self.folder)?;
             if let Some(old) = &self.replaces {
-                let file = self.folder.join("replaced");
-                let before = fs::read_to_string(&file).unwrap_or_default();
-                fs::write(&file, format!("{before}{old}\n"))?;
+                let list = self.folder.join("replaced");
+                let before = file::text(&list, file::LONG).unwrap_or_default();
+                file::write(&list, format!("{before}{old}\n"))?;
             }
             let draft = self.folder.join(format!("policy.{}.tmp", std::process::id()));
-            fs::write(&draft, &self.file.source.text)?;
+            file::write(&draft, &self.file.source.text)?;
             fs::rename(&draft, self.folder.join("policy.yaml"))
         };
         write().map_err(|error| {
@@ -126,7 +127,7 @@ fn signatures(place: &Path) -> Vec<(String, String)> {
         .flatten()
         .filter_map(|entry| Some((entry.file_name().into_string().ok()?, entry.path())))
         .filter(|(name, _)| name.starts_with(&prefix) && name.ends_with(SIGNATURES))
-        .filter_map(|(name, path)| Some((name, fs::read_to_string(path).ok()?)))
+        .filter_map(|(name, path)| Some((name, file::text(&path, file::SHORT).ok()?)))
         .collect();
     found.sort();
     found

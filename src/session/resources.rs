@@ -159,7 +159,7 @@ fn bare(cx: &Context, outside: &Surroundings, plan: &str, secrets: Secrets) -> W
         routes: BTreeMap::new(),
         web: Rc::new(web(outside, clock.clone())),
         processes,
-        store: Rc::new(LiveStore::default()),
+        store: Rc::new(LiveStore::new(clock.clone())),
         database: Rc::new(LiveDatabase::new(clock)),
         metrics: metrics(outside),
         guards: Rc::new(NoGuards),

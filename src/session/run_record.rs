@@ -1,12 +1,12 @@
 //! A run as its records tell it, for the commands that look back.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use jiff::Timestamp;
 
 use crate::diag::{Code, Kind, Refusal};
+use crate::file;
 use crate::journal::{self, Archive, Entry, Fault, LOG, Sound, Unread, What};
 use crate::plan::{Plan, StepRef};
 use crate::report::{About, Story};
@@ -137,6 +137,6 @@ fn opened_by(entries: &[Entry]) -> String {
 
 /// The writer of a log holds a lock on it, which the system gives back when it dies.
 fn written_now(log: &std::path::Path) -> bool {
-    let Ok(file) = File::open(log) else { return false };
+    let Ok(file) = file::open(log) else { return false };
     rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockShared) == Err(rustix::io::Errno::WOULDBLOCK)
 }

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::policy::PolicyArgs;
 use crate::clock::Clock;
 use crate::drive;
+use crate::file;
 use crate::guards::Question;
 use crate::plan;
 use crate::shell::Context;
@@ -81,7 +82,7 @@ impl drive::Rules for RunRules {
 
 /// A file that cannot be read is as good as none: the rules in it cannot be known.
 fn digest(path: &Path) -> Option<String> {
-    std::fs::read(path).ok().map(|bytes| plan::sha256(&bytes))
+    file::read(path, file::LONG).ok().map(|bytes| plan::sha256(&bytes))
 }
 
 #[cfg(test)]

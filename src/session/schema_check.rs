@@ -55,7 +55,7 @@ pub async fn shadow(cx: &Context, outside: &Surroundings, document: &Document) -
             .next("start that server, or let its role create databases: `alter role … createdb`")
             .next("or take `schema.shadow` out: what the files say counts alone then")
     };
-    let mut scratch = LiveScratch::open(&url, &*cx.clock).await.map_err(silent)?;
+    let mut scratch = LiveScratch::open(&url, cx.clock.clone()).await.map_err(silent)?;
     let found = tokio::select! {
         found = migrations::shadow::run(&folder, &mut scratch) => Some(found),
         // The scratch database is dropped all the same.

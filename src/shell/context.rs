@@ -14,7 +14,7 @@ use super::style::{Output, Style, Terminals, Wanted};
 use crate::clock::{Clock, SystemClock};
 use crate::diag::{Code, Kind, Refusal};
 use crate::rehearsal::Rehearsals;
-use crate::secret::Known;
+use crate::secret::{Known, Steers};
 
 /// The surroundings of a command.
 pub struct Context {
@@ -76,8 +76,12 @@ impl Context {
             rehearsals,
             state_dir: global.state_dir.clone(),
             git: RefCell::default(),
-            out: RefCell::new(Box::new(known.masked(std::io::stdout()))),
-            err: RefCell::new(Box::new(known.masked(std::io::stderr()))),
+            out: RefCell::new(Box::new(
+                known.masked(std::io::stdout(), Steers { ink: style.out.color, cursor: false }),
+            )),
+            err: RefCell::new(Box::new(
+                known.masked(std::io::stderr(), Steers { ink: style.err.color, cursor: false }),
+            )),
             known,
         })
     }
@@ -131,12 +135,17 @@ impl Context {
 
     /// A second handle of stdout, for a reporter.
     pub fn stdout(&self) -> Box<dyn Write + Send> {
-        Box::new(self.known.masked(std::io::stdout()))
+        Box::new(self.known.masked(std::io::stdout(), Steers { ink: self.style.out.color, cursor: false }))
     }
 
     /// A second handle of stderr, for a reporter.
     pub fn stderr(&self) -> Box<dyn Write + Send> {
-        Box::new(self.known.masked(std::io::stderr()))
+        Box::new(self.known.masked(std::io::stderr(), Steers { ink: self.style.err.color, cursor: false }))
+    }
+
+    /// A handle of stderr for who draws lines anew, or folds them for a log viewer.
+    pub fn screen(&self) -> Box<dyn Write + Send> {
+        Box::new(self.known.masked(std::io::stderr(), Steers { ink: self.style.err.color, cursor: true }))
     }
 
     /// The width of the terminal behind stderr, asked anew each time; 80 where there is none.

@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 
 use super::session::SessionKey;
 use super::{Assurance, PublicKey, SigError, SignError, Signer, dsse, security_key};
+use crate::file;
 use crate::secret::Secret;
 
 /// Asks for the passphrase of the named key. `None`: nobody is there.
@@ -103,7 +104,7 @@ impl Signer for FileKey {
 pub fn read_public(path: &Path) -> Result<PublicKey, SignError> {
     let name = path.display().to_string();
     let text =
-        fs::read_to_string(path).map_err(|e| SignError::Unreadable { path: name.clone(), why: e.to_string() })?;
+        file::text(path, file::SHORT).map_err(|e| SignError::Unreadable { path: name.clone(), why: e.to_string() })?;
     PublicKey::from_line(&text).map_err(|e: SigError| SignError::Unusable { path: name, why: e.to_string() })
 }
 
@@ -135,7 +136,7 @@ fn load(path: &Path) -> Result<(PrivateKey, PublicKey), SignError> {
     let name = path.display().to_string();
     let unreadable = |e: std::io::Error| SignError::Unreadable { path: name.clone(), why: e.to_string() };
     let unusable = |why: String| SignError::Unusable { path: name.clone(), why };
-    let text = Zeroizing::new(fs::read_to_string(path).map_err(unreadable)?);
+    let text = Zeroizing::new(file::text(path, file::SHORT).map_err(unreadable)?);
     let key = PrivateKey::from_openssh(&*text).map_err(|e| {
         unusable(match text.trim_start() {
             text if text.starts_with("-----BEGIN OPENSSH PRIVATE KEY-----") => e.to_string(),

@@ -9,6 +9,8 @@ use sha2::{Digest, Sha256};
 
 use super::{AllowedSigners, Revoked};
 
+use crate::file;
+
 /// The list of revoked keys beside an allowed-signers file.
 pub const REVOKED: &str = "revoked_keys";
 
@@ -152,7 +154,7 @@ impl File {
 }
 
 fn read(path: &Path, must: bool) -> Result<Option<Vec<u8>>, Unreadable> {
-    match std::fs::read(path) {
+    match file::read(path, file::LONG) {
         Ok(bytes) => Ok(Some(bytes)),
         // A file where a folder should be means that the one below is not there either.
         Err(error) if !must && matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),

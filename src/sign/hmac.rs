@@ -1,6 +1,5 @@
 //! The shared key: for CI that has only a secret. Everybody who can check it could have written it, and the log says so.
 
-use std::fs;
 use std::path::Path;
 
 use ::hmac::{Hmac, KeyInit, Mac};
@@ -8,6 +7,8 @@ use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use super::{Assurance, SigError, SignError, Signer};
+
+use crate::file;
 
 /// What a MAC begins with where a signature would stand.
 pub const PREFIX: &str = "hmac-sha256:";
@@ -37,7 +38,8 @@ impl SharedKey {
     /// Reads the file `BGCTL_HMAC_KEY_FILE` names: its bytes, without a line end at the end.
     pub fn read(path: &Path) -> Result<Self, SignError> {
         let name = path.display().to_string();
-        let bytes = fs::read(path).map_err(|e| SignError::Unreadable { path: name.clone(), why: e.to_string() })?;
+        let bytes = file::read(path, file::SHORT)
+            .map_err(|e| SignError::Unreadable { path: name.clone(), why: e.to_string() })?;
         let bytes = Zeroizing::new(bytes);
         let key = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
         SharedKey::new(key.strip_suffix(b"\r").unwrap_or(key), name)

@@ -2,7 +2,6 @@
 //!
 //! Nothing is signed and no passphrase is asked for here, and no key is ever taken that nobody named or believes.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::agent::{self, Held};
@@ -10,6 +9,7 @@ use super::choice::{Chosen, Found, KINDS, Look, Sources};
 use super::file;
 use super::hmac::SharedKey;
 use super::{AllowedSigners, PublicKey, SigError, SignError, Signed, TrustError};
+use crate::file as files;
 use crate::secret::visible;
 
 /// Looks at every place, in order. The first key counts; a broken place that was named on purpose stops the search there.
@@ -111,7 +111,7 @@ impl Search<'_> {
             (Some(rest), Some(home)) => home.join(rest),
             _ => PathBuf::from(word),
         };
-        let text = match fs::read_to_string(&path) {
+        let text = match files::text(&path, files::SHORT) {
             Ok(text) => text,
             Err(error) => return (Found::Unusable(format!("cannot read `{}`: {error}", path.display())), Vec::new()),
         };
@@ -280,6 +280,8 @@ fn counted(held: &[Held]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
+
     use crate::diag::Kind;
     use crate::sign::choice::choose;
 

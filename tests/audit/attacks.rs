@@ -356,3 +356,38 @@ fn case_48b_a_wrong_shared_key_is_found_at_every_position() {
         assert!(matches!(judge(&bytes, None), Verdict::Untrusted(_)));
     }
 }
+
+/// Says of itself what it is not.
+struct Boaster(SharedKey);
+
+impl Signer for Boaster {
+    fn name(&self) -> String {
+        self.0.name()
+    }
+    fn public(&self) -> String {
+        self.0.public()
+    }
+    fn fingerprint(&self) -> String {
+        self.0.fingerprint()
+    }
+    fn assurance(&self) -> Assurance {
+        Assurance::SecurityKey
+    }
+    fn sign(&self, namespace: &str, message: &[u8]) -> Result<String, SignError> {
+        self.0.sign(namespace, message)
+    }
+}
+
+#[test]
+fn a16_a_log_of_a_shared_key_is_that_whatever_it_says_of_itself() {
+    let shared = || SharedKey::new(&[5; 32], "ci").unwrap();
+    let boaster = Boaster(shared());
+    let mut rig = Rig::of(RUN, &boaster);
+    rig.walk();
+    rig.journal.close(SealState::Closed, Some(&boaster)).unwrap();
+    let bytes = rig.store.bytes();
+    let trust = Trust { signers: signers(), shared: Some(shared()) };
+    let report = verify(&mut std::io::Cursor::new(&bytes[..]), &trust, Seals::All).unwrap();
+    assert!(!report.owners.is_empty());
+    assert!(report.owners.iter().all(|owner| owner.assurance == "shared-key"), "{:?}", report.owners);
+}

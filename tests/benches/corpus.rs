@@ -71,7 +71,7 @@ fn reads_as(migrations: &[Migration], mut known: Known) -> Vec<Statement> {
 
 async fn project(url: &str, folder: &Path) -> Result<[Tally; 2], String> {
     let all = Folder::read(folder, None)?;
-    let mut scratch = LiveScratch::open(url, &SystemClock).await.map_err(|e| e.to_string())?;
+    let mut scratch = LiveScratch::open(url, std::rc::Rc::new(SystemClock)).await.map_err(|e| e.to_string())?;
     let (mut known, mut before) = (vec![Known::default()], vec![read(&mut scratch).await.map_err(|e| e.to_string())?]);
     let mut ran = Vec::new();
     for migration in &all.migrations {

@@ -74,6 +74,9 @@ pub const ROWS: &[Row] = &[
         desk.write("no-record", "nothing\n");
         desk.run(&["audit", "adopt", "no-record"])
     }),
+    shown(Code::NothingToWithhold, 64, "to be withheld", |_| {
+        kept(&complete()).run(&["audit", "redact", "--record", "99999", "--reason", "nobody may read it"])
+    }),
     test(
         Code::NotWithheld,
         "withheld",

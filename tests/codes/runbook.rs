@@ -173,20 +173,31 @@ fn policy(from: &str, to: &str) -> Done {
     desk.run(&["check", ".bgctl/policy.yaml"])
 }
 
-/// A pipe that gives another file when it is opened for the second time.
+/// A file that is another one by the time its gates are to be asked: while those of the file before it are.
 fn read_twice() -> Done {
-    let desk = Desk::new();
-    desk.shell("mkfifo pipe.yaml next").end(10).ends(0);
-    let run = desk.start(&["check", "--live", "pipe.yaml"]);
-    let (pipe, next) = (desk.path("pipe.yaml"), desk.path("next"));
-    // Each opening waits for its reader; the test does not wait for them.
+    let mut desk = Desk::new();
+    desk.write("first.yaml", RUNBOOK);
+    desk.write("second.yaml", RUNBOOK);
+    let prometheus = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = prometheus.local_addr().expect("its address");
+    for (name, value) in [
+        ("rule_arn", "arn:aws:elasticloadbalancing:us-east-1:123456789012:listener-rule/app/bot/50dc6c495c0c9188/0467ef3c8400ae65/8c1f3f0a1e2d3c4b".to_string()),
+        ("blue_target_group", "arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/bot-blue/6d0ecf831eec9f09".into()),
+        ("green_target_group", "arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/bot-green/73e2d6bc24d8a067".into()),
+        ("public_url", "http://127.0.0.1:9".into()),
+        ("blue_url", "http://127.0.0.1:9".into()),
+        ("green_url", "http://127.0.0.1:19".into()),
+        ("prometheus_url", format!("http://{address}")),
+    ] {
+        desk.env.insert(format!("BGCTL_VAR_{name}"), value);
+    }
+    desk.env.insert("SLACK_SIGNING_SECRET".into(), "8f742231b10e8888abcd99yyyzzz85a5".into());
+    let second = desk.path("second.yaml");
     std::thread::spawn(move || {
-        use std::io::Write;
-        let mut first = std::fs::File::options().write(true).open(&pipe).expect("it reads");
-        std::fs::rename(&next, &pipe).expect("the next one takes its place");
-        first.write_all(RUNBOOK.as_bytes()).expect("it reads");
-        drop(first);
-        std::fs::write(&pipe, "bgctl: [\n").expect("it reads again");
+        for asked in prometheus.incoming() {
+            std::fs::write(&second, "bgctl: [\n").expect("it is written");
+            drop(asked);
+        }
     });
-    run.end(30)
+    desk.start(&["check", "--live", "first.yaml", "second.yaml"]).end(30)
 }

@@ -27,7 +27,7 @@ fn tried(url: &str, blue: &str, files: &[&str]) -> Result<Shadow, Unanswered> {
     files.iter().enumerate().for_each(|(n, sql)| write(n + 2, sql));
     let folder = Folder::read(dir.path(), Some("1")).unwrap();
     runtime().block_on(async {
-        let mut scratch = LiveScratch::open(url, &SystemClock).await?;
+        let mut scratch = LiveScratch::open(url, std::rc::Rc::new(SystemClock)).await?;
         let found = run(&folder, &mut scratch).await;
         scratch.close().await?;
         found

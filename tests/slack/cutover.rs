@@ -135,7 +135,10 @@ impl Place {
     /// How often each event was handled, and by whom.
     async fn handled(&self, events: &[String]) -> Handled {
         let keys: Vec<String> = events.iter().map(|id| format!("bgctl:handled:{id}")).collect();
-        let lists = LiveStore::default().lists(&self.redis.url(0), &keys).await.expect("the store answers");
+        let lists = LiveStore::new(std::rc::Rc::new(bgctl::clock::SystemClock))
+            .lists(&self.redis.url(0), &keys)
+            .await
+            .expect("the store answers");
         let mut handled = Handled { sent: events.len(), ..Handled::default() };
         for (id, by) in events.iter().zip(lists) {
             match by.len() {

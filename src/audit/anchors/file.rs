@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 
 use super::{Anchor, AnchorError, Kept, Kind, typed};
+use crate::file;
 use crate::journal::heads::Head;
 
 /// Files of heads end so.
@@ -87,7 +88,7 @@ fn write(folder: &Path, head: &Head, near: &Path) -> Result<Kept, AnchorError> {
             file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(|e| failed(&path, &e))?
         }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            let before = fs::read_to_string(&path).map_err(|e| failed(&path, &e))?;
+            let before = file::text(&path, file::SHORT).map_err(|e| failed(&path, &e))?;
             if Head::parse(&before).map(|before| before.log) != Some(head.log.clone()) {
                 let what = format!("`{}` keeps another head of this run: there are two logs of it", path.display());
                 return Err(AnchorError(what));
@@ -110,7 +111,7 @@ fn write(folder: &Path, head: &Head, near: &Path) -> Result<Kept, AnchorError> {
 fn read(folder: &Path, origin: &str) -> Result<Vec<Head>, AnchorError> {
     let failed = |path: &Path, e: &io::Error| AnchorError(format!("cannot read `{}`: {e}", path.display()));
     if fs::metadata(folder).map_err(|e| failed(folder, &e))?.is_file() {
-        return fs::read_to_string(folder).map(|text| Head::all(&text)).map_err(|e| failed(folder, &e));
+        return file::text(folder, file::LOG).map(|text| Head::all(&text)).map_err(|e| failed(folder, &e));
     }
     let (mut heads, mut folders) = (Vec::new(), vec![of_run(folder, origin)]);
     while let Some(folder) = folders.pop() {
@@ -125,7 +126,7 @@ fn read(folder: &Path, origin: &str) -> Result<Vec<Head>, AnchorError> {
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 folders.push(path);
             } else if path.extension().is_some_and(|e| e == EXTENSION) {
-                let text = fs::read_to_string(&path).map_err(|e| failed(&path, &e))?;
+                let text = file::text(&path, file::SHORT).map_err(|e| failed(&path, &e))?;
                 let head = Head::parse(&text);
                 heads.push(head.ok_or_else(|| AnchorError(format!("`{}` holds no head of a log", path.display())))?);
             }

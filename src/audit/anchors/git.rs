@@ -20,7 +20,16 @@ pub const KIND: Kind = Kind {
     name: "git",
     page: super::PAGE,
     schema: |generator| generator.subschema_for::<Settings>(),
-    whole: super::whole::<Settings>,
+    whole: |settings| {
+        let whole = super::whole::<Settings>(settings)?;
+        let reference = whole["ref"].as_str().unwrap_or_default();
+        match [NOTES, TAGS].iter().any(|below| reference.strip_prefix(below).is_some_and(|name| !name.is_empty())) {
+            true => Ok(whole),
+            false => Err(format!(
+                "`{reference}` is no place for heads: name a ref below `{NOTES}` or `{TAGS}`, such as refs/notes/bgctl"
+            )),
+        }
+    },
     named: |reference, _| match reference {
         "" => Err("a ref, such as refs/notes/bgctl".into()),
         _ => Ok(json!({ "repository": ".", "ref": reference })),

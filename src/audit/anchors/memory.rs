@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::file;
 use crate::journal::heads::Head;
 use crate::journal::ledger::Tip;
 
@@ -35,7 +36,7 @@ impl Memory {
     /// Reads it; nothing was seen where there is no file.
     pub fn read(state: &Path) -> io::Result<Memory> {
         let path = state.join(HEADS);
-        let seen = match fs::read(&path) {
+        let seen = match file::read(&path, file::LOG) {
             Ok(bytes) => serde_json::from_slice(&bytes).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Seen { bgctl_heads: 1, ..Seen::default() },
             Err(error) => return Err(error),

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::AnchorError;
+use crate::file;
 use crate::journal::heads::Head;
 use crate::plan::sha256;
 
@@ -27,7 +28,7 @@ impl Receipt {
     pub(super) fn write(&self, folder: &Path, head: &Head) -> Result<(), AnchorError> {
         let path = path(folder, head, &self.kind, &self.place, "json");
         let text = serde_json::to_string_pretty(self).expect("BUG: a receipt is plain data") + "\n";
-        fs::write(&path, text)
+        file::write(&path, text)
             .map_err(|e| AnchorError(format!("taken, but `{}` cannot be written: {e}", path.display())))
     }
 
@@ -37,7 +38,7 @@ impl Receipt {
             fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok).map(|entry| entry.path()).collect();
         files.sort();
         let json = files.iter().filter(|path| path.extension().is_some_and(|e| e == "json"));
-        let all = json.filter_map(|path| serde_json::from_slice::<Receipt>(&fs::read(path).ok()?).ok());
+        let all = json.filter_map(|path| serde_json::from_slice::<Receipt>(&file::read(path, file::LONG).ok()?).ok());
         all.filter(|receipt| receipt.kind == kind).collect()
     }
 }

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{Anchor, AnchorError, Kept, Kind, PATIENCE, Reach, receipts, typed};
+use crate::file;
 use crate::journal::heads::Head;
 use crate::world::{Exit, Request};
 
@@ -91,13 +92,13 @@ impl Anchor for Rfc3161Anchor {
         let path = |extension| receipts::path(receipts, head, "rfc3161", &self.place(), extension);
         let (data, query, answer) = (path("head"), path("tsq"), path("tsr"));
         let failed = |e: std::io::Error| AnchorError(format!("cannot write in `{}`: {e}", receipts.display()));
-        fs::write(&data, head.text()).map_err(failed)?;
+        file::write(&data, head.text()).map_err(failed)?;
         self.openssl(&["-query", "-data", &text(&data), "-sha256", "-cert", "-out", &text(&query)]).await?;
         let request = Request {
             method: "POST",
             url: self.url.clone(),
             headers: vec![("content-type".into(), "application/timestamp-query".into())],
-            body: fs::read(&query).map_err(failed)?,
+            body: file::read(&query, file::SHORT).map_err(failed)?,
             timeout: PATIENCE,
             ..Request::default()
         };
@@ -107,7 +108,7 @@ impl Anchor for Rfc3161Anchor {
         }
         // Under another name until it is found good, so that no refused answer is ever taken for a time stamp.
         let unchecked = path("unchecked");
-        fs::write(&unchecked, &said.body).map_err(failed)?;
+        file::write(&unchecked, &said.body).map_err(failed)?;
         let (ca, asked) = (text(&self.ca), text(&query));
         self.openssl(&["-verify", "-queryfile", &asked, "-in", &text(&unchecked), "-CAfile", &ca]).await?;
         fs::rename(&unchecked, &answer).map_err(failed)?;
@@ -129,7 +130,7 @@ impl Anchor for Rfc3161Anchor {
             }
             let data = answer.with_extension("head");
             self.check(&data, &answer).await.map_err(|e| AnchorError(format!("`{}`: {e}", answer.display())))?;
-            let said = fs::read_to_string(&data).map_err(|e| AnchorError(format!("`{}`: {e}", data.display())))?;
+            let said = file::text(&data, file::SHORT).map_err(|e| AnchorError(format!("`{}`: {e}", data.display())))?;
             heads.extend(Head::parse(&said));
         }
         Ok(heads)

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use crate::diag::{Code, Kind, Refusal};
+use crate::file;
 use crate::journal::ledger::{Hand, Ledger, What};
 use crate::journal::{self, Archive, LOG, Note, Sound};
 use crate::plan::Purpose;
@@ -28,7 +29,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
         let refusal = Refusal::new(kind, Code::NotAdopted, headline).place(path.display().to_string()).cause(cause);
         refusal.users("not checked. Nothing was changed.")
     };
-    let text = std::fs::read(&path).map_err(|e| super::unreadable(&path, &e))?;
+    let text = file::read(&path, file::LOG).map_err(|e| super::unreadable(&path, &e))?;
     // What was saved from a terminal or a job has other lines around it.
     let lines: Vec<u8> =
         text.split_inclusive(|b| *b == b'\n').filter(|l| l.starts_with(b"{\"v\":")).flatten().copied().collect();

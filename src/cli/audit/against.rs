@@ -1,6 +1,5 @@
 //! A log held against what others keep of it: anchors, and this verifier's own memory.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use super::unreadable;
@@ -8,6 +7,7 @@ use crate::audit::anchors;
 use crate::audit::anchors::{FOLDER, Memory, Named};
 use crate::audit::{Report, Verdict};
 use crate::diag::{Code, Kind, Refusal};
+use crate::file;
 use crate::journal::heads::{Head, Held, compare};
 use crate::journal::ledger::{Ledger, Standing};
 use crate::journal::{Archive, LOG, Note, SealState, origin};
@@ -163,7 +163,7 @@ pub fn against(cx: &Context, args: &AnchorArgs, log: &Path, report: &Report) -> 
 
 fn judge(log: &Path, report: &Report, place: String, heads: &[Head]) -> std::io::Result<Said> {
     let notes: Vec<&Note> = heads.iter().map(|head| &head.log).collect();
-    let (held, _) = compare(&mut File::open(log)?, report.bytes, &notes)?;
+    let (held, _) = compare(&mut file::open(log)?, report.bytes, &notes)?;
     let of = |wanted: Held| notes.iter().zip(&held).filter(move |(_, held)| **held == wanted).map(|(note, _)| *note);
     let at = |note: &Note| words::time_of_day(&note.time).to_string();
     let longest = |wanted: Held| of(wanted).max_by_key(|note| note.bytes);
@@ -186,7 +186,7 @@ fn judge(log: &Path, report: &Report, place: String, heads: &[Head]) -> std::io:
 /// The head of a log as it is now, and of the ledger beside it.
 pub fn head(cx: &Context, log: &Path, report: &Report) -> Result<Head, Refusal> {
     let failed = |error: std::io::Error| unreadable(log, &error);
-    let (_, sha256) = compare(&mut File::open(log).map_err(failed)?, report.bytes, &[]).map_err(failed)?;
+    let (_, sha256) = compare(&mut file::open(log).map_err(failed)?, report.bytes, &[]).map_err(failed)?;
     let archive = Archive::new(cx.state_dir()?);
     let ours = std::fs::canonicalize(archive.run(&report.run).join(LOG)).ok();
     let here = ours.is_some() && ours == std::fs::canonicalize(log).ok();

@@ -1,7 +1,6 @@
 //! `bgctl audit anchor`: the head of a log that is there already, kept somewhere else by hand.
 
 use crate::audit;
-use std::fs::File;
 use std::io::BufReader;
 
 use super::against::head;
@@ -10,6 +9,7 @@ use crate::audit::Verdict;
 use crate::audit::anchors;
 use crate::audit::anchors::FOLDER;
 use crate::diag::{Code, Kind, Refusal};
+use crate::file;
 use crate::journal::Seals;
 use crate::secret::visible;
 use crate::session::notary;
@@ -39,7 +39,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     }
     let log = locate(cx, args.run.as_deref())?;
     let trust = Believed::of_log(cx, &BelievedArgs::default(), &log)?.trust(cx)?;
-    let file = File::open(&log).map_err(|error| unreadable(&log, &error))?;
+    let file = file::open(&log).map_err(|error| unreadable(&log, &error))?;
     let report = audit::verify(&mut BufReader::new(file), &trust, Seals::Last).map_err(|e| unreadable(&log, &e))?;
     if let Verdict::Broken(fault) = &report.verdict {
         return Err(Refusal::new(Kind::Audit, fault.what.code(), "a log that does not hold cannot be anchored")

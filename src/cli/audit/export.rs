@@ -10,6 +10,7 @@ use crate::audit::Report;
 use crate::audit::exports;
 use crate::audit::exports::{KINDS, Source};
 use crate::diag::{Code, Kind, Refusal};
+use crate::file;
 use crate::journal;
 use crate::journal::Seals;
 use crate::secret::visible;
@@ -47,7 +48,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
         return Err(refusal.next("--format in-toto, or without --key and --unsigned"));
     }
     let log = locate(cx, args.run.as_deref())?;
-    let bytes = std::fs::read(&log).map_err(|error| unreadable(&log, &error))?;
+    let bytes = file::read(&log, file::LOG).map_err(|error| unreadable(&log, &error))?;
     let sound = journal::read(&bytes).map_err(|fault| {
         Refusal::new(Kind::Audit, fault.what.code(), visible(&fault.to_string()))
             .place(log.display().to_string())

@@ -5,6 +5,7 @@ use serde_json::json;
 use super::against::{Against, AnchorArgs, asked};
 use crate::audit::anchors::Memory;
 use crate::diag::{Code, Kind, Refusal};
+use crate::file;
 use crate::journal::Archive;
 use crate::journal::ledger::{self, Findings, Ledger, Line, Reading, Standing, Tip, What};
 use crate::report::{Mark, words};
@@ -27,7 +28,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     let archive = Archive::new(cx.state_dir()?);
     let ledger = Ledger::in_folder(archive.root());
     let place = ledger.path().display().to_string();
-    let bytes = match std::fs::read(ledger.path()) {
+    let bytes = match file::read(ledger.path(), file::LOG) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
         Err(error) => {

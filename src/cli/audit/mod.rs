@@ -18,6 +18,7 @@ mod withheld;
 use std::path::{Path, PathBuf};
 
 use crate::diag::{Code, Kind, Refusal};
+use crate::file;
 use crate::journal::{Archive, LOG};
 use crate::shell::{Context, Exit};
 
@@ -59,10 +60,10 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
 fn locate(cx: &Context, name: Option<&str>) -> Result<PathBuf, Refusal> {
     if let Some(name) = name {
         let path = cx.cwd.join(name);
-        if path.is_file() {
+        if file::stands(&path) {
             return Ok(path);
         }
-        if path.join(LOG).is_file() {
+        if file::stands(&path.join(LOG)) {
             return Ok(path.join(LOG));
         }
     }

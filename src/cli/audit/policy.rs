@@ -1,12 +1,12 @@
 //! A log beside a policy of one's own: it is judged by the rules its owner signed, and those are held against the policy here.
 
-use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
 use super::unreadable;
 use crate::audit::{Breach, Report, Verdict};
 use crate::diag::{Code, Kind, Refusal};
+use crate::file;
 use crate::plan::Plan;
 use crate::policy::{PolicyFile, compare};
 use crate::session::policy;
@@ -42,7 +42,7 @@ pub fn judge(cx: &Context, log: &Path, file: &Path, report: &mut Report) -> Resu
 /// The plan of a log that was verified just now: its second record.
 fn plan(log: &Path) -> std::io::Result<Plan> {
     let mut line = String::new();
-    let mut lines = BufReader::new(File::open(log)?).take(2 * LONGEST);
+    let mut lines = BufReader::new(file::open(log)?).take(2 * LONGEST);
     for _ in 0..2 {
         line.clear();
         lines.read_line(&mut line)?;

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::{locate, unreadable, verify, withheld, write_new};
 use crate::audit::{CopyError, Publishing, Redaction, Verdict};
 use crate::diag::{Code, Kind, Refusal};
+use crate::file;
 use crate::journal::{COMPARED, EVIDENCE, Entry, Seals};
 use crate::secret::{LEAST, Secret, Secrets};
 use crate::session::trust::{self, Believed, BelievedArgs};
@@ -46,7 +47,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     if withheld::beside(&log)?.is_some() {
         return Err(refuse("this is a copy with something withheld already").next("redact the original once more"));
     }
-    let bytes = std::fs::read(&log).map_err(|error| unreadable(&log, &error))?;
+    let bytes = file::read(&log, file::LOG).map_err(|error| unreadable(&log, &error))?;
     let trust = Believed::of_log(cx, &BelievedArgs::default(), &log)?.trust(cx)?;
     let report = audit::verify(&mut Cursor::new(&bytes[..]), &trust, Seals::All).map_err(|e| unreadable(&log, &e))?;
     if let Verdict::Broken(_) | Verdict::Untrusted(_) = report.verdict {
@@ -67,7 +68,10 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
         refuse("this cannot be withheld").cause(error.to_string()).next(next)
     })?;
     if copy.withheld.is_empty() {
-        return Err(refuse("there is nothing to withhold").cause("no sealed record is, or holds, what was named"));
+        return Err(Refusal::new(Kind::Usage, Code::NothingToWithhold, "what is to be withheld is not in this log")
+            .place(log.display().to_string())
+            .cause("no sealed record is, or holds, what was named; no copy was written")
+            .next("bgctl audit show --all        what the records hold"));
     }
     let left = String::from_utf8_lossy(&copy.bytes);
     if text.as_ref().is_some_and(|secrets| secrets.mask_known(&left) != left) {

@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::{locate, unreadable, verify, withheld};
 use crate::diag::{Kind, Refusal};
+use crate::file;
 use crate::journal::{self, SealState, Seals, Sound};
 use crate::report::{Mark, Moment, spoken_seconds, timeline, words};
 use crate::secret::visible;
@@ -23,7 +24,7 @@ pub struct Args {
 
 pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     let log = locate(cx, args.run.as_deref())?;
-    let bytes = std::fs::read(&log).map_err(|error| unreadable(&log, &error))?;
+    let bytes = file::read(&log, file::LOG).map_err(|error| unreadable(&log, &error))?;
     let redaction = withheld::beside(&log)?;
     let sound = match &redaction {
         None => journal::read(&bytes),

@@ -1,7 +1,6 @@
 //! `bgctl audit verify`: the verdict, its reasons, and what could not be checked.
 
 use crate::audit;
-use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +10,7 @@ use super::against::{Against, AnchorArgs, Said, against};
 use super::{locate, unreadable, withheld};
 use crate::audit::{Report, Verdict};
 use crate::diag::{Code, Kind, Refusal};
+use crate::file;
 use crate::journal::ledger::Standing;
 use crate::journal::{Archive, Fault, Seals, What};
 use crate::report::{Mark, words};
@@ -45,7 +45,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     let believed = Believed::of_log(cx, &args.believed, &log)?;
     let trust = believed.trust(cx)?;
     let seals = if args.all_seals { Seals::All } else { Seals::Last };
-    let file = File::open(&log).map_err(|error| unreadable(&log, &error))?;
+    let file = file::open(&log).map_err(|error| unreadable(&log, &error))?;
     let mut file = BufReader::with_capacity(BUFFER, file);
     let report = match withheld::beside(&log)? {
         None => audit::verify(&mut file, &trust, seals),

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::unreadable;
 use crate::audit::{Redaction, Report};
 use crate::diag::{Code, Kind, Refusal};
+use crate::file;
 use crate::report::Mark;
 use crate::secret::visible;
 
@@ -26,7 +27,7 @@ pub fn place(copy: &Path) -> PathBuf {
 /// The statement beside a log, where it is a copy.
 pub fn beside(log: &Path) -> Result<Option<Redaction>, Refusal> {
     let path = place(log);
-    let text = match std::fs::read_to_string(&path) {
+    let text = match file::text(&path, file::LOG) {
         Ok(text) => text,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(unreadable(&path, &error)),

@@ -8,7 +8,7 @@ use super::proofs::{self, Bad, Proof};
 use super::{AROUND, Args};
 use crate::diag::Refusal;
 use crate::guards::way_back_s;
-use crate::journal::LOG;
+use crate::journal::read_log;
 use crate::plan::{LAB, Plan, sha256};
 use crate::run::{Evidence, Outcome};
 use crate::runbook::GameDay;
@@ -189,7 +189,7 @@ fn not_begun(name: &str) -> Proof {
 
 /// With the digest of the log that shows it, as it was read.
 fn bound(proof: Proof, record: &RunRecord) -> Proof {
-    let log = std::fs::read(record.folder.join(LOG)).ok();
+    let log = read_log(&record.folder).ok();
     Proof { log_sha256: log.map(|bytes| sha256(&bytes)), ..proof }
 }
 

@@ -21,6 +21,7 @@ use self::report::Report;
 use super::answer;
 use crate::arm;
 use crate::diag::{Code, Kind, Refusal};
+use crate::file;
 use crate::journal::Archive;
 use crate::people::signals::Signals;
 use crate::plan::{LAB, Plan};
@@ -94,7 +95,7 @@ async fn gameday(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     let now = cx.clock.now();
     let folder = report::folder(&state).join(now.strftime("%Y%m%d-%H%M%S").to_string());
     let across = folder.join("across-a-contract.yaml");
-    let made = std::fs::create_dir_all(&folder).and_then(|()| std::fs::write(&across, &contract));
+    let made = file::folder(&folder).and_then(|()| file::write(&across, &contract));
     made.map_err(|error| unwritable(&folder, &error).users(USERS))?;
     let signals = Signals::that_end().map_err(|error| {
         Refusal::new(Kind::Environment, Code::System, "signals cannot be listened to")

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::proofs::Proof;
+use crate::file;
 use crate::plan::Plan;
 use crate::scalar::spoken;
 use crate::sign::{Signer, namespace, sshsig};
@@ -53,9 +54,9 @@ pub fn last(state: &Path, plan: &Plan, proof: &str) -> Option<Timestamp> {
 }
 
 /// A report whose signature is of its bytes. Whose key that is stands in it, and is for whoever reads it.
-fn signed(file: &Path) -> Option<Report> {
-    let text = std::fs::read(file).ok()?;
-    let signature = std::fs::read_to_string(file.with_extension("json.sig")).ok()?;
+fn signed(path: &Path) -> Option<Report> {
+    let text = file::read(path, file::LONG).ok()?;
+    let signature = file::text(&path.with_extension("json.sig"), file::SHORT).ok()?;
     sshsig::verify(namespace::GAMEDAY, &text, &signature).ok()?;
     serde_json::from_slice(&text).ok()
 }
@@ -72,9 +73,9 @@ impl Report {
     pub fn keep(&self, day: &Path, signer: &dyn Signer) -> io::Result<PathBuf> {
         let file = day.join(REPORT);
         let text = serde_json::to_string_pretty(self).expect("BUG: a report is plain data") + "\n";
-        std::fs::write(&file, &text)?;
+        file::write(&file, &text)?;
         let signature = signer.sign(namespace::GAMEDAY, text.as_bytes()).map_err(io::Error::other)?;
-        std::fs::write(day.join(format!("{REPORT}.sig")), signature)?;
+        file::write(&day.join(format!("{REPORT}.sig")), signature)?;
         Ok(file)
     }
 }

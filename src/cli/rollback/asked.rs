@@ -56,7 +56,7 @@ pub async fn without_record(
 }
 
 async fn put(cx: &Context, keyboard: &Rc<Keyboard>) -> Option<Evidence> {
-    let board = Board::on(cx.stderr());
+    let board = Board::on(cx.screen());
     let by = Actor::nobody("prompt");
     match confirm::rollback(keyboard, &board, cx.clock.as_ref(), &by).await {
         Answer::Given(answered) => answered.yes.then_some(answered.evidence),

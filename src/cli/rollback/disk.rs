@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use super::action::Disk;
+use crate::file;
 
 /// As much as the first records of a run take.
 const SOME: usize = 32 * 1024;
@@ -15,7 +16,7 @@ pub fn probe(state: &Path, folder: Option<&Path>) -> (Disk, Option<String>) {
         return (Disk::Gone, Some(format!("{} is gone", place.display())));
     }
     let file = place.join(format!(".probe.{}", std::process::id()));
-    let written = std::fs::create_dir_all(&place).and_then(|()| {
+    let written = file::folder(&place).and_then(|()| {
         use std::io::Write as _;
         let mut file = std::fs::File::create(&file)?;
         file.write_all(&[0; SOME])?;

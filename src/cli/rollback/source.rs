@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::action::Log;
 use crate::compile::Draft;
 use crate::diag::{Code, Kind, Refusal};
+use crate::file;
 use crate::journal::{Archive, Entry, SealState, Sound, Unread, read_on};
 use crate::plan::{Plan, Split};
 use crate::run::{Doing, Event, RunOutcome, State, replay};
@@ -91,7 +92,7 @@ fn of_sound(sound: Sound) -> Found {
 /// The plan beside a log. Nobody signed it.
 pub fn beside(folder: &Path) -> Result<Plan, String> {
     let path = folder.join("plan.json");
-    let text = std::fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+    let text = file::text(&path, file::LOG).map_err(|e| format!("{}: {e}", path.display()))?;
     serde_json::from_str(&text).map_err(|e| format!("{}: {e}", path.display()))
 }
 

@@ -3,7 +3,6 @@
 //! It is waited for fifteen seconds and no longer. Whoever is replaced loses its lease: woken later, it moves nobody and writes
 //! nothing.
 
-use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,6 +10,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::diag::{Code, Kind, Refusal};
+use crate::file;
 use crate::journal::{Archive, Entry, Holder, LOG, Lock};
 use crate::people::{Board, wish_is_open, wish_rollback, withdraw_wish};
 use crate::plan::Plan;
@@ -93,7 +93,7 @@ pub async fn ask(
     let mut taken = false;
     // When it was last seen to do anything.
     let mut stirred = asked;
-    let mut countdown = Countdown { cx, board: Board::on(cx.stderr()), last: None };
+    let mut countdown = Countdown { cx, board: Board::on(cx.screen()), last: None };
     loop {
         cx.clock.sleep(LOOK).await;
         let now = cx.clock.elapsed();
@@ -191,7 +191,7 @@ pub fn is_stopped(holder: &Holder) -> bool {
 }
 
 fn stopped(pid: u32) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let stat = file::text(Path::new(&format!("/proc/{pid}/stat")), file::SHORT).unwrap_or_default();
     // The name of the program stands in parentheses and may hold anything.
     stat.rsplit(')').next().is_some_and(|rest| matches!(rest.trim_start().chars().next(), Some('T' | 't')))
 }
@@ -244,7 +244,7 @@ impl Tail {
     /// Takes in what was written since. False where nothing was.
     fn read(&mut self) -> bool {
         let mut new = Vec::new();
-        let read = File::open(&self.path).and_then(|mut file| {
+        let read = file::open(&self.path).and_then(|mut file| {
             file.seek(SeekFrom::Start(self.at))?;
             file.read_to_end(&mut new)
         });

@@ -85,6 +85,11 @@ impl Document for Http {
         match response.status {
             200 => {}
             // The server cannot serve now; anything else is its word on the question.
+            407 => {
+                return Err(Gap::Silent(
+                    "a proxy on the way answered 407: it wants a login (HTTPS_PROXY, NO_PROXY)".into(),
+                ));
+            }
             status @ (429 | 500..) => return Err(Gap::Silent(format!("the answer is {status}"))),
             status => return Err(Gap::Unknown(format!("the answer is {status}, not 200"))),
         }

@@ -1,7 +1,6 @@
 //! The ledger beside the logs it speaks of: which run is gone, exchanged, or was never written down.
 
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
@@ -11,6 +10,8 @@ use super::super::archive::Archive;
 use super::super::heads::{Held, compare};
 use super::super::input::LOG;
 use super::{NOTHING, Reading, Tip, What};
+
+use crate::file;
 
 /// How bad a finding is; the worst decides the verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -136,7 +137,7 @@ fn logged(
     let heads: Vec<_> = of_run().map(|(_, line)| &line.entry.head).collect();
     let last = of_run().next_back().map(|(n, line)| (Some(n as u64), line.entry.head.state.name()));
     let Some((n, state)) = last else { return Ok(()) };
-    let mut log = match File::open(archive.run(run).join(LOG)) {
+    let mut log = match file::open(&archive.run(run).join(LOG)) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             add(Standing::Truncated, n, format!("run {run} ({state}) was deleted: the ledger has it, its log is gone"));
@@ -174,7 +175,7 @@ enum Beginning {
 }
 
 fn beginning(log: &Path) -> Beginning {
-    let Ok(file) = File::open(log) else { return Beginning::Bound };
+    let Ok(file) = file::open(log) else { return Beginning::Bound };
     let mut lines = BufReader::new(file).lines();
     let first: Value =
         lines.next().and_then(Result::ok).and_then(|l| serde_json::from_str(&l).ok()).unwrap_or_default();

@@ -1,7 +1,6 @@
 //! Reading the ledger and believing nothing: grammar, chain, session keys and the owners behind them. What the logs say to
 //! it is for [`super::check`].
 
-use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
@@ -11,6 +10,7 @@ use super::super::json::{self, word};
 use super::super::line::{LONGEST, instant};
 use super::super::scan::by;
 use super::{Entry, NOTHING, Tip, What, digest};
+use crate::file;
 use crate::sign::Trust;
 use crate::sign::sshsig::Signature;
 use crate::sign::{PublicKey, Signer, namespace};
@@ -67,7 +67,7 @@ impl Reading {
 /// The runs a ledger names, in the order they were opened here. Nothing is checked: what it says is believed by nobody, and
 /// only stands runs in a row.
 pub fn order(path: &Path) -> Vec<String> {
-    let Ok(file) = File::open(path) else { return Vec::new() };
+    let Ok(file) = file::open(path) else { return Vec::new() };
     let mut runs: Vec<String> = Vec::new();
     for line in BufReader::new(file).split(b'\n').map_while(Result::ok) {
         let said: Value = serde_json::from_slice(&line).unwrap_or_default();

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
-use rustix::fs::OFlags;
 use serde_json::{Map, Value, json};
 
 use super::super::JournalError;
@@ -20,6 +19,7 @@ use super::super::session::Session;
 use super::super::spelling::stamp;
 use super::{Entry, LEDGER, Tip, What, digest};
 use crate::clock::Clock;
+use crate::file;
 use crate::sign::{Signer, namespace};
 
 /// How long the lock of another process is waited for; it holds it for one write.
@@ -58,7 +58,7 @@ impl Ledger {
 
     /// Where it ends now.
     pub fn tip(&self) -> Result<Tip, JournalError> {
-        match File::open(&self.path) {
+        match file::open_ours(&self.path) {
             Ok(mut file) => self.end(&mut file).map(|(tip, _)| tip),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Tip::nothing()),
             Err(error) => Err(self.failed("read", &error)),
@@ -67,14 +67,14 @@ impl Ledger {
 
     /// Adds a line, and returns once it is on the disk.
     pub fn append(&self, what: What, head: &Note, by: &Hand<'_>, clock: &dyn Clock) -> Result<Tip, JournalError> {
-        disk::private(self.disk.as_ref(), disk::above(&self.path)).map_err(|e| self.failed("make", &e))?;
+        disk::root(self.disk.as_ref(), disk::above(&self.path)).map_err(|e| self.failed("make", &e))?;
         let new = !self.path.exists();
         let file = OpenOptions::new()
             .read(true)
             .append(true)
             .create(true)
             .mode(0o600)
-            .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
+            .custom_flags(file::ours())
             .open(&self.path)
             .map_err(|e| self.failed("open", &e))?;
         let mut file = self.locked(file, clock)?;

@@ -6,6 +6,7 @@ use std::path::Path;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::file;
 use crate::run::Actor;
 
 const FILE: &str = "acknowledged.json";
@@ -26,12 +27,12 @@ pub fn acknowledge(folder: &Path, given: &Acknowledgement) -> io::Result<()> {
     let text = serde_json::to_string(given).expect("BUG: an acknowledgement is plain data");
     // Written whole under another name, so that nobody reads half of it.
     let part = folder.join(format!("{FILE}.{}", std::process::id()));
-    std::fs::write(&part, text)?;
+    file::write(&part, text)?;
     std::fs::rename(part, file)
 }
 
 /// What lies in the run's folder.
 pub fn acknowledged(folder: &Path) -> Option<Acknowledgement> {
-    let text = std::fs::read_to_string(folder.join(FILE)).ok()?;
+    let text = file::text(&folder.join(FILE), file::SHORT).ok()?;
     serde_json::from_str(&text).ok()
 }

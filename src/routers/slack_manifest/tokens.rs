@@ -4,7 +4,7 @@
 //! locked; whoever comes second reads what the first has written. Neither token ever stands in a message.
 
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, Write};
+use std::io::{Seek, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,6 +13,7 @@ use rustix::fs::{FlockOperation, flock};
 use serde_json::{Map, Value};
 
 use crate::clock::{Clock, SystemClock};
+use crate::file;
 use crate::routers::{RouterError, Trouble};
 use crate::secret::Secret;
 
@@ -39,10 +40,10 @@ impl Tokens {
     /// Reads the file. One that others may read is refused: whoever has the token can send the app's events anywhere.
     pub fn read(path: &Path) -> Result<Tokens, RouterError> {
         let refuse = |what: String| RouterError::new(Trouble::NoCredentials, what).cure(RECIPE);
-        let mut text = String::new();
-        let opened = File::open(path).and_then(|mut file| {
+        let mut text = Vec::new();
+        let opened = file::open(path).and_then(|file| {
             let mode = file.metadata()?.mode();
-            file.read_to_string(&mut text)?;
+            file::fill(file, file::SHORT, &mut text)?;
             Ok(mode)
         });
         let mode =
@@ -52,7 +53,7 @@ impl Tokens {
                 format!("the configuration tokens `{}` are open to others (mode {:o})", path.display(), mode & 0o777);
             return Err(RouterError::new(Trouble::NoCredentials, what).cure(format!("chmod 600 {}", path.display())));
         }
-        match serde_json::from_str::<Value>(&text) {
+        match serde_json::from_slice::<Value>(&text) {
             Ok(Value::Object(fields)) => Tokens::of(fields),
             _ => None,
         }
