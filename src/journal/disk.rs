@@ -6,7 +6,7 @@
 use std::fmt::Debug;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 /// Returns once something outlasts a power cut.
@@ -43,9 +43,15 @@ pub(super) fn names(disk: &dyn Disk, folder: &Path) -> io::Result<()> {
 }
 
 /// Makes a folder only its owner can look into, and those above it that are missing, each kept where it stands.
+/// One that leads elsewhere, or that others may write in, is not taken: what lies in it would be theirs.
 pub(super) fn private(disk: &dyn Disk, folder: &Path) -> io::Result<()> {
-    if folder.is_dir() {
-        return Ok(());
+    match std::fs::symlink_metadata(folder) {
+        Ok(found) if found.is_symlink() => return Err(io::Error::other("it is a link to somewhere else: remove it")),
+        Ok(found) if found.is_dir() && found.permissions().mode() & 0o002 != 0 => {
+            return Err(io::Error::other("everybody may write in it: chmod 700"));
+        }
+        Ok(found) if found.is_dir() => return Ok(()),
+        _ => {}
     }
     if !above(folder).is_dir() {
         private(disk, above(folder))?;
@@ -86,5 +92,21 @@ mod tests {
         private(&LocalDisk, &dir.path().join("x/y/z")).unwrap();
         private(&LocalDisk, &dir.path().join("x/y/z")).unwrap();
         assert!(private(&LocalDisk, &dir.path().join("a/b")).is_err());
+    }
+
+    #[test]
+    fn a19_a_folder_that_leads_elsewhere_or_that_everybody_may_write_in_is_not_taken() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        private(&LocalDisk, &path("state/locks")).unwrap();
+        for made in ["state", "state/locks"] {
+            assert_eq!(path(made).metadata().unwrap().permissions().mode() & 0o777, 0o700, "{made}");
+        }
+        std::fs::create_dir(path("elsewhere")).unwrap();
+        std::os::unix::fs::symlink(path("elsewhere"), path("state/linked")).unwrap();
+        assert!(private(&LocalDisk, &path("state/linked")).unwrap_err().to_string().contains("a link"));
+        std::fs::create_dir(path("state/open")).unwrap();
+        std::fs::set_permissions(path("state/open"), std::fs::Permissions::from_mode(0o777)).unwrap();
+        assert!(private(&LocalDisk, &path("state/open")).unwrap_err().to_string().contains("chmod 700"));
     }
 }

@@ -41,17 +41,22 @@ fn wish_file(folder: &Path) -> PathBuf {
 pub fn wish_rollback(folder: &Path, by: &Actor, reason: &str, overrides: bool) -> io::Result<()> {
     let file = wish_file(folder);
     let parent = file.parent().unwrap_or(folder);
-    std::fs::create_dir_all(parent)?;
+    private(parent)?;
     let text = serde_json::to_string(&Wished { by: by.clone(), reason: reason.into(), overrides })?;
     let draft = parent.join(format!("rollback.{}.tmp", std::process::id()));
     std::fs::write(&draft, text)?;
     std::fs::rename(&draft, &file)
 }
 
+/// A folder for this user alone, whatever the umask is: whoever writes in it is obeyed.
+fn private(folder: &Path) -> io::Result<()> {
+    std::os::unix::fs::DirBuilderExt::mode(std::fs::DirBuilder::new().recursive(true), 0o700).create(folder)
+}
+
 /// Tells the process that drives the run in `folder` that a person passes over a guard on the way back.
 pub fn wish_override(folder: &Path, guard: &str, by: &Actor, reason: &str) -> io::Result<()> {
     let file = override_file(folder, guard);
-    std::fs::create_dir_all(file.parent().unwrap_or(folder))?;
+    private(file.parent().unwrap_or(folder))?;
     let text = serde_json::to_string(&Wished { by: by.clone(), reason: reason.into(), overrides: true })?;
     let draft = file.with_extension(format!("{}.tmp", std::process::id()));
     std::fs::write(&draft, text)?;

@@ -4,6 +4,7 @@
 pub mod absent;
 mod afterwards;
 pub mod display;
+mod doors;
 pub mod drive;
 pub mod earlier;
 pub mod launch;
@@ -15,6 +16,7 @@ pub mod open;
 pub mod overrides;
 pub mod participants;
 pub mod permission;
+pub mod places;
 pub mod policy;
 pub mod policy_pin;
 pub mod prepare;

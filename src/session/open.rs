@@ -88,9 +88,8 @@ impl Launch<'_> {
     }
 
     fn key(&self, archive: &Archive) -> Result<(Box<dyn Signer>, Actor), Refusal> {
-        let lab = self.outside.lab.is_some();
         let flag = self.args.key.as_deref();
-        let signer = trust::signer_or_labs(self.cx, archive.root(), lab, flag, &self.plan)?;
+        let signer = trust::signer_or_labs(self.cx, archive, flag, &self.plan)?;
         let trusted = self.approvers()?.signers();
         trust::not_revoked(self.cx, &trusted, signer.as_ref())?;
         let known = PublicKey::from_line(&signer.public())

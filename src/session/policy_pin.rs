@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::io::ErrorKind;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -91,7 +92,7 @@ impl Accepted {
     /// From now on this is the known one.
     pub fn remember(&self) -> Result<(), Refusal> {
         let write = || -> std::io::Result<()> {
-            fs::create_dir_all(&self.folder)?;
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
             if let Some(old) = &self.replaces {
                 let file = self.folder.join("replaced");
                 let before = fs::read_to_string(&file).unwrap_or_default();

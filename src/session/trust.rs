@@ -5,9 +5,11 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::places;
 use crate::diag::{Code, Kind, Refusal};
 use crate::journal::Archive;
 use crate::plan::Plan;
+use crate::rehearsal::few;
 use crate::secret::Secret;
 use crate::shell::Context;
 use crate::sign::Trust;
@@ -58,13 +60,23 @@ pub struct Believed {
 impl Believed {
     /// The files named, or the team's and this machine's; and the keys that were given up.
     pub fn read(cx: &Context, args: &BelievedArgs) -> Result<Self, Refusal> {
+        Self::among(cx, args, &places::real(cx)?)
+    }
+
+    /// The same for a log, wherever it lies: what a rehearsal signs with is believed of rehearsals alone.
+    pub fn of_log(cx: &Context, args: &BelievedArgs, log: &Path) -> Result<Self, Refusal> {
+        Self::among(cx, args, &places::holding(cx, log)?)
+    }
+
+    /// The same for the runs of this folder.
+    pub fn among(cx: &Context, args: &BelievedArgs, archive: &Archive) -> Result<Self, Refusal> {
         let mut files = TrustFiles::default();
         for path in &args.allowed_signers {
             files.add_signers(&cx.cwd.join(path), path.display().to_string(), true).map_err(unreadable)?;
         }
         if args.allowed_signers.is_empty() {
             files.add_signers(&cx.cwd.join(TEAM), TEAM, false).map_err(unreadable)?;
-            let own = Archive::new(cx.state_dir()?).allowed_signers();
+            let own = archive.allowed_signers();
             let name = format!("{} (this machine's own list)", own.display());
             files.add_signers(&own, name, false).map_err(unreadable)?;
         }
@@ -196,16 +208,15 @@ pub fn signer<'a>(
     Ok(if touched { Box::new(Touched { key, err: RefCell::new(cx.stderr()) }) } else { key })
 }
 
-/// The key that signs here. In the lab nothing is at stake, so a key of the lab's own will do. `state`: the state folder.
+/// The key that signs here. In the lab nothing is at stake, so a key of the lab's own will do. It lies in `archive`.
 pub fn signer_or_labs(
     cx: &Context,
-    state: &Path,
-    lab: bool,
+    archive: &Archive,
     flag: Option<&str>,
     plan: &Plan,
 ) -> Result<Box<dyn Signer>, Refusal> {
-    match lab && flag.is_none() {
-        true => Ok(Box::new(file::create_lab_key(&state.join("lab")).map_err(|error| refusal(&error))?)),
+    match plan.is_rehearsal() && flag.is_none() {
+        true => Ok(Box::new(file::create_lab_key(archive.root()).map_err(|error| refusal(&error))?)),
         false => signer(cx, flag, plan.owners.iter().map(String::as_str)),
     }
 }
@@ -292,7 +303,12 @@ fn git_key(cx: &Context) -> Result<String, String> {
 
 fn git(cx: &Context, setting: &str) -> Option<String> {
     cx.git(setting, || {
-        let output = Command::new("git").args(["config", "--get", setting]).current_dir(&cx.cwd).output().ok()?;
+        // Nothing that git does not need for that: not the credentials of this environment.
+        let gits = |name: &str| name.starts_with("GIT_") || name == "XDG_CONFIG_HOME";
+        let gits = cx.env.iter().filter(|(name, _)| gits(name));
+        let mut command = Command::new("git");
+        command.args(["config", "--get", setting]).current_dir(&cx.cwd).env_clear().envs(few(&cx.env)).envs(gits);
+        let output = command.output().ok()?;
         let text = String::from_utf8(output.stdout).ok()?;
         Some(text.trim().to_string()).filter(|value| output.status.success() && !value.is_empty())
     })

@@ -54,7 +54,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
             .cause("a log that is not sound is not exported")
             .next("bgctl audit verify    what is wrong, and what is still intact")
     })?;
-    let trust = Believed::read(cx, &BelievedArgs::default())?.trust(cx)?;
+    let trust = Believed::of_log(cx, &BelievedArgs::default(), &log)?.trust(cx)?;
     let report =
         audit::verify(&mut std::io::Cursor::new(&bytes[..]), &trust, Seals::All).map_err(|e| unreadable(&log, &e))?;
     let verdict = verify::word(&report.verdict);

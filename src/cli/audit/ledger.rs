@@ -1,20 +1,25 @@
 //! `bgctl audit ledger`: is every run still here that was opened here, and is its log the one that was written?
 
+use std::path::Path;
+
 use serde_json::json;
 
 use super::against::{Against, AnchorArgs, asked};
 use crate::audit::anchors::Memory;
 use crate::diag::{Code, Kind, Refusal};
-use crate::journal::Archive;
 use crate::journal::ledger::{self, Findings, Ledger, Line, Reading, Standing, Tip};
 use crate::report::{Mark, words};
 use crate::secret::visible;
+use crate::session::places;
 use crate::session::trust::{Believed, BelievedArgs};
 use crate::shell::{Context, Exit};
 
 /// Is every run still here, and unchanged? Compares each log with the ledger of runs.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
+    /// The ledger of rehearsals.
+    #[arg(long)]
+    lab: bool,
     #[command(flatten)]
     believed: BelievedArgs,
     #[command(flatten)]
@@ -22,7 +27,7 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
-    let archive = Archive::new(cx.state_dir()?);
+    let archive = if args.lab { places::rehearsals(cx)? } else { places::real(cx)? };
     let ledger = Ledger::in_folder(archive.root());
     let place = ledger.path().display().to_string();
     let bytes = match std::fs::read(ledger.path()) {
@@ -34,10 +39,10 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
                 .cause(error.to_string()));
         }
     };
-    let believed = Believed::read(cx, &args.believed)?;
+    let believed = Believed::among(cx, &args.believed, &archive)?;
     let reading = ledger::read(&bytes, &believed.trust(cx)?);
     let mut against = Against::default();
-    let seen = seen(cx, args, &place, &mut against)?;
+    let seen = seen(cx, args, archive.root(), &place, &mut against)?;
     let mut found = ledger::check(&reading, &archive, &seen);
     found.unchecked.extend(against.said.iter().map(|said| format!("{} {}", said.place, said.text)));
     let worst = found.all.iter().map(|finding| finding.standing).max();
@@ -57,13 +62,19 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
 }
 
 /// Where others saw the ledger end: anchors, and this verifier's own memory.
-fn seen(cx: &Context, args: &Args, place: &str, against: &mut Against) -> Result<Vec<(String, Tip)>, Refusal> {
+fn seen(
+    cx: &Context,
+    args: &Args,
+    state: &Path,
+    place: &str,
+    against: &mut Against,
+) -> Result<Vec<(String, Tip)>, Refusal> {
     let mut tips = Vec::new();
-    let asked = asked(cx, &args.anchor, "bgctl/log/", None, against)?;
+    let asked = asked(cx, &args.anchor, "bgctl/log/", None, args.lab, against)?;
     for (who, heads) in asked {
         tips.extend(heads.into_iter().filter_map(|head| Some((who.clone(), head.ledger?))));
     }
-    match Memory::read(&cx.state_dir()?) {
+    match Memory::read(state) {
         Ok(memory) => tips.extend(memory.ledger(place).map(|tip| ("this verifier".to_string(), tip))),
         Err(error) => cx.err(&format!("! this verifier's own memory cannot be read: {error}")),
     }

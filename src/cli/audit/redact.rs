@@ -47,7 +47,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
         return Err(refuse("this is a copy with something withheld already").next("redact the original once more"));
     }
     let bytes = std::fs::read(&log).map_err(|error| unreadable(&log, &error))?;
-    let trust = Believed::read(cx, &BelievedArgs::default())?.trust(cx)?;
+    let trust = Believed::of_log(cx, &BelievedArgs::default(), &log)?.trust(cx)?;
     let report = audit::verify(&mut Cursor::new(&bytes[..]), &trust, Seals::All).map_err(|e| unreadable(&log, &e))?;
     if let Verdict::Broken(_) | Verdict::Untrusted(_) = report.verdict {
         return Err(refuse("an owner cannot vouch for a log that does not hold").next("bgctl audit verify"));

@@ -35,7 +35,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
             .next("bgctl audit verify    what is wrong, and what is still intact")
     })?;
     // A timeline is read as the truth, so it says beside itself what a stranger may believe of it.
-    let trust = Believed::read(cx, &BelievedArgs::default())?.trust(cx)?;
+    let trust = Believed::of_log(cx, &BelievedArgs::default(), &log)?.trust(cx)?;
     let mut input = std::io::Cursor::new(&bytes[..]);
     let report = match &redaction {
         None => audit::verify(&mut input, &trust, Seals::Last),

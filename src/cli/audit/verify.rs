@@ -41,7 +41,7 @@ pub struct Args {
 
 pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     let log = locate(cx, args.run.as_deref())?;
-    let believed = Believed::read(cx, &args.believed)?;
+    let believed = Believed::of_log(cx, &args.believed, &log)?;
     let trust = believed.trust(cx)?;
     let seals = if args.all_seals { Seals::All } else { Seals::Last };
     let file = File::open(&log).map_err(|error| unreadable(&log, &error))?;

@@ -1,6 +1,8 @@
 //! Whether a run can be written down here, found out by writing.
 
+use std::fs::DirBuilder;
 use std::io::ErrorKind;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 use super::action::Disk;
@@ -15,7 +17,7 @@ pub fn probe(state: &Path, folder: Option<&Path>) -> (Disk, Option<String>) {
         return (Disk::Gone, Some(format!("{} is gone", place.display())));
     }
     let file = place.join(format!(".probe.{}", std::process::id()));
-    let written = std::fs::create_dir_all(&place).and_then(|()| {
+    let written = DirBuilder::new().recursive(true).mode(0o700).create(&place).and_then(|()| {
         use std::io::Write as _;
         let mut file = std::fs::File::create(&file)?;
         file.write_all(&[0; SOME])?;
