@@ -396,8 +396,8 @@ fn a_whole_cutover_and_the_way_back_through_the_rate_limit() {
 
     // A rehearsal never reaches Slack.
     let asked = rig.slack.with(|s| s.log.len());
-    let (code, shown) = bgctl(folder, &["cutover", "runbook.yaml", "--lab", "--confirm", "staging"]);
-    assert!(code == 65 && shown.contains("a rehearsal may not"), "{shown}");
+    let (code, shown) = bgctl(folder, &["cutover", "runbook.yaml", "--lab", "--confirm", "lab"]);
+    assert!(code == 65 && shown.contains("BG0210") && shown.contains("no Slack app whose request URLs"), "{shown}");
     assert_eq!(rig.slack.with(|s| s.log.len()), asked);
 
     // Green is not well: nobody moves.

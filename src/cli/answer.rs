@@ -7,12 +7,11 @@ use std::path::{Path, PathBuf};
 
 use crate::diag::{Code, Kind, Refusal};
 use crate::file;
-use crate::journal::Archive;
 use crate::people::{Answer, Approve, Board, Decision, Inbox, confirm, safe, shown::LONGEST, shown::Shown, trusting};
 use crate::plan::StepRef;
 use crate::run::State;
 use crate::session::run_record::RunRecord;
-use crate::session::{policy, requests, trust};
+use crate::session::{places, policy, requests, trust};
 use crate::shell::Context;
 use crate::sign::{AllowedSigners, Assurance, PublicKey, Signer, TrustFiles, namespace};
 
@@ -180,7 +179,7 @@ impl Asked {
     /// What the run will make of a signature, as far as that is known here: a refusal in its own words, or nothing.
     pub fn judge(&self, args: &AnswerArgs, cx: &Context, signature: &str) -> Result<Option<Decision>, Refusal> {
         let From::Run(past, at) = &self.from else { return Ok(None) };
-        let archive = Archive::new(cx.state_dir()?);
+        let archive = places::of(cx, &past.plan)?;
         let known = std::rc::Rc::new(move || requests::known(&archive));
         let folder = self.folder(args, cx).unwrap_or_else(|| past.folder.clone());
         let inbox = Inbox::new(folder, trusting(self.files.signers()), requests::barred(&past.entries)).knowing(known);

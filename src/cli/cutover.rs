@@ -31,11 +31,11 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
 }
 
 async fn cutover(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
-    let memory = match args.from.lab.lab {
-        true => Some(surroundings::new_memory(&cx.state_dir()?)?),
+    let folder = match args.from.lab.lab {
+        true => Some(surroundings::new_memory(cx)?),
         false => None,
     };
-    let outside = Surroundings::new(cx, &args.from.lab, memory, args.from.lab_mode())?;
+    let outside = Surroundings::new(cx, &args.from.lab, folder, args.from.lab_mode())?;
     let Prepared { plan, remarks, .. } = match prepare(cx, &args.from, &outside).await? {
         Ok(prepared) => prepared,
         Err(exit) => return Ok(exit),

@@ -3,14 +3,13 @@
 use std::rc::Rc;
 
 use crate::diag::Refusal;
-use crate::journal::{Archive, Entry, SealState, Sound, read_on};
-use crate::plan::{LAB, Plan};
+use crate::journal::{Entry, SealState, Sound, read_on};
 use crate::run::{Event, RunOutcome};
 use crate::session::drive::Begins;
 use crate::session::launch::{self, Launch};
 use crate::session::policy::PolicyArgs;
 use crate::session::run_record::unreadable;
-use crate::session::surroundings::{LAB_MEMORY, LabArgs, Surroundings};
+use crate::session::surroundings::{LabArgs, Surroundings};
 use crate::session::{native, which};
 use crate::shell::{Context, Exit};
 
@@ -32,7 +31,6 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
 }
 
 async fn resume(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
-    let archive = Archive::new(cx.state_dir()?);
     let (id, folder) = which::run(cx, args.run.as_deref(), "resume").await?;
     // Up to its last seal: its facts, and the newest of its evidence.
     let sound = read_on(&folder, None).map_err(|unread| {
@@ -44,7 +42,7 @@ async fn resume(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
         cx.err(&format!("  next       bgctl show {id}"));
         return Ok(outcome.into());
     }
-    let outside = outside(cx, &args.lab, &sound.plan, &archive)?;
+    let outside = Surroundings::of_run(cx, &args.lab, &sound.plan)?;
     let plan = Rc::new(sound.plan.clone());
     let launch = Launch {
         cx,
@@ -68,12 +66,4 @@ fn over(sound: &Sound) -> Option<(RunOutcome, String)> {
         _ => None,
     };
     (sound.state == SealState::Closed).then(|| sound.entries.iter().rev().find_map(end)).flatten()
-}
-
-/// A run of the lab goes on in its lab, or in a new one with the same ports and weights.
-pub fn outside(cx: &Context, lab: &LabArgs, plan: &Plan, archive: &Archive) -> Result<Surroundings, Refusal> {
-    let memory = archive.root().join(LAB_MEMORY);
-    let was_lab = plan.environment == LAB && memory.is_file();
-    let lab = LabArgs { lab: lab.lab || was_lab, faults: lab.faults.clone() };
-    Surroundings::of_run(cx, &lab, memory, plan)
 }

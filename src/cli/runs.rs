@@ -1,10 +1,12 @@
-//! `bgctl runs`: what ran here, newest first.
+//! `bgctl runs`: what ran here, newest first, and behind it what was rehearsed.
+
+use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
 use crate::diag::Refusal;
-use crate::journal::Archive;
 use crate::report::{Mark, spoken_seconds, words};
+use crate::session::places;
 use crate::session::run_record::RunRecord;
 use crate::shell::{Context, Exit};
 
@@ -17,11 +19,14 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
-    let archive = Archive::new(cx.state_dir()?);
-    let all = archive.runs();
+    let [real, rehearsals] = places::both(cx)?;
+    let all: Vec<(String, PathBuf)> = [&rehearsals, &real]
+        .iter()
+        .flat_map(|archive| archive.runs().into_iter().map(|id| (id.clone(), archive.run(&id))))
+        .collect();
     let mut rows: Vec<Value> = Vec::new();
-    for id in all.iter().rev().take(args.last) {
-        let read = RunRecord::read(id.clone(), archive.run(id));
+    for (id, folder) in all.iter().rev().take(args.last) {
+        let read = RunRecord::read(id.clone(), folder.clone());
         if cx.machine() {
             rows.push(match &read {
                 Ok(past) => json!({
@@ -65,7 +70,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     if cx.machine() {
         cx.json(&json!({ "runs": rows }));
     } else if all.is_empty() {
-        cx.out(&format!("no run is kept in {}", archive.root().display()));
+        cx.out(&format!("no run is kept in {}", real.root().display()));
         cx.out("next: bgctl cutover runbooks/quickstart.yaml --lab");
     }
     Ok(Exit::Success)

@@ -9,13 +9,13 @@ use super::{lost, status_file};
 use crate::diag::Refusal;
 use crate::file;
 use crate::guards::freeze::Found;
-use crate::journal::{Archive, Holder, Lock, PLAN};
+use crate::journal::{Holder, Lock, PLAN};
 use crate::plan::{Color, Lane, Plan, StepRef};
 use crate::report::{Mark, spoken_seconds};
 use crate::run::{Doing, Event, Outcome, RunOutcome};
 use crate::session::mistakes;
 use crate::session::run_record::RunRecord;
-use crate::session::{lease_guard, native, sight, which};
+use crate::session::{lease_guard, native, places, sight, which};
 use crate::shell::{Context, Exit};
 use crate::users::{Seen, Unread, Users};
 
@@ -163,8 +163,7 @@ struct Guarded {
 
 fn guarded(past: &RunRecord, cx: &Context) -> Guarded {
     let (environment, service) = (&past.plan.environment, &past.plan.service);
-    let state = cx.state_dir().ok();
-    let lease = state.as_ref().and_then(|state| Lock::holder(&Archive::new(state), environment, service));
+    let lease = places::of(cx, &past.plan).ok().and_then(|archive| Lock::holder(&archive, environment, service));
     let now = cx.clock.now();
     let frozen = lease_guard::freezes(cx).map(|freezes| freezes.holding(environment, service, now)).unwrap_or_default();
     let armed = past.entries.iter().rev().find_map(|entry| match entry.event() {

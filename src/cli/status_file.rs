@@ -5,12 +5,12 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::diag::Refusal;
-use crate::journal::{Archive, Holder, Lock};
+use crate::journal::{Holder, Lock};
 use crate::plan::{Color, Plan};
 use crate::report::Mark;
 use crate::session::prepare::{self, FromArgs};
 use crate::session::surroundings::{LabArgs, Surroundings};
-use crate::session::{policy, sight};
+use crate::session::{places, policy, sight};
 use crate::shell::{Context, Exit};
 use crate::users::{Seen, Unread, Users};
 
@@ -38,7 +38,7 @@ pub async fn run(
     let users = sight::look(&plan, cx, &sight::reach(cx, &plan, offline)).await;
     let next = next(word, &plan, &users);
     let run = newest_of(cx, &plan);
-    let lease = cx.state_dir().ok().and_then(|s| Lock::holder(&Archive::new(s), &plan.environment, &plan.service));
+    let lease = places::of(cx, &plan).ok().and_then(|a| Lock::holder(&a, &plan.environment, &plan.service));
     if cx.machine() {
         cx.json(&machine(&plan, &users, run.as_deref(), lease.as_ref(), &next));
         return Ok(Exit::Success);
@@ -83,7 +83,7 @@ fn text(route: &Seen, cx: &Context) {
 
 /// The newest run kept here of the plan's service.
 fn newest_of(cx: &Context, plan: &Plan) -> Option<String> {
-    let newest = Archive::new(cx.state_dir().ok()?).newest();
+    let newest = places::of(cx, plan).ok()?.newest();
     let found = newest.into_iter().find(|o| (&o.service, &o.environment) == (&plan.service, &plan.environment))?;
     Some(found.run)
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::diag::Mistake;
 use crate::gates::number::Number;
+use crate::rehearsal::Mark;
 use crate::scalar::{Duration, Limit};
 
 /// What blue and green are compared by before anybody moves, and by `bgctl diff`.
@@ -66,6 +67,9 @@ pub struct From {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "secret"))]
     pub token: Option<String>,
+    /// `safe`: the program touches nothing but the lab, so a rehearsal may run it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lab: Option<Mark>,
 }
 
 /// What is compared.

@@ -11,6 +11,7 @@ mod lines;
 mod migrations;
 mod paging;
 mod people;
+mod rehearsed;
 mod slack;
 pub mod unattended;
 mod way_back;
@@ -32,6 +33,7 @@ pub use draft::Draft;
 use lane::Walker;
 use lines::Lines;
 pub use migrations::migrations;
+pub use rehearsed::rehearsed;
 
 /// What was read from the live world.
 #[derive(Clone, Debug, Default)]

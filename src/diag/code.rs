@@ -113,6 +113,7 @@ codes! {
     ShortSecret = "BG0207", "a secret is too short";
     SecretInClear = "BG0208", "a secret stands in the runbook in clear";
     Lab = "BG0209", "the lab does not start, or does not answer";
+    NotTheLabs = "BG0210", "a rehearsal would reach something that is not the lab's";
     NoCredentials = "BG0211", "no credentials";
     CredentialsEnd = "BG0212", "the credentials end too early";
     NotAllowed = "BG0213", "the provider does not allow it";

@@ -102,35 +102,43 @@ impl Archive {
 
     /// The run of that name, of the end of a name, or the newest.
     pub fn find(&self, name: Option<&str>) -> Result<(String, PathBuf), Refusal> {
-        let runs = self.runs();
-        let place = format!("{}", self.root.join("runs").display());
-        let found: Vec<&String> = match name {
-            None => runs.last().into_iter().collect(),
-            Some(name) => match runs.iter().find(|id| *id == name) {
-                Some(exact) => vec![exact],
-                None => runs.iter().filter(|id| !name.is_empty() && id.ends_with(name)).collect(),
-            },
-        };
-        match (found[..].first(), found.len(), name) {
-            (Some(id), 1, _) => Ok(((*id).clone(), self.run(id))),
-            (None, _, None) => Err(Refusal::new(Kind::Usage, Code::NoRun, "there is no run on this machine yet")
+        found_in(std::slice::from_ref(self), name)
+    }
+}
+
+/// The same in several folders; the newest is that of the first one that has any.
+pub fn found_in(archives: &[Archive], name: Option<&str>) -> Result<(String, PathBuf), Refusal> {
+    let of = |archive: &Archive| archive.runs().into_iter().map(|id| (archive.run(&id), id)).collect::<Vec<_>>();
+    let runs: Vec<Vec<(PathBuf, String)>> = archives.iter().map(of).collect();
+    let place = archives.first().map_or(String::new(), |first| first.root.join("runs").display().to_string());
+    let all = || runs.iter().flatten();
+    let found: Vec<&(PathBuf, String)> = match name {
+        None => runs.iter().find_map(|runs| runs.last()).into_iter().collect(),
+        Some(name) => match all().filter(|(_, id)| id == name).collect::<Vec<_>>() {
+            exact if !exact.is_empty() => exact,
+            _ => all().filter(|(_, id)| !name.is_empty() && id.ends_with(name)).collect(),
+        },
+    };
+    match (&found[..], name) {
+        ([(folder, id)], _) => Ok((id.clone(), folder.clone())),
+        ([], None) => Err(Refusal::new(Kind::Usage, Code::NoRun, "there is no run on this machine yet")
+            .place(place)
+            .next("name a log file: bgctl audit verify path/to/log.jsonl")),
+        ([], Some(name)) => {
+            let refusal = Refusal::new(Kind::Usage, Code::NoRun, format!("no run is called `{name}`")).place(place);
+            let names: Vec<&str> = all().map(|(_, id)| id.as_str()).collect();
+            match names.len() {
+                0 => Err(refusal.cause("there is no run on this machine yet")),
+                n => Err(refusal.cause(format!("the newest are: {}", names[n.saturating_sub(5)..].join(", ")))),
+            }
+        }
+        (several, name) => {
+            let all: Vec<&str> = several.iter().map(|(_, id)| id.as_str()).collect();
+            let headline = format!("`{}` is the end of {} runs", name.unwrap_or_default(), all.len());
+            Err(Refusal::new(Kind::Usage, Code::NoRun, headline)
                 .place(place)
-                .next("name a log file: bgctl audit verify path/to/log.jsonl")),
-            (None, _, Some(name)) => {
-                let refusal = Refusal::new(Kind::Usage, Code::NoRun, format!("no run is called `{name}`")).place(place);
-                match runs.len() {
-                    0 => Err(refusal.cause("there is no run on this machine yet")),
-                    n => Err(refusal.cause(format!("the newest are: {}", runs[n.saturating_sub(5)..].join(", ")))),
-                }
-            }
-            (Some(_), _, name) => {
-                let all: Vec<&str> = found.iter().map(|id| id.as_str()).collect();
-                let headline = format!("`{}` is the end of {} runs", name.unwrap_or_default(), all.len());
-                Err(Refusal::new(Kind::Usage, Code::NoRun, headline)
-                    .place(place)
-                    .cause(all.join(", "))
-                    .next("name more of it"))
-            }
+                .cause(all.join(", "))
+                .next("name more of it"))
         }
     }
 }

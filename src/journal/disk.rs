@@ -59,6 +59,7 @@ pub(super) fn names(disk: &dyn Disk, folder: &Path) -> io::Result<()> {
 }
 
 /// Makes a folder only its owner can look into, and those above it that are missing, each kept where it stands.
+/// One that leads elsewhere, or that others may write in, is not taken: what lies in it would be theirs.
 pub(super) fn private(disk: &dyn Disk, folder: &Path) -> io::Result<()> {
     if folder.symlink_metadata().is_ok() {
         return sound(folder);

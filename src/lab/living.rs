@@ -1,8 +1,9 @@
 //! A lab that lives in a process of its own, as a command holds it: started, or found in the state folder and joined.
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{DirBuilder, File};
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -32,7 +33,8 @@ pub struct Living {
 impl Living {
     /// Starts a lab by running `program` as one. What an earlier one remembered in `folder` is gone on from.
     pub fn start(program: &Path, folder: &Path, faults: &[Fault], mode: Mode) -> anyhow::Result<Living> {
-        std::fs::create_dir_all(folder)?;
+        // Whatever the umask is: nobody else has anything to do with it.
+        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         let faults = faults.iter().map(|fault| fault.name().to_string()).collect();
         let wanted = serde_json::to_string(&Wanted { folder: folder.to_path_buf(), faults, mode })?;
         let mut command = Command::new(program);

@@ -1,6 +1,8 @@
 //! What a lab remembers of itself in a file, so that a run whose process was killed can go on in the same world: the real
 //! provider would not have forgotten its weights either.
 
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::sync::Mutex;
 
@@ -80,7 +82,8 @@ impl Memory {
         let text = serde_json::to_string(world).expect("BUG: a lab's memory is plain data");
         let draft = file.with_extension("tmp");
         // A lab that cannot remember is a lab all the same: only a killed run could tell.
-        let _ = file.parent().map_or(Ok(()), std::fs::create_dir_all);
+        let private = |folder| DirBuilder::new().recursive(true).mode(0o700).create(folder);
+        let _ = file.parent().map_or(Ok(()), private);
         let _ = std::fs::write(&draft, text).and_then(|()| std::fs::rename(&draft, file));
     }
 }

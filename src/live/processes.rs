@@ -3,6 +3,7 @@
 //! At the deadline, and when the future is dropped (Ctrl-C, a lost lease), the whole group is asked to end and then made to.
 //! What the output means is not looked at here.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
@@ -25,11 +26,18 @@ const PIECE: usize = 8 * 1024;
 /// Programs as the machine runs them.
 pub struct LiveProcesses {
     clock: Rc<dyn Clock>,
+    /// What they find in their environment, where that is not this process's own.
+    only: Option<BTreeMap<String, String>>,
 }
 
 impl LiveProcesses {
     pub fn new(clock: Rc<dyn Clock>) -> Self {
-        LiveProcesses { clock }
+        LiveProcesses { clock, only: None }
+    }
+
+    /// They find this in their environment, and nothing of this process's own.
+    pub fn with_nothing_but(self, env: BTreeMap<String, String>) -> Self {
+        LiveProcesses { only: Some(env), ..self }
     }
 }
 
@@ -62,6 +70,9 @@ impl Processes for LiveProcesses {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "there is no program to run"));
         };
         let mut builder = tokio::process::Command::new(program);
+        if let Some(only) = &self.only {
+            builder.env_clear().envs(only);
+        }
         builder.args(arguments).envs(&command.env).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         builder.process_group(0).kill_on_drop(true);
         if let Some(directory) = &command.directory {

@@ -269,9 +269,14 @@ pub struct Plan {
 pub const LAB: &str = "lab";
 
 impl Plan {
+    /// It was made in a rehearsal, for which every runbook is of that environment, and none else ever is.
+    pub fn is_rehearsal(&self) -> bool {
+        self.environment == LAB
+    }
+
     /// The command that does this with the plan's runbook, as it can be typed: a rehearsal is one only with its flag.
     pub fn command(&self, verb: &str) -> String {
-        let lab = if self.environment == LAB { " --lab" } else { "" };
+        let lab = if self.is_rehearsal() { " --lab" } else { "" };
         format!("bgctl {verb} {}{lab}", self.runbook)
     }
 

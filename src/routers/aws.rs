@@ -73,7 +73,7 @@ impl Aws {
             .region(Region::new(self.region.clone()))
             .retry_config(retry)
             .timeout_config(timeouts)
-            .http_client(http_client());
+            .http_client(http_client(self.access.endpoint.as_deref()));
         if let Some(endpoint) = &self.access.endpoint {
             loader = loader.endpoint_url(endpoint);
         }
@@ -215,15 +215,18 @@ impl Intercept for Attempts {
     }
 }
 
-/// What the SDK would take by itself, proxies of the environment included, with the cryptography of everything else here.
-pub fn http_client() -> SharedHttpClient {
-    Builder::new().build_with_connector_fn(|settings, components| {
+/// What the SDK would take by itself, proxies of the environment included, with the cryptography of everything else here. No proxy
+/// stands between this machine and itself.
+pub fn http_client(endpoint: Option<&str>) -> SharedHttpClient {
+    let here =
+        endpoint.is_some_and(|endpoint| ["//127.", "//localhost", "//[::1]"].iter().any(|h| endpoint.contains(h)));
+    Builder::new().build_with_connector_fn(move |settings, components| {
         let mut connector = ConnectorBuilder::default().tls_provider(Provider::Rustls(CryptoMode::Ring));
         connector.set_connector_settings(settings.cloned());
         if let Some(components) = components {
             connector.set_sleep_impl(components.sleep_impl());
         }
-        connector.set_proxy_config(Some(ProxyConfig::from_env()));
+        connector.set_proxy_config(Some(if here { ProxyConfig::disabled() } else { ProxyConfig::from_env() }));
         connector.build()
     })
 }

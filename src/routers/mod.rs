@@ -21,6 +21,7 @@ use serde_json::Value;
 
 use crate::diag::Mistake;
 use crate::plan::{Color, Split};
+use crate::rehearsal::InLab;
 use crate::secret::{Secret, Secrets};
 
 /// The reading side of a route. Plan, check and status hold only this, so they cannot move anybody.
@@ -337,6 +338,8 @@ pub struct Kind {
     pub page: &'static str,
     /// JSON Schema of the settings.
     pub schema: fn(&mut schemars::SchemaGenerator) -> schemars::Schema,
+    /// Where it goes in a rehearsal.
+    pub lab: InLab,
     /// Opens the reading side, or names every mistake in the settings. Asks nothing of the provider yet.
     pub view: fn(&Value, &Access) -> Opened<dyn RouteView>,
     pub open: fn(&Value, &Access) -> Opened<dyn TrafficRouter>,

@@ -93,6 +93,9 @@ impl Language {
             return Err(sorted(found));
         }
         self.settle(&mut value);
+        if let (Some(environment), Some(document)) = (&inputs.environment, value.as_object_mut()) {
+            document.insert("environment".into(), environment.clone().into());
+        }
         match Document::deserialize(value) {
             Ok(document) => Ok(Runbook {
                 references: implied(variables.references, &document, &tree),

@@ -17,6 +17,8 @@ pub struct Inputs {
     pub ambient: BTreeMap<String, String>,
     /// The environment, where it is known: a reference to what is not in it is worth a warning.
     pub env: Option<BTreeMap<String, String>>,
+    /// Stands for the runbook's own environment: that of rehearsals.
+    pub environment: Option<String>,
 }
 
 /// A `${env:…}` or `${file:…}` and where it stands.

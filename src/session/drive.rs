@@ -80,6 +80,8 @@ impl Launch<'_> {
         let mut begun = Begun { entries: Vec::new(), refusal: None };
         if fresh && self.plan.purpose == Purpose::Cutover {
             let anchored = self.anchored();
+            let left_out = |place| self.cx.err(&format!("! lab      {place} is told nothing of a rehearsal"));
+            anchored.left_out.iter().for_each(left_out);
             let told = open.witnesses.begin(&anchored, &mut open.journal, &open.folder).await;
             begun = told.map_err(|e| self.unwritable(e, &open.folder))?;
         }
@@ -204,9 +206,9 @@ impl Launch<'_> {
                 "  or         bgctl approve {id}, then bgctl resume {id}: goes on with the rollback once it is approved"
             ));
         }
-        if let Some(lab) = &self.outside.lab {
+        if let Some(played) = &self.outside.lab {
             tail.push(String::new());
-            tail.push(format!("lab: {}", lab.finish()));
+            tail.push(format!("lab: {}", played.lab.finish()));
         }
         if self.cx.output == crate::shell::Output::Json && end.refusal.is_none() {
             let outcome = end.outcome.name();

@@ -2,9 +2,9 @@
 
 use serde_json::json;
 
+use super::places;
 use super::run_record::RunRecord;
 use crate::diag::{Code, Kind, Refusal};
-use crate::journal::Archive;
 use crate::plan::{Color, Plan, Split};
 use crate::report::spoken_seconds;
 use crate::run::{Doing, RunOutcome};
@@ -12,7 +12,7 @@ use crate::shell::{Context, Exit};
 
 /// The newest run of the plan's service that is kept here, if it can be read.
 fn newest(cx: &Context, plan: &Plan) -> Option<RunRecord> {
-    let archive = Archive::new(cx.state_dir().ok()?);
+    let archive = places::of(cx, plan).ok()?;
     let newest = archive.newest();
     let found = newest.into_iter().find(|o| (&o.service, &o.environment) == (&plan.service, &plan.environment))?;
     let folder = archive.run(&found.run);

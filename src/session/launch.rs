@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use super::places;
 use super::policy::PolicyArgs;
 use super::surroundings::Surroundings;
 use super::{native, trust};
@@ -40,7 +41,7 @@ pub struct Launch<'a> {
 
 impl Launch<'_> {
     pub(super) fn archive(&self) -> Result<Archive, Refusal> {
-        Ok(Archive::new(self.cx.state_dir()?))
+        places::of(self.cx, &self.plan)
     }
 
     /// A folder of approvals that could never be one is known before anybody moves.

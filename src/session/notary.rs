@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use serde_json::{Map, Value, json};
 
+use super::doors::Doors;
 use super::policy;
 use super::policy::PolicyArgs;
 use super::surroundings::Surroundings;
@@ -18,9 +19,8 @@ use crate::diag::{Code, Kind, Refusal};
 use crate::journal::heads::Head;
 use crate::journal::ledger::{Hand, Ledger, Tip, What};
 use crate::journal::{Append, Archive, Closed, Entry, Journal, JournalError, Note, Record};
-use crate::live::http::LiveWeb;
-use crate::live::processes::LiveProcesses;
 use crate::policy::Anchors;
+use crate::rehearsal::InLab;
 use crate::run::{Event, Evidence};
 use crate::runbook;
 use crate::shell::Context;
@@ -38,6 +38,8 @@ pub struct Anchored {
     required: usize,
     /// Those that cannot even be asked, and why.
     missing: Vec<(String, String)>,
+    /// Anchors that are told nothing of a rehearsal.
+    pub left_out: Vec<String>,
 }
 
 /// What came of telling the anchors that a run was opened.
@@ -48,12 +50,9 @@ pub struct Begun {
 }
 
 impl Anchored {
-    /// Those of the policy, where there is one. A lab has none: nothing is at stake in it.
+    /// Those of the policy, where there is one; in a rehearsal those whose rows say that the lab has them.
     pub fn new(cx: &Context, outside: &Surroundings, policy: Option<&PolicyArgs>) -> Self {
         let mut anchored = Anchored::default();
-        if outside.lab.is_some() {
-            return anchored;
-        }
         let default = PolicyArgs::default();
         let args = policy.unwrap_or(&default);
         match policy::read(cx, args) {
@@ -75,9 +74,19 @@ impl Anchored {
     }
 
     fn add(&mut self, cx: &Context, outside: &Surroundings, named: &Anchors, beside: &Path) {
-        self.required = named.required as usize;
+        if outside.lab.is_none() {
+            self.required = named.required as usize;
+        }
         for anchor in &named.to {
-            match reach(cx, &outside.env, anchor, beside) {
+            let kind = anchor.kind;
+            if let (Some(played), place) = (&outside.lab, (kind.place)(&anchor.settings)) {
+                let left_out = matches!(kind.lab, InLab::LeftOut);
+                if left_out || !kind.lab.review(kind.name, &anchor.settings, &played.own).is_empty() {
+                    self.left_out.push(place);
+                    continue;
+                }
+            }
+            match reach(cx, outside, anchor, beside) {
                 Ok(reach) => self.anchors.push(anchors::open(anchor, &reach)),
                 Err(refusal) => self.miss(anchor.kind.name, &refusal.headline),
             }
@@ -199,14 +208,13 @@ impl Notary {
 /// The doors an anchor needs, with the secrets it names.
 pub fn reach(
     cx: &Context,
-    env: &std::collections::BTreeMap<String, String>,
+    outside: &Surroundings,
     anchor: &anchors::Named,
     beside_policy: &Path,
 ) -> Result<Rc<Reach>, Refusal> {
     let clock = cx.clock.clone();
-    let secrets = runbook::resolve_plan(&anchor.settings.to_string(), env)?;
-    let processes = Rc::new(LiveProcesses::new(clock.clone()));
+    let secrets = runbook::resolve_plan(&anchor.settings.to_string(), &outside.env)?;
+    let Doors { web, processes, .. } = Doors::of(outside, &clock);
     let (folder, beside_policy) = (cx.cwd.clone(), beside_policy.to_path_buf());
-    let web = Rc::new(LiveWeb::new(clock.clone()));
     Ok(Rc::new(Reach { clock, web, processes, secrets, folder, beside_policy }))
 }

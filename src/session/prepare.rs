@@ -7,16 +7,15 @@ use std::rc::Rc;
 
 use super::mistakes::{self, mistaken};
 use super::routes::view;
-use super::surroundings::{LabArgs, SOCKETS, Surroundings, lab_mode};
-use super::{earlier, policy, schema_check};
+use super::surroundings::{LabArgs, SOCKETS, Surroundings, lab_mode, of_the_other_world};
+use super::{earlier, places, policy, schema_check};
 use crate::arm;
 use crate::compile::{self, Draft, Facts};
 use crate::diag::{Code, Kind, Refusal, Severity};
-use crate::journal::{Archive, Lock};
+use crate::journal::Lock;
 use crate::plan::{Color, Plan, PlannedRoute, Split};
 use crate::policy::PolicyFile;
 use crate::rehearsal::Mode;
-use crate::routers;
 use crate::run::Verdict;
 use crate::runbook::{self, Inputs, Language, Source};
 use crate::shell::{Context, Exit};
@@ -52,18 +51,29 @@ impl FromArgs {
     }
 }
 
-/// A rehearsal reaches nothing but the lab, and the lab has no app whose request URLs could be moved.
-fn outside_the_lab(plan: &Plan, outside: &Surroundings) -> Option<Refusal> {
-    let real = plan.routes.values().find(|route| route.router == routers::slack_manifest::KIND.name)?;
-    outside.lab.as_ref()?;
-    Some(
-        Refusal::new(Kind::Invalid, Code::Lab, "the lab has no Slack app whose request URLs could be moved")
-            .place(real.line.clone())
-            .cause("this route leads to Slack itself, which a rehearsal may not touch")
-            .users("not checked; nothing was changed")
-            .next("rehearse with an app of its own for staging, without --lab")
-            .next("bgctl cutover runbooks/quickstart.yaml --lab    the same with a load balancer"),
-    )
+/// Why a runbook is not for this world, if it is not: a rehearsal reaches nothing but the lab, and its environment is nobody
+/// else's. The mistakes are shown.
+pub fn of_this_world(
+    cx: &Context,
+    source: &Source,
+    draft: &Draft<'_>,
+    outside: &Surroundings,
+) -> Option<Result<Exit, Refusal>> {
+    match &outside.lab {
+        Some(played) => {
+            let found = compile::rehearsed(&draft.runbook, &played.own);
+            (!found.is_empty()).then(|| Ok(mistaken(cx, source, found, Exit::Invalid)))
+        }
+        None => draft.plan.is_rehearsal().then(|| Err(only_rehearsed(&draft.plan))),
+    }
+}
+
+/// The environment of rehearsals has no live users, and no run there is a real one.
+fn only_rehearsed(plan: &Plan) -> Refusal {
+    of_the_other_world("the environment `lab` is that of rehearsals, and this command has no --lab")
+        .place(plan.runbook.clone())
+        .next(plan.command("cutover"))
+        .next("or name the environment whose users are moved, and give the variables their values with --var")
 }
 
 /// A plan that fits the live world.
@@ -91,9 +101,6 @@ pub async fn prepare(cx: &Context, args: &FromArgs, outside: &Surroundings) -> R
         Ok(drafted) => drafted,
         Err(exit) => return Ok(Err(exit)),
     };
-    if let Some(refusal) = outside_the_lab(&draft.plan, outside) {
-        return Err(refusal);
-    }
     let mut facts = Facts::default();
     let mut remarks = Vec::new();
     for (name, planned) in &draft.plan.routes {
@@ -153,14 +160,13 @@ fn drafted<'a>(
     source: &'a Source,
     policy: Option<&'a PolicyFile>,
 ) -> Result<Result<Draft<'a>, Exit>, Refusal> {
-    let inputs = match &outside.lab {
-        Some(lab) => Inputs { ambient: lab.variables(), ..mistakes::inputs(&args.vars, &outside.env) },
-        None => mistakes::inputs(&args.vars, &outside.env),
-    };
-    let draft = match Draft::new(source, &inputs, policy, args.swap) {
+    let draft = match Draft::new(source, &outside.inputs(&args.vars), policy, args.swap) {
         Ok(draft) => draft,
         Err(found) => return Ok(Err(mistaken(cx, source, found, Exit::Invalid))),
     };
+    if let Some(refused) = of_this_world(cx, source, &draft, outside) {
+        return refused.map(Err);
+    }
     if let Some(refusal) = draft.refuse_missing() {
         return Err(refusal);
     }
@@ -181,8 +187,12 @@ async fn saved(
 ) -> Result<Prepared, Refusal> {
     let plan = read_plan(source)?;
     policy::same(&plan, policy)?;
-    if let Some(refusal) = outside_the_lab(&plan, outside) {
-        return Err(refusal);
+    if outside.lab.is_some() || plan.is_rehearsal() {
+        let why = "a saved plan holds the addresses of the world it was made in, and each rehearsal has its own";
+        return Err(of_the_other_world("a saved plan cannot be rehearsed")
+            .place(source.path.clone())
+            .cause(why)
+            .next(format!("bgctl cutover {} --lab        rehearses the runbook", plan.runbook)));
     }
     let mut remarks = Vec::new();
     for (name, planned) in &plan.routes {
@@ -216,7 +226,7 @@ fn read_plan(source: &Source) -> Result<Plan, Refusal> {
 /// Users are where a run has sent them that is being driven now, or that nobody drives any more: that run is the reason, and
 /// not drift.
 fn moved_by_a_run(cx: &Context, plan: &Plan) -> Option<Refusal> {
-    let held = Lock::held(&Archive::new(cx.state_dir().ok()?), &plan.environment, &plan.service);
+    let held = Lock::held(&places::of(cx, plan).ok()?, &plan.environment, &plan.service);
     held.or_else(|| earlier::open(cx, plan))
 }
 

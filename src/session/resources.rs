@@ -8,25 +8,21 @@ use jiff::SignedDuration;
 use serde_json::Value;
 
 use super::absent::Absent;
-use super::routes;
+use super::doors::Doors;
 use super::surroundings::Surroundings;
-use crate::clock::Clock;
+use super::{places, routes};
 use crate::diag::{Code, Kind, Refusal};
 use crate::drive::Steps;
 use crate::gates::source::CLOUDWATCH;
 use crate::guards::NoGuards;
-use crate::journal::{Archive, Entry, mentions, read_on};
-use crate::live::database::LiveDatabase;
-use crate::live::http::LiveWeb;
-use crate::live::processes::LiveProcesses;
-use crate::live::redis::LiveStore;
+use crate::journal::{Entry, mentions, read_on};
 use crate::plan::Plan;
 use crate::routers::TrafficRouter;
 use crate::run::{Event, replay};
 use crate::runbook;
 use crate::secret::Secrets;
 use crate::shell::Context;
-use crate::world::{Metrics, World};
+use crate::world::World;
 
 /// Everything a run needs beside its journal.
 pub struct Resources {
@@ -153,15 +149,15 @@ fn bare(cx: &Context, outside: &Surroundings, plan: &str, secrets: Secrets) -> W
     // Everything this process knows is masked, also what programs inherit without the runbook naming it; what a reference stands
     // for is the world's own.
     let secrets = cx.known.secrets().with(&secrets);
-    let processes = Rc::new(LiveProcesses::new(clock.clone()));
+    let Doors { web, processes, store, database, metrics } = Doors::of(outside, &clock);
     World {
-        clock: clock.clone(),
+        clock,
         routes: BTreeMap::new(),
-        web: Rc::new(web(outside, clock.clone())),
+        web,
         processes,
-        store: Rc::new(LiveStore::new(clock.clone())),
-        database: Rc::new(LiveDatabase::new(clock)),
-        metrics: metrics(outside),
+        store,
+        database,
+        metrics,
         guards: Rc::new(NoGuards),
         overrides: Default::default(),
         beforehand: Default::default(),
@@ -169,30 +165,9 @@ fn bare(cx: &Context, outside: &Surroundings, plan: &str, secrets: Secrets) -> W
     }
 }
 
-#[cfg(feature = "aws")]
-fn web(outside: &Surroundings, clock: Rc<dyn Clock>) -> LiveWeb {
-    let signer = crate::gates::signer::RequestSigner::new(&outside.access.aws, clock.clone());
-    LiveWeb::new(clock).signing(Rc::new(signer))
-}
-
-#[cfg(not(feature = "aws"))]
-fn web(_: &Surroundings, clock: Rc<dyn Clock>) -> LiveWeb {
-    LiveWeb::new(clock)
-}
-
-#[cfg(feature = "cloudwatch")]
-fn metrics(outside: &Surroundings) -> Rc<dyn Metrics> {
-    Rc::new(crate::gates::cloudwatch::LiveMetrics::new(&outside.access.aws))
-}
-
-#[cfg(not(feature = "cloudwatch"))]
-fn metrics(_: &Surroundings) -> Rc<dyn Metrics> {
-    Rc::new(crate::world::NoMetrics)
-}
-
 /// Automatic rollbacks of this service and environment inside the policy's window, over all runs kept here.
 fn automatic_used(cx: &Context, plan: &Plan) -> Result<u32, Refusal> {
-    let archive = Archive::new(cx.state_dir()?);
+    let archive = places::of(cx, plan)?;
     let window = SignedDuration::from_secs(i64::try_from(plan.policy.within_s).unwrap_or(i64::MAX / 4));
     let since = cx.clock.now().checked_sub(window).unwrap_or(jiff::Timestamp::MIN);
     let oldest = since.strftime("%Y%m%d-%H%M").to_string();

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::surroundings::Surroundings;
+use super::surroundings::{Surroundings, of_the_other_world};
 use crate::diag::{Code, Kind, Mistake, Refusal};
 use crate::plan::PlannedRoute;
 use crate::routers::{self, Access, RouteView, TrafficRouter};
@@ -35,6 +35,14 @@ pub fn router(planned: &PlannedRoute, outside: &Surroundings) -> Result<Rc<dyn T
 
 /// How providers are reached, with the values of the references in this route's settings.
 fn access(planned: &PlannedRoute, outside: &Surroundings) -> Result<Access, Refusal> {
+    if let Some(played) = &outside.lab {
+        let lab = kind(planned)?.lab;
+        let found = lab.review(&planned.router, &planned.config, &played.own);
+        if !found.is_empty() {
+            let refusal = of_the_other_world("a route of this plan is not the lab's").place(planned.line.clone());
+            return Err(found.into_iter().fold(refusal, |refusal, mistake| refusal.cause(mistake.message)));
+        }
+    }
     let secrets = runbook::resolve_plan(&planned.config.to_string(), &outside.env)?;
     Ok(Access { secrets, ..outside.access.clone() })
 }

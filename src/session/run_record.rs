@@ -5,9 +5,10 @@ use std::rc::Rc;
 
 use jiff::Timestamp;
 
+use super::places;
 use crate::diag::{Code, Kind, Refusal};
 use crate::file;
-use crate::journal::{self, Archive, Entry, Fault, LOG, Sound, Unread, What};
+use crate::journal::{self, Entry, Fault, LOG, Sound, Unread, What};
 use crate::plan::{Plan, StepRef};
 use crate::report::{About, Story};
 use crate::run::{Doing, Event, RunOutcome, State};
@@ -29,13 +30,13 @@ pub struct RunRecord {
 impl RunRecord {
     /// The run of that name, the end of a name, or the newest: its facts, and the newest of its evidence.
     pub fn find(cx: &Context, name: Option<&str>) -> Result<Self, Refusal> {
-        let (id, folder) = Archive::new(cx.state_dir()?).find(name)?;
+        let (id, folder) = places::find(cx, name)?;
         RunRecord::read(id, folder)
     }
 
     /// The same with every record.
     pub fn whole(cx: &Context, name: Option<&str>) -> Result<Self, Refusal> {
-        let (id, folder) = Archive::new(cx.state_dir()?).find(name)?;
+        let (id, folder) = places::find(cx, name)?;
         let sound = journal::read_log(&folder).map_err(Unread::Io);
         let sound = sound.and_then(|bytes| journal::read(&bytes).map_err(Unread::Fault));
         RunRecord::of(sound, id, folder)

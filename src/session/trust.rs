@@ -5,10 +5,11 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::ran;
+use super::{places, ran};
 use crate::diag::{Code, Kind, Refusal};
 use crate::journal::Archive;
 use crate::plan::Plan;
+use crate::rehearsal::few;
 use crate::secret::Secret;
 use crate::shell::Context;
 use crate::sign::Trust;
@@ -72,13 +73,18 @@ pub struct Believed {
 impl Believed {
     /// The files named, or the team's; and the keys that were given up.
     pub fn read(cx: &Context, args: &BelievedArgs) -> Result<Self, Refusal> {
+        Self::among(cx, args, &places::real(cx)?)
+    }
+
+    /// The same for the runs of this folder.
+    pub fn among(cx: &Context, args: &BelievedArgs, archive: &Archive) -> Result<Self, Refusal> {
         let mut files = TrustFiles::default();
         for path in &args.allowed_signers {
             files.add_signers(&cx.cwd.join(path), path.display().to_string(), true).map_err(unreadable)?;
         }
         if args.allowed_signers.is_empty() {
             files.add_signers(&cx.cwd.join(TEAM), TEAM, false).map_err(unreadable)?;
-            let own = cx.state_dir()?.join(files::REVOKED);
+            let own = archive.root().join(files::REVOKED);
             files.add_revoked(&own, own.display().to_string(), false).map_err(unreadable)?;
         }
         add_revoked(cx, &mut files, &args.revoked.revoked)?;
@@ -87,7 +93,8 @@ impl Believed {
 
     /// The same for one log, with what this machine says of who ran it here, unless it is to believe named files only.
     pub fn of_log(cx: &Context, args: &BelievedArgs, log: &Path) -> Result<Self, Refusal> {
-        let (believed, archive) = (Believed::read(cx, args)?, Archive::new(cx.state_dir()?));
+        let archive = places::holding(cx, log)?;
+        let believed = Self::among(cx, args, &archive)?;
         let run = ran::named_by(log).filter(|_| args.allowed_signers.is_empty());
         let ran = run.and_then(|run| Some((ran::file(&archive, &run)?, ran::of(&archive, &run))));
         Ok(Believed { ran: ran.filter(|(_, signers)| !signers.is_empty()), ..believed })
@@ -228,16 +235,15 @@ pub fn signer<'a>(
     Ok(if touched { Box::new(Touched { key, err: RefCell::new(cx.stderr()) }) } else { key })
 }
 
-/// The key that signs here. In the lab nothing is at stake, so a key of the lab's own will do. `state`: the state folder.
+/// The key that signs here. In the lab nothing is at stake, so a key of the lab's own will do. It lies in `archive`.
 pub fn signer_or_labs(
     cx: &Context,
-    state: &Path,
-    lab: bool,
+    archive: &Archive,
     flag: Option<&str>,
     plan: &Plan,
 ) -> Result<Box<dyn Signer>, Refusal> {
-    match lab && flag.is_none() {
-        true => Ok(Box::new(file::create_lab_key(&state.join("lab")).map_err(|error| refusal(&error))?)),
+    match plan.is_rehearsal() && flag.is_none() {
+        true => Ok(Box::new(file::create_lab_key(archive.root()).map_err(|error| refusal(&error))?)),
         false => signer(cx, flag, plan.owners.iter().map(|owner| owner.as_str())),
     }
 }
@@ -324,7 +330,12 @@ fn git_key(cx: &Context) -> Result<String, String> {
 
 fn git(cx: &Context, setting: &str) -> Option<String> {
     cx.git(setting, || {
-        let output = Command::new("git").args(["config", "--get", setting]).current_dir(&cx.cwd).output().ok()?;
+        // Nothing that git does not need for that: not the credentials of this environment.
+        let gits = |name: &str| name.starts_with("GIT_") || name == "XDG_CONFIG_HOME";
+        let gits = cx.env.iter().filter(|(name, _)| gits(name));
+        let mut command = Command::new("git");
+        command.args(["config", "--get", setting]).current_dir(&cx.cwd).env_clear().envs(few(&cx.env)).envs(gits);
+        let output = command.output().ok()?;
         let text = String::from_utf8(output.stdout).ok()?;
         Some(text.trim().to_string()).filter(|value| output.status.success() && !value.is_empty())
     })

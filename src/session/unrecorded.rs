@@ -1,7 +1,8 @@
 //! A rollback that nothing on the disk keeps: its records stay in memory until its end, and are then written wherever that
 //! can be done. It says so; it moves nobody.
 
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::DirBuilder;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::launch::Launch;
@@ -70,8 +71,8 @@ pub fn place(archive: &Archive, id: &str, bytes: &[u8], plan: &str) -> Result<Pa
     let folder = archive.run(id);
     let draft = folder.with_extension("draft");
     let made = (|| {
-        std::fs::create_dir_all(folder.parent().unwrap_or(&folder))?;
-        std::os::unix::fs::DirBuilderExt::mode(&mut std::fs::DirBuilder::new(), 0o700).create(&draft)?;
+        DirBuilder::new().recursive(true).mode(0o700).create(folder.parent().unwrap_or(&folder))?;
+        DirBuilder::new().mode(0o700).create(&draft)?;
         write(&draft.join("plan.json"), format!("{plan}\n").as_bytes())?;
         write(&draft.join(LOG), bytes)?;
         std::fs::rename(&draft, &folder)

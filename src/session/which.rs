@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use futures_util::future::join_all;
 
 use super::run_record::RunRecord;
-use super::sight;
+use super::{places, sight};
 use crate::diag::{Code, Kind, Refusal};
 use crate::journal::{Archive, Opened};
 use crate::plan::LAB;
@@ -27,6 +27,10 @@ impl Candidate {
             Ok(past) => !matches!(past.state.doing, Doing::Ended(_)) || past.story.only().is_none(),
             Err(_) => true,
         }
+    }
+
+    fn is_real(&self) -> bool {
+        self.opened.environment != LAB
     }
 
     fn short(&self) -> &str {
@@ -52,28 +56,34 @@ impl Candidate {
 
 /// The run of that name or the end of a name; without one the run whose users are under way, or the only service's newest.
 pub async fn run(cx: &Context, name: Option<&str>, command: &str) -> Result<(String, PathBuf), Refusal> {
-    let archive = Archive::new(cx.state_dir()?);
     if name.is_some() {
-        return archive.find(name);
+        return places::find(cx, name);
     }
-    let newest = archive.newest();
-    if newest.is_empty() {
-        return Err(none(&archive));
+    let archives = places::both(cx)?;
+    let newest: Vec<(PathBuf, Opened)> = archives
+        .iter()
+        .flat_map(|archive| archive.newest().into_iter().map(|opened| (archive.run(&opened.run), opened)))
+        .collect();
+    let [archive, _] = archives;
+    match &newest[..] {
+        [] => return Err(none(&archive)),
+        [(folder, only)] => return Ok((only.run.clone(), folder.clone())),
+        _ => {}
     }
-    if let [only] = &newest[..] {
-        return Ok((only.run.clone(), archive.run(&only.run)));
-    }
-    let candidate = |opened: Opened| {
-        let folder = archive.run(&opened.run);
+    let candidate = |(folder, opened): (PathBuf, Opened)| {
         let past = RunRecord::read(opened.run.clone(), folder.clone());
         Candidate { opened, folder, past }
     };
     let all: Vec<Candidate> = newest.into_iter().map(candidate).collect();
     let mut meant: Vec<&Candidate> = all.iter().filter(|candidate| candidate.under_way()).collect();
+    if meant.iter().any(|candidate| candidate.is_real()) {
+        // No rehearsal stands between a person and users.
+        meant.retain(|candidate| candidate.is_real());
+    }
     let busy = !meant.is_empty();
     if !busy {
         // What was only played has no users.
-        meant = all.iter().filter(|candidate| candidate.opened.environment != LAB).collect();
+        meant = all.iter().filter(|candidate| candidate.is_real()).collect();
     }
     if let [only] = meant[..] {
         return Ok((only.opened.run.clone(), only.folder.clone()));

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::{Facts, Kind, Mistake, Review, Step, settings};
 use crate::plan::{Plan, Resume};
+use crate::rehearsal::{InLab, Place, at};
 use crate::run::{Cause, Evidence, Outcome};
 use crate::world::{Request, Response, Scribe, World};
 
@@ -19,6 +20,7 @@ pub const KIND: Kind = Kind {
     page: include_str!("announce.md"),
     schema: |generator| generator.subschema_for::<Announce>(),
     facts,
+    lab: InLab::To(places),
     build: |step, plan| {
         let announce = Announce::deserialize(&step.config)?;
         let text = filled(&announce.text, plan);
@@ -64,6 +66,15 @@ pub struct Token {
 
 fn api() -> String {
     "https://slack.com/api".into()
+}
+
+/// A webhook, or the Web API of a token.
+fn places(config: &Value) -> Vec<Place> {
+    let mut places = at(config, &["/slack", "/slack/api"]);
+    if config.pointer("/slack/token").is_some() && places.is_empty() {
+        places.push(Place { at: "/slack".into(), address: api() });
+    }
+    places
 }
 
 fn facts(config: &Value, _: &Plan) -> Result<Facts, Vec<Mistake>> {

@@ -15,6 +15,7 @@ use crate::gates::judge::Back;
 use crate::gates::watch::Places;
 use crate::gates::watched::{self, Failures, NO_BETTER, NamedGate, POLL, SILENT, Says, Watched};
 use crate::plan::{Plan, PlannedStep, Resume};
+use crate::rehearsal::{InLab, at};
 use crate::run::{Cause, Evidence, Outcome, Reaction, Verdict};
 use crate::scalar::{Duration, spoken};
 use crate::slack::ledger::{self, Ledger, SETTLE, Sending};
@@ -27,6 +28,7 @@ pub const KIND: Kind = Kind {
     page: include_str!("bake.md"),
     schema: |generator| generator.subschema_for::<Bake>(),
     facts,
+    lab: InLab::To(|settings| at(settings, &["/ledger/url"])),
     build: |step, plan| Ok(Box::new(Watching::new(step, plan)?)),
 };
 

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::{Facts, GRACE, Kind, Mistake, Review, Step, settings};
 use crate::plan::{Plan, Resume};
+use crate::rehearsal::{InLab, Mark};
 use crate::run::{Cause, Evidence, Outcome};
 use crate::scalar::Duration;
 use crate::world::{Exit, Progress, Scribe, Stream, World};
@@ -20,6 +21,7 @@ pub const KIND: Kind = Kind {
     page: include_str!("command.md"),
     schema: |generator| generator.subschema_for::<Command>(),
     facts,
+    lab: InLab::Program,
     build: |step, _| Ok(Box::new(Running { id: step.id.clone(), command: Command::deserialize(&step.config)? })),
 };
 
@@ -45,6 +47,9 @@ pub struct Command {
     /// The exit status that means success.
     #[serde(default)]
     pub expect_status: i32,
+    /// `safe`: it touches nothing but the lab, so a rehearsal may run it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lab: Option<Mark>,
 }
 
 fn within() -> Duration {
@@ -57,7 +62,7 @@ fn facts(config: &Value, _: &Plan) -> Result<Facts, Vec<Mistake>> {
     let shown = self::review(&mut review, command.run.as_deref(), command.shell.as_deref(), &command.env);
     review.longer_than_zero("/within", command.within.time);
     review.passed(|| Facts {
-        line: format!("run `{}`", crate::migrations::shortened(&shown)),
+        line: format!("run `{}`{}", crate::migrations::shortened(&shown), Mark::shown(command.lab)),
         resume: Resume::AskHuman,
         attempts: 1,
         timeout_s: command.within.whole_seconds() + GRACE,

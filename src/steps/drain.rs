@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::{Facts, GRACE, Kind, Mistake, Review, Step, settings};
 use crate::plan::{Color, Plan, Resume};
+use crate::rehearsal::{InLab, at};
 use crate::run::{Cause, Evidence, Outcome, Reaction};
 use crate::scalar::{Duration, spoken};
 use crate::world::{Progress, Request, Scribe, World, address};
@@ -20,6 +21,7 @@ pub const KIND: Kind = Kind {
     page: include_str!("drain.md"),
     schema: |generator| generator.subschema_for::<Drain>(),
     facts: plan,
+    lab: InLab::To(|settings| at(settings, &["/instances/*"])),
     build: |step, plan| {
         let drain = Drain::deserialize(&step.config)?;
         let urls = match drain.instances.is_empty() {

@@ -17,6 +17,7 @@ use crate::migrations::live;
 use crate::migrations::live::Ran;
 use crate::migrations::{changed, shortened};
 use crate::plan::{Color, Plan, PlannedSchema, Resume};
+use crate::rehearsal::{InLab, Mark};
 use crate::run::{Cause, Evidence, Found, Outcome};
 use crate::scalar::Duration;
 use crate::world::{Exit, Progress, Scribe, World};
@@ -27,6 +28,7 @@ pub const KIND: Kind = Kind {
     page: include_str!("migrate.md"),
     schema: |generator| generator.subschema_for::<Migrate>(),
     facts,
+    lab: InLab::Program,
     build: |step, plan| {
         let (id, settings) = (step.id.clone(), Migrate::deserialize(&step.config)?);
         Ok(Box::new(Migrating { id, settings, schema: plan.schema.clone().unwrap_or_default() }))
@@ -62,6 +64,9 @@ pub struct Migrate {
     #[serde(default = "attempts")]
     #[schemars(range(min = 1, max = 50))]
     pub attempts: u32,
+    /// `safe`: it touches nothing but the lab, so a rehearsal may run it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lab: Option<Mark>,
 }
 
 fn within() -> Duration {
@@ -96,7 +101,7 @@ fn facts(config: &Value, plan: &Plan) -> Result<Facts, Vec<Mistake>> {
     review.between("/attempts", migrate.attempts, 1, 50);
     let tells = plan.schema.as_ref().is_some_and(|schema| schema.postgres.is_some() && !schema.migrations.is_empty());
     review.passed(|| Facts {
-        line: format!("migrate with `{}`", shortened(&shown)),
+        line: format!("migrate with `{}`{}", shortened(&shown), Mark::shown(migrate.lab)),
         resume: if tells { Resume::Observe } else { Resume::AskHuman },
         attempts: 1,
         timeout_s: migrate.within.whole_seconds() + GRACE,

@@ -21,6 +21,7 @@ use serde_json::Value;
 
 pub use crate::diag::{Mistake, Review};
 use crate::plan::{Plan, PlannedStep, Resume, Split};
+use crate::rehearsal::InLab;
 use crate::run::{Found, Outcome};
 use crate::world::{Scribe, World};
 
@@ -62,6 +63,8 @@ pub struct Kind {
     pub schema: fn(&mut schemars::SchemaGenerator) -> schemars::Schema,
     /// What a reader and the machine need to know; checks everything that can be checked without the world.
     pub facts: fn(&Value, &Plan) -> Result<Facts, Vec<Mistake>>,
+    /// Where it goes in a rehearsal.
+    pub lab: InLab,
     /// Builds the step from its settings (a [`PlannedStep::config`] that `facts` has accepted) and the plan.
     pub build: fn(&PlannedStep, &Plan) -> Result<Box<dyn Step>>,
 }

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::{Facts, GRACE, Kind, Mistake, Review, Step, settings};
 use crate::plan::{Plan, Resume};
+use crate::rehearsal::{InLab, Place, at};
 use crate::run::{Cause, Evidence, Outcome, Verdict};
 use crate::slack::check::{Check, Finding};
 use crate::slack::continuity::Continuity;
@@ -21,12 +22,18 @@ pub const KIND: Kind = Kind {
     page: include_str!("smoke.md"),
     schema: |generator| generator.subschema_for::<Smoke>(),
     facts,
+    lab: InLab::To(places),
     build: |step, plan| {
         let smoke = Smoke::deserialize(&step.config)?;
         let suite = Suite::new(&smoke, plan);
         Ok(Box::new(Testing { id: step.id.clone(), smoke, suite }))
     },
 };
+
+/// Every address of its own. Where bots are to post answers to bgctl it listens, at a free port of loopback in a rehearsal.
+fn places(config: &Value) -> Vec<Place> {
+    at(config, &["/public/url", "/response_url/listen", "/response_url/url"])
+}
 
 fn facts(config: &Value, plan: &Plan) -> Result<Facts, Vec<Mistake>> {
     let smoke: Smoke = settings(config)?;

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::{Facts, GRACE, Kind, Mistake, Review, Step, settings};
 use crate::plan::{Color, Plan, Resume};
+use crate::rehearsal::InLab;
 use crate::run::{Cause, Evidence, Outcome, Verdict};
 use crate::scalar::{Duration, Percent, spoken};
 use crate::world::{Progress, Request, Scribe, World, address};
@@ -22,6 +23,7 @@ pub const KIND: Kind = Kind {
     page: include_str!("warm.md"),
     schema: |generator| generator.subschema_for::<Warm>(),
     facts,
+    lab: InLab::Nowhere,
     build: |step, plan| {
         let warm = Warm::deserialize(&step.config)?;
         Ok(Box::new(Warming { id: step.id.clone(), url: plan.stack(warm.stack).url.clone(), warm }))

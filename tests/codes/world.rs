@@ -61,6 +61,12 @@ pub const ROWS: &[Row] = &[
         std::fs::create_dir_all(desk.path("state/lab/world.json/below")).expect("a folder in its place");
         desk.run(&["cutover", "runbook.yaml", "--lab", "--confirm", "staging"])
     }),
+    test(
+        Code::NotTheLabs,
+        "lab",
+        "tests/process/rehearsal.rs",
+        "t15_a_rehearsal_of_a_runbook_with_real_addresses_is_refused_and_asks_nobody",
+    ),
     test(Code::NoCredentials, "credentials", CONTRACT, MISTAKES),
     test(Code::NoAnswer, "provider", CONTRACT, MISTAKES),
     test(Code::NoKey, "key", CONTRACT, MISTAKES),

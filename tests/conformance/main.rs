@@ -12,6 +12,7 @@ mod fleets;
 mod manifest;
 mod newcomer;
 mod pager;
+mod rehearsal;
 mod router;
 mod source;
 mod step;

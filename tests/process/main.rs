@@ -25,6 +25,7 @@ mod provider;
 mod race;
 mod reading;
 mod redaction;
+mod rehearsal;
 mod rig;
 mod schema;
 mod secrets;

@@ -385,10 +385,10 @@ impl Desk {
         self.start(&["cutover", "runbook.yaml", "--confirm", "staging"])
     }
 
-    /// The folders of all runs, oldest first.
+    /// The folders of all runs, oldest first; those of rehearsals behind the others.
     pub fn runs(&self) -> Vec<PathBuf> {
-        let archive = bgctl::journal::Archive::new(self.path("state"));
-        archive.runs().iter().map(|id| archive.run(id)).collect()
+        let archives = ["state", "state/lab"].map(|state| bgctl::journal::Archive::new(self.path(state)));
+        archives.iter().flat_map(|archive| archive.runs().into_iter().map(|id| archive.run(&id))).collect()
     }
 
     /// The log of the newest run; nothing where there is none yet.

@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use super::{Anchor, AnchorError, Kept, Kind, typed};
 use crate::file;
 use crate::journal::heads::Head;
+use crate::rehearsal::InLab;
 
 /// Files of heads end so.
 const EXTENSION: &str = "head";
@@ -25,6 +26,7 @@ pub const KIND: Kind = Kind {
     named: |folder, _| if folder.is_empty() { Err("a folder".into()) } else { Ok(folder.into()) },
     alone: false,
     place: |folder| format!("file:{}", folder.as_str().unwrap_or_default()),
+    lab: InLab::LeftOut,
     open: |folder, reach| Box::new(FileAnchor { folder: reach.folder.join(typed::<String>(folder)) }),
 };
 

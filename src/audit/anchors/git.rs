@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::{Anchor, AnchorError, Kept, Kind, Reach, typed};
 use crate::journal::heads::Head;
+use crate::rehearsal::InLab;
 use crate::world::Exit;
 
 const NOTES: &str = "refs/notes/";
@@ -36,6 +37,7 @@ pub const KIND: Kind = Kind {
     },
     alone: false,
     place: |settings| format!("git:{}", settings["ref"].as_str().unwrap_or_default()),
+    lab: InLab::LeftOut,
     open: |settings, reach| {
         let Settings { repository, reference } = typed(settings);
         Box::new(GitAnchor { repository, reference, reach })

@@ -26,6 +26,7 @@ use serde_json::Value;
 
 use crate::clock::Clock;
 use crate::journal::heads::Head;
+use crate::rehearsal::InLab;
 use crate::secret::Secrets;
 use crate::world::{Command, Exit, Processes, Stream, Web};
 
@@ -118,6 +119,8 @@ pub struct Kind {
     pub alone: bool,
     /// Where it is, as it is named on a command line.
     pub place: fn(&Value) -> String,
+    /// Where it goes in a rehearsal.
+    pub lab: InLab,
     /// Opens it with whole settings. Asks nobody.
     pub open: fn(&Value, Rc<Reach>) -> Box<dyn Anchor>,
 }

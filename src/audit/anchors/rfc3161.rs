@@ -15,6 +15,7 @@ use serde_json::json;
 use super::{Anchor, AnchorError, Kept, Kind, PATIENCE, Reach, receipts, typed};
 use crate::file;
 use crate::journal::heads::Head;
+use crate::rehearsal::InLab;
 use crate::world::{Exit, Request};
 
 pub const KIND: Kind = Kind {
@@ -29,6 +30,7 @@ pub const KIND: Kind = Kind {
     // A time stamp is checked without its authority.
     alone: true,
     place: |settings| format!("rfc3161:{}", settings["url"].as_str().unwrap_or_default()),
+    lab: InLab::LeftOut,
     open: |settings, reach| {
         let Settings { url, ca } = typed(settings);
         Box::new(Rfc3161Anchor { url, ca: reach.beside_policy.join(ca), reach })

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::{Anchor, AnchorError, Kept, Kind, PATIENCE, Reach, Receipt, is_of, typed};
 use crate::journal::heads::Head;
+use crate::rehearsal::InLab;
 use crate::world::Request;
 
 /// Pages of a channel's history that are searched for a run whose receipts are gone; 200 messages each.
@@ -27,6 +28,7 @@ pub const KIND: Kind = Kind {
     },
     alone: false,
     place: |settings| format!("slack:{}", settings["channel"].as_str().unwrap_or_default()),
+    lab: InLab::LeftOut,
     open: |settings, reach| {
         let Settings { channel, token, api } = typed(settings);
         Box::new(SlackAnchor { channel, token, api, reach })

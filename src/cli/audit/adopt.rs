@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use crate::diag::{Code, Kind, Refusal};
 use crate::file;
 use crate::journal::ledger::{Hand, Ledger, What};
-use crate::journal::{self, Archive, LOG, Note, Sound};
+use crate::journal::{self, LOG, Note, Sound};
 use crate::plan::Purpose;
 use crate::session::unrecorded::{UNRECORDED, place};
-use crate::session::{ran, trust};
+use crate::session::{places, ran, trust};
 use crate::shell::{Context, Exit};
 use crate::sign::{PublicKey, namespace};
 
@@ -38,7 +38,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     if let Err(why) = fits(&sound) {
         return Err(refuse(Kind::Audit, "this record cannot be adopted", why));
     }
-    let archive = Archive::new(cx.state_dir()?);
+    let archive = places::of(cx, &sound.plan)?;
     if archive.run(&sound.run).exists() {
         let why = format!("run {} is kept here already", sound.run);
         return Err(
@@ -49,7 +49,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     let failed = |why: String| refuse(Kind::Environment, "the record cannot be kept", why);
     let folder = place(&archive, &sound.run, &lines, &sound.plan.canonical()).map_err(failed)?;
     let head = Note::of_log(&lines, (&sound.service, &sound.run), cx.clock.now(), sound.state);
-    let trusted = trust::Believed::read(cx, &trust::BelievedArgs::default())?.signers();
+    let trusted = trust::Believed::among(cx, &trust::BelievedArgs::default(), &archive)?.signers();
     let key = PublicKey::from_line(&signer.public()).ok();
     let now = cx.clock.now();
     let known = key.as_ref().and_then(|key| trusted.check_key(None, namespace::LEDGER, key, now).ok());

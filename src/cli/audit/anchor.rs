@@ -13,6 +13,7 @@ use crate::file;
 use crate::journal::Seals;
 use crate::secret::visible;
 use crate::session::notary;
+use crate::session::surroundings::Surroundings;
 use crate::session::trust::{Believed, BelievedArgs};
 use crate::shell::{Context, Exit};
 
@@ -51,7 +52,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     let receipts = log.with_file_name(FOLDER);
     let mut lost = Vec::new();
     for place in &places {
-        let anchor = anchors::open(place, &notary::reach(cx, &cx.env, place, &cx.cwd)?);
+        let anchor = anchors::open(place, &notary::reach(cx, &Surroundings::real(cx), place, &cx.cwd)?);
         let keeping = anchors::keep(anchor.as_ref(), &head, &receipts, cx.clock.as_ref(), anchors::PATIENCE);
         match cx.block_on(keeping)? {
             Ok(kept) => {

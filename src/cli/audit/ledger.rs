@@ -1,5 +1,7 @@
 //! `bgctl audit ledger`: is every run still here that was opened here, and is its log the one that was written?
 
+use std::path::Path;
+
 use serde_json::json;
 
 use super::against::{Against, AnchorArgs, asked};
@@ -10,7 +12,7 @@ use crate::journal::Archive;
 use crate::journal::ledger::{self, Findings, Ledger, Line, Reading, Standing, Tip, What};
 use crate::report::{Mark, words};
 use crate::secret::visible;
-use crate::session::ran;
+use crate::session::{places, ran};
 use crate::session::trust::{Believed, BelievedArgs};
 use crate::shell::{Context, Exit};
 use crate::sign::{PublicKey, namespace};
@@ -18,6 +20,9 @@ use crate::sign::{PublicKey, namespace};
 /// Is every run still here, and unchanged? Compares each log with the ledger of runs.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
+    /// The ledger of rehearsals.
+    #[arg(long)]
+    lab: bool,
     #[command(flatten)]
     believed: BelievedArgs,
     #[command(flatten)]
@@ -25,7 +30,7 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
-    let archive = Archive::new(cx.state_dir()?);
+    let archive = if args.lab { places::rehearsals(cx)? } else { places::real(cx)? };
     let ledger = Ledger::in_folder(archive.root());
     let place = ledger.path().display().to_string();
     let bytes = match file::read(ledger.path(), file::LOG) {
@@ -37,13 +42,13 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
                 .cause(error.to_string()));
         }
     };
-    let believed = Believed::read(cx, &args.believed)?;
+    let believed = Believed::among(cx, &args.believed, &archive)?;
     let mut reading = ledger::read(&bytes, &believed.trust(cx)?);
     if args.believed.allowed_signers.is_empty() {
         own(&mut reading, &archive, &believed);
     }
     let mut against = Against::default();
-    let seen = seen(cx, args, &place, &mut against)?;
+    let seen = seen(cx, args, archive.root(), &place, &mut against)?;
     let mut found = ledger::check(&reading, &archive, &seen);
     found.unchecked.extend(against.said.iter().map(|said| format!("{} {}", said.place, said.text)));
     let worst = found.all.iter().map(|finding| finding.standing).max();
@@ -81,13 +86,19 @@ fn own(reading: &mut Reading, archive: &Archive, believed: &Believed) {
 }
 
 /// Where others saw the ledger end: anchors, and this verifier's own memory.
-fn seen(cx: &Context, args: &Args, place: &str, against: &mut Against) -> Result<Vec<(String, Tip)>, Refusal> {
+fn seen(
+    cx: &Context,
+    args: &Args,
+    state: &Path,
+    place: &str,
+    against: &mut Against,
+) -> Result<Vec<(String, Tip)>, Refusal> {
     let mut tips = Vec::new();
-    let asked = asked(cx, &args.anchor, "bgctl/log/", None, against)?;
+    let asked = asked(cx, &args.anchor, "bgctl/log/", None, args.lab, against)?;
     for (who, heads) in asked {
         tips.extend(heads.into_iter().filter_map(|head| Some((who.clone(), head.ledger?))));
     }
-    match Memory::read(&cx.state_dir()?) {
+    match Memory::read(state) {
         Ok(memory) => tips.extend(memory.ledger(place).map(|tip| ("this verifier".to_string(), tip))),
         Err(error) => cx.err(&format!("! this verifier's own memory cannot be read: {error}")),
     }

@@ -19,7 +19,8 @@ use std::path::{Path, PathBuf};
 
 use crate::diag::{Code, Kind, Refusal};
 use crate::file;
-use crate::journal::{Archive, LOG};
+use crate::journal::LOG;
+use crate::session::places;
 use crate::shell::{Context, Exit};
 
 /// Verify and read signed logs.
@@ -67,7 +68,7 @@ fn locate(cx: &Context, name: Option<&str>) -> Result<PathBuf, Refusal> {
             return Ok(path.join(LOG));
         }
     }
-    let (_, folder) = Archive::new(cx.state_dir()?).find(name)?;
+    let (_, folder) = places::find(cx, name)?;
     Ok(folder.join(LOG))
 }
 

@@ -2,8 +2,8 @@
 
 use crate::diag::{Code, Kind, Refusal};
 use crate::journal::ledger::{Hand, Ledger, What};
-use crate::journal::{self, Archive, DirStore, OpenError, SealState};
-use crate::session::trust;
+use crate::journal::{self, DirStore, OpenError, SealState};
+use crate::session::{places, trust};
 use crate::shell::{Context, Exit};
 
 /// Sign a log that ended while its owner's key was away. Only the key that opened the run can.
@@ -17,8 +17,8 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
-    let archive = Archive::new(cx.state_dir()?);
-    let (id, folder) = archive.find(args.run.as_deref())?;
+    let (id, folder) = places::find(cx, args.run.as_deref())?;
+    let archive = places::holding(cx, &folder)?;
     let signer = trust::signer(cx, args.key.as_deref(), None)?;
     let failed = |error: OpenError| refused(&error, &id, &folder.display().to_string());
     let store = DirStore::open(&folder).map_err(|e| failed(e.into()))?;

@@ -2,6 +2,7 @@
 //! that its freezes and its automatic rollbacks count for nothing else.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,9 +10,11 @@ use futures_util::FutureExt;
 use tokio::process::{Child, Command};
 
 use crate::diag::{Code, Kind, Refusal};
-use crate::journal::Archive;
+use crate::journal::found_in;
 use crate::people::signals::Signals;
+use crate::rehearsal::few;
 use crate::session::participants::GAMEDAY;
+use crate::session::places;
 use crate::session::run_record::RunRecord;
 use crate::shell::Context;
 
@@ -31,6 +34,9 @@ impl Running {
         let mut command = Command::new(program);
         // The result of the day is the report.
         command.args(words).current_dir(&cx.cwd).stdin(std::process::Stdio::null()).stdout(std::io::stderr());
+        if let Some(only) = only(&cx.env, words) {
+            command.env_clear().envs(only);
+        }
         command.process_group(0).env(GAMEDAY, "1");
         command.env("BGCTL_STATE_DIR", state).env("BGCTL_OUTPUT", "plain").env("BGCTL_NO_INPUT", "1");
         let child = command.spawn().map_err(|error| unstarted(&error))?;
@@ -39,9 +45,8 @@ impl Running {
 
     /// The newest run in its folder, as far as it is written.
     pub fn record(&self) -> Option<RunRecord> {
-        let archive = Archive::new(&self.state);
-        let id = archive.newest().into_iter().next()?.run;
-        RunRecord::read(id.clone(), archive.run(&id)).ok()
+        let (id, folder) = found_in(&places::below(&self.state), None).ok()?;
+        RunRecord::read(id, folder).ok()
     }
 
     /// Waits until the run is at a point, or the program has ended. True: it is there.
@@ -121,8 +126,30 @@ async fn asked(ending: Option<&Ending>) {
     }
 }
 
+/// All that a rehearsal finds in its environment; none where this is not to be one.
+fn only(env: &BTreeMap<String, String>, words: &[String]) -> Option<BTreeMap<String, String>> {
+    let ours = env.iter().filter(|(name, _)| name.starts_with("BGCTL_"));
+    let ours = ours.map(|(name, value)| (name.clone(), value.clone()));
+    words.iter().any(|word| word == "--lab").then(|| few(env).into_iter().chain(ours).collect())
+}
+
 fn unstarted(error: &std::io::Error) -> Refusal {
     Refusal::new(Kind::Environment, Code::System, "bgctl cannot start itself for the game day")
         .cause(error.to_string())
         .users("where they were. Nothing was changed.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a8_a_rehearsed_game_day_hands_nothing_real_on() {
+        let env = [("PATH", "/bin"), ("DATABASE_URL", "real"), ("GITHUB_TOKEN", "real"), ("BGCTL_SIGNING_KEY", "key")];
+        let env = env.map(|(name, value)| (name.to_string(), value.to_string())).into();
+        let words = |text: &str| text.split(' ').map(String::from).collect::<Vec<_>>();
+        let names = only(&env, &words("cutover a.yaml --lab")).map(|env| env.into_keys().collect::<Vec<_>>());
+        assert_eq!(names, Some(vec!["BGCTL_SIGNING_KEY".to_string(), "PATH".into()]));
+        assert_eq!(only(&env, &words("cutover a.yaml")), None);
+    }
 }

@@ -9,6 +9,8 @@ mod day;
 mod proofs;
 mod report;
 
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -22,10 +24,9 @@ use super::answer;
 use crate::arm;
 use crate::diag::{Code, Kind, Refusal};
 use crate::file;
-use crate::journal::Archive;
 use crate::people::signals::Signals;
 use crate::plan::{LAB, Plan};
-use crate::runbook::{GameDay, Inputs, Language, Node, Runbook, Source};
+use crate::runbook::{GameDay, Language, Node, Runbook, Source};
 use crate::scalar::spoken;
 use crate::session::acting;
 use crate::session::launch::SigningArgs;
@@ -33,7 +34,7 @@ use crate::session::open::locks;
 use crate::session::overrides::{REASON, says_something};
 use crate::session::prepare::{self, FromArgs};
 use crate::session::surroundings::Surroundings;
-use crate::session::{lease_guard, mistakes, resources, routes, trust};
+use crate::session::{lease_guard, places, resources, routes, trust};
 use crate::shell::{Context, Exit};
 
 /// Show in staging that a bad release comes back, with a green that is made bad on purpose.
@@ -77,14 +78,13 @@ async fn gameday(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     let contract = across_a_contract(&source.text, &runbook.tree);
     let hooks = runbook.document.gameday;
     fitting(args, &plan, hooks.as_ref())?;
-    let state = cx.state_dir()?;
+    let archive = places::of(cx, &plan)?;
+    let state = archive.root().to_path_buf();
     lease_guard::unfrozen(cx, &plan)?;
     // Nobody else moves these users for as long as the day lasts.
     let key = args.launch.key.as_deref();
-    let _held =
-        locks(cx, &Archive::new(&state), &plan, "a game day", &acting::here(cx, key, Some(&plan)).name, "gameday")?;
-    let lab = args.from.lab.lab;
-    let signer = trust::signer_or_labs(cx, &state, lab, key, &plan)?;
+    let _held = locks(cx, &archive, &plan, "a game day", &acting::here(cx, key, Some(&plan)).name, "gameday")?;
+    let signer = trust::signer_or_labs(cx, &archive, key, &plan)?;
     all_on_blue(&plan, &outside).await?;
     announce(cx, &plan, hooks.as_ref(), &state);
     let ask = format!("Type {} to begin:", plan.environment);
@@ -167,9 +167,7 @@ async fn all_on_blue(plan: &Plan, outside: &Surroundings) -> Result<(), Refusal>
 /// The runbook with its places. A saved plan is none.
 fn runbook(args: &Args, outside: &Surroundings) -> Result<(Source, Runbook), Refusal> {
     let source = Source::read(&args.from.file.to_string_lossy())?;
-    let ambient = outside.lab.as_ref().map(|lab| lab.variables()).unwrap_or_default();
-    let inputs = Inputs { ambient, ..mistakes::inputs(&args.from.vars, &outside.env) };
-    match Language::default().parse(&source, &inputs) {
+    match Language::default().parse(&source, &outside.inputs(&args.from.vars)) {
         Ok(runbook) => Ok((source, runbook)),
         Err(_) => Err(Refusal::new(Kind::Invalid, Code::GameDay, format!("`{}` is no runbook", source.path))
             .users(USERS)

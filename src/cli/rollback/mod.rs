@@ -84,8 +84,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
 }
 
 async fn rollback(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
-    let archive = Archive::new(cx.state_dir()?);
-    let scene = match Scene::read(args, cx, &archive).await? {
+    let scene = match Scene::read(args, cx).await? {
         Ok(scene) => scene,
         Err(exit) => return Ok(exit),
     };
@@ -93,7 +92,7 @@ async fn rollback(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
         return scene.print(cx);
     }
     let native = scene.native();
-    let done = back(args, cx, &archive, scene).await;
+    let done = back(args, cx, scene).await;
     // Whoever cannot go back with us is told how to without.
     done.map_err(|refusal| match refusal.next.iter().any(|line| native.contains(line)) {
         true => refusal,
@@ -101,11 +100,13 @@ async fn rollback(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     })
 }
 
-async fn back(args: &Args, cx: &Context, archive: &Archive, scene: Scene) -> Result<Exit, Refusal> {
+async fn back(args: &Args, cx: &Context, scene: Scene) -> Result<Exit, Refusal> {
     scene.show(cx);
     let folder = scene.run.as_ref().map(|(_, folder)| folder.as_path());
+    let archive = scene.archive.clone();
+    let archive = &archive;
     let (disk, broken) = disk::probe(archive.root(), folder);
-    let situation = scene.situation(archive, disk);
+    let situation = scene.situation(disk);
     let action = plan_of_action(&situation);
     if action.record == Record::Nothing {
         return Ok(nothing(cx, &scene, &situation));

@@ -10,14 +10,13 @@ use super::Args;
 use super::action::{Blue, Disk, Holder, Live, Log, Situation};
 use super::source::{self, Found, Named};
 use super::waiting;
-use crate::cli::resume;
 use crate::diag::{Code, Kind, Refusal};
 use crate::journal::Archive;
 use crate::plan::{Color, Plan, Split};
 use crate::rehearsal::Mode;
 use crate::run::State;
-use crate::session::surroundings::{LAB_MEMORY, Surroundings};
-use crate::session::{native, resources, which};
+use crate::session::surroundings::Surroundings;
+use crate::session::{native, places, resources, which};
 use crate::shell::{Context, Exit};
 use crate::users::{Ask, Users};
 use crate::world::World;
@@ -25,6 +24,8 @@ use crate::world::World;
 /// Everything that was read before anything is decided.
 pub struct Scene {
     pub outside: Surroundings,
+    /// Where this run is kept, or would be.
+    pub archive: Archive,
     pub plan: Plan,
     pub world: World,
     pub users: Users,
@@ -36,7 +37,7 @@ pub struct Scene {
 
 impl Scene {
     /// Reads it, or gives the exit of a runbook whose mistakes were shown.
-    pub async fn read(args: &Args, cx: &Context, archive: &Archive) -> Result<Result<Scene, Exit>, Refusal> {
+    pub async fn read(args: &Args, cx: &Context) -> Result<Result<Scene, Exit>, Refusal> {
         let named = match &args.run {
             Some(name) if source::is_runbook(cx, name) => Named::Runbook { path: PathBuf::from(name) },
             name => {
@@ -47,18 +48,13 @@ impl Scene {
             }
         };
         match named {
-            Named::Run { id, folder } => Scene::of_run(args, cx, archive, id, folder).await.map(Ok),
-            Named::Runbook { path } => Scene::of_runbook(args, cx, archive, &path).await,
+            Named::Run { id, folder } => Scene::of_run(args, cx, id, folder).await.map(Ok),
+            Named::Runbook { path } => Scene::of_runbook(args, cx, &path).await,
         }
     }
 
-    async fn of_run(
-        args: &Args,
-        cx: &Context,
-        archive: &Archive,
-        id: String,
-        folder: PathBuf,
-    ) -> Result<Scene, Refusal> {
+    async fn of_run(args: &Args, cx: &Context, id: String, folder: PathBuf) -> Result<Scene, Refusal> {
+        let archive = places::holding(cx, &folder)?;
         let (name, place) = (id.clone(), folder.clone());
         let log = tokio::task::spawn_blocking(move || source::log(&name, &place));
         let log = async {
@@ -73,7 +69,7 @@ impl Scene {
         let beside = source::beside(&folder);
         let (first, found) = match &beside {
             Ok(plan) => {
-                let outside = resume::outside(cx, &args.lab, plan, archive)?;
+                let outside = Surroundings::of_run(cx, &args.lab, plan)?;
                 let world = resources::world_of_rollback(cx, &outside, plan)?;
                 let (users, found) = join(Users::read(plan, &world, Ask::Blue), log).await;
                 (Some((outside, world, users)), found)
@@ -98,31 +94,27 @@ impl Scene {
             Some(first) => first,
             // What lay beside the log was another plan, or none: the routes are those of the log.
             None => {
-                let outside = resume::outside(cx, &args.lab, &plan, archive)?;
+                let outside = Surroundings::of_run(cx, &args.lab, &plan)?;
                 let world = resources::world_of_rollback(cx, &outside, &plan)?;
                 let users = Users::read(&plan, &world, Ask::Blue).await;
                 (outside, world, users)
             }
         };
-        Ok(Scene { outside, plan, world, users, found, run: Some((id, folder)), remark })
+        Ok(Scene { outside, archive, plan, world, users, found, run: Some((id, folder)), remark })
     }
 
-    async fn of_runbook(
-        args: &Args,
-        cx: &Context,
-        archive: &Archive,
-        path: &Path,
-    ) -> Result<Result<Scene, Exit>, Refusal> {
-        let memory = args.lab.lab.then(|| archive.root().join(LAB_MEMORY));
-        let outside = Surroundings::new(cx, &args.lab, memory, Mode::Http)?;
+    async fn of_runbook(args: &Args, cx: &Context, path: &Path) -> Result<Result<Scene, Exit>, Refusal> {
+        let archive = if args.lab.lab { places::rehearsals(cx)? } else { places::real(cx)? };
+        let folder = args.lab.lab.then(|| archive.root().to_path_buf());
+        let outside = Surroundings::new(cx, &args.lab, folder, Mode::Http)?;
         let plan = match source::runbook(cx, path, &args.vars, args.swap, &outside)? {
             Ok(plan) => plan,
             Err(exit) => return Ok(Err(exit)),
         };
-        if let Some((id, folder)) = source::known(archive, &plan) {
+        if let Some((id, folder)) = source::known(&archive, &plan) {
             cx.err(&format!("run {id} on this machine is about this runbook"));
             drop(outside);
-            return Scene::of_run(args, cx, archive, id, folder).await.map(Ok);
+            return Scene::of_run(args, cx, id, folder).await.map(Ok);
         }
         let world = resources::world_of_rollback(cx, &outside, &plan)?;
         let users = Users::read(&plan, &world, Ask::Blue).await;
@@ -130,7 +122,7 @@ impl Scene {
         let plan = source::from_here(plan, splits);
         let remark = "no run on this machine is about this runbook: the rollback is made from the runbook alone";
         let found = Found { log: Log::None, plan: None, sound: None, state: State::default(), why: None };
-        Ok(Ok(Scene { outside, plan, world, users, found, run: None, remark: Some(remark.into()) }))
+        Ok(Ok(Scene { outside, archive, plan, world, users, found, run: None, remark: Some(remark.into()) }))
     }
 
     /// The provider's own commands, as lines; none where none is known.
@@ -157,7 +149,8 @@ impl Scene {
     }
 
     /// The row of the table.
-    pub fn situation(&self, archive: &Archive, disk: Disk) -> Situation {
+    pub fn situation(&self, disk: Disk) -> Situation {
+        let archive = &self.archive;
         let died = |(id, _): &(String, PathBuf)| waiting::died(archive, &self.plan, id).is_some();
         let holder = match waiting::holder(archive, &self.plan) {
             None if self.found.log.open() && self.run.as_ref().is_some_and(died) => Holder::Dead,

@@ -12,8 +12,8 @@ use crate::journal::{Archive, Entry, SealState, Sound, Unread, read_on};
 use crate::plan::{Plan, Split};
 use crate::run::{Doing, Event, RunOutcome, State, replay};
 use crate::runbook::Source as File;
-use crate::session::mistakes;
 use crate::session::surroundings::Surroundings;
+use crate::session::{mistakes, prepare};
 use crate::shell::Context;
 
 /// What the command line named.
@@ -119,15 +119,14 @@ pub fn runbook(
 ) -> Result<Result<Plan, crate::shell::Exit>, Refusal> {
     let source = File::read(&path.to_string_lossy())?;
     outside.known(cx, &source.text);
-    let mut inputs = mistakes::inputs(vars, &outside.env);
-    if let Some(lab) = &outside.lab {
-        inputs.ambient = lab.variables();
-    }
-    let draft = match Draft::of_rollback(&source, &inputs, swap) {
+    let draft = match Draft::of_rollback(&source, &outside.inputs(vars), swap) {
         Ok(draft) => draft,
         Err(found) => return Ok(Err(mistakes::mistaken(cx, &source, found, crate::shell::Exit::Invalid))),
     };
     let plan = &draft.plan;
+    if let Some(refused) = prepare::of_this_world(cx, &source, &draft, outside) {
+        return refused.map(Err);
+    }
     let needed = serde_json::to_string(&(&plan.routes, &plan.rollback)).unwrap_or_default();
     if let Some(refusal) = draft.refuse_missing().filter(|_| needed.contains("${var.")) {
         return Err(refusal);

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use super::{About, Kind, Minutes, Reading, Source, asks_of_a_stack, typed};
 use crate::diag::Mistake;
 use crate::plan::Color;
+use crate::rehearsal::InLab;
 use crate::routers::MetricsPlace;
 use crate::scalar::{Duration, spoken};
 use crate::world::{Gap, Point, Question, World};
@@ -82,6 +83,7 @@ pub const KIND: Kind = Kind {
     page: super::PAGE,
     schema: super::schema::<CloudWatch>,
     whole: super::whole::<CloudWatch>,
+    lab: InLab::Missing("CloudWatch"),
     check,
     open: |settings, _| Ok(Box::new(Asked(typed(settings).map_err(|m| m.message)?))),
 };

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::{About, Document, Kind, Picks, shortened};
 use crate::diag::Mistake;
+use crate::rehearsal::{InLab, Mark};
 use crate::scalar::Duration;
 use crate::world;
 use crate::world::{Exit, Gap, Stream, World, document};
@@ -38,6 +39,9 @@ pub struct Command {
     /// The longest it may run.
     #[serde(default = "within")]
     pub within: Duration,
+    /// `safe`: it touches nothing but the lab, so a rehearsal may run it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lab: Option<Mark>,
 }
 
 fn within() -> Duration {
@@ -49,6 +53,7 @@ pub const KIND: Kind = Kind {
     page: super::PAGE,
     schema: super::schema::<Command>,
     whole: super::whole::<Command>,
+    lab: InLab::Program,
     check: super::check::<Command>,
     open: super::open::<Command>,
 };

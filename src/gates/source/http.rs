@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::{About, Document, Kind, Picks, shortened};
 use crate::diag::Mistake;
+use crate::rehearsal::{InLab, Place, at};
 use crate::world::{Gap, Request, World, document};
 
 /// The longest an answer may take.
@@ -40,9 +41,17 @@ pub const KIND: Kind = Kind {
     page: super::PAGE,
     schema: super::schema::<Http>,
     whole: super::whole::<Http>,
+    lab: InLab::To(places),
     check: super::check::<Http>,
     open: super::open::<Http>,
 };
+
+/// A stack's own address is looked at where the stack is.
+fn places(settings: &Value) -> Vec<Place> {
+    let mut places = at(settings, &["/url"]);
+    places.retain(|place| !place.address.starts_with("{url}"));
+    places
+}
 
 #[async_trait(?Send)]
 impl Document for Http {

@@ -25,6 +25,7 @@ use serde_json::{Map, Value, json};
 
 use crate::diag::Mistake;
 use crate::gates::server::Server;
+use crate::rehearsal::InLab;
 use crate::world::{Gap, World};
 
 /// Somebody who can be asked for a number.
@@ -102,6 +103,8 @@ pub struct Kind {
     pub schema: fn(&mut SchemaGenerator) -> Schema,
     /// The settings with every default filled in, for the plan, or why they are none.
     pub whole: fn(&Value) -> Result<Value, String>,
+    /// Where it goes in a rehearsal.
+    pub lab: InLab,
     /// Everything that is wrong with them and can be seen without asking anybody.
     pub check: fn(&Value) -> Vec<Mistake>,
     /// Opens it with settings that were checked. The second is the address for sources that the runbook names once for all.

@@ -8,6 +8,7 @@ use crate::diag::Mistake;
 use crate::gates::prometheus::Prometheus;
 use crate::gates::promql::Query;
 use crate::gates::server::Server;
+use crate::rehearsal::InLab;
 use crate::world::{Gap, World};
 
 /// A number that rests on nothing newer than this is of another time.
@@ -24,6 +25,7 @@ pub const KIND: Kind = Kind {
         })
     },
     whole: super::whole::<String>,
+    lab: InLab::Nowhere,
     check,
     open: |settings, server| {
         let text = settings.as_str().ok_or("PromQL is text")?;

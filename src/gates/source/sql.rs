@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::{About, Document, Kind, Picks, shortened};
 use crate::diag::Mistake;
+use crate::rehearsal::InLab;
 use crate::world::{Gap, Unanswered, World};
 
 /// A question to PostgreSQL that gives one row. `{stack}`, `{version}` and `{since}` are filled in.
@@ -34,6 +35,7 @@ pub const KIND: Kind = Kind {
     page: super::PAGE,
     schema: super::schema::<Sql>,
     whole: super::whole::<Sql>,
+    lab: InLab::Missing("PostgreSQL"),
     check: super::check::<Sql>,
     open: super::open::<Sql>,
 };

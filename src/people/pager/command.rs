@@ -6,9 +6,10 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 
 use super::{Channel, Kind, Message, Outside, PATIENCE, Says, Untaken};
+use crate::rehearsal::InLab;
 use crate::world::{Command, Exit};
 
-pub const KIND: Kind = Kind { name: "command", page: super::PAGE, usual: None, keys, open };
+pub const KIND: Kind = Kind { name: "command", page: super::PAGE, usual: None, keys, lab: InLab::Program, open };
 
 struct Program {
     argv: Vec<String>,
@@ -17,7 +18,9 @@ struct Program {
 fn keys() -> Vec<(&'static str, Value)> {
     let text = "A program of your own and its arguments; it finds the page in `BGCTL_PAGE` (or the outcome in `BGCTL_NEWS`) and ends with 0 when that is delivered.";
     let words = json!({ "type": "array", "items": { "type": "string" }, "minItems": 1, "description": text });
-    vec![("command", words)]
+    let mark =
+        json!({ "const": "safe", "description": "`safe`: it reaches nobody but the lab, so a rehearsal may run it." });
+    vec![("command", words), ("lab", mark)]
 }
 
 fn open(entry: &Value) -> Result<Box<dyn Channel>, String> {

@@ -26,6 +26,7 @@ pub use acknowledgement::{Acknowledgement, acknowledge, acknowledged};
 pub use page::{Choice, Message, News, Page, Says, Subject};
 
 use crate::clock::Clock;
+use crate::rehearsal::InLab;
 use crate::run::{Actor, Evidence};
 use crate::scalar::spoken;
 use crate::secret::Secrets;
@@ -86,6 +87,8 @@ pub struct Kind {
     pub usual: Option<&'static str>,
     /// Every key an entry may have, with its JSON Schema; the first is the name.
     pub keys: fn() -> Vec<(&'static str, Value)>,
+    /// Where it goes in a rehearsal.
+    pub lab: InLab,
     /// Makes a channel of an entry that has the name as a key. Asks nobody.
     pub open: fn(&Value) -> Result<Box<dyn Channel>, String>,
 }

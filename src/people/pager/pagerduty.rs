@@ -5,10 +5,17 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 
 use super::{Channel, Kind, Message, Outside, PATIENCE, Says, Untaken, post, secret, text};
+use crate::rehearsal::InLab;
 use crate::world::Request;
 
-pub const KIND: Kind =
-    Kind { name: "pagerduty", page: super::PAGE, usual: Some("${env:PAGERDUTY_ROUTING_KEY}"), keys, open };
+pub const KIND: Kind = Kind {
+    name: "pagerduty",
+    page: super::PAGE,
+    usual: Some("${env:PAGERDUTY_ROUTING_KEY}"),
+    keys,
+    lab: InLab::Missing("PagerDuty"),
+    open,
+};
 
 /// The endpoints of the United States; `url` and `api` name another region's.
 const EVENTS: &str = "https://events.pagerduty.com/v2/enqueue";

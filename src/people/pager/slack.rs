@@ -4,12 +4,14 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 
 use super::{Channel, Kind, Message, Outside, Untaken, post, secret, text};
+use crate::rehearsal::{InLab, at};
 
 pub const KIND: Kind = Kind {
     name: "slack",
     page: super::PAGE,
     usual: Some("${env:SLACK_WEBHOOK_URL}"),
     keys: || vec![("slack", secret("The webhook, as a reference: `${env:SLACK_WEBHOOK_URL}`."))],
+    lab: InLab::To(|entry| at(entry, &["/slack"])),
     open: |entry| Ok(Box::new(Slack { url: text(entry, "slack")? })),
 };
 

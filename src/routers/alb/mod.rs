@@ -38,6 +38,7 @@ use super::{
 use crate::clock::{Clock, SystemClock};
 use crate::diag::Mistake;
 use crate::plan::{Color, Split};
+use crate::rehearsal::{InLab, at};
 use crate::scalar::spoken;
 use arn::Arn;
 use errors::{Question, explain};
@@ -50,6 +51,7 @@ pub const KIND: Kind = Kind {
     about: "route: a rule of an AWS Application Load Balancer",
     page: include_str!("../alb.md"),
     schema: settings::schema,
+    lab: InLab::To(|settings| at(settings, &["/rule", "/listener", "/blue", "/green"])),
     view: |value, access| Ok(Rc::new(Alb::new(value, access)?)),
     open: |value, access| Ok(Rc::new(Alb::new(value, access)?)),
 };

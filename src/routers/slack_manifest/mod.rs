@@ -23,6 +23,7 @@ use super::{
 use crate::clock::{Clock, SystemClock};
 use crate::diag::Mistake;
 use crate::plan::{Color, Split};
+use crate::rehearsal::InLab;
 use crate::secret::Secret;
 
 use api::{Answer, Api, Failure};
@@ -36,6 +37,7 @@ pub const KIND: Kind = Kind {
     about: "route: the request URLs of a Slack app, all at once",
     page: include_str!("../slack_manifest.md"),
     schema: settings::schema,
+    lab: InLab::Missing("Slack app whose request URLs could be moved"),
     view: |value, access| Ok(Rc::new(SlackManifest::new(value, access)?)),
     open: |value, access| Ok(Rc::new(SlackManifest::new(value, access)?)),
 };

@@ -23,6 +23,7 @@ use super::{
 use crate::clock::{Clock, SystemClock};
 use crate::diag::Mistake;
 use crate::plan::{Color, Split};
+use crate::rehearsal::InLab;
 use crate::scalar::spoken;
 use crate::secret::Secret;
 use fleet::{Fleets, Instance, Said};
@@ -40,6 +41,7 @@ pub const KIND: Kind = Kind {
     about: "route: the sockets of a Slack app in Socket Mode",
     page: include_str!("../socket_mode.md"),
     schema: |generator| generator.subschema_for::<Settings>(),
+    lab: InLab::To(settings::places),
     view: |value, access| Ok(Rc::new(SocketMode::new(value, access)?)),
     open: |value, access| Ok(Rc::new(SocketMode::new(value, access)?)),
 };

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::MOST;
 use crate::diag::Mistake;
 use crate::plan::Color;
+use crate::rehearsal::{Place, at};
 use crate::scalar::Duration;
 
 /// The sockets of a Slack app in Socket Mode, held by the instances of two fleets. There are no weights: a fleet's share of
@@ -75,6 +76,15 @@ fn work_within() -> Duration {
 
 fn api() -> String {
     "https://slack.com/api/".into()
+}
+
+/// Every address in settings as they are written.
+pub fn places(settings: &Value) -> Vec<Place> {
+    let mut places = at(settings, &["/blue/*", "/green/*", "/api"]);
+    if settings.get("api").is_none() {
+        places.push(Place { at: String::new(), address: api() });
+    }
+    places
 }
 
 impl Settings {

@@ -19,6 +19,7 @@ pub use self::settings::{is_stop, stages};
 use self::witnesses::Doubt;
 use super::{Kind, Step};
 use crate::plan::{Color, Counted, Lane, Move, Plan, PlannedRoute, PlannedStep, Split};
+use crate::rehearsal::InLab;
 use crate::routers::{Health, Reading, RouterError, TrafficRouter, Trouble};
 use crate::run::{Cause, Evidence, Found, Outcome, guard};
 use crate::scalar::spoken;
@@ -30,6 +31,7 @@ pub const KIND: Kind = Kind {
     page: include_str!("../shift.md"),
     schema: |generator| generator.subschema_for::<Written>(),
     facts,
+    lab: InLab::Nowhere,
     build: |step, plan| Ok(Box::new(Shift::new(step, plan)?)),
 };
 

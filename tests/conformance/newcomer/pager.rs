@@ -5,6 +5,7 @@
 
 use async_trait::async_trait;
 use bgctl::people::pager::{Channel, Kind, Message, Outside, Untaken, post, secret, text};
+use bgctl::rehearsal::{InLab, at};
 use serde_json::{Value, json};
 
 /// The row. `- sms` alone stands for the usual reference; `- { sms: "${env:GATEWAY}", to: "+49 151 …" }` says more.
@@ -21,6 +22,8 @@ pub const KIND: Kind = Kind {
             ("to", json!({ "type": "string", "description": to })),
         ]
     },
+    // In a rehearsal every address has to be the lab's, and a row says which there are.
+    lab: InLab::To(|entry| at(entry, &["/sms"])),
     open,
 };
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bgctl::diag::Mistake;
 use bgctl::plan::{Color, Split};
+use bgctl::rehearsal::InLab;
 use bgctl::routers::{
     Call, Health, Identity, Kind, NativeWayBack, Reading, RouteView, RouterError, TrafficRouter, Trouble,
 };
@@ -24,6 +25,8 @@ pub const KIND: Kind = Kind {
     about: "route: the weights in a file that a proxy reads",
     page: "# weights_file\n\nThe weights of a proxy's file. A rename has happened or not: it is reckoned with for 0 s after the loss.",
     schema: |generator| generator.subschema_for::<Settings>(),
+    // A rehearsal moves nobody by a file of this machine, and says so.
+    lab: InLab::Missing("proxy that reads its weights from a file"),
     view: |settings, _| Ok(Rc::new(WeightsFile::new(settings)?)),
     open: |settings, _| Ok(Rc::new(WeightsFile::new(settings)?)),
 };

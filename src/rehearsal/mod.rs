@@ -1,8 +1,17 @@
 //! A rehearsal stack as a session reaches it: the environment and the variables that lead to it, and its end. Who plays it is
 //! handed in by whoever starts the process, so nothing that moves users knows of the lab.
+//!
+//! A rehearsal reaches nothing but its own endpoints: [`Own`] knows them, and each row of each table of kinds says with an
+//! [`InLab`] what its kind would reach.
+
+mod in_lab;
+mod own;
 
 use std::collections::BTreeMap;
 use std::path::Path;
+
+pub use in_lab::{InLab, Mark, Place, at};
+pub use own::{Own, few};
 
 /// How the rehearsal's Slack app gets its events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
