@@ -12,6 +12,7 @@ use super::disk::{self, Disk, LocalDisk};
 use super::order::{self, Opened};
 use super::{LOG, ledger};
 use crate::diag::{Code, Kind, Refusal};
+use crate::secret::visible;
 
 /// Letters that are read out and typed without doubt.
 const LETTERS: &[u8] = b"abcdefghjkmnpqrstuvwxyz";
@@ -104,8 +105,33 @@ impl Archive {
         order::sorted(runs, &ledger::order(&self.root.join(ledger::LEDGER)))
     }
 
-    /// The run of that name, of the end of a name, or the newest.
+    /// The folder of a run whose log is its own.
+    pub fn own(&self, id: &str) -> Result<PathBuf, Refusal> {
+        let folder = self.run(id);
+        let log = folder.join(LOG);
+        match Opened::of(&log, id.into()).and_then(|opened| opened.says).filter(|said| said != id) {
+            None => Ok(folder),
+            Some(said) => {
+                let headline = format!("the folder of run {id} holds the log of another run, `{}`", visible(&said));
+                Err(Refusal::new(Kind::Audit, Code::RecordMissing, headline)
+                    .place(log.display().to_string())
+                    .cause("somebody put it there: what it tells is not the story of this run")
+                    .users("not checked; nothing was changed by this command")
+                    .next(format!("bgctl audit verify {}        what that log is", log.display()))
+                    .next("bgctl audit ledger        what this machine knows of both runs")
+                    .next(format!("bgctl rollback {id}        everyone back to BLUE anyway")))
+            }
+        }
+    }
+
+    /// The run of that name, of the end of a name, or the newest, with its folder: its log is its own.
     pub fn find(&self, name: Option<&str>) -> Result<(String, PathBuf), Refusal> {
+        let id = self.called(name)?;
+        self.own(&id).map(|folder| (id, folder))
+    }
+
+    /// The run of that name, of the end of a name, or the newest. Whose log lies there is not looked at.
+    pub fn called(&self, name: Option<&str>) -> Result<String, Refusal> {
         let runs = self.runs();
         let place = format!("{}", self.root.join("runs").display());
         let found: Vec<&String> = match name {
@@ -116,7 +142,7 @@ impl Archive {
             },
         };
         match (found[..].first(), found.len(), name) {
-            (Some(id), 1, _) => Ok(((*id).clone(), self.run(id))),
+            (Some(id), 1, _) => Ok((*id).clone()),
             (None, _, None) => Err(Refusal::new(Kind::Usage, Code::NoRun, "there is no run on this machine yet")
                 .place(place)
                 .next("name a log file: bgctl audit verify path/to/log.jsonl")),

@@ -50,11 +50,18 @@ impl Candidate {
     }
 }
 
-/// The run of that name or the end of a name; without one the run whose users are under way, or the only service's newest.
+/// The run of that name or the end of a name; without one the run whose users are under way, or the only service's newest. Its
+/// log is its own.
 pub async fn run(cx: &Context, name: Option<&str>, command: &str) -> Result<(String, PathBuf), Refusal> {
+    let (id, _) = called(cx, name, command).await?;
+    Archive::new(cx.state_dir()?).own(&id).map(|folder| (id, folder))
+}
+
+/// The same for going back, which needs no log: whose log lies in its folder is not looked at.
+pub async fn called(cx: &Context, name: Option<&str>, command: &str) -> Result<(String, PathBuf), Refusal> {
     let archive = Archive::new(cx.state_dir()?);
     if name.is_some() {
-        return archive.find(name);
+        return archive.called(name).map(|id| (id.clone(), archive.run(&id)));
     }
     let newest = archive.newest();
     if newest.is_empty() {
