@@ -12,6 +12,7 @@ mod request;
 mod rules;
 mod script;
 mod verify;
+mod witness;
 
 pub use approval::Approved;
 pub use redact::{BESIDE, Copy, CopyError, Publishing, Redaction, copy, verify_copy};

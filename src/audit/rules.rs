@@ -1,5 +1,5 @@
-//! Were the rules of the run kept? The facts of a log are replayed through the run machine, and its approvals are counted
-//! once more.
+//! Were the rules of the run kept? The facts of a log are replayed through the run machine, its approvals are counted once
+//! more, and every record is held against the plan, the sequence and what was seen.
 //!
 //! What is found here is an honest record of something forbidden, which is another thing than a forged record.
 
@@ -8,11 +8,13 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::approval::{Approvals, Approved, Moment, Named};
+use super::witness::{Witness, Witnesses};
 use crate::journal::line::Line;
 use crate::journal::scan::Head;
 use crate::plan;
 use crate::plan::{Plan, Purpose, StepRef};
-use crate::run::{Event, RunOutcome, State, evolve};
+use crate::run::{Doing, Event, Next, RunOutcome, State, decide, evolve};
+use crate::secret::MASKED;
 use crate::sign::{AllowedSigners, PublicKey};
 
 /// A rule that was not kept.
@@ -33,6 +35,7 @@ pub struct Rules<'t> {
     statement: Option<(String, Option<String>)>,
     /// Who opened the run, until the plan says who may.
     opened: Option<String>,
+    witnesses: Witnesses,
     /// Somebody went on with the run under another policy than its plan's.
     other_policy: bool,
     pub breaches: Vec<Breach>,
@@ -51,6 +54,7 @@ impl<'t> Rules<'t> {
             state: Some(State::default()),
             statement: None,
             opened: None,
+            witnesses: Witnesses::default(),
             other_policy: false,
             breaches: Vec::new(),
             steps_run: BTreeSet::new(),
@@ -68,6 +72,21 @@ impl<'t> Rules<'t> {
         self.state.as_ref()
     }
 
+    /// The steps that had begun and have no end, by name.
+    pub fn open(&self) -> Option<String> {
+        let (plan, state) = (self.plan.as_ref()?, self.state.as_ref()?);
+        let at: Vec<StepRef> = match &state.doing {
+            Doing::Uncertain { .. } => vec![state.at()],
+            Doing::Together(legs) => {
+                let begun = legs.at().filter(|(_, doing)| matches!(doing, Doing::Uncertain { .. }));
+                begun.map(|(at, _)| at).collect()
+            }
+            _ => Vec::new(),
+        };
+        let names: Vec<String> = at.into_iter().map(|at| format!("`{}`", plan.step(at).id)).collect();
+        (!names.is_empty()).then(|| names.join(", "))
+    }
+
     /// The approvals that counted.
     pub fn approved(self) -> Vec<Approved> {
         self.approvals.approved
@@ -77,15 +96,24 @@ impl<'t> Rules<'t> {
         self.breaches.push(Breach { record: line.seq, what: what.into() });
     }
 
-    /// Takes in a sealed record, written at `now`: seconds since 1970, by the time that cannot be set back.
-    pub fn take(&mut self, line: &Line, now: i64, head: &Head) {
+    /// Takes in sealed evidence.
+    pub fn saw(&mut self, record: u64, witness: &Witness) {
+        let Some(plan) = &self.plan else { return };
+        if let Some(what) = self.witnesses.saw(plan, witness) {
+            self.breaches.push(Breach { record, what });
+        }
+    }
+
+    /// Takes in a sealed record, written at `now`: seconds since 1970, by the time that cannot be set back. `whole`: it stands
+    /// there as it was written.
+    pub fn take(&mut self, line: &Line, now: i64, head: &Head, whole: bool) {
         match line.kind.as_str() {
             "run.opened" | "run.resumed" => self.opened(line),
             "plan.loaded" => self.load(line, head),
             kind if is_event(kind) => {
                 let fact = serde_json::json!({ "type": line.kind, "data": line.data });
                 match serde_json::from_value::<Event>(fact) {
-                    Ok(event) => self.event(line, now, &event),
+                    Ok(event) => self.event(line, now, &event, whole),
                     Err(error) => {
                         self.breach(line, format!("a `{}` this version cannot read: {error}", line.kind));
                         self.state = None;
@@ -151,6 +179,9 @@ impl<'t> Rules<'t> {
         (self.plan_sha256, self.run) = (sha256, head.run.clone());
         match serde_json::from_str::<Plan>(text) {
             Ok(plan) => {
+                if (&plan.service, &plan.environment) != (&head.service, &head.environment) {
+                    self.breach(line, "the plan is for another service or environment than the owner signed");
+                }
                 let owner = self.opened.take().unwrap_or_default();
                 self.may_run(&plan, line, &owner, "opened");
                 self.signed_as_asked(&plan, line);
@@ -160,10 +191,11 @@ impl<'t> Rules<'t> {
         }
     }
 
-    fn event(&mut self, line: &Line, now: i64, event: &Event) {
+    fn event(&mut self, line: &Line, now: i64, event: &Event, whole: bool) {
         let Some(plan) = self.plan.take() else { return };
-        if let Event::StepIntent { step, id, step_sha256, .. } = event {
-            self.intent(&plan, line, *step, id, step_sha256);
+        self.names(&plan, line, event, whole);
+        if let Some(what) = self.witnesses.fact(&plan, event) {
+            self.breach(line, what);
         }
         let (run, plan_sha256, time) = (&self.run, &self.plan_sha256, line.time);
         let by_hand = self.state.as_ref().is_some_and(|state| state.by_hand);
@@ -186,19 +218,54 @@ impl<'t> Rules<'t> {
         self.plan = Some(plan);
     }
 
-    /// Whether the step that begins is the plan's, under the plan's policy.
-    fn intent(&mut self, plan: &Plan, line: &Line, at: StepRef, id: &str, sha256: &str) {
+    /// Whether the step a fact names is the plan's, and one that begins is as planned, the attempt that is due, and under the
+    /// plan's policy.
+    fn names(&mut self, plan: &Plan, line: &Line, event: &Event, whole: bool) {
+        let (Some(at), Some(id)) = (event.step(), line.data["id"].as_str()) else { return };
         let Some(step) = plan.lane(at.lane).get(at.index) else {
             return self.breach(line, format!("`{id}` is no step of the plan"));
         };
+        let other = || format!("`{id}` is not the step the plan has there");
+        let Event::StepIntent { attempt, line: said, step_sha256, .. } = event else {
+            if step.id != id {
+                self.breach(line, other());
+            }
+            return;
+        };
         self.steps_run.insert((at.lane, at.index));
-        if step.id != id || step.sha256() != sha256 {
-            self.breach(line, format!("`{id}` is not the step the plan has there"));
+        if step.id != id || step.sha256() != *step_sha256 {
+            self.breach(line, other());
+        }
+        if whole && !is_masked(said, &step.line) {
+            self.breach(line, format!("`{id}` says of itself what the plan does not say: {said}"));
+        }
+        if let Some(due) = self.due(plan, at).filter(|due| due != attempt) {
+            self.breach(line, format!("`{id}` is begun as attempt {attempt}, and attempt {due} was due"));
         }
         if self.other_policy && at.lane == plan::Lane::Forward {
             self.breach(line, format!("`{id}` was begun under another policy than the plan's"));
         }
     }
+
+    /// The attempt of a step that the machine would begin now; nothing where it would do something else.
+    fn due(&self, plan: &Plan, at: StepRef) -> Option<u32> {
+        let of = |next: Next| match next {
+            Next::Attempt(step, attempt) if step == at => Some(attempt),
+            _ => None,
+        };
+        match decide(plan, self.state.as_ref()?) {
+            Next::Together(legs) => legs.into_iter().find_map(of),
+            next => of(next),
+        }
+    }
+}
+
+/// Whether a text is that of the plan, or what was left of it where something looked like a secret.
+fn is_masked(said: &str, planned: &str) -> bool {
+    let (Some((before, _)), Some((_, after))) = (said.split_once(MASKED), said.rsplit_once(MASKED)) else {
+        return said == planned;
+    };
+    said == planned || planned.starts_with(before) && planned.ends_with(after)
 }
 
 /// Whether a type of record is one the run machine reads.

@@ -7,6 +7,7 @@ use std::io::{BufRead, Seek, SeekFrom};
 
 use super::approval::Approved;
 use super::rules::{Breach, Rules};
+use super::witness::Witness;
 use crate::journal::SealState;
 use crate::journal::input::next;
 use crate::journal::line::{EVIDENCE, LONGEST_PLAN, Raw};
@@ -66,6 +67,8 @@ pub struct Report {
     pub steps_planned: usize,
     pub events: u64,
     pub outcome: Option<RunOutcome>,
+    /// The step that had begun, and whose end the log does not say.
+    pub open: Option<String>,
     /// What the last seal that holds says.
     pub state: Option<SealState>,
     /// The type of the record a fault is about, as far as it can be read.
@@ -146,15 +149,29 @@ impl Passed {
     }
 }
 
+/// One record that no seal covers yet.
+enum Held {
+    /// Its line is kept beside. `now`: by the time that cannot be set back.
+    Fact {
+        now: i64,
+        whole: bool,
+    },
+    Seen {
+        record: u64,
+        witness: Witness,
+    },
+}
+
 /// The judgement so far. What it keeps does not grow with the log: one group, and of everything else a limited number.
 struct Reading<'t> {
     trust: &'t Trust,
     scan: Scan<'t>,
     rules: Rules<'t>,
-    /// The lines since the last seal that say more than evidence does, one behind the other.
-    held: Vec<u8>,
-    /// When each of them was written, by the time that cannot be set back.
-    held_at: Vec<i64>,
+    withheld: Option<&'t BTreeMap<u64, Withheld>>,
+    /// What was read since the last seal, in its order.
+    held: Vec<Held>,
+    /// The lines of its facts, one behind the other.
+    lines: Vec<u8>,
     passed: Passed,
     owners: Vec<Owner>,
     untrusted: Option<TrustError>,
@@ -176,8 +193,9 @@ impl<'t> Reading<'t> {
             trust,
             scan,
             rules: Rules::new(&trust.signers),
+            withheld,
             held: Vec::new(),
-            held_at: Vec::new(),
+            lines: Vec::new(),
             passed: Passed::default(),
             owners: Vec::new(),
             untrusted: None,
@@ -216,9 +234,13 @@ impl<'t> Reading<'t> {
             self.first = Some(line.ts.to_string());
         }
         let now = self.passed.at(&line);
+        let whole = self.withheld.is_none_or(|withheld| !withheld.contains_key(&line.seq));
         if EVIDENCE.binary_search(&line.kind).is_err() {
-            self.held.extend_from_slice(bytes);
-            self.held_at.push(now);
+            self.lines.extend_from_slice(bytes);
+            self.held.push(Held::Fact { now, whole });
+        } else if let Some(witness) = Witness::of(line.kind, line.data) {
+            let witness = if whole { witness } else { Witness::Withheld };
+            self.held.push(Held::Seen { record: line.seq, witness });
         }
         if line.kind == "seal" {
             self.seals += 1;
@@ -242,20 +264,28 @@ impl<'t> Reading<'t> {
             }
         }
         let head = self.scan.head().unwrap_or_else(|| panic!("BUG: a seal before the opening"));
-        for (bytes, now) in self.held.split_inclusive(|b| *b == b'\n').zip(self.held_at.iter().copied()) {
+        let mut lines = self.lines.split_inclusive(|b| *b == b'\n');
+        for held in self.held.drain(..) {
+            let (now, whole) = match held {
+                Held::Seen { record, witness } => {
+                    self.rules.saw(record, &witness);
+                    continue;
+                }
+                Held::Fact { now, whole } => (now, whole),
+            };
+            let bytes = lines.next().unwrap_or_else(|| panic!("BUG: a fact without its line"));
             let line = Raw::parse(bytes).unwrap_or_else(|why| panic!("BUG: a line that was read before: {why}")).line();
             let approval = line.kind.starts_with("approval.");
             self.approvals += usize::from(approval);
             if self.approvals <= MOST_APPROVALS {
-                self.rules.take(&line, now, head);
+                self.rules.take(&line, now, head, whole);
             } else if approval && self.approvals == MOST_APPROVALS + 1 {
                 let what =
                     format!("more than {MOST_APPROVALS} records about approvals; nothing was judged from here on");
                 self.rules.breaches.push(Breach { record: line.seq, what });
             }
         }
-        self.held.clear();
-        self.held_at.clear();
+        self.lines.clear();
         self.keep();
     }
 
@@ -284,10 +314,13 @@ impl<'t> Reading<'t> {
 
     fn report(mut self, found: Result<(), Fault>) -> Report {
         let Reading { scan, rules, .. } = &mut self;
-        if let (Some(SealState::Closed), Some(state)) = (scan.state, rules.state())
-            && !matches!(state.doing, Doing::Ended(_))
-        {
-            let what = "the owner closed the log before the run had ended".into();
+        let over = rules.state().map(|state| matches!(state.doing, Doing::Ended(_)));
+        let against = match (scan.state, over) {
+            (Some(SealState::Closed), Some(false)) => Some("the owner closed the log before the run had ended"),
+            (Some(SealState::Handover), Some(true)) => Some("the owner handed over a run that had ended"),
+            _ => None,
+        };
+        if let Some(what) = against.map(String::from) {
             rules.breaches.push(Breach { record: scan.sealed.lines.saturating_sub(1), what });
         }
         self.keep();
@@ -296,7 +329,7 @@ impl<'t> Reading<'t> {
             (Err(fault), _, _) => Verdict::Broken(fault),
             (_, Some(error), _) => Verdict::Untrusted(error),
             _ if !self.breaches.is_empty() => Verdict::Policy,
-            (_, _, Some(SealState::Closed | SealState::Aborted)) => Verdict::Complete,
+            (_, _, Some(SealState::Closed)) => Verdict::Complete,
             (_, _, Some(SealState::Handover)) => Verdict::Handover,
             (_, _, Some(SealState::Ended)) => Verdict::Ended,
             _ => Verdict::Interrupted,
@@ -320,6 +353,7 @@ impl<'t> Reading<'t> {
             steps_planned: rules.plan().map_or(0, |p| p.forward.len() + p.rollback.len()),
             events: rules.events,
             outcome: rules.outcome,
+            open: rules.open(),
             state: scan.state,
             about: self.about,
             recomputed: scan.recomputed(),

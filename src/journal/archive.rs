@@ -12,6 +12,7 @@ use super::disk::{self, Disk, LocalDisk};
 use super::order::{self, Opened};
 use super::{LOG, ledger};
 use crate::diag::{Code, Kind, Refusal};
+use crate::secret::visible;
 
 /// Letters that are read out and typed without doubt.
 const LETTERS: &[u8] = b"abcdefghjkmnpqrstuvwxyz";
@@ -100,13 +101,32 @@ impl Archive {
         order::sorted(runs, &ledger::order(&self.root.join(ledger::LEDGER)))
     }
 
-    /// The run of that name, of the end of a name, or the newest.
+    /// The run of that name, of the end of a name, or the newest, with its folder: its log is its own.
     pub fn find(&self, name: Option<&str>) -> Result<(String, PathBuf), Refusal> {
-        found_in(std::slice::from_ref(self), name)
+        let (id, folder) = found_in(std::slice::from_ref(self), name)?;
+        own(&id, folder).map(|folder| (id, folder))
     }
 }
 
-/// The same in several folders; the newest is that of the first one that has any.
+/// The folder of a run, whose log is its own.
+pub fn own(id: &str, folder: PathBuf) -> Result<PathBuf, Refusal> {
+        let log = folder.join(LOG);
+    match Opened::of(&log, id.into()).and_then(|opened| opened.says).filter(|said| said != id) {
+        None => Ok(folder),
+        Some(said) => {
+            let headline = format!("the folder of run {id} holds the log of another run, `{}`", visible(&said));
+            Err(Refusal::new(Kind::Audit, Code::RecordMissing, headline)
+                .place(log.display().to_string())
+                .cause("somebody put it there: what it tells is not the story of this run")
+                .users("not checked; nothing was changed by this command")
+                .next(format!("bgctl audit verify {}        what that log is", log.display()))
+                .next("bgctl audit ledger        what this machine knows of both runs")
+                .next(format!("bgctl rollback {id}        everyone back to BLUE anyway")))
+        }
+    }
+}
+
+/// The run of that name in several folders; the newest is that of the first one that has any. Whose log lies there is not looked at.
 pub fn found_in(archives: &[Archive], name: Option<&str>) -> Result<(String, PathBuf), Refusal> {
     let of = |archive: &Archive| archive.runs().into_iter().map(|id| (archive.run(&id), id)).collect::<Vec<_>>();
     let runs: Vec<Vec<(PathBuf, String)>> = archives.iter().map(of).collect();

@@ -47,7 +47,7 @@ pub fn countersign(
     let run = head.run.clone();
     match scan.state {
         Some(SealState::Ended) => {}
-        Some(SealState::Closed | SealState::Aborted) => return Err(OpenError::Over { run }),
+        Some(SealState::Closed) => return Err(OpenError::Over { run }),
         _ => return Err(OpenError::NotEnded { run }),
     }
     let Some(opened) = scan.owners.last() else { return Err(broken(scan.fault(What::Empty))) };

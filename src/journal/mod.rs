@@ -27,7 +27,7 @@ mod store;
 mod withheld;
 mod writer;
 
-pub use archive::{Archive, found_in};
+pub use archive::{Archive, found_in, own};
 pub use beside::{PLAN, keep_plan, keep_way_back};
 pub use countersign::{Countersigned, countersign};
 pub use disk::{Disk, LocalDisk};

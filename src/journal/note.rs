@@ -14,8 +14,6 @@ pub enum SealState {
     Open,
     /// The owner says that the run is over and this is all of it.
     Closed,
-    /// The owner gave the run up before its end.
-    Aborted,
     /// The owner lets it rest: it can be resumed.
     Handover,
     /// The process ended in order, but the owner's key could not be reached; signed by the session key.
@@ -23,14 +21,12 @@ pub enum SealState {
 }
 
 impl SealState {
-    pub const ALL: [SealState; 5] =
-        [SealState::Open, SealState::Closed, SealState::Aborted, SealState::Handover, SealState::Ended];
+    pub const ALL: [SealState; 4] = [SealState::Open, SealState::Closed, SealState::Handover, SealState::Ended];
 
     pub fn name(self) -> &'static str {
         match self {
             SealState::Open => "open",
             SealState::Closed => "closed",
-            SealState::Aborted => "aborted",
             SealState::Handover => "handover",
             SealState::Ended => "ended",
         }

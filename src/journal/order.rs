@@ -19,6 +19,8 @@ pub struct Opened {
     /// Nothing where the first line cannot be read.
     pub service: String,
     pub environment: String,
+    /// The run it says it is of, where that can be read.
+    pub(super) says: Option<String>,
     ts: String,
     /// Which taking of its service's lease it was; 0 where it does not say.
     epoch: u64,
@@ -39,6 +41,7 @@ impl Opened {
         let epoch = statement["epochs"][0].as_str().and_then(|epoch| epoch.parse().ok()).unwrap_or(0);
         Some(Opened {
             run,
+            says: said["run"].as_str().map(String::from),
             service: word(&statement["service"]),
             environment: word(&statement["environment"]),
             ts,
@@ -79,7 +82,7 @@ mod tests {
 
     fn opened(run: &str, service: &str, hour: u32, epoch: u64) -> Opened {
         let ts = format!("2026-11-21T{hour:02}:00:00.000000Z");
-        Opened { run: run.into(), service: service.into(), environment: "production".into(), ts, epoch }
+        Opened { run: run.into(), service: service.into(), environment: "production".into(), says: None, ts, epoch }
     }
 
     #[test]

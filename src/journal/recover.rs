@@ -45,7 +45,7 @@ impl Journal {
         let Some(head) = scan.head().cloned().filter(|_| scan.sealed.lines > 0) else {
             return Err(OpenError::Broken { place, fault: scan.fault(What::Empty) });
         };
-        if let Some(SealState::Closed | SealState::Aborted) = scan.state {
+        if let Some(SealState::Closed) = scan.state {
             return Err(OpenError::Over { run: head.run });
         }
         let sealed = scan.sealed;

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::diag::Refusal;
-use crate::journal::{Archive, found_in};
+use crate::journal::{Archive, found_in, own};
 use crate::plan::Plan;
 use crate::shell::Context;
 
@@ -42,8 +42,9 @@ pub fn holding(cx: &Context, path: &Path) -> Result<Archive, Refusal> {
     if path.starts_with(lab.root()) { Ok(lab) } else { real(cx) }
 }
 
-/// The run of that name or the end of a name, wherever it is kept. Without a name the newest real run; a rehearsal only where
+/// The run of that name or the end of a name, wherever it is kept: its log is its own. Without a name the newest real run; a rehearsal only where
 /// nothing real has run.
 pub fn find(cx: &Context, name: Option<&str>) -> Result<(String, PathBuf), Refusal> {
-    found_in(&both(cx)?, name)
+    let (id, folder) = found_in(&both(cx)?, name)?;
+    own(&id, folder).map(|folder| (id, folder))
 }

@@ -49,6 +49,10 @@ impl RunRecord {
 
     fn of(sound: Result<Sound, Unread>, id: String, folder: PathBuf) -> Result<Self, Refusal> {
         let log = folder.join(LOG);
+        let sound = sound.and_then(|sound| match sound.run == id {
+            true => Ok(sound),
+            false => Err(Unread::Fault(Fault { record: 0, offset: 0, what: What::OtherRun { found: sound.run } })),
+        });
         let sound = sound.map_err(|unread| unreadable(&id, &folder, unread))?;
         let plan = Rc::new(sound.plan);
         let events: Vec<Event> = sound.entries.iter().filter_map(Entry::event).collect();

@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use super::run_record::RunRecord;
 use super::{places, sight};
 use crate::diag::{Code, Kind, Refusal};
-use crate::journal::{Archive, Opened};
+use crate::journal::{Archive, Opened, found_in, own};
 use crate::plan::LAB;
 use crate::run::Doing;
 use crate::shell::Context;
@@ -54,10 +54,17 @@ impl Candidate {
     }
 }
 
-/// The run of that name or the end of a name; without one the run whose users are under way, or the only service's newest.
+/// The run of that name or the end of a name; without one the run whose users are under way, or the only service's newest. Its
+/// log is its own.
 pub async fn run(cx: &Context, name: Option<&str>, command: &str) -> Result<(String, PathBuf), Refusal> {
+    let (id, folder) = called(cx, name, command).await?;
+    own(&id, folder).map(|folder| (id, folder))
+}
+
+/// The same for going back, which needs no log: whose log lies in its folder is not looked at.
+pub async fn called(cx: &Context, name: Option<&str>, command: &str) -> Result<(String, PathBuf), Refusal> {
     if name.is_some() {
-        return places::find(cx, name);
+        return found_in(&places::both(cx)?, name);
     }
     let archives = places::both(cx)?;
     let newest: Vec<(PathBuf, Opened)> = archives

@@ -548,6 +548,7 @@ fn the_way_back_may_be_agreed_to_inside_a_shift() {
         let (id, line, step_sha256) = (step.id.clone(), step.line.clone(), step.sha256());
         let approvals = vec![request_sha256];
         rig.write(&Event::StepIntent { step: back, id: id.clone(), attempt: 1, line, step_sha256, approvals });
+        rig.arrived(back);
         rig.write(&Event::StepOutcome { step: back, id, outcome: Outcome::done("all on blue") });
         rig.write(&Event::Ended { outcome: RunOutcome::RolledBack, line: "the way back is walked".into() });
         let report = report_by(&rig.close(), people());

@@ -153,7 +153,7 @@ class Log:
             if n > 1 and group:
                 assert kind != "run.resumed"
             elif n > 1:
-                assert self.state not in ("closed", "aborted")
+                assert self.state != "closed"
                 assert self.state != "handover" or kind == "run.resumed"
                 assert self.state != "ended" or kind in ("run.resumed", "seal")
             if kind not in ("run.opened", "run.resumed"):
@@ -184,7 +184,7 @@ class Log:
                     assert moment(session["not_before"]) <= spent <= until
                     assert jumped or moment(session["not_before"]) <= ts <= until
                 else:
-                    assert self.state in ("closed", "aborted", "handover")
+                    assert self.state in ("closed", "handover")
                     key, space = session["owner_key"], "bgctl-close-v1"
                 assert data["ns"] == space and signed(space, data["note"].encode(), data["sig"]) == key
                 before = self.state
@@ -200,6 +200,7 @@ class Log:
     def rules(self):
         """Approvals, and that every effect is the one that was planned, once and in order."""
         plan, requests, asked, upto, open_, over, failed, moved = None, {}, {}, 0, None, False, False, False
+        seen, read = {}, None
         wrong = self.breaches.append
         runners = {owner for owner, _ in self.owners}
         for line in self.records:
@@ -210,6 +211,13 @@ class Log:
                 plan = json.loads(d["text"])
                 if not runners <= set(plan["owners"] + [plan["rollback_owner"]]):
                     wrong("owner")
+                continue
+            if re.match(r"provider\.|traffic\.", kind):
+                if d["route"] not in plan["routes"]:
+                    wrong("route")
+                else:
+                    seen[kind, d.get("stack")] = d
+                    read = d["split"] if kind == "traffic.read" else read
                 continue
             if not re.match(r"step\.|approval\.|rollback\.|run\.ended", kind):
                 continue
@@ -265,11 +273,19 @@ class Log:
                 for used in d["approvals"]:
                     if used not in requests or requests[used]["at"] != at or second > requests[used]["expires"] + 5:
                         wrong("approval of something else")
-                open_ = at
+                open_, seen = at, {}
+                if d["attempt"] != 1 or step and d["line"] != step["line"]:
+                    wrong("unlike the plan")
             elif kind == "step.outcome":
                 if open_ != at or not at:
                     wrong("outcome")
                 open_ = None
+                if step and step["moves"] and d["outcome"]["is"] == "done":
+                    after, least = step["moves"]["after"], plan["routes"][step["moves"]["route"]]["min_healthy"]
+                    well = lambda c: not after[c] or seen.get(("traffic.health", c), {}).get("healthy", -1) >= least
+                    there = seen.get(("traffic.read", None), {}).get("split") == after
+                    if not (("provider.called", None) in seen and there and well("blue") and well("green")):
+                        wrong("witnesses")
                 moved = moved or d["outcome"]["is"] == "done" and bool(step and step["moves"])
                 upto, failed = (upto + 1, failed) if d["outcome"]["is"] == "done" else (upto, True)
             elif kind == "run.ended":
@@ -278,6 +294,9 @@ class Log:
                     wrong("end")
                 if moved and d["outcome"] == "stopped":
                     wrong("stopped")
+                left = plan["forward"][-1]["moves"]["after"] if d["outcome"] == "completed" else plan["routes"]["web"]["before"]
+                if read and d["outcome"] in ("completed", "stopped") and read != left:
+                    wrong("read elsewhere")
                 over = True
         if self.state == "closed" and not over:
             wrong("closed early")
@@ -292,7 +311,7 @@ def judge(log, allowed):
     log.rules()
     if log.breaches:
         return "POLICY"
-    return "COMPLETE" if log.state in ("closed", "aborted") else "INTERRUPTED"
+    return "COMPLETE" if log.state == "closed" else "INTERRUPTED"
 
 
 KINDS = set(sys.argv[1].split())

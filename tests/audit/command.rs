@@ -186,3 +186,44 @@ fn the_key_of_git_is_found_in_each_form_git_knows() {
     let (ok, words) = keys();
     assert!(!ok && words.contains("cannot read `") && words.contains("/gone`"), "{words}");
 }
+
+/// The log of one run in the folder of another: whatever is asked of that run by its name is refused, and what is asked of the
+/// file is answered of the run it is of.
+#[test]
+fn a12_a_log_in_another_runs_folder_is_not_that_runs() {
+    const OTHER: &str = "20261120-2300-abc";
+    let dir = tempfile::tempdir().unwrap();
+    let (state, archive) = (dir.path(), Archive::new(dir.path()));
+    keep(state, &complete());
+    for (who, key) in [(OWNER, owner()), (APPROVER, approver())] {
+        trust::remember(&archive.allowed_signers(), who, key.public_key()).unwrap();
+    }
+    fs::create_dir_all(archive.run(OTHER)).unwrap();
+    fs::copy(archive.run(RUN).join(bgctl::journal::LOG), archive.run(OTHER).join(bgctl::journal::LOG)).unwrap();
+    let commands: &[&[&str]] = &[
+        &["audit", "verify", OTHER],
+        &["audit", "verify", "abc"],
+        &["audit", "show", OTHER],
+        &["audit", "export", "--format", "cloudevents", OTHER],
+        &["audit", "export", "--format", "ocsf", OTHER],
+        &["audit", "sign", OTHER],
+        &["audit", "anchor", "--to", "file:mnt", OTHER],
+        &["audit", "redact", "--record", "3", "--reason", "x", OTHER],
+        &["show", OTHER],
+        &["status", OTHER],
+        &["resume", OTHER],
+        &["retro", OTHER],
+    ];
+    for args in commands {
+        let (code, out, err) = bgctl(state, args);
+        assert_eq!((code, out.as_str()), (40, ""), "{args:?}: {err}");
+        assert!(err.contains("BG0602") && err.contains(OTHER) && err.contains(RUN), "{args:?}: {err}");
+    }
+    let file = format!("runs/{OTHER}/log.jsonl");
+    let (code, out, err) = bgctl(state, &["audit", "verify", &file]);
+    assert!(code == 0 && out.contains(RUN) && !out.contains(OTHER), "{out}{err}");
+    assert_eq!(bgctl(state, &["audit", "verify", RUN]).0, 0, "the run itself is as it was");
+    // Its own service is listed once, and the stray log is no run of its own there.
+    let (_, out, err) = bgctl(state, &["runs"]);
+    assert!(out.contains("kfx") && format!("{out}{err}").contains("another run"), "{out}{err}");
+}

@@ -23,14 +23,14 @@ use bgctl::sign::{Signer, trust};
 const LOGS: usize = 1_000;
 
 /// Everything the three need: a folder, the script, the trust file, the programs.
-struct Bench {
+pub struct Bench {
     dir: tempfile::TempDir,
-    shells: Vec<PathBuf>,
+    pub shells: Vec<PathBuf>,
     python: PathBuf,
 }
 
 impl Bench {
-    fn new() -> Option<Self> {
+    pub fn new() -> Option<Self> {
         for program in ["jq", "ssh-keygen", "sha256sum", "cmp"] {
             peer(program)?;
         }
@@ -42,12 +42,12 @@ impl Bench {
         Some(Bench { dir, shells: vec![sh, bash], python })
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
     /// The verdict of the script, and what it said.
-    fn script(&self, shell: &Path, log: &Path, options: &[&str]) -> (String, String) {
+    pub fn script(&self, shell: &Path, log: &Path, options: &[&str]) -> (String, String) {
         let output = Command::new(shell)
             .arg(self.path("verify.sh"))
             .args(options)
@@ -70,7 +70,7 @@ impl Bench {
     }
 }
 
-fn class(bytes: &[u8], seals: Seals) -> (&'static str, String) {
+pub fn class(bytes: &[u8], seals: Seals) -> (&'static str, String) {
     let trust = Trust { signers: signers(), shared: None };
     let report = verify(&mut std::io::Cursor::new(bytes), &trust, seals).unwrap();
     let word = match report.verdict {
@@ -155,6 +155,7 @@ fn against_the_schema(word: bool, agreed: bool) -> Vec<u8> {
     let planned = rig.plan.step(step).clone();
     let (line, step_sha256) = (planned.line.clone(), planned.sha256());
     rig.write(&Event::StepIntent { step, id: id.clone(), attempt: 1, line, step_sha256, approvals });
+    rig.arrived(step);
     rig.write(&Event::StepOutcome { step, id, outcome: Outcome::done("all on blue") });
     rig.write(&Event::Ended { outcome: RunOutcome::RolledBack, line: "the way back is walked".into() });
     rig.close()
@@ -217,6 +218,7 @@ fn two_routes(ended: &[Ended], then: usize) -> Vec<u8> {
     }
     begin(&mut rig, then);
     let id = rig.plan.step(back(then)).id.clone();
+    rig.arrived(back(then));
     rig.write(&Event::StepOutcome { step: back(then), id, outcome: Outcome::done("back") });
     rig.write(&Event::Paged { delivered: true, line: "somebody is called".into() });
     rig.write(&Event::Ended { outcome: RunOutcome::Halted, line: "web is not back".into() });
@@ -230,6 +232,7 @@ fn together(in_order: bool) -> Vec<u8> {
     begin(&mut rig, 1);
     for index in [1, 0] {
         let id = rig.plan.step(back(index)).id.clone();
+        rig.arrived(back(index));
         rig.write(&Event::StepOutcome { step: back(index), id, outcome: Outcome::done("back") });
     }
     begin(&mut rig, 2);

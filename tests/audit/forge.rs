@@ -20,6 +20,8 @@ pub struct Forge {
     pub mono: i64,
     /// What the statement says of the session's end.
     pub not_after: Timestamp,
+    /// What the statement says otherwise than it should.
+    pub says: Vec<(&'static str, String)>,
     bytes: Vec<u8>,
     lines: u64,
 }
@@ -35,6 +37,7 @@ impl Forge {
             now,
             mono: 0,
             not_after: now + SignedDuration::from_hours(12),
+            says: Vec::new(),
             bytes: Vec::new(),
             lines: 0,
         }
@@ -49,6 +52,16 @@ impl Forge {
         self.now += time;
         self.mono += i64::try_from(time.as_micros()).unwrap();
         self
+    }
+
+    /// What the plan says of a name; of one that says nothing, what the rig's plan says.
+    fn planned(&self, name: &str) -> String {
+        if let Some((_, said)) = self.says.iter().find(|(said, _)| *said == name) {
+            return said.clone();
+        }
+        let said: Value = serde_json::from_str(&self.plan).unwrap();
+        let rig = json!({ "service": plan().service, "environment": plan().environment });
+        said[name].as_str().filter(|said| !said.is_empty()).or(rig[name].as_str()).unwrap().to_string()
     }
 
     fn stamp(time: Timestamp) -> String {
@@ -78,10 +91,10 @@ impl Forge {
 
     /// The statement alone, as an opening or a resuming.
     pub fn statement(&mut self, kind: &str) -> &mut Self {
-        let plan = plan();
+        let (service, environment) = (self.planned("service"), self.planned("environment"));
         let mut said = json!({
             "_type": if kind == "run.opened" { "bgctl/opening/v1" } else { "bgctl/resuming/v1" }, "run": self.run,
-            "service": plan.service, "environment": plan.environment,
+            "service": service, "environment": environment,
         });
         if kind == "run.resumed" {
             said["log_lines"] = json!(self.lines);
@@ -99,13 +112,16 @@ impl Forge {
         ] {
             said[name] = json!(value);
         }
+        for (name, value) in &self.says {
+            said[*name] = json!(value);
+        }
         let text = said.to_string();
         let sig = self.owner.sign(namespace::OPEN, text.as_bytes()).unwrap();
         self.line(kind, &json!({ "statement": text, "ns": namespace::OPEN, "sig": sig, "claims": {} }))
     }
 
     pub fn note(&self, state: &str) -> String {
-        let (service, lines, bytes) = (plan().service, self.lines, self.bytes.len());
+        let (service, lines, bytes) = (self.planned("service"), self.lines, self.bytes.len());
         let (sha256, time) = (sha256(&self.bytes), Forge::stamp(self.now));
         format!(
             "bgctl/log/{service}/{}\nlines {lines}\nbytes {bytes}\nsha256 {sha256}\ntime {time}\nstate {state}\n",

@@ -9,6 +9,7 @@ mod certificates;
 mod command;
 #[path = "../common/mod.rs"]
 mod common;
+mod contradictions;
 mod differ;
 mod faults;
 mod forge;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bgctl::journal::{Append, Journal, MemoryStore, Record, SealState};
+use bgctl::plan::Move;
 use bgctl::run::{Cause, Event, Grant, Outcome, RunOutcome};
 use bgctl::sign::session::SessionKey;
 use bgctl::sign::{Signer, namespace};
@@ -249,12 +250,15 @@ pub fn forged(dice: &mut Dice) -> Vec<u8> {
         let step_sha256 = if dice.one_in(12) { bad.clone() } else { planned.sha256() };
         let used = if index == 0 || dice.one_in(10) { vec![request_sha256.clone()] } else { vec![] };
         let (id, line) = (planned.id.clone(), planned.line.clone());
-        let intent = Event::StepIntent { step: at(index), id, attempt: 1, line, step_sha256, approvals: used };
+        let line = if dice.one_in(30) { "another line".into() } else { line };
+        let attempt = if dice.one_in(30) { 2 } else { 1 };
+        let intent = Event::StepIntent { step: at(index), id, attempt, line, step_sha256, approvals: used };
         if !dice.one_in(12) {
             fact(forge, &intent);
         }
         let (id, failed) = (planned.id.clone(), dice.one_in(6));
         let outcome = if failed { Outcome::failed(Cause::Gate, "errors") } else { Outcome::done("moved") };
+        seen(forge, dice, planned.moves.as_ref().unwrap());
         if !dice.one_in(12) {
             fact(forge, &Event::StepOutcome { step: at(index), id, outcome });
         }
@@ -277,6 +281,22 @@ pub fn forged(dice: &mut Dice) -> Vec<u8> {
         None => &mut forge,
     };
     if dice.below(5) == 0 { forge.bytes() } else { forge.close() }
+}
+
+/// What is seen of a move, with something left out or another thing in its place.
+fn seen(forge: &mut Forge, dice: &mut Dice, change: &Move) {
+    for evidence in witnesses(change) {
+        let mut value = serde_json::to_value(evidence).unwrap();
+        let (kind, mut data) = (value["type"].as_str().unwrap().to_string(), value["data"].take());
+        match dice.way(3, 60) {
+            Some(0) => continue,
+            Some(1) => data["route"] = json!("api"),
+            Some(_) if kind == "traffic.read" => data["split"] = json!({ "blue": 50, "green": 50 }),
+            Some(_) => data["healthy"] = json!(0),
+            None => {}
+        }
+        forge.record(&kind, &data);
+    }
 }
 
 /// An approval, good or not.

@@ -11,10 +11,10 @@ use bgctl::clock::Clock;
 use bgctl::journal::{Append, Journal, MemoryStore, Opening, Record, SealState, Seals, Who};
 use bgctl::people::request::{Binding, Until, build};
 use bgctl::plan::{
-    ApprovalRule, AtExpiry, Lane, Move, OnFailure, Plan, PlannedRoute, PlannedStep, Policy, Purpose, Resume, Split,
-    Stack, StepRef,
+    ApprovalRule, AtExpiry, Color, Lane, Move, OnFailure, Plan, PlannedRoute, PlannedStep, Policy, Purpose, Resume,
+    Split, Stack, StepRef,
 };
-use bgctl::run::{Event, Grant, Outcome, RunOutcome};
+use bgctl::run::{Event, Evidence, Grant, Outcome, RunOutcome};
 use bgctl::sign::Trust;
 use bgctl::sign::session::SessionKey;
 use bgctl::sign::{AllowedSigners, Signer, namespace, trust};
@@ -160,6 +160,23 @@ pub fn request(plan: &Plan, expires: i64, trigger: Option<&str>) -> String {
     build(plan, at(0), &Binding { run: RUN, requested_by: OWNER, trigger, nonce: &nonce, until, measured: &[] })
 }
 
+/// What is seen of a move that goes well: the call, what the provider reads back, and that the receiving side is well.
+pub fn witnesses(change: &Move) -> Vec<Evidence> {
+    let route = || change.route.clone();
+    let call = Evidence::ProviderCalled {
+        route: route(),
+        action: "set".into(),
+        attempt: 1,
+        request_id: None,
+        code: "200".into(),
+        ms: 40,
+    };
+    let hosts = Color::BOTH.into_iter().filter(|color| change.after.weight(*color) > 0);
+    let well =
+        hosts.map(|color| Evidence::TrafficHealth { route: route(), stack: color.name().into(), healthy: 2, total: 2 });
+    [call, Evidence::TrafficRead { route: route(), split: change.after, ms: 12 }].into_iter().chain(well).collect()
+}
+
 /// A run in the making.
 pub struct Rig {
     pub clock: Rc<HandClock>,
@@ -243,8 +260,16 @@ impl Rig {
     }
 
     pub fn done(&mut self, index: usize) {
+        self.arrived(at(index));
         let id = self.plan.step(at(index)).id.clone();
         self.write(&Event::StepOutcome { step: at(index), id, outcome: Outcome::done("moved, read back") });
+    }
+
+    /// The witnesses of a move.
+    pub fn arrived(&mut self, at: StepRef) {
+        let Some(change) = self.plan.step(at).moves.clone() else { return };
+        let records: Vec<Record> = witnesses(&change).iter().map(Record::from).collect();
+        self.journal.append(&records).unwrap();
     }
 
     pub fn end(&mut self) {

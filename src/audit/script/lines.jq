@@ -32,12 +32,13 @@ def take($raw; $sum; $before):
 
 ($sums | split("\n")) as $sums
 | reduce inputs as $raw (
-    { n: 0, bytes: 0, mono: 0, now: 0, starters: [], group: 0, group_bytes: 0, seals: 0, out: [], runners: [], requests: {}, asked: {}, denied: [],
+    { n: 0, bytes: 0, mono: 0, now: 0, starters: [], group: 0, group_bytes: 0, seals: 0, out: [], runners: [], requests: {}, due: {}, lost: {}, by_step: {}, place: {}, users: {}, asked: {}, denied: [],
       next: { forward: 0 }, open: {}, gone: [], was: [], again: [] };
     if .bad then . else take($raw; $sums[.n]; if .n == 0 then "0" * 64 else $sums[.n - 1] end) end)
 | if .bad then . elif .group > 0 then bad("the lines at the end are covered by no seal")
   elif .pending then task("SEAL"; .pending) else . end
-| if .state == "closed" and (.over | not) then breach("the owner closed the log before the run had ended") else . end
+| if .state == "closed" and (.over | not) then breach("the owner closed the log before the run had ended")
+  elif .state == "handover" and .over then breach("the owner handed over a run that had ended") else . end
 | if .bad then ["BAD", .bad] else
     .out[], ["END", .state, .n, .seals, .run, ([.out[] | select(.[0] == "SEAL")] | length)]
   end

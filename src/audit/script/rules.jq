@@ -5,6 +5,8 @@ def plan($l):
   | (try ($text | fromjson) catch null) as $plan
   | if ($plan | type) != "object" then breach("the plan cannot be read") else
       .plan = $plan | .by_hand = ($plan.purpose != "cutover")
+      | if .head.service != $plan.service or .head.environment != $plan.environment
+        then breach("the plan is for another service or environment than the owner signed") else . end
       | may_run(.runners[0]; "opened") | signed_as_asked
     end;
 
@@ -155,9 +157,9 @@ def closes_unseen($at):
 
 def intent($l):
   $l.data as $d | planned($d.step) as $step
-  | if $step == null then breach("it is no step of the plan") else
-      if $step.id != $d.id then breach("\($d.id) is not the step the plan has there") else . end
-      | task("HASH"; [.n, "\($d.id) is not the step the plan has there", $d.step_sha256, ($step | tojson | @base64)])
+  | if $step == null then . else
+      task("HASH"; [.n, "\($d.id) is not the step the plan has there", $d.step_sha256, ($step | tojson | @base64)])
+      | begins_as_planned($d; $step)
       | if .over then breach("the run had ended") else . end
       | .seen = null
       # A move back that may be tried again beyond its attempts is not given up after all.
@@ -222,32 +224,52 @@ def ended_as_seen($outcome):
   | if ($outcome | IN("completed", "rolled-back", "stopped")) | not then .
     elif .seen == null then breach("it ends without a look at its users")
     elif any(.plan.routes | keys[]; . as $route | $state.seen[$route].split as $split
-      | if $outcome == "completed" then $split == null or ($state | left_forward($route) | index([$split]) | not)
+      | if $outcome == "completed" then $split == null or (any($state | left_forward($route)[]; as_split(.; $split)) | not)
         elif $outcome == "rolled-back" then $split == null or $split.green != 0 or $split.blue == 0
-        else $split != null and $state.plan.purpose == "cutover" and $split != $state.plan.routes[$route].before end)
+        else $split != null and $state.plan.purpose == "cutover" and (as_split($split; $state.plan.routes[$route].before) | not) end)
     then breach("users were seen elsewhere than it says") else . end;
 
-def fact($l):
-  $l.type as $t
+# A log of before does not say where users were found at its end: what was read last is held against it.
+def ended_as_read($outcome):
+  . as $state
+  | if any(.users // {} | to_entries[]; .value as $split | .key as $route
+      | if $outcome == "completed" then any($state | left_forward($route)[]; as_split(.; $split)) | not
+        elif $outcome == "rolled-back" then $split.green != 0 or $split.blue == 0
+        elif $outcome == "stopped" or $outcome == "no-changes" then $state.plan.purpose == "cutover" and (as_split($split; $state.plan.routes[$route].before) | not)
+        else false end)
+    then breach("users were read elsewhere than it says") else . end;
+
+def fact($line):
+  ($line | if .data.step? | type == "object" then .data.step = (.data.step | { lane, index }) else . end) as $l
+  | $l.type as $t
+  | if ($l.data.step | type) == "object" and ($l.data.id | is_text) and .plan != null then
+      planned($l.data.step) as $step
+      | if $step == null then breach("\($l.data.id) is no step of the plan")
+        elif $step.id != $l.data.id then breach("\($l.data.id) is not the step the plan has there") else . end
+    else . end
   | if $t == "plan.loaded" then plan($l)
     elif .plan == null then .
+    elif evidence_kinds | index([$t]) then evidence($l)
+    elif $t == "rollback.armed" then .armed = true
     elif $t == "approval.requested" then requested($l)
     elif $t == "approval.granted" then granted($l)
     elif $t == "approval.denied" then refused($l; $l.data.grant) | .denied += [$l.data.request_sha256] | .failed = true
     elif $t == "approval.withdrawn" then withdrawn($l)
     elif $t == "step.intent" then intent($l)
     elif $t == "step.outcome" then
-      .requests |= map_values(if .used != null and .used.at == $l.data.step then .used.open = false else . end)
+      as_seen($l) | .requests |= map_values(if .used != null and .used.at == $l.data.step then .used.open = false else . end)
       | if $l.data.outcome.is == "unknown" then (if .open["\($l.data.step)"] then .open["\($l.data.step)"].looks = 0 else . end) else closes($l; $l.data.outcome.is == "done"; $l.data.outcome.retry) end
+      | counted($l)
     elif $t == "step.reconciled" then
-      if $l.data.found == "cannot-see" and .open["\($l.data.step)"] != null then
+      as_seen($l) | counted($l)
+      | if $l.data.found == "cannot-see" and .open["\($l.data.step)"] != null then
         planned($l.data.step) as $step
         | .open["\($l.data.step)"].looks += 1
         | if .open["\($l.data.step)"].looks < 5 or ($l.data.step.lane == "rollback" and $step.moves != null) then . else closes($l; false; false) end
       else closes($l; $l.data.found == "in-place"; $l.data.found == "not-in-place") end
     # A person's wish to go back begins a rollback anew that was stuck.
     elif $t == "run.interrupted" then
-      .failed = true | .interrupted = true
+      .failed = true | .interrupted = true | .wished = (.wished or $l.data.wish == "roll-back") | .restarted = (.restarted or $l.data.wish == "roll-back" and (.back_again or .plan.purpose != "cutover"))
       | if $l.data.wish == "roll-back" and (.back_again or .plan.purpose != "cutover")
         then .by_hand = true | .was += .gone | .gone = [] | .stranded = [] | .again = [] else . end
     elif $t == "run.continues" then .seen = null
@@ -260,6 +282,7 @@ def fact($l):
         else closes_unseen($l.data.step) end
     elif $t == "write.landed" then
       planned($l.data.step) as $step | .seen = null
+      | .due = { ($l.data.step | tojson): ((.due[$l.data.step | tojson] // 0) + 1) }
       | if $step == null or $step.moves == null then breach("it is no move of this run")
         elif $l.data.step.lane == "rollback" then
           if .gone + .was | index([$l.data.step.index]) then .gone -= [$l.data.step.index] else breach("it is no move of this run") end
@@ -267,21 +290,24 @@ def fact($l):
         else .return = (.return // .next.forward) | .next.forward = $l.data.step.index | .open = {} end
     elif $t == "users.seen" then
       .plan.routes as $planned
+      | reduce ($l.data.routes | keys[]) as $route (.; if $planned | has($route) then . else breach("it is about route \($route), which the plan does not have") end)
       | .seen = $l.data.routes | .looked = true
       | if .plan.purpose == "cutover"
-          and any($l.data.routes | to_entries[]; .value.split != null and $planned[.key] != null and .value.split != $planned[.key].before)
+          and any($l.data.routes | to_entries[]; .value.split != null and $planned[.key] != null and (as_split(.value.split; $planned[.key].before) | not))
         then .moved = true else . end
     elif $t == "wait.breached" or $t == "approval.expired" then .failed = true
     elif $t == "schema.seen" then if $l.data.forward == "pass" then . else .failed = true end
-    elif $t == "override.used" then .failed = true | .interrupted = true | .overridden = (.overridden or $l.data.guard == "schema")
-    elif $t == "rollback.begun" then .back_again = true | .open = {} | .return = null | .by_hand = ($l.data.automatic | not)
+    elif $t == "override.used" then .failed = true | .interrupted = true | .wished = (.wished or .armed) | .overridden = (.overridden or $l.data.guard == "schema") | .ill_blue = (.ill_blue or $l.data.guard == "blue-health")
+    elif $t == "run.unpaused" or $t == "run.held" then .due = {}
+    elif $t == "rollback.begun" then .due = {} | .back_again = true | .open = {} | .return = null | .by_hand = ($l.data.automatic | not)
     elif $t == "run.ended" then
       if .over or any(.open[]; .looks < 5) and (.interrupted | not) then breach("the run had ended, or a step is not done") else . end
       | (.next.forward == (.plan.forward | length) and (.back_again | not)) as $done
+      | if $l.data.outcome == "completed" and .wished then breach("it completed, and a person had wished users back") else . end
       | if ($l.data.outcome == "completed") != $done and ($l.data.outcome == "completed" or (.failed | not) and (.by_hand | not))
           or $l.data.outcome == "stopped" and .moved
         then breach("it does not end like that") else . end
-      | if .looked then ended_as_seen($l.data.outcome) else . end
+      | if .looked then ended_as_seen($l.data.outcome) else ended_as_read($l.data.outcome) end
       | .over = true
     elif $t == "run.refused" then .over = true
     else . end;

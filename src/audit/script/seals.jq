@@ -91,7 +91,7 @@ def seal($l):
         elif $note[3] | ltrimstr("sha256 ") | is_digest | not then bad("the note has no digest")
         elif $note[3] | startswith("sha256 ") | not then bad("the note has no digest")
         elif $note[4] != "time \($l.ts)" or $l.mono != .mono then bad("its own time is not the one in its note")
-        elif ["state open", "state closed", "state aborted", "state handover", "state ended"] | index([$note[5]]) | not
+        elif ["state open", "state closed", "state handover", "state ended"] | index([$note[5]]) | not
         then bad("the note has no state")
         elif .group == 0 and $state == "open" then bad("it seals nothing")
         elif .group == 0 and .state == "ended" and $state == "ended" then bad("the process had ended")
@@ -127,7 +127,7 @@ def order($l):
     elif .n == 1 then if $t == "plan.loaded" then . else bad("the plan comes second") end
     elif $t == "run.opened" or $t == "plan.loaded" then bad("it opens a run that is open already, or has a second plan")
     elif .group > 0 then if $t == "run.resumed" then bad("a run is resumed behind a seal only") else . end
-    elif .state == "closed" or .state == "aborted" then bad("the owner closed the log before it")
+    elif .state == "closed" then bad("the owner closed the log before it")
     elif .state == "handover" and $t != "run.resumed" then bad("the log was handed over and not resumed")
     elif .state == "ended" and $t != "run.resumed" and $t != "seal" then bad("the process had ended and the run was not resumed")
     else . end;

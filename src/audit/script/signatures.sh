@@ -93,7 +93,7 @@ if [ -n "$policy" ]; then
   exit 46
 fi
 case $state in
-  closed | aborted) echo "COMPLETE. Unchanged, and closed by its owner." ;;
+  closed) echo "COMPLETE. Unchanged, and closed by its owner." ;;
   ended) echo "ENDED. Sound so far; its owner has not signed that this is all."; exit 43 ;;
   *) echo "INTERRUPTED. Sound so far, and not closed by its owner: what came later may be missing."; exit 43 ;;
 esac

@@ -92,7 +92,6 @@ fn text(sound: &Sound, moments: &[Moment], args: &Args, cx: &Context, verdict: &
     let end = match sound.state {
         SealState::Open => "not closed",
         SealState::Closed => "closed by its owner",
-        SealState::Aborted => "aborted by its owner",
         SealState::Handover => "at rest, to be resumed",
         SealState::Ended => "ended, not signed by its owner",
     };

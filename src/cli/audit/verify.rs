@@ -206,7 +206,8 @@ fn show_verdict(cx: &Context, report: &Report, believed: &Believed, against: &Ag
         Some(_) => format!("{word}, {}", withheld::counted(report)),
         None => word.to_string(),
     };
-    cx.raw_out(&format!("{}. {}", ink.bold(&short), ink.text(&sentence)));
+    let open = report.open.as_ref().map(|step| format!(" {step} had begun, and the log does not say how that ended."));
+    cx.raw_out(&format!("{}. {}{}", ink.bold(&short), ink.text(&sentence), ink.text(&open.unwrap_or_default())));
 }
 
 /// What a reader might think was checked, and was not.
@@ -247,7 +248,7 @@ fn machine(cx: &Context, log: &Path, report: &Report, believed: &Believed, again
     cx.json(&json!({
         "verdict": called(&report.verdict, against), "exit": exit(&report.verdict, against).code(), "log": log, "run": report.run,
         "service": report.service, "environment": report.environment, "records": report.lines, "bytes": report.bytes,
-        "outcome": report.outcome.map(crate::run::RunOutcome::name), "fault": fault,
+        "outcome": report.outcome.map(crate::run::RunOutcome::name), "open": report.open, "fault": fault,
         "owners": report.owners.iter().map(owner).collect::<Vec<_>>(),
         "approvals": report.approved.iter().map(approved).collect::<Vec<_>>(),
         "breaches": report.breaches.iter().map(breach).collect::<Vec<_>>(), "more_breaches": report.more_breaches,

@@ -41,7 +41,7 @@ impl Scene {
         let named = match &args.run {
             Some(name) if source::is_runbook(cx, name) => Named::Runbook { path: PathBuf::from(name) },
             name => {
-                let found = which::run(cx, name.as_deref(), "rollback").await;
+                let found = which::called(cx, name.as_deref(), "rollback").await;
                 let (id, folder) =
                     found.map_err(|refusal| if name.is_some() { without_run(refusal) } else { refusal })?;
                 Named::Run { id, folder }

@@ -79,7 +79,7 @@ fn of_sound(sound: Sound) -> Found {
     };
     let log = match (&state.doing, sound.state) {
         (Doing::Ended(RunOutcome::Halted), _) => Log::Halted,
-        (Doing::Ended(_), _) | (_, SealState::Closed | SealState::Aborted) => Log::Ended,
+        (Doing::Ended(_), _) | (_, SealState::Closed) => Log::Ended,
         _ if sound.torn > 0 => Log::Torn,
         _ if state.lane == crate::plan::Lane::Rollback => Log::InRollback,
         _ if state.may_have_moved(&plan) => Log::Split,

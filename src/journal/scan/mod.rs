@@ -254,7 +254,7 @@ impl<'k> Scan<'k> {
         match self.state {
             _ if self.group > 0 && kind == "run.resumed" => wrong("a run is resumed behind a seal only"),
             _ if self.group > 0 => Ok(()),
-            Some(SealState::Closed | SealState::Aborted) => wrong("the owner closed the log before it"),
+            Some(SealState::Closed) => wrong("the owner closed the log before it"),
             Some(SealState::Handover) if kind != "run.resumed" => wrong("the log was handed over and not resumed"),
             Some(SealState::Ended) if kind != "run.resumed" && !closes => {
                 wrong("the process had ended and the run was not resumed")

@@ -89,7 +89,7 @@ impl Pass {
             "run.opened" | "run.resumed" => {
                 if glance.kind == "run.resumed" {
                     self.judge()?;
-                    let over = matches!(self.scan.state, Some(SealState::Closed | SealState::Aborted));
+                    let over = matches!(self.scan.state, Some(SealState::Closed));
                     (behind_seal && !over).then_some(())?;
                 }
                 let line = Raw::parse(bytes).ok()?;

@@ -69,7 +69,7 @@ impl Shift {
             Ok(looked) => looked,
             Err(error) => return failure(&error),
         };
-        let before = reading.split;
+        let mut before = reading.split;
         if self.beyond(before) {
             let line =
                 format!("{} reads {before}: no users are taken from BLUE for a stop of the ramp", self.planned.line);
@@ -92,9 +92,13 @@ impl Shift {
                 return Outcome::failed(blocked.cause, blocked.line);
             }
             match route.set(&reading, self.change.after).await {
-                Ok(calls) => self.note(&calls, scribe),
+                Ok(calls) => {
+                    self.note(&calls, scribe);
+                    // Nothing was sent: users were there by then, and what brought them was no call of this attempt.
+                    before = if calls.is_empty() { self.change.after } else { before };
+                }
                 // An earlier write of ours that was taken for lost has landed: users are where they were meant to go.
-                Err(RouterError { kind: Trouble::Drift { found }, .. }) if found == self.change.after => {}
+                Err(RouterError { kind: Trouble::Drift { found }, .. }) if found == self.change.after => before = found,
                 // Users moved between the look and the write, by a late write or somebody else: on the way back they are
                 // looked for again, wherever they are.
                 Err(RouterError { kind: Trouble::Drift { found }, what, .. }) if self.back => {
