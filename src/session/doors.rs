@@ -40,7 +40,7 @@ impl Doors {
             None => Doors {
                 web: Rc::new(web),
                 processes: Rc::new(LiveProcesses::new(clock.clone())),
-                store: Rc::new(LiveStore::default()),
+                store: Rc::new(LiveStore::new(clock.clone())),
                 database: Rc::new(LiveDatabase::new(clock.clone())),
                 metrics: metrics(outside),
             },

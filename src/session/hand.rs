@@ -73,8 +73,7 @@ impl Launch<'_> {
     /// The key that signs, and as whom. In the lab nothing is at stake, and without a policy and a list of signers nothing
     /// says whose a key is: then it speaks for the runbook's owner, and `audit verify` says what that rests on.
     pub(super) fn key(&self, archive: &Archive, wanted: Wanted) -> Result<Hand, Refusal> {
-        let lab = self.outside.lab.is_some();
-        let signer = trust::signer_or_labs(self.cx, archive.root(), lab, self.args.key.as_deref(), &self.plan)?;
+        let signer = trust::signer_or_labs(self.cx, archive, self.args.key.as_deref(), &self.plan)?;
         let files = self.approvers()?;
         trust::not_revoked(self.cx, &files.signers(), signer.as_ref())?;
         let of_runbook = || self.plan.owners.first().unwrap_or(&self.plan.rollback_owner).to_string();

@@ -12,7 +12,6 @@ use super::public::{PublicKey, Touch};
 use super::revoked::Revoked;
 pub use super::signed::{Authority, Demands, Signed, TrustError};
 use super::sshsig::{self, Signature};
-use crate::file;
 use crate::secret::visible;
 
 /// Parsed `allowed_signers` files, and what takes rights away again.

@@ -9,8 +9,6 @@ mod day;
 mod proofs;
 mod report;
 
-use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::time::Duration;
 

@@ -1,8 +1,6 @@
 //! Whether a run can be written down here, found out by writing.
 
-use std::fs::DirBuilder;
 use std::io::ErrorKind;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 use super::action::Disk;
