@@ -81,7 +81,7 @@ fn own(reading: &mut Reading, archive: &Archive, believed: &Believed) {
         let counts = |key: &&PublicKey| {
             key.fingerprint() == line.key && ran.check_key(Some(&line.owner), space, key, at).is_ok()
         };
-        ran.keys(&line.owner).iter().find(|key| counts(key)).is_none()
+        !ran.keys(&line.owner).iter().any(counts)
     });
 }
 
