@@ -1,7 +1,7 @@
 //! The rules a run was judged by against a policy of one's own: whatever was laxer then than here, in words.
 
 use super::types::{Policy, Role, SecurityKey, SharedKey};
-use crate::plan::{ApprovalRule, Person, Plan, PlannedStep};
+use crate::plan::{ApprovalRule, LAB, Person, Plan, PlannedStep, Purpose};
 
 /// Where the plan's rules are laxer than this policy's, or speak of other people.
 pub fn compare(plan: &Plan, policy: &Policy) -> Vec<String> {
@@ -17,6 +17,7 @@ pub fn compare(plan: &Plan, policy: &Policy) -> Vec<String> {
             found.extend(laxer(plan, step, rule, policy));
         }
     }
+    found.extend(unasked(plan, policy));
     let (team, signing) = (&plan.team, &policy.signing);
     if signing.shared_key == SharedKey::Refused && !team.shared_key_refused {
         found.push("the plan lets a shared key seal the run, and this policy refuses those".into());
@@ -28,6 +29,24 @@ pub fn compare(plan: &Plan, policy: &Policy) -> Vec<String> {
         found.push("the plan takes security keys that were only touched, and this policy wants them verified".into());
     }
     found
+}
+
+/// A policy that says who approves runs, and a run that asked nobody before it moved users. A rehearsal has no users, and going
+/// back waits for nobody.
+fn unasked(plan: &Plan, policy: &Policy) -> Vec<String> {
+    let changes = policy.change.as_ref().map(|change| change.role.as_str());
+    let roles: Vec<&str> = policy.roles.keys().map(String::as_str).filter(|role| Some(*role) != changes).collect();
+    let asked = plan.forward.iter().any(|step| step.approval.is_some());
+    if asked || roles.is_empty() || plan.purpose != Purpose::Cutover || plan.environment == LAB {
+        return Vec::new();
+    }
+    let moves = plan.forward.iter().filter_map(|step| Some((&step.id, &step.moves.as_ref()?.route)));
+    let needed = roles.join("` or `");
+    moves
+        .map(|(id, route)| {
+            format!("`{id}` moves users of `{route}`, and no step of the plan asks `{needed}` of this policy")
+        })
+        .collect()
 }
 
 /// A name that is one person's there and not here could make two people of one, or one of two.

@@ -161,6 +161,7 @@ class Log:
                 back = back or ts < last
             if kind in ("run.opened", "run.resumed"):
                 assert list(data) == ["statement", "ns", "sig", "claims"] and data["ns"] == "bgctl-open-v1"
+                assert isinstance(data["claims"], dict)
                 said = strict(data["statement"])
                 assert said["_type"] == ("bgctl/opening/v1" if n == 0 else "bgctl/resuming/v1") and said["run"] == line["run"]
                 assert head is None or all(head[m] == said[m] for m in ("service", "environment", "plan_sha256"))

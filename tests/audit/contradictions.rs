@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use bgctl::audit::{SCRIPT, Verdict};
 use bgctl::plan::{Plan, PlannedStep, Resume, SeenAt};
+use bgctl::sign::session::SessionKey;
 use bgctl::sign::{Signer, namespace};
 use serde_json::{Value, json};
 
@@ -543,6 +544,34 @@ fn a06_an_owner_cannot_end_a_log_otherwise_than_the_run_did() {
                 let (theirs, said) = bench.script(&bench.shells[0], &path, &[]);
                 assert_eq!(theirs, wanted, "{state:?} behind {records}: {said}");
             }
+        }
+    }
+}
+
+/// Statements that one verifier read otherwise than another.
+#[test]
+fn a15_a_statement_that_can_be_read_in_two_ways_is_broken_for_all() {
+    let bench = Bench::new();
+    let (first, second) = (SessionKey::from_seed([3; 32]), SessionKey::from_seed([4; 32]));
+    let two = format!("{}\nsession {}", first.public(), second.public());
+    let rows: Vec<(&str, &'static str, String, Value)> = vec![
+        ("a second session key", "session_key", two, json!({})),
+        ("a line end behind the session key", "session_key", first.public() + "\r", json!({})),
+        ("a line behind the owner's key", "owner_key", owner().public() + "\nx", json!({})),
+        ("claims that are a text", "owner", OWNER.into(), json!("ci")),
+        ("claims that are nothing", "owner", OWNER.into(), json!(null)),
+    ];
+    for (name, member, text, claims) in rows {
+        let mut forge = Forge::new();
+        (forge.says, forge.claims) = (vec![(member, text)], claims);
+        let log = forge.open().bytes();
+        let (ours, why) = class(&log, Seals::All);
+        assert_eq!(ours, "BROKEN", "{name}: {why}");
+        if let Some(bench) = &bench {
+            let path = bench.path("log");
+            std::fs::write(&path, &log).unwrap();
+            let (theirs, said) = bench.script(&bench.shells[0], &path, &[]);
+            assert_eq!(theirs, "BROKEN", "{name}: {said}");
         }
     }
 }

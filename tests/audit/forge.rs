@@ -20,6 +20,8 @@ pub struct Forge {
     pub mono: i64,
     /// What the statement says of the session's end.
     pub not_after: Timestamp,
+    /// What stands beside the statement.
+    pub claims: Value,
     /// What the statement says otherwise than it should.
     pub says: Vec<(&'static str, String)>,
     bytes: Vec<u8>,
@@ -37,6 +39,7 @@ impl Forge {
             now,
             mono: 0,
             not_after: now + SignedDuration::from_hours(12),
+            claims: json!({}),
             says: Vec::new(),
             bytes: Vec::new(),
             lines: 0,
@@ -117,7 +120,7 @@ impl Forge {
         }
         let text = said.to_string();
         let sig = self.owner.sign(namespace::OPEN, text.as_bytes()).unwrap();
-        self.line(kind, &json!({ "statement": text, "ns": namespace::OPEN, "sig": sig, "claims": {} }))
+        self.line(kind, &json!({ "statement": text, "ns": namespace::OPEN, "sig": sig, "claims": self.claims.clone() }))
     }
 
     pub fn note(&self, state: &str) -> String {

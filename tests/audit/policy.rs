@@ -1,7 +1,7 @@
 //! The policy file: every key of it, every mistake with its place, and who may put another one in its place.
 
-use bgctl::plan::EvidenceLevel;
-use bgctl::policy::{PersonKind, PolicyFile, SecurityKey, SharedKey, judge, schema};
+use bgctl::plan::{EvidenceLevel, LAB, Plan, Purpose};
+use bgctl::policy::{PersonKind, PolicyFile, SecurityKey, SharedKey, compare, judge, schema};
 use bgctl::runbook::Source;
 use bgctl::sign::session::SessionKey;
 use bgctl::sign::{AllowedSigners, Signer, namespace, trust};
@@ -185,6 +185,33 @@ fn case_47b_another_policy_needs_the_quorum_of_the_old_one() {
     ] {
         let judged = by(&[both[0].clone(), signature]);
         assert!(!judged.holds() && judged.remarks.join("\n").contains(words), "{name}: {judged:?}");
+    }
+}
+
+#[test]
+fn a13_a_run_that_asked_nobody_is_measured_against_a_policy_that_has_approvers() {
+    let policy = parse(WHOLE).unwrap().policy;
+    let unasked = |change: fn(&mut Plan)| {
+        let mut plan = crate::rig::plan();
+        plan.forward[0].approval = None;
+        change(&mut plan);
+        let mut found = compare(&plan, &policy);
+        found.retain(|what| what.contains("no step of the plan asks"));
+        found
+    };
+    let found = unasked(|_| {});
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(found[0].contains("`shift-10`") && found[0].contains("`release-managers`"), "{found:?}");
+    assert!(found.iter().all(|what| !what.contains("security-owners")), "who changes the policy approves no run");
+    let asks: fn(&mut Plan) = |plan| plan.forward[1].approval = crate::rig::plan().forward[0].approval.take();
+    let cases: [fn(&mut Plan); 4] = [
+        asks,
+        |plan| plan.environment = LAB.into(),
+        |plan| plan.purpose = Purpose::RollbackWithoutRun,
+        |plan| plan.forward.iter_mut().for_each(|step| step.moves = None),
+    ];
+    for change in cases {
+        assert_eq!(unasked(change), Vec::<String>::new());
     }
 }
 

@@ -44,12 +44,14 @@ def statement($l):
   | if $members == ["statement", "ns", "mac", "claims"]
     then bad("it is signed with a shared key, which these programs do not check") else . end
   | if .bad then . elif $members != ["statement", "ns", "sig", "claims"] or ([$l.data | .statement, .ns, .sig | is_text] | all | not)
-    then bad("the statement has other members") else
+    then bad("the statement has other members")
+    elif $l.data.claims | type != "object" then bad("its claims are not an object") else
       (try ($l.data.statement | fromjson) catch null) as $s
       | ($l.type == "run.resumed") as $resumes
       | if ($s | type) != "object" or (try ($s | put(0)) catch "") != $l.data.statement then bad("the statement is no object of this format")
         elif [$s | ._type, .run, .service, .environment, .plan_sha256, .owner, .owner_key, .session_key, .assurance | is_text] | all | not
         then bad("the statement lacks a member")
+        elif [$s.owner_key, $s.session_key] | any(test("[\\x00-\\x1f\\x7f-\\x9f]")) then bad("a key is more than one line")
         elif $l.data.ns != "bgctl-open-v1" or $s._type != (if $resumes then "bgctl/resuming/v1" else "bgctl/opening/v1" end)
         then bad("the statement is for something else")
         elif $s.run != $l.run then bad("the statement is for another run")

@@ -40,6 +40,9 @@ impl Scan<'_> {
         let resumes = line.kind == "run.resumed";
         let data = line.data();
         let data = members(&data, &[&["statement", "ns", "sig", "claims"], &["statement", "ns", "mac", "claims"]])?;
+        if !data["claims"].is_object() {
+            return Err("its claims are not an object".into());
+        }
         let text = word(data, "statement")?;
         if word(data, "ns")? != namespace::OPEN {
             return Err(format!("it is not for `{}`", namespace::OPEN));
@@ -82,8 +85,13 @@ impl Scan<'_> {
         if not_after < not_before || not_after.duration_since(not_before) > SESSION {
             return Err("its session is longer than 12 hours".into());
         }
-        let session = PublicKey::from_line(word(&said, "session_key")?).map_err(|e| e.to_string())?;
-        let owner_key = word(&said, "owner_key")?;
+        // What reads keys from a file takes a second line for a second key.
+        let key = |name: &str| match word(&said, name)? {
+            key if key.contains(char::is_control) => Err(format!("`{name}` is more than one line")),
+            key => Ok(key),
+        };
+        let session = PublicKey::from_line(key("session_key")?).map_err(|e| e.to_string())?;
+        let owner_key = key("owner_key")?;
         let assurance = word(&said, "assurance")?.to_string();
         let owner = word(&said, "owner")?.to_string();
         let key = match owner_key.strip_prefix("hmac-sha256 ") {
