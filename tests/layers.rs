@@ -39,7 +39,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         &["compare", "diag", "gates", "guards", "migrations", "plan", "routers", "run", "scalar", "slack", "world"],
     ),
     ("audit", &["clock", "file", "journal", "plan", "rehearsal", "report", "run", "secret", "sign", "world"]),
-    ("runbook", &["compare", "diag", "file", "gates", "people", "plan", "routers", "scalar", "secret", "slack", "steps"]),
+    (
+        "runbook",
+        &["compare", "diag", "file", "gates", "people", "plan", "routers", "scalar", "secret", "slack", "steps"],
+    ),
     ("shell", &["clock", "diag", "rehearsal", "report", "run", "secret"]),
     (
         "drive",

@@ -8,7 +8,9 @@ use std::ops::Range;
 
 use super::{MOST_SECONDS, key, place};
 use crate::diag::{Code, Diagnostic};
-use crate::plan::{ApprovalRule, AtExpiry, EvidenceLevel, Lane, PersonKind, Plan, PlannedStep, Principal, StepRef, Team};
+use crate::plan::{
+    ApprovalRule, AtExpiry, EvidenceLevel, Lane, PersonKind, Plan, PlannedStep, Principal, StepRef, Team,
+};
 use crate::policy::{PolicyFile, SecurityKey, SharedKey};
 use crate::runbook::{Approval, Covers, Document, Node, Role, Runbook, meant};
 

@@ -110,7 +110,7 @@ impl Archive {
 
 /// The folder of a run, whose log is its own.
 pub fn own(id: &str, folder: PathBuf) -> Result<PathBuf, Refusal> {
-        let log = folder.join(LOG);
+    let log = folder.join(LOG);
     match Opened::of(&log, id.into()).and_then(|opened| opened.says).filter(|said| said != id) {
         None => Ok(folder),
         Some(said) => {

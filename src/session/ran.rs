@@ -4,20 +4,18 @@
 //! for that run alone, for opening, closing and publishing it, and gives nobody a say in an approval. The list that
 //! earlier versions kept in its place, one for all runs with names taken from runbooks, is never read.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use crate::file as files;
 use crate::journal::Archive;
 use crate::plan::Principal;
 use crate::sign::{AllowedSigners, PublicKey, Signer};
 
 /// What the key of a run may sign for it.
 const PURPOSES: &str = "bgctl-open-v1,bgctl-close-v1,bgctl-ledger-v1,bgctl-redact-v1";
-
-/// The longest file that is read: a line for each process of the run.
-const LONGEST: u64 = 64 * 1024;
 
 /// The file of a run; none for a name that is none of a run.
 pub fn file(archive: &Archive, run: &str) -> Option<PathBuf> {
@@ -38,27 +36,34 @@ pub fn remember(archive: &Archive, run: &str, name: &Principal, signer: &dyn Sig
     };
     let Some(path) = file(archive, run) else { return Ok(()) };
     let line = format!("{name} namespaces=\"{PURPOSES}\" {}\n", key.line());
-    if fs::read_to_string(&path).is_ok_and(|text| text.contains(&line)) {
+    if kept(&path).is_some_and(|text| text.contains(&line)) {
         return Ok(());
     }
-    DirBuilder::new().recursive(true).mode(0o700).create(archive.root().join("ran"))?;
-    let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+    files::folder(&archive.root().join("ran"))?;
+    let mut file = OpenOptions::new().append(true).create(true).mode(0o600).custom_flags(files::ours()).open(path)?;
     file.write_all(line.as_bytes())?;
     file.sync_all()
 }
 
 /// Who ran a run here. A file that cannot be read names nobody.
 pub fn of(archive: &Archive, run: &str) -> AllowedSigners {
-    let path = file(archive, run)
-        .filter(|path| fs::symlink_metadata(path).is_ok_and(|about| about.is_file() && about.len() <= LONGEST));
-    let text = path.and_then(|path| fs::read_to_string(path).ok());
-    text.and_then(|text| AllowedSigners::parse(&text).ok()).unwrap_or_default()
+    file(archive, run)
+        .and_then(|path| kept(&path))
+        .and_then(|text| AllowedSigners::parse(&text).ok())
+        .unwrap_or_default()
+}
+
+/// What stands in a file of ours, which is never a link.
+fn kept(path: &Path) -> Option<String> {
+    let mut bytes = Vec::new();
+    files::fill(files::open_ours(path).ok()?, files::SHORT, &mut bytes).ok()?;
+    String::from_utf8(bytes).ok()
 }
 
 /// The run that the first line of a log names; whether all of it is of that run is for the verifier.
 pub fn named_by(log: &Path) -> Option<String> {
     let mut line = String::new();
-    BufReader::new(File::open(log).ok()?.take(LONGEST)).read_line(&mut line).ok()?;
+    BufReader::new(files::open(log).ok()?.take(files::SHORT)).read_line(&mut line).ok()?;
     let first: serde_json::Value = serde_json::from_str(&line).ok()?;
     first["run"].as_str().map(String::from)
 }

@@ -195,9 +195,9 @@ fn a12_a_log_in_another_runs_folder_is_not_that_runs() {
     let dir = tempfile::tempdir().unwrap();
     let (state, archive) = (dir.path(), Archive::new(dir.path()));
     keep(state, &complete());
-    for (who, key) in [(OWNER, owner()), (APPROVER, approver())] {
-        trust::remember(&archive.allowed_signers(), who, key.public_key()).unwrap();
-    }
+    let list = [(OWNER, owner()), (APPROVER, approver())].map(|(who, key)| trust::line(who, &key.public()));
+    fs::create_dir(state.join(".bgctl")).unwrap();
+    fs::write(state.join(".bgctl/allowed_signers"), list.concat()).unwrap();
     fs::create_dir_all(archive.run(OTHER)).unwrap();
     fs::copy(archive.run(RUN).join(bgctl::journal::LOG), archive.run(OTHER).join(bgctl::journal::LOG)).unwrap();
     let commands: &[&[&str]] = &[

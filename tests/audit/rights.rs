@@ -41,11 +41,11 @@ fn of(who: &str) -> Who {
 
 /// Somebody goes on with the run whose process has gone.
 fn resumed(rig: Rig, who: &str, by: &dyn Signer) -> Rig {
-    let Rig { clock, plan, store, journal } = rig;
+    let Rig { clock, plan, store, journal, trigger } = rig;
     drop(journal);
     let journal =
         Journal::resume_under(Box::new(store.clone()), &of(who), serde_json::Map::new(), None, by, clock.clone());
-    Rig { clock, plan, journal: journal.unwrap().0, store }
+    Rig { clock, plan, journal: journal.unwrap().0, store, trigger }
 }
 
 /// Verdict and breaches of bgctl's verifier; and the script says the same, where it can be run.
@@ -141,7 +141,7 @@ fn a3_an_agreement_of_whoever_resumed_since_does_not_count() {
 fn a3_the_run_asks_again_who_is_barred_when_the_step_begins() {
     let mut plan = two_of_three();
     let dir = tempfile::tempdir().unwrap();
-    let text = request(&plan, i64::MAX);
+    let text = request(&plan, i64::MAX, None);
     let sig = key(5).sign(namespace::APPROVE, text.as_bytes()).unwrap();
     let grant = Grant {
         principal: BOB.into(),
@@ -159,8 +159,10 @@ fn a3_the_run_asks_again_who_is_barred_when_the_step_begins() {
             request: text.clone(),
             request_sha256: sha256(text.as_bytes()),
             expires: i64::MAX,
+            use_by: i64::MAX,
             grants: vec![grant.clone()],
             void: vec![],
+            lost: None,
             used: false,
         };
         let ask = Approve::of(plan, at(0), &approval).unwrap();
@@ -299,8 +301,8 @@ fn run_and_verifier_count_the_same_approvals() {
             barred.push(Barred { name: starter.into(), key: None, part: Part::Started });
         }
         let inbox = Inbox::new("nowhere".into(), trusting(signers.clone()), barred);
-        let expires = i64::MAX;
-        let asked = Approval { request, request_sha256, expires, grants: vec![], void: vec![], used: false };
+        let (expires, use_by, grants, void) = (i64::MAX, i64::MAX, vec![], vec![]);
+        let asked = Approval { request, request_sha256, expires, use_by, grants, void, lost: None, used: false };
         let ask = Approve::of(&plan, at(0), &asked).unwrap();
         let run = inbox.judge(&ask, &sig, "2026-11-21T03:03:00Z".parse().unwrap());
         let counts = |name: &str| report_by(&log(Some(name)).3, signers.clone()).verdict == Verdict::Complete;

@@ -12,8 +12,8 @@ use crate::journal::Archive;
 use crate::journal::ledger::{self, Findings, Ledger, Line, Reading, Standing, Tip, What};
 use crate::report::{Mark, words};
 use crate::secret::visible;
-use crate::session::{places, ran};
 use crate::session::trust::{Believed, BelievedArgs};
+use crate::session::{places, ran};
 use crate::shell::{Context, Exit};
 use crate::sign::{PublicKey, namespace};
 
