@@ -179,8 +179,11 @@ impl Address {
 mod tests {
     use super::*;
 
-    /// What a URL comes to: mode, roots, any name, wanted, schema.
-    fn seen(url: &str) -> Result<(SslMode, Option<String>, bool, Wanted, Option<String>), String> {
+    /// Mode, roots, any name, wanted, schema.
+    type Seen = (SslMode, Option<String>, bool, Wanted, Option<String>);
+
+    /// What a URL comes to.
+    fn seen(url: &str) -> Result<Seen, String> {
         let Address { config, trust, wanted, schema } = read(url)?;
         let roots = trust.roots.map(|path| path.display().to_string());
         Ok((config.get_ssl_mode(), roots, trust.any_name, wanted, schema))
