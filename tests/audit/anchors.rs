@@ -176,8 +176,8 @@ fn git_keeps_heads_as_notes_and_as_tags_and_remembers_what_was_taken_away() {
     assert_eq!(sorted(ask(tags.as_ref(), None).unwrap()), [early.clone(), whole]);
     let every = wait(anchors::heads(tags.as_ref(), "bgctl/log/", None, &SystemClock)).unwrap();
     assert_eq!(every.len(), 2);
-    let refused = give(of("refs/heads/main").as_ref(), &early, &receipts).unwrap_err();
-    assert!(refused.to_string().contains("must begin with refs/notes/ or refs/tags/"), "{refused}");
+    let refused = anchors::parse("git:refs/heads/main", None).err().unwrap();
+    assert!(refused.contains("below `refs/notes/` or `refs/tags/`"), "{refused}");
 }
 
 /// A Slack that keeps messages and threads, as far as anchors use it.

@@ -2,7 +2,6 @@
 //! little memory, and shows nothing raw.
 
 #[path = "../common/mod.rs"]
-#[allow(dead_code, reason = "each test binary uses its part of this")]
 mod common;
 mod files;
 mod inputs;

@@ -70,7 +70,7 @@ fn a17_nothing_of_a_runbook_an_environment_or_a_server_steers_the_terminal() {
         ("path: /version", format!("path: \"/v{YAML}\"")),
         ("change: none", format!("change: \"{YAML}\"")),
         ("bgctl: 1", format!("bgctl: 1\n\"{YAML}\": 1")),
-        ("bgctl: 1", format!("bgctl: 1 # \u{202e}\u{2066}\u{ad}\nsurprise: 1 # \u{202e}")),
+        ("bgctl: 1", "bgctl: 1 # \u{202e}\u{2066}\u{ad}\nsurprise: 1 # \u{202e}".into()),
         ("until", "until".into()),
     ] {
         desk.write("hostile.yaml", &RUNBOOK.replacen(what, &with, 1));
