@@ -12,7 +12,6 @@ use super::disk::{self, Disk, LocalDisk};
 use super::order::{self, Opened};
 use super::{LOG, ledger};
 use crate::diag::{Code, Kind, Refusal};
-use crate::secret::visible;
 
 /// Letters that are read out and typed without doubt.
 const LETTERS: &[u8] = b"abcdefghjkmnpqrstuvwxyz";
@@ -112,7 +111,8 @@ impl Archive {
         match Opened::of(&log, id.into()).and_then(|opened| opened.says).filter(|said| said != id) {
             None => Ok(folder),
             Some(said) => {
-                let headline = format!("the folder of run {id} holds the log of another run, `{}`", visible(&said));
+                let headline =
+                    format!("the folder of run {id} holds the log of another run, `{}`", said.escape_debug());
                 Err(Refusal::new(Kind::Audit, Code::RecordMissing, headline)
                     .place(log.display().to_string())
                     .cause("somebody put it there: what it tells is not the story of this run")
