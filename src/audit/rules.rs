@@ -14,8 +14,10 @@ use crate::journal::scan::Head;
 use crate::plan;
 use crate::plan::{Plan, Purpose, StepRef};
 use crate::run::{Doing, Event, Next, RunOutcome, State, decide, evolve};
-use crate::secret::MASKED;
 use crate::sign::{AllowedSigners, PublicKey};
+
+/// What stands in a record where something looked like a secret.
+const MASKED: &str = "[secret]";
 
 /// A rule that was not kept.
 #[derive(Clone, Debug, PartialEq, Eq)]

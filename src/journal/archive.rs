@@ -12,7 +12,6 @@ use super::disk::{self, Disk, LocalDisk};
 use super::order::{self, Opened};
 use super::{LOG, ledger};
 use crate::diag::{Code, Kind, Refusal};
-use crate::secret::visible;
 
 /// Letters that are read out and typed without doubt.
 const LETTERS: &[u8] = b"abcdefghjkmnpqrstuvwxyz";
@@ -114,7 +113,7 @@ pub fn own(id: &str, folder: PathBuf) -> Result<PathBuf, Refusal> {
     match Opened::of(&log, id.into()).and_then(|opened| opened.says).filter(|said| said != id) {
         None => Ok(folder),
         Some(said) => {
-            let headline = format!("the folder of run {id} holds the log of another run, `{}`", visible(&said));
+            let headline = format!("the folder of run {id} holds the log of another run, `{}`", said.escape_debug());
             Err(Refusal::new(Kind::Audit, Code::RecordMissing, headline)
                 .place(log.display().to_string())
                 .cause("somebody put it there: what it tells is not the story of this run")
@@ -126,7 +125,8 @@ pub fn own(id: &str, folder: PathBuf) -> Result<PathBuf, Refusal> {
     }
 }
 
-/// The run of that name in several folders; the newest is that of the first one that has any. Whose log lies there is not looked at.
+/// The run of that name in several folders; the newest is that of the first one that has any. Whose log lies there is not
+/// looked at.
 pub fn found_in(archives: &[Archive], name: Option<&str>) -> Result<(String, PathBuf), Refusal> {
     let of = |archive: &Archive| archive.runs().into_iter().map(|id| (archive.run(&id), id)).collect::<Vec<_>>();
     let runs: Vec<Vec<(PathBuf, String)>> = archives.iter().map(of).collect();

@@ -38,7 +38,7 @@ use mask::Mask;
 /// Secrets and forms shorter than this are not looked for: they would mask half of every text.
 pub const LEAST: usize = 6;
 /// What stands where a secret stood; with a key there is a tag in it.
-pub const MASKED: &str = "[secret]";
+const MASKED: &str = "[secret]";
 
 /// A secret value. It has no `Display`, and `Debug` shows three stars.
 #[derive(Clone, Default, PartialEq, Eq)]

@@ -189,6 +189,7 @@ fn routes_back(in_order: bool) -> Rig {
     let rollback = vec![step("back-web", Some("web")), step("back-api", Some("api")), step("drain", None)];
     let mut plan = Plan { purpose: Purpose::RollbackOf("a-run".into()), rollback, ..plan() };
     plan.policy.rollback_in_order = in_order;
+    plan.routes.insert("api".into(), plan.routes["web"].clone());
     let mut rig = Rig::with(RUN, &owner(), plan, who());
     rig.arm();
     rig
