@@ -106,8 +106,8 @@ mod tests {
             })
         };
         let plan = json!({
-            "bgctl_plan": 1, "purpose": "cutover", "service": "bot", "environment": "test", "owners": ["owner"],
-            "rollback_owner": "owner", "runbook": "runbook.yaml", "runbook_sha256": "", "routes": {}, "gates": {}, "slack": null,
+            "bgctl_plan": 1, "purpose": "cutover", "service": "bot", "environment": "test", "owners": ["owner@example.com"],
+            "rollback_owner": "owner@example.com", "runbook": "runbook.yaml", "runbook_sha256": "", "routes": {}, "gates": {}, "slack": null,
             "blue": { "version": "v1", "url": "" }, "green": { "version": "v2", "url": "" }, "warnings": [],
             "policy": {
                 "automatic_at_most": 2, "within_s": 1, "schema_safe": true, "schema_reason": null, "page": [],

@@ -95,7 +95,7 @@ const ABOUT: &[&str] = &[
     "stdin",
 ];
 /// Words that stand beside such a name and are no secret.
-const WORDS: [&str; 24] = [
+const WORDS: [&str; 27] = [
     "true",
     "false",
     "yes",
@@ -108,6 +108,9 @@ const WORDS: [&str; 24] = [
     "undefined",
     "required",
     "optional",
+    "refused",
+    "allowed",
+    "accepted",
     "missing",
     "invalid",
     "expired",

@@ -532,7 +532,7 @@ fn the_policys_anchors_are_asked_by_default() {
     let log = complete();
     let dir = state(&log);
     anchored(dir.path());
-    fs::create_dir(dir.path().join(".bgctl")).unwrap();
+    fs::create_dir_all(dir.path().join(".bgctl")).unwrap();
     let policy = "bgctl_policy: 1\npersons:\n  alice: { principals: [engineer@example.com] }\nanchors:\n  required: 1\n  to:\n    \
                   - { file: mnt }\n    - { slack: { channel: C0123, token: \"${env:SLACK_BOT_TOKEN}\" } }\n";
     fs::write(dir.path().join(".bgctl/policy.yaml"), policy).unwrap();

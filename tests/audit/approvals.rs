@@ -163,7 +163,7 @@ fn asked_as(write: impl FnOnce(&str) -> String) -> Vec<String> {
     let mut rig = Rig::new();
     rig.arm();
     let until = Until { expires: rig.clock.expires(), use_by: None };
-    let text = write(&request(&rig.plan, until.expires, None));
+    let text = write(&request(&rig.plan, until.expires, OWNER, None));
     answered(rig, &text, until)
 }
 
@@ -416,12 +416,12 @@ fn case_32b_a_resumer_cannot_approve() {
     let mut rig = Rig::with(RUN, &owner(), plan_of_team(1), who());
     rig.arm();
     let (text, request_sha256) = rig.ask();
-    let Rig { clock, plan, store, journal, trigger } = rig;
+    let Rig { clock, plan, store, journal, trigger, .. } = rig;
     drop(journal);
     let by = Who { owner: APPROVER.into(), ..who() };
     let bound = [("policy_sha256".to_string(), json!(plan.team.policy_sha256))].into_iter().collect();
     let resumed = Journal::resume_under(Box::new(store.clone()), &by, bound, None, &approver(), clock.clone());
-    let mut rig = Rig { clock, plan, journal: resumed.unwrap().0, store, trigger };
+    let mut rig = Rig { clock, plan, journal: resumed.unwrap().0, store, owner: APPROVER.into(), trigger };
     let grant = grant_of("alice@laptop", &key(3), &text);
     let id = "shift-10".to_string();
     rig.write(&Event::ApprovalGranted { step: at(0), id, request_sha256: request_sha256.clone(), grant });
@@ -472,11 +472,11 @@ fn case_33b_deadlines_know_how_much_time_has_passed() {
 #[test]
 fn case_47_a_step_under_another_policy_than_the_plans_is_seen() {
     let rig = Rig::with(RUN, &owner(), plan_of_team(1), who());
-    let Rig { clock, plan, store, journal, trigger } = rig;
+    let Rig { clock, plan, store, journal, owner: asks, trigger } = rig;
     drop(journal);
     let bound = [("policy_sha256".to_string(), json!("cd".repeat(32)))].into_iter().collect();
     let resumed = Journal::resume_under(Box::new(store.clone()), &who(), bound, None, &owner(), clock.clone());
-    let mut rig = Rig { clock, plan, journal: resumed.unwrap().0, store, trigger };
+    let mut rig = Rig { clock, plan, journal: resumed.unwrap().0, store, owner: asks, trigger };
     rig.arm();
     let (text, request_sha256) = rig.ask();
     let (id, grant) = ("shift-10".to_string(), grant_of(APPROVER, &approver(), &text));

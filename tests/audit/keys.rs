@@ -8,6 +8,7 @@ use crate::rig::*;
 use bgctl::audit::{Verdict, verify};
 use bgctl::journal::{Append, Journal, MemoryStore, OpenError, SealState, Seals};
 use bgctl::journal::{Record, StoreFault};
+use bgctl::plan::Plan;
 use bgctl::run::{Actor, Event, Evidence};
 use bgctl::sign::Trust;
 use bgctl::sign::hmac::SharedKey;
@@ -145,7 +146,12 @@ fn case_48_a_shared_key_proves_itself_only_to_who_holds_it() {
 
 #[test]
 fn another_person_may_take_a_run_over_and_both_stand_in_the_log() {
-    let mut rig = Rig::new();
+    let mut rig = Rig::with(
+        RUN,
+        &owner(),
+        Plan { owners: [OWNER, APPROVER].map(|who| who.parse().unwrap()).into(), ..plan() },
+        who(),
+    );
     rig.arm();
     drop(rig.journal);
     let (store, clock) = (MemoryStore::of(rig.store.bytes()), HandClock::new());

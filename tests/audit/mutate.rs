@@ -208,7 +208,7 @@ pub fn forged(dice: &mut Dice) -> Vec<u8> {
     };
     fact(&mut forge, &Event::Armed { approvals_ahead: false, automatic_used: 0, checks: vec![] });
     let expires = forge.now.as_second() + 600;
-    let mut text = request(&plan, expires, None);
+    let mut text = request(&plan, expires, OWNER, None);
     let (good, bad) = (plan.id(), "ab".repeat(32));
     match dice.way(3, 10) {
         Some(0) => text = text.replace(&good, &bad),

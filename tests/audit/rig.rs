@@ -155,9 +155,9 @@ pub fn at(index: usize) -> StepRef {
 }
 
 /// The text an approver of the first step signs.
-pub fn request(plan: &Plan, expires: i64, trigger: Option<&str>) -> String {
+pub fn request(plan: &Plan, expires: i64, requested_by: &str, trigger: Option<&str>) -> String {
     let (nonce, until) = ("5e".repeat(32), Until { expires, use_by: None });
-    build(plan, at(0), &Binding { run: RUN, requested_by: OWNER, trigger, nonce: &nonce, until, measured: &[] })
+    build(plan, at(0), &Binding { run: RUN, requested_by, trigger, nonce: &nonce, until, measured: &[] })
 }
 
 /// What is seen of a move that goes well: the call, what the provider reads back, and that the receiving side is well.
@@ -183,6 +183,8 @@ pub struct Rig {
     pub plan: Plan,
     pub store: MemoryStore,
     pub journal: Journal,
+    /// Whose run it is by the newest statement.
+    pub owner: String,
     /// Who started the job, as the claims say.
     pub trigger: Option<String>,
 }
@@ -203,10 +205,10 @@ impl Rig {
         if !plan.team.is_empty() {
             bound.insert("policy_sha256".into(), json!(plan.team.policy_sha256));
         }
-        let trigger = who.claims["trigger"].as_str().map(String::from);
+        let (asks, trigger) = (who.owner.clone(), who.claims["trigger"].as_str().map(String::from));
         let opening = Opening { run: run.into(), plan: &plan, who, bound };
         let journal = Journal::create(Box::new(store.clone()), opening, owner, clock.clone()).unwrap();
-        Rig { clock, plan, store, journal, trigger }
+        Rig { clock, plan, store, journal, owner: asks, trigger }
     }
 
     pub fn write(&mut self, event: &Event) {
@@ -221,7 +223,7 @@ impl Rig {
     /// Asks for the approval of the first step; the text and its digest.
     pub fn ask(&mut self) -> (String, String) {
         let expires = self.clock.expires();
-        let request = request(&self.plan, expires, self.trigger.as_deref());
+        let request = request(&self.plan, expires, &self.owner, self.trigger.as_deref());
         let request_sha256 = sha256(request.as_bytes());
         let (id, asked) = ("shift-10".to_string(), request.clone());
         let event = Event::ApprovalRequested {

@@ -41,11 +41,11 @@ fn of(who: &str) -> Who {
 
 /// Somebody goes on with the run whose process has gone.
 fn resumed(rig: Rig, who: &str, by: &dyn Signer) -> Rig {
-    let Rig { clock, plan, store, journal, trigger } = rig;
+    let Rig { clock, plan, store, journal, trigger, .. } = rig;
     drop(journal);
     let journal =
         Journal::resume_under(Box::new(store.clone()), &of(who), serde_json::Map::new(), None, by, clock.clone());
-    Rig { clock, plan, journal: journal.unwrap().0, store, trigger }
+    Rig { clock, plan, journal: journal.unwrap().0, store, owner: who.into(), trigger }
 }
 
 /// Verdict and breaches of bgctl's verifier; and the script says the same, where it can be run.
@@ -141,7 +141,7 @@ fn a3_an_agreement_of_whoever_resumed_since_does_not_count() {
 fn a3_the_run_asks_again_who_is_barred_when_the_step_begins() {
     let mut plan = two_of_three();
     let dir = tempfile::tempdir().unwrap();
-    let text = request(&plan, i64::MAX, None);
+    let text = request(&plan, i64::MAX, OWNER, None);
     let sig = key(5).sign(namespace::APPROVE, text.as_bytes()).unwrap();
     let grant = Grant {
         principal: BOB.into(),

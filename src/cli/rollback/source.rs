@@ -167,8 +167,8 @@ mod tests {
             "before": { "blue": 100, "green": 0 }, "min_healthy": 1,
         });
         let plan = json!({
-            "bgctl_plan": 1, "purpose": "cutover", "service": service, "environment": "test", "owners": ["owner"],
-            "rollback_owner": "owner", "runbook": "runbook.yaml", "runbook_sha256": "",
+            "bgctl_plan": 1, "purpose": "cutover", "service": service, "environment": "test", "owners": ["owner@example.com"],
+            "rollback_owner": "owner@example.com", "runbook": "runbook.yaml", "runbook_sha256": "",
             "blue": { "version": blue, "url": "" }, "green": { "version": "v2", "url": "" }, "routes": { "web": route },
             "gates": {}, "slack": null, "policy": Policy::default(), "forward": [], "rollback": [], "warnings": [],
         });
