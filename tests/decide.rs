@@ -197,7 +197,7 @@ fn the_first_runbook_passes_check_and_is_written_over_nothing() {
     for (n, (flags, router)) in [
         ("--front alb", "alb:"),
         ("--front other --processes 1", "slack_manifest:"),
-        ("--front none --service bot:#$1", "slack_manifest:"),
+        ("--front none --service bot_x-2.v", "slack_manifest:"),
         ("--ingress forbidden", "socket_mode:"),
     ]
     .into_iter()

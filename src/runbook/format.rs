@@ -31,6 +31,11 @@ pub fn cure(format: &str, text: &str) -> Option<String> {
     }
 }
 
+/// A name of a service or an environment, as a command line takes it.
+pub fn named(text: &str) -> Result<String, String> {
+    name(text).map_or_else(|| Ok(text.into()), Err)
+}
+
 fn name(text: &str) -> Option<String> {
     let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     let first = text.starts_with(|c: char| c.is_ascii_alphanumeric());

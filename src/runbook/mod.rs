@@ -31,6 +31,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 pub use clear::{Clear, in_plan};
+pub use format::named;
 pub use gameday::GameDay;
 pub use nearest::meant;
 pub use references::{resolve, resolve_known, resolve_plan};

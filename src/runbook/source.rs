@@ -34,7 +34,7 @@ impl Source {
             ErrorKind::FileTooLarge => {
                 refuse(format!("`{path}` is longer than 1 MiB")).cause("a runbook is shorter; none of it was used")
             }
-            ErrorKind::InvalidData => refuse(format!("`{path}` is not UTF-8 text")).cause(e.to_string()),
+            ErrorKind::InvalidData => refuse(format!("`{path}` is not UTF-8 text")).place(e.to_string()),
             _ => unreadable(e),
         })?;
         Ok(Source { path: path.into(), text: text.strip_prefix('\u{feff}').map_or(text.clone(), String::from) })

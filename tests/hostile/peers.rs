@@ -88,7 +88,7 @@ fn rows(stream: &mut TcpStream, row: &str) -> std::io::Result<()> {
             continue;
         }
         let column = [&b"\0\x01q\0"[..], &[0; 6], &25_u32.to_be_bytes(), &[0xff; 6], &[0; 2]].concat();
-        let head = [message(b'1', b""), message(b't', &[0; 2]), message(b'T', &column), message(b'2', b"")].concat();
+        let head = [message(b'1', b""), message(b'2', b""), message(b'T', &column)].concat();
         stream.write_all(&head)?;
         let data = [&b"\0\x01"[..], &u32::try_from(row.len()).unwrap().to_be_bytes(), row.as_bytes()].concat();
         return for_ever(stream, &message(b'D', &data));

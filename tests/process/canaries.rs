@@ -269,7 +269,7 @@ fn a_name_that_the_lab_has_a_value_for_is_masked_in_both() {
     desk.env.extend(real.map(|(name, value)| (name.to_string(), value.to_string())));
     // Whatever a program of a rehearsal gets at: here it finds both in a file.
     desk.write("real.txt", &real.map(|(name, value)| format!("{name} was {value} here")).join("\n"));
-    let step = "steps:\n  - id: leak\n    command: { shell: \"cat real.txt; env\" }\n";
+    let step = "steps:\n  - id: leak\n    command: { shell: \"cat real.txt; env\", lab: safe }\n";
     let text = RUNBOOK.replacen("steps:\n", step, 1).replace("environment: staging", "environment: lab");
     desk.write("runbook.yaml", &text);
     let done = desk.start(&["cutover", "runbook.yaml", "--lab", "--confirm", "lab", "-vv"]).end(120);

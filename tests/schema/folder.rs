@@ -167,7 +167,8 @@ fn what_is_no_folder_of_migrations_is_refused_by_name() {
     let dir = folder(&[("1_a.sql", ADD)]);
     let pipe = std::process::Command::new("mkfifo").arg(dir.path().join("2_b.sql")).status().unwrap();
     assert!(pipe.success());
-    assert_eq!(Folder::read(dir.path(), None).unwrap_err(), "`2_b.sql` is not a file");
+    let why = Folder::read(dir.path(), None).unwrap_err();
+    assert_eq!(why, "`2_b.sql` cannot be read: it is a pipe (FIFO), not a file");
 }
 
 #[test]

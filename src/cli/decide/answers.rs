@@ -6,6 +6,7 @@ use clap::ValueEnum;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::runbook;
 use crate::scalar::Duration;
 
 /// Where the app runs.
@@ -101,9 +102,9 @@ pub struct Answers {
     #[schemars(range(min = 1, max = 1))]
     #[allow(dead_code, reason = "that it is there and 1 is checked by the schema")]
     pub bgctl_context: u32,
-    /// The service, as people call it; `slackbot` when left out.
-    #[arg(long, value_name = "NAME", help_heading = "Context")]
-    #[schemars(length(min = 1, max = 100))]
+    /// The service, as its runbook will call it; `slackbot` when left out.
+    #[arg(long, value_name = "NAME", help_heading = "Context", value_parser = runbook::named)]
+    #[schemars(extend("format" = "name"))]
     #[serde(default)]
     pub service: Option<String>,
     /// Where does it run?
