@@ -17,6 +17,8 @@ fn same(text: &str) -> String {
         if line.starts_with("exit ") {
             return line.to_string();
         }
+        // Whether blue still answers what had begun before the shift is chance.
+        let line = line.replace("blue serves nobody", "blue 0% (0 of 1)");
         let mut out = String::new();
         for word in line.split_whitespace() {
             let run = word.len() > 3 && word.contains('-') && word.starts_with("20");
