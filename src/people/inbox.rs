@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 use jiff::Timestamp;
 
-use super::files::safe;
+use super::files::Files;
 use super::signer::{Barred, Part, Signed, Signer, Verify};
 use super::{Approve, Decision, difference};
 use crate::file;
@@ -31,9 +31,7 @@ pub enum Found {
 /// The folder of approvals.
 #[derive(Clone)]
 pub struct Inbox {
-    folder: PathBuf,
-    /// Another folder that is looked into: the run's own, where `bgctl approve RUN` leaves signatures.
-    also: Option<PathBuf>,
+    files: Files,
     verify: Rc<Verify>,
     known: Rc<Known>,
     barred: Vec<Barred>,
@@ -43,7 +41,7 @@ pub struct Inbox {
 
 impl Inbox {
     pub fn new(folder: PathBuf, verify: Rc<Verify>, barred: Vec<Barred>) -> Self {
-        Inbox { folder, also: None, verify, known: Rc::new(Vec::new), barred, explained: Rc::default() }
+        Inbox { files: Files::new(folder), verify, known: Rc::new(Vec::new), barred, explained: Rc::default() }
     }
 
     /// With requests of other runs at hand, it can be said what a signature that does not fit was made for.
@@ -53,42 +51,27 @@ impl Inbox {
 
     /// Looks into the run's own folder too.
     pub fn also(self, folder: PathBuf) -> Self {
-        Inbox { also: Some(folder).filter(|folder| *folder != self.folder), ..self }
+        Inbox { files: self.files.also(folder), ..self }
     }
 
     pub fn folder(&self) -> &Path {
-        &self.folder
+        self.files.folder()
     }
 
     /// The file of a step's request.
     pub fn request_file(&self, id: &str) -> PathBuf {
-        self.folder.join(format!("{}.request.json", safe(id)))
+        self.files.request(id)
     }
 
-    /// Writes the exact bytes to be signed. Another text that lay there is kept under another name: what somebody may have
-    /// signed can then still be named.
+    /// Writes the exact bytes to be signed.
     pub fn publish(&self, ask: &Approve<'_>) -> std::io::Result<PathBuf> {
-        std::fs::create_dir_all(&self.folder)?;
-        let file = self.request_file(ask.id);
-        let there = file::read(&file, file::LONG).ok();
-        if there.as_deref() == Some(ask.request.as_bytes()) {
-            return Ok(file);
-        }
-        if let Some(other) = there {
-            let digest = crate::plan::sha256(&other);
-            std::fs::write(self.folder.join(format!("{}.other-{}.json", safe(ask.id), &digest[..8])), other)?;
-        }
-        // Whole or not at all: somebody else may be reading it.
-        let draft = self.folder.join(format!(".{}.{}", safe(ask.id), std::process::id()));
-        std::fs::write(&draft, ask.request)?;
-        std::fs::rename(&draft, &file)?;
-        Ok(file)
+        self.files.publish(ask.id, ask.request)
     }
 
     /// Looks for one more approval, a refusal, or an approval taken back. A refusal counts before any approval.
     pub fn look(&self, ask: &Approve<'_>, now: Timestamp) -> Found {
         let (mut refused, mut granted, mut remarks) = (None, None, Vec::new());
-        for file in self.signatures(ask.id) {
+        for file in self.files.signatures(ask.id) {
             let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
             let signature = match file::text(&file, file::SHORT) {
                 Ok(signature) => signature,
@@ -214,34 +197,10 @@ impl Inbox {
 
     /// Texts that a signature may have been made over instead: whatever lies in the folder, and the requests of other runs.
     fn others(&self, ask: &Approve<'_>) -> Vec<(String, String)> {
-        let files = std::fs::read_dir(&self.folder).into_iter().flatten().flatten().map(|entry| entry.path());
-        let mut texts: Vec<(String, String)> = files
-            .filter(|path| path.extension().is_some_and(|end| end == "json"))
-            .filter_map(|path| {
-                let name = path.file_name()?.to_string_lossy().into_owned();
-                Some((name, file::text(&path, file::LONG).ok()?))
-            })
-            .collect();
-        texts.sort();
+        let mut texts = self.files.texts();
         texts.extend((self.known)());
         texts.retain(|(_, text)| text != ask.request);
         texts
-    }
-
-    /// `<id>.request.json.sig`, and for more than one person `<id>.request.json.<anything>.sig`, in order of name.
-    fn signatures(&self, id: &str) -> Vec<PathBuf> {
-        let prefix = format!("{}.request.json.", safe(id));
-        let folders = std::iter::once(&self.folder).chain(&self.also);
-        let mut files: Vec<PathBuf> = folders
-            .flat_map(|folder| std::fs::read_dir(folder).into_iter().flatten().flatten())
-            .map(|entry| entry.path())
-            .filter(|path| {
-                let name = path.file_name().unwrap_or_default().to_string_lossy();
-                name.starts_with(&prefix) && name.ends_with("sig")
-            })
-            .collect();
-        files.sort();
-        files
     }
 }
 
