@@ -195,7 +195,10 @@ impl Launch<'_> {
                     Some(unrecorded) => tail.extend(unrecorded.keep(self, &id, closed)),
                 }
             }
-            Err(error) => tail.push(format!("! the log could not be closed: {error}")),
+            Err(error) => {
+                tail.push(format!("! the log could not be closed: {error}"));
+                tail.push(format!("  next: bgctl resume {id}        closes it, once it can be written again"));
+            }
         }
         let exit = match &end.refusal {
             Some(refusal) => Exit::from(refusal.kind),

@@ -15,6 +15,9 @@ use crate::shell::Context;
 
 /// The newest run of a service, as far as it can be read.
 struct Candidate {
+    /// By the folder it lies in, since a log that has not begun says nothing yet; rehearsals of earlier versions lie among
+    /// the real ones.
+    real: bool,
     opened: Opened,
     folder: PathBuf,
     past: Result<RunRecord, Refusal>,
@@ -27,10 +30,6 @@ impl Candidate {
             Ok(past) => !matches!(past.state.doing, Doing::Ended(_)) || past.story.only().is_none(),
             Err(_) => true,
         }
-    }
-
-    fn is_real(&self) -> bool {
-        self.opened.environment != LAB
     }
 
     fn short(&self) -> &str {
@@ -66,31 +65,30 @@ pub async fn called(cx: &Context, name: Option<&str>, command: &str) -> Result<(
     if name.is_some() {
         return found_in(&places::both(cx)?, name);
     }
-    let archives = places::both(cx)?;
-    let newest: Vec<(PathBuf, Opened)> = archives
-        .iter()
-        .flat_map(|archive| archive.newest().into_iter().map(|opened| (archive.run(&opened.run), opened)))
+    let [archive, lab] = places::both(cx)?;
+    let newest: Vec<(bool, PathBuf, Opened)> = [(true, &archive), (false, &lab)]
+        .into_iter()
+        .flat_map(|(real, at)| at.newest().into_iter().map(move |opened| (real, at.run(&opened.run), opened)))
         .collect();
-    let [archive, _] = archives;
     match &newest[..] {
         [] => return Err(none(&archive)),
-        [(folder, only)] => return Ok((only.run.clone(), folder.clone())),
+        [(_, folder, only)] => return Ok((only.run.clone(), folder.clone())),
         _ => {}
     }
-    let candidate = |(folder, opened): (PathBuf, Opened)| {
+    let candidate = |(real, folder, opened): (bool, PathBuf, Opened)| {
         let past = RunRecord::read(opened.run.clone(), folder.clone());
-        Candidate { opened, folder, past }
+        Candidate { real: real && opened.environment != LAB, opened, folder, past }
     };
     let all: Vec<Candidate> = newest.into_iter().map(candidate).collect();
     let mut meant: Vec<&Candidate> = all.iter().filter(|candidate| candidate.under_way()).collect();
-    if meant.iter().any(|candidate| candidate.is_real()) {
+    if meant.iter().any(|candidate| candidate.real) {
         // No rehearsal stands between a person and users.
-        meant.retain(|candidate| candidate.is_real());
+        meant.retain(|candidate| candidate.real);
     }
     let busy = !meant.is_empty();
     if !busy {
         // What was only played has no users.
-        meant = all.iter().filter(|candidate| candidate.is_real()).collect();
+        meant = all.iter().filter(|candidate| candidate.real).collect();
     }
     if let [only] = meant[..] {
         return Ok((only.opened.run.clone(), only.folder.clone()));

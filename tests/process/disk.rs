@@ -21,18 +21,18 @@ fn case_35b_a_disk_that_fills_up_stops_the_run_and_the_way_back_stays_open() {
     let whole = {
         let desk = Desk::beside(&world);
         desk.cutover().end(60).ends(0);
-        desk.run(&["rollback", "--yes"]).ends(0);
         desk.runs().first().map(|run| std::fs::metadata(run.join("log.jsonl")).expect("its log").len()).expect("a run")
     };
     let blocks = usize::try_from(whole / 512).expect("small");
     let met = std::thread::scope(|scope| {
-        let filled = [25, 40, 55, 70, 85, 95].map(|share| scope.spawn(move || filled_up(blocks, share)));
+        let filled = [25, 40, 55, 70, 85, 98].map(|share| scope.spawn(move || filled_up(blocks, share)));
         filled.map(|ended| ended.join().expect("what a full disk leads to"))
     });
     assert!(met.contains(&0) && met.contains(&50) && met.contains(&100), "the disk was full too early: {met:?}");
 }
 
-/// A run whose disk is full at that share of a whole log, and the rollback of it. Gives green's share when it stopped.
+/// A run whose disk is full at that share of a whole log, and the rollback of it. Gives green's share when it stopped. No two
+/// logs are of one length: near its end it may be the closing seal alone that is not taken, and then the run is over and says so.
 fn filled_up(blocks: usize, share: usize) -> u32 {
     let world = World::new(&[]);
     let desk = Desk::beside(&world);
@@ -40,6 +40,16 @@ fn filled_up(blocks: usize, share: usize) -> u32 {
     let line = format!("trap '' XFSZ; ulimit -f {limit}; exec {BGCTL} cutover runbook.yaml --confirm staging");
     let done = desk.shell(&line).end(60);
     let at = world.green();
+    if done.code == 0 {
+        assert!(share == 98 && at == 100, "{share} % with {at} % on green:\n{}", done.err);
+        if done.err.contains("the log could not be closed") {
+            done.says(&["COMPLETED", "bgctl resume"]);
+            desk.run(&["audit", "verify"]).ends(40);
+            desk.run(&["resume"]).ends(0);
+        }
+        desk.complete();
+        return at;
+    }
     assert!(done.err.contains("journal") || done.err.contains("written"), "{share} %:\n{}", done.err);
     if at == 0 {
         assert_eq!(done.code, 78, "{share} %:\n{}", done.err);

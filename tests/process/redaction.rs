@@ -161,17 +161,22 @@ fn whole_records_are_withheld_and_the_run_can_still_be_followed() {
     assert!(line(fact).contains("\"is\":\"done\",\"line\":\"[withheld]\""), "{}", line(fact));
 
     let seal = leaked.number("seal").to_string();
-    for (args, text, words) in [
-        (&["--record", "0", "--reason", "x"][..], "", "carries signed text"),
-        (&["--record", &seal, "--reason", "x"], "", "carries signed text"),
-        (&["--record", "99999", "--reason", "x"], "", "nothing to withhold"),
-        (&["--text-from-stdin", "--reason", "x"], "not in the log at all", "nothing to withhold"),
-        (&["--text-from-stdin", "--reason", "x"], "abc", "shorter than 6 bytes"),
-        (&["--text-from-stdin", "--reason", LEAK], LEAK, "the reason holds the text"),
-        (&["--text-from-stdin", "--reason", "x"], "runbook.yaml", "carries signed text"),
+    for (args, text, code, words) in [
+        (&["--record", "0", "--reason", "x"][..], "", "BG0611", "carries signed text"),
+        (&["--record", &seal, "--reason", "x"], "", "BG0611", "carries signed text"),
+        (&["--record", "99999", "--reason", "x"], "", "BG0618", "what is to be withheld is not in this log"),
+        (
+            &["--text-from-stdin", "--reason", "x"],
+            "not in the log at all",
+            "BG0618",
+            "what is to be withheld is not in this log",
+        ),
+        (&["--text-from-stdin", "--reason", "x"], "abc", "BG0611", "shorter than 6 bytes"),
+        (&["--text-from-stdin", "--reason", LEAK], LEAK, "BG0611", "the reason holds the text"),
+        (&["--text-from-stdin", "--reason", "x"], "runbook.yaml", "BG0611", "carries signed text"),
     ] {
         let done = leaked.redact(args, text);
-        assert!([40, 64].contains(&done.code) && done.err.contains("BG0611"), "{args:?}\n{}", done.err);
+        assert!([40, 64].contains(&done.code) && done.err.contains(code), "{args:?}\n{}", done.err);
         done.says(&[words]);
     }
 }
