@@ -87,6 +87,9 @@ fn every_event_form_is_complete_and_the_log_comes_back_out_of_cloudevents() {
         } else {
             &["/app/name"]
         };
+        // A26: what a class of the schema does not take, and nulls, which no attribute takes.
+        assert!(event["class_uid"] == 6003 || event["actor"].is_null(), "{event}");
+        assert!(!has_null(event), "{event}");
         for pointer in required {
             assert!(event.pointer(pointer).is_some_and(Value::is_string), "`{pointer}` in {event}");
         }
@@ -104,6 +107,14 @@ fn every_event_form_is_complete_and_the_log_comes_back_out_of_cloudevents() {
     changed[at] ^= 1;
     std::fs::write(desk.path("changed.jsonl"), changed).unwrap();
     desk.run(&["audit", "export", "changed.jsonl", "--format", "cloudevents"]).ends(40);
+}
+
+fn has_null(value: &Value) -> bool {
+    match value {
+        Value::Object(members) => members.values().any(|v| v.is_null() || has_null(v)),
+        Value::Array(all) => all.iter().any(has_null),
+        _ => false,
+    }
 }
 
 #[test]

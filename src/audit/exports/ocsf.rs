@@ -92,8 +92,9 @@ fn event(
     }
     if class == LIFECYCLE {
         event["app"] = json!({ "name": sound.service, "vendor_name": sound.environment });
-        event["actor"] = json!({ "user": { "name": owner } });
-        return event;
+        // This class has no actor.
+        event["unmapped"]["owner"] = owner.into();
+        return without_nulls(event);
     }
     let by = moment.who.as_ref().map_or(owner, |who| who.name.as_str());
     let key = moment.who.as_ref().and_then(|who| who.key.as_deref());
@@ -108,7 +109,18 @@ fn event(
     };
     event["resources"] =
         json!([{ "name": moment.subject, "type": if class == API { "route or step" } else { "run" } }]);
-    event
+    without_nulls(event)
+}
+
+/// No attribute of the schema may be null: what is not known is left out.
+fn without_nulls(value: Value) -> Value {
+    match value {
+        Value::Object(members) => {
+            members.into_iter().filter(|(_, v)| !v.is_null()).map(|(name, v)| (name, without_nulls(v))).collect()
+        }
+        Value::Array(all) => all.into_iter().map(without_nulls).collect(),
+        other => other,
+    }
 }
 
 /// The data without signed texts and signatures: those are in the log, where they can be checked.
