@@ -18,6 +18,7 @@ use bgctl::routers::{
 };
 use bgctl::run::Outcome;
 use common::at;
+use common::certificates;
 use common::elbv2::{Endpoint, Fault};
 use common::moto::{Balancer, Moto, REGION, between};
 use common::scripted::{Stage, kind, response};
@@ -29,6 +30,44 @@ fn open(settings: &Value, access: &Access) -> Rc<dyn TrafficRouter> {
 
 fn green(per_mille: u32) -> Split {
     Split::of_green(per_mille)
+}
+
+// ---- whom TLS trusts ----
+
+/// `AWS_CA_BUNDLE` stands in place of the system's authorities, as for every AWS tool; one that cannot be used is refused.
+#[tokio::test]
+async fn t17_an_endpoint_of_a_private_authority_is_asked_with_its_bundle() {
+    let dir = tempfile::tempdir().unwrap();
+    if certificates::by_a_private_authority(dir.path()).is_none() {
+        return;
+    }
+    let Some(moto) = Moto::with_certificates(dir.path()) else { return };
+    let rule = format!("arn:aws:elasticloadbalancing:{REGION}:123456789012:listener-rule/app/bot/{x}/{x}/{x}", x = "0123456789abcdef");
+    let group = |name: &str| format!("arn:aws:elasticloadbalancing:{REGION}:123456789012:targetgroup/{name}/0123456789abcdef");
+    let settings = json!({ "rule": rule, "blue": group("blue"), "green": group("green") });
+    let access = |bundle| {
+        let Access { aws, .. } = moto.access();
+        Access { aws: AwsAccess { bundle, ..aws }, ..Access::default() }
+    };
+    let said = async |bundle| {
+        let error = open(&settings, &access(bundle)).read().await.expect_err("moto knows no such rule");
+        format!("{error:?}")
+    };
+    let pem = std::fs::read(dir.path().join("ca.pem")).unwrap();
+    // Its first answer may take a while; this is the answer of a provider and no failure of TLS.
+    let mut answer = String::new();
+    for _ in 0..40 {
+        answer = said(Some(Ok(pem.clone()))).await;
+        if !answer.contains("onnect") {
+            break;
+        }
+    }
+    assert!(answer.contains("RuleNotFound"), "{answer}");
+    let answer = said(None).await;
+    assert!(answer.contains("ertificate") && !answer.contains("RuleNotFound"), "{answer}");
+    let refused = (alb::KIND.open)(&settings, &access(Some(Err("`ca.pem`: no such file".into()))));
+    let mistakes = refused.err().expect("it cannot be asked");
+    assert!(mistakes[0].message.contains("AWS_CA_BUNDLE: `ca.pem`: no such file"), "{mistakes:?}");
 }
 
 // ---- against moto -------------------------------------------------------------------------------------------------

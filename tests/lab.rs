@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use aws_sdk_elasticloadbalancingv2 as elb;
 use bgctl::lab::{Fault, Lab, Options};
+use bgctl::routers::AwsAccess;
 use elb::config::{BehaviorVersion, Credentials, Region, retry::RetryConfig};
 use elb::error::ProvideErrorMetadata;
 use elb::types::{
@@ -31,7 +32,7 @@ fn rig_with(faults: &[Fault], events_per_second: u32) -> Rig {
     let environment: HashMap<_, _> = lab.environment().into_iter().collect();
     let config = elb::Config::builder()
         .behavior_version(BehaviorVersion::latest())
-        .http_client(bgctl::routers::aws::http_client(None))
+        .http_client(bgctl::routers::aws::http_client(&AwsAccess::default()))
         .region(Region::new(environment["AWS_REGION"].clone()))
         .endpoint_url(&environment["AWS_ENDPOINT_URL"])
         .credentials_provider(credentials(&environment))
@@ -200,7 +201,7 @@ async fn the_sdk_reads_everything_a_cutover_reads() {
     let sts = aws_sdk_sts::Client::from_conf(
         aws_sdk_sts::Config::builder()
             .behavior_version(aws_sdk_sts::config::BehaviorVersion::latest())
-            .http_client(bgctl::routers::aws::http_client(None))
+            .http_client(bgctl::routers::aws::http_client(&AwsAccess::default()))
             .region(aws_sdk_sts::config::Region::new("us-east-1"))
             .endpoint_url(&rig.environment["AWS_ENDPOINT_URL"])
             .credentials_provider(credentials(&rig.environment))

@@ -50,6 +50,7 @@ impl Metrics for LiveMetrics {
         let Some(region) = region else {
             return Err(Gap::Unknown("no region is named: write `region:`, or `route:` with an `alb` route".into()));
         };
+        self.access.usable().map_err(Gap::Never)?;
         let aws = self.region(region);
         let client = Client::new(&aws.config().await);
         let queries: Vec<MetricDataQuery> = questions.iter().enumerate().map(|(n, q)| query(n, q)).collect();

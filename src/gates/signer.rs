@@ -35,6 +35,7 @@ impl RequestSigner {
 #[async_trait(?Send)]
 impl Signs for RequestSigner {
     async fn signed(&self, region: &str, request: &Request) -> Result<Vec<(String, String)>, String> {
+        self.access.usable()?;
         let aws = self
             .regions
             .borrow_mut()

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
@@ -41,11 +40,7 @@ impl Trust {
             return Ok(roots);
         };
         let bytes = file::read(path, file::LONG).map_err(|e| format!("`{}` cannot be read: {e}", path.display()))?;
-        let bad = |e: &dyn std::fmt::Display| format!("`{}` is no file of certificates: {e}", path.display());
-        for certificate in CertificateDer::pem_slice_iter(&bytes) {
-            roots.add(certificate.map_err(|e| bad(&e))?).map_err(|e| bad(&e))?;
-        }
-        if roots.is_empty() { Err(bad(&"there is none in it")) } else { Ok(roots) }
+        https::roots(&bytes).map_err(|why| format!("`{}` is no file of certificates: {why}", path.display()))
     }
 }
 

@@ -21,7 +21,7 @@ use aws_sdk_elasticloadbalancingv2::config::{
 };
 use aws_sdk_elasticloadbalancingv2::error::BoxError;
 use aws_smithy_http_client::proxy::ProxyConfig;
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
 use aws_smithy_http_client::{Builder, ConnectorBuilder};
 use jiff::Timestamp;
 use tokio::sync::OnceCell;
@@ -73,7 +73,7 @@ impl Aws {
             .region(Region::new(self.region.clone()))
             .retry_config(retry)
             .timeout_config(timeouts)
-            .http_client(http_client(self.access.endpoint.as_deref()));
+            .http_client(http_client(&self.access));
         if let Some(endpoint) = &self.access.endpoint {
             loader = loader.endpoint_url(endpoint);
         }
@@ -216,12 +216,19 @@ impl Intercept for Attempts {
 }
 
 /// What the SDK would take by itself, proxies of the environment included, with the cryptography of everything else here. No proxy
-/// stands between this machine and itself.
-pub fn http_client(endpoint: Option<&str>) -> SharedHttpClient {
-    let here =
-        endpoint.is_some_and(|endpoint| ["//127.", "//localhost", "//[::1]"].iter().any(|h| endpoint.contains(h)));
+/// stands between this machine and itself. A bundle of certificates stands in place of the system's, as for every AWS tool; one that
+/// cannot be read trusts nobody.
+pub fn http_client(access: &AwsAccess) -> SharedHttpClient {
+    let loopback = |endpoint: &String| ["//127.", "//localhost", "//[::1]"].iter().any(|h| endpoint.contains(h));
+    let here = access.endpoint.as_ref().is_some_and(loopback);
+    let bundle = access.bundle.clone();
     Builder::new().build_with_connector_fn(move |settings, components| {
         let mut connector = ConnectorBuilder::default().tls_provider(Provider::Rustls(CryptoMode::Ring));
+        if let Some(bundle) = &bundle {
+            let trust = bundle.iter().fold(TrustStore::empty(), |trust, pem| trust.with_pem_certificate(pem.clone()));
+            let context = TlsContext::builder().with_trust_store(trust).build();
+            connector.set_tls_context(context.unwrap_or_else(|e| panic!("BUG: a context of certificates alone: {e}")));
+        }
         connector.set_connector_settings(settings.cloned());
         if let Some(components) = components {
             connector.set_sleep_impl(components.sleep_impl());

@@ -324,6 +324,18 @@ pub struct AwsAccess {
     pub keys: Option<(String, Secret)>,
     /// When credentials of the environment end, as `AWS_CREDENTIAL_EXPIRATION` says it.
     pub expires: Option<String>,
+    /// The certificates of a file that `AWS_CA_BUNDLE` names, as PEM, in place of the system's; or why it cannot be used.
+    pub bundle: Option<Result<Vec<u8>, String>>,
+}
+
+impl AwsAccess {
+    /// Why AWS cannot be asked as the environment wants it.
+    pub fn usable(&self) -> Result<(), String> {
+        match &self.bundle {
+            Some(Err(why)) => Err(format!("AWS_CA_BUNDLE: {why}")),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// A route that is ready to be asked, or all mistakes in its settings.

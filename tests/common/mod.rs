@@ -8,6 +8,7 @@ pub mod bots;
 pub mod canary;
 #[cfg(feature = "aws")]
 pub mod cbor;
+pub mod certificates;
 #[cfg(feature = "aws")]
 pub mod elbv2;
 pub mod kinds;

@@ -1,6 +1,7 @@
 //! The AWS control plane of moto, a server we did not write, and a load balancer in it.
 
-use std::path::PathBuf;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
@@ -39,17 +40,7 @@ impl std::ops::Deref for Moto {
 impl Moto {
     /// Starts one, or none where moto or the AWS CLI is missing.
     pub async fn start(env: &[(&str, &str)]) -> Option<Moto> {
-        let (server, aws) = (peer("moto_server")?, peer("aws")?);
-        let port = free_port();
-        let child = Command::new(server)
-            .args(["-H", "127.0.0.1", "-p", &port.to_string()])
-            .envs(env.iter().copied())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("moto starts");
-        let url = format!("http://127.0.0.1:{port}");
-        let moto = Moto { child, api: Api { url, id: "AKIAEXAMPLE".into(), secret: "secret".into(), aws } };
+        let moto = Moto::launch("http", &[], env)?;
         for _ in 0..600 {
             if client().get(format!("{}/moto-api/", moto.url)).send().await.is_ok() {
                 return Some(moto);
@@ -57,6 +48,27 @@ impl Moto {
             pause().await;
         }
         panic!("moto did not answer within 30 s");
+    }
+
+    /// One that speaks TLS with the certificates of that folder. It may not answer yet: who asks it tries for a while.
+    pub fn with_certificates(dir: &Path) -> Option<Moto> {
+        let (cert, key) = (dir.join("cert.pem"), dir.join("key.pem"));
+        Moto::launch("https", &["-s".as_ref(), "-c".as_ref(), cert.as_ref(), "-k".as_ref(), key.as_ref()], &[])
+    }
+
+    fn launch(scheme: &str, args: &[&OsStr], env: &[(&str, &str)]) -> Option<Moto> {
+        let (server, aws) = (peer("moto_server")?, peer("aws")?);
+        let port = free_port();
+        let child = Command::new(server)
+            .args(["-H", "127.0.0.1", "-p", &port.to_string()])
+            .args(args)
+            .envs(env.iter().copied())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("moto starts");
+        let url = format!("{scheme}://127.0.0.1:{port}");
+        Some(Moto { child, api: Api { url, id: "AKIAEXAMPLE".into(), secret: "secret".into(), aws } })
     }
 }
 

@@ -2,7 +2,6 @@
 //! password or a token. Each way in is tried right and wrong.
 
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 
 use bgctl::run::Verdict;
@@ -10,42 +9,7 @@ use serde_json::{Value, json};
 
 use super::exporter::Rig;
 use crate::common::bots::Started;
-use crate::common::{free_port, peer};
-
-/// An authority and a certificate of it for this machine.
-fn certificates(dir: &Path) -> Option<()> {
-    let openssl = peer("openssl")?;
-    let run = |args: &[&str]| {
-        let output = Command::new(&openssl).args(args).current_dir(dir).output().expect("openssl runs");
-        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
-    };
-    let key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
-    run(&[
-        &["req", "-x509", "-keyout", "ca.key", "-out", "ca.pem", "-days", "2", "-subj", "/CN=a private authority"],
-        &key[..],
-    ]
-    .concat());
-    run(&[&["req", "-keyout", "key.pem", "-out", "req.pem", "-subj", "/CN=prometheus"], &key[..]].concat());
-    fs::write(dir.join("ext"), "subjectAltName=IP:127.0.0.1\n").unwrap();
-    run(&[
-        "x509",
-        "-req",
-        "-in",
-        "req.pem",
-        "-CA",
-        "ca.pem",
-        "-CAkey",
-        "ca.key",
-        "-CAcreateserial",
-        "-out",
-        "cert.pem",
-        "-days",
-        "2",
-        "-extfile",
-        "ext",
-    ]);
-    Some(())
-}
+use crate::common::{certificates, free_port, peer};
 
 struct Door {
     url: String,
@@ -56,7 +20,7 @@ struct Door {
 /// Three doors to one Prometheus: `/tenant`, `/basic` and `/bearer`.
 fn door(prometheus: &str) -> Option<Door> {
     let (program, dir, port) = (peer("nginx")?, tempfile::tempdir().unwrap(), free_port());
-    certificates(dir.path())?;
+    certificates::by_a_private_authority(dir.path())?;
     let place = dir.path().display();
     // The workers of a root's nginx are nobody, who may not read a folder of root's.
     let user = if rustix::process::geteuid().is_root() { "user root;" } else { "" };

@@ -115,6 +115,7 @@ impl Alb {
     /// Checks the settings; asks nobody.
     pub fn new(value: &Value, access: &Access) -> Result<Self, Vec<Mistake>> {
         let settings = Settings::read(value)?;
+        access.aws.usable().map_err(|why| vec![Mistake { at: String::new(), message: why, help: None }])?;
         Ok(Alb {
             write_within: WRITE_WITHIN,
             young: YOUNG,
