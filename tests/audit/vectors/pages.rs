@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use bgctl::audit::SCRIPT;
 use bgctl::journal::SealState;
+use bgctl::shell::Exit;
 
 use super::all;
 
@@ -55,6 +56,19 @@ fn the_pages_have_the_tables_of_the_code() {
     let listed: BTreeSet<&str> =
         table.lines().filter_map(|line| line.strip_prefix("| `").and_then(|rest| rest.split('`').next())).collect();
     assert_eq!(listed, kinds, "the types of records in format-rules.md");
+    let codes = [
+        ("BROKEN", Exit::AuditBroken),
+        ("FORKED", Exit::AuditTruncated),
+        ("TRUNCATED", Exit::AuditTruncated),
+        ("POLICY", Exit::AuditPolicy),
+        ("COMPLETE", Exit::Success),
+        ("ENDED", Exit::AuditInterrupted),
+        ("INTERRUPTED", Exit::AuditInterrupted),
+        ("UNREADABLE", Exit::Invalid),
+    ];
+    for (verdict, exit) in codes {
+        assert!(FORMAT.contains(&format!("| `{verdict}` | {} |", exit.code())), "{verdict}");
+    }
     for state in SealState::ALL {
         let by = if state.by_owner() { "the owner's key" } else { "the session key" };
         assert!(FORMAT.contains(&format!("| `{}` | {by} |", state.name())), "{}", state.name());
