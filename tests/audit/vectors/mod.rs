@@ -2,6 +2,7 @@
 //! held to them. What is expected follows from the pages and is said where a vector is made; no verifier is asked for it.
 
 mod approved;
+mod asked;
 mod bytes;
 mod keys;
 mod pages;
@@ -147,6 +148,7 @@ fn all() -> Vec<Vector> {
         sealed::vectors(),
         trusted::vectors(),
         told::vectors(),
+        asked::vectors(),
         approved::vectors(),
     ];
     parts.into_iter().flatten().collect()

@@ -194,8 +194,11 @@ fn facts() -> Vec<Vector> {
     ]
 }
 
-/// Rows of contradictions, each under the rule that it breaks: kind and name of the row, and where it is seen.
-const OF_ROWS: &[(&str, &str, &str, &str, (&str, usize))] = &[
+/// A rule and a variant; kind and name of a row; where its breach is seen.
+type OfRow = (&'static str, &'static str, &'static str, &'static str, (&'static str, usize));
+
+/// Rows of contradictions, each under the rule that it breaks.
+const OF_ROWS: &[OfRow] = &[
     ("evidence-form", "", "gate.evaluated", "with a verdict nobody knows", ("gate.evaluated", 0)),
     ("evidence-form", "stack", "traffic.health", "of a stack that is none", ("traffic.health", 1)),
     ("evidence-step", "", "gate.evaluated", "of a step the plan does not have", ("gate.evaluated", 0)),
