@@ -11,6 +11,7 @@ mod redact;
 mod request;
 mod rules;
 mod script;
+mod shape;
 mod verify;
 mod witness;
 

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::approval::{Approvals, Approved, Moment, Named};
+use super::shape;
 use super::witness::{Witness, Witnesses};
 use crate::journal::line::Line;
 use crate::journal::scan::Head;
@@ -114,10 +115,10 @@ impl<'t> Rules<'t> {
             "plan.loaded" => self.load(line, head),
             kind if is_event(kind) => {
                 let fact = serde_json::json!({ "type": line.kind, "data": line.data });
-                match serde_json::from_value::<Event>(fact) {
+                match read(fact, &line.data) {
                     Ok(event) => self.event(line, now, &event, whole),
-                    Err(error) => {
-                        self.breach(line, format!("a `{}` this version cannot read: {error}", line.kind));
+                    Err(why) => {
+                        self.breach(line, format!("a `{}` this version cannot read: {why}", line.kind));
                         self.state = None;
                     }
                 }
@@ -180,6 +181,10 @@ impl<'t> Rules<'t> {
         }
         (self.plan_sha256, self.run) = (sha256, head.run.clone());
         match serde_json::from_str::<Plan>(text) {
+            // A step is known by the digest of its text, so there is one text for it.
+            Ok(plan) if plan.canonical() != text => {
+                self.breach(line, "the plan is not written in the one way plans are written");
+            }
             Ok(plan) => {
                 if (&plan.service, &plan.environment) != (&head.service, &head.environment) {
                     self.breach(line, "the plan is for another service or environment than the owner signed");
@@ -260,6 +265,14 @@ impl<'t> Rules<'t> {
             next => of(next),
         }
     }
+}
+
+/// A fact, if its data are written as those of its type are.
+fn read(fact: Value, data: &Value) -> Result<Event, String> {
+    let event: Event = serde_json::from_value(fact).map_err(|error| error.to_string())?;
+    let again = serde_json::to_value(&event).map_err(|error| error.to_string())?;
+    let fits = shape::is_in(&again["data"], data);
+    if fits { Ok(event) } else { Err("a list stands for an object in it, or an object for a word".into()) }
 }
 
 /// Whether a text is that of the plan, or what was left of it where something looked like a secret.

@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::shape::{object, word};
+
 use crate::plan::{Color, Lane, Move, Plan, PlannedStep, Split, StepRef};
 use crate::run::{Event, Found, Outcome, Verdict, guard};
 
@@ -35,6 +37,7 @@ pub enum Witness {
 pub struct Gate {
     step: String,
     gate: String,
+    #[serde(deserialize_with = "word")]
     verdict: Verdict,
 }
 
@@ -42,12 +45,14 @@ pub struct Gate {
 pub struct Check {
     step: String,
     check: String,
+    #[serde(deserialize_with = "word")]
     verdict: Verdict,
 }
 
 #[derive(Deserialize)]
 pub struct Drain {
     step: String,
+    #[serde(deserialize_with = "word")]
     stack: Color,
     in_flight: Option<String>,
 }
@@ -65,12 +70,14 @@ pub struct OfRoute {
 #[derive(Deserialize)]
 pub struct Read {
     route: String,
+    #[serde(deserialize_with = "object")]
     split: Split,
 }
 
 #[derive(Deserialize)]
 pub struct Health {
     route: String,
+    #[serde(deserialize_with = "word")]
     stack: Color,
     healthy: u32,
 }
@@ -233,7 +240,7 @@ impl Witnesses {
         let (route, after) = (&change.route, change.after);
         let (planned, nothing) = (plan.routes.get(route)?, Place::default());
         let place = self.places.get(route).unwrap_or(&nothing);
-        let said = |name: &str| facts.and_then(|facts| Split::deserialize(&facts[name]).ok());
+        let said = |name: &str| -> Option<Split> { facts.and_then(|facts| object(&facts[name]).ok()) };
         // More users are on blue already than at this stop of a ramp: nobody is taken from there.
         let beyond = |split: Split| back && split != after && split.share(Color::Blue) > after.share(Color::Blue);
         if let Some(stays) = said("after").or(place.read.filter(|_| facts.is_none())).filter(|split| beyond(*split)) {

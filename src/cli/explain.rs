@@ -69,6 +69,21 @@ const PAGES: &[Page] = &[
         text: include_str!("../audit/audit.md"),
     },
     Page {
+        name: "format",
+        about: "the log, byte by byte: enough to write a verifier without the source",
+        text: include_str!("../audit/format.md"),
+    },
+    Page {
+        name: "format-rules",
+        about: "every type of record, the plan, evidence and approvals: the rules a verifier judges",
+        text: include_str!("../audit/format-rules.md"),
+    },
+    Page {
+        name: "format-machine",
+        about: "the state machine of a run: which fact may follow on which",
+        text: include_str!("../audit/format-machine.md"),
+    },
+    Page {
         name: "anchors",
         about: "where heads of logs are kept, and what that proves",
         text: include_str!("../audit/anchors/anchors.md"),

@@ -15,12 +15,12 @@ use crate::rig::*;
 use bgctl::journal::Seals;
 
 /// The records of a run, type and data.
-type Records = Vec<(String, Value)>;
+pub type Records = Vec<(String, Value)>;
 /// What a row does to the records of an honest run, and the words of the breach.
-type Row = (&'static str, &'static str, fn(&mut Records), &'static str);
+pub type Row = (&'static str, &'static str, fn(&mut Records), &'static str);
 
 /// A smoke test, a shift with its bake, another shift and a drain.
-fn whole() -> Plan {
+pub fn whole() -> Plan {
     let mut plan = plan();
     plan.gates = [("errors", json!({})), ("p99", json!({}))].map(|(name, gate)| (name.to_string(), gate)).into();
     let seen_at = SeenAt { url: "http://bot.test".into(), header: "x-version".into(), samples: 200, tolerance: 50 };
@@ -45,18 +45,18 @@ fn whole() -> Plan {
     plan
 }
 
-fn stepped(index: usize) -> (Value, PlannedStep) {
+pub fn stepped(index: usize) -> (Value, PlannedStep) {
     (json!({ "lane": "forward", "index": index }), whole().step(at(index)).clone())
 }
 
-fn intent(index: usize) -> (String, Value) {
+pub fn intent(index: usize) -> (String, Value) {
     let (at, step) = stepped(index);
     let (id, line, sha256) = (&step.id, &step.line, step.sha256());
     let data = json!({ "step": at, "id": id, "attempt": 1, "line": line, "step_sha256": sha256, "approvals": [] });
     ("step.intent".into(), data)
 }
 
-fn done(index: usize) -> (String, Value) {
+pub fn done(index: usize) -> (String, Value) {
     let (at, step) = stepped(index);
     let facts = step.moves.as_ref().map(|change| json!({ "before": change.before, "after": change.after }));
     let outcome = json!({ "is": "done", "line": "done", "facts": facts });
@@ -64,7 +64,7 @@ fn done(index: usize) -> (String, Value) {
 }
 
 /// The three witnesses of a move, and its call.
-fn arrived(index: usize) -> Records {
+pub fn arrived(index: usize) -> Records {
     let change = stepped(index).1.moves.unwrap();
     let mut all: Records = witnesses(&change)
         .iter()
@@ -79,21 +79,21 @@ fn arrived(index: usize) -> Records {
     all
 }
 
-fn gate(name: &str, verdict: &str) -> (String, Value) {
+pub fn gate(name: &str, verdict: &str) -> (String, Value) {
     let data = json!({ "step": "bake-10", "gate": name, "verdict": verdict, "green": "0.1%", "blue": null, "limit": "0.5%",
         "requests": null, "line": "0.1%", "window": 1, "windows": 1 });
     ("gate.evaluated".into(), data)
 }
 
-fn check(step: &str, verdict: &str) -> (String, Value) {
+pub fn check(step: &str, verdict: &str) -> (String, Value) {
     ("check.done".into(), json!({ "step": step, "check": "signature", "verdict": verdict, "ms": 3, "line": "" }))
 }
 
-fn drained(left: Value) -> (String, Value) {
+pub fn drained(left: Value) -> (String, Value) {
     ("drain.measured".into(), json!({ "step": "drain", "stack": "blue", "in_flight": left, "after_ms": 9 }))
 }
 
-fn honest() -> Records {
+pub fn honest() -> Records {
     let mut all: Records =
         vec![("rollback.armed".into(), json!({ "approvals_ahead": false, "automatic_used": 0, "checks": [] }))];
     all.extend([intent(0), check("smoke", "pass"), done(0), intent(1)]);
@@ -109,23 +109,23 @@ fn honest() -> Records {
 }
 
 /// The data of the nth record of a type.
-fn nth<'r>(records: &'r mut Records, kind: &str, n: usize) -> &'r mut Value {
+pub fn nth<'r>(records: &'r mut Records, kind: &str, n: usize) -> &'r mut Value {
     &mut records.iter_mut().filter(|(k, _)| k == kind).nth(n).unwrap_or_else(|| panic!("no {kind} {n}")).1
 }
 
-fn remove(records: &mut Records, kind: &str, n: usize) {
+pub fn remove(records: &mut Records, kind: &str, n: usize) {
     let at = records.iter().enumerate().filter(|(_, (k, _))| k == kind).nth(n).unwrap().0;
     records.remove(at);
 }
 
 /// Puts a record behind the nth of a type.
-fn behind(records: &mut Records, kind: &str, n: usize, new: (String, Value)) {
+pub fn behind(records: &mut Records, kind: &str, n: usize, new: (String, Value)) {
     let at = records.iter().enumerate().filter(|(_, (k, _))| k == kind).nth(n).unwrap().0;
     records.insert(at + 1, new);
 }
 
 /// The reply of the first shift was lost; then it was looked for, and this was found, with this read.
-fn looked(records: &mut Records, found: &str, green: Option<u32>) {
+pub fn looked(records: &mut Records, found: &str, green: Option<u32>) {
     let (at, step) = stepped(1);
     let first = records.iter().position(|(kind, _)| kind == "provider.called").unwrap();
     let end = records.iter().enumerate().filter(|(_, (kind, _))| kind == "step.outcome").nth(1).unwrap().0;
@@ -148,7 +148,7 @@ fn looked(records: &mut Records, found: &str, green: Option<u32>) {
     records.splice(first..=end, new);
 }
 
-const ROWS: &[Row] = &[
+pub const ROWS: &[Row] = &[
     (
         "gate.evaluated",
         "a gate failed, and its bake is done",
@@ -432,7 +432,7 @@ const ELSEWHERE: &[(&str, &[&str])] = &[
     ),
 ];
 
-fn forged(records: &Records) -> Vec<u8> {
+pub fn forged(records: &Records) -> Vec<u8> {
     let mut forge = Forge::new();
     forge.plan = whole().canonical();
     forge.open();

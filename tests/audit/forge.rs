@@ -1,6 +1,8 @@
 //! Logs made by somebody who holds the keys and keeps to no rule: the owner's key, the session's key and every byte are in
 //! the forger's hand. Shares no line with the writer of journals.
 
+use std::rc::Rc;
+
 use bgctl::sign::session::SessionKey;
 use bgctl::sign::{Signer, namespace};
 use jiff::{SignedDuration, Timestamp};
@@ -11,7 +13,7 @@ use crate::rig::*;
 /// A log in the making.
 pub struct Forge {
     pub run: String,
-    pub owner: SessionKey,
+    pub owner: Rc<dyn Signer>,
     pub session: SessionKey,
     /// The text of the plan.
     pub plan: String,
@@ -33,7 +35,7 @@ impl Forge {
         let now: Timestamp = "2026-11-21T03:02:41.000000Z".parse().unwrap();
         Forge {
             run: RUN.into(),
-            owner: owner(),
+            owner: Rc::new(owner()),
             session: SessionKey::from_seed([3; 32]),
             plan: plan().canonical(),
             now,
@@ -62,7 +64,7 @@ impl Forge {
         if let Some((_, said)) = self.says.iter().find(|(said, _)| *said == name) {
             return said.clone();
         }
-        let said: Value = serde_json::from_str(&self.plan).unwrap();
+        let said: Value = serde_json::from_str(&self.plan).unwrap_or_default();
         let rig = json!({ "service": plan().service, "environment": plan().environment });
         said[name].as_str().filter(|said| !said.is_empty()).or(rig[name].as_str()).unwrap().to_string()
     }
@@ -79,7 +81,7 @@ impl Forge {
         let (seq, run, ts, mono) = (self.lines, &self.run, Forge::stamp(self.now), self.mono);
         let text =
             json!({ "v": 1, "seq": seq, "run": run, "ts": ts, "mono": mono, "type": kind, "prev": prev, "data": data });
-        self.bytes.extend_from_slice(text.to_string().as_bytes());
+        self.bytes.extend_from_slice(spelled(&text).as_bytes());
         self.bytes.push(b'\n');
         self.lines += 1;
         self
@@ -120,7 +122,11 @@ impl Forge {
         }
         let text = said.to_string();
         let sig = self.owner.sign(namespace::OPEN, text.as_bytes()).unwrap();
-        self.line(kind, &json!({ "statement": text, "ns": namespace::OPEN, "sig": sig, "claims": self.claims.clone() }))
+        let member = if sig.starts_with("hmac-sha256:") { "mac" } else { "sig" };
+        self.line(
+            kind,
+            &json!({ "statement": text, "ns": namespace::OPEN, member: sig, "claims": self.claims.clone() }),
+        )
     }
 
     pub fn note(&self, state: &str) -> String {
@@ -149,4 +155,14 @@ impl Forge {
         let sig = self.owner.sign(namespace::CLOSE, note.as_bytes()).unwrap();
         self.line("seal", &json!({ "note": note, "ns": namespace::CLOSE, "sig": sig })).bytes()
     }
+}
+
+/// The one spelling of a value: hidden characters are escaped.
+fn spelled(value: &Value) -> String {
+    let hidden = |c: char| {
+        matches!(c, '\u{7f}'..='\u{9f}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
+    };
+    let text = value.to_string();
+    text.chars().map(|c| if hidden(c) { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() }).collect()
 }

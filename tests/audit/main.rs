@@ -27,3 +27,5 @@ mod rig;
 mod rights;
 mod security_keys;
 mod ssh;
+mod telling;
+mod vectors;

@@ -1,5 +1,6 @@
 //! Logs of many kinds and what may be done to them, from a seed: shared by the differential test and the fuzzer.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use bgctl::journal::{Append, Journal, MemoryStore, Record, SealState};
@@ -275,7 +276,7 @@ pub fn forged(dice: &mut Dice) -> Vec<u8> {
         Some(0) => forge.line("note", &json!({ "line": "behind the last seal" })),
         Some(1) => forge.statement("run.resumed").seal(),
         Some(_) => {
-            forge.owner = SessionKey::from_seed([9; 32]);
+            forge.owner = Rc::new(SessionKey::from_seed([9; 32]));
             &mut forge
         }
         None => &mut forge,

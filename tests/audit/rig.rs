@@ -14,13 +14,15 @@ use bgctl::plan::{
     ApprovalRule, AtExpiry, Color, Lane, Move, OnFailure, Plan, PlannedRoute, PlannedStep, Policy, Purpose, Resume,
     Split, Stack, StepRef,
 };
-use bgctl::run::{Event, Evidence, Grant, Outcome, RunOutcome};
+use bgctl::run::Evidence;
 use bgctl::sign::Trust;
 use bgctl::sign::session::SessionKey;
-use bgctl::sign::{AllowedSigners, Signer, namespace, trust};
+use bgctl::sign::{AllowedSigners, Signer, trust};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+
+pub use crate::telling::Telling;
 
 pub const RUN: &str = "20261121-0302-kfx";
 pub const OWNER: &str = "engineer@example.com";
@@ -210,85 +212,31 @@ impl Rig {
         let journal = Journal::create(Box::new(store.clone()), opening, owner, clock.clone()).unwrap();
         Rig { clock, plan, store, journal, owner: asks, trigger }
     }
+}
 
-    pub fn write(&mut self, event: &Event) {
+impl Telling for Rig {
+    fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    fn expires(&self) -> i64 {
+        self.clock.expires()
+    }
+
+    fn asks(&self) -> (String, Option<String>) {
+        (self.owner.clone(), self.trigger.clone())
+    }
+
+    fn append(&mut self, records: &[Record]) {
+        self.journal.append(records).unwrap();
+    }
+
+    fn pass(&mut self) {
         self.clock.pass(Duration::from_millis(1500));
-        self.journal.append(&[Record::from(event)]).unwrap();
     }
+}
 
-    pub fn arm(&mut self) {
-        self.write(&Event::Armed { approvals_ahead: false, automatic_used: 0, checks: vec![json!({ "ms": 0.25 })] });
-    }
-
-    /// Asks for the approval of the first step; the text and its digest.
-    pub fn ask(&mut self) -> (String, String) {
-        let expires = self.clock.expires();
-        let request = request(&self.plan, expires, &self.owner, self.trigger.as_deref());
-        let request_sha256 = sha256(request.as_bytes());
-        let (id, asked) = ("shift-10".to_string(), request.clone());
-        let event = Event::ApprovalRequested {
-            step: at(0),
-            id,
-            request,
-            request_sha256: request_sha256.clone(),
-            expires,
-            use_by: None,
-        };
-        self.write(&event);
-        (asked, request_sha256)
-    }
-
-    pub fn grant(&mut self, sha256: &str, principal: &str, sig: Option<String>) {
-        let evidence = if sig.is_some() { "signed" } else { "prompt" };
-        let grant = Grant { principal: principal.into(), evidence: evidence.into(), key: None, sig, prompt: None };
-        self.write(&Event::ApprovalGranted {
-            step: at(0),
-            id: "shift-10".into(),
-            request_sha256: sha256.into(),
-            grant,
-        });
-    }
-
-    pub fn step(&mut self, index: usize, approvals: &[String]) {
-        self.intent(index, approvals);
-        self.done(index);
-    }
-
-    pub fn intent(&mut self, index: usize, approvals: &[String]) {
-        let step = self.plan.step(at(index)).clone();
-        let (id, line, step_sha256) = (step.id.clone(), step.line.clone(), step.sha256());
-        let approvals = approvals.to_vec();
-        self.write(&Event::StepIntent { step: at(index), id, attempt: 1, line, step_sha256, approvals });
-    }
-
-    pub fn done(&mut self, index: usize) {
-        self.arrived(at(index));
-        let id = self.plan.step(at(index)).id.clone();
-        self.write(&Event::StepOutcome { step: at(index), id, outcome: Outcome::done("moved, read back") });
-    }
-
-    /// The witnesses of a move.
-    pub fn arrived(&mut self, at: StepRef) {
-        let Some(change) = self.plan.step(at).moves.clone() else { return };
-        let records: Vec<Record> = witnesses(&change).iter().map(Record::from).collect();
-        self.journal.append(&records).unwrap();
-    }
-
-    pub fn end(&mut self) {
-        self.write(&Event::Ended { outcome: RunOutcome::Completed, line: "every step is done".into() });
-    }
-
-    /// Everything up to the last fact, by the rules.
-    pub fn walk(&mut self) {
-        self.arm();
-        let (text, sha256) = self.ask();
-        let sig = approver().sign(namespace::APPROVE, text.as_bytes()).unwrap();
-        self.grant(&sha256, APPROVER, Some(sig));
-        self.step(0, &[sha256]);
-        self.step(1, &[]);
-        self.end();
-    }
-
+impl Rig {
     pub fn close(self) -> Vec<u8> {
         self.close_by(&owner())
     }

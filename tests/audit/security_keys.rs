@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 
 const SPACE: &str = namespace::APPROVE;
 
-fn string(bytes: &[u8]) -> Vec<u8> {
+pub fn string(bytes: &[u8]) -> Vec<u8> {
     [&u32::try_from(bytes.len()).unwrap().to_be_bytes()[..], bytes].concat()
 }
 
@@ -26,24 +26,24 @@ fn now() -> Timestamp {
 
 /// A device, and the flags it gives.
 #[derive(Clone)]
-struct Device {
+pub struct Device {
     key: SigningKey,
     flags: u8,
 }
 
 impl Device {
-    fn new(flags: u8) -> Self {
+    pub fn new(flags: u8) -> Self {
         Device { key: SigningKey::from_bytes(&[5; 32]), flags }
     }
 
-    fn public(&self) -> PublicKey {
+    pub fn public(&self) -> PublicKey {
         let key = self.key.verifying_key();
         let parts = [&b"sk-ssh-ed25519@openssh.com"[..], key.as_bytes(), b"ssh:"].map(string);
         PublicKey::from_blob(&parts.concat()).unwrap()
     }
 
     /// The raw signature over bytes, as an agent answers it.
-    fn raw(&self, signed: &[u8]) -> Vec<u8> {
+    pub fn raw(&self, signed: &[u8]) -> Vec<u8> {
         let counter = [0, 0, 0, 9];
         let message = [&Sha256::digest(b"ssh:")[..], &[self.flags], &counter, &Sha256::digest(signed)[..]].concat();
         let signature = self.key.sign(&message).to_bytes();
