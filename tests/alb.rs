@@ -42,8 +42,12 @@ async fn t17_an_endpoint_of_a_private_authority_is_asked_with_its_bundle() {
         return;
     }
     let Some(moto) = Moto::with_certificates(dir.path()) else { return };
-    let rule = format!("arn:aws:elasticloadbalancing:{REGION}:123456789012:listener-rule/app/bot/{x}/{x}/{x}", x = "0123456789abcdef");
-    let group = |name: &str| format!("arn:aws:elasticloadbalancing:{REGION}:123456789012:targetgroup/{name}/0123456789abcdef");
+    let rule = format!(
+        "arn:aws:elasticloadbalancing:{REGION}:123456789012:listener-rule/app/bot/{x}/{x}/{x}",
+        x = "0123456789abcdef"
+    );
+    let group =
+        |name: &str| format!("arn:aws:elasticloadbalancing:{REGION}:123456789012:targetgroup/{name}/0123456789abcdef");
     let settings = json!({ "rule": rule, "blue": group("blue"), "green": group("green") });
     let access = |bundle| {
         let Access { aws, .. } = moto.access();

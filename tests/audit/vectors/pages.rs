@@ -1,6 +1,7 @@
 //! The pages of the format against the vectors and the code: every rule has a vector, every table is that of the code.
 
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use bgctl::audit::SCRIPT;
 use bgctl::journal::SealState;
@@ -44,6 +45,41 @@ fn vectors_stand_for_every_rule_of_the_pages() {
     assert!(missing.is_empty(), "no vector for {missing:?}");
     let strange: Vec<_> = had.difference(&wanted).collect();
     assert!(strange.is_empty(), "no page has the rules {strange:?}");
+}
+
+/// Every forged log stands for somebody who wants something, and what a row of the threats names is there.
+#[test]
+fn the_threats_are_shown_by_what_they_name() {
+    let rows = include_str!("../../../src/audit/audit.md").split("| who | has | wants |").nth(1).unwrap();
+    let rows: Vec<&str> = rows.lines().skip(2).take_while(|line| line.starts_with('|')).collect();
+    let named: Vec<&str> =
+        rows.iter().flat_map(|row| row.trim_end_matches(" |").rsplit(" | ").next().unwrap().split(", ")).collect();
+    let (rules, tests): (Vec<&str>, Vec<&str>) = named.into_iter().partition(|name| name.starts_with('`'));
+    let means = |name: &str, rule: &str| match name.trim_matches('`').strip_suffix('*') {
+        Some(start) => rule.starts_with(start),
+        None => name.trim_matches('`') == rule,
+    };
+    let forged: Vec<&str> = all().iter().map(|vector| vector.rule).filter(|rule| *rule != "sound").collect();
+    assert!(forged.len() >= 200, "{}", forged.len());
+    let idle: Vec<_> = rules.iter().filter(|name| !forged.iter().any(|rule| means(name, rule))).collect();
+    assert!(idle.is_empty(), "no vectors for {idle:?}");
+    let unnamed: BTreeSet<_> = forged.iter().filter(|rule| !rules.iter().any(|name| means(name, rule))).collect();
+    assert!(unnamed.is_empty(), "no threat names {unnamed:?}");
+    let sources = sources(Path::new("tests")) + &sources(Path::new("src"));
+    let missing: Vec<_> = tests.iter().filter(|name| !sources.contains(&format!("fn {name}("))).collect();
+    assert!(tests.len() > 15 && missing.is_empty(), "no tests {missing:?}");
+}
+
+/// All source files below a folder of the checkout.
+fn sources(folder: &Path) -> String {
+    let at = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let entries = std::fs::read_dir(at).unwrap().map(|entry| entry.unwrap().path());
+    let read = |path: PathBuf| match (path.is_dir(), path.extension().is_some_and(|end| end == "rs")) {
+        (true, _) => sources(&path),
+        (_, true) => std::fs::read_to_string(path).unwrap(),
+        _ => String::new(),
+    };
+    entries.map(read).collect()
 }
 
 #[test]
