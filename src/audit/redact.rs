@@ -8,13 +8,14 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, Seek, SeekFrom};
 
+use base16ct::lower::encode_string as hex;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use super::verify;
 use super::verify::{Owner, Report, Verdict};
 use crate::journal::line::{Raw, instant, is_digest};
-use crate::journal::scan::{Scan, hex};
+use crate::journal::scan::Scan;
 use crate::journal::{Fault, What};
 
 use crate::journal::{Entry, Seals, encode, json as strict};

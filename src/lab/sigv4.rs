@@ -3,6 +3,7 @@
 //! Only what this API is sent in is read: a form posted to a path without a query.
 
 use axum::http::request::Parts;
+use base16ct::lower::encode_string as hex;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 
@@ -58,8 +59,4 @@ fn code(key: &[u8], text: &[u8]) -> Vec<u8> {
     let mut code = Hmac::<Sha256>::new_from_slice(key).expect("BUG: HMAC takes keys of any length");
     code.update(text);
     code.finalize().into_bytes().to_vec()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }

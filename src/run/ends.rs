@@ -33,12 +33,14 @@ fn confirmed(plan: &Plan, s: &State, outcome: RunOutcome, line: &str) -> Next {
 /// The run goes no further, and has moved nobody. Whoever wished to go back is heard all the same where that is not sure.
 pub(super) fn stopped(plan: &Plan, s: &State, line: &str) -> Next {
     let Some(seen) = &s.seen else { return look(s, !s.tried.is_empty()) };
-    let dark = |(route, seen): &(&String, &Sighting)| seen.split.is_none() && s.touched(plan, route);
-    let dark = seen.iter().find(dark).filter(|_| plan.purpose == Purpose::Cutover);
+    let dark = s.dark(plan, seen).filter(|_| plan.purpose == Purpose::Cutover);
     match dark {
         None => settled(s).unwrap_or_else(|| end(RunOutcome::Stopped, line)),
         Some(_) if s.interrupted == Some(Wish::RollBack) && s.closed(plan).is_none() => begun(s, line),
-        Some((route, seen)) => unconfirmed(format!("{line}; {route}: {}", seen.line)),
+        Some(route) => {
+            let why = seen.get(route).map_or("not read", |seen| &seen.line);
+            unconfirmed(format!("{line}; {route}: {why}"))
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::event::{Event, Sighting, Wish, guard};
+use super::event::{Event, Wish, guard};
 use super::follows::{again, done, failed, gave_up, in_doubt, may_set_right, stranded, wanted};
 use super::legal::may_end;
 use super::outcome::{Cause, Found, Outcome, Reaction};
@@ -356,8 +356,7 @@ fn paused(s: &State, step: StepRef, cause: Cause, line: &str, (until, paged): (i
 
 /// Somebody has moved, or may have: a write may be on its way, or a route this run has touched cannot be read.
 fn may_go_back(plan: &Plan, s: &State) -> bool {
-    let dark = |(route, seen): (&String, &Sighting)| seen.split.is_none() && s.touched(plan, route);
-    s.may_have_moved(plan) || s.seen.iter().flatten().any(dark)
+    s.may_have_moved(plan) || s.seen.as_ref().is_some_and(|seen| s.dark(plan, seen).is_some())
 }
 
 /// Every step of the lane is done.

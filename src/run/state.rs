@@ -262,8 +262,14 @@ impl State {
         seen.is_some_and(|seen| plan.routes.keys().all(|route| seen.get(route).is_some_and(blue)))
     }
 
+    /// A route that this run has touched, and whose users were not found when it looked.
+    pub(super) fn dark<'p>(&self, plan: &'p Plan, seen: &BTreeMap<String, Sighting>) -> Option<&'p String> {
+        let found = |route: &String| seen.get(route).is_some_and(|seen| seen.split.is_some());
+        plan.routes.keys().find(|route| self.touched(plan, route) && !found(route))
+    }
+
     /// This run has begun to move users of a route.
-    pub(super) fn touched(&self, plan: &Plan, route: &str) -> bool {
+    fn touched(&self, plan: &Plan, route: &str) -> bool {
         self.tried.keys().any(|at| plan.step(*at).moves.as_ref().is_some_and(|change| change.route == route))
     }
 

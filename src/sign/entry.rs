@@ -76,7 +76,11 @@ impl Entry {
         let mut authority = false;
         if !is_key(&word) {
             for option in options(&word) {
-                let (name, value) = option.split_once('=').unwrap_or((option.as_str(), ""));
+                let (name, value) = match option.split_once('=') {
+                    Some((name, value)) if !name.eq_ignore_ascii_case("cert-authority") => (name, value),
+                    None if option.eq_ignore_ascii_case("cert-authority") => (option.as_str(), ""),
+                    _ => return Err(format!("`{option}` is not an option of an allowed-signers line")),
+                };
                 let twice = match name.to_ascii_lowercase().as_str() {
                     "namespaces" => {
                         namespaces.replace(value.split(',').map(String::from).collect::<Vec<_>>()).is_some()
@@ -170,6 +174,9 @@ fn time(text: &str) -> Result<Timestamp, String> {
         14 => digits.to_string(),
         _ => return Err(bad()),
     };
+    if !full.bytes().all(|b| b.is_ascii_digit()) || &full[12..] > "59" || full.starts_with("0000") {
+        return Err(bad());
+    }
     let time = DateTime::strptime("%Y%m%d%H%M%S", &full).map_err(|_| bad())?;
     zone.to_timestamp(time).map_err(|_| bad())
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use ::hmac::{Hmac, KeyInit, Mac};
+use base16ct::lower::{decode_vec, encode_string as hex};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
@@ -53,7 +54,7 @@ impl SharedKey {
 
     /// Checks a MAC in constant time.
     pub fn check(&self, namespace: &str, message: &[u8], mac: &str) -> Result<(), SigError> {
-        let bytes = mac.strip_prefix(PREFIX).and_then(unhex);
+        let bytes = mac.strip_prefix(PREFIX).and_then(|tag| decode_vec(tag).ok()).filter(|tag| tag.len() == 32);
         let bytes = bytes.ok_or_else(|| SigError::Malformed(format!("a MAC is `{PREFIX}` and 64 hex digits")))?;
         self.keyed(namespace).chain_update(message).verify_slice(&bytes).map_err(|_| SigError::Tampered)
     }
@@ -66,15 +67,6 @@ impl SharedKey {
 
 fn of(key: &[u8]) -> Hmac<Sha256> {
     Hmac::new_from_slice(key).expect("BUG: HMAC takes a key of any length")
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
-}
-
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    let lower = text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-    lower.then(|| (0..64).step_by(2).filter_map(|at| u8::from_str_radix(&text[at..at + 2], 16).ok()).collect())
 }
 
 impl Signer for SharedKey {

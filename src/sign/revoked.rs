@@ -8,9 +8,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::certificate::Certificate;
 use super::public::{self, PublicKey};
+use super::sshsig::SigError;
 use super::trust::BadLine;
+use super::wire::Reader;
 
 /// What the binary form begins with.
 const KRL: &[u8] = b"SSHKRL\n\0";
@@ -109,12 +110,13 @@ fn fingerprint(line: &str) -> Result<String, String> {
         let sound = hash.len() == 43 && hash.chars().all(|c| c.is_ascii_alphanumeric() || "+/".contains(c));
         return if sound { Ok(format!("SHA256:{hash}")) } else { Err(format!("`{first}` is not a fingerprint")) };
     }
-    let blob = words.next().ok_or("a line is a public key, or its fingerprint like SHA256:…")?;
-    let blob = public::decode(blob).map_err(|error| error.to_string())?;
-    match Certificate::read(&blob) {
-        Ok(Some(certificate)) => Ok(certificate.key.fingerprint()),
-        // Keys of kinds that never sign here may stand in the list as well.
-        _ => Ok(public::fingerprint(&blob)),
+    let text = words.next().ok_or("a line is a public key, or its fingerprint like SHA256:…")?;
+    let blob = public::decode(text).map_err(|error| error.to_string())?;
+    match PublicKey::from_line(&format!("{first} {text}")) {
+        Ok(key) => Ok(key.fingerprint()),
+        // Keys of kinds that never sign here may stand in the list as well, by their own names.
+        Err(SigError::Unsupported(_)) if Reader(&blob).text() == Some(first) => Ok(public::fingerprint(&blob)),
+        Err(error) => Err(format!("`{first}` and what follows is no public key: {error}")),
     }
 }
 
@@ -162,9 +164,13 @@ mod tests {
         assert_eq!(revoked.find(a.public_key()).unwrap().as_deref(), Some("revoked_keys, line 3"));
         assert_eq!(revoked.find(b.public_key()).unwrap().as_deref(), Some("revoked_keys, line 4"));
         assert_eq!(revoked.find(c.public_key()).unwrap(), None);
-        for (bad, line) in [("alice@example.com\n", 1), ("\nSHA256:short\n", 2), ("ssh-ed25519 ?\n", 1)] {
-            assert_eq!(list(bad).unwrap_err().line, line, "{bad}");
+        // A key that is cut short, or stands under another name, would revoke nobody, or somebody else.
+        let other = a.public().replacen("ssh-ed25519", "ssh-rsa", 1);
+        let bad = ["alice@example.com", "SHA256:short", "ssh-ed25519 ?", "ssh-ed25519 AAAA", "foo AAAA", &other];
+        for line in bad {
+            assert_eq!(list(&format!("\n{line}\n")).unwrap_err().line, 2, "{line}");
         }
+        assert!(list("ssh-rsa AAAAB3NzaC1yc2EAAAABAw==\n").is_ok());
         assert!(Revoked::parse(&[0xff, 0xfe], Path::new("/none"), "x").is_err());
     }
 

@@ -320,6 +320,16 @@ mod tests {
         );
         assert!(AllowedSigners::parse(&format!("a valid-after=20260101Z,valid-before=20250101Z {key}")).is_err());
         assert!(AllowedSigners::parse(&format!("a namespaces=x,namespaces=y {key}")).is_err());
+        for option in [
+            "valid-after=+2026101Z",
+            "valid-after=-0010101Z",
+            "valid-after=20260101235960Z",
+            "valid-after=00000101Z",
+            "cert-authority=x",
+            "namespaces",
+        ] {
+            assert!(AllowedSigners::parse(&format!("a {option} {key}")).is_err(), "{option}");
+        }
         let rest =
             format!("\"a,b\" cert-authority {key}\nb ssh-rsa AAAAB3NzaC1yc2EAAAABAw==\nc {key} bob's 27\" desk\n");
         let signers = AllowedSigners::parse(&rest).unwrap();

@@ -27,5 +27,4 @@ mod rig;
 mod rights;
 mod security_keys;
 mod ssh;
-mod telling;
 mod vectors;

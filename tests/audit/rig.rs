@@ -22,7 +22,9 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-pub use crate::telling::Telling;
+#[path = "telling.rs"]
+mod telling;
+pub use telling::Telling;
 
 pub const RUN: &str = "20261121-0302-kfx";
 pub const OWNER: &str = "engineer@example.com";

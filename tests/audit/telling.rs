@@ -6,7 +6,7 @@ use bgctl::run::{Event, Grant, Outcome, RunOutcome};
 use bgctl::sign::{Signer, namespace};
 use serde_json::json;
 
-use crate::rig::{APPROVER, approver, at, request, sha256, witnesses};
+use super::{APPROVER, approver, at, request, sha256, witnesses};
 
 /// Whoever tells a run to a log, fact by fact.
 pub trait Telling {

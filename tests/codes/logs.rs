@@ -6,7 +6,7 @@ use bgctl::diag::Code;
 use bgctl::journal::{Archive, LOG};
 use bgctl::sign::{Signer, trust};
 
-use crate::made::{APPROVER, OWNER, RUN, Rig, approver, complete, find, lines, owner};
+use crate::made::{APPROVER, OWNER, RUN, Rig, Telling, approver, complete, find, lines, owner};
 use crate::rig::{Desk, Done};
 use crate::row::{Row, all_hold, shown, test};
 

@@ -27,12 +27,13 @@ pub fn place(copy: &Path) -> PathBuf {
 /// The statement beside a log, where it is a copy.
 pub fn beside(log: &Path) -> Result<Option<Redaction>, Refusal> {
     let path = place(log);
-    let text = match file::text(&path, file::LOG) {
-        Ok(text) => text,
+    let read = match file::text(&path, file::LOG) {
+        Ok(text) => Redaction::parse(&text),
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == ErrorKind::InvalidData => Err(error.to_string()),
         Err(error) => return Err(unreadable(&path, &error)),
     };
-    Redaction::parse(&text).map(Some).map_err(|why| {
+    read.map(Some).map_err(|why| {
         Refusal::new(Kind::Audit, Code::Withheld, "the owner's statement on what this copy withholds cannot be read")
             .place(path.display().to_string())
             .cause(why)

@@ -8,6 +8,7 @@ mod statement;
 
 use std::collections::BTreeMap;
 
+use base16ct::lower::{encode_str, encode_string as hex};
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
@@ -286,18 +287,9 @@ impl<'k> Scan<'k> {
     }
 }
 
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    let mut out = String::with_capacity(2 * bytes.len());
-    put_hex(&mut out, bytes);
-    out
-}
-
-/// Over the text there is, since this is done twice a line.
-fn put_hex(out: &mut String, bytes: &[u8]) {
+/// Over the text there is, since this is done for every line.
+fn put_hex(out: &mut String, digest: &[u8]) {
+    let mut text = [0; 64];
     out.clear();
-    let digit = |n: u8| char::from(if n < 10 { b'0' + n } else { b'a' + n - 10 });
-    for byte in bytes {
-        out.push(digit(byte >> 4));
-        out.push(digit(byte & 15));
-    }
+    out.push_str(encode_str(digest, &mut text).expect("BUG: a SHA-256 has 32 bytes"));
 }

@@ -3,9 +3,10 @@
 //!
 //! Whatever does not look as expected ends the passing, and the log is read line by line: here no fault gets its words.
 
+use base16ct::lower::encode_string as hex;
 use sha2::{Digest, Sha256};
 
-use super::{Scan, Sealed, Seals, hex};
+use super::{Scan, Sealed, Seals};
 use crate::journal::SealState;
 use crate::journal::line::{KINDS, LONGEST, LONGEST_PLAN, Raw};
 
