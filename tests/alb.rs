@@ -386,6 +386,10 @@ impl RouteView for Far {
         "far away".into()
     }
 
+    fn resources(&self, _: Option<&Reading>) -> Vec<String> {
+        vec![self.line()]
+    }
+
     async fn read(&self) -> Result<Reading, RouterError> {
         self.away("read").await?;
         Ok(at(self.split.get()))

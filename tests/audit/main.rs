@@ -22,6 +22,7 @@ mod mutate;
 mod passing;
 mod policy;
 mod properties;
+mod remembered;
 mod revoked;
 mod rig;
 mod rights;
