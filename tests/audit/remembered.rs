@@ -215,3 +215,14 @@ fn a13_a_place_has_one_name_however_its_settings_are_written() {
     assert_eq!(alb("rule", &rule, &listener), alb("listener", &listener, &listener), "its default rule");
     assert_ne!(alb("rule", &rule, &rule), alb("listener", &listener, &listener));
 }
+
+#[test]
+fn leases_and_the_policy_are_kept_under_the_same_names() {
+    let leases = |plan: &Plan| {
+        let of = bgctl::session::open::leases(plan).into_iter();
+        of.map(|(scope, what)| format!("{scope}/{what}")).collect::<Vec<_>>()
+    };
+    assert_eq!(leases(&now(crate::rig::plan())), ["production/slackbot", "route/alb arn:rule/10"]);
+    // A run of an earlier version goes on under the lease it was begun with.
+    assert_eq!(leases(&crate::rig::plan()), ["production/slackbot", "route/alb rule 10"]);
+}
