@@ -71,11 +71,13 @@ def requested($l):
 
 # A signature of an approver, for the shell: with what has to be true of its key.
 def approver($kind; $grant; $ns; $ts; $sha256; $text; $rule):
-  task("APPROVER"; [.n, $grant.principal, $ns, $ts,
-    ([$grant.key // "-", $sha256, $kind,
+  made($grant.sig) as $key | unread($key) | named($grant.principal)
+  | (if $key.failed then "" else lines_for($key; $grant.principal; $ns; $ts | us / 1000000 | floor) end) as $lines
+  | task("APPROVER"; [.n, $ns, $ts, marks($key; $lines), ($grant.principal | @base64),
+    ([($grant.key // "" | @base64), $sha256, $kind,
       (if $kind == "grant" and ($grant.evidence == "signed-hw" or $rule.evidence == "signed-hw") then "hardware" else "any" end),
       (if .plan.team.verify_required then "verified" else "any" end), (if $rule.own_run then "own" else "other" end)] | join(",")),
-    ($text | @base64), ($grant.sig | @base64)]);
+    ($text | @base64)]);
 
 # Which rule and request an answer is to.
 def answers($d; $step; $r):
