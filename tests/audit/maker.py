@@ -335,6 +335,28 @@ def facts(log, dice, ways, keys):
     return out
 
 
+def strange(dice):
+    """A fact or a piece of evidence that a smooth run has not."""
+    by, at = {"name": OWNER, "via": "command"}, {"lane": dice.choice(["forward", "forward", "rollback"]), "index": dice.randrange(3)}
+    cause = dice.choice(["gate", "drift", "frozen", "provider", "action", "away"])
+    named = {"step": at, "id": dice.choice(["shift-10", "shift-100", "back"])}
+    failed = {"is": "failed", "line": "no", "cause": cause, "moved": dice.random() < 0.5, "retry": dice.random() < 0.3, "facts": None}
+    return dice.choice([
+        ("note", {"line": "seen"}), ("recovered", {"line": "seen"}), ("page.acknowledged", {"line": "seen"}), ("gate.evaluated", {"line": "seen"}),
+        ("run.paused", {"step": at, "cause": cause, "line": "why", "until": 1795230762}), ("run.unpaused", {"step": at, "line": "free"}),
+        ("run.held", {"by": by, "line": "on purpose"}), ("run.continued", {"by": by}), ("run.continues", {"by": by}),
+        ("run.interrupted", {"wish": dice.choice(["ask", "roll-back"]), "by": by, "line": "SIGINT"}), ("run.paged", {"delivered": True, "line": "called"}),
+        ("rollback.begun", {"automatic": dice.random() < 0.5, "by": by, "cause": "why"}), ("rollback.declined", {"by": by, "why": "why"}),
+        ("rollback.overdue", named | {"line": "late"}), ("wait.breached", {"step": at, "cause": cause, "line": "gate"}),
+        ("users.seen", {"routes": {"web": {"split": split(dice.choice([0, 10, 100])), "line": "read"}}, "settled": True}),
+        ("write.landed", named | {"found": split(10), "line": "late"}), ("run.unconfirmed", {"why": "why"}), ("run.refused", {"why": "why"}),
+        ("schema.seen", {"step": at, "forward": dice.choice(["pass", "fail"]), "back": "pass", "line": "read"}),
+        ("override.used", {"guard": "schema", "by": by, "reason": "why"}), ("approval.expired", named | {"why": "late"}),
+        ("step.reconciled", named | {"found": dice.choice(["in-place", "not-in-place", "other", "cannot-see"]), "line": "looked"}),
+        ("step.outcome", named | {"outcome": failed}), ("traffic.read", {"route": "web", "split": split(dice.choice([0, 10, 50])), "ms": 1}),
+    ])
+
+
 def write(log, dice, ways, keys):
     log.statement("run.opened", **ways.get("says of itself", {}))
     log.line("plan.loaded", {"sha256": sha256(log.plan_text.encode()), "text": log.plan_text})
@@ -353,7 +375,9 @@ def write(log, dice, ways, keys):
     elif change == "other outcome":
         told[-1] = ("run.ended", {"outcome": dice.choice(["rolled-back", "stopped", "halted", "holding"]), "line": "over"})
     elif change == "strange":
-        told.insert(n, (dice.choice(["note", "recovered", "freeze.changed", "page.acknowledged", "sink.degraded", "gate.evaluated", "run.paused"]), {"line": "seen"}))
+        told.insert(n, strange(dice))
+        if dice.random() < 0.3:
+            told.insert(n, strange(dice))
     elif change == "more":
         told[n] = (told[n][0], told[n][1] | {"extra": {"a": 1}})
     elif change == "less":
@@ -370,7 +394,7 @@ def write(log, dice, ways, keys):
             log.session, log.mono = Key("session two"), 0
             log.statement("run.resumed", **ways.get("says of itself", {}))
             log.seal()
-            log.fact("run.continued", {"by": {"name": log.owner, "via": "command"}})
+            log.fact("run.continues", {"by": {"name": log.owner, "via": "command"}})
         if "back" in ways and index == len(told) // 2:
             log.now -= timedelta(hours=1)
             if ways["back"]:
@@ -476,9 +500,9 @@ def kind_of_key(dice, name, who, ca, shared, ways):
     key = Key(name, dice.choice([None, None, flags]))
     second = int(START.timestamp())
     return certified(
-        key, ca, dice.choice([[who], [who], [who, "x"], ["x"], [], ["*"], [who.upper()]]), dice.choice([1, 1, 1, 1, 2]),
-        dice.choice([(), (), (), ("verify-required",), ("force-command",), ("unheard-of",), ("verify-required", "force-command")]),
-        dice.choice([0, 0, second - 60, second + 1, second + 4]), dice.choice([2**64 - 1, second + 3600, second + 10, second, second + 1]),
+        key, ca, dice.choice([[who], [who], [who], [who, "x"], ["x"], [], ["*"], [who.upper()]]), dice.choice([1, 1, 1, 1, 1, 2]),
+        dice.choice([(), (), (), (), ("verify-required",), ("force-command",), ("unheard-of",), ("verify-required", "force-command")]),
+        dice.choice([0, 0, 0, second - 60, second + 4]), dice.choice([2**64 - 1, 2**64 - 1, second + 3600, second + 10, second]),
         dice.random() < 0.1,
     )
 

@@ -23,7 +23,7 @@ def named($who): if $who | test("\\A[\\x20-\\x7e]*\\z") then . else unsure("a na
 # The same for the shell: the lines that let it sign, the text, the key, who vouches for that, and what a security key says.
 def marks($key; $lines): [
     ($lines | @base64), ($key.text // "" | @base64), $key.plain // "", $key.by // "-", $key.kind // "-", $key.blob // "-", $key.flags // "-",
-    (if $key.critical // [] | map(select(. != "verify-required")) != [] then "other" elif $key.critical // [] != [] then "verified" else "none" end)
+    (($key.critical // []) as $asks | if $asks - ["verify-required"] != [] then "other" elif $asks != [] then "verified" else "none" end)
   ] | map(tostring) | join(",");
 
 # An owner's: in the one spelling of a log, by the key that the statement names.

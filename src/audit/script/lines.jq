@@ -40,6 +40,6 @@ def take($raw; $sum; $before):
 | if .state == "closed" and (.over | not) then breach("the owner closed the log before the run had ended")
   elif .state == "handover" and .over then breach("the owner handed over a run that had ended") else . end
 | if .bad then ["BAD", .bad] elif .unsure then ["UNSURE", .unsure] else
-    .out[], ["END", .state, .n, .seals, .run, ([.out[] | select(.[0] == "SEAL")] | length)]
+    (if .doubt and ([.out[] | select(.[0] == "POLICY")] == []) then ["DOUBT", .doubt] else empty end), .out[], ["END", .state, .n, .seals, .run, ([.out[] | select(.[0] == "SEAL")] | length)]
   end
 | @tsv

@@ -8,6 +8,7 @@ def hex: map([(. / 16 | floor), . % 16][] | "0123456789abcdef"[. : . + 1]) | joi
 # The next word, in which quotes keep blanks and commas: they are no part of it.
 def word:
   capture("\\A[ \t\f\r]*(?<word>(?:[^\" \t\f\r]|\"[^\"]*\")*)(?<rest>[\\s\\S]*)\\z")
+  | .word //= "" | .rest //= ""
   | if .rest | startswith("\"") then .open = true else . end
   | .word |= ([scan("\"[^\"]*\"|[^\"]+") | if startswith("\"") then .[1:-1] | gsub(","; "\u001f") else . end] | join(""));
 

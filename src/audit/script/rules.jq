@@ -249,8 +249,11 @@ def fact($line):
       | if $step == null then breach("\($l.data.id) is no step of the plan")
         elif $step.id != $l.data.id then breach("\($l.data.id) is not the step the plan has there") else . end
     else . end
-  | if $t == "plan.loaded" then plan($l)
-    elif .plan == null then .
+  | if $t == "plan.loaded" or .plan == null then .
+    elif (facts | index([$t])) and ($l.data | shaped($t) | not) then breach("a member of it is missing or another thing") | .lost_track = true
+    elif facts | index([$t]) then placed($l) else . end
+  | if $t == "plan.loaded" then plan($l) | .doing = "planned"
+    elif .plan == null or .lost_track and (facts | index([$t])) then .
     elif evidence_kinds | index([$t]) then evidence($l)
     elif $t == "rollback.armed" then .armed = true
     elif $t == "approval.requested" then requested($l)

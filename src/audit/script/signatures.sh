@@ -67,9 +67,10 @@ EOF_
   counted="$counted $request:$plain"
 }
 
-policy= owners= keys= counted=
+policy= owners= keys= counted= doubt=
 while IFS=$tab read -r name a b c d e f g; do
   case $name in
+    DOUBT) doubt=$a ;;
     POLICY) policy="$policy  $a
 " ;;
     PREFIX) prefix "$a" "$b" "$c" ;;
@@ -103,6 +104,7 @@ if [ -n "$policy" ]; then
   echo "POLICY. The bytes are sound; the rules of the run were not kept."
   exit 46
 fi
+[ -z "$doubt" ] || not_checked "$doubt"
 case $state in
   closed) echo "COMPLETE. Unchanged, and closed by its owner." ;;
   ended) echo "ENDED. Sound so far; its owner has not signed that this is all."; exit 43 ;;
