@@ -1,4 +1,4 @@
-//! Logs and lists that `maker.py` writes from a seed, with code of its own: of each of them bgctl and the script of standard tools
+//! Logs and lists that `maker/main.py` writes from a seed, with code of its own: of each of them bgctl and the script of standard tools
 //! say the same, with the same exit code, or the script says what it does not check.
 
 use std::collections::BTreeMap;
@@ -48,8 +48,13 @@ fn a15_bgctl_and_the_script_agree_on_what_another_hand_has_made() {
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let script = dir.path().join("verify.sh");
     fs::write(&script, SCRIPT).unwrap();
-    let maker = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/audit/maker.py");
-    let made = Command::new(python).arg(maker).arg(dir.path()).args([first.to_string(), count.to_string()]).status();
+    let maker = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/audit/maker/main.py");
+    let made = Command::new(python)
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .arg(maker)
+        .arg(dir.path())
+        .args([first.to_string(), count.to_string()])
+        .status();
     assert!(made.unwrap().success());
     let (next, met, differing) = (AtomicUsize::new(first), Mutex::new(BTreeMap::new()), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
