@@ -37,3 +37,9 @@ def owner($who; $space; $ts; $line; $text; $sig):
 def of_session($line; $note; $sig):
   made($sig) as $key | (try ($line | key_line) catch { failed: . }) as $named
   | marks($key; if $key.failed == null and $key.text == $sig and $key.blob == $named.blob then "the session\n" else "" end);
+
+# The seal that is to be checked, if one is: without `--all-seals` the last of each session, which covers all before it.
+def sealed:
+  if .pending == null then . else
+    .pending as [$n, $bytes, $sha256, $line, $note, $sig]
+    | task("SEAL"; [$n, $bytes, $sha256, of_session($line; $note; $sig), ($note | @base64)]) | .pending = null end;

@@ -27,7 +27,7 @@ def statement($l):
         elif $s.owner_key | startswith("hmac-sha256 ") then bad("its key is of another kind than its signature")
         else
           if $resumes then task("PREFIX"; [.n, .bytes, $s.log_sha256]) else . end
-          | if .pending then task("SEAL"; .pending) | .pending = null else . end
+          | sealed
           | .session = { owner: $s.owner, key: $s.owner_key, seals: $s.session_key, from: ($s.not_before | us),
               until: ($s.not_after | us), opened: ($l.ts | us), jumped: false, policy: $s.policy_sha256 }
           | unread(try ($s.session_key | key_line) catch { failed: . })
@@ -69,11 +69,11 @@ def seal($l):
                 elif $by_mono < $s.from or $by_mono > $s.until or ($s.jumped | not) and (($l.ts | us) < $s.from or ($l.ts | us) > $s.until)
                 then bad("its session was over")
                 else
-                  [.n, .bytes, ($note[3] | ltrimstr("sha256 ")), of_session($s.seals; $l.data.note; $l.data.sig), ($l.data.note | @base64)] as $task
-                  | if $all then task("SEAL"; $task) else .pending = $task end
+                  [.n, .bytes, ($note[3] | ltrimstr("sha256 ")), $s.seals, $l.data.note, $l.data.sig] as $task
+                  | .pending = $task | if $all then sealed else . end
                 end
             else
-              if .pending then task("SEAL"; .pending) | .pending = null else . end
+              sealed
               | if $l.data.ns != "bgctl-close-v1" then bad("only the owner may sign this state")
                 elif $members[2] != "sig" then bad("its signature is of another kind than its key")
                 else
