@@ -429,6 +429,10 @@ impl RouteView for Far {
         "far away".into()
     }
 
+    fn resources(&self, _: Option<&Reading>) -> Vec<String> {
+        vec![self.line()]
+    }
+
     async fn read(&self) -> Result<Reading, RouterError> {
         self.away("read").await?;
         Ok(at(self.split.get()))
@@ -539,14 +543,15 @@ fn what_a_route_says_of_itself_is_masked_before_anybody_repeats_it() {
 
 #[test]
 fn r24_a_plan_keeps_the_weights_that_were_found() {
-    use bgctl::compile::{Draft, Facts};
+    use bgctl::compile::{Draft, Facts, Seen};
     use bgctl::runbook::{Inputs, Source};
     let text = std::fs::read_to_string(format!("{}/runbooks/slackbot-alb.yaml", env!("CARGO_MANIFEST_DIR")));
     let source = Source::new("runbook.yaml", text.expect("the runbook of the examples"));
     let draft = Draft::new(&source, &Inputs::default(), None, false).unwrap_or_else(|e| panic!("{e:?}"));
     for (found, home) in [((1, 0), (1, 0)), ((999, 0), (999, 0)), ((30, 0), (30, 0)), ((90, 10), (100, 0))] {
         let split = Split { blue: found.0, green: found.1 };
-        let facts = Facts { routes: [("web".to_string(), ("rule".to_string(), split))].into(), ..Facts::default() };
+        let seen = Seen { line: "rule".into(), split, resources: vec!["alb rule".into()] };
+        let facts = Facts { routes: [("web".to_string(), seen)].into(), ..Facts::default() };
         let plan = draft.against(&facts).expect("it compiles");
         let back = plan.rollback.iter().find_map(|step| step.moves.as_ref()).expect("a way back");
         assert_eq!((back.after.blue, back.after.green), home, "{found:?}");

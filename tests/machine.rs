@@ -85,6 +85,7 @@ fn route() -> PlannedRoute {
         before: Split::ALL_BLUE,
         min_healthy: 1,
         capacity: Default::default(),
+        resources: Vec::new(),
     }
 }
 

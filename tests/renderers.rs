@@ -59,6 +59,7 @@ fn plan() -> Plan {
         before: Split::ALL_BLUE,
         min_healthy: 2,
         capacity: Default::default(),
+        resources: Vec::new(),
     };
     let mut forward = vec![
         step("warm-green", "warm", "200 requests to green", None, 40),

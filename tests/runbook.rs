@@ -168,10 +168,12 @@ fn the_live_split_and_line_come_from_facts() {
     let text = example("slackbot-alb.yaml");
     let source = Source::new("runbook.yaml", &text);
     let draft = Draft::new(&source, &Inputs::default(), None, false).unwrap_or_else(|e| panic!("{e:?}"));
-    let live = ("alb public:443 rule 10".to_string(), Split { blue: 80, green: 20 });
+    let (line, split) = ("alb public:443 rule 10".to_string(), Split { blue: 80, green: 20 });
+    let live = compile::Seen { line, split, resources: vec!["alb rule 10".into()] };
     let facts = compile::Facts { routes: BTreeMap::from([("web".into(), live)]), ..compile::Facts::default() };
     let plan = draft.against(&facts).unwrap();
     assert_eq!(plan.routes["web"].line, "alb public:443 rule 10");
+    assert_eq!(plan.routes["web"].known_by(), ["alb rule 10"]);
     assert_eq!(compile::not_on_blue(&plan), Some(("web", Split { blue: 80, green: 20 })));
     let first = plan.forward.iter().find_map(|step| step.moves.as_ref()).unwrap();
     assert_eq!(first.before, Split { blue: 80, green: 20 });

@@ -39,6 +39,7 @@ fn plan() -> Plan {
         before: Split::ALL_BLUE,
         min_healthy: 2,
         capacity: Default::default(),
+        resources: Vec::new(),
     };
     let mut forward = vec![
         step("tell", "tell", Resume::AskHuman, None),

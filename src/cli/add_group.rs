@@ -102,6 +102,7 @@ async fn look(plan: &mut Plan, outside: &Surroundings) -> Result<Vec<Lacking>, R
         let router = routes::router(planned, outside)?;
         let reading = router.read().await.map_err(|e| arm::refused(&e, planned))?;
         (planned.line, planned.before) = (router.line(), reading.split);
+        planned.resources = router.resources(Some(&reading));
         let Some(lack) = router.lacks(&reading) else { continue };
         if let Some(owner) = router.controller().await.map_err(|e| arm::refused(&e, planned))? {
             return Err(Refusal::new(

@@ -236,7 +236,7 @@ pub fn exit_codes() -> String {
     for (_, code, means, then) in Exit::TABLE {
         text += &format!("| {code} | {means} | {then} |\n");
     }
-    text
+    text + "\nThe script of `bgctl audit verify-script` has one more: 47, NOT CHECKED. Ask bgctl.\n"
 }
 
 fn unknown(topic: &str) -> Refusal {

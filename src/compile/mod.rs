@@ -38,10 +38,19 @@ pub use rehearsed::rehearsed;
 /// What was read from the live world.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
-    /// For each route the line a person recognises it by, and the split it has.
-    pub routes: BTreeMap<String, (String, Split)>,
+    pub routes: BTreeMap<String, Seen>,
     /// Why blue cannot live with the schema, as databases say.
     pub schema: Vec<String>,
+}
+
+/// What was read of a route.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// The line a person recognises it by.
+    pub line: String,
+    pub split: Split,
+    /// What a move of it changes.
+    pub resources: Vec<String>,
 }
 
 /// A plan, with the warnings as they are shown beside the file.
@@ -209,11 +218,11 @@ fn routes(
         let kind = runbook.kinds.routers.iter().find(|kind| kind.name == route.router);
         let kind = kind.unwrap_or_else(|| panic!("BUG: `{}` is no row of the table of routers", route.router));
         let mut line = format!("{} route {name}", route.router);
-        let mut min_healthy = 1;
+        let (mut min_healthy, mut resources) = (1, Vec::new());
         // Settings that still hold a variable cannot be judged: they are when `plan` has its value.
         if !config.to_string().contains("${var.") {
             match (kind.view)(&config, &Access::default()) {
-                Ok(view) => (line, min_healthy) = (view.line(), view.min_healthy()),
+                Ok(view) => (line, min_healthy, resources) = (view.line(), view.min_healthy(), view.resources(None)),
                 Err(mistakes) => {
                     let entry = node.entry(kind.name);
                     let whole = entry.map_or(node.span.clone(), |entry| entry.key_span.clone());
@@ -227,8 +236,8 @@ fn routes(
             }
         }
         let mut before = Split::ALL_BLUE;
-        if let Some((live, split)) = facts.and_then(|facts| facts.routes.get(name)) {
-            (line, before) = (live.clone(), *split);
+        if let Some(seen) = facts.and_then(|facts| facts.routes.get(name)).cloned() {
+            (line, before, resources) = (seen.line, seen.split, seen.resources);
         }
         let seen_at = route.seen_at.as_ref().map(|seen| SeenAt {
             url: seen.url.clone(),
@@ -246,7 +255,8 @@ fn routes(
         }
         let capacity = capacity(name, route, &runbook.tree, found);
         let router = route.router.clone();
-        planned.insert(name.clone(), PlannedRoute { router, config, line, seen_at, before, min_healthy, capacity });
+        let planned_route = PlannedRoute { router, config, line, seen_at, before, min_healthy, capacity, resources };
+        planned.insert(name.clone(), planned_route);
     }
     planned
 }

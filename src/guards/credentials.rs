@@ -108,6 +108,10 @@ mod tests {
             "a route".into()
         }
 
+        fn resources(&self, _: Option<&Reading>) -> Vec<String> {
+            vec![self.line()]
+        }
+
         async fn read(&self) -> Result<Reading, RouterError> {
             Err(RouterError::new(Trouble::Unreachable, "not asked here"))
         }

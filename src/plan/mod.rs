@@ -46,6 +46,20 @@ pub struct PlannedRoute {
     /// What a side has to be able to carry beside that.
     #[serde(default, skip_serializing_if = "Capacity::is_unsaid")]
     pub capacity: Capacity,
+    /// What a move of it changes, by the router's own names. Empty in plans of earlier versions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub resources: Vec<String>,
+}
+
+impl PlannedRoute {
+    /// What this place is known by, whatever people call it: its leases and the policy remembered for it are kept under these
+    /// names. Earlier versions had its line alone.
+    pub fn known_by(&self) -> Vec<&str> {
+        match self.resources.as_slice() {
+            [] => vec![&self.line],
+            names => names.iter().map(String::as_str).collect(),
+        }
+    }
 }
 
 /// The third witness of a shift: how to tell from a real response which stack gave it.

@@ -30,6 +30,11 @@ pub trait RouteView {
     /// One line a person recognises the place by.
     fn line(&self) -> String;
 
+    /// What a move changes, each thing under one name, whoever writes the settings and however: with the stacks exchanged the
+    /// names are the same. Two runs never change one thing at a time, and a policy is remembered by it. `now` is what was just
+    /// read there, where only that tells which thing it is.
+    fn resources(&self, now: Option<&Reading>) -> Vec<String>;
+
     /// The fewest healthy targets a side must have before users may be sent to it.
     fn min_healthy(&self) -> u32 {
         1

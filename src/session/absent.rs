@@ -12,6 +12,7 @@ use crate::routers::{Call, Health, Identity, NativeWayBack, Reading, RouteView, 
 /// The route, and what is missing.
 pub struct Absent {
     line: String,
+    resources: Vec<String>,
     why: String,
     kind: Trouble,
 }
@@ -22,7 +23,8 @@ impl Absent {
             Kind::Denied => Trouble::Denied,
             _ => Trouble::Invalid,
         };
-        Absent { line: planned.line.clone(), why: refusal.headline.clone(), kind }
+        let resources = planned.known_by().into_iter().map(String::from).collect();
+        Absent { line: planned.line.clone(), resources, why: refusal.headline.clone(), kind }
     }
 
     fn error(&self) -> RouterError {
@@ -34,6 +36,10 @@ impl Absent {
 impl RouteView for Absent {
     fn line(&self) -> String {
         self.line.clone()
+    }
+
+    fn resources(&self, _: Option<&Reading>) -> Vec<String> {
+        self.resources.clone()
     }
 
     async fn read(&self) -> Result<Reading, RouterError> {

@@ -20,6 +20,7 @@ pub mod participants;
 pub mod permission;
 pub mod places;
 pub mod policy;
+mod policy_memory;
 pub mod policy_pin;
 pub mod prepare;
 pub mod ran;

@@ -19,7 +19,7 @@ use crate::journal::{
     Archive, DirStore, Entry, Holder, Journal, LocalDisk, Lock, MemoryStore, OpenError, Opening, Record, Sound, Store,
     keep_plan,
 };
-use crate::plan::{Plan, Principal, Purpose};
+use crate::plan::{Plan, PlannedRoute, Principal, Purpose};
 use crate::run::{Actor, Event, Evidence, guard};
 use crate::shell::Context;
 use crate::sign::Signer;
@@ -102,9 +102,7 @@ impl Launch<'_> {
         let (id, folder) = archive.reserve(self.cx.clock.now()).map_err(|e| self.unwritable(e, archive.root()))?;
         let witnesses = Notary::new(self.cx, archive);
         let opened = self.locks(archive, &id, &actor).and_then(|locks| {
-            if let Some(policy) = &policy {
-                policy.remember()?;
-            }
+            policy.remember()?;
             keep_plan(&LocalDisk, &folder, &self.plan).map_err(|e| self.unwritable(e, &folder))?;
             let store: Box<dyn Store> = Box::new(DirStore::create(&folder).map_err(|e| self.unwritable(e, &folder))?);
             let mut bound = rules.bound();
@@ -252,6 +250,13 @@ fn epochs(leases: &[Lock]) -> Value {
     leases.iter().map(|lease| lease.epoch().to_string()).collect::<Vec<_>>().into()
 }
 
+/// What the leases of a plan are of: its service, and each thing its routes move. A place that two services share is moved by
+/// one of them at a time.
+pub fn leases(plan: &Plan) -> Vec<(&str, &str)> {
+    let things = plan.routes.values().flat_map(PlannedRoute::known_by).map(|name| ("route", name));
+    std::iter::once((plan.environment.as_str(), plan.service.as_str())).chain(things).collect()
+}
+
 /// The locks of a service and of its routes: whoever holds them moves these users alone.
 pub fn locks(
     cx: &Context,
@@ -270,12 +275,7 @@ pub fn locks(
         since: cx.clock.now().to_string(),
         epoch: 0,
     };
-    let mut locks = vec![Lock::take(archive, &plan.environment, &plan.service, &holder)?];
-    // A place that two services share is moved by one of them at a time.
-    for planned in plan.routes.values() {
-        locks.push(Lock::take(archive, "route", &planned.line, &holder)?);
-    }
-    Ok(locks)
+    leases(plan).into_iter().map(|(scope, what)| Lock::take(archive, scope, what, &holder)).collect()
 }
 
 /// What this machine calls itself.

@@ -67,8 +67,8 @@ impl Launch<'_> {
 
     /// The policy is the one the plan was made under, and was put in its place by those who may. What has to be remembered
     /// of it once the run is open.
-    pub(super) fn policy_as_planned(&self, archive: &Archive) -> Result<Option<Accepted>, Refusal> {
-        let Some(args) = self.policy else { return Ok(None) };
+    pub(super) fn policy_as_planned(&self, archive: &Archive) -> Result<Accepted, Refusal> {
+        let Some(args) = self.policy else { return Ok(Accepted::default()) };
         let file = match policy::read(self.cx, args)? {
             Ok(file) => file,
             Err((source, found)) => {
@@ -83,6 +83,12 @@ impl Launch<'_> {
         policy::same(&self.plan, file.as_ref())?;
         let signers = self.approvers()?.signers();
         let place = args.place(self.cx).0;
-        Accepted::judge(archive, &self.plan, file.as_ref(), &place, &signers, self.cx.clock.now())
+        let accepted = Accepted::judge(archive, &self.plan, file.as_ref(), &place, &signers, self.cx.clock.now())?;
+        for folder in &accepted.unplaced {
+            let (shown, why) = (folder.display(), "no run kept here says what it moved");
+            self.cx
+                .err(&format!("! {shown}: this policy of an earlier bgctl holds for its service's name alone: {why}"));
+        }
+        Ok(accepted)
     }
 }

@@ -1,33 +1,36 @@
-//! The policy this machine knows for a service, and whether another one may take its place.
+//! Whether the policy of a run may stand beside what this machine knows of the things the run moves.
 //!
 //! The first one seen is believed, as with a host key. After that a policy counts only with the signatures the known one asks
-//! for; one that was replaced before does not come back by its old signatures.
+//! for; one that was replaced before does not come back by its old signatures. Where the known ones lie is
+//! [`super::policy_memory`]'s.
 
+use std::collections::BTreeSet;
 use std::fs;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
+use super::policy_memory::{Known, Memory, Place};
 use crate::diag::{Code, Kind, Refusal};
 use crate::file;
 use crate::journal::Archive;
 use crate::plan::Plan;
 use crate::policy::{PolicyFile, SIGNATURES, judge};
-use crate::runbook::Source;
 use crate::sign::AllowedSigners;
 
-/// A policy that may stand, not yet remembered.
+/// A policy that may stand.
+#[derive(Debug, Default)]
 pub struct Accepted {
-    folder: PathBuf,
-    file: PolicyFile,
-    /// The digest of the one it replaces.
-    replaces: Option<String>,
+    file: Option<PolicyFile>,
+    /// Where it is not remembered yet.
+    places: Vec<Place>,
+    replaced: BTreeSet<String>,
+    /// Folders of earlier versions that hold for a name alone.
+    pub unplaced: Vec<PathBuf>,
 }
 
 impl Accepted {
-    /// Holds the policy against the one known for this service and environment. Nothing to remember where there is none, or
-    /// where it is the known one.
+    /// Holds the policy against every one that is known for what the plan moves.
     pub fn judge(
         archive: &Archive,
         plan: &Plan,
@@ -35,85 +38,77 @@ impl Accepted {
         place: &Path,
         signers: &AllowedSigners,
         now: Timestamp,
-    ) -> Result<Option<Accepted>, Refusal> {
-        let folder = archive.root().join("policies").join(name(&plan.environment)).join(name(&plan.service));
-        let known = folder.join("policy.yaml");
-        let text = match file::text(&known, file::LONG) {
-            Ok(text) => text,
-            // A file where a folder should be means that nothing is below it; opening the journal says so.
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-                return Ok(file.map(|file| Accepted { folder, file: file.clone(), replaces: None }));
-            }
-            Err(error) => return Err(unreadable(&known, error.to_string())),
-        };
-        let old = PolicyFile::parse(Source::new(known.display().to_string(), text));
-        let old = old.map_err(|_| unreadable(&known, "this bgctl cannot read it as a policy".into()))?;
-        let refuse = |headline: &str| {
-            let refusal = Refusal::new(Kind::Denied, Code::PolicyUnsigned, headline.to_string())
-                .place(place.display().to_string());
-            refusal.users("not checked. Nothing was changed.")
-        };
-        let Some(file) = file else {
-            if old.policy.change.is_none() {
-                return Ok(None);
-            }
-            return Err(refuse("the policy of this service is gone")
-                .cause("the policy says who may change it, and nobody has signed its removal")
-                .next(format!("git checkout -- {}        or name it with --policy FILE", super::policy::TEAM)));
-        };
-        if old.sha256 == file.sha256 {
-            return Ok(None);
+    ) -> Result<Accepted, Refusal> {
+        let memory = Memory::of(archive, plan)?;
+        let mut replaced = BTreeSet::new();
+        for known in memory.known() {
+            may_follow(known, file, place, signers, now)?;
+            replaced.extend(known.replaced.iter().cloned().chain([known.policy.sha256.clone()]));
         }
-        let replaced = file::text(&folder.join("replaced"), file::LONG).unwrap_or_default();
-        if old.policy.change.is_some() && replaced.lines().any(|sha256| sha256 == file.sha256) {
-            return Err(refuse("this policy was replaced before, and old signatures do not bring it back")
-                .cause(format!("sha256 {}…", &file.sha256[..12]))
-                .next("change it (a comment is enough) and have that signed"));
-        }
-        let changed = judge(&old.policy, &file.source.text, &signatures(place), signers, now);
-        if !changed.holds() {
-            let role = old.policy.change.as_ref().map_or("", |change| change.role.as_str());
-            let have =
-                if changed.by.is_empty() { "nobody has".into() } else { format!("{} have", changed.by.join(", ")) };
-            let mut refusal = refuse("the policy was changed, and not enough people have signed the new one")
-                .cause(format!("the previous policy asks for {} of `{role}`: {have}", changed.quorum));
-            for remark in changed.remarks {
-                refusal = refusal.cause(format!("not counted: {remark}"));
-            }
-            let shown = place.display();
-            return Err(refusal
-                .next(format!("ssh-keygen -Y sign -n bgctl-policy-v1 -f KEY {shown}"))
-                .next(format!("mv {shown}.sig {shown}.NAME.sig        one for each person"))
-                .next("git checkout -- .bgctl/policy.yaml        back to the previous one"));
-        }
-        Ok(Some(Accepted { folder, file: file.clone(), replaces: Some(old.sha256) }))
+        let Memory { mut places, unplaced, .. } = memory;
+        let Some(file) = file else { return Ok(Accepted { unplaced, ..Accepted::default() }) };
+        replaced.remove(&file.sha256);
+        places.retain(|place| place.known.as_ref().is_none_or(|known| known.policy.sha256 != file.sha256));
+        Ok(Accepted { file: Some(file.clone()), places, replaced, unplaced })
     }
 
     /// From now on this is the known one.
     pub fn remember(&self) -> Result<(), Refusal> {
-        let write = || -> std::io::Result<()> {
-            file::folder(&self.folder)?;
-            if let Some(old) = &self.replaces {
-                let list = self.folder.join("replaced");
-                let before = file::text(&list, file::LONG).unwrap_or_default();
-                file::write(&list, format!("{before}{old}\n"))?;
-            }
-            let draft = self.folder.join(format!("policy.{}.tmp", std::process::id()));
-            file::write(&draft, &self.file.source.text)?;
-            fs::rename(&draft, self.folder.join("policy.yaml"))
-        };
-        write().map_err(|error| {
-            Refusal::new(
-                Kind::Environment,
-                Code::PolicyMemory,
-                "the policy cannot be stored, so a later change would go unnoticed",
-            )
-            .place(self.folder.display().to_string())
-            .cause(error.to_string())
-            .users("not checked. Nothing was changed.")
-            .next("free space or fix the folder, then the same command again")
-        })
+        let Some(file) = &self.file else { return Ok(()) };
+        self.places.iter().try_for_each(|place| place.keep(file, &self.replaced))
     }
+}
+
+/// Whether this policy, or none, may take the place of a known one.
+fn may_follow(
+    known: &Known,
+    file: Option<&PolicyFile>,
+    place: &Path,
+    signers: &AllowedSigners,
+    now: Timestamp,
+) -> Result<(), Refusal> {
+    let old = &known.policy;
+    let refuse = |headline: &str| {
+        let refusal =
+            Refusal::new(Kind::Denied, Code::PolicyUnsigned, headline.to_string()).place(place.display().to_string());
+        refusal.users("not checked. Nothing was changed.")
+    };
+    let remembered = format!("it is remembered for `{}`, whatever service moves that", known.of);
+    let Some(file) = file else {
+        if old.policy.change.is_none() {
+            return Ok(());
+        }
+        return Err(refuse("the policy of this service is gone")
+            .cause("the policy says who may change it, and nobody has signed its removal")
+            .cause(remembered)
+            .next(format!("git checkout -- {}        or name it with --policy FILE", super::policy::TEAM)));
+    };
+    if old.sha256 == file.sha256 {
+        return Ok(());
+    }
+    if old.policy.change.is_some() && known.replaced.contains(&file.sha256) {
+        return Err(refuse("this policy was replaced before, and old signatures do not bring it back")
+            .cause(format!("sha256 {}…", &file.sha256[..12]))
+            .cause(remembered)
+            .next("change it (a comment is enough) and have that signed"));
+    }
+    let changed = judge(&old.policy, &file.source.text, &signatures(place), signers, now);
+    if changed.holds() {
+        return Ok(());
+    }
+    let role = old.policy.change.as_ref().map_or("", |change| change.role.as_str());
+    let have = if changed.by.is_empty() { "nobody has".into() } else { format!("{} have", changed.by.join(", ")) };
+    let mut refusal = refuse("the policy was changed, and not enough people have signed the new one")
+        .cause(format!("the previous policy asks for {} of `{role}`: {have}", changed.quorum))
+        .cause(remembered);
+    for remark in changed.remarks {
+        refusal = refusal.cause(format!("not counted: {remark}"));
+    }
+    let shown = place.display();
+    Err(refusal
+        .next(format!("ssh-keygen -Y sign -n bgctl-policy-v1 -f KEY {shown}"))
+        .next(format!("mv {shown}.sig {shown}.NAME.sig        one for each person"))
+        .next("git checkout -- .bgctl/policy.yaml        back to the previous one"))
 }
 
 /// The signatures beside a policy file, by name.
@@ -131,24 +126,4 @@ fn signatures(place: &Path) -> Vec<(String, String)> {
         .collect();
     found.sort();
     found
-}
-
-fn unreadable(place: &Path, cause: String) -> Refusal {
-    Refusal::new(
-        Kind::Environment,
-        Code::PolicyMemory,
-        "the stored policy cannot be read, so a change cannot be judged",
-    )
-    .place(place.display().to_string())
-    .cause(cause)
-    .users("not checked. Nothing was changed.")
-    .next("restore the file from a copy; without one, remove it: the next policy is then trusted as the first one was")
-}
-
-/// A service or environment as the name of a folder.
-fn name(text: &str) -> String {
-    let plain = |c: char| if c.is_ascii_alphanumeric() || "-_".contains(c) { c } else { '_' };
-    let safe: String = text.chars().map(plain).collect();
-    // Two names that look the same here are told apart by their digest.
-    format!("{safe}-{}", &crate::plan::sha256(text.as_bytes())[..8])
 }

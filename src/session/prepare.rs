@@ -10,7 +10,7 @@ use super::routes::view;
 use super::surroundings::{LabArgs, SOCKETS, Surroundings, lab_mode, of_the_other_world};
 use super::{earlier, places, policy, schema_check};
 use crate::arm;
-use crate::compile::{self, Draft, Facts};
+use crate::compile::{self, Draft, Facts, Seen};
 use crate::diag::{Code, Kind, Refusal, Severity};
 use crate::journal::Lock;
 use crate::plan::{Color, Plan, PlannedRoute, Split};
@@ -106,11 +106,13 @@ pub async fn prepare(cx: &Context, args: &FromArgs, outside: &Surroundings) -> R
     for (name, planned) in &draft.plan.routes {
         let view = view(planned, outside)?;
         let reading = view.read().await.map_err(|e| arm::refused(&e, planned))?;
+        let resources = view.resources(Some(&reading));
         remarks.extend(reading.remarks.into_iter().chain(view.ends().await).map(|remark| format!("{name}: {remark}")));
         if reading.split == (Split { blue: 0, green: 0 }) {
             return Err(nowhere(planned, view.nowhere()));
         }
-        facts.routes.insert(name.clone(), (view.line(), reading.split));
+        let (line, split) = (view.line(), reading.split);
+        facts.routes.insert(name.clone(), Seen { line, split, resources });
     }
     if let Some(schema) = &draft.plan.schema
         && let Some(seen) = schema_check::live(cx, outside, schema).await?
@@ -196,7 +198,11 @@ async fn saved(
     }
     let mut remarks = Vec::new();
     for (name, planned) in &plan.routes {
-        let reading = view(planned, outside)?.read().await.map_err(|e| arm::refused(&e, planned))?;
+        let view = view(planned, outside)?;
+        let reading = view.read().await.map_err(|e| arm::refused(&e, planned))?;
+        if planned.resources != view.resources(Some(&reading)) {
+            return Err(another_place(source, planned));
+        }
         if reading.split != planned.before {
             let users = format!("{}, read just now at {}", reading.split, planned.line);
             return Err(moved_by_a_run(cx, &plan).unwrap_or_else(|| arm::drift(&plan, planned, &users)));
@@ -204,6 +210,15 @@ async fn saved(
         remarks.extend(reading.remarks.iter().map(|remark| format!("{name}: {remark}")));
     }
     Ok(Prepared { plan: Rc::new(plan), remarks, saved: true })
+}
+
+/// The plan names another place than its settings lead to: its leases, and the policy it is held to, would be another's.
+fn another_place(source: &Source, planned: &PlannedRoute) -> Refusal {
+    let headline = format!("`{}` does not name the place that {} leads to", source.path, planned.line);
+    Refusal::new(Kind::Invalid, Code::OtherBgctl, headline)
+        .cause("it was made by another bgctl, or changed since")
+        .users("read just now, as the plan has them. Nothing was changed.")
+        .next("bgctl plan RUNBOOK --out FILE")
 }
 
 fn read_plan(source: &Source) -> Result<Plan, Refusal> {

@@ -63,7 +63,14 @@ impl PublicKey {
         let (Some(kind), Some(text)) = (words.next(), words.next()) else {
             return Err(SigError::NoKey("a public key is its kind and its base64 text".into()));
         };
-        let key = PublicKey::from_blob(&decode(text)?)?;
+        let blob = decode(text)?;
+        let key = PublicKey { blob };
+        let found = key.kind();
+        // Before its point is looked for: a line that contradicts itself is no line of a key, whatever follows.
+        if found != kind && [ED25519, SK_ED25519, P256, SK_P256].contains(&found) {
+            return Err(SigError::NoKey(format!("the line says `{}`, the key says `{found}`", visible(kind))));
+        }
+        let key = PublicKey::from_blob(&key.blob)?;
         if key.kind() != kind {
             return Err(SigError::NoKey(format!("the line says `{}`, the key says `{}`", visible(kind), key.kind())));
         }
@@ -192,7 +199,9 @@ pub(super) fn decode(text: &str) -> Result<Vec<u8>, SigError> {
 fn point(bytes: &[u8]) -> Result<VerifyingKey, SigError> {
     let bytes: &[u8; 32] =
         bytes.try_into().map_err(|_| SigError::NoKey(format!("an ed25519 key has 32 bytes, not {}", bytes.len())))?;
-    VerifyingKey::from_bytes(bytes).map_err(|_| SigError::NoKey("the key is not a point of the curve".into()))
+    // OpenSSH takes such a key and finds out with the first signature, which none can fit.
+    VerifyingKey::from_bytes(bytes)
+        .map_err(|_| SigError::Unsupported("the key is not a point of the curve, so no signature fits it".into()))
 }
 
 fn p256_point(curve: &[u8], point: &[u8]) -> Result<p256::ecdsa::VerifyingKey, SigError> {

@@ -39,6 +39,10 @@ impl RouteView for SimRoute {
         self.line.clone()
     }
 
+    fn resources(&self, _: Option<&Reading>) -> Vec<String> {
+        vec![self.line.clone()]
+    }
+
     async fn read(&self) -> Result<Reading, RouterError> {
         self.sim.clock.boundary().await;
         self.sim.clock.sleep(Duration::from_millis(10)).await;

@@ -63,6 +63,8 @@ impl Bench {
             "BROKEN" => 40,
             "INTERRUPTED" => 43,
             "POLICY" => 46,
+            "NOT CHECKED" => 47,
+            "UNREADABLE" => 65,
             _ => panic!("no verdict: {said}"),
         };
         assert_eq!(output.status.code(), Some(code), "{said}");

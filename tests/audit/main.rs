@@ -1,5 +1,6 @@
 //! The journal against those who would like it to say something else: attacks, faults, approvals, and OpenSSH's own tools.
 
+mod a15;
 mod agents;
 mod anchors;
 mod approvals;
@@ -18,10 +19,12 @@ mod interop;
 mod keys;
 mod ledger;
 mod losing;
+mod made;
 mod mutate;
 mod passing;
 mod policy;
 mod properties;
+mod remembered;
 mod revoked;
 mod rig;
 mod rights;

@@ -125,6 +125,7 @@ pub fn plan() -> Plan {
         before: Split::ALL_BLUE,
         min_healthy: 1,
         capacity: Default::default(),
+        resources: Vec::new(),
     };
     Plan {
         bgctl_plan: 1,

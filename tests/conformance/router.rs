@@ -120,6 +120,17 @@ pub async fn suite(kind: &Kind, place: &dyn Place) {
     let way = router.native_way_back("web", &armed);
     assert!(way.files.iter().all(|(name, _)| name.starts_with("web")), "{way:?}");
 
+    // What it moves has one name, also with the stacks exchanged: leases and the policy are kept under it.
+    let names = router.resources(Some(&armed));
+    assert!(!names.is_empty() && names.iter().all(|name| name.starts_with(kind.name)), "{names:?}");
+    let mut exchanged = settings.clone();
+    if settings.get("blue").is_some() {
+        (exchanged["blue"], exchanged["green"]) = (settings["green"].clone(), settings["blue"].clone());
+    }
+    let exchanged = (kind.view)(&exchanged, &place.access()).expect("good settings");
+    let reading = exchanged.read().await.expect("it reads");
+    assert_eq!(exchanged.resources(Some(&reading)), names);
+
     // It sets absolute weights, in steps up and down, one right after the other, and everybody sees the same.
     let mut from = 0;
     for &to in place.shares() {

@@ -365,6 +365,10 @@ fn case_47c_a_policy_that_changes_during_a_run_halts_it_and_the_way_back_stays_o
     let bare = quick().replace("stacks:\n", "roles:\n  release-managers: { members: [rm@example.com] }\nstacks:\n");
     team.desk.write("runbook.yaml", &bare);
     team.desk.cutover().end(60).ends(77).says(&["BG0444", "the policy of this service is gone"]);
+    // Nor is another name for the service, in another file: it is the same rule that would be moved.
+    team.desk.write("other.yaml", &bare.replace("service: bot", "service: Bot"));
+    let other = ["cutover", "other.yaml", "--confirm", "staging"];
+    team.desk.run(&other).ends(77).says(&["BG0444", "the policy of this service is gone", "`alb arn:aws:"]);
 }
 
 #[test]

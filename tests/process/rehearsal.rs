@@ -336,6 +336,12 @@ fn a_rehearsal_and_a_real_run_are_never_taken_for_each_other() {
     // A saved plan holds the world it was made in.
     desk.run(&["plan", "runbook.yaml", "--out", "plan.json"]).ends(0);
     lab(&desk, "plan.json").ends(65).says(&["BG0210", "a saved plan cannot be rehearsed"]);
+    // And names what it moves: a run is not put under another thing's policy and lease by a plan that was changed.
+    let plan = std::fs::read_to_string(desk.path("plan.json")).expect("it was saved");
+    assert!(plan.contains(r#""resources":["alb arn:"#), "{plan}");
+    desk.write("changed.json", &plan.replace(r#""resources":["alb arn:"#, r#""resources":["alb arm:"#));
+    let changed = desk.run(&["cutover", "changed.json", "--confirm", "staging"]);
+    changed.ends(65).says(&["BG0128", "does not name the place"]);
     // A real run is not gone on with in the lab.
     desk.write("runbook.yaml", &with_long_bake());
     let run = desk.cutover();

@@ -36,10 +36,10 @@ def take($raw; $sum; $before):
       next: { forward: 0 }, open: {}, gone: [], was: [], again: [] };
     if .bad then . else take($raw; $sums[.n]; if .n == 0 then "0" * 64 else $sums[.n - 1] end) end)
 | if .bad then . elif .group > 0 then bad("the lines at the end are covered by no seal")
-  elif .pending then task("SEAL"; .pending) else . end
+  else sealed end
 | if .state == "closed" and (.over | not) then breach("the owner closed the log before the run had ended")
   elif .state == "handover" and .over then breach("the owner handed over a run that had ended") else . end
-| if .bad then ["BAD", .bad] else
-    .out[], ["END", .state, .n, .seals, .run, ([.out[] | select(.[0] == "SEAL")] | length)]
+| if .bad then ["BAD", .bad] elif .unsure then ["UNSURE", .unsure] else
+    (if .doubt and ([.out[] | select(.[0] == "POLICY")] == []) then ["DOUBT", .doubt] else empty end), .out[], ["END", .state, .n, .seals, .run, ([.out[] | select(.[0] == "SEAL")] | length)]
   end
 | @tsv

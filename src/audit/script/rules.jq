@@ -71,11 +71,13 @@ def requested($l):
 
 # A signature of an approver, for the shell: with what has to be true of its key.
 def approver($kind; $grant; $ns; $ts; $sha256; $text; $rule):
-  task("APPROVER"; [.n, $grant.principal, $ns, $ts,
-    ([$grant.key // "-", $sha256, $kind,
+  made($grant.sig) as $key | unread($key) | named($grant.principal)
+  | (if $key.failed then "" else lines_for($key; $grant.principal; $ns; $ts | us / 1000000 | floor) end) as $lines
+  | task("APPROVER"; [.n, $ns, $ts, marks($key; $lines), ($grant.principal | @base64),
+    ([($grant.key // "" | @base64), $sha256, $kind,
       (if $kind == "grant" and ($grant.evidence == "signed-hw" or $rule.evidence == "signed-hw") then "hardware" else "any" end),
       (if .plan.team.verify_required then "verified" else "any" end), (if $rule.own_run then "own" else "other" end)] | join(",")),
-    ($text | @base64), ($grant.sig | @base64)]);
+    ($text | @base64)]);
 
 # Which rule and request an answer is to.
 def answers($d; $step; $r):
@@ -247,8 +249,11 @@ def fact($line):
       | if $step == null then breach("\($l.data.id) is no step of the plan")
         elif $step.id != $l.data.id then breach("\($l.data.id) is not the step the plan has there") else . end
     else . end
-  | if $t == "plan.loaded" then plan($l)
-    elif .plan == null then .
+  | if $t == "plan.loaded" or .plan == null then .
+    elif (facts | index([$t])) and ($l.data | shaped($t) | not) then breach("a member of it is missing or another thing") | .lost_track = true
+    elif facts | index([$t]) then placed($l) else . end
+  | if $t == "plan.loaded" then plan($l) | .doing = "planned"
+    elif .plan == null or .lost_track and (facts | index([$t])) then .
     elif evidence_kinds | index([$t]) then evidence($l)
     elif $t == "rollback.armed" then .armed = true
     elif $t == "approval.requested" then requested($l)

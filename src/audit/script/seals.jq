@@ -1,43 +1,3 @@
-def kinds: ["anchor.receipt", "approval.denied", "approval.expired", "approval.granted", "approval.requested",
-  "approval.withdrawn", "check.done", "clock.anomaly", "command.output", "drain.measured", "freeze.changed", "gate.evaluated",
-  "note", "override.used", "page.acknowledged", "page.escalated", "plan.loaded", "prompt.answered", "provider.called", "recovered", "rollback.armed",
-  "rollback.begun", "rollback.declined", "rollback.overdue", "run.continued", "run.continues", "run.ended", "run.held", "run.interrupted",
-  "run.opened", "run.paged", "run.paused", "run.refused", "run.resumed", "run.unconfirmed", "run.unpaused", "schema.seen", "seal", "sink.degraded",
-  "step.intent", "step.outcome", "step.reconciled", "traffic.health", "traffic.read", "traffic.seen", "users.seen", "wait.breached", "write.landed"];
-def is_text: type == "string";
-def is_digest: is_text and test("\\A[0-9a-f]{64}\\z");
-def is_time: is_text and test("\\A[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\\.[0-9]{6}Z\\z")
-  and (try ((.[0:19] + "Z") as $t | ($t | fromdateiso8601 | todate) == $t) catch false);
-def us: (.[0:19] + "Z" | fromdateiso8601) * 1000000 + (.[20:26] | tonumber);
-def bad($why): if .bad then . else .bad = "line \(.n + 1), byte \(.bytes): \($why)" end;
-def breach($why): .out += [["POLICY", "line \(.n + 1): \($why)"]];
-def task($name; $fields): .out += [[$name] + $fields];
-
-# The people of the plan: with a policy a person has several names, without one each name is a person.
-def person($name): if .plan.team == null then $name else
-  ([.plan.team.persons | to_entries[] | select(.value.principals | index([$name])) | .key] | first) end;
-def starter($login): if .plan.team == null then $login else
-  ([.plan.team.persons | to_entries[] | select((.value.ci // []) | index([$login])) | .key] | first) end;
-def same($a; $b): $a == $b or person($a) == person($b);
-def holds($rule; $who): person($who) as $person | $person != null and ($rule.members | index([$person])) != null;
-def strength: {"prompt": 0, "slack": 1, "signed": 2, "signed-hw": 3}[. // ""];
-
-# Who runs this so far, by name, and who started its jobs: an approval of theirs does not count.
-def runs($who): . as $state | any(.runners[]; . as $runner | $state | same($runner; $who));
-def started($who): person($who) as $person | . as $state
-  | any(.starters[]; . as $login | $login == $who or (($state | starter($login)) as $by | $by != null and $by == $person));
-
-# Users are moved forward by an owner of the plan, whoever began it.
-def may_run($who; $did):
-  if .plan.purpose == "cutover" and (.plan.owners + [.plan.rollback_owner] | index([$who]) | not)
-  then breach("\($who) \($did) the run and is none of the owners") else . end;
-
-# Under which rules the newest statement was signed, against those of the plan.
-def signed_as_asked:
-  (.session.key | startswith("sk-")) as $hardware
-  | if .plan.team.security_key_required and ($hardware | not) then breach("the run is not signed with a security key, and its policy wants one") else . end
-  | .other_policy = ((.session.policy // "") != (.plan.team.policy_sha256 // ""));
-
 # The owner opens or resumes: who may seal from now on, and until when.
 def statement($l):
   ($l.data | keys_unsorted) as $members
@@ -52,6 +12,8 @@ def statement($l):
         elif [$s | ._type, .run, .service, .environment, .plan_sha256, .owner, .owner_key, .session_key, .assurance | is_text] | all | not
         then bad("the statement lacks a member")
         elif [$s.owner_key, $s.session_key] | any(test("[\\x00-\\x1f\\x7f-\\x9f]")) then bad("a key is more than one line")
+        elif try ($s.session_key, ($s.owner_key | select(startswith("hmac-sha256 ") | not)) | key_line | false) catch (IN("no text", "compressed") | not)
+        then bad("a key cannot be read")
         elif $l.data.ns != "bgctl-open-v1" or $s._type != (if $resumes then "bgctl/resuming/v1" else "bgctl/opening/v1" end)
         then bad("the statement is for something else")
         elif $s.run != $l.run then bad("the statement is for another run")
@@ -65,10 +27,11 @@ def statement($l):
         elif $s.owner_key | startswith("hmac-sha256 ") then bad("its key is of another kind than its signature")
         else
           if $resumes then task("PREFIX"; [.n, .bytes, $s.log_sha256]) else . end
-          | if .pending then task("SEAL"; .pending) | .pending = null else . end
+          | sealed
           | .session = { owner: $s.owner, key: $s.owner_key, seals: $s.session_key, from: ($s.not_before | us),
               until: ($s.not_after | us), opened: ($l.ts | us), jumped: false, policy: $s.policy_sha256 }
-          | task("OWNER"; [.n, $s.owner, "bgctl-open-v1", $l.ts, ($s.owner_key | @base64), ($l.data.statement | @base64), ($l.data.sig | @base64)])
+          | unread(try ($s.session_key | key_line) catch { failed: . })
+          | owner($s.owner; "bgctl-open-v1"; $l.ts; $s.owner_key; $l.data.statement; $l.data.sig)
           | .head //= { service: $s.service, environment: $s.environment, plan: $s.plan_sha256 }
           | .runners += [$s.owner]
           | ($l.data.claims.trigger? | if is_text then . else null end) as $starter
@@ -106,16 +69,16 @@ def seal($l):
                 elif $by_mono < $s.from or $by_mono > $s.until or ($s.jumped | not) and (($l.ts | us) < $s.from or ($l.ts | us) > $s.until)
                 then bad("its session was over")
                 else
-                  [.n, .bytes, ($note[3] | ltrimstr("sha256 ")), ($s.seals | @base64), ($l.data.note | @base64), ($l.data.sig | @base64)] as $task
-                  | if $all then task("SEAL"; $task) else .pending = $task end
+                  [.n, .bytes, ($note[3] | ltrimstr("sha256 ")), $s.seals, $l.data.note, $l.data.sig] as $task
+                  | .pending = $task | if $all then sealed else . end
                 end
             else
-              if .pending then task("SEAL"; .pending) | .pending = null else . end
+              sealed
               | if $l.data.ns != "bgctl-close-v1" then bad("only the owner may sign this state")
                 elif $members[2] != "sig" then bad("its signature is of another kind than its key")
                 else
                   task("PREFIX"; [.n, .bytes, ($note[3] | ltrimstr("sha256 "))])
-                  | task("OWNER"; [.n, .session.owner, "bgctl-close-v1", $l.ts, (.session.key | @base64), ($l.data.note | @base64), ($l.data.sig | @base64)])
+                  | .session as $s | owner($s.owner; "bgctl-close-v1"; $l.ts; $s.key; $l.data.note; $l.data.sig)
                 end
             end
           | .state = $state

@@ -1,9 +1,12 @@
 JQ
-jq -n -R -r --argjson all "$all" --rawfile sums sums -f judge.jq log > tasks 2> failed || broken "the log cannot be judged: $(head -n 1 failed)"
+jq -n -R -r --argjson all "$all" --rawfile sums sums --slurpfile signers signers.json -f judge.jq log > tasks 2> failed || broken "the log cannot be judged: $(head -n 1 failed)"
 
 tab=$(printf '\t')
 first=$(head -n 1 tasks)
-case $first in BAD*) broken "${first#BAD"$tab"}" ;; esac
+case $first in
+  BAD*) broken "${first#BAD"$tab"}" ;;
+  UNSURE*) not_checked "${first#UNSURE"$tab"}" ;;
+esac
 
 # --- Hashes and signatures. -----------------------------------------------------------------------------------------------
 
@@ -11,51 +14,63 @@ prefix() { # lines bytes sha256
   [ "$(head -c "$2" log | sha256sum | cut -c 1-64)" = "$3" ] || broken "line $(($1 + 1)): the SHA-256 of the bytes before it is another"
 }
 
-# A signature in a log has one spelling, or a byte of it could be changed without breaking anything.
-usual() {
-  { echo '-----BEGIN SSH SIGNATURE-----'; sed '1d;$d' sig | base64 -d | base64 -w 70; echo '-----END SSH SIGNATURE-----'; } 2>/dev/null | cmp -s - sig
+# Whether a signature over `text` counts: the key may sign as that person, it does, a person touched it where it is a security
+# key, its certificate asks for nothing that cannot be kept, and nobody gave it up.
+counts() { # name namespace time marks
+  IFS=, read -r may sig plain by kind blob flags critical <<EOF_
+$4
+EOF_
+  [ -n "$may" ] || return 1
+  printf %s "$sig" | base64 -d > sig
+  if [ "$2" = bgctl-seal-v1 ]; then ssh-keygen -Y check-novalidate -n "$2" -s sig < text > /dev/null 2>&1 || return 1
+  else
+    printf %s "$may" | base64 -d > may
+    at=$(echo "$3" | tr -d ':T-' | cut -c 1-14)Z
+    ssh-keygen -Y verify -f may -I "$1" -n "$2" -s sig -Overify-time="$at" < text > /dev/null 2>&1 || return 1
+    case $critical in other) return 1 ;; verified) hardware 4 || return 1 ;; esac
+    given_up "$plain" || given_up "$by" && return 1
+    for krl in $krls; do
+      echo "$kind $blob" > key
+      ssh-keygen -Qf "$krl" key > /dev/null 2>&1 || return 1
+    done
+  fi
+  # ssh-keygen does not look whether anybody touched a security key.
+  [ "$flags" = - ] || hardware 1
 }
 
-# Prints the fingerprint of the key that signed `text`, if it may.
-signer() { # allowed principal namespace time
-  set -- "$1" "$2" "$3" "$(echo "$4" | tr -d ':T-' | cut -c 1-14)Z"
-  answer=$(ssh-keygen -Y verify -f "$1" -I "$2" -n "$3" -s sig -Overify-time="$4" ${revoked:+-r revoked} < text 2>&1) || return 1
-  # ssh-keygen does not look whether anybody touched a security key.
-  case $answer in *-SK*) hardware 1 || return 1 ;; esac
-  echo "$answer" | sed -n 's/^Good .* key \(SHA256:[^ ]*\).*/\1/p'
+given_up() { # key
+  [ "$1" != - ] || return 1
+  case " $gone " in *" $1 "* | *" $(printf %s "$1" | base64 -d | sha256sum | cut -c 1-64) "*) return 0 ;; esac
+  return 1
 }
+
+# What a security key says: 1 for touched, 4 for verified.
+hardware() { [ "$flags" != - ] && [ $((flags & $1)) = "$1" ]; }
 
 # Whether an approver's signature counts: by the key it says, as good as it has to be, by a key of nobody who runs this, and
 # by a key that was not counted for this request before.
-counts() { # principal namespace time what
-  found=$(signer allowed "$1" "$2" "$3") || return 1
-  IFS=, read -r named request kind proof touch own <<EOF_
-$4
+approves() { # name namespace time marks what
+  counts "$1" "$2" "$3" "$4" || return 1
+  IFS=, read -r named request answer proof touch own <<EOF_
+$5
 EOF_
-  [ "$named" = - ] || [ "$named" = "$found" ] || return 1
+  if [ -n "$named" ]; then
+    echo "$kind $blob" > key
+    [ "$(printf %s "$named" | base64 -d)" = "$(ssh-keygen -lf key | cut -d ' ' -f 2)" ] || return 1
+  fi
   [ "$proof" = any ] || hardware 1 || return 1
-  [ "$touch" = any ] || ! hardware 0 || hardware 4 || return 1
-  [ "$kind" != refusal ] || return 0
-  [ "$own" = own ] || case " $keys " in *" $found "*) return 1 ;; esac
-  [ "$kind" = grant ] || return 0
-  case " $counted " in *" $request:$found "*) return 1 ;; esac
-  counted="$counted $request:$found"
+  [ "$touch" = any ] || [ "$flags" = - ] || hardware 4 || return 1
+  [ "$answer" != refusal ] || return 0
+  [ "$own" = own ] || case " $keys " in *" $plain "*) return 1 ;; esac
+  [ "$answer" = grant ] || return 0
+  case " $counted " in *" $request:$plain "*) return 1 ;; esac
+  counted="$counted $request:$plain"
 }
 
-# The flags of a security key stand five bytes from the end of its signature: 1 for touched, 4 for verified. Without a bit:
-# whether it is one at all.
-hardware() {
-  sed '1d;$d' sig | base64 -d > blob
-  head -c 64 blob | tr -cd 'a-z0-9@.-' | grep -q 'sk-\(ssh\|ecdsa\)' || return 1
-  flags=$(tail -c 5 blob | head -c 1 | od -An -tu1)
-  [ $((flags & $1)) = "$1" ]
-}
-
-fingerprint() { ssh-keygen -lf "$1" | cut -d ' ' -f 2; }
-
-policy= owners= keys= counted=
+policy= owners= keys= counted= doubt=
 while IFS=$tab read -r name a b c d e f g; do
   case $name in
+    DOUBT) doubt=$a ;;
     POLICY) policy="$policy  $a
 " ;;
     PREFIX) prefix "$a" "$b" "$c" ;;
@@ -64,19 +79,16 @@ while IFS=$tab read -r name a b c d e f g; do
 " ;;
     SEAL)
       prefix "$a" "$b" "$c"
-      printf %s "$d" | base64 -d > key; printf %s "$e" | base64 -d > text; printf %s "$f" | base64 -d > sig
-      { printf 'session namespaces="bgctl-seal-v1" '; cat key; echo; } > session
-      usual && found=$(ssh-keygen -Y verify -f session -I session -n bgctl-seal-v1 -s sig < text 2>&1) ||
-        broken "line $((a + 1)): the signature of the seal does not hold" ;;
+      printf %s "$e" | base64 -d > text
+      counts - bgctl-seal-v1 - "$d" || broken "line $((a + 1)): the signature of the seal does not hold" ;;
     OWNER)
-      printf %s "$e" | base64 -d > key; printf %s "$f" | base64 -d > text; printf %s "$g" | base64 -d > sig
-      usual && found=$(signer allowed "$b" "$c" "$d") && [ "$found" = "$(fingerprint key)" ] ||
-        broken "line $((a + 1)): the signature of $b does not hold, or is not one of allowed_signers"
-      keys="$keys $found"
-      case " $owners" in *" $b"*) ;; *) owners="$owners $b" ;; esac ;;
+      who=$(printf %s "$e" | base64 -d); printf %s "$f" | base64 -d > text
+      counts "$who" "$b" "$c" "$d" || broken "line $((a + 1)): the signature of $who does not hold, or is not one of allowed_signers"
+      keys="$keys $plain"
+      case " $owners " in *" $who "*) ;; *) owners="$owners $who" ;; esac ;;
     APPROVER)
-      printf %s "$f" | base64 -d > text; printf %s "$g" | base64 -d > sig
-      counts "$b" "$c" "$d" "$e" || policy="$policy  line $((a + 1)): the signature of $b does not count
+      who=$(printf %s "$e" | base64 -d); printf %s "$g" | base64 -d > text
+      approves "$who" "$b" "$c" "$d" "$f" || policy="$policy  line $((a + 1)): the signature of $who does not count
 " ;;
     END) state=$a lines=$b seals=$c run=$d checked=$e ;;
   esac
@@ -93,6 +105,7 @@ if [ -n "$policy" ]; then
   echo "POLICY. The bytes are sound; the rules of the run were not kept."
   exit 46
 fi
+[ -z "$doubt" ] || not_checked "$doubt"
 case $state in
   closed) echo "COMPLETE. Unchanged, and closed by its owner." ;;
   ended) echo "ENDED. Sound so far; its owner has not signed that this is all."; exit 43 ;;

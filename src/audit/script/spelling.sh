@@ -5,4 +5,4 @@ cmp log again > differs 2>&1 || broken "a line is not spelled as a log is: $(sed
 
 # --- Notes, statements and rules. What needs a hash or a signature is written down as a task. ------------------------------
 
-cat spell.jq - > judge.jq <<'JQ'
+cat keys.jq spell.jq - > judge.jq <<'JQ'

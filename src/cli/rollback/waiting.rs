@@ -45,15 +45,9 @@ pub struct Wish<'a> {
     pub overrides: bool,
 }
 
-/// The locks of a plan: its service's, and one a place.
-fn locks(plan: &Plan) -> impl Iterator<Item = (&str, &str)> {
-    let routes = plan.routes.values().map(|route| ("route", route.line.as_str()));
-    std::iter::once((plan.environment.as_str(), plan.service.as_str())).chain(routes)
-}
-
 /// Whoever holds one of them now.
 pub fn holder(archive: &Archive, plan: &Plan) -> Option<Holder> {
-    locks(plan).find_map(|(scope, what)| Lock::holder(archive, scope, what))
+    open::leases(plan).into_iter().find_map(|(scope, what)| Lock::holder(archive, scope, what))
 }
 
 /// Whoever drove this run and left it open: the system gave their lock back when they died.
@@ -162,7 +156,7 @@ fn replace(
     taken: bool,
 ) -> Result<Met, Refusal> {
     withdraw_wish(folder);
-    for (scope, what) in locks(plan) {
+    for (scope, what) in open::leases(plan) {
         let Some(there) = Lock::holder(archive, scope, what).filter(|there| there.pid == held.pid) else { continue };
         Lock::fence(archive, scope, what, &there).map_err(|error| irreplaceable(held, &error))?;
     }

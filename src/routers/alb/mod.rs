@@ -217,6 +217,12 @@ impl RouteView for Alb {
         }
     }
 
+    fn resources(&self, now: Option<&Reading>) -> Vec<String> {
+        // A default rule has an ARN of its own and is changed through its listener: both are one place.
+        let written = now.and_then(|reading| reading.exact["arn"].as_str());
+        vec![format!("alb {}", written.unwrap_or(self.settings.place.arn().as_str()))]
+    }
+
     fn min_healthy(&self) -> u32 {
         self.settings.min_healthy
     }

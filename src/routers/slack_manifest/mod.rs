@@ -207,6 +207,10 @@ impl RouteView for SlackManifest {
         format!("request URLs of Slack app {} (`apps.manifest`)", self.settings.app)
     }
 
+    fn resources(&self, _: Option<&Reading>) -> Vec<String> {
+        vec![format!("slack_manifest {}", self.settings.app)]
+    }
+
     fn takes(&self, to: Split) -> Result<(), String> {
         match to.only() {
             Some(_) => Ok(()),

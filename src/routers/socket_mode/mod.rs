@@ -119,6 +119,17 @@ impl RouteView for SocketMode {
         format!("socket_mode of {}", fleets.join(" / "))
     }
 
+    fn resources(&self, _: Option<&Reading>) -> Vec<String> {
+        // Fleets grow and shrink: each instance is one thing, and so is the app, where its token says which that is.
+        let app = slack::app(self.app_token.expose()).map(|app| format!("socket_mode {app}"));
+        let stacks = [&self.settings.blue, &self.settings.green];
+        let places = stacks.into_iter().flat_map(settings::Instances::places);
+        let mut names: Vec<String> = places.map(|place| format!("socket_mode {place}")).chain(app).collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+
     fn min_healthy(&self) -> u32 {
         self.settings.floor
     }

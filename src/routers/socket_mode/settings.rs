@@ -160,6 +160,22 @@ impl Instances {
             Instances::Named(name) => format!("all of {}", host(&name.lookup)),
         }
     }
+
+    /// Host and port of each address, in one spelling.
+    pub fn places(&self) -> Vec<String> {
+        let place = |address: &String| match reqwest::Url::parse(address) {
+            Ok(url) => format!(
+                "{}:{}",
+                url.host_str().unwrap_or_default().trim_end_matches('.'),
+                url.port_or_known_default().unwrap_or_default()
+            ),
+            Err(_) => address.to_ascii_lowercase(),
+        };
+        match self {
+            Instances::Listed(urls) => urls.iter().map(place).collect(),
+            Instances::Named(name) => vec![place(&name.lookup)],
+        }
+    }
 }
 
 fn wrong(at: &str, message: impl Into<String>, help: Option<String>) -> Mistake {

@@ -9,6 +9,13 @@ use crate::routers::{Identity, RouterError, Trouble};
 const SCOPE: &str = "connections:write";
 const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 
+/// The app that an app-level token is of: `xapp-1-A0123456789-…`.
+pub fn app(token: &str) -> Option<&str> {
+    let app = token.strip_prefix("xapp-")?.split('-').nth(1)?;
+    let of_slack = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit();
+    (app.len() > 4 && app.starts_with('A') && app.chars().all(of_slack)).then_some(app)
+}
+
 impl SocketMode {
     /// Whose token it is, and that it can do nothing but open sockets.
     pub async fn app_token(&self) -> Result<Identity, RouterError> {

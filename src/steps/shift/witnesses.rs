@@ -153,6 +153,7 @@ mod tests {
                 before: Split::ALL_BLUE,
                 min_healthy: 1,
                 capacity: Default::default(),
+                resources: Vec::new(),
             },
             change: Move { route: "web".into(), before: Split::ALL_GREEN, after },
             back,

@@ -70,6 +70,12 @@ impl RouteView for WeightsFile {
         format!("weights in `{}`", self.0.file.display())
     }
 
+    /// The one thing a move changes, by a name that does not depend on who writes the runbook: no other run changes it meanwhile,
+    /// and the policy it was last changed under is remembered by it.
+    fn resources(&self, _: Option<&Reading>) -> Vec<String> {
+        vec![format!("weights_file {}", self.0.file.display())]
+    }
+
     /// The split as it is now, never as it was or as it should be; `exact` is enough to put the place back as it was.
     async fn read(&self) -> Result<Reading, RouterError> {
         let document = self.document()?;
