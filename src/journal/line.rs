@@ -202,8 +202,8 @@ pub fn instant(text: &str) -> Option<Timestamp> {
     // By the digits' places: the usual parser knows many forms, and there is one time in every line.
     let part = |at: Range<usize>| text.as_bytes()[at].iter().fold(0, |n: i32, digit| n * 10 + i32::from(digit - b'0'));
     let [month, day, hour, minute, second] = [5, 8, 11, 14, 17].map(|at| part(at..at + 2) as i8);
-    // Other readers begin with the year 1.
-    let (year, micros) = (i16::try_from(part(0..4)).ok().filter(|year| *year > 0)?, part(20..26));
+    // The years that every reader has.
+    let (year, micros) = (i16::try_from(part(0..4)).ok().filter(|year| (1..9999).contains(year))?, part(20..26));
     let civil = DateTime::new(year, month, day, hour, minute, second, micros * 1_000).ok()?;
     Offset::UTC.to_timestamp(civil).ok()
 }
@@ -241,6 +241,7 @@ mod tests {
         }
         for text in [
             "0000-01-01T00:00:00.000000Z",
+            "9999-01-01T00:00:00.000000Z",
             "2023-02-29T00:00:00.000000Z",
             "2026-00-01T00:00:00.000000Z",
             "2026-01-01T24:00:00.000000Z",

@@ -34,13 +34,17 @@ pub fn peer(name: &str) -> Option<PathBuf> {
     let found =
         std::iter::once(own).chain(std::env::split_paths(&path).map(|dir| dir.join(name))).find(|p| p.is_file());
     if found.is_none() {
-        assert!(std::env::var_os("CI").is_none_or(|v| v != "true"), "CI has no `{name}`: `tests/all` installs it");
-        let _ = std::io::Write::write_all(
-            &mut std::io::stderr(),
-            format!("skipped: no `{name}`; `tests/all` installs it\n").as_bytes(),
-        );
+        skipped(name);
     }
     found
+}
+
+/// Says that a test cannot be made here, for want of that; in CI it fails.
+#[expect(clippy::disallowed_methods, reason = "tests have no command line of their own")]
+pub fn skipped(name: &str) {
+    assert!(std::env::var_os("CI").is_none_or(|v| v != "true"), "CI has no `{name}`: `tests/all` installs it");
+    let said = format!("skipped: no `{name}`; `tests/all` installs it\n");
+    let _ = std::io::Write::write_all(&mut std::io::stderr(), said.as_bytes());
 }
 
 /// A server that gives everybody who asks this one answer, whatever they ask.

@@ -13,15 +13,14 @@ def word:
   | .word |= ([scan("\"[^\"]*\"|[^\"]+") | if startswith("\"") then .[1:-1] | gsub(","; "\u001f") else . end] | join(""));
 
 def moment:
-  if test("\\A[0-9]+[Zz]?\\z") | not then (if test("[-+ ]") then unsure("a time that is not written in digits alone") else no("a time is none") end)
+  if test("\\A[0-9]+[Zz]?\\z") | not then no("a time is none")
   else
     (sub("[Zz]\\z"; "")) as $digits
     | if $digits | length | IN(8, 12, 14) | not then no("a time is none")
       else
         ($digits + "000000")[:14] as $t
         | "\($t[0:4])-\($t[4:6])-\($t[6:8])T\($t[8:10]):\($t[10:12]):\($t[12:14])Z" as $iso
-        | if $t[12:14] == "60" then unsure("a second that is none on most clocks")
-          elif (try ($iso | fromdateiso8601 | todate) catch "") != $iso then no("a time is none")
+        | if (try ($iso | fromdateiso8601 | todate) catch "") != $iso then no("a time is none")
           elif $t[0:4] < "1971" then unsure("a time before 1971")
           elif $digits == . then unsure("a time without `Z`, which each machine takes for its own") else { time: ($iso | fromdateiso8601) } end
       end
@@ -31,6 +30,7 @@ def option($it):
   ($it | index("=")) as $i
   | (if $i then $it[:$i] else $it end | ascii_downcase) as $name | (if $i then $it[$i + 1:] else "" end | gsub("\u001f"; ",")) as $value
   | if $name | IN("namespaces", "valid-after", "valid-before", "cert-authority") | not then no("an option that such a line has not")
+    elif ($i == null) != ($name == "cert-authority") then no("an option with a value that has none, or without one")
     elif .options | has($name) then no("an option is given twice")
     elif $name == "namespaces" then .options.namespaces = ($value / ",")
     elif $name == "cert-authority" then .options["cert-authority"] = true
@@ -70,7 +70,12 @@ def given_up:
       | if $digest | test("\\A[A-Za-z0-9+/]{43}\\z") then { digest: ($digest | from64(true) // [] | hex) } else no("a fingerprint is none") end
     else
       ($blob // "?" | from64(true)) as $bytes
-      | if $bytes == null then no("a key is none") else { blob: ((try ($bytes | key | select(.by) | .plain) catch null) // ($bytes | to64)) } end
+      | (if $bytes == null then { failed: "none" } else (try ("\($first) \($blob)" | key_line) catch { failed: . }) end) as $key
+      | if $key.failed == null then { blob: (if $key.by then $key.plain else $key.blob end) }
+        # A key of a kind that does not sign here, under its own name.
+        elif $key.failed == "odd" and ((try ($bytes | read | string | .got[0] | implode) catch "") == $first) then { blob: ($bytes | to64) }
+        elif $key.failed | IN("no text", "compressed") then unsure("a key in another form")
+        else no("a key is none") end
     end;
 
 def lines(f): [($list / "\n") | to_entries[] | (.key + 1) as $n | .value

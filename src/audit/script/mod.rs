@@ -20,6 +20,7 @@ pub const SCRIPT: &str = concat!(
     include_str!("seals.jq"),
     include_str!("witness.jq"),
     include_str!("placed.jq"),
+    include_str!("plan.jq"),
     include_str!("rules.jq"),
     include_str!("lines.jq"),
     include_str!("signatures.sh"),

@@ -6,7 +6,7 @@ def kinds: ["anchor.receipt", "approval.denied", "approval.expired", "approval.g
   "step.intent", "step.outcome", "step.reconciled", "traffic.health", "traffic.read", "traffic.seen", "users.seen", "wait.breached", "write.landed"];
 def is_text: type == "string";
 def is_digest: is_text and test("\\A[0-9a-f]{64}\\z");
-def is_time: is_text and test("\\A[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\\.[0-9]{6}Z\\z")
+def is_time: is_text and (.[0:4] | IN("0000", "9999") | not) and test("\\A[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\\.[0-9]{6}Z\\z")
   and (try ((.[0:19] + "Z") as $t | ($t | fromdateiso8601 | todate) == $t) catch false);
 def us: (.[0:19] + "Z" | fromdateiso8601) * 1000000 + (.[20:26] | tonumber);
 def bad($why): if .bad then . else .bad = "line \(.n + 1), byte \(.bytes): \($why)" end;

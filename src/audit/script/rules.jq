@@ -7,6 +7,8 @@ def plan($l):
       .plan = $plan | .by_hand = ($plan.purpose != "cutover")
       | if .head.service != $plan.service or .head.environment != $plan.environment
         then breach("the plan is for another service or environment than the owner signed") else . end
+      | if $plan | plan_form | not then breach("the plan is not written in the one way plans are written")
+        elif ($plan | tojson) != $text then unsure("the plan is spelled in a way that this program does not write") else . end
       | may_run(.runners[0]; "opened") | signed_as_asked
     end;
 

@@ -99,7 +99,7 @@ echo "  written by$owners"
 [ "$all" = true ] || echo "  not checked: the signature of every seal; $checked checked, each covers all before it (--all-seals)"
 echo "  not checked: an anchor outside the log, so an owner's own rewriting of all of it is not seen"
 echo "  not checked: whether each fact may follow on the one before it, beyond steps, approvals and ends (bgctl plays it all)"
-echo "  not checked: whether the plan is written in the one way plans are written, and members of facts that decide nothing here"
+echo "  not checked: values in the plan and in facts that decide nothing here"
 if [ -n "$policy" ]; then
   printf %s "$policy"
   echo "POLICY. The bytes are sound; the rules of the run were not kept."

@@ -132,8 +132,7 @@ fn grants() -> Vec<Vector> {
                 sig: grant.sig.map(|sig| format!("\n {}\n", sig.trim_end())),
                 ..grant
             })
-        }
-        .script("POLICY", "ssh-keygen reads no signature with a blank before it"),
+        },
         otherwise("grant-evidence", "claimed", &|grant| Grant { evidence: "signed-hw".into(), ..grant }),
         otherwise("grant-evidence", "unsigned", &|grant| Grant { sig: None, ..grant }),
         otherwise("grant-evidence", "nobody-knows", &|grant| Grant { evidence: "sworn".into(), ..grant }),

@@ -86,6 +86,8 @@ fn spelled() -> Vec<Vector> {
         swap("line-ts", "decimals", "000Z\",\"mono\"", "Z\",\"mono\""),
         swap("line-ts", "day", "2026-11-21T", "2026-11-31T"),
         swap("line-ts", "hour", "T03:", "T24:"),
+        swap("line-ts", "year", "\"ts\":\"2026", "\"ts\":\"0000"),
+        swap("line-ts", "last-year", "\"ts\":\"2026", "\"ts\":\"9999"),
         swap("line-type", "", "\"type\":\"step.outcome\"", "\"type\":\"step.finished\""),
         spelling("line-prev", "", |line| line.replacen(&prev(line), &prev(line).to_uppercase(), 1).into_bytes()),
         spelling("line-data", "", |line| {
