@@ -20,7 +20,7 @@ use bgctl::sign::Trust;
 use bgctl::sign::{Signer, trust};
 
 /// How many changed logs are compared. `BGCTL_DIFFER` sets another number.
-const LOGS: usize = 250;
+const LOGS: usize = 120;
 
 /// Everything the three need: a folder, the script, the trust file, the programs.
 pub struct Bench {
