@@ -53,10 +53,16 @@ fn every_example_is_what_its_transcript_says() {
             continue;
         }
         let story = folder.join("story.sh");
+        let asks_python = fs::read_to_string(&story).unwrap().contains("$PYTHON");
+        let python = asks_python.then(common::python);
+        if let Some(None) = python {
+            continue;
+        }
         let transcript = folder.join("transcript.txt");
         let answer = Command::new("sh")
             .arg(&story)
             .env("BGCTL", env!("CARGO_BIN_EXE_bgctl"))
+            .env("PYTHON", python.flatten().unwrap_or_default())
             .env("LC_ALL", "C.UTF-8")
             .stdin(Stdio::null())
             .output()

@@ -13,6 +13,7 @@ pub mod aws;
 pub mod slack_manifest;
 pub mod socket_mode;
 
+use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -20,6 +21,8 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 use crate::diag::Mistake;
+use crate::file;
+use crate::https;
 use crate::plan::{Color, Split};
 use crate::rehearsal::InLab;
 use crate::secret::{Secret, Secrets};
@@ -334,6 +337,13 @@ pub struct AwsAccess {
 }
 
 impl AwsAccess {
+    /// Reads a bundle of certificates; the words why it is none.
+    pub fn bundle(path: &Path) -> Result<Vec<u8>, String> {
+        let of = |why: String| format!("`{}`: {why}", path.display());
+        let pem = file::read(path, file::LONG).map_err(|e| of(e.to_string()))?;
+        https::roots(&pem).map(|_| pem).map_err(of)
+    }
+
     /// Why AWS cannot be asked as the environment wants it.
     pub fn usable(&self) -> Result<(), String> {
         match &self.bundle {

@@ -6,8 +6,6 @@ use std::path::PathBuf;
 
 use super::{mistakes, places};
 use crate::diag::{Code, Kind, Refusal};
-use crate::file;
-use crate::https;
 use crate::plan::{LAB, Plan};
 use crate::rehearsal::{Mode, NotStarted, Own, Rehearsal};
 use crate::routers::{Access, AwsAccess, socket_mode};
@@ -46,11 +44,8 @@ impl Surroundings {
     /// The process's own.
     pub fn real(cx: &Context) -> Self {
         let expires = cx.env.get("AWS_CREDENTIAL_EXPIRATION").cloned();
-        let bundle = cx.env.get("AWS_CA_BUNDLE").filter(|path| !path.is_empty()).map(|path| {
-            let of = |why: String| format!("`{path}`: {why}");
-            let pem = file::read(&cx.cwd.join(path), file::LONG).map_err(|e| of(e.to_string()))?;
-            https::roots(&pem).map(|_| pem).map_err(of)
-        });
+        let bundle = cx.env.get("AWS_CA_BUNDLE").filter(|path| !path.is_empty());
+        let bundle = bundle.map(|path| AwsAccess::bundle(&cx.cwd.join(path)));
         let aws = AwsAccess { expires, bundle, ..AwsAccess::default() };
         Surroundings { env: cx.env.clone(), access: Access { aws, ..Access::default() }, lab: None }
     }

@@ -1,5 +1,5 @@
 //! Three verifiers that share no code must say the same of the same log: bgctl's, the script of standard tools that
-//! `bgctl audit verify-script` prints, and a small one in Python. Where they differ, one of them is wrong.
+//! `bgctl audit verify-script` prints, and the one in Python of `examples/`. Where they differ, one of them is wrong.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::common::peer;
+use crate::common::{peer, python};
 use crate::mutate::{Dice, forged, harm, sound};
 use crate::rig::*;
 use bgctl::audit::{SCRIPT, Verdict, verify};
@@ -34,7 +34,7 @@ impl Bench {
         for program in ["jq", "ssh-keygen", "sha256sum", "cmp"] {
             peer(program)?;
         }
-        let (sh, bash, python) = (peer("sh")?, peer("bash")?, peer("python3")?);
+        let (sh, bash, python) = (peer("sh")?, peer("bash")?, python()?);
         let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         fs::write(dir.path().join("verify.sh"), SCRIPT).unwrap();
         let signers = trust::line(OWNER, &owner().public()) + &trust::line(APPROVER, &approver().public());
@@ -324,7 +324,7 @@ fn case_50_three_verifiers_agree_on_changed_logs() {
     assert!(met.values().all(|n| n * 40 >= count), "every class was met often: {met:?}");
 }
 
-/// The checker in Python: one process for all logs.
+/// The verifier of `examples/`: one process for all logs.
 struct Python {
     child: std::process::Child,
     answers: BufReader<std::process::ChildStdout>,
@@ -332,11 +332,8 @@ struct Python {
 
 impl Python {
     fn start(bench: &Bench) -> Self {
-        let kinds = SCRIPT.split("def kinds: [").nth(1).and_then(|rest| rest.split(']').next()).unwrap();
-        let kinds: String = kinds.replace(['"', ','], " ");
         let mut child = Command::new(&bench.python)
             .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/audit/checker.py"))
-            .arg(kinds)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

@@ -39,9 +39,20 @@ pub fn peer(name: &str) -> Option<PathBuf> {
     found
 }
 
+/// A Python that verifies signatures.
+pub fn python() -> Option<PathBuf> {
+    let python = peer("python3")?;
+    let import = std::process::Command::new(&python).args(["-c", "import cryptography"]).output();
+    if import.is_ok_and(|output| output.status.success()) {
+        return Some(python);
+    }
+    skipped("cryptography");
+    None
+}
+
 /// Says that a test cannot be made here, for want of that; in CI it fails.
 #[expect(clippy::disallowed_methods, reason = "tests have no command line of their own")]
-pub fn skipped(name: &str) {
+fn skipped(name: &str) {
     assert!(std::env::var_os("CI").is_none_or(|v| v != "true"), "CI has no `{name}`: `tests/all` installs it");
     let said = format!("skipped: no `{name}`; `tests/all` installs it\n");
     let _ = std::io::Write::write_all(&mut std::io::stderr(), said.as_bytes());
