@@ -178,5 +178,6 @@ fn time(text: &str) -> Result<Timestamp, String> {
         return Err(bad());
     }
     let time = DateTime::strptime("%Y%m%d%H%M%S", &full).map_err(|_| bad())?;
-    zone.to_timestamp(time).map_err(|_| bad())
+    // The last days of the last year are how people write "for ever", and are beyond what a time here holds.
+    zone.to_timestamp(time).or_else(|_| if time.year() == 9999 { Ok(Timestamp::MAX) } else { Err(bad()) })
 }

@@ -320,6 +320,9 @@ mod tests {
         );
         assert!(AllowedSigners::parse(&format!("a valid-after=20260101Z,valid-before=20250101Z {key}")).is_err());
         assert!(AllowedSigners::parse(&format!("a namespaces=x,namespaces=y {key}")).is_err());
+        for time in ["99991231Z", "99991231235959Z", "99991231"] {
+            assert!(AllowedSigners::parse(&format!("a valid-before={time} {key}")).is_ok(), "{time}");
+        }
         for option in [
             "valid-after=+2026101Z",
             "valid-after=-0010101Z",
