@@ -100,7 +100,10 @@ def on_edwards_curve(point: bytes) -> bool:
 
 
 def read_kind(reader: Reader) -> str:
-    return reader.string().decode("latin-1")
+    try:
+        return reader.string().decode("utf-8")
+    except UnicodeDecodeError:
+        raise Malformed("a kind that is no text") from None
 
 
 def read_key(blob: bytes) -> Key:
