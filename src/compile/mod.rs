@@ -12,6 +12,7 @@ mod migrations;
 mod paging;
 mod people;
 mod rehearsed;
+mod routes;
 mod slack;
 pub mod unattended;
 mod way_back;
@@ -19,21 +20,22 @@ mod way_back;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::diag::{Code, Diagnostic, Mistake, Severity};
 use crate::gates::gate;
 use crate::gates::server::Server;
-use crate::plan::{Capacity, Color, Lane, Plan, PlannedRoute, PlannedStep, Policy, Purpose, SeenAt, Split, Stack};
+use crate::plan::{Color, Lane, Plan, Policy, Purpose, Split, Stack};
 use crate::policy::PolicyFile;
 use crate::routers::{Access, MetricsPlace};
-use crate::runbook::{Node, Route, Runbook, Source, sorted};
+use crate::runbook::{Node, Runbook, Source, sorted};
 pub use draft::Draft;
 use lane::Walker;
 use lines::Lines;
 pub use migrations::migrations;
 pub use rehearsed::rehearsed;
+use routes::{routes, untaken};
 
 /// What was read from the live world.
 #[derive(Clone, Debug, Default)]
@@ -200,113 +202,6 @@ fn placed(mistakes: Vec<Mistake>, node: &Node, whole: &Range<usize>, code: Code)
             Diagnostic::error(code, mistake.message).at(span, mistake.help.unwrap_or_default())
         })
         .collect()
-}
-
-fn routes(
-    runbook: &Runbook,
-    facts: Option<&Facts>,
-    swap: bool,
-    found: &mut Vec<Diagnostic>,
-) -> BTreeMap<String, PlannedRoute> {
-    let mut planned = BTreeMap::new();
-    for (name, route) in &runbook.document.routes {
-        let node = runbook.tree.nearest(&format!("/routes/{name}"));
-        let mut config = route.config.clone();
-        if let Some(settings) = config.as_object_mut().filter(|_| swap) {
-            exchange(settings);
-        }
-        let kind = runbook.kinds.routers.iter().find(|kind| kind.name == route.router);
-        let kind = kind.unwrap_or_else(|| panic!("BUG: `{}` is no row of the table of routers", route.router));
-        let mut line = format!("{} route {name}", route.router);
-        let (mut min_healthy, mut resources) = (1, Vec::new());
-        // Settings that still hold a variable cannot be judged: they are when `plan` has its value.
-        if !config.to_string().contains("${var.") {
-            match (kind.view)(&config, &Access::default()) {
-                Ok(view) => (line, min_healthy, resources) = (view.line(), view.min_healthy(), view.resources(None)),
-                Err(mistakes) => {
-                    let entry = node.entry(kind.name);
-                    let whole = entry.map_or(node.span.clone(), |entry| entry.key_span.clone());
-                    found.extend(placed(
-                        mistakes,
-                        entry.map_or(node, |entry| &entry.node),
-                        &whole,
-                        Code::RouteSettings,
-                    ));
-                }
-            }
-        }
-        let mut before = Split::ALL_BLUE;
-        if let Some(seen) = facts.and_then(|facts| facts.routes.get(name)).cloned() {
-            (line, before, resources) = (seen.line, seen.split, seen.resources);
-        }
-        let seen_at = route.seen_at.as_ref().map(|seen| SeenAt {
-            url: seen.url.clone(),
-            header: seen.header.clone(),
-            samples: seen.samples,
-            tolerance: seen.tolerance.per_mille(),
-        });
-        // Responses of sockets go to Slack alone: there the hellos are what is seen from outside.
-        if seen_at.is_none() && route.router != "socket_mode" {
-            let span = node.entries().first().map_or(node.span.clone(), |entry| entry.key_span.clone());
-            found.push(
-                Diagnostic::warning(Code::TwoWitnesses, format!("route `{name}` has no `seen_at`"))
-                    .at(span, "a shift is then proven by two witnesses, not by real responses"),
-            );
-        }
-        let capacity = capacity(name, route, &runbook.tree, found);
-        let router = route.router.clone();
-        let planned_route = PlannedRoute { router, config, line, seen_at, before, min_healthy, capacity, resources };
-        planned.insert(name.clone(), planned_route);
-    }
-    planned
-}
-
-/// What a side has to be able to carry, as the runbook says it.
-fn capacity(name: &str, route: &Route, tree: &Node, found: &mut Vec<Diagnostic>) -> Capacity {
-    let Some(said) = &route.capacity else { return Capacity::default() };
-    if said.peak.is_some() != said.per_target.is_some() {
-        let span = place(tree, &format!("/routes/{name}/capacity"));
-        found.push(
-            Diagnostic::error(Code::TimeOrCount, "`peak` and `per_target` are said together or not at all")
-                .at(span, "write `{ peak: 300, per_target: 60 }`, both in requests a second"),
-        );
-    }
-    let healthy = said.healthy.as_ref().map(|share| share.per_mille());
-    Capacity { peak: said.peak, per_target: said.per_target, healthy, zones: said.zones }
-}
-
-/// Splits that a route cannot have, whatever stands there: found before anything is asked.
-fn untaken(runbook: &Runbook, plan: &Plan, lane: &[PlannedStep], pointer: &str) -> Vec<Diagnostic> {
-    let mut found = Vec::new();
-    for step in lane {
-        let Some(change) = &step.moves else { continue };
-        let Some(route) = plan.routes.get(&change.route) else { continue };
-        let kind = runbook.kinds.routers.iter().find(|kind| kind.name == route.router);
-        if route.config.to_string().contains("${") {
-            continue;
-        }
-        // Settings that are wrong have been named already.
-        let Some(Ok(view)) = kind.map(|kind| (kind.view)(&route.config, &Access::default())) else { continue };
-        let Err(why) = view.takes(change.after) else { continue };
-        let items = runbook.tree.nearest(pointer).items();
-        let node = items.iter().find(|node| node.get("id").and_then(Node::text) == Some(&step.id));
-        let settings = node.and_then(|node| node.get(&step.kind));
-        let value = settings.and_then(|s| s.get("green").or(s.get("blue")));
-        let span = value.map_or_else(|| place(&runbook.tree, pointer), |value| value.span.clone());
-        let headline = format!("route `{}` cannot be at {}", change.route, change.after);
-        found.push(Diagnostic::error(Code::Split, headline).at(span, why));
-    }
-    found
-}
-
-/// The two sides of a route's settings change places.
-fn exchange(settings: &mut Map<String, Value>) {
-    let (blue, green) = (settings.get("blue").cloned(), settings.get("green").cloned());
-    for (name, value) in [("blue", green), ("green", blue)] {
-        if let Some(value) = value {
-            settings.insert(name.into(), value);
-        }
-    }
 }
 
 /// Gates as their own check fills them in, with the address of the runbook's Prometheus where they name none.
