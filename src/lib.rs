@@ -40,7 +40,8 @@
 //! - [`cli`] has the commands: it reads argv, asks a session, and says what came of it. [`shell`] is what surrounds a process:
 //!   environment, streams, exit codes.
 //! - [`diag`], [`scalar`] and [`secret`] are words they all share: mistakes and refusals, values with units, values nobody
-//!   prints. [`file`](mod@file) is the one way to read a file, whoever put it there.
+//!   prints. [`file`](mod@file) is the one way to read a file, whoever put it there, [`child`] to start a program, and
+//!   [`document`] to read somebody else's JSON.
 //!
 //! A new kind (router, step, source, pager, anchor, form of export, CI viewer) is one file and one row of the table `KINDS` beside it.
 //! `tests/conformance` runs every row; `tests/conformance/newcomer` has a router and a pager to copy.
@@ -57,11 +58,13 @@
 
 pub mod arm;
 pub mod audit;
+pub mod child;
 pub mod cli;
 pub mod clock;
 pub mod compare;
 pub mod compile;
 pub mod diag;
+pub mod document;
 pub mod drive;
 pub mod file;
 pub mod gates;

@@ -8,10 +8,10 @@ use std::process::{Child, Command, Stdio};
 use std::rc::Rc;
 
 use bgctl::arm::arm;
+use bgctl::child::Children;
 use bgctl::clock::{Clock, SystemClock};
 use bgctl::compare::{Comparison, Inventory, Level, Nonce, compare, differences, settings};
 use bgctl::live::http::LiveWeb;
-use bgctl::live::processes::LiveProcesses;
 use bgctl::plan::Plan;
 use bgctl::world::{Exit, Request, Response, WebError, World};
 use serde_json::{Value, json};
@@ -351,7 +351,7 @@ fn live() -> (tokio::runtime::Runtime, World) {
     let clock: Rc<dyn Clock> = Rc::new(SystemClock);
     let stage = Stage::new(|_, _| response(404, ""));
     let web = Rc::new(LiveWeb::new(clock.clone()));
-    let world = World { web, processes: Rc::new(LiveProcesses::new(clock.clone())), clock, ..stage.world };
+    let world = World { web, processes: Rc::new(Children::new(clock.clone(), None)), clock, ..stage.world };
     (runtime, world)
 }
 

@@ -6,14 +6,14 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use bgctl::child::Children;
 use bgctl::clock::{Clock, SystemClock};
 use bgctl::live::http::LiveWeb;
-use bgctl::live::processes::LiveProcesses;
 use bgctl::live::redis::LiveStore;
 use bgctl::plan::Resume;
 use bgctl::run::{Cause, Evidence, Outcome, Reaction, Verdict};
 use bgctl::secret::{Secret, Secrets};
-use bgctl::world::{Command, Exit, Processes, Request, Response, Stream, Web, WebError, World};
+use bgctl::world::{Command, Exit, Request, Response, Stream, Web, WebError, World};
 use common::scripted::{Notebook, SIGNING_SECRET, Stage, built, kind, no_answer, plan, response};
 use serde_json::{Value, json};
 
@@ -319,7 +319,7 @@ fn live_world(secret: &str) -> World {
     let secrets = [("${env:SLACK_SIGNING_SECRET}".to_string(), Secret::new(secret))];
     World {
         web: Rc::new(LiveWeb::new(clock.clone())),
-        processes: Rc::new(LiveProcesses::new(clock.clone())),
+        processes: Rc::new(Children::new(clock.clone(), None)),
         store: Rc::new(LiveStore::new(Rc::new(SystemClock))),
         database: Rc::new(bgctl::world::NoDatabase),
         metrics: Rc::new(bgctl::world::NoMetrics),
@@ -341,9 +341,10 @@ mod processes {
             argv: argv.iter().map(|s| s.to_string()).collect(),
             env: [("GREETING".to_string(), "hello".to_string())].into(),
             directory: Some("/".into()),
+            input: Vec::new(),
             timeout,
         };
-        let processes = LiveProcesses::new(Rc::new(SystemClock));
+        let processes = Children::new(Rc::new(SystemClock), None);
         let mut keep = |stream, piece: &[u8]| printed[usize::from(stream == Stream::Stderr)].extend_from_slice(piece);
         let exit = processes.run(&command, &mut keep).await.unwrap();
         let [out, err] = printed.map(|bytes| String::from_utf8(bytes).unwrap());
@@ -376,9 +377,10 @@ mod processes {
             argv: vec!["/nowhere/program".into()],
             env: Default::default(),
             directory: None,
+            input: Vec::new(),
             timeout: Duration::from_secs(1),
         };
-        assert!(LiveProcesses::new(Rc::new(SystemClock)).run(&missing, &mut |_, _| {}).await.is_err());
+        assert!(Children::new(Rc::new(SystemClock), None).run(&missing, &mut |_, _| {}).await.is_err());
     }
 
     /// A tree of three that ignores SIGTERM is ended at its deadline, all of it.
@@ -401,9 +403,10 @@ mod processes {
             argv: ["/bin/sh", "-c", "sleep 600 & echo $!; echo $$; wait"].map(String::from).into(),
             env: Default::default(),
             directory: None,
+            input: Vec::new(),
             timeout: Duration::from_secs(600),
         };
-        let processes = LiveProcesses::new(Rc::new(SystemClock));
+        let processes = Children::new(Rc::new(SystemClock), None);
         let mut keep = |_: Stream, piece: &[u8]| printed.borrow_mut().extend_from_slice(piece);
         tokio::select! {
             _ = processes.run(&command, &mut keep) => panic!("it ended by itself"),

@@ -8,8 +8,8 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use bgctl::child::Children;
 use bgctl::clock::{Clock, SystemClock};
-use bgctl::live::processes::LiveProcesses;
 use bgctl::people::{
     Answer, Approve, Board, Control, Decision, Inbox, Operator, PagedThrough, Pager, People, Seat, Subject, Terminal,
     View, confirm, tty::Keyboard,
@@ -41,7 +41,7 @@ impl Web for NoWeb {
 fn nobody_to_page(clock: &Rc<dyn Clock>) -> Rc<Pager> {
     let outside = PagedThrough {
         web: Rc::new(NoWeb),
-        processes: Rc::new(LiveProcesses::new(clock.clone())),
+        processes: Rc::new(Children::new(clock.clone(), None)),
         secrets: Secrets::default(),
         clock: clock.clone(),
     };

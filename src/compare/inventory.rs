@@ -184,7 +184,7 @@ async fn printed(
     ]);
     env.extend(compare.inventory.token.iter().map(|token| ("BGCTL_TOKEN".to_string(), resolve(token))));
     let argv: Vec<String> = argv.iter().map(|word| resolve(word)).collect();
-    let command = Command { argv, env, directory: None, timeout: compare.within.time };
+    let command = Command { argv, env, directory: None, input: Vec::new(), timeout: compare.within.time };
     let (mut text, mut said) = (Vec::new(), Vec::new());
     let mut output = |stream: Stream, bytes: &[u8]| {
         let place = if stream == Stream::Stdout { &mut text } else { &mut said };

@@ -15,7 +15,8 @@ use tokio_postgres::types::Type;
 use super::postgres::{self, Session};
 use super::postgres_url::{self, Address};
 use crate::clock::Clock;
-use crate::world::{Database, Unanswered, document};
+use crate::document;
+use crate::world::{Database, Unanswered};
 
 /// The longest a connection may take, and then an answer.
 const WITHIN: Duration = Duration::from_secs(5);

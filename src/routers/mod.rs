@@ -13,6 +13,7 @@ pub mod aws;
 pub mod slack_manifest;
 pub mod socket_mode;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
@@ -319,6 +320,8 @@ pub struct Access {
     pub aws: AwsAccess,
     /// The values of the references in a route's settings.
     pub secrets: Secrets,
+    /// What a program finds in its environment, where that is not this process's own.
+    pub only: Option<BTreeMap<String, String>>,
 }
 
 /// What differs from how every AWS tool finds its endpoint and its credentials.

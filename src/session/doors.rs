@@ -7,10 +7,10 @@ use std::rc::Rc;
 use async_trait::async_trait;
 
 use super::surroundings::Surroundings;
+use crate::child::Children;
 use crate::clock::Clock;
 use crate::live::database::LiveDatabase;
 use crate::live::http::LiveWeb;
-use crate::live::processes::LiveProcesses;
 use crate::live::redis::LiveStore;
 use crate::rehearsal::Own;
 use crate::world::{
@@ -32,14 +32,14 @@ impl Doors {
         match &outside.lab {
             Some(played) => Doors {
                 web: Rc::new(LabWeb { web, own: played.own.clone() }),
-                processes: Rc::new(LiveProcesses::new(clock.clone()).with_nothing_but(played.own.env.clone())),
+                processes: Rc::new(Children::new(clock.clone(), Some(played.own.env.clone()))),
                 store: Rc::new(NoStore),
                 database: Rc::new(NoDatabase),
                 metrics: Rc::new(NoMetrics),
             },
             None => Doors {
                 web: Rc::new(web),
-                processes: Rc::new(LiveProcesses::new(clock.clone())),
+                processes: Rc::new(Children::new(clock.clone(), None)),
                 store: Rc::new(LiveStore::new(clock.clone())),
                 database: Rc::new(LiveDatabase::new(clock.clone())),
                 metrics: metrics(outside),
@@ -159,7 +159,13 @@ mod tests {
         let process = process.map(|(name, value)| (name.to_string(), value.to_string())).into();
         let doors = doors("http://127.0.0.1:9", &process);
         let env = BTreeMap::from([("MORE".to_string(), "said".to_string())]);
-        let command = Command { argv: vec!["env".into()], env, directory: None, timeout: Duration::from_secs(5) };
+        let command = Command {
+            argv: vec!["env".into()],
+            env,
+            directory: None,
+            input: Vec::new(),
+            timeout: Duration::from_secs(5),
+        };
         let mut printed = Vec::new();
         let mut take = |stream, piece: &[u8]| {
             if stream == Stream::Stdout {

@@ -122,7 +122,7 @@ impl Surroundings {
         };
         Surroundings {
             env: own.env.clone(),
-            access: Access { aws, ..Access::default() },
+            access: Access { aws, only: Some(own.env.clone()), ..Access::default() },
             lab: Some(Played { lab, own }),
         }
     }

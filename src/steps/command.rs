@@ -134,6 +134,7 @@ impl Step for Running {
             argv: argv.iter().map(|word| world.secrets.resolve(word)).collect(),
             env: settings.env.iter().map(|(name, value)| (name.clone(), world.secrets.resolve(value))).collect(),
             directory: settings.directory.clone(),
+            input: Vec::new(),
             timeout: settings.within.time,
         };
         let Ended { exit, line, dropped, .. } = capture(&self.id, &command, world, scribe, &|_| false).await;

@@ -136,6 +136,7 @@ impl Migrating {
                 .collect(),
             env: env.iter().map(|(name, value)| (name.clone(), world.secrets.resolve(value))).collect(),
             directory: self.settings.directory.clone(),
+            input: Vec::new(),
             timeout: self.settings.within.time,
         }
     }

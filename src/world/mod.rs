@@ -5,7 +5,7 @@
 //! machine to decide, so only the driver can ask.
 
 mod database;
-pub mod document;
+
 mod metrics;
 mod processes;
 mod store;

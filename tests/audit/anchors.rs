@@ -19,12 +19,12 @@ use crate::rig::*;
 use async_trait::async_trait;
 use bgctl::audit::anchors;
 use bgctl::audit::anchors::{Anchor, AnchorError, Kept, Named, Reach};
+use bgctl::child::Children;
 use bgctl::clock::{Clock, SystemClock};
 use bgctl::journal::heads::Head;
 use bgctl::journal::ledger::Tip;
 use bgctl::journal::{Archive, LOG, Note, SealState, origin};
 use bgctl::live::http::LiveWeb;
-use bgctl::live::processes::LiveProcesses;
 use bgctl::secret::{Secret, Secrets};
 use bgctl::world::{Request, Response, Web, WebError};
 use serde_json::{Value, json};
@@ -51,7 +51,7 @@ fn until(log: &[u8], kind: &str) -> Vec<u8> {
 fn reach(folder: &Path, secrets: Secrets, web: Option<Rc<dyn Web>>) -> Rc<Reach> {
     let clock: Rc<dyn Clock> = Rc::new(SystemClock);
     let web = web.unwrap_or_else(|| Rc::new(LiveWeb::new(clock.clone())));
-    let processes = Rc::new(LiveProcesses::new(clock.clone()));
+    let processes = Rc::new(Children::new(clock.clone(), None));
     let (folder, beside_policy) = (folder.to_path_buf(), folder.to_path_buf());
     Rc::new(Reach { clock, web, processes, secrets, folder, beside_policy })
 }

@@ -234,7 +234,7 @@ struct Tell;
 impl Step for Tell {
     async fn execute(&self, world: &World, _: &dyn Scribe) -> Outcome {
         let argv = vec!["tell".to_string()];
-        let command = Command { argv, env: BTreeMap::new(), directory: None, timeout: s(10) };
+        let command = Command { argv, env: BTreeMap::new(), directory: None, input: Vec::new(), timeout: s(10) };
         match world.processes.run(&command, &mut |_, _| ()).await {
             Ok(_) => Outcome::done("told"),
             Err(error) => Outcome::failed(Cause::Action, error.to_string()),

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::rc::Rc;
 
+use bgctl::child::Children;
 use bgctl::clock::SystemClock;
 use bgctl::guards::NoGuards;
 use bgctl::live::database::LiveDatabase;
-use bgctl::live::processes::LiveProcesses;
 use bgctl::migrations::Folder;
 use bgctl::plan::{Plan, PlannedMigration, PlannedSchema, Resume};
 use bgctl::run::{Cause, Found, Outcome};
@@ -27,7 +27,7 @@ fn world(url: &str) -> World {
         clock: clock.clone(),
         routes: BTreeMap::new(),
         web: Stage::new(|_, _| no_answer()).web,
-        processes: Rc::new(LiveProcesses::new(clock.clone())),
+        processes: Rc::new(Children::new(clock.clone(), None)),
         store: Rc::new(NoStore),
         database: Rc::new(LiveDatabase::new(clock)),
         metrics: Rc::new(bgctl::world::NoMetrics),

@@ -2,9 +2,9 @@
 
 use std::rc::Rc;
 
+use bgctl::child::Children;
 use bgctl::clock::{Clock, SystemClock};
 use bgctl::live::http::LiveWeb;
-use bgctl::live::processes::LiveProcesses;
 use bgctl::live::redis::LiveStore;
 use bgctl::plan::{Color, Plan};
 use bgctl::run::{Outcome, Verdict};
@@ -41,7 +41,7 @@ pub fn world(store: &str) -> World {
     ];
     World {
         web: Rc::new(LiveWeb::new(clock.clone())),
-        processes: Rc::new(LiveProcesses::new(clock.clone())),
+        processes: Rc::new(Children::new(clock.clone(), None)),
         store: Rc::new(LiveStore::new(Rc::new(SystemClock))),
         database: Rc::new(bgctl::world::NoDatabase),
         metrics: Rc::new(bgctl::world::NoMetrics),

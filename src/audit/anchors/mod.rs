@@ -58,7 +58,7 @@ impl Reach {
         argv: Vec<String>,
         directory: Option<String>,
     ) -> std::io::Result<(Exit, Vec<String>, Vec<String>)> {
-        let command = Command { argv, env: BTreeMap::new(), directory, timeout: PATIENCE };
+        let command = Command { argv, env: BTreeMap::new(), directory, input: Vec::new(), timeout: PATIENCE };
         let (mut out, mut error) = (Vec::new(), Vec::new());
         let mut take = |stream, piece: &[u8]| match stream {
             Stream::Stdout => out.extend_from_slice(piece),

@@ -9,10 +9,11 @@ use serde_json::Value;
 
 use super::{About, Document, Kind, Picks, shortened};
 use crate::diag::Mistake;
+use crate::document;
 use crate::rehearsal::{InLab, Mark};
 use crate::scalar::Duration;
 use crate::world;
-use crate::world::{Exit, Gap, Stream, World, document};
+use crate::world::{Exit, Gap, Stream, World};
 
 /// The most of its output that is read.
 const MOST: usize = 64 * 1024;
@@ -90,6 +91,7 @@ impl Document for Command {
             argv: self.run.iter().map(fill).collect::<Result<_, _>>()?,
             env: env.collect::<Result<_, Gap>>()?,
             directory: None,
+            input: Vec::new(),
             timeout: self.within.time,
         };
         let (mut printed, mut complained) = (Vec::new(), Vec::new());

@@ -10,8 +10,9 @@ use serde_json::Value;
 
 use super::{About, Document, Kind, Picks, shortened};
 use crate::diag::Mistake;
+use crate::document;
 use crate::rehearsal::{InLab, Place, at};
-use crate::world::{Gap, Request, World, document};
+use crate::world::{Gap, Request, World};
 
 /// The longest an answer may take.
 const WITHIN: Duration = Duration::from_secs(5);

@@ -58,7 +58,7 @@ impl Channel for Program {
         let plain = |(name, value): (&str, String)| (name.to_string(), value.replace('\0', " "));
         let env: BTreeMap<String, String> = facts.into_iter().map(plain).collect();
         let argv = self.argv.iter().map(|word| outside.secrets.resolve(word)).collect();
-        let command = Command { argv, env, directory: None, timeout: PATIENCE };
+        let command = Command { argv, env, directory: None, input: Vec::new(), timeout: PATIENCE };
         let mut said = Vec::new();
         let exit = outside.processes.run(&command, &mut |_, bytes| said.extend_from_slice(bytes)).await;
         // Masked before it is cut: half of a secret is found by nobody.
