@@ -27,6 +27,7 @@ mod reject;
 mod resume;
 mod retro;
 mod rollback;
+mod route;
 mod runs;
 mod schema;
 mod schema_page;
@@ -67,7 +68,7 @@ const GROUPS: &str = "\
 Groups:
   Look     check  plan  diff  smoke  status  show  runs  retro
   Learn    explain  schema  completions  man
-  Design   decide
+  Design   decide  route
   Move     prepare  cutover  resume  approve  reject
   Go back  rollback  ack  freeze  unfreeze
   Prove    audit  keys  gameday";
@@ -107,6 +108,7 @@ enum Verb {
     Show(show::Args),
     Retro(retro::Args),
     Runs(runs::Args),
+    Route(route::Args),
     Audit(audit::Args),
     Keys(keys::Args),
     Gameday(gameday::Args),
@@ -134,6 +136,7 @@ impl Verb {
                 };
                 if args.live && checked == Exit::Success { live::run(args, cx) } else { Ok(checked) }
             }
+            Verb::Route(args) => route::run(args, cx),
             Verb::Runs(args) => runs::run(args, cx),
             Verb::Smoke(args) => smoke::run(args, cx),
             Verb::Retro(args) => retro::run(args, cx),

@@ -1,8 +1,11 @@
 //! Collects what is wrong with settings, so that all of it is said at once.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Mistake;
+
+const ZERO: &str = "a zero byte cannot be passed to a program";
 
 /// The mistakes found so far.
 #[derive(Default)]
@@ -16,6 +19,26 @@ impl Review {
     pub fn path(&mut self, at: &str, path: &str) {
         if !path.starts_with('/') {
             self.wrong(at, format!("`{path}` is not a path"), Some("begin it with a slash, such as `/healthz`"));
+        }
+    }
+
+    /// A program with its arguments, to be started without a shell.
+    pub fn program(&mut self, at: &str, argv: &[String]) {
+        if argv.first().is_none_or(String::is_empty) {
+            self.wrong(at, "there is no program to run", Some("write `run: [program, argument]`"));
+        }
+        if argv.iter().any(|word| word.contains('\0')) {
+            self.wrong(at, ZERO, None);
+        }
+    }
+
+    /// Variables that a program is given.
+    pub fn environment(&mut self, at: &str, env: &BTreeMap<String, String>) {
+        if env.values().any(|value| value.contains('\0')) {
+            self.wrong(at, ZERO, None);
+        }
+        for name in env.keys().filter(|name| name.is_empty() || name.contains(['=', '\0'])) {
+            self.wrong(at, format!("`{name}` is not a name of an environment variable"), None);
         }
     }
 

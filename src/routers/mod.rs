@@ -10,6 +10,7 @@
 pub mod alb;
 #[cfg(feature = "aws")]
 pub mod aws;
+pub mod program;
 pub mod slack_manifest;
 pub mod socket_mode;
 
@@ -379,6 +380,7 @@ pub struct Kind {
 pub const KINDS: &[Kind] = &[
     #[cfg(feature = "aws")]
     alb::KIND,
+    program::KIND,
     slack_manifest::KIND,
     socket_mode::KIND,
 ];

@@ -269,7 +269,7 @@ impl<'s> Walk<'s> {
                 (None, Some(schema)) => {
                     value.insert(entry.key.clone(), self.value(&entry.node, schema, &inner));
                 }
-                (None, None) if schema.get("additionalProperties").is_none() => {
+                (None, None) if schema.get("additionalProperties").is_none_or(|others| *others == true) => {
                     value.insert(entry.key.clone(), untyped(&entry.node));
                 }
                 (None, None) => {

@@ -17,7 +17,7 @@ fn kind(planned: &PlannedRoute) -> Result<&'static routers::Kind, Refusal> {
     })
 }
 
-fn wrong(planned: &PlannedRoute, mistakes: &[Mistake]) -> Refusal {
+pub fn wrong(planned: &PlannedRoute, mistakes: &[Mistake]) -> Refusal {
     let refusal =
         Refusal::new(Kind::Invalid, Code::RouteSettings, format!("the settings of {} are wrong", planned.line));
     mistakes.iter().fold(refusal, |refusal, mistake| refusal.cause(mistake.message.clone()))
@@ -34,7 +34,7 @@ pub fn router(planned: &PlannedRoute, outside: &Surroundings) -> Result<Rc<dyn T
 }
 
 /// How providers are reached, with the values of the references in this route's settings.
-fn access(planned: &PlannedRoute, outside: &Surroundings) -> Result<Access, Refusal> {
+pub fn access(planned: &PlannedRoute, outside: &Surroundings) -> Result<Access, Refusal> {
     if let Some(played) = &outside.lab {
         let lab = kind(planned)?.lab;
         let found = lab.review(&planned.router, &planned.config, &played.own);

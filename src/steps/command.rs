@@ -80,14 +80,15 @@ pub(super) fn review(
 ) -> String {
     let shown = match (run, shell) {
         (Some(argv), None) => {
-            if argv.first().is_none_or(String::is_empty) {
-                review.wrong("/run", "there is no program to run", Some("write `run: [program, argument]`"));
-            }
+            review.program("/run", argv);
             argv.join(" ")
         }
         (None, Some(line)) => {
             if line.trim().is_empty() {
                 review.wrong("/shell", "there is nothing to run", None);
+            }
+            if line.contains('\0') {
+                review.wrong("/shell", "a zero byte cannot be passed to a program", None);
             }
             line.into()
         }
@@ -97,13 +98,7 @@ pub(super) fn review(
             String::new()
         }
     };
-    let words = run.into_iter().flatten().map(String::as_str).chain(shell).chain(env.values().map(String::as_str));
-    if words.into_iter().any(|s| s.contains('\0')) {
-        review.wrong("", "a zero byte cannot be passed to a program", None);
-    }
-    for name in env.keys().filter(|n| n.is_empty() || n.contains(['=', '\0'])) {
-        review.wrong("/env", format!("`{name}` is not a name of an environment variable"), None);
-    }
+    review.environment("/env", env);
     shown
 }
 

@@ -12,6 +12,7 @@ mod fleets;
 mod manifest;
 mod newcomer;
 mod pager;
+mod program;
 mod rehearsal;
 mod router;
 mod source;
@@ -37,6 +38,9 @@ const ROUTERS: &[At] = &[
     ("alb", "the default rule of moto", |kind| Box::pin(alb::default_rule_on_moto(kind))),
     #[cfg(feature = "aws")]
     ("alb", "the rule of the lab", |kind| Box::pin(alb::rule_in_the_lab(kind))),
+    ("program", "a flag in Redis", |kind| Box::pin(program::flag_in_redis(kind))),
+    #[cfg(feature = "aws")]
+    ("program", "the alias of a Lambda function", |kind| Box::pin(program::alias_of_lambda(kind))),
     ("slack_manifest", "an app", |kind| Box::pin(manifest::app(kind))),
     ("socket_mode", "two fleets", |kind| Box::pin(fleets::two_fleets(kind))),
 ];
