@@ -58,6 +58,10 @@ fn every_example_is_what_its_transcript_says() {
         if let Some(None) = python {
             continue;
         }
+        let needs = fs::read_to_string(&story).unwrap();
+        if ["redis-server", "redis-cli"].iter().any(|name| needs.contains(name) && common::peer(name).is_none()) {
+            continue;
+        }
         let transcript = folder.join("transcript.txt");
         let answer = Command::new("sh")
             .arg(&story)

@@ -78,7 +78,7 @@ if found["blue"] * start["green"] != found["green"] * start["blue"] and how != "
     refused("drift", "it was moved", found=found)
 if how == "half":
     keep({**now, name("blue"): to["blue"]})
-    time.sleep(0.1)
+    time.sleep(0.3)
 if how == "dies-before":
     os.kill(os.getpid(), 9)
 if how == "fails-before":

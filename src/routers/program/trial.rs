@@ -21,9 +21,9 @@ use crate::routers::Access;
 
 /// Shares of green in thousandths that are tried where users can be split.
 const SHARES: [u32; 4] = [100, 5, 500, 1000];
-/// When a `set` is cut off, after it was started.
-const CUTS: [u64; 4] = [0, 10, 50, 200];
-/// The longest a place is waited for after a cut, whatever it says.
+/// How often a `set` is cut off.
+const CUTS: u32 = 8;
+/// The longest a place is waited for after the cuts, whatever it says.
 const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -288,32 +288,40 @@ impl Trial<'_> {
         }
     }
 
-    /// The program is ended in the middle, as by a power cut.
+    /// The program is ended in the middle, as by a power cut: at moments over the whole of a `set`, as long as one takes here.
     async fn cut(&self, described: &Described) -> Kept {
+        let from = self.split().await?;
+        let to = if from == Split::ALL_BLUE { Split::ALL_GREEN } else { Split::ALL_BLUE };
+        let begun = SystemClock.elapsed();
+        self.goes(from, to, described).await?;
+        let whole = SystemClock.elapsed() - begun;
+        let one = |split: Split| split == from || split == to;
         let mut landed = 0;
-        for after in CUTS {
-            let from = self.split().await?;
-            let to = if from == Split::ALL_BLUE { Split::ALL_GREEN } else { Split::ALL_BLUE };
+        for n in 0..CUTS {
+            let before = self.split().await?;
+            let after = if before == from { to } else { from };
             let attempt = self.program.attempt();
-            let call = self.call::<Sent>(Call::Set { from: from.into(), to: to.into(), attempt: &attempt });
+            let call = self.call::<Sent>(Call::Set { from: before.into(), to: after.into(), attempt: &attempt });
+            let cut = whole * n / CUTS;
             tokio::select! { biased;
                 _ = call => {}
-                () = SystemClock.sleep(Duration::from_millis(after)) => {}
+                () = SystemClock.sleep(cut) => {}
             }
-            let first = self.split().await.map_err(|why| format!("after a `set` that was cut off: {why}"))?;
-            if first != from && first != to {
+            let found = self.split().await.map_err(|why| format!("after a `set` that was cut off: {why}"))?;
+            if !one(found) {
+                let cut = cut.as_millis();
                 return Err(format!(
-                    "cut off after {after} ms it reads {first}, neither the split before nor the one after"
+                    "cut off after {cut} ms it reads {found}, neither the split before nor the one after"
                 ));
             }
-            SystemClock.sleep(Duration::from_secs(described.lands_within_s).min(PATIENCE)).await;
-            let last = self.split().await?;
-            if last != from && last != to {
-                return Err(format!("cut off after {after} ms it reads {last} later on"));
-            }
-            landed += u32::from(last == to);
+            landed += u32::from(found == after);
         }
-        Ok(format!("{landed} of {} had happened", CUTS.len()))
+        SystemClock.sleep(Duration::from_secs(described.lands_within_s).min(PATIENCE)).await;
+        let found = self.split().await?;
+        match one(found) {
+            true => Ok(format!("{landed} of {CUTS} had happened")),
+            false => Err(format!("after all that was cut off it reads {found}")),
+        }
     }
 
     async fn two(&self, shares: &[u32]) -> Kept {
