@@ -266,7 +266,13 @@ fn summary(runbook: &Runbook, plan: &Plan) -> Vec<(&'static str, String)> {
                 spoken(Duration::from_secs(seconds))
             ),
         ),
-        ("rollback", format!("one call for each route: {}", back.join(", "))),
+        (
+            "rollback",
+            match plan.moves_nobody() {
+                true => "none: the runbook has no route and moves nobody".into(),
+                false => format!("one call for each route: {}", back.join(", ")),
+            },
+        ),
     ];
     if !runbook.document.variables.is_empty() {
         let all = runbook.document.variables.len();

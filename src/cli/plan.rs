@@ -78,7 +78,11 @@ pub fn lines(plan: &Plan, remarks: &[String], width: usize) -> Vec<String> {
         page.step(n + 1, step, id);
     }
     page.row("", "");
-    page.row("", &format!("rollback, owned by {}, one call for each route:", plan.rollback_owner));
+    if plan.moves_nobody() {
+        page.row("", "rollback: none, the runbook has no route and moves nobody");
+    } else {
+        page.row("", &format!("rollback, owned by {}, one call for each route:", plan.rollback_owner));
+    }
     for (n, step) in plan.rollback.iter().enumerate() {
         page.step(n + 1, step, id);
     }
@@ -89,7 +93,9 @@ pub fn lines(plan: &Plan, remarks: &[String], width: usize) -> Vec<String> {
     let takes = spoken(Duration::from_secs(seconds));
     let (moves, approvals) = (counted(moves, "move"), counted(approvals, "approval"));
     page.row("", &format!("Plan {}…: {moves}, {approvals}, about {takes} when nothing is wrong.", &plan.id()[..12]));
-    page.row("", &automatic(plan));
+    if !plan.moves_nobody() {
+        page.row("", &automatic(plan));
+    }
     for (head, text) in schema_page::rows(plan) {
         page.row(&head, &text);
     }

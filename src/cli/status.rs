@@ -241,6 +241,14 @@ fn next(past: &RunRecord, live: &Users) -> Vec<String> {
         false => format!("bgctl rollback {run}    everyone to BLUE"),
     };
     let show = format!("bgctl show {run}        what happened");
+    if past.story.about.plan.moves_nobody() {
+        return match past.outcome() {
+            None | Some(RunOutcome::Holding | RunOutcome::Waiting) => {
+                vec![format!("bgctl resume {run}      go on with it"), show]
+            }
+            Some(_) => vec![show],
+        };
+    }
     match past.outcome() {
         None => vec![back, format!("bgctl show {run}        what happened so far")],
         Some(RunOutcome::Holding) => {

@@ -89,6 +89,9 @@ fn newest_of(cx: &Context, plan: &Plan) -> Option<String> {
 }
 
 fn next(file: &str, plan: &Plan, users: &Users) -> Vec<String> {
+    if plan.moves_nobody() {
+        return vec![format!("bgctl cutover {file}    it has no route and moves nobody")];
+    }
     if users.all_on(Color::Blue) {
         return vec![format!("bgctl cutover {file}    all users are on BLUE {}", plan.blue.version)];
     }

@@ -173,6 +173,10 @@ impl Walker<'_> {
         };
         let toward = |step: &&PlannedStep| step.moves.as_ref().is_some_and(|m| m.after.green > 0);
         let Some(first) = planned.iter().position(|step| toward(&step)) else {
+            // A runbook without a route moves nobody, and says so.
+            if self.runbook.document.routes.is_empty() {
+                return;
+            }
             self.found.push(
                 Diagnostic::error(Code::NoMove, "no step moves users to green")
                     .at(key(&self.runbook.tree, "steps"), "add a `shift`"),

@@ -139,13 +139,6 @@ fn compile(
                 .note("exchange `stacks` and both sides of the routes in the file, and let each stack's label be the part it plays"),
         );
     }
-    if document.routes.is_empty() {
-        let span = key(&runbook.tree, "routes");
-        found.push(
-            Diagnostic::error(Code::MissingField, "there is no route, so no users could be moved")
-                .at(span, "add a route"),
-        );
-    }
     let mut walker = Walker { source, lines: &lines, runbook, roles: &roles, found: &mut found };
     let (forward, ends) = walker.lane(Lane::Forward, &plan, None);
     let (mut rollback, _) = walker.lane(Lane::Rollback, &plan, Some(ends));

@@ -14,6 +14,15 @@ use crate::steps;
 /// What is wrong with the rollback lane.
 pub fn check(runbook: &Runbook, forward: &[PlannedStep], rollback: &[PlannedStep]) -> Vec<Diagnostic> {
     let lane = Lane::new(runbook, rollback);
+    if runbook.document.routes.is_empty() {
+        let first = lane.nodes.items().first();
+        // Steps that never run would be read as a promise.
+        let never = |step: &Node| {
+            Diagnostic::error(Code::NoWayBack, "a runbook without a route is never rolled back")
+                .at(step.span.clone(), "nobody is moved, so leave `rollback.steps` out")
+        };
+        return first.map(never).into_iter().collect();
+    }
     let mut found = lane.ends_on_blue();
     found.extend(lane.every_route(forward));
     found.extend(lane.moves_first());

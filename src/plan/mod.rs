@@ -288,6 +288,11 @@ impl Plan {
         self.environment == LAB
     }
 
+    /// It has no route, so there are no users that it could move.
+    pub fn moves_nobody(&self) -> bool {
+        self.routes.is_empty()
+    }
+
     /// The command that does this with the plan's runbook, as it can be typed: a rehearsal is one only with its flag.
     pub fn command(&self, verb: &str) -> String {
         let lab = if self.is_rehearsal() { " --lab" } else { "" };

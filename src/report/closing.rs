@@ -135,6 +135,9 @@ impl Ending<'_> {
     /// Where users are as a sentence of its own.
     fn side(&self) -> String {
         let story = self.story;
+        if story.about.plan.moves_nobody() {
+            return "The runbook has no route, so no users were moved.".into();
+        }
         let Some(found) = &self.rest.found else {
             return match story.only() {
                 Some(stack) => format!("All users were on {} when last read.", story.version(stack)),
@@ -154,6 +157,9 @@ impl Ending<'_> {
 
     fn users(&self) -> String {
         let (story, rest) = (self.story, self.rest);
+        if story.about.plan.moves_nobody() {
+            return "not read: the runbook has no route".into();
+        }
         if let Some(found) = &rest.found {
             let asked = if found.known() { "read just now" } else { "as far as it could be read just now" };
             return format!("{}, {asked}", found.line(&story.about.plan));
@@ -173,6 +179,9 @@ impl Ending<'_> {
 
     /// How the stacks are that this end is about: the one that was left, or both.
     fn stacks(&self, block: &mut Block) {
+        if self.story.about.plan.moves_nobody() {
+            return;
+        }
         let left = match self.rest.outcome {
             RunOutcome::Completed => Color::Blue,
             RunOutcome::RolledBack => Color::Green,
@@ -239,6 +248,15 @@ impl Ending<'_> {
     }
 
     fn commands(&self) -> Vec<(String, String)> {
+        let mut commands = self.all_commands();
+        if self.story.about.plan.moves_nobody() {
+            // There is nobody to bring back.
+            commands.retain(|(command, _)| !command.starts_with("bgctl rollback"));
+        }
+        commands
+    }
+
+    fn all_commands(&self) -> Vec<(String, String)> {
         let run = self.story.about.short();
         let plan = |what: &str| (self.story.about.plan.command("plan"), what.to_string());
         let row = |command: String, what: &str| (command, what.to_string());

@@ -43,13 +43,15 @@ fn event_sentence(event: &Event) -> Sentence {
         Event::Armed { checks, approvals_ahead, .. } => {
             let ahead = if *approvals_ahead { ", approvals are collected before the first move" } else { "" };
             let s = if checks.len() == 1 { "" } else { "s" };
+            // A runbook without a route, and a run that goes back already, have no rollback to arm.
+            let armed = if checks.iter().any(|check| check["route"].is_string()) { ", rollback armed" } else { "" };
             let doubtful = checks.iter().filter(|check| check["doubt"] == true);
             let doubts: Vec<&str> = doubtful.filter_map(|check| check["line"].as_str()).collect();
             let (mark, doubts) = match doubts[..] {
                 [] => (Mark::Done, String::new()),
                 _ => (Mark::Warning, format!("; but {}", doubts.join("; "))),
             };
-            say(mark, "preflight", format!("{} check{s} passed, rollback armed{ahead}{doubts}", checks.len()))
+            say(mark, "preflight", format!("{} check{s} passed{armed}{ahead}{doubts}", checks.len()))
         }
         Event::Refused { why } => say(Mark::Failed, "preflight", why.clone()),
         Event::ApprovalRequested { id, request, expires, .. } => say(Mark::Working, id, wanted(request, *expires)),

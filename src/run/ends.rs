@@ -9,7 +9,11 @@ use crate::plan::{Plan, Purpose, Split};
 
 /// Every step forward is done.
 pub(super) fn completed(plan: &Plan, s: &State) -> Next {
-    confirmed(plan, s, RunOutcome::Completed, "every step is done, and users are where the last of them left them")
+    let line = match plan.moves_nobody() {
+        true => "every step is done",
+        false => "every step is done, and users are where the last of them left them",
+    };
+    confirmed(plan, s, RunOutcome::Completed, line)
 }
 
 /// Every step back is done.

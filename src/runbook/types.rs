@@ -38,7 +38,8 @@ pub struct Document {
     pub roles: BTreeMap<String, Role>,
     /// The two sides. Which one is live is read from the routes, and has to be blue.
     pub stacks: Stacks,
-    /// The places where traffic is split, by name. Each has exactly one kind of router.
+    /// The places where traffic is split, by name. Each has exactly one kind of router. With `routes: {}` a runbook moves nobody:
+    /// its steps are run, judged, approved and recorded all the same.
     pub routes: BTreeMap<String, Route>,
     /// The Prometheus that gates ask, unless a gate names its own.
     #[serde(default)]
@@ -333,8 +334,9 @@ pub struct Rollback {
     /// Whether the routes go back one after the other, in the order of the steps. They go back all at once when left out.
     #[serde(default)]
     pub in_order: bool,
-    /// What is done: one call for each route that was moved comes first, and then the other steps in their order.
-    #[schemars(length(min = 1))]
+    /// What is done: one call for each route that was moved comes first, and then the other steps in their order. Left out only
+    /// in a runbook without a route.
+    #[serde(default)]
     pub steps: Vec<Step>,
 }
 

@@ -27,6 +27,7 @@ mod reading;
 mod redaction;
 mod rehearsal;
 mod rig;
+mod routeless;
 mod schema;
 mod secrets;
 mod signals;

@@ -88,6 +88,13 @@ async fn rollback(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
         Ok(scene) => scene,
         Err(exit) => return Ok(exit),
     };
+    if scene.plan.moves_nobody() {
+        let headline = "the runbook has no route, so there are no users to bring back";
+        return Err(Refusal::new(Kind::Usage, Code::NoMove, headline)
+            .place(scene.plan.runbook.clone())
+            .users("not asked. Nothing was changed.")
+            .next("bgctl status        what a run of it has done"));
+    }
     if args.print {
         return scene.print(cx);
     }

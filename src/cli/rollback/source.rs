@@ -131,7 +131,8 @@ pub fn runbook(
     if let Some(refusal) = draft.refuse_missing().filter(|_| needed.contains("${var.")) {
         return Err(refusal);
     }
-    if plan.rollback.is_empty() {
+    // One without a route is refused by whoever reads where its users are.
+    if plan.rollback.is_empty() && !plan.moves_nobody() {
         return Err(Refusal::new(Kind::Invalid, Code::NoWayBack, "this runbook has no rollback")
             .place(source.path.clone())
             .users("not checked. Nothing was changed.")
