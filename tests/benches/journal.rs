@@ -12,10 +12,12 @@ use std::process::{Command, Stdio};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use bgctl::audit::verify;
+use bgctl::audit::{Verdict, verify};
 use bgctl::clock::SystemClock;
 use bgctl::journal::{Append, DirStore, Journal, LOG, MemoryStore, Opening, Record, SealState, Seals, Who};
-use bgctl::plan::{Lane, Move, OnFailure, Plan, PlannedStep, Policy, Purpose, Resume, Split, Stack, StepRef};
+use bgctl::plan::{
+    Lane, Move, OnFailure, Plan, PlannedRoute, PlannedStep, Policy, Purpose, Resume, Split, Stack, StepRef,
+};
 use bgctl::run::{Event, Evidence, Outcome, RunOutcome};
 use bgctl::sign::Trust;
 use bgctl::sign::session::SessionKey;
@@ -26,6 +28,17 @@ const OWNER: &str = "engineer@example.com";
 
 fn plan() -> Plan {
     let stack = |version: &str| Stack { version: version.into(), url: "http://stack.test".into() };
+    let smoke = PlannedStep { id: "smoke-green".into(), kind: "smoke".into(), moves: None, ..shift(0) };
+    let route = PlannedRoute {
+        router: "simulated".into(),
+        config: serde_json::Value::Null,
+        line: "the route web".into(),
+        seen_at: None,
+        before: Split::ALL_BLUE,
+        min_healthy: 1,
+        capacity: Default::default(),
+        resources: vec![],
+    };
     Plan {
         bgctl_plan: 1,
         purpose: Purpose::Cutover,
@@ -37,13 +50,13 @@ fn plan() -> Plan {
         runbook_sha256: "ab".repeat(32),
         blue: stack("v1"),
         green: stack("v2"),
-        routes: [].into(),
+        routes: [("web".to_string(), route)].into(),
         gates: [].into(),
         slack: None,
         compare: None,
         policy: Policy::default(),
         schema: None,
-        forward: vec![],
+        forward: vec![smoke],
         rollback: vec![],
         team: Default::default(),
         warnings: vec![],
@@ -60,9 +73,8 @@ fn record() -> Record {
     })
 }
 
-/// A plan of that many shifts.
-fn long_plan(steps: usize) -> Plan {
-    let step = |n: usize| PlannedStep {
+fn shift(n: usize) -> PlannedStep {
+    PlannedStep {
         id: format!("shift-{n}"),
         kind: "shift".into(),
         line: "GREEN to 10 %".into(),
@@ -75,13 +87,13 @@ fn long_plan(steps: usize) -> Plan {
         approval: None,
         on_failure: OnFailure::RollBack,
         place: format!("runbook.yaml:{}", 9 + n),
-    };
-    Plan { forward: (0..steps).map(step).collect(), ..plan() }
+    }
 }
 
-/// A whole run: for each shift an intent, what the three witnesses say, and an outcome.
+/// A whole run by the rules: for each shift an intent, the call, what the three witnesses say, and an outcome.
 fn whole_run(owner: &SessionKey, steps: usize) -> Vec<u8> {
-    let (plan, store) = (long_plan(steps), MemoryStore::new());
+    let plan = Plan { forward: (0..steps).map(shift).collect(), ..plan() };
+    let store = MemoryStore::new();
     let mut journal = open_plan(owner, store.clone(), &plan);
     let mut write = |records: &[Record]| {
         journal.append(records).expect("an append");
@@ -94,16 +106,24 @@ fn whole_run(owner: &SessionKey, steps: usize) -> Vec<u8> {
         let (id, line, step_sha256) = (planned.id.clone(), planned.line.clone(), planned.sha256());
         let intent = Event::StepIntent { step, id: id.clone(), attempt: 1, line, step_sha256, approvals: vec![] };
         write(&[Record::from(&intent)]);
-        let route = "web".to_string();
+        let route = || "web".to_string();
+        let healthy =
+            |stack: &str| Evidence::TrafficHealth { route: route(), stack: stack.into(), healthy: 3, total: 3 };
+        let seen = Evidence::TrafficSeen { route: route(), samples: 200, blue: 180, green: 20, other: 0, agrees: true };
+        let called = Evidence::ProviderCalled {
+            route: route(),
+            action: "ModifyRule".into(),
+            attempt: 1,
+            request_id: Some("7d5f0a4c-6c1e-4c0b-9b52-0a8f0e2f3d11".into()),
+            code: "200".into(),
+            ms: 212,
+        };
         write(&[
-            Record::from(&Evidence::TrafficRead { route: route.clone(), split: Split::of_green(100), ms: 41 }),
-            Record::from(&Evidence::TrafficHealth {
-                route: route.clone(),
-                stack: "green".into(),
-                healthy: 3,
-                total: 3,
-            }),
-            Record::from(&Evidence::TrafficSeen { route, samples: 200, blue: 180, green: 20, other: 0, agrees: true }),
+            Record::from(&called),
+            Record::from(&Evidence::TrafficRead { route: route(), split: Split::of_green(100), ms: 41 }),
+            Record::from(&healthy("blue")),
+            Record::from(&healthy("green")),
+            Record::from(&seen),
         ]);
         write(&[Record::from(&Event::StepOutcome { step, id, outcome: Outcome::done("moved, read back, seen") })]);
     }
@@ -191,7 +211,7 @@ fn main() {
     let narrow = std::fs::read(dir.path().join("run").join(LOG)).expect("the log");
     let signers = AllowedSigners::parse(&trust::line(OWNER, &owner.public())).expect("a line");
     let trust = Trust { signers, shared: None };
-    let _ = writeln!(out, "verify, from memory, one thread");
+    let _ = writeln!(out, "verify, from memory: one thread reads and judges, a second one hashes");
     let shapes = [
         ("one record a seal", &narrow),
         ("50 records a seal", &wide.bytes()),
@@ -202,6 +222,8 @@ fn main() {
             let start = Instant::now();
             let report = verify(&mut BufReader::new(Cursor::new(bytes)), &trust, seals).expect("a verdict");
             let took = start.elapsed().as_secs_f64();
+            // What breaks a rule is another amount of work.
+            assert!(!matches!(report.verdict, Verdict::Policy | Verdict::Broken(_)), "{name}: {report:?}");
             let (lines, mb) = (report.lines as f64, report.bytes as f64 / 1e6);
             let _ = writeln!(
                 out,
