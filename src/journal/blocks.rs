@@ -7,13 +7,15 @@ use std::io::{self, BufRead};
 use std::sync::mpsc::sync_channel;
 use std::thread;
 
+use base16ct::lower::encode;
 use sha2::{Digest, Sha256};
 
 use super::input::{BLOCK, next};
 
 /// What the bytes of a line come to.
 pub struct Hashed {
-    pub line: [u8; 32],
+    /// In hex, as the next line has it.
+    pub line: [u8; 64],
     /// Of every byte of the log up to here, this line included.
     pub log: Sha256,
 }
@@ -22,7 +24,9 @@ impl Hashed {
     /// `before`: of every byte before the line.
     pub fn of(line: &[u8], before: &Sha256) -> Self {
         let log = before.clone().chain_update(line);
-        Hashed { line: Sha256::digest(line).into(), log }
+        let mut hex = [0; 64];
+        encode(&Sha256::digest(line), &mut hex).expect("BUG: a SHA-256 has 32 bytes");
+        Hashed { line: hex, log }
     }
 }
 
@@ -133,6 +137,8 @@ impl Block {
 mod tests {
     use std::io::{BufReader, Cursor, Read};
 
+    use base16ct::lower::encode_string as hex;
+
     use super::*;
 
     /// What it gives of a text, in blocks of any number.
@@ -140,7 +146,7 @@ mod tests {
         let mut all = Vec::new();
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
         let found = each(input, |line, ahead, hashed| {
-            assert_eq!(hashed.line, <[u8; 32]>::from(Sha256::digest(line)));
+            assert_eq!(hashed.line, hex(&Sha256::digest(line)).as_bytes());
             all.push((text(line), text(ahead), hashed.log.clone().finalize().into()));
             if line == b"refused\n" { Err(()) } else { Ok(()) }
         });

@@ -42,7 +42,33 @@ pub fn check(text: &str) -> Result<(), Misspelled> {
 /// The text inside a checked value, if it is one: without its quotes and escapes.
 pub fn text(raw: &str) -> Option<Cow<'_, str>> {
     let inside = raw.strip_prefix('"')?.strip_suffix('"')?;
-    if inside.contains('\\') { serde_json::from_str(raw).ok().map(Cow::Owned) } else { Some(Cow::Borrowed(inside)) }
+    let Some(mut at) = inside.find('\\') else { return Some(Cow::Borrowed(inside)) };
+    let (mut text, mut rest) = (String::with_capacity(inside.len()), inside);
+    loop {
+        let (before, escape) = rest.split_at(at);
+        text.push_str(before);
+        let (c, len) = escaped(escape)?;
+        text.push(c);
+        rest = &escape[len..];
+        let Some(next) = rest.find('\\') else { break };
+        at = next;
+    }
+    text.push_str(rest);
+    Some(Cow::Owned(text))
+}
+
+/// The character that a checked escape stands for, and the bytes it takes.
+fn escaped(escape: &str) -> Option<(char, usize)> {
+    let c = match escape.as_bytes().get(1)? {
+        b'n' => '\n',
+        b'r' => '\r',
+        b't' => '\t',
+        b'b' => '\u{8}',
+        b'f' => '\u{c}',
+        b'u' => return Some((char::from_u32(u32::from_str_radix(escape.get(2..6)?, 16).ok()?)?, 6)),
+        own => char::from(*own),
+    };
+    Some((c, 2))
 }
 
 /// The number in a checked value, if it is one from 0 up.
@@ -323,6 +349,15 @@ mod tests {
         ] {
             assert!(parse(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_text_is_read_as_the_usual_reader_reads_it() {
+        for raw in [r#""""#, r#""ä b""#, r#""\n""#, r#""a\n\r\t\b\f\"\\b\u001b\u202eä""#, r#""\\n\\""#] {
+            assert_eq!(check(raw), Ok(()), "{raw}");
+            assert_eq!(text(raw).as_deref(), serde_json::from_str(raw).ok().as_deref(), "{raw}");
+        }
+        assert_eq!(text("1"), None);
     }
 
     #[test]

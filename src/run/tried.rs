@@ -5,28 +5,34 @@ use std::sync::Arc;
 
 use crate::plan::{Lane, StepRef};
 
-/// Steps on one page.
-const PAGE: usize = 64;
+/// Steps of a lane that have a page together.
+const PAGE: usize = 256;
 
-type Pages = BTreeMap<(Lane, usize), Arc<BTreeMap<StepRef, u32>>>;
+/// Steps with their newest attempts, in their order.
+type Page = Vec<(StepRef, u32)>;
 
 /// Steps, each with its newest attempt, in their order. A state shares with the one before it every page that did not change:
 /// otherwise the time a log takes would grow with the square of its steps.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Tried(Arc<Pages>);
+pub struct Tried(Arc<BTreeMap<(Lane, usize), Arc<Page>>>);
 
 impl Tried {
     pub fn insert(&mut self, at: StepRef, attempt: u32) {
         let page = Arc::make_mut(&mut self.0).entry((at.lane, at.index / PAGE)).or_default();
-        Arc::make_mut(page).insert(at, attempt);
+        let page = Arc::make_mut(page);
+        match page.binary_search_by_key(&at, |(step, _)| *step) {
+            Ok(there) => page[there].1 = attempt,
+            Err(there) => page.insert(there, (at, attempt)),
+        }
     }
 
     pub fn attempt(&self, at: StepRef) -> Option<u32> {
-        self.0.get(&(at.lane, at.index / PAGE))?.get(&at).copied()
+        let page = self.0.get(&(at.lane, at.index / PAGE))?;
+        page.binary_search_by_key(&at, |(step, _)| *step).ok().map(|there| page[there].1)
     }
 
     pub fn steps(&self) -> impl DoubleEndedIterator<Item = StepRef> {
-        self.0.values().flat_map(|page| page.keys().copied())
+        self.0.values().flat_map(|page| page.iter().map(|(step, _)| *step))
     }
 
     pub fn is_empty(&self) -> bool {

@@ -8,7 +8,7 @@ mod statement;
 
 use std::collections::BTreeMap;
 
-use base16ct::lower::{encode_str, encode_string as hex};
+use base16ct::lower::encode_string as hex;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
@@ -192,7 +192,8 @@ impl<'k> Scan<'k> {
         }
         match self.withheld.and_then(|withheld| withheld.get(&self.at)) {
             None => {
-                put_hex(&mut self.prev, &hashed.line);
+                self.prev.clear();
+                self.prev.push_str(std::str::from_utf8(&hashed.line).expect("BUG: hex is text"));
                 self.hash.clone_from(&hashed.log);
                 self.last_len = bytes.len() as u64;
             }
@@ -299,11 +300,4 @@ impl<'k> Scan<'k> {
         }
         Ok(())
     }
-}
-
-/// Over the text there is, since this is done for every line.
-fn put_hex(out: &mut String, digest: &[u8]) {
-    let mut text = [0; 64];
-    out.clear();
-    out.push_str(encode_str(digest, &mut text).expect("BUG: a SHA-256 has 32 bytes"));
 }
