@@ -1,21 +1,29 @@
-//! The lines of a log in blocks, each line with its hashes. Every byte goes through SHA-256 twice, once for its line and once
-//! for the log, and that is half of a verification: so a second thread hashes the next block while this one is judged.
+//! The lines of a log in blocks, each line with what can be said of it before anything is judged: whether it is a line, and its
+//! hashes. Every byte goes through SHA-256 twice, once for the log and once for its line, and most of a verification needs no
+//! judgement: two more threads do it for the blocks behind while one is judged.
 //!
-//! There are two blocks at most, whatever the log has. A log of one block is hashed where it is read.
+//! There are three blocks at most, whatever the log has. A log of one block is read by one thread.
 
 use std::io::{self, BufRead};
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 use base16ct::lower::encode;
 use sha2::{Digest, Sha256};
 
-use super::input::{BLOCK, next};
+use super::input::next;
+use super::line::Checked;
 
-/// What the bytes of a line come to.
+/// Bytes after which a block ends with its line.
+const BLOCK: usize = 128 * 1024;
+/// One that is judged, and one for each of the other threads.
+const BLOCKS: usize = 3;
+
+/// A line, read and hashed.
 pub struct Hashed {
+    pub checked: Result<Checked, String>,
     /// In hex, as the next line has it.
-    pub line: [u8; 64],
+    pub sha256: [u8; 64],
     /// Of every byte of the log up to here, this line included.
     pub log: Sha256,
 }
@@ -23,10 +31,13 @@ pub struct Hashed {
 impl Hashed {
     /// `before`: of every byte before the line.
     pub fn of(line: &[u8], before: &Sha256) -> Self {
-        let log = before.clone().chain_update(line);
+        Self::within(line, before.clone().chain_update(line))
+    }
+
+    fn within(line: &[u8], log: Sha256) -> Self {
         let mut hex = [0; 64];
         encode(&Sha256::digest(line), &mut hex).expect("BUG: a SHA-256 has 32 bytes");
-        Hashed { line: hex, log }
+        Hashed { checked: Checked::of(line), sha256: hex, log }
     }
 }
 
@@ -35,7 +46,9 @@ struct Block {
     bytes: Vec<u8>,
     /// Where its lines end.
     ends: Vec<usize>,
-    hashes: Vec<Hashed>,
+    /// Of each line: the hash of the log up to it, and what else was found.
+    logs: Vec<Sha256>,
+    read: Vec<Hashed>,
     /// The line behind it, if there is one.
     ahead: Vec<u8>,
     /// Nothing follows, or nothing more could be read.
@@ -53,36 +66,42 @@ pub fn each<E>(
     block.fill(&mut ahead, input);
     if block.last {
         block.hash(&mut log);
+        block.read();
         return block.judge(&mut take);
     }
     thread::scope(|scope| {
-        let (to_hash, filled) = sync_channel::<Block>(2);
-        let (to_judge, hashed) = sync_channel(2);
-        scope.spawn(move || {
-            for mut block in filled {
-                block.hash(&mut log);
-                if to_judge.send(block).is_err() {
-                    break;
-                }
-            }
-        });
+        let (to_hash, filled) = sync_channel::<Block>(BLOCKS);
+        let (to_read, hashed) = sync_channel::<Block>(BLOCKS);
+        let (to_judge, read) = sync_channel::<Block>(BLOCKS);
+        scope.spawn(move || work(filled, to_read, |block| block.hash(&mut log)));
+        scope.spawn(move || work(hashed, to_judge, Block::read));
         let hash = |block| to_hash.send(block).unwrap_or_else(|_| panic!("BUG: nobody hashes any more"));
-        hash(block);
-        let mut spare = Block::default();
         let mut over = false;
+        hash(block);
+        let mut spare: Vec<Block> = (1..BLOCKS).map(|_| Block::default()).collect();
         loop {
-            if !over {
-                spare.fill(&mut ahead, input);
-                over = spare.last;
-                hash(spare);
+            while !over && let Some(mut block) = spare.pop() {
+                block.fill(&mut ahead, input);
+                over = block.last;
+                hash(block);
             }
-            let mut block: Block = hashed.recv().unwrap_or_else(|_| panic!("BUG: nobody hashes any more"));
+            let mut block = read.recv().unwrap_or_else(|_| panic!("BUG: nobody reads any more"));
             match block.judge(&mut take) {
-                Ok(Ok(())) if !block.last => spare = block,
+                Ok(Ok(())) if !block.last => spare.push(block),
                 found => return found,
             }
         }
     })
+}
+
+/// Does one thing for every block, until there are no more or nobody wants them.
+fn work(from: Receiver<Block>, to: SyncSender<Block>, mut done: impl FnMut(&mut Block)) {
+    for mut block in from {
+        done(&mut block);
+        if to.send(block).is_err() {
+            break;
+        }
+    }
 }
 
 impl Block {
@@ -112,19 +131,24 @@ impl Block {
 
     /// `log`: of every byte before the block.
     fn hash(&mut self, log: &mut Sha256) {
-        let mut hashes = std::mem::take(&mut self.hashes);
-        hashes.clear();
-        for line in self.lines() {
-            let hashed = Hashed::of(line, log);
-            log.clone_from(&hashed.log);
-            hashes.push(hashed);
-        }
-        self.hashes = hashes;
+        let mut logs = std::mem::take(&mut self.logs);
+        logs.extend(self.lines().map(|line| {
+            log.update(line);
+            log.clone()
+        }));
+        self.logs = logs;
+    }
+
+    fn read(&mut self) {
+        let (mut logs, mut read) = (std::mem::take(&mut self.logs), std::mem::take(&mut self.read));
+        read.clear();
+        read.extend(self.lines().zip(logs.drain(..)).map(|(line, log)| Hashed::within(line, log)));
+        (self.logs, self.read) = (logs, read);
     }
 
     fn judge<E>(&mut self, mut take: impl FnMut(&[u8], &[u8], &Hashed) -> Result<(), E>) -> io::Result<Result<(), E>> {
         let ahead = self.lines().skip(1).chain([&self.ahead[..]]);
-        for ((line, ahead), hashed) in self.lines().zip(ahead).zip(&self.hashes) {
+        for ((line, ahead), hashed) in self.lines().zip(ahead).zip(&self.read) {
             if let Err(refused) = take(line, ahead, hashed) {
                 return Ok(Err(refused));
             }
@@ -146,7 +170,7 @@ mod tests {
         let mut all = Vec::new();
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
         let found = each(input, |line, ahead, hashed| {
-            assert_eq!(hashed.line, hex(&Sha256::digest(line)).as_bytes());
+            assert_eq!(hashed.sha256, hex(&Sha256::digest(line)).as_bytes());
             all.push((text(line), text(ahead), hashed.log.clone().finalize().into()));
             if line == b"refused\n" { Err(()) } else { Ok(()) }
         });

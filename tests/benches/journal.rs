@@ -2,7 +2,8 @@
 //!
 //! `cargo bench --bench journal` prints a table. Both sides append groups of the same size to files in the same folder, in
 //! turns, so that a busy disk or processor is busy for both. Verifying is measured from memory, over logs of three shapes, and
-//! as a whole process over a log of 500 lines, beside `true` and `sha256sum` of the same file.
+//! as a whole process: over a log of 500 lines, beside `true` and `sha256sum` of the same file, and over one of 50,000 lines,
+//! beside `sha256sum` and, where it is installed, `jq -c .`.
 #![expect(clippy::disallowed_methods, reason = "a bench measures real time")]
 
 use std::fs::{File, OpenOptions};
@@ -211,7 +212,7 @@ fn main() {
     let narrow = std::fs::read(dir.path().join("run").join(LOG)).expect("the log");
     let signers = AllowedSigners::parse(&trust::line(OWNER, &owner.public())).expect("a line");
     let trust = Trust { signers, shared: None };
-    let _ = writeln!(out, "verify, from memory: one thread reads and judges, a second one hashes");
+    let _ = writeln!(out, "verify, from memory, three threads: one judges, two read and hash what comes behind");
     let shapes = [
         ("one record a seal", &narrow),
         ("50 records a seal", &wide.bytes()),
@@ -219,9 +220,14 @@ fn main() {
     ];
     for (name, bytes) in shapes {
         for seals in [Seals::All, Seals::Last] {
-            let start = Instant::now();
-            let report = verify(&mut BufReader::new(Cursor::new(bytes)), &trust, seals).expect("a verdict");
-            let took = start.elapsed().as_secs_f64();
+            let once = || {
+                let start = Instant::now();
+                let report = verify(&mut BufReader::new(Cursor::new(bytes)), &trust, seals).expect("a verdict");
+                (start.elapsed().as_secs_f64(), report)
+            };
+            // The best of a few: whoever else the machine works for is no part of it.
+            let (took, report) =
+                (0..5).map(|_| once()).reduce(|a, b| if a.0 < b.0 { a } else { b }).expect("a verdict");
             // What breaks a rule is another amount of work.
             assert!(!matches!(report.verdict, Verdict::Policy | Verdict::Broken(_)), "{name}: {report:?}");
             let (lines, mb) = (report.lines as f64, report.bytes as f64 / 1e6);
@@ -237,36 +243,36 @@ fn main() {
 
     // The whole process, as somebody waits for it.
     let log = whole_run(&owner, 61);
-    let lines = log.iter().filter(|b| **b == b'\n').count();
+    let lines = lines_of(&log);
     let (file, allowed) = (dir.path().join("log.jsonl"), dir.path().join("allowed_signers"));
     std::fs::write(&file, &log).expect("a log");
     std::fs::write(&allowed, trust::line(OWNER, &owner.public())).expect("a file of signers");
     let state = dir.path().join("state");
-    let bgctl = || {
+    let bgctl = |file: &Path| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_bgctl"));
         command
             .args(["audit", "verify"])
-            .arg(&file)
+            .arg(file)
             .arg("--allowed-signers")
             .arg(&allowed)
             .env("BGCTL_STATE_DIR", &state);
         command
     };
     let all = || {
-        let mut command = bgctl();
+        let mut command = bgctl(&file);
         command.arg("--all-seals");
         command
     };
-    let sum = || {
-        let mut command = Command::new("sha256sum");
-        command.arg(&file);
+    let with = |program: &str, args: &[&str], file: &Path| {
+        let mut command = Command::new(program);
+        command.args(args).arg(file);
         command
     };
     let (mut last, mut each, mut summed, mut nothing) = (vec![], vec![], vec![], vec![]);
     for _ in 0..50 {
-        timed(&mut last, || quiet(bgctl()));
+        timed(&mut last, || quiet(bgctl(&file)));
         timed(&mut each, || quiet(all()));
-        timed(&mut summed, || quiet(sum()));
+        timed(&mut summed, || quiet(with("sha256sum", &[], &file)));
         timed(&mut nothing, || quiet(Command::new("true")));
     }
     let _ = writeln!(out, "a log of {lines} lines ({} kB), whole process", log.len() / 1000);
@@ -274,7 +280,33 @@ fn main() {
     row(&mut out, "bgctl audit verify --all-seals", &mut each);
     row(&mut out, "sha256sum", &mut summed);
     row(&mut out, "true", &mut nothing);
+
+    // The same over a long log.
+    let log = whole_run(&owner, 5_000);
+    let long = dir.path().join("long.jsonl");
+    std::fs::write(&long, &log).expect("a log");
+    let (mut verified, mut summed, mut parsed) = (vec![], vec![], vec![]);
+    let jq = Command::new("jq").arg("--version").stdout(Stdio::null()).status().is_ok_and(|status| status.success());
+    for _ in 0..7 {
+        timed(&mut verified, || quiet(bgctl(&long)));
+        timed(&mut summed, || quiet(with("sha256sum", &[], &long)));
+        if jq {
+            timed(&mut parsed, || quiet(with("jq", &["-c", "."], &long)));
+        }
+    }
+    let _ = writeln!(out, "a log of {} lines ({} MB), whole process", lines_of(&log), log.len() / 1_000_000);
+    let ours = row(&mut out, "bgctl audit verify", &mut verified);
+    let sum = row(&mut out, "sha256sum", &mut summed);
+    let _ = writeln!(out, "  audit verify / sha256sum: {:.2}x", ours / sum);
+    if jq {
+        let jq = row(&mut out, "jq -c .", &mut parsed);
+        let _ = writeln!(out, "  audit verify / jq -c .: {:.2}x", ours / jq);
+    }
     long_log(&mut out, &owner);
+}
+
+fn lines_of(log: &[u8]) -> usize {
+    log.iter().filter(|b| **b == b'\n').count()
 }
 
 /// What a run with a log of that many megabytes costs whoever looks back at it, beside the same run with a short one.

@@ -162,7 +162,7 @@ impl<'k> Scan<'k> {
         self.take_hashed(bytes, ahead, &hashed)
     }
 
-    /// The same where the line was hashed before. In a copy, what stands for a withheld line may be in the hash of the log:
+    /// The same where the line was read and hashed before. In a copy, what stands for a withheld line may be in the hash of the log:
     /// nothing is held against that any more.
     pub fn take_hashed<'b>(
         &mut self,
@@ -170,7 +170,10 @@ impl<'k> Scan<'k> {
         ahead: Option<&[u8]>,
         hashed: &Hashed,
     ) -> Result<Raw<'b>, Fault> {
-        let line = Raw::parse(bytes).map_err(|why| self.fault(What::Unreadable(why)))?;
+        let line = match &hashed.checked {
+            Ok(checked) => checked.line(bytes),
+            Err(why) => return Err(self.fault(What::Unreadable(why.clone()))),
+        };
         self.group_bytes += bytes.len();
         // Nothing may be believed before its seal, so a group without an end would fill the memory of whoever reads it.
         if self.group_bytes > LONGEST_GROUP {
@@ -193,7 +196,7 @@ impl<'k> Scan<'k> {
         match self.withheld.and_then(|withheld| withheld.get(&self.at)) {
             None => {
                 self.prev.clear();
-                self.prev.push_str(std::str::from_utf8(&hashed.line).expect("BUG: hex is text"));
+                self.prev.push_str(std::str::from_utf8(&hashed.sha256).expect("BUG: hex is text"));
                 self.hash.clone_from(&hashed.log);
                 self.last_len = bytes.len() as u64;
             }

@@ -107,12 +107,11 @@ impl Scan<'_> {
 
 /// The members of a seal: note, purpose and proof. Half of the lines of a log are seals, so no value is made of them.
 fn seal_members(data: &str) -> Option<(Cow<'_, str>, Cow<'_, str>, Proof<'_>)> {
-    let mut reader = json::Reader::new(data);
-    let mut text = |before: &str| if reader.exactly(before) { json::text(reader.value(1).ok()?) } else { None };
-    let (note, ns) = (text("{\"note\":")?, text(",\"ns\":")?);
-    let proof = match text(",\"sig\":") {
-        Some(sig) => Proof::Sig(sig),
-        None => Proof::Mac(text(",\"mac\":")?),
+    let (note, rest) = json::leading(data.strip_prefix("{\"note\":")?)?;
+    let (ns, rest) = json::leading(rest.strip_prefix(",\"ns\":")?)?;
+    let (proof, rest) = match rest.strip_prefix(",\"sig\":") {
+        Some(rest) => json::leading(rest).map(|(sig, rest)| (Proof::Sig(sig), rest))?,
+        None => json::leading(rest.strip_prefix(",\"mac\":")?).map(|(mac, rest)| (Proof::Mac(mac), rest))?,
     };
-    (reader.exactly("}") && reader.is_done()).then_some((note, ns, proof))
+    (rest == "}").then_some((note, ns, proof))
 }
