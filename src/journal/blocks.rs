@@ -16,6 +16,8 @@ use super::line::Checked;
 
 /// Bytes after which a block ends with its line.
 const BLOCK: usize = 128 * 1024;
+/// Lines a block has at most: more is found of a line than the shortest ones have bytes.
+const LINES: usize = 1024;
 /// One that is judged, and one for each of the other threads.
 const BLOCKS: usize = 3;
 
@@ -109,7 +111,7 @@ impl Block {
     fn fill(&mut self, ahead: &mut Vec<u8>, input: &mut dyn BufRead) {
         self.bytes.clear();
         self.ends.clear();
-        while !ahead.is_empty() && self.bytes.len() < BLOCK {
+        while !ahead.is_empty() && self.bytes.len() < BLOCK && self.ends.len() < LINES {
             let begin = self.bytes.len();
             self.bytes.extend_from_slice(ahead);
             if let Err(error) = next(input, ahead) {
