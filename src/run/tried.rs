@@ -40,22 +40,26 @@ impl Tried {
     }
 }
 
+impl FromIterator<(StepRef, u32)> for Tried {
+    fn from_iter<I: IntoIterator<Item = (StepRef, u32)>>(attempts: I) -> Self {
+        let mut tried = Tried::default();
+        attempts.into_iter().for_each(|(at, attempt)| tried.insert(at, attempt));
+        tried
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn steps_come_in_their_order_whatever_page_they_are_on() {
-        let mut tried = Tried::default();
         let at = |lane, index| StepRef { lane, index };
         let all: Vec<StepRef> = [Lane::Forward, Lane::Rollback]
             .into_iter()
             .flat_map(|lane| (0..3 * PAGE).map(move |n| at(lane, n)))
             .collect();
-        assert!(tried.is_empty());
-        for step in all.iter().rev() {
-            tried.insert(*step, 1);
-        }
+        let mut tried: Tried = all.iter().rev().map(|step| (*step, 1)).collect();
         let before = tried.clone();
         tried.insert(at(Lane::Forward, PAGE), 2);
         assert!(tried.steps().eq(all.iter().copied()));
