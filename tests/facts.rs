@@ -136,7 +136,7 @@ fn r09_r14_what_cannot_be_so_is_not_taken_in() {
         index: 3,
         doing,
         moved: true,
-        tried: BTreeMap::from([(step, 1), (FORWARD(3), 1)]),
+        tried: [(step, 1), (FORWARD(3), 1)].into_iter().collect(),
         doubts: [(step, 1)].into(),
         ..State::default()
     };
@@ -154,7 +154,7 @@ fn r14_a_late_write_is_set_right_three_times_and_no_more() {
         index: 1,
         moved: true,
         righted,
-        tried: BTreeMap::from([(FORWARD(1), 1), (BACK(0), 1)]),
+        tried: [(FORWARD(1), 1), (BACK(0), 1)].into_iter().collect(),
         doubts: [(FORWARD(1), 1)].into(),
         ..State::default()
     };

@@ -5,12 +5,12 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::approval::{Approvals, Approved, Moment, Named};
 use super::shape;
 use super::witness::{Witness, Witnesses};
-use crate::journal::line::Line;
 use crate::journal::scan::Head;
 use crate::plan;
 use crate::plan::{Plan, Purpose, StepRef};
@@ -27,6 +27,20 @@ pub struct Breach {
     pub what: String,
 }
 
+/// A sealed record, with what it says as it is spelled.
+pub struct Said<'d> {
+    pub seq: u64,
+    pub time: Timestamp,
+    pub kind: &'static str,
+    pub data: &'d str,
+}
+
+impl Said<'_> {
+    fn value(&self) -> Value {
+        serde_json::from_str(self.data).expect("BUG: a checked line is JSON")
+    }
+}
+
 /// The judgement so far.
 pub struct Rules<'t> {
     approvals: Approvals<'t>,
@@ -41,6 +55,8 @@ pub struct Rules<'t> {
     witnesses: Witnesses,
     /// Somebody went on with the run under another policy than its plan's.
     other_policy: bool,
+    /// Room for the text of a fact.
+    text: String,
     pub breaches: Vec<Breach>,
     pub steps_run: BTreeSet<(plan::Lane, usize)>,
     pub outcome: Option<RunOutcome>,
@@ -59,6 +75,7 @@ impl<'t> Rules<'t> {
             opened: None,
             witnesses: Witnesses::default(),
             other_policy: false,
+            text: String::new(),
             breaches: Vec::new(),
             steps_run: BTreeSet::new(),
             outcome: None,
@@ -95,12 +112,12 @@ impl<'t> Rules<'t> {
         self.approvals.approved
     }
 
-    fn breach(&mut self, line: &Line, what: impl Into<String>) {
+    fn breach(&mut self, line: &Said<'_>, what: impl Into<String>) {
         self.breaches.push(Breach { record: line.seq, what: what.into() });
     }
 
     /// Takes in sealed evidence.
-    pub fn saw(&mut self, record: u64, witness: &Witness) {
+    pub fn saw(&mut self, record: u64, witness: &Witness<'_>) {
         let Some(plan) = &self.plan else { return };
         if let Some(what) = self.witnesses.saw(plan, witness) {
             self.breaches.push(Breach { record, what });
@@ -109,27 +126,25 @@ impl<'t> Rules<'t> {
 
     /// Takes in a sealed record, written at `now`: seconds since 1970, by the time that cannot be set back. `whole`: it stands
     /// there as it was written.
-    pub fn take(&mut self, line: &Line, now: i64, head: &Head, whole: bool) {
-        match line.kind.as_str() {
+    pub fn take(&mut self, line: &Said<'_>, now: i64, head: &Head, whole: bool) {
+        match line.kind {
             "run.opened" | "run.resumed" => self.opened(line),
             "plan.loaded" => self.load(line, head),
-            kind if is_event(kind) => {
-                let fact = serde_json::json!({ "type": line.kind, "data": line.data });
-                match read(fact, &line.data) {
-                    Ok(event) => self.event(line, now, &event, whole),
-                    Err(why) => {
-                        self.breach(line, format!("a `{}` this version cannot read: {why}", line.kind));
-                        self.state = None;
-                    }
+            kind if is_event(kind) => match Fact::read(line, &mut self.text) {
+                Ok(fact) => self.event(line, now, &fact, whole),
+                Err(why) => {
+                    self.breach(line, format!("a `{}` this version cannot read: {why}", line.kind));
+                    self.state = None;
                 }
-            }
+            },
             _ => {}
         }
     }
 
     /// Whose run it is, and under which rules they signed for it.
-    fn opened(&mut self, line: &Line) {
-        let text = line.data["statement"].as_str().unwrap_or_default();
+    fn opened(&mut self, line: &Said<'_>) {
+        let data = line.value();
+        let text = data["statement"].as_str().unwrap_or_default();
         let said: Value = serde_json::from_str(text).unwrap_or_default();
         let word = |name: &str| said[name].as_str().map(String::from);
         let theirs = &mut self.approvals.theirs;
@@ -137,7 +152,7 @@ impl<'t> Rules<'t> {
         theirs.runners.insert(owner.clone());
         let key = word("owner_key").unwrap_or_default();
         theirs.keys.extend(PublicKey::from_line(&key).ok().map(|key| key.fingerprint()));
-        let started = line.data["claims"]["trigger"].as_str().map(String::from);
+        let started = data["claims"]["trigger"].as_str().map(String::from);
         theirs.starters.extend(started.clone());
         theirs.newest = (word("owner"), started);
         self.statement = Some((key, word("policy_sha256")));
@@ -153,7 +168,7 @@ impl<'t> Rules<'t> {
     }
 
     /// Users are moved forward by an owner of the plan, whoever began it. Back they are moved by anybody.
-    fn may_run(&mut self, plan: &Plan, line: &Line, who: &str, did: &str) {
+    fn may_run(&mut self, plan: &Plan, line: &Said<'_>, who: &str, did: &str) {
         let owner = plan.owners.iter().chain([&plan.rollback_owner]).any(|owner| *owner == *who);
         if plan.purpose == Purpose::Cutover && !owner {
             self.breach(line, format!("`{who}` {did} the run and is none of the plan's owners"));
@@ -161,7 +176,7 @@ impl<'t> Rules<'t> {
     }
 
     /// The newest statement against what the plan's policy asks of it.
-    fn signed_as_asked(&mut self, plan: &Plan, line: &Line) {
+    fn signed_as_asked(&mut self, plan: &Plan, line: &Said<'_>) {
         let Some((key, policy)) = self.statement.clone() else { return };
         let team = &plan.team;
         if team.shared_key_refused && key.starts_with("hmac-sha256") {
@@ -172,8 +187,9 @@ impl<'t> Rules<'t> {
         self.other_policy = policy.unwrap_or_default() != team.policy_sha256;
     }
 
-    fn load(&mut self, line: &Line, head: &Head) {
-        let (text, said) = (line.data["text"].as_str().unwrap_or_default(), line.data["sha256"].as_str());
+    fn load(&mut self, line: &Said<'_>, head: &Head) {
+        let data = line.value();
+        let (text, said) = (data["text"].as_str().unwrap_or_default(), data["sha256"].as_str());
         let sha256 = plan::sha256(text.as_bytes());
         if said != Some(&sha256) || sha256 != head.plan_sha256 {
             self.breach(line, "the plan is not the one the owner signed");
@@ -198,9 +214,10 @@ impl<'t> Rules<'t> {
         }
     }
 
-    fn event(&mut self, line: &Line, now: i64, event: &Event, whole: bool) {
+    fn event(&mut self, line: &Said<'_>, now: i64, fact: &Fact, whole: bool) {
         let Some(plan) = self.plan.take() else { return };
-        self.names(&plan, line, event, whole);
+        let event = &fact.event;
+        self.names(&plan, line, fact, whole);
         if let Some(what) = self.witnesses.fact(&plan, event) {
             self.breach(line, what);
         }
@@ -227,20 +244,20 @@ impl<'t> Rules<'t> {
 
     /// Whether the step a fact names is the plan's, and one that begins is as planned, the attempt that is due, and under the
     /// plan's policy.
-    fn names(&mut self, plan: &Plan, line: &Line, event: &Event, whole: bool) {
-        let (Some(at), Some(id)) = (event.step(), line.data["id"].as_str()) else { return };
+    fn names(&mut self, plan: &Plan, line: &Said<'_>, Fact { event, id }: &Fact, whole: bool) {
+        let (Some(at), Some(id)) = (event.step(), id) else { return };
         let Some(step) = plan.lane(at.lane).get(at.index) else {
             return self.breach(line, format!("`{id}` is no step of the plan"));
         };
         let other = || format!("`{id}` is not the step the plan has there");
         let Event::StepIntent { attempt, line: said, step_sha256, .. } = event else {
-            if step.id != id {
+            if step.id != *id {
                 self.breach(line, other());
             }
             return;
         };
         self.steps_run.insert((at.lane, at.index));
-        if step.id != id || step.sha256() != *step_sha256 {
+        if step.id != *id || step.sha256() != *step_sha256 {
             self.breach(line, other());
         }
         if whole && !is_masked(said, &step.line) {
@@ -267,12 +284,34 @@ impl<'t> Rules<'t> {
     }
 }
 
-/// A fact, if its data are written as those of its type are.
-fn read(fact: Value, data: &Value) -> Result<Event, String> {
-    let event: Event = serde_json::from_value(fact).map_err(|error| error.to_string())?;
-    let again = serde_json::to_value(&event).map_err(|error| error.to_string())?;
-    let fits = shape::is_in(&again["data"], data);
-    if fits { Ok(event) } else { Err("a list stands for an object in it, or an object for a word".into()) }
+/// A fact, and the step it names.
+struct Fact {
+    event: Event,
+    id: Option<String>,
+}
+
+impl Fact {
+    /// A record as the fact it is, if its data are written as those of its type are. `text` is room that is used again.
+    fn read(record: &Said<'_>, text: &mut String) -> Result<Fact, String> {
+        text.clear();
+        text.extend(["{\"type\":\"", record.kind, "\",\"data\":", record.data, "}"]);
+        // Most facts are written in the one way they would be written again: then nothing else has to be compared.
+        if let Some(event) = serde_json::from_str::<Event>(text).ok().filter(|event| shape::is(event, text)) {
+            let id = event.id().map(String::from);
+            return Ok(Fact { event, id });
+        }
+        let data = record.value();
+        let fact = serde_json::json!({ "type": record.kind, "data": data });
+        let event: Event = serde_json::from_value(fact).map_err(|error| error.to_string())?;
+        let again = serde_json::to_value(&event).map_err(|error| error.to_string())?;
+        let fits = shape::is_in(&again["data"], &data);
+        let id = data["id"].as_str().map(String::from);
+        if fits {
+            Ok(Fact { event, id })
+        } else {
+            Err("a list stands for an object in it, or an object for a word".into())
+        }
+    }
 }
 
 /// Whether a text is that of the plan, or what was left of it where something looked like a secret.

@@ -3,10 +3,15 @@
 //!
 //! Which members a type has is not known here.
 
-use serde::de::value::StrDeserializer;
-use serde::de::{DeserializeOwned, IntoDeserializer};
-use serde::{Deserialize, Deserializer};
-use serde_json::{Map, Value};
+use std::borrow::Cow;
+use std::fmt;
+use std::io::{self, Write};
+use std::marker::PhantomData;
+
+use serde::de::value::{MapAccessDeserializer, StrDeserializer};
+use serde::de::{DeserializeOwned, IntoDeserializer, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 
 /// Whether what was read, written again, is in what was there. What has no text there, or nothing, was filled in.
 pub fn is_in(read: &Value, there: &Value) -> bool {
@@ -22,17 +27,54 @@ pub fn is_in(read: &Value, there: &Value) -> bool {
     }
 }
 
+/// Whether what was read, written again, is this very text: then it is in it, and no value has to be made of the two.
+pub fn is(read: &impl Serialize, text: &str) -> bool {
+    let mut rest = Rest(text.as_bytes());
+    serde_json::to_writer(&mut rest, read).is_ok() && rest.0.is_empty()
+}
+
+/// What is still to come of a text that is written a second time; anything else fails.
+struct Rest<'t>(&'t [u8]);
+
+impl Write for Rest<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 = self.0.strip_prefix(bytes).ok_or(io::ErrorKind::InvalidData)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A text, from where it stands if it is there as it is.
+#[derive(Deserialize)]
+struct Text<'t>(#[serde(borrow)] Cow<'t, str>);
+
 /// Reads what is one of a few words, from a text only.
 pub fn word<'de, D: Deserializer<'de>, T: DeserializeOwned>(reader: D) -> Result<T, D::Error> {
-    let text = String::deserialize(reader)?;
-    let word: StrDeserializer<'_, D::Error> = text.as_str().into_deserializer();
+    let Text(text) = Text::deserialize(reader)?;
+    let word: StrDeserializer<'_, D::Error> = text.as_ref().into_deserializer();
     T::deserialize(word)
 }
 
 /// Reads what has members, from an object only.
-pub fn object<'de, D: Deserializer<'de>, T: DeserializeOwned>(reader: D) -> Result<T, D::Error> {
-    let members = Map::<String, Value>::deserialize(reader)?;
-    T::deserialize(Value::Object(members)).map_err(serde::de::Error::custom)
+pub fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(reader: D) -> Result<T, D::Error> {
+    reader.deserialize_map(Members(PhantomData))
+}
+
+struct Members<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for Members<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a map")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<T, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(members))
+    }
 }
 
 #[cfg(test)]
@@ -40,6 +82,17 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_text_is_what_was_read_to_its_last_byte() {
+        let read = json!({ "lane": "forward", "index": 0 });
+        assert!(is(&read, r#"{"lane":"forward","index":0}"#));
+        for other in
+            [r#"{"lane":"forward","index":0}}"#, r#"{"lane":"forward","index":0"#, r#"{"index":0,"lane":"forward"}"#]
+        {
+            assert!(!is(&read, other), "{other}");
+        }
+    }
 
     #[test]
     fn a_list_is_no_object_and_an_object_no_word() {

@@ -5,12 +5,14 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, Seek, SeekFrom};
 
+use jiff::Timestamp;
+
 use super::approval::Approved;
-use super::rules::{Breach, Rules};
+use super::rules::{Breach, Rules, Said};
 use super::witness::Witness;
 use crate::journal::SealState;
-use crate::journal::input::next;
-use crate::journal::line::{EVIDENCE, LONGEST_PLAN, Raw};
+use crate::journal::blocks::{self, Hashed};
+use crate::journal::line::{LONGEST_PLAN, Raw};
 use crate::journal::scan::{OwnerKey, OwnerSignature, Scan, Seals};
 use crate::journal::{Fault, What};
 use crate::journal::{Withheld, Withholding};
@@ -110,18 +112,8 @@ pub(super) fn read(
     withheld: Option<&BTreeMap<u64, Withheld>>,
 ) -> std::io::Result<Report> {
     let mut reading = Reading::new(trust, seals, withheld);
-    let (mut line, mut ahead) = (Vec::new(), Vec::new());
-    next(input, &mut line)?;
-    let found = loop {
-        if line.is_empty() {
-            break reading.end();
-        }
-        next(input, &mut ahead)?;
-        if let Err(fault) = reading.take(&line, &ahead) {
-            break Err(fault);
-        }
-        std::mem::swap(&mut line, &mut ahead);
-    };
+    let found = blocks::each(input, |line, ahead, hashed| reading.take(line, ahead, hashed))?;
+    let found = found.and_then(|()| reading.end());
     Ok(reading.report(found))
 }
 
@@ -149,17 +141,16 @@ impl Passed {
     }
 }
 
-/// One record that no seal covers yet.
-enum Held {
-    /// Its line is kept beside. `now`: by the time that cannot be set back.
-    Fact {
-        now: i64,
-        whole: bool,
-    },
-    Seen {
-        record: u64,
-        witness: Witness,
-    },
+/// One record that no seal covers yet. What it says is kept beside, behind that of the one before it.
+struct Held {
+    seq: u64,
+    time: Timestamp,
+    kind: &'static str,
+    /// Bytes of what it says.
+    len: usize,
+    /// By the time that cannot be set back.
+    now: i64,
+    whole: bool,
 }
 
 /// The judgement so far. What it keeps does not grow with the log: one group, and of everything else a limited number.
@@ -170,8 +161,8 @@ struct Reading<'t> {
     withheld: Option<&'t BTreeMap<u64, Withheld>>,
     /// What was read since the last seal, in its order.
     held: Vec<Held>,
-    /// The lines of its facts, one behind the other.
-    lines: Vec<u8>,
+    /// What its records say.
+    said: String,
     passed: Passed,
     owners: Vec<Owner>,
     untrusted: Option<TrustError>,
@@ -195,7 +186,7 @@ impl<'t> Reading<'t> {
             rules: Rules::new(&trust.signers),
             withheld,
             held: Vec::new(),
-            lines: Vec::new(),
+            said: String::new(),
             passed: Passed::default(),
             owners: Vec::new(),
             untrusted: None,
@@ -210,7 +201,7 @@ impl<'t> Reading<'t> {
         }
     }
 
-    fn take(&mut self, bytes: &[u8], ahead: &[u8]) -> Result<(), Fault> {
+    fn take(&mut self, bytes: &[u8], ahead: &[u8], hashed: &Hashed) -> Result<(), Fault> {
         if bytes.last() != Some(&b'\n') {
             let unsealed = self.scan.bytes() - self.scan.sealed.bytes + bytes.len() as u64;
             let what = if bytes.len() > LONGEST_PLAN {
@@ -220,7 +211,7 @@ impl<'t> Reading<'t> {
             };
             return Err(self.scan.fault(what));
         }
-        let line = match self.scan.take(bytes, (!ahead.is_empty()).then_some(ahead)) {
+        let line = match self.scan.take_hashed(bytes, (!ahead.is_empty()).then_some(ahead), hashed) {
             Ok(line) => line,
             Err(fault) => {
                 let own = Raw::parse(bytes).ok().filter(|line| line.seq == fault.record).map(|line| line.kind);
@@ -235,12 +226,10 @@ impl<'t> Reading<'t> {
         }
         let now = self.passed.at(&line);
         let whole = self.withheld.is_none_or(|withheld| !withheld.contains_key(&line.seq));
-        if EVIDENCE.binary_search(&line.kind).is_err() {
-            self.lines.extend_from_slice(bytes);
-            self.held.push(Held::Fact { now, whole });
-        } else if let Some(witness) = Witness::of(line.kind, line.data) {
-            let witness = if whole { witness } else { Witness::Withheld };
-            self.held.push(Held::Seen { record: line.seq, witness });
+        if line.kind != "seal" {
+            self.said.push_str(line.data);
+            let Raw { seq, time, kind, data, .. } = line;
+            self.held.push(Held { seq, time, kind, len: data.len(), now, whole });
         }
         if line.kind == "seal" {
             self.seals += 1;
@@ -264,28 +253,25 @@ impl<'t> Reading<'t> {
             }
         }
         let head = self.scan.head().unwrap_or_else(|| panic!("BUG: a seal before the opening"));
-        let mut lines = self.lines.split_inclusive(|b| *b == b'\n');
-        for held in self.held.drain(..) {
-            let (now, whole) = match held {
-                Held::Seen { record, witness } => {
-                    self.rules.saw(record, &witness);
-                    continue;
-                }
-                Held::Fact { now, whole } => (now, whole),
-            };
-            let bytes = lines.next().unwrap_or_else(|| panic!("BUG: a fact without its line"));
-            let line = Raw::parse(bytes).unwrap_or_else(|why| panic!("BUG: a line that was read before: {why}")).line();
-            let approval = line.kind.starts_with("approval.");
+        let mut rest = self.said.as_str();
+        for Held { seq, time, kind, len, now, whole } in self.held.drain(..) {
+            let (data, behind) = rest.split_at(len);
+            rest = behind;
+            if let Some(witness) = Witness::of(kind, data) {
+                self.rules.saw(seq, if whole { &witness } else { &Witness::Withheld });
+                continue;
+            }
+            let approval = kind.starts_with("approval.");
             self.approvals += usize::from(approval);
             if self.approvals <= MOST_APPROVALS {
-                self.rules.take(&line, now, head, whole);
+                self.rules.take(&Said { seq, time, kind, data }, now, head, whole);
             } else if approval && self.approvals == MOST_APPROVALS + 1 {
                 let what =
                     format!("more than {MOST_APPROVALS} records about approvals; nothing was judged from here on");
-                self.rules.breaches.push(Breach { record: line.seq, what });
+                self.rules.breaches.push(Breach { record: seq, what });
             }
         }
-        self.lines.clear();
+        self.said.clear();
         self.keep();
     }
 

@@ -4,6 +4,7 @@
 //! Evidence changes nothing of what a run does, so the run machine never reads it: a log whose facts follow on each other can
 //! still say of a gate that it failed, and of its bake that it passed.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
@@ -18,15 +19,15 @@ use crate::run::{Event, Found, Outcome, Verdict, guard};
 const WHOLE: u64 = 100;
 
 /// One record of evidence, as far as it is judged.
-pub enum Witness {
-    Gate(Gate),
-    Check(Check),
-    Drain(Drain),
-    Output(Named),
-    Call(OfRoute),
-    Read(Read),
-    Health(Health),
-    Seen(Seen),
+pub enum Witness<'d> {
+    Gate(Gate<'d>),
+    Check(Check<'d>),
+    Drain(Drain<'d>),
+    Output(Named<'d>),
+    Call(OfRoute<'d>),
+    Read(Read<'d>),
+    Health(Health<'d>),
+    Seen(Seen<'d>),
     /// It is not in this copy.
     Withheld,
     /// Not as this version writes it.
@@ -34,64 +35,74 @@ pub enum Witness {
 }
 
 #[derive(Deserialize)]
-pub struct Gate {
-    step: String,
-    gate: String,
+pub struct Gate<'d> {
+    #[serde(borrow)]
+    step: Cow<'d, str>,
+    #[serde(borrow)]
+    gate: Cow<'d, str>,
     #[serde(deserialize_with = "word")]
     verdict: Verdict,
 }
 
 #[derive(Deserialize)]
-pub struct Check {
-    step: String,
-    check: String,
+pub struct Check<'d> {
+    #[serde(borrow)]
+    step: Cow<'d, str>,
+    #[serde(borrow)]
+    check: Cow<'d, str>,
     #[serde(deserialize_with = "word")]
     verdict: Verdict,
 }
 
 #[derive(Deserialize)]
-pub struct Drain {
-    step: String,
+pub struct Drain<'d> {
+    #[serde(borrow)]
+    step: Cow<'d, str>,
     #[serde(deserialize_with = "word")]
     stack: Color,
     in_flight: Option<String>,
 }
 
 #[derive(Deserialize)]
-pub struct Named {
-    step: String,
+pub struct Named<'d> {
+    #[serde(borrow)]
+    step: Cow<'d, str>,
 }
 
 #[derive(Deserialize)]
-pub struct OfRoute {
-    route: String,
+pub struct OfRoute<'d> {
+    #[serde(borrow)]
+    route: Cow<'d, str>,
 }
 
 #[derive(Deserialize)]
-pub struct Read {
-    route: String,
+pub struct Read<'d> {
+    #[serde(borrow)]
+    route: Cow<'d, str>,
     #[serde(deserialize_with = "object")]
     split: Split,
 }
 
 #[derive(Deserialize)]
-pub struct Health {
-    route: String,
+pub struct Health<'d> {
+    #[serde(borrow)]
+    route: Cow<'d, str>,
     #[serde(deserialize_with = "word")]
     stack: Color,
     healthy: u32,
 }
 
 #[derive(Deserialize)]
-pub struct Seen {
-    route: String,
+pub struct Seen<'d> {
+    #[serde(borrow)]
+    route: Cow<'d, str>,
     agrees: bool,
 }
 
-impl Witness {
-    /// Of a record's type and data; nothing for a type that is not judged.
-    pub fn of(kind: &str, data: &str) -> Option<Witness> {
-        fn read<'d, T: Deserialize<'d>>(data: &'d str, of: fn(T) -> Witness) -> Witness {
+impl<'d> Witness<'d> {
+    /// Of a record's type and data; nothing for a type that is not judged as evidence.
+    pub fn of(kind: &str, data: &'d str) -> Option<Self> {
+        fn read<'d, T: Deserialize<'d>>(data: &'d str, of: fn(T) -> Witness<'d>) -> Witness<'d> {
             serde_json::from_str(data).map_or_else(|error| Witness::Unread(error.to_string()), of)
         }
         Some(match kind {
@@ -143,10 +154,10 @@ struct Place {
 
 impl Witnesses {
     /// Takes in evidence; says what of it is about nothing in the plan.
-    pub fn saw(&mut self, plan: &Plan, witness: &Witness) -> Option<String> {
+    pub fn saw(&mut self, plan: &Plan, witness: &Witness<'_>) -> Option<String> {
         let alien = match witness {
             Witness::Gate(Gate { step, gate, .. }) => no_step(plan, step).or_else(|| {
-                let missing = !plan.gates.contains_key(gate);
+                let missing = !plan.gates.contains_key(gate.as_ref());
                 missing.then(|| format!("it is about gate `{gate}`, which the plan does not have"))
             }),
             Witness::Check(Check { step, .. }) | Witness::Drain(Drain { step, .. }) => no_step(plan, step),
@@ -163,24 +174,27 @@ impl Witnesses {
         }
         match witness {
             Witness::Gate(Gate { step, gate, verdict }) => {
-                self.steps.entry(step.clone()).or_default().gates.insert(gate.clone(), *verdict);
+                self.step(step).gates.insert(gate.to_string(), *verdict);
             }
             Witness::Check(Check { step, check, verdict }) => {
-                let of = self.steps.entry(step.clone()).or_default();
+                let of = self.step(step);
                 of.checks += 1;
                 if *verdict != Verdict::Pass {
-                    of.bad.get_or_insert_with(|| check.clone());
+                    of.bad.get_or_insert_with(|| check.to_string());
                 }
             }
             Witness::Drain(Drain { step, stack, in_flight }) => {
                 let other = find(plan, step).filter(|step| step.config["stack"] != stack.name());
-                self.steps.entry(step.clone()).or_default().in_flight = Some(in_flight.clone());
+                self.step(step).in_flight = Some(in_flight.clone());
                 return other.map(|of| format!("it measures {stack}, and `{}` is of the other stack", of.id));
             }
             Witness::Call(OfRoute { route }) => self.place(route).called = true,
             Witness::Read(Read { route, split }) => {
                 self.place(route).read = Some(*split);
-                self.users.insert(route.clone(), *split);
+                match self.users.get_mut(route.as_ref()) {
+                    Some(was) => *was = *split,
+                    None => drop(self.users.insert(route.to_string(), *split)),
+                }
             }
             Witness::Health(Health { route, stack, healthy }) => {
                 self.place(route).healthy.insert(*stack, *healthy);
@@ -192,8 +206,12 @@ impl Witnesses {
         None
     }
 
+    fn step(&mut self, id: &str) -> &mut OfStep {
+        entry(&mut self.steps, id)
+    }
+
     fn place(&mut self, route: &str) -> &mut Place {
-        self.places.entry(route.to_string()).or_default()
+        entry(&mut self.places, route)
     }
 
     /// Takes in a fact; says how it contradicts what was seen for it.
@@ -348,6 +366,14 @@ fn left(plan: &Plan, route: &str) -> Vec<Split> {
         left.push(change.after);
     }
     left
+}
+
+/// What is kept under a name; most of the time that is there already, and the name is not copied.
+fn entry<'m, T: Default>(map: &'m mut BTreeMap<String, T>, name: &str) -> &'m mut T {
+    if !map.contains_key(name) {
+        map.insert(name.to_string(), T::default());
+    }
+    map.get_mut(name).unwrap_or_else(|| panic!("BUG: just inserted"))
 }
 
 fn find<'p>(plan: &'p Plan, id: &str) -> Option<&'p PlannedStep> {

@@ -88,7 +88,9 @@ pub const EVIDENCE: &[&str] = &[
     "traffic.seen",
 ];
 
-const MEMBERS: [&str; 8] = ["v", "seq", "run", "ts", "mono", "type", "prev", "data"];
+/// What stands before the value of each member.
+const MEMBERS: [&str; 8] =
+    ["{\"v\":", ",\"seq\":", ",\"run\":", ",\"ts\":", ",\"mono\":", ",\"type\":", ",\"prev\":", ",\"data\":"];
 
 /// A line, checked, and still the bytes it is: nothing is copied out of it that is not asked for.
 #[derive(Clone, Debug, PartialEq)]
@@ -106,28 +108,41 @@ pub struct Raw<'b> {
     pub data: &'b str,
 }
 
-impl<'b> Raw<'b> {
+/// What was found of a line, and where in it: for whom its bytes are elsewhere.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Checked {
+    seq: u64,
+    time: Timestamp,
+    mono: u64,
+    kind: &'static str,
+    run: Range<usize>,
+    ts: Range<usize>,
+    prev: Range<usize>,
+    data: Range<usize>,
+}
+
+impl Checked {
     /// Reads the bytes of one line, its line end included.
-    pub fn parse(bytes: &'b [u8]) -> Result<Raw<'b>, String> {
+    pub fn of(bytes: &[u8]) -> Result<Checked, String> {
         let Some(body) = bytes.strip_suffix(b"\n") else { return Err("it has no line end".into()) };
         let text = std::str::from_utf8(body).map_err(|e| format!("byte {} of it is not UTF-8", e.valid_up_to()))?;
-        let [v, seq, run, ts, mono, kind, prev, data] = members(text)?;
+        let places = members(text)?;
+        let [v, seq, run, ts, mono, kind, prev, data] = places.each_ref().map(|place| &text[place.clone()]);
         if v != VERSION {
             return Err(format!("version {v} is not known"));
         }
-        let word = |name: &str, raw: &'b str| json::text(raw).ok_or_else(|| format!("`{name}` is not a text"));
-        let (run, ts, kind, prev) = (word("run", run)?, word("ts", ts)?, word("type", kind)?, word("prev", prev)?);
+        let word = |name: &str, raw| json::text(raw).ok_or_else(|| format!("`{name}` is not a text"));
+        let (_, ts, kind, prev) = (word("run", run)?, word("ts", ts)?, word("type", kind)?, word("prev", prev)?);
         let number = |name: &str, raw| json::number(raw).ok_or_else(|| format!("`{name}` is not a number from 0 up"));
         let (seq, mono) = (number("seq", seq)?, number("mono", mono)?);
         // Neither a time nor a digest needs an escape, so what is right is always borrowed.
-        let Some((ts, time)) = borrowed(&ts).and_then(|ts| Some((ts, instant(ts)?))) else {
+        let Some(time) = borrowed(&ts).and_then(instant) else {
             return Err("`ts` is not a UTC time with six decimals".into());
         };
-        let Ok(at) = KINDS.binary_search(&&*kind) else { return Err(format!("the type `{kind}` is not known")) };
-        let kind = KINDS[at];
-        let Some(prev) = borrowed(&prev).filter(|prev| is_digest(prev)) else {
+        let Some(kind) = known(&kind) else { return Err(format!("the type `{kind}` is not known")) };
+        if !borrowed(&prev).is_some_and(is_digest) {
             return Err("`prev` is not 64 hex digits".into());
-        };
+        }
         if !data.starts_with('{') {
             return Err("`data` is not an object".into());
         }
@@ -135,7 +150,32 @@ impl<'b> Raw<'b> {
         if bytes.len() > longest {
             return Err(format!("it has {} bytes; {longest} are allowed", bytes.len()));
         }
-        Ok(Raw { seq, run, ts, time, mono, kind, prev, data })
+        let [_, _, run, ts, _, _, prev, data] = places;
+        let inside = |text: Range<usize>| text.start + 1..text.end - 1;
+        Ok(Checked { seq, time, mono, kind, run, ts: inside(ts), prev: inside(prev), data })
+    }
+
+    /// The line itself, of the very bytes that were checked.
+    pub fn line<'b>(&self, bytes: &'b [u8]) -> Raw<'b> {
+        let text = std::str::from_utf8(bytes).expect("BUG: a checked line is text");
+        let part = |place: &Range<usize>| &text[place.clone()];
+        Raw {
+            seq: self.seq,
+            run: json::text(part(&self.run)).expect("BUG: the name of a run was a text"),
+            ts: part(&self.ts),
+            time: self.time,
+            mono: self.mono,
+            kind: self.kind,
+            prev: part(&self.prev),
+            data: part(&self.data),
+        }
+    }
+}
+
+impl<'b> Raw<'b> {
+    /// Reads the bytes of one line, its line end included.
+    pub fn parse(bytes: &'b [u8]) -> Result<Raw<'b>, String> {
+        Checked::of(bytes).map(|checked| checked.line(bytes))
     }
 
     /// What the line says, as values.
@@ -149,6 +189,15 @@ impl<'b> Raw<'b> {
     }
 }
 
+/// The type of this name.
+fn known(kind: &str) -> Option<&'static str> {
+    match kind {
+        // A third of a log, or half of it.
+        "seal" => Some("seal"),
+        _ => KINDS.binary_search(&kind).ok().map(|at| KINDS[at]),
+    }
+}
+
 fn borrowed<'b>(text: &Cow<'b, str>) -> Option<&'b str> {
     match text {
         Cow::Borrowed(text) => Some(text),
@@ -156,25 +205,27 @@ fn borrowed<'b>(text: &Cow<'b, str>) -> Option<&'b str> {
     }
 }
 
-/// The values of the eight members, as they are spelled.
-fn members(text: &str) -> Result<[&str; 8], String> {
+/// Where the values of the eight members are.
+fn members(text: &str) -> Result<[Range<usize>; 8], String> {
     let misspelled = |e: json::Misspelled| format!("{}, at byte {} of it", e.why, e.at);
     // What is not this object may still be JSON; the words for the one and the other differ.
     let other = || match json::check(text) {
         Err(error) => misspelled(error),
         Ok(()) if !text.starts_with('{') => "it is not an object".into(),
-        Ok(()) => format!("its members are not {} in this order", MEMBERS.join(" ")),
+        Ok(()) => "its members are not v seq run ts mono type prev data in this order".into(),
     };
     let mut reader = json::Reader::new(text);
-    let mut values = [""; 8];
-    for (n, (name, value)) in MEMBERS.iter().zip(&mut values).enumerate() {
-        let opens = reader.exactly(if n == 0 { "{\"" } else { ",\"" });
-        if !(opens && reader.exactly(name) && reader.exactly("\":")) {
+    let mut places = [const { 0..0 }; 8];
+    let mut end = 0;
+    for (before, place) in MEMBERS.iter().zip(&mut places) {
+        if !reader.exactly(before) {
             return Err(other());
         }
-        *value = reader.value(1).map_err(misspelled)?;
+        let begin = end + before.len();
+        end = begin + reader.value(1).map_err(misspelled)?.len();
+        *place = begin..end;
     }
-    if reader.exactly("}") && reader.is_done() { Ok(values) } else { Err(other()) }
+    if reader.exactly("}") && reader.is_done() { Ok(places) } else { Err(other()) }
 }
 
 /// A line, read, with what it says as values.
@@ -193,14 +244,14 @@ pub struct Line {
 
 /// Reads `2026-11-20T23:40:07.152367Z` and nothing that looks otherwise.
 pub fn instant(text: &str) -> Option<Timestamp> {
-    let shape = b"0000-00-00T00:00:00.000000Z";
-    let fits = |(byte, wanted): (u8, &u8)| if *wanted == b'0' { byte.is_ascii_digit() } else { byte == *wanted };
-    let right = text.len() == shape.len() && text.bytes().zip(shape).all(fits);
-    if !right {
+    const SHAPE: &[u8; 27] = b"0000-00-00T00:00:00.000000Z";
+    // By the digits' places: the usual parser knows many forms, and there is one time in every line.
+    let bytes: &[u8; 27] = text.as_bytes().try_into().ok()?;
+    let fits = |at: usize| if SHAPE[at] == b'0' { bytes[at].is_ascii_digit() } else { bytes[at] == SHAPE[at] };
+    if !(0..SHAPE.len()).fold(true, |all, at| all & fits(at)) {
         return None;
     }
-    // By the digits' places: the usual parser knows many forms, and there is one time in every line.
-    let part = |at: Range<usize>| text.as_bytes()[at].iter().fold(0, |n: i32, digit| n * 10 + i32::from(digit - b'0'));
+    let part = |at: Range<usize>| bytes[at].iter().fold(0, |n: i32, digit| n * 10 + i32::from(digit - b'0'));
     let [month, day, hour, minute, second] = [5, 8, 11, 14, 17].map(|at| part(at..at + 2) as i8);
     // The years that every reader has.
     let (year, micros) = (i16::try_from(part(0..4)).ok().filter(|year| (1..9999).contains(year))?, part(20..26));
@@ -210,7 +261,8 @@ pub fn instant(text: &str) -> Option<Timestamp> {
 
 /// 64 lowercase hex digits.
 pub fn is_digest(text: &str) -> bool {
-    text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    // Without an early end, so that many bytes are looked at together: there is a digest in every line.
+    text.len() == 64 && text.bytes().fold(true, |all, b| all & (b.is_ascii_digit() | (b'a'..=b'f').contains(&b)))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 mod alone;
 mod archive;
 mod beside;
+pub(crate) mod blocks;
 mod countersign;
 mod disk;
 pub(crate) mod encode;

@@ -38,9 +38,12 @@ impl SealState {
     }
 }
 
+/// What the first line of a note begins with.
+const ORIGIN: &str = "bgctl/log/";
+
 /// The first line of a note: which log this is.
 pub fn origin(service: &str, run: &str) -> String {
-    format!("bgctl/log/{service}/{run}")
+    format!("{ORIGIN}{service}/{run}")
 }
 
 /// What the six lines say.
@@ -79,16 +82,39 @@ impl Note {
 
     /// Reads the six lines back; anything else than exactly them is no note.
     pub fn parse(text: &str) -> Option<Note> {
+        let SixLines { origin, lines, bytes, sha256, time, state } = SixLines::parse(text)?;
+        Some(Note { origin: origin.into(), lines, bytes, sha256: sha256.into(), time: time.into(), state })
+    }
+}
+
+/// A note as it stands in its text: a verifier reads one in every other line.
+pub(super) struct SixLines<'t> {
+    pub origin: &'t str,
+    pub lines: u64,
+    pub bytes: u64,
+    pub sha256: &'t str,
+    pub time: &'t str,
+    pub state: SealState,
+}
+
+impl<'t> SixLines<'t> {
+    pub fn parse(text: &'t str) -> Option<Self> {
         let mut lines = text.strip_suffix('\n')?.split('\n');
-        let origin = lines.next()?.to_string();
+        let origin = lines.next()?;
         let mut field = |name: &str| lines.next()?.strip_prefix(name)?.strip_prefix(' ');
         let count = number(field("lines")?)?;
         let bytes = number(field("bytes")?)?;
-        let sha256 = field("sha256").filter(|s| is_digest(s))?.to_string();
-        let time = field("time").filter(|t| instant(t).is_some())?.to_string();
+        let sha256 = field("sha256").filter(|s| is_digest(s))?;
+        let time = field("time").filter(|t| instant(t).is_some())?;
         let word = field("state")?;
         let state = SealState::ALL.into_iter().find(|s| s.name() == word)?;
-        lines.next().is_none().then_some(Note { origin, lines: count, bytes, sha256, time, state })
+        lines.next().is_none().then_some(SixLines { origin, lines: count, bytes, sha256, time, state })
+    }
+
+    /// Whether it is a note of this log.
+    pub fn is_of(&self, service: &str, run: &str) -> bool {
+        let rest = self.origin.strip_prefix(ORIGIN).and_then(|rest| rest.strip_prefix(service));
+        rest.and_then(|rest| rest.strip_prefix('/')) == Some(run)
     }
 }
 
@@ -114,6 +140,9 @@ mod tests {
         let text = note.text();
         assert_eq!(text.lines().count(), 6);
         assert_eq!(Note::parse(&text), Some(note));
+        let of = |service, run| SixLines::parse(&text).unwrap().is_of(service, run);
+        assert!(of("slackbot", "20261120-0302-kfx"));
+        assert!(!of("slack", "20261120-0302-kfx") && !of("slackbot", "20261120-0302-kf") && !of("", ""));
         for (from, to) in [
             ("lines 9", "lines 09"),
             ("lines 9", "lines +9"),

@@ -243,6 +243,23 @@ impl Event {
         }
     }
 
+    /// The step's name, where the fact has it.
+    pub fn id(&self) -> Option<&str> {
+        match self {
+            Event::ApprovalRequested { id, .. }
+            | Event::ApprovalGranted { id, .. }
+            | Event::ApprovalDenied { id, .. }
+            | Event::ApprovalWithdrawn { id, .. }
+            | Event::ApprovalExpired { id, .. }
+            | Event::StepIntent { id, .. }
+            | Event::StepOutcome { id, .. }
+            | Event::StepReconciled { id, .. }
+            | Event::WriteLanded { id, .. }
+            | Event::RollbackOverdue { id, .. } => Some(id),
+            _ => None,
+        }
+    }
+
     pub fn in_rollback(&self) -> bool {
         self.step().is_some_and(|s| s.lane == Lane::Rollback)
     }

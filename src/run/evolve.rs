@@ -232,7 +232,7 @@ pub(super) fn alone(plan: &Plan, s: &State, e: &Event) -> Result<State, Illegal>
             let to = s.righting.map_or(s.index, |righting| righting.to);
             State {
                 index: step.index,
-                doing: Doing::Ready { attempt: s.tried.get(step).copied().unwrap_or_default() + 1 },
+                doing: Doing::Ready { attempt: s.tried.attempt(*step).unwrap_or_default() + 1 },
                 righting: Some(Righting { to, found: *found }),
                 righted: s.righted + 1,
                 // Whatever could still land had landed by then.

@@ -25,6 +25,7 @@ mod patience;
 mod seen;
 mod state;
 mod together;
+mod tried;
 
 pub use actor::{Actor, Grant, NOBODY};
 pub use breach::Breach;
@@ -35,3 +36,4 @@ pub use evolve::{Illegal, evolve, replay};
 pub use next::Next;
 pub use outcome::{Cause, Found, Outcome, Reaction};
 pub use state::{Approval, Doing, Pause, Righting, State};
+pub use tried::Tried;

@@ -6,6 +6,7 @@ use super::actor::{Actor, Grant};
 use super::event::{Event, RunOutcome, Sighting, Wish};
 use super::legs::Legs;
 use super::outcome::{Cause, Reaction};
+use super::tried::Tried;
 use crate::plan::{Color, Lane, OnFailure, Plan, Split, StepRef, Team};
 
 /// How often a write that landed late is set right in one run.
@@ -45,7 +46,7 @@ pub struct State {
     /// This log says where users were found before it says how it ended. Logs of before do not.
     pub looks: bool,
     /// The steps that move users and were begun, each with its newest attempt.
-    pub tried: BTreeMap<StepRef, u32>,
+    pub tried: Tried,
     /// The writes whose end was never known, by step and attempt (0 stands for one before): they may still land.
     pub doubts: BTreeSet<(StepRef, u32)>,
     /// A write that landed late is being set right.
@@ -173,7 +174,7 @@ impl Default for State {
             seen: None,
             settled: false,
             looks: false,
-            tried: BTreeMap::new(),
+            tried: Tried::default(),
             doubts: BTreeSet::new(),
             righting: None,
             righted: 0,
@@ -270,7 +271,7 @@ impl State {
 
     /// This run has begun to move users of a route.
     fn touched(&self, plan: &Plan, route: &str) -> bool {
-        self.tried.keys().any(|at| plan.step(*at).moves.as_ref().is_some_and(|change| change.route == route))
+        self.tried.steps().any(|at| plan.step(at).moves.as_ref().is_some_and(|change| change.route == route))
     }
 
     /// A write was sent whose end is not known: by this log, which is written before every call.
@@ -291,11 +292,11 @@ impl State {
 
     /// The move that is to be made again, where `found` is what a write of this run may have left late.
     pub fn landed_late(&self, plan: &Plan, route: &str, found: Split) -> Option<StepRef> {
-        let of_route = |at: &&StepRef| plan.step(**at).moves.as_ref().is_some_and(|change| change.route == route);
-        let ours = |at: &StepRef| plan.step(*at).moves.as_ref().is_some_and(|change| change.after == found);
-        let known = self.lane == Lane::Rollback || self.tried.keys().filter(of_route).any(ours);
-        let newest = self.tried.keys().filter(of_route).rfind(|at| at.lane == self.lane && at.index < self.index);
-        newest.copied().filter(|_| known && self.righted < RIGHTED && self.in_doubt_at(plan, route))
+        let of_route = |at: &StepRef| plan.step(*at).moves.as_ref().is_some_and(|change| change.route == route);
+        let ours = |at: StepRef| plan.step(at).moves.as_ref().is_some_and(|change| change.after == found);
+        let known = self.lane == Lane::Rollback || self.tried.steps().filter(of_route).any(ours);
+        let newest = self.tried.steps().filter(of_route).rfind(|at| at.lane == self.lane && at.index < self.index);
+        newest.filter(|_| known && self.righted < RIGHTED && self.in_doubt_at(plan, route))
     }
 
     /// Whether a step that is still to come moves users.

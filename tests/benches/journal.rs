@@ -2,7 +2,8 @@
 //!
 //! `cargo bench --bench journal` prints a table. Both sides append groups of the same size to files in the same folder, in
 //! turns, so that a busy disk or processor is busy for both. Verifying is measured from memory, over logs of three shapes, and
-//! as a whole process over a log of 500 lines, beside `true` and `sha256sum` of the same file.
+//! as a whole process: over a log of 500 lines, beside `true` and `sha256sum` of the same file, and over one of 50,000 lines,
+//! beside `sha256sum` and, where it is installed, `jq -c .`.
 #![expect(clippy::disallowed_methods, reason = "a bench measures real time")]
 
 use std::fs::{File, OpenOptions};
@@ -12,10 +13,12 @@ use std::process::{Command, Stdio};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use bgctl::audit::verify;
+use bgctl::audit::{Verdict, verify};
 use bgctl::clock::SystemClock;
 use bgctl::journal::{Append, DirStore, Journal, LOG, MemoryStore, Opening, Record, SealState, Seals, Who};
-use bgctl::plan::{Lane, Move, OnFailure, Plan, PlannedStep, Policy, Purpose, Resume, Split, Stack, StepRef};
+use bgctl::plan::{
+    Lane, Move, OnFailure, Plan, PlannedRoute, PlannedStep, Policy, Purpose, Resume, Split, Stack, StepRef,
+};
 use bgctl::run::{Event, Evidence, Outcome, RunOutcome};
 use bgctl::sign::Trust;
 use bgctl::sign::session::SessionKey;
@@ -26,6 +29,17 @@ const OWNER: &str = "engineer@example.com";
 
 fn plan() -> Plan {
     let stack = |version: &str| Stack { version: version.into(), url: "http://stack.test".into() };
+    let smoke = PlannedStep { id: "smoke-green".into(), kind: "smoke".into(), moves: None, ..shift(0) };
+    let route = PlannedRoute {
+        router: "simulated".into(),
+        config: serde_json::Value::Null,
+        line: "the route web".into(),
+        seen_at: None,
+        before: Split::ALL_BLUE,
+        min_healthy: 1,
+        capacity: Default::default(),
+        resources: vec![],
+    };
     Plan {
         bgctl_plan: 1,
         purpose: Purpose::Cutover,
@@ -37,13 +51,13 @@ fn plan() -> Plan {
         runbook_sha256: "ab".repeat(32),
         blue: stack("v1"),
         green: stack("v2"),
-        routes: [].into(),
+        routes: [("web".to_string(), route)].into(),
         gates: [].into(),
         slack: None,
         compare: None,
         policy: Policy::default(),
         schema: None,
-        forward: vec![],
+        forward: vec![smoke],
         rollback: vec![],
         team: Default::default(),
         warnings: vec![],
@@ -60,9 +74,8 @@ fn record() -> Record {
     })
 }
 
-/// A plan of that many shifts.
-fn long_plan(steps: usize) -> Plan {
-    let step = |n: usize| PlannedStep {
+fn shift(n: usize) -> PlannedStep {
+    PlannedStep {
         id: format!("shift-{n}"),
         kind: "shift".into(),
         line: "GREEN to 10 %".into(),
@@ -75,13 +88,13 @@ fn long_plan(steps: usize) -> Plan {
         approval: None,
         on_failure: OnFailure::RollBack,
         place: format!("runbook.yaml:{}", 9 + n),
-    };
-    Plan { forward: (0..steps).map(step).collect(), ..plan() }
+    }
 }
 
-/// A whole run: for each shift an intent, what the three witnesses say, and an outcome.
+/// A whole run by the rules: for each shift an intent, the call, what the three witnesses say, and an outcome.
 fn whole_run(owner: &SessionKey, steps: usize) -> Vec<u8> {
-    let (plan, store) = (long_plan(steps), MemoryStore::new());
+    let plan = Plan { forward: (0..steps).map(shift).collect(), ..plan() };
+    let store = MemoryStore::new();
     let mut journal = open_plan(owner, store.clone(), &plan);
     let mut write = |records: &[Record]| {
         journal.append(records).expect("an append");
@@ -94,16 +107,24 @@ fn whole_run(owner: &SessionKey, steps: usize) -> Vec<u8> {
         let (id, line, step_sha256) = (planned.id.clone(), planned.line.clone(), planned.sha256());
         let intent = Event::StepIntent { step, id: id.clone(), attempt: 1, line, step_sha256, approvals: vec![] };
         write(&[Record::from(&intent)]);
-        let route = "web".to_string();
+        let route = || "web".to_string();
+        let healthy =
+            |stack: &str| Evidence::TrafficHealth { route: route(), stack: stack.into(), healthy: 3, total: 3 };
+        let seen = Evidence::TrafficSeen { route: route(), samples: 200, blue: 180, green: 20, other: 0, agrees: true };
+        let called = Evidence::ProviderCalled {
+            route: route(),
+            action: "ModifyRule".into(),
+            attempt: 1,
+            request_id: Some("7d5f0a4c-6c1e-4c0b-9b52-0a8f0e2f3d11".into()),
+            code: "200".into(),
+            ms: 212,
+        };
         write(&[
-            Record::from(&Evidence::TrafficRead { route: route.clone(), split: Split::of_green(100), ms: 41 }),
-            Record::from(&Evidence::TrafficHealth {
-                route: route.clone(),
-                stack: "green".into(),
-                healthy: 3,
-                total: 3,
-            }),
-            Record::from(&Evidence::TrafficSeen { route, samples: 200, blue: 180, green: 20, other: 0, agrees: true }),
+            Record::from(&called),
+            Record::from(&Evidence::TrafficRead { route: route(), split: Split::of_green(100), ms: 41 }),
+            Record::from(&healthy("blue")),
+            Record::from(&healthy("green")),
+            Record::from(&seen),
         ]);
         write(&[Record::from(&Event::StepOutcome { step, id, outcome: Outcome::done("moved, read back, seen") })]);
     }
@@ -191,7 +212,7 @@ fn main() {
     let narrow = std::fs::read(dir.path().join("run").join(LOG)).expect("the log");
     let signers = AllowedSigners::parse(&trust::line(OWNER, &owner.public())).expect("a line");
     let trust = Trust { signers, shared: None };
-    let _ = writeln!(out, "verify, from memory, one thread");
+    let _ = writeln!(out, "verify, from memory, three threads: one judges, two read and hash what comes behind");
     let shapes = [
         ("one record a seal", &narrow),
         ("50 records a seal", &wide.bytes()),
@@ -199,9 +220,16 @@ fn main() {
     ];
     for (name, bytes) in shapes {
         for seals in [Seals::All, Seals::Last] {
-            let start = Instant::now();
-            let report = verify(&mut BufReader::new(Cursor::new(bytes)), &trust, seals).expect("a verdict");
-            let took = start.elapsed().as_secs_f64();
+            let once = || {
+                let start = Instant::now();
+                let report = verify(&mut BufReader::new(Cursor::new(bytes)), &trust, seals).expect("a verdict");
+                (start.elapsed().as_secs_f64(), report)
+            };
+            // The best of a few: whoever else the machine works for is no part of it.
+            let (took, report) =
+                (0..5).map(|_| once()).reduce(|a, b| if a.0 < b.0 { a } else { b }).expect("a verdict");
+            // What breaks a rule is another amount of work.
+            assert!(!matches!(report.verdict, Verdict::Policy | Verdict::Broken(_)), "{name}: {report:?}");
             let (lines, mb) = (report.lines as f64, report.bytes as f64 / 1e6);
             let _ = writeln!(
                 out,
@@ -215,36 +243,36 @@ fn main() {
 
     // The whole process, as somebody waits for it.
     let log = whole_run(&owner, 61);
-    let lines = log.iter().filter(|b| **b == b'\n').count();
+    let lines = lines_of(&log);
     let (file, allowed) = (dir.path().join("log.jsonl"), dir.path().join("allowed_signers"));
     std::fs::write(&file, &log).expect("a log");
     std::fs::write(&allowed, trust::line(OWNER, &owner.public())).expect("a file of signers");
-    let state = dir.path().join("state");
-    let bgctl = || {
+    let bgctl = |file: &Path| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_bgctl"));
         command
             .args(["audit", "verify"])
-            .arg(&file)
+            .arg(file)
             .arg("--allowed-signers")
             .arg(&allowed)
-            .env("BGCTL_STATE_DIR", &state);
+            // Two logs of one run would be a fork to whoever has seen both.
+            .env("BGCTL_STATE_DIR", file.with_extension("state"));
         command
     };
     let all = || {
-        let mut command = bgctl();
+        let mut command = bgctl(&file);
         command.arg("--all-seals");
         command
     };
-    let sum = || {
-        let mut command = Command::new("sha256sum");
-        command.arg(&file);
+    let with = |program: &str, args: &[&str], file: &Path| {
+        let mut command = Command::new(program);
+        command.args(args).arg(file);
         command
     };
     let (mut last, mut each, mut summed, mut nothing) = (vec![], vec![], vec![], vec![]);
     for _ in 0..50 {
-        timed(&mut last, || quiet(bgctl()));
+        timed(&mut last, || quiet(bgctl(&file)));
         timed(&mut each, || quiet(all()));
-        timed(&mut summed, || quiet(sum()));
+        timed(&mut summed, || quiet(with("sha256sum", &[], &file)));
         timed(&mut nothing, || quiet(Command::new("true")));
     }
     let _ = writeln!(out, "a log of {lines} lines ({} kB), whole process", log.len() / 1000);
@@ -252,7 +280,33 @@ fn main() {
     row(&mut out, "bgctl audit verify --all-seals", &mut each);
     row(&mut out, "sha256sum", &mut summed);
     row(&mut out, "true", &mut nothing);
+
+    // The same over a long log.
+    let log = whole_run(&owner, 5_000);
+    let long = dir.path().join("long.jsonl");
+    std::fs::write(&long, &log).expect("a log");
+    let (mut verified, mut summed, mut parsed) = (vec![], vec![], vec![]);
+    let jq = Command::new("jq").arg("--version").stdout(Stdio::null()).status().is_ok_and(|status| status.success());
+    for _ in 0..7 {
+        timed(&mut verified, || quiet(bgctl(&long)));
+        timed(&mut summed, || quiet(with("sha256sum", &[], &long)));
+        if jq {
+            timed(&mut parsed, || quiet(with("jq", &["-c", "."], &long)));
+        }
+    }
+    let _ = writeln!(out, "a log of {} lines ({} MB), whole process", lines_of(&log), log.len() / 1_000_000);
+    let ours = row(&mut out, "bgctl audit verify", &mut verified);
+    let sum = row(&mut out, "sha256sum", &mut summed);
+    let _ = writeln!(out, "  audit verify / sha256sum: {:.2}x", ours / sum);
+    if jq {
+        let jq = row(&mut out, "jq -c .", &mut parsed);
+        let _ = writeln!(out, "  audit verify / jq -c .: {:.2}x", ours / jq);
+    }
     long_log(&mut out, &owner);
+}
+
+fn lines_of(log: &[u8]) -> usize {
+    log.iter().filter(|b| **b == b'\n').count()
 }
 
 /// What a run with a log of that many megabytes costs whoever looks back at it, beside the same run with a short one.

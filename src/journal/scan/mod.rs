@@ -8,7 +8,7 @@ mod statement;
 
 use std::collections::BTreeMap;
 
-use base16ct::lower::{encode_str, encode_string as hex};
+use base16ct::lower::encode_string as hex;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
@@ -17,6 +17,7 @@ pub use pass::{Look, Pass};
 use seal::Unchecked;
 use statement::Session;
 
+use super::blocks::Hashed;
 use super::fault::{Fault, What};
 use super::line::{LONGEST_GROUP, Raw};
 use super::note::{Note, SealState};
@@ -157,7 +158,22 @@ impl<'k> Scan<'k> {
     /// Takes in the next line. `ahead` is the line behind it: where two lines do not fit together it tells which of the
     /// two was changed.
     pub fn take<'b>(&mut self, bytes: &'b [u8], ahead: Option<&[u8]>) -> Result<Raw<'b>, Fault> {
-        let line = Raw::parse(bytes).map_err(|why| self.fault(What::Unreadable(why)))?;
+        let hashed = Hashed::of(bytes, &self.hash);
+        self.take_hashed(bytes, ahead, &hashed)
+    }
+
+    /// The same where the line was read and hashed before. In a copy, what stands for a withheld line may be in the hash of the log:
+    /// nothing is held against that any more.
+    pub fn take_hashed<'b>(
+        &mut self,
+        bytes: &'b [u8],
+        ahead: Option<&[u8]>,
+        hashed: &Hashed,
+    ) -> Result<Raw<'b>, Fault> {
+        let line = match &hashed.checked {
+            Ok(checked) => checked.line(bytes),
+            Err(why) => return Err(self.fault(What::Unreadable(why.clone()))),
+        };
         self.group_bytes += bytes.len();
         // Nothing may be believed before its seal, so a group without an end would fill the memory of whoever reads it.
         if self.group_bytes > LONGEST_GROUP {
@@ -179,8 +195,9 @@ impl<'k> Scan<'k> {
         }
         match self.withheld.and_then(|withheld| withheld.get(&self.at)) {
             None => {
-                put_hex(&mut self.prev, &Sha256::digest(bytes));
-                self.hash.update(bytes);
+                self.prev.clear();
+                self.prev.push_str(std::str::from_utf8(&hashed.sha256).expect("BUG: hex is text"));
+                self.hash.clone_from(&hashed.log);
                 self.last_len = bytes.len() as u64;
             }
             Some(withheld) if withheld.kind != line.kind => {
@@ -198,8 +215,9 @@ impl<'k> Scan<'k> {
         if line.kind == "seal" {
             (self.group, self.group_bytes) = (0, 0);
             self.jump_noted = false;
-            self.sealed =
-                Sealed { lines: self.at, bytes: self.bytes, prev: self.prev.clone(), hash: self.hash.clone() };
+            (self.sealed.lines, self.sealed.bytes) = (self.at, self.bytes);
+            self.sealed.prev.clone_from(&self.prev);
+            self.sealed.hash.clone_from(&self.hash);
         }
         self.last = Some(line.time);
         self.mono = line.mono;
@@ -285,11 +303,4 @@ impl<'k> Scan<'k> {
         }
         Ok(())
     }
-}
-
-/// Over the text there is, since this is done for every line.
-fn put_hex(out: &mut String, digest: &[u8]) {
-    let mut text = [0; 64];
-    out.clear();
-    out.push_str(encode_str(digest, &mut text).expect("BUG: a SHA-256 has 32 bytes"));
 }

@@ -9,7 +9,7 @@ use super::{Scan, Seals};
 use crate::journal::fault::{Fault, What};
 use crate::journal::json;
 use crate::journal::line::Raw;
-use crate::journal::note::{Note, SealState, origin};
+use crate::journal::note::{SealState, SixLines};
 use crate::sign::namespace;
 
 /// A seal whose signature is still to be checked.
@@ -43,12 +43,12 @@ impl Scan<'_> {
     }
 
     pub(super) fn read_seal(&mut self, line: &Raw<'_>) -> Result<SealState, String> {
-        let (text, ns, proof) = seal_members(line.data).ok_or("its members are not note ns sig")?;
-        let (text, ns) = (text.as_ref(), ns.as_ref());
-        let note = Note::parse(text).ok_or("its note is not six lines of the known form")?;
+        let (note_text, ns, proof) = seal_members(line.data).ok_or("its members are not note ns sig")?;
+        let (text, ns) = (note_text.as_ref(), ns.as_ref());
+        let note = SixLines::parse(text).ok_or("its note is not six lines of the known form")?;
         let Some(session) = &self.session else { return Err("no session was opened".into()) };
         let Some(head) = &self.head else { return Err("no run was opened".into()) };
-        if note.origin != origin(&head.service, &head.run) {
+        if !note.is_of(&head.service, &head.run) {
             return Err(format!("it is for `{}`", note.origin));
         }
         if note.lines != self.at || note.bytes != self.bytes {
@@ -57,7 +57,7 @@ impl Scan<'_> {
                 note.lines, note.bytes, self.at, self.bytes
             ));
         }
-        if !self.is_prefix(&note.sha256) {
+        if !self.is_prefix(note.sha256) {
             return Err("the SHA-256 of the bytes before it is another".into());
         }
         if note.time != line.ts || line.mono != self.mono {
@@ -89,29 +89,29 @@ impl Scan<'_> {
         if !by_mono.is_some_and(within) || !(session.jumped || within(line.time)) {
             return Err(format!("its session ran from {} to {}", session.not_before, session.not_after));
         }
-        let Proof::Sig(sig) = &proof else { return Err("a session key signs, it has no MAC".into()) };
+        let Proof::Sig(sig) = proof else { return Err("a session key signs, it has no MAC".into()) };
+        let state = note.state;
         match self.seals {
             Seals::All => {
-                by(&session.session, space, text, sig)?;
+                by(&session.session, space, text, &sig)?;
                 self.seals_checked += 1;
             }
             Seals::Last => {
-                let (note, sig) = (text.to_string(), sig.to_string());
+                let (note, sig) = (note_text.into_owned(), sig.into_owned());
                 self.unchecked = Some(Unchecked { record: self.at, offset: self.bytes, note, sig });
             }
         }
-        Ok(note.state)
+        Ok(state)
     }
 }
 
 /// The members of a seal: note, purpose and proof. Half of the lines of a log are seals, so no value is made of them.
 fn seal_members(data: &str) -> Option<(Cow<'_, str>, Cow<'_, str>, Proof<'_>)> {
-    let mut reader = json::Reader::new(data);
-    let mut text = |before: &str| if reader.exactly(before) { json::text(reader.value(1).ok()?) } else { None };
-    let (note, ns) = (text("{\"note\":")?, text(",\"ns\":")?);
-    let proof = match text(",\"sig\":") {
-        Some(sig) => Proof::Sig(sig),
-        None => Proof::Mac(text(",\"mac\":")?),
+    let (note, rest) = json::leading(data.strip_prefix("{\"note\":")?)?;
+    let (ns, rest) = json::leading(rest.strip_prefix(",\"ns\":")?)?;
+    let (proof, rest) = match rest.strip_prefix(",\"sig\":") {
+        Some(rest) => json::leading(rest).map(|(sig, rest)| (Proof::Sig(sig), rest))?,
+        None => json::leading(rest.strip_prefix(",\"mac\":")?).map(|(mac, rest)| (Proof::Mac(mac), rest))?,
     };
-    (reader.exactly("}") && reader.is_done()).then_some((note, ns, proof))
+    (rest == "}").then_some((note, ns, proof))
 }
