@@ -1,8 +1,11 @@
-//! JSON of somebody else, read so that it has one meaning: a member that is given twice has two.
+//! JSON of somebody else, read so that it has one meaning: a member that is given twice has two, and a list is no object.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::marker::PhantomData;
 
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::value::{MapAccessDeserializer, StrDeserializer};
+use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error, IntoDeserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
 /// Reads a document, or says why it is none.
@@ -69,9 +72,42 @@ impl<'de> Deserialize<'de> for Document {
     }
 }
 
+/// A text, from where it stands if it is there as it is.
+#[derive(serde::Deserialize)]
+struct Text<'t>(#[serde(borrow)] Cow<'t, str>);
+
+/// Reads what is one of a few words, from a text only.
+pub fn word<'de, D: Deserializer<'de>, T: DeserializeOwned>(reader: D) -> Result<T, D::Error> {
+    let Text(text) = Text::deserialize(reader)?;
+    let word: StrDeserializer<'_, D::Error> = text.as_ref().into_deserializer();
+    T::deserialize(word)
+}
+
+/// Reads what has members, from an object only.
+pub fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(reader: D) -> Result<T, D::Error> {
+    reader.deserialize_map(Members(PhantomData))
+}
+
+struct Members<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for Members<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a map")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<T, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(members))
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+    use crate::plan::{Color, Split};
 
     #[test]
     fn g22_a_member_that_is_given_twice_has_no_value() {
@@ -80,5 +116,13 @@ mod tests {
             assert!(read(text.as_bytes()).unwrap_err().to_string().contains("`v` is given twice"), "{text}");
         }
         assert!(read(b"1e999").is_err() && read(b"7 8").is_err());
+    }
+
+    #[test]
+    fn a_list_is_no_object_and_an_object_no_word() {
+        assert!(word::<_, Color>(json!("blue")).is_ok());
+        assert!(word::<_, Color>(json!({ "blue": null })).is_err());
+        assert!(object::<_, Split>(json!({ "blue": 1, "green": 0 })).is_ok());
+        assert!(object::<_, Split>(json!([1, 0])).is_err());
     }
 }

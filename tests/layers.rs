@@ -40,7 +40,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "arm",
         &["compare", "diag", "gates", "guards", "migrations", "plan", "routers", "run", "scalar", "slack", "world"],
     ),
-    ("audit", &["clock", "file", "journal", "plan", "rehearsal", "report", "run", "secret", "sign", "world"]),
+    (
+        "audit",
+        &["clock", "document", "file", "journal", "plan", "rehearsal", "report", "run", "secret", "sign", "world"],
+    ),
     (
         "runbook",
         &["compare", "diag", "file", "gates", "people", "plan", "routers", "scalar", "secret", "slack", "steps"],

@@ -3,14 +3,9 @@
 //!
 //! Which members a type has is not known here.
 
-use std::borrow::Cow;
-use std::fmt;
 use std::io::{self, Write};
-use std::marker::PhantomData;
 
-use serde::de::value::{MapAccessDeserializer, StrDeserializer};
-use serde::de::{DeserializeOwned, IntoDeserializer, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 
 /// Whether what was read, written again, is in what was there. What has no text there, or nothing, was filled in.
@@ -47,36 +42,6 @@ impl Write for Rest<'_> {
     }
 }
 
-/// A text, from where it stands if it is there as it is.
-#[derive(Deserialize)]
-struct Text<'t>(#[serde(borrow)] Cow<'t, str>);
-
-/// Reads what is one of a few words, from a text only.
-pub fn word<'de, D: Deserializer<'de>, T: DeserializeOwned>(reader: D) -> Result<T, D::Error> {
-    let Text(text) = Text::deserialize(reader)?;
-    let word: StrDeserializer<'_, D::Error> = text.as_ref().into_deserializer();
-    T::deserialize(word)
-}
-
-/// Reads what has members, from an object only.
-pub fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(reader: D) -> Result<T, D::Error> {
-    reader.deserialize_map(Members(PhantomData))
-}
-
-struct Members<T>(PhantomData<T>);
-
-impl<'de, T: Deserialize<'de>> Visitor<'de> for Members<T> {
-    type Value = T;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a map")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<T, A::Error> {
-        T::deserialize(MapAccessDeserializer::new(members))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -95,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_is_no_object_and_an_object_no_word() {
+    fn a_list_stands_for_no_object() {
         let read = json!({ "step": { "lane": "forward", "index": 0 }, "then": null });
         for (there, fits) in [
             (json!({ "step": { "lane": "forward", "index": 0, "more": 1 } }), true),
@@ -104,9 +69,5 @@ mod tests {
         ] {
             assert_eq!(is_in(&read, &there), fits, "{there}");
         }
-        assert!(word::<_, crate::plan::Color>(json!("blue")).is_ok());
-        assert!(word::<_, crate::plan::Color>(json!({ "blue": null })).is_err());
-        assert!(object::<_, crate::plan::Split>(json!({ "blue": 1, "green": 0 })).is_ok());
-        assert!(object::<_, crate::plan::Split>(json!([1, 0])).is_err());
     }
 }

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::shape::{object, word};
+use crate::document::{object, word};
 
 use crate::plan::{Color, Lane, Move, Plan, PlannedStep, Split, StepRef};
 use crate::run::{Event, Found, Outcome, Verdict, guard};

@@ -75,8 +75,10 @@ pub fn each<E>(
         let (to_hash, filled) = sync_channel::<Block>(BLOCKS);
         let (to_read, hashed) = sync_channel::<Block>(BLOCKS);
         let (to_judge, read) = sync_channel::<Block>(BLOCKS);
-        scope.spawn(move || work(filled, to_read, |block| block.hash(&mut log)));
-        scope.spawn(move || work(hashed, to_judge, Block::read));
+        // Where the system gives no more threads, nothing is judged, and that is said.
+        let thread = || thread::Builder::new().name("hash".into());
+        thread().spawn_scoped(scope, move || work(filled, to_read, |block| block.hash(&mut log)))?;
+        thread().spawn_scoped(scope, move || work(hashed, to_judge, Block::read))?;
         let hash = |block| to_hash.send(block).unwrap_or_else(|_| panic!("BUG: nobody hashes any more"));
         let mut over = false;
         hash(block);

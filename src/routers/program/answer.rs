@@ -1,11 +1,10 @@
 //! What a program printed, read: nothing is an answer that is not written exactly as the contract says, or that cannot be.
 
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::contract::{Described, Healthy, Manual, Nothing, Read, Refused, Sent, Settled, VERSION, Weights, Why};
-use crate::document;
+use crate::document::{self, object};
 use crate::secret::hidden;
 
 /// The longest text in an answer, in bytes; the most of them in a list; and the most a state may come to.
@@ -34,7 +33,7 @@ pub fn answer<A: Answer>(printed: &[u8]) -> Result<Result<A, Refused>, String> {
         if !members.is_empty() {
             return Err("beside `refused` there is nothing else in an answer".into());
         }
-        let refused = Refused::deserialize(refused).map_err(|e| format!("`refused`: {e}"))?;
+        let refused: Refused = object(refused).map_err(|e| format!("`refused`: {e}"))?;
         return wrong_refusal(&refused).map_or(Ok(Err(refused)), |why| Err(format!("`refused`: {why}")));
     }
     let answer: A = serde_json::from_value(Value::Object(members)).map_err(|e| e.to_string())?;
@@ -146,6 +145,8 @@ mod tests {
             ("{}", "missing field `weights`"),
             (r#"{"weights":{"blue":1,"green":0}} extra"#, "no JSON object"),
             (r#"{"weights":{"blue":1,"green":0},"weights":{"blue":0,"green":1}}"#, "given twice"),
+            (r#"{"weights":[1,0]}"#, "invalid type"),
+            (r#"{"refused":["denied","no"]}"#, "invalid type"),
             (r#"{"weights":{"blue":1}}"#, "missing field `green`"),
             (r#"{"weights":{"blue":1,"green":0,"red":0}}"#, "unknown field `red`"),
             (r#"{"weights":{"blue":-1,"green":0}}"#, "invalid value"),

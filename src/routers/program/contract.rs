@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value, json};
 
+use crate::document::object;
 use crate::plan::Split;
 
 /// The version this bgctl speaks: `bgctl_route` of every request and of `describe`'s answer.
@@ -54,13 +55,29 @@ pub enum Call<'a> {
 }
 
 /// The weights of both sides: only their ratio matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct Weights {
     #[schemars(range(max = 1_000_000))]
     pub blue: u32,
     #[schemars(range(max = 1_000_000))]
     pub green: u32,
+}
+
+/// Weights as they are written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    blue: u32,
+    green: u32,
+}
+
+/// From an object only: a list of two numbers would leave it to the reader which is which.
+impl<'de> Deserialize<'de> for Weights {
+    fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        let Written { blue, green } = object(reader)?;
+        Ok(Weights { blue, green })
+    }
 }
 
 impl From<Split> for Weights {
