@@ -52,10 +52,10 @@ struct Target {
 const TARGETS: &[Target] = &[
     Target { name: "verify", doors: written::verify, cases: 400, within: 20 },
     Target { name: "approve", doors: written::approve, cases: 1500, within: 20 },
-    Target { name: "check", doors: written::check, cases: 150, within: 20 },
-    Target { name: "policy", doors: written::policy, cases: 300, within: 20 },
-    Target { name: "postgres", doors: spoken::postgres, cases: 800, within: 30 },
-    Target { name: "redis", doors: spoken::redis, cases: 500, within: 40 },
+    Target { name: "check", doors: written::check, cases: 60, within: 20 },
+    Target { name: "policy", doors: written::policy, cases: 100, within: 20 },
+    Target { name: "postgres", doors: spoken::postgres, cases: 200, within: 30 },
+    Target { name: "redis", doors: spoken::redis, cases: 200, within: 40 },
 ];
 
 #[test]
