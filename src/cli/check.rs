@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::cli::schema_page;
 use crate::compile::{self, Draft, unattended};
-use crate::diag::{Code, Diagnostic, Refusal, Severity};
+use crate::diag::{Code, Diagnostic, Places, Refusal, Severity};
 use crate::gates::watched;
 use crate::plan::{LAB, Lane, Plan};
 use crate::policy::{Policy, PolicyFile, is_policy};
@@ -222,8 +222,10 @@ fn text(
     };
     if !warnings.is_empty() {
         writeln!(out)?;
+        let mut places = Places::new(text);
         for warning in &warnings {
-            let line = warning.line_column(text).map_or_else(|| path.clone(), |(line, _)| format!("{path}:{line}"));
+            let line = warning.span.as_ref().map(|span| places.of(span.start).0);
+            let line = line.map_or_else(|| path.clone(), |line| format!("{path}:{line}"));
             writeln!(out, "  ! {line}: {} [{}]", warning.headline, warning.code)?;
             if !warning.label.is_empty() {
                 writeln!(out, "    {}", warning.label)?;

@@ -50,7 +50,7 @@ use clap::{CommandFactory, FromArgMatches};
 use crate::diag::{Code, Refusal};
 use crate::rehearsal::Rehearsals;
 use crate::secret::{Known, Steers, visible};
-use crate::shell::{Context, Exit, Global, refusal_json};
+use crate::shell::{Context, Exit, Global, leaves_no_core, refusal_json};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -207,6 +207,7 @@ const WORDS: &[(&str, &str)] = &[
 /// The whole process: reads argv and environment, runs the command, and turns its end into an exit code.
 #[expect(clippy::disallowed_methods, reason = "argv and environment are read here and nowhere else")]
 pub fn main(rehearsals: Rc<dyn Rehearsals>) -> ExitCode {
+    leaves_no_core();
     let known = Known::default();
     say_panics(&known);
     let env: BTreeMap<String, String> =

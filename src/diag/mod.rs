@@ -5,6 +5,7 @@
 //! refusal belongs to, and `cli` maps that.
 
 mod code;
+mod places;
 mod review;
 
 use std::fmt;
@@ -14,6 +15,7 @@ use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Level, Origin, Renderer, Snippet};
 
 pub use code::Code;
+pub use places::Places;
 pub use review::Review;
 
 /// How bad it is.
@@ -77,11 +79,7 @@ impl Diagnostic {
 
     /// Line and column of the caret, both from 1, columns in characters.
     pub fn line_column(&self, text: &str) -> Option<(usize, usize)> {
-        let start = self.span.as_ref()?.start.min(text.len());
-        let before = &text[..start];
-        let line_start = before.rfind('\n').map_or(0, |n| n + 1);
-        let line = before.bytes().filter(|b| *b == b'\n').count() + 1;
-        Some((line, before[line_start..].chars().count() + 1))
+        Some(Places::new(text).of(self.span.as_ref()?.start))
     }
 
     /// The mistake with its source line and caret, as a block of lines. `path` and `text` are those of the file.

@@ -19,7 +19,9 @@ pub fn tidy(value: Value) -> Value {
 
 fn level(value: Value, depth: usize) -> Value {
     match value {
-        Value::Number(n) if n.as_i64().is_none_or(|n| n.abs() > MOST) => Value::String(n.to_string()),
+        Value::Number(n) if n.as_i64().is_none_or(|n| n.unsigned_abs() > MOST.unsigned_abs()) => {
+            Value::String(n.to_string())
+        }
         Value::Array(_) | Value::Object(_) if depth >= DEPTH => Value::String(value.to_string()),
         Value::Array(items) => Value::Array(items.into_iter().map(|v| level(v, depth + 1)).collect()),
         Value::Object(map) => Value::Object(map.into_iter().map(|(k, v)| (k, level(v, depth + 1))).collect()),
@@ -158,6 +160,7 @@ mod tests {
     #[test]
     fn numbers_that_others_would_round_become_text() {
         assert_eq!(tidy(json!([0.5, 9007199254740992u64, -3])), json!(["0.5", "9007199254740992", -3]));
+        assert_eq!(tidy(json!([i64::MIN])), json!([i64::MIN.to_string()]));
     }
 
     #[test]

@@ -238,7 +238,8 @@ impl<'a> Reader<'a> {
             return self.fail("a number that is not whole");
         }
         match self.text[start..self.at].parse::<i64>() {
-            Ok(number) if number.abs() <= MOST => Ok(()),
+            // The lowest number has no opposite: its `abs()` is itself, or a panic.
+            Ok(number) if number.unsigned_abs() <= MOST.unsigned_abs() => Ok(()),
             _ => self.fail("a number beyond 2^53-1"),
         }
     }
@@ -336,6 +337,7 @@ mod tests {
             r#"{"a":1,}"#,
             "9007199254740992",
             "-9007199254740992",
+            "-9223372036854775808",
             "99999999999999999999",
             r#""\u000a""#,
             r#""\u0041""#,

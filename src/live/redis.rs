@@ -156,9 +156,10 @@ fn plain(error: &redis::RedisError) -> String {
 impl Store for LiveStore {
     async fn held(&self, url: &str, key: &str) -> Result<Option<Held>, String> {
         let mut connection = self.connection(url).await?;
+        // Written out: a pipeline that is `atomic()` counts below zero where a server refuses the first word of it.
         let mut both = pipe();
-        both.atomic().cmd("GET").arg(key).cmd("PTTL").arg(key);
-        let (value, left): (Option<String>, i64) =
+        both.cmd("MULTI").ignore().cmd("GET").arg(key).ignore().cmd("PTTL").arg(key).ignore().cmd("EXEC");
+        let ((value, left),): ((Option<String>, i64),) =
             both.query_async(&mut connection).await.map_err(|e| self.lost(url, &e))?;
         Ok(value.map(|value| Held { value, left: u64::try_from(left).ok().map(Duration::from_millis) }))
     }

@@ -17,6 +17,9 @@ use crate::file;
 use crate::run::Grant;
 use crate::sign::namespace::{APPROVE, DENY};
 
+/// Signatures that do not fit whose reason is kept: a folder that anybody may write to brings any number of them in a night.
+const MOST_EXPLAINED: usize = 256;
+
 /// Requests that are known here beside the one asked, each with the name of where it is from.
 pub type Known = dyn Fn() -> Vec<(String, String)>;
 
@@ -35,7 +38,7 @@ pub struct Inbox {
     verify: Rc<Verify>,
     known: Rc<Known>,
     barred: Vec<Barred>,
-    /// What signatures that do not fit turned out to be made for: looking through all runs once is enough.
+    /// What signatures that do not fit turned out to be made for, by the digest of request and signature: looking through all runs once is enough.
     explained: Rc<RefCell<BTreeMap<String, Option<String>>>>,
 }
 
@@ -102,7 +105,11 @@ impl Inbox {
             (_, Ok(signer)) => (signer, true),
             (Err(why), _) => {
                 let mut explained = self.explained.borrow_mut();
-                let words = explained.entry(format!("{}{signature}", ask.request_sha256)).or_insert_with(|| {
+                if explained.len() >= MOST_EXPLAINED {
+                    explained.clear();
+                }
+                let of = crate::plan::sha256(format!("{}{signature}", ask.request_sha256).as_bytes());
+                let words = explained.entry(of).or_insert_with(|| {
                     let mut others = self.others(ask).into_iter();
                     let made_for = others.find(|(_, text)| check(APPROVE, text).or_else(|_| check(DENY, text)).is_ok());
                     made_for.map(|(at, text)| difference::words(&at, &text, ask.request))
@@ -295,6 +302,18 @@ mod tests {
             Found::Decision(Decision::Withdrawn { principal, why, .. }) => format!("withdrawn {principal} {why}"),
             Found::Nothing(remarks) => remarks.join(" / "),
         }
+    }
+
+    /// Whoever can write to the folder can change a file there all night: one signature of 64 KiB after the other.
+    #[test]
+    fn what_is_remembered_of_signatures_that_do_not_fit_has_an_end() {
+        let (rule, folder) = (rule(1, false), tempfile::tempdir().unwrap());
+        let inbox = Inbox::new(folder.path().into(), super::super::trusting(Default::default()), Vec::new());
+        for n in 0..1000 {
+            assert!(inbox.judge(&ask(&rule, &[]), &format!("{n}{}", "x".repeat(1000)), now()).is_err());
+        }
+        let kept: usize = inbox.explained.borrow().keys().map(String::len).sum();
+        assert!(kept < 32 * 1024, "{kept}");
     }
 
     #[test]

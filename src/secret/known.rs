@@ -97,9 +97,11 @@ impl<W: Write> Masked<W> {
 
 impl<W: Write> Write for Masked<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let before = self.line.len();
         self.line.extend_from_slice(bytes);
-        if let Some(end) = self.line.iter().rposition(|b| *b == b'\n') {
-            self.hand_on(end + 1)?;
+        // What waits has no line end in it, and may be long: a document in one line comes in a hundred thousand pieces.
+        if let Some(end) = bytes.iter().rposition(|b| *b == b'\n') {
+            self.hand_on(before + end + 1)?;
         }
         Ok(bytes.len())
     }

@@ -5,7 +5,7 @@ use std::io::Write;
 
 use serde_json::{Value, json};
 
-use crate::diag::{Code, Diagnostic, Severity};
+use crate::diag::{Code, Diagnostic, Places, Severity};
 use crate::runbook::{Inputs, Source, sorted};
 use crate::scalar::counted;
 use crate::secret::starred;
@@ -64,10 +64,12 @@ pub fn draw(source: &Source, found: &[&Diagnostic], err: &mut dyn Write, color: 
 /// What is wrong in a file, for machines.
 pub fn file_json(source: &Source, found: &[Diagnostic], bad: bool) -> Value {
     let Source { path, text } = source;
-    let found: Vec<Value> = found
-        .iter()
+    let (mut places, mut in_order) = (Places::new(text), found.iter().collect::<Vec<_>>());
+    in_order.sort_by_key(|d| d.span.as_ref().map_or(0, |span| span.start));
+    let found: Vec<Value> = in_order
+        .into_iter()
         .map(|d| {
-            let (line, column) = d.line_column(text).unzip();
+            let (line, column) = d.span.as_ref().map(|span| places.of(span.start)).unzip();
             json!({
                 "severity": if d.severity == Severity::Error { "error" } else { "warning" },
                 "code": d.code, "headline": d.headline, "line": line, "column": column,

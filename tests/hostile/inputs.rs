@@ -30,6 +30,20 @@ fn a27_names_of_services_and_environments_are_names() {
     assert!(wrong.is_empty(), "{} of them: {}", wrong.len(), wrong.join("\n"));
 }
 
+/// Each of thousands of mistakes had its line counted from the first one on, and all that was written so far was searched for a
+/// line end with every word of the document: ten minutes, and no end.
+#[test]
+fn a_file_of_nothing_but_mistakes_is_told_in_seconds() {
+    let desk = Desk::new();
+    let head =
+        "bgctl_policy: 1\npersons:\n  a: { principals: [a@example.com] }\nroles: {}\nanchors:\n  required: 1\n  to:\n";
+    desk.write("policy.yaml", &format!("{head}{}", "    - to:\n".repeat(12_000)));
+    for form in ["human", "json"] {
+        let done = desk.start(&["check", "-o", form, "policy.yaml"]).end(30).ends(65);
+        assert!(form == "human" || done.out.matches("BG0102").count() == 12_000, "{}", done.out.len());
+    }
+}
+
 #[test]
 fn a29_approvals_that_are_a_file_are_refused_before_anybody_moves() {
     let place = World::new(&[]);

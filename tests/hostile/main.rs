@@ -4,6 +4,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod files;
+mod fuzz;
 mod inputs;
 mod peak;
 mod peers;
@@ -12,3 +13,4 @@ mod readers;
 #[allow(dead_code, reason = "each test binary uses its part of this")]
 mod rig;
 mod screen;
+mod web;

@@ -5,7 +5,8 @@ use crate::rig::{Done, Running, pause};
 /// What a process among hostile files and peers may hold, in KiB.
 pub const MOST: u64 = 64 * 1024;
 
-fn held(pid: rustix::process::Pid) -> Option<u64> {
+/// The most it held so far, in KiB; nothing where the system does not say.
+pub fn held(pid: rustix::process::Pid) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero())).ok()?;
     let kib = |name: &str| -> Option<u64> {
         let line = status.lines().find_map(|line| line.strip_prefix(name))?;

@@ -15,9 +15,9 @@ use crate::peak::{self, MOST};
 use crate::rig::{Desk, RUNBOOK, Running, clock, pause};
 
 /// What a server does with whoever comes.
-type Does = fn(&mut TcpStream) -> std::io::Result<()>;
+pub type Does = fn(&mut TcpStream) -> std::io::Result<()>;
 
-fn impostor(does: Does) -> std::net::SocketAddr {
+pub fn impostor(does: Does) -> std::net::SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
@@ -30,21 +30,21 @@ fn impostor(does: Does) -> std::net::SocketAddr {
     address
 }
 
-fn some(stream: &mut TcpStream) -> std::io::Result<Vec<u8>> {
+pub fn some(stream: &mut TcpStream) -> std::io::Result<Vec<u8>> {
     let mut bytes = vec![0; 4096];
     let n = stream.read(&mut bytes)?;
     bytes.truncate(n);
     if n == 0 { Err(std::io::ErrorKind::UnexpectedEof.into()) } else { Ok(bytes) }
 }
 
-fn for_ever(stream: &mut TcpStream, piece: &[u8]) -> std::io::Result<()> {
+pub fn for_ever(stream: &mut TcpStream, piece: &[u8]) -> std::io::Result<()> {
     let block = piece.repeat(65_536 / piece.len() + 1);
     loop {
         stream.write_all(&block)?;
     }
 }
 
-fn drip(stream: &mut TcpStream, bytes: &[u8]) -> std::io::Result<()> {
+pub fn drip(stream: &mut TcpStream, bytes: &[u8]) -> std::io::Result<()> {
     for byte in bytes.iter().cycle() {
         stream.write_all(&[*byte])?;
         pause(100);
@@ -52,7 +52,7 @@ fn drip(stream: &mut TcpStream, bytes: &[u8]) -> std::io::Result<()> {
     Ok(())
 }
 
-fn garbage(stream: &mut TcpStream) -> std::io::Result<()> {
+pub fn garbage(stream: &mut TcpStream) -> std::io::Result<()> {
     let mut state = 7_u64;
     let mut block = [0; 4096];
     loop {
@@ -65,7 +65,7 @@ fn garbage(stream: &mut TcpStream) -> std::io::Result<()> {
 }
 
 /// A message of PostgreSQL.
-fn message(kind: u8, body: &[u8]) -> Vec<u8> {
+pub fn message(kind: u8, body: &[u8]) -> Vec<u8> {
     let length = u32::try_from(body.len() + 4).unwrap();
     [&[kind][..], &length.to_be_bytes(), body].concat()
 }
@@ -240,6 +240,32 @@ fn a9_a_redis_that_is_none_costs_little_memory_and_little_time() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// A user of Redis may be let read keys and nothing else: the client library counted below zero then, and panicked.
+#[test]
+fn a9_a_redis_that_refuses_a_transaction_says_so() {
+    let refuses = impostor(|stream| {
+        loop {
+            let asked = String::from_utf8_lossy(&some(stream)?).into_owned();
+            let answers: Vec<&str> = asked.split("\r\n*").map(|command| answer(&command.to_uppercase())).collect();
+            stream.write_all(answers.concat().as_bytes())?;
+        }
+    });
+    fn answer(command: &str) -> &'static str {
+        match command {
+            _ if command.contains("MULTI") => "-NOPERM this user has no permissions to run the 'multi' command\r\n",
+            _ if command.contains("EXEC") => "-ERR EXEC without MULTI\r\n",
+            _ if command.contains("INFO") && !command.contains("SETINFO") => "$0\r\n\r\n",
+            _ if command.contains("LRANGE") => "*0\r\n",
+            _ if command.contains("PTTL") => ":-2\r\n",
+            _ if command.contains("GET") => "$-1\r\n",
+            _ => "+OK\r\n",
+        }
+    }
+    let done = ask_redis(&format!("redis://{refuses}/0")).end(20);
+    let said = "said [Ok(()), Err(\"Redis gives no answer: NOPERM\"), Ok(())]";
+    assert!(done.out.contains(said) && !done.err.contains("panicked"), "{}{}", done.out, done.err);
 }
 
 #[test]

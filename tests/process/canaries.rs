@@ -262,6 +262,36 @@ fn forty_canaries_in_twenty_five_places_and_none_of_them_in_clear() {
     assert!(clear.is_empty(), "{} in clear:\n{}", clear.len(), clear.join("\n"));
 }
 
+/// Both bgctl and a program that it has handed a secret wait, and are killed as a crash would.
+#[test]
+fn a_crash_leaves_no_core_with_secrets_in_it() {
+    let world = World::new(&[]);
+    let desk = Desk::beside(&world);
+    let gate = r#"  slow: { command: { run: [sh, -c, "ulimit -c > limit; echo $$ > pid; exec sleep 60"], within: 1m }, max: 5 }"#;
+    let text = RUNBOOK.replace("gates:\n", &format!("gates:\n{gate}\n"));
+    desk.write("runbook.yaml", &text.replace("gates: [errors]", "gates: [errors, slow]"));
+    let line =
+        format!("ulimit -Sc $(ulimit -Hc); ulimit -Sc > before; exec {BGCTL} check --live runbook.yaml > said 2>&1");
+    let mut running = desk.shell(&line);
+    let read = |name: &str| std::fs::read_to_string(desk.path(name)).unwrap_or_default().trim().to_string();
+    until("the program runs", 30, || !read("pid").is_empty());
+    let program = rustix::process::Pid::from_raw(read("pid").parse().unwrap()).unwrap();
+    if cfg!(target_os = "linux") {
+        let limits = std::fs::read_to_string(format!("/proc/{}/limits", running.pid().as_raw_nonzero())).unwrap();
+        let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+        assert_eq!(core.split_whitespace().filter(|word| *word == "0").count(), 2, "{core}");
+    }
+    assert_eq!(read("limit"), "0", "it was {} for bgctl", read("before"));
+    running.signal(rustix::process::Signal::ABORT);
+    until("bgctl is dead", 20, || !running.alive());
+    // It may have gone with bgctl.
+    let _ = rustix::process::kill_process(program, rustix::process::Signal::ABORT);
+    let mut found = BTreeMap::new();
+    files(&desk.path(""), &mut found);
+    let cores: Vec<_> = found.keys().filter(|name| name.rsplit('/').next().unwrap().starts_with("core")).collect();
+    assert!(cores.is_empty(), "{cores:?}");
+}
+
 #[test]
 fn a_name_that_the_lab_has_a_value_for_is_masked_in_both() {
     let mut desk = Desk::new();

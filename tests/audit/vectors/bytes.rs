@@ -63,6 +63,7 @@ fn spelled() -> Vec<Vector> {
         swap("line-number", "minus-nothing", "\"index\":0", "\"index\":-0"),
         swap("line-number", "leading-zero", "\"index\":0", "\"index\":00"),
         swap("line-number", "too-large", "\"index\":0", "\"index\":9007199254740992"),
+        swap("line-number", "lowest", "\"index\":0", "\"index\":-9223372036854775808"),
         swap("line-escape", "hidden", "moved", "mo\u{202e}ved"),
         swap("line-escape", "control", "moved", "mo\u{1}ved"),
         swap("line-escape", "letter", "moved", "\\u006doved"),
