@@ -115,9 +115,111 @@ async fn serve(
         if let Some(ms) = head.split(" /load?ms=").nth(1).and_then(|rest| rest.split(' ').next()?.parse().ok()) {
             tokio::time::sleep(std::time::Duration::from_millis(ms)).await;
         }
+        let answer = if head.contains(" /signals ") { SIGNALS } else { answer.as_str() };
         stream.write_all(answer.as_bytes()).await?;
     }
     Ok(())
+}
+
+const SIGNALS: &str = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 12\r\n\r\n{\"queue\": 0}";
+
+/// What becomes of a line of commands on its way to HAProxy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It never arrives, and nobody is told.
+    Lost,
+    /// HAProxy follows it, and its answer never arrives.
+    Unanswered,
+    /// It arrives so many milliseconds after whoever sent it was told that it is lost.
+    Late(u64),
+    /// It waits until whoever sent it is gone, and never arrives.
+    Held,
+    /// HAProxy is reloaded before it arrives.
+    Reloaded,
+}
+
+/// A wire to the socket of an HAProxy on which lines can be lost.
+pub struct Wire {
+    pub socket: PathBuf,
+    fates: Arc<Mutex<Vec<(String, Fate)>>>,
+    held: Arc<AtomicBool>,
+}
+
+impl Wire {
+    pub fn to(haproxy: &Arc<Haproxy>) -> Wire {
+        let socket = haproxy.path("wire.sock");
+        let listener = std::os::unix::net::UnixListener::bind(&socket).expect("a socket");
+        let (fates, held) = (Arc::new(Mutex::new(Vec::<(String, Fate)>::new())), Arc::new(AtomicBool::new(false)));
+        let (rules, holds, haproxy) = (Arc::clone(&fates), Arc::clone(&held), Arc::downgrade(haproxy));
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let (Ok(stream), Some(haproxy)) = (stream, haproxy.upgrade()) else { return };
+                let (rules, holds) = (Arc::clone(&rules), Arc::clone(&holds));
+                // One that sends goes away whenever it wants.
+                std::thread::spawn(move || carried(stream, &haproxy, &rules, &holds).ok());
+            }
+        });
+        Wire { socket, fates, held }
+    }
+
+    /// The next line with these words in it has this fate.
+    pub fn next(&self, words: &str, fate: Fate) {
+        self.held.store(false, SeqCst);
+        self.fates.lock().expect("no panic").push((words.into(), fate));
+    }
+
+    /// Waits until a line is held.
+    pub fn held(&self) {
+        for _ in 0..2000 {
+            if self.held.load(SeqCst) {
+                return;
+            }
+            pause(10);
+        }
+        panic!("no line was held within 20 s");
+    }
+}
+
+fn carried(
+    mut stream: UnixStream,
+    haproxy: &Haproxy,
+    fates: &Mutex<Vec<(String, Fate)>>,
+    held: &AtomicBool,
+) -> io::Result<()> {
+    let mut line = Vec::new();
+    let mut byte = [0];
+    while !line.ends_with(b"\n") {
+        stream.read_exact(&mut byte)?;
+        line.push(byte[0]);
+    }
+    let line = String::from_utf8_lossy(&line).trim_end().to_string();
+    let fate = {
+        let mut fates = fates.lock().expect("no panic");
+        let found = fates.iter().position(|(words, _)| line.contains(words));
+        found.map(|at| fates.remove(at).1)
+    };
+    match fate {
+        Some(Fate::Lost) => return Ok(()),
+        Some(Fate::Unanswered) => {
+            haproxy.say(&line);
+            return Ok(());
+        }
+        Some(Fate::Late(ms)) => {
+            drop(stream);
+            pause(ms);
+            haproxy.say(&line);
+            return Ok(());
+        }
+        Some(Fate::Held) => {
+            held.store(true, SeqCst);
+            // The other end closes when it is gone.
+            stream.read_exact(&mut byte)?;
+            return Ok(());
+        }
+        Some(Fate::Reloaded) => haproxy.reload(),
+        None => {}
+    }
+    stream.write_all(haproxy.say(&line).as_bytes())
 }
 
 pub struct Haproxy {

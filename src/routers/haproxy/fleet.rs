@@ -87,6 +87,8 @@ pub fn said(at: &str, words: &str) -> RouterError {
         text if text.contains("static LB algorithm") => {
             of(Trouble::Invalid).cure("`balance roundrobin`, `leastconn` or `random`, or `hash-type consistent`")
         }
+        text if text.contains("Unknown command") => of(Trouble::Invalid)
+            .cure("give a `stats socket` of its `global` section; that of the master process has other commands"),
         text if text.contains("No such server") || text.contains("No such backend") => of(Trouble::NotFound),
         _ => of(Trouble::Invalid),
     }
@@ -123,16 +125,13 @@ impl Haproxy {
         let questions =
             ["show info".to_string(), format!("show servers state {backend}"), format!("show stat {backend} 6 -1")];
         let answers = place.address.ask(&questions).await.map_err(|silence| silent(&place.at, &silence))?;
-        if answers[0].is_empty() && answers[1].is_empty() {
-            let what = format!("haproxy at `{}` answers nothing, as the socket of its master process does", place.at);
-            return Err(RouterError::new(Trouble::Invalid, what).cure("give a `stats socket` of its `global` section"));
-        }
         if answers[1].iter().any(|line| line.contains("find backend")) {
             return Err(self.no_backend(place, &answers[1].join(" ")).await);
         }
         let instance = servers::instance(&place.at, &self.settings, &answers).map_err(|why| {
             let error = said(&place.at, &why);
-            if error.kind == Trouble::Denied { error } else { RouterError { kind: Trouble::Unreachable, ..error } }
+            // Words that are known say what it is; others may pass.
+            if error.cure.is_some() { error } else { RouterError { kind: Trouble::Unreachable, ..error } }
         })?;
         self.sides(place, &instance)?;
         Ok(instance)
@@ -177,5 +176,35 @@ fn nearest(wanted: &str, known: &[String]) -> String {
     match known.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b))).filter(|name| likeness(name) > 0.75) {
         Some(name) => format!("did you mean `{name}`?"),
         None => format!("there are: {}", known.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_errors_are_known() {
+        let table = [
+            ("Permission denied", Trouble::Denied, Some("`stats socket /a level admin`")),
+            (
+                "Backend is using a static LB algorithm and only accepts weights '0%' and '100%'.",
+                Trouble::Invalid,
+                Some("roundrobin"),
+            ),
+            ("Unknown command, but maybe one of the following", Trouble::Invalid, Some("give a `stats socket`")),
+            ("No such server.", Trouble::NotFound, None),
+            ("No such backend.", Trouble::NotFound, None),
+            ("Absolute weight can only be between 0 and 256 inclusive.", Trouble::Invalid, None),
+        ];
+        for (words, kind, cure) in table {
+            let error = said("/a", words);
+            assert_eq!((error.kind, error.moved), (kind, false), "{words}");
+            assert!(error.what.ends_with(words), "{error:?}");
+            assert!(cure.is_none_or(|cure| error.cure.as_deref().is_some_and(|said| said.contains(cure))), "{error:?}");
+        }
+        assert!(
+            said("10.0.0.1:9999", "Permission denied").cure.is_some_and(|cure| cure.contains("ipv4@10.0.0.1:9999"))
+        );
     }
 }

@@ -96,8 +96,9 @@ pub fn process(info: &BTreeMap<&str, &str>) -> Option<Process> {
 pub fn instance(at: &str, settings: &Settings, answers: &[Vec<String>]) -> Result<Instance, String> {
     let [info, state, stat] = answers else { return Err("it gives another number of answers".into()) };
     let said = |lines: &[String]| lines.first().cloned().unwrap_or_else(|| "nothing".into());
+    let first = said(info);
     let info = facts(info);
-    let process = process(&info).ok_or("`show info` does not say which process it is")?;
+    let process = process(&info).ok_or_else(|| format!("`show info` does not say which process it is: {first}"))?;
     let states = table(state.get(1..).unwrap_or_default(), &[' ']);
     if state.first().is_none_or(|version| version != "1") || states.is_empty() {
         return Err(format!("`show servers state {}` says: {}", settings.backend, said(state)));
@@ -276,7 +277,7 @@ app,BACKEND,4,UP,1,,,,,SRV,roundrobin,";
         let of = |info: &str, state: &str, stat: &str| {
             instance("/a", &settings, &[lines(info), lines(state), lines(stat)]).expect_err("no instance")
         };
-        assert_eq!(of("", STATE, STAT), "`show info` does not say which process it is");
+        assert_eq!(of("", STATE, STAT), "`show info` does not say which process it is: nothing");
         assert_eq!(of(INFO, "Can't find backend.", STAT), "`show servers state app` says: Can't find backend.");
         assert_eq!(of(INFO, "", STAT), "`show servers state app` says: nothing");
         assert_eq!(of(INFO, STATE, "Permission denied"), "`show stat` says: Permission denied");
