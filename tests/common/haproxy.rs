@@ -91,6 +91,7 @@ async fn head(stream: &mut BufReader<TcpStream>) -> io::Result<Option<(String, u
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "a server that takes its time")]
 async fn serve(
     stream: TcpStream,
     color: Color,

@@ -185,6 +185,7 @@ mod tests {
             let listener = tokio::net::UnixListener::bind(&path).expect("a socket");
             let server = async {
                 let (mut stream, _) = listener.accept().await.expect("a connection");
+                let _ = stream.read(&mut [0; 64]).await;
                 let _ = stream.write_all(&answer).await;
             };
             let (address, question) = (Address::Unix(path.clone()), ["show info".to_string()]);
