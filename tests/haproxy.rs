@@ -274,6 +274,18 @@ async fn a_lost_or_late_answer_ends_right() {
     }
 }
 
+/// A command that is answered with nothing and was not followed: only what is read back counts.
+#[tokio::test]
+async fn an_answer_of_success_is_not_believed() {
+    let Some(stage) = Stage::new(BACKEND) else { return };
+    let wire = Wire::to(&stage.haproxy);
+    let router = stage.over(&wire);
+    wire.next("green weight 10", Fate::Ignored);
+    let error = router.set(&at(Split::ALL_BLUE), TENTH).await.expect_err("nothing was done");
+    assert!(error.moved && error.what.contains("took the weight 10 of `green` and reads back 0"), "{error:?}");
+    assert_eq!(stage.haproxy.weights(), (100, 0), "and blue has lost nothing");
+}
+
 /// Weights lost by somebody's reload: at rest, and between the comparison and the write.
 #[tokio::test]
 async fn a_reload_by_somebody_is_named() {
@@ -510,6 +522,23 @@ fn a_run_goes_on_over_lost_answers() {
     wire.next("green weight 0", Fate::Unanswered);
     desk.run(&["rollback", "--yes"]).ends(0);
     assert_eq!(stage.haproxy.weights(), (100, 0));
+    desk.complete();
+}
+
+/// HAProxy hangs in the middle of a change, for longer than anybody waits for an answer, and goes on.
+#[test]
+fn a_half_is_gone_on_with_when_haproxy_answers_again() {
+    let Some(stage) = Stage::new(BACKEND) else { return };
+    let wire = Wire::to(&stage.haproxy);
+    let desk = desk(&stage, &wire.socket, "2s");
+    wire.next("blue weight 90", Fate::Held);
+    let bgctl = desk.start(&["cutover", "runbook.yaml", "--confirm", "staging"]);
+    wire.held();
+    stage.haproxy.freeze(true);
+    pause(30_000);
+    stage.haproxy.freeze(false);
+    let done = bgctl.end(100).ends(0);
+    assert_eq!(stage.haproxy.weights(), (0, 100), "{}", done.err);
     desk.complete();
 }
 
