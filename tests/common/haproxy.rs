@@ -146,6 +146,7 @@ pub struct Wire {
     pub socket: PathBuf,
     fates: Arc<Mutex<Vec<(String, Fate)>>>,
     held: Arc<AtomicBool>,
+    away: Arc<AtomicBool>,
 }
 
 impl Wire {
@@ -154,15 +155,25 @@ impl Wire {
         let listener = std::os::unix::net::UnixListener::bind(&socket).expect("a socket");
         let (fates, held) = (Arc::new(Mutex::new(Vec::<(String, Fate)>::new())), Arc::new(AtomicBool::new(false)));
         let (rules, holds, haproxy) = (Arc::clone(&fates), Arc::clone(&held), Arc::downgrade(haproxy));
+        let away = Arc::new(AtomicBool::new(false));
+        let gone = Arc::clone(&away);
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let (Ok(stream), Some(haproxy)) = (stream, haproxy.upgrade()) else { return };
+                if gone.load(SeqCst) {
+                    continue;
+                }
                 let (rules, holds) = (Arc::clone(&rules), Arc::clone(&holds));
                 // One that sends goes away whenever it wants.
                 std::thread::spawn(move || carried(stream, &haproxy, &rules, &holds).ok());
             }
         });
-        Wire { socket, fates, held }
+        Wire { socket, fates, held, away }
+    }
+
+    /// Whoever asks is cut off at once, or no longer.
+    pub fn away(&self, away: bool) {
+        self.away.store(away, SeqCst);
     }
 
     /// The next line with these words in it has this fate.
