@@ -106,6 +106,8 @@ async fn errors_are_haproxys_own_words_with_a_cure() {
     assert_eq!(stage.haproxy.weights(), (100, 0));
 
     let router = stage.router();
+    let error = router.set(&at(Split::ALL_BLUE), Split { blue: 0, green: 0 }).await.expect_err("nowhere");
+    assert!(error.what.contains("HAProxy would answer everybody 503"), "{error:?}");
     let error = router.preflight(&[Split::of_green(3)]).await.expect_err("0.3 %");
     assert!(
         said(&error).contains("cannot give BLUE 99.7 GREEN 0.3 | the nearest share that green can have is 0.4%"),
