@@ -10,6 +10,7 @@
 pub mod alb;
 #[cfg(feature = "aws")]
 pub mod aws;
+pub mod haproxy;
 pub mod program;
 pub mod slack_manifest;
 pub mod socket_mode;
@@ -53,6 +54,12 @@ pub trait RouteView {
     /// Whether the split changes by itself: an instance that held a part of it dies, or a change of several writes was cut
     /// off. Then another split found in the course of a run is set right, and not taken for somebody else's doing.
     fn changes_by_itself(&self) -> bool {
+        false
+    }
+
+    /// Whether what was read is what a change from one split to another leaves when it is cut off between its writes. Then it is
+    /// gone on with, and not taken for somebody else's doing. A place that is changed by one write has no such thing.
+    fn cut_off(&self, _found: &Reading, _from: Split, _to: Split) -> bool {
         false
     }
 
@@ -380,6 +387,7 @@ pub struct Kind {
 pub const KINDS: &[Kind] = &[
     #[cfg(feature = "aws")]
     alb::KIND,
+    haproxy::KIND,
     program::KIND,
     slack_manifest::KIND,
     socket_mode::KIND,

@@ -7,7 +7,7 @@ use super::event::{Event, RunOutcome, Sighting, Wish};
 use super::legs::Legs;
 use super::outcome::{Cause, Reaction};
 use super::tried::Tried;
-use crate::plan::{Color, Lane, OnFailure, Plan, Split, StepRef, Team};
+use crate::plan::{Color, Lane, Move, OnFailure, Plan, Split, StepRef, Team};
 
 /// How often a write that landed late is set right in one run.
 const RIGHTED: u32 = 3;
@@ -241,6 +241,12 @@ impl State {
             }
         }
         written
+    }
+
+    /// The change of a route that was begun and has not ended, if the step at hand is one.
+    pub fn under_way<'p>(&self, plan: &'p Plan, route: &str) -> Option<&'p Move> {
+        let at = self.begun.filter(|at| at.lane == self.lane && at.index == self.index)?;
+        plan.step(at).moves.as_ref().filter(|change| change.route == route)
     }
 
     /// Whether what was read is what this run has left: on the way back that is everybody on blue. What could not be read

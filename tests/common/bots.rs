@@ -65,6 +65,11 @@ impl Started {
         let _ = kill_process_group(group, signal);
     }
 
+    /// To the program itself, and to nothing that it started.
+    pub fn signal_first(&self, signal: Signal) {
+        let _ = rustix::process::kill_process(Pid::from_child(&self.child), signal);
+    }
+
     pub fn alive(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
     }

@@ -9,6 +9,7 @@ mod alb;
 #[path = "../common/mod.rs"]
 mod common;
 mod fleets;
+mod haproxy;
 mod manifest;
 mod newcomer;
 mod pager;
@@ -38,6 +39,8 @@ const ROUTERS: &[At] = &[
     ("alb", "the default rule of moto", |kind| Box::pin(alb::default_rule_on_moto(kind))),
     #[cfg(feature = "aws")]
     ("alb", "the rule of the lab", |kind| Box::pin(alb::rule_in_the_lab(kind))),
+    ("haproxy", "a backend of a real HAProxy", |kind| Box::pin(haproxy::a_backend(kind))),
+    ("haproxy", "two of them, with several servers a side", |kind| Box::pin(haproxy::two(kind))),
     ("program", "a flag in Redis", |kind| Box::pin(program::flag_in_redis(kind))),
     #[cfg(feature = "aws")]
     ("program", "the alias of a Lambda function", |kind| Box::pin(program::alias_of_lambda(kind))),

@@ -76,7 +76,7 @@ impl Shift {
             return Outcome::done(line).with(json!({ "before": before, "after": before }));
         }
         if before != self.change.after {
-            let expected = before == self.change.before || late == Some(before);
+            let expected = before == self.change.before || late == Some(before) || self.cut_off(route, &reading);
             if !expected && !self.back && !route.changes_by_itself() {
                 return Outcome::failed(
                     Cause::Drift,
@@ -173,6 +173,11 @@ impl Shift {
     fn gaining(&self, now: Split) -> impl Iterator<Item = Color> {
         let after = self.change.after;
         Color::BOTH.into_iter().filter(move |c| after.share(*c) > now.share(*c))
+    }
+
+    /// What was read is the half of this very change.
+    fn cut_off(&self, route: &dyn TrafficRouter, reading: &Reading) -> bool {
+        route.cut_off(reading, self.change.before, self.change.after)
     }
 
     /// More users are on blue already than at this stop: on the way back its share never falls.
@@ -343,17 +348,24 @@ impl Step for Shift {
     async fn in_place(&self, world: &World, scribe: &dyn Scribe) -> (Found, String) {
         let route = world.route(&self.route);
         world.clock.sleep(route.settle()).await;
-        match self.read(route, world, scribe).await.map(|reading| reading.split) {
-            Err(error) => (Found::CannotSee, with_cure(&error)),
-            Ok(split) if self.beyond(split) => (Found::InPlace, format!("{} reads {split} already", self.planned.line)),
-            Ok(split) if split == self.change.after => match self.witnessed(route, world, scribe).await {
+        let reading = match self.read(route, world, scribe).await {
+            Ok(reading) => reading,
+            Err(error) => return (Found::CannotSee, with_cure(&error)),
+        };
+        match reading.split {
+            split if self.beyond(split) => (Found::InPlace, format!("{} reads {split} already", self.planned.line)),
+            split if split == self.change.after => match self.witnessed(route, world, scribe).await {
                 Ok(line) => (Found::InPlace, line),
                 Err(Doubt::NotInPlace(line) | Doubt::NotSeen(line) | Doubt::Unwell(line)) => (Found::CannotSee, line),
             },
-            Ok(split) if split == self.change.before || self.back || route.changes_by_itself() => {
+            split if split == self.change.before || self.back || route.changes_by_itself() => {
                 (Found::NotInPlace, format!("{} still reads {split}", self.planned.line))
             }
-            Ok(split) => (
+            split if self.cut_off(route, &reading) => (
+                Found::NotInPlace,
+                format!("{} reads {split}: this change was cut off in the middle", self.planned.line),
+            ),
+            split => (
                 Found::Other,
                 format!("{} reads {split}, which is neither the split before nor the one after", self.planned.line),
             ),
