@@ -10,6 +10,7 @@
 pub mod alb;
 #[cfg(feature = "aws")]
 pub mod aws;
+pub mod nginx;
 pub mod slack_manifest;
 pub mod socket_mode;
 
@@ -53,6 +54,12 @@ pub trait RouteView {
     /// off. Then another split found in the course of a run is set right, and not taken for somebody else's doing.
     fn changes_by_itself(&self) -> bool {
         false
+    }
+
+    /// Whether what was just read is a change of ours that was cut off half way, such as one that came to some hosts of several:
+    /// then it is set right by whoever goes on, and not taken for somebody else's doing.
+    fn is_half_done(&self, _now: &Reading) -> bool {
+        self.changes_by_itself()
     }
 
     /// Where the provider keeps metrics of this place, if it does.
@@ -379,6 +386,7 @@ pub struct Kind {
 pub const KINDS: &[Kind] = &[
     #[cfg(feature = "aws")]
     alb::KIND,
+    nginx::KIND,
     slack_manifest::KIND,
     socket_mode::KIND,
 ];

@@ -11,6 +11,7 @@ mod common;
 mod fleets;
 mod manifest;
 mod newcomer;
+mod nginx;
 mod pager;
 mod rehearsal;
 mod router;
@@ -37,6 +38,8 @@ const ROUTERS: &[At] = &[
     ("alb", "the default rule of moto", |kind| Box::pin(alb::default_rule_on_moto(kind))),
     #[cfg(feature = "aws")]
     ("alb", "the rule of the lab", |kind| Box::pin(alb::rule_in_the_lab(kind))),
+    ("nginx", "a host", |kind| Box::pin(nginx::one_host(kind))),
+    ("nginx", "two hosts behind a prefix", |kind| Box::pin(nginx::two_hosts(kind))),
     ("slack_manifest", "an app", |kind| Box::pin(manifest::app(kind))),
     ("socket_mode", "two fleets", |kind| Box::pin(fleets::two_fleets(kind))),
 ];

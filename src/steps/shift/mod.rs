@@ -77,7 +77,7 @@ impl Shift {
         }
         if before != self.change.after {
             let expected = before == self.change.before || late == Some(before);
-            if !expected && !self.back && !route.changes_by_itself() {
+            if !expected && !self.back && !route.is_half_done(&reading) {
                 return Outcome::failed(
                     Cause::Drift,
                     format!("{} reads {before}, the plan expected {}", self.planned.line, self.change.before),
@@ -343,14 +343,18 @@ impl Step for Shift {
     async fn in_place(&self, world: &World, scribe: &dyn Scribe) -> (Found, String) {
         let route = world.route(&self.route);
         world.clock.sleep(route.settle()).await;
-        match self.read(route, world, scribe).await.map(|reading| reading.split) {
+        let (half, read) = match self.read(route, world, scribe).await {
+            Ok(reading) => (route.is_half_done(&reading), Ok(reading.split)),
+            Err(error) => (false, Err(error)),
+        };
+        match read {
             Err(error) => (Found::CannotSee, with_cure(&error)),
             Ok(split) if self.beyond(split) => (Found::InPlace, format!("{} reads {split} already", self.planned.line)),
             Ok(split) if split == self.change.after => match self.witnessed(route, world, scribe).await {
                 Ok(line) => (Found::InPlace, line),
                 Err(Doubt::NotInPlace(line) | Doubt::NotSeen(line) | Doubt::Unwell(line)) => (Found::CannotSee, line),
             },
-            Ok(split) if split == self.change.before || self.back || route.changes_by_itself() => {
+            Ok(split) if split == self.change.before || self.back || half => {
                 (Found::NotInPlace, format!("{} still reads {split}", self.planned.line))
             }
             Ok(split) => (
