@@ -184,8 +184,13 @@ impl Driver<'_> {
         if route.changes_by_itself() {
             return Ok(None);
         }
-        let split = route.read().await.map_err(|error| format!("{} cannot be read ({error})", route.line()))?.split;
+        let reading = route.read().await.map_err(|error| format!("{} cannot be read ({error})", route.line()))?;
+        let split = reading.split;
         self.desk.seen(name, split);
+        // A change of ours that was cut off is for the move that goes on with it.
+        if route.is_half_done(&reading) {
+            return Ok(None);
+        }
         Ok(Some(split).filter(|split| !self.state.written(self.run.plan, name).contains(split)))
     }
 

@@ -50,6 +50,7 @@ impl Bot {
         };
         let app = axum::Router::new()
             .route("/healthz/ready", axum::routing::get(health))
+            .route("/signals", axum::routing::get(|| async { axum::Json(json!({ "queue": 0 })) }))
             .route("/slow", axum::routing::any(move || slow(true)))
             .fallback(move || answer(false));
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
@@ -195,10 +196,11 @@ http {{
 
     /// A reload as somebody makes it by hand, and its end.
     pub fn reload(&self) {
-        let before = self.error_log().matches("start worker process ").count();
+        let count = |words: &str| self.error_log().matches(words).count();
+        let [started, left] = ["start worker process ", "gracefully shutting down"].map(count);
         assert!(self.nginx(&["-s", "reload"]).status.success());
         for _ in 0..500 {
-            if self.error_log().matches("start worker process ").count() >= before + 2 {
+            if count("start worker process ") >= started + 2 && count("gracefully shutting down") >= left + 2 {
                 return;
             }
             pause(10);

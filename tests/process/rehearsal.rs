@@ -417,7 +417,7 @@ fn nothing_arrives_anywhere_from_any_runbook_under_the_lab() {
     let all = every_runbook();
     let at = |name: &str| all.iter().filter(|(other, _)| other.starts_with(name)).count();
     assert!(
-        at("runbooks/") == 4 && at("examples/") == 1 && at("tests/fixtures/") > 10 && at("tests/process/") > 1,
+        at("runbooks/") >= 4 && at("examples/") == 1 && at("tests/fixtures/") > 10 && at("tests/process/") > 1,
         "{all:?}"
     );
     let next = std::sync::atomic::AtomicUsize::new(0);

@@ -115,11 +115,14 @@ impl Fleet {
     /// What a person should know before moving.
     fn remarks(&self, settings: &Settings) -> Vec<String> {
         let mut remarks: Vec<String> = self.answering().flat_map(|(host, seen)| about(host, seen, settings)).collect();
-        let greens: BTreeSet<Option<u32>> = self.answering().map(|(_, seen)| seen.green(settings)).collect();
-        if greens.len() > 1 {
-            remarks.insert(0, format!("the hosts differ: {}", self.shown(settings).join(", ")));
-        }
+        remarks.splice(0..0, self.differs(settings));
         remarks
+    }
+
+    /// That hosts have different splits, if they have.
+    pub fn differs(&self, settings: &Settings) -> Option<String> {
+        let greens: BTreeSet<u32> = self.answering().filter_map(|(_, seen)| seen.green(settings)).collect();
+        (greens.len() > 1).then(|| format!("the hosts differ: {}", self.shown(settings).join(", ")))
     }
 }
 

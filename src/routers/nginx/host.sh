@@ -1,17 +1,22 @@
 # What runs on a host. bgctl writes the values above it and the call below it; all of it comes down one pipe, in one
 # command of the shell, so that half of it never runs.
 export LC_ALL=C PATH="$PATH:/usr/sbin:/sbin:/usr/local/sbin"
-begun=$(date +%s)
+answers='' running=${running:-}
 
 say() { printf '\n%s %s\n' "$mark" "$*"; }
-passed() { [ $(($(date +%s) - begun)) -ge "$1" ]; }
+# Seconds since the machine was started: no program is needed for it, and nobody sets it.
+seconds() { read -r now _ </proc/uptime && now=${now%%.*}; }
+seconds
+begun=$now
+passed() { seconds && [ $((now - begun)) -ge "$1" ]; }
 moment() { sleep 0.02 2>/dev/null || sleep 1; }
 synced() { sync -- "$@" 2>/dev/null || sync; }
 
 # A link of the configuration's own is followed: what it points to is written.
-file=$(readlink -f -- "$include" 2>/dev/null) || file=$include
+file=$include
+[ ! -L "$include" ] || file=$(readlink -f -- "$include")
 folder=${file%/*} name=${file##*/}
-new=$folder/.$name.bgctl before=$folder/.$name.before
+new=$folder/.$name.bgctl
 
 # Asks the workers over so many fresh connections.
 ask() {
@@ -21,44 +26,50 @@ ask() {
   curl -gsS -m 3 --noproxy '*' -A bgctl/host -H 'connection: close' $urls </dev/null 2>&1
 }
 
-# Every process of nginx: its id, its parent's, its title.
+# The title of a process. It ends with a zero byte, which the shell leaves out.
+titled() {
+  title=''
+  { read -r title <"/proc/$1/cmdline"; } 2>/dev/null
+  [ -n "$title" ]
+}
+
+# Sets the master of the worker that gave this answer, and all its children, from what the system tells without a program.
+family() {
+  # shellcheck disable=SC2086 # the words of the answer
+  set -- $1
+  master='' children=''
+  [ "$1" = bgctl ] || return 1
+  { read -r _ _ _ master _ <"/proc/$3/stat"; } 2>/dev/null
+  [ -n "$master" ] || return 1
+  { read -r children <"/proc/$master/task/$master/children"; } 2>/dev/null
+  [ -n "$children" ] || children=$(sed -n "s/^\([0-9]*\) ([^)]*) . $master .*/\1/p" /proc/[0-9]*/stat 2>/dev/null)
+}
+
+# Every process of the nginx whose worker answers: its id, its parent's, its title. Without an answer every master there is.
 processes() {
-  if [ ! -r /proc/self/stat ]; then
-    ps -A -o pid= -o ppid= -o args= | grep 'nginx: '
-    return
+  if family "$1"; then
+    titled "$master" && printf '%s 0 %s\n' "$master" "$title"
+    for pid in $children; do titled "$pid" && printf '%s %s %s\n' "$pid" "$master" "$title"; done
+  else
+    for entry in $(grep -al '^nginx: master' /proc/[0-9]*/cmdline 2>/dev/null); do
+      entry=${entry#/proc/}
+      printf '%s 0 nginx: master process\n' "${entry%/cmdline}"
+    done
   fi
-  # Titles end with a zero byte, which the shell leaves out.
-  for entry in $(grep -al '^nginx: ' /proc/[0-9]*/cmdline 2>/dev/null); do
-    pid=${entry#/proc/} pid=${pid%/cmdline} title=''
-    { read -r title <"/proc/$pid/cmdline"; read -r _ _ _ parent _ <"/proc/$pid/stat"; } 2>/dev/null
-    [ -z "$title" ] || printf '%s %s %s\n' "$pid" "$parent" "$title"
-  done
 }
 
-# The workers that take connections of the master whose worker answers.
-workers() {
-  # shellcheck disable=SC2046 # the words of the answer
-  set -- $(ask 1)
-  [ "$1" = bgctl ] || return 0
-  list=$(processes)
-  parent=$(printf '%s\n' "$list" | sed -n "s/^$3 \([0-9]*\) .*/\1/p")
-  printf '%s\n' "$list" | sed -n "s/^\([0-9]*\) $parent nginx: worker process\$/\1/p"
-}
-
-# Whether one of these still takes connections.
+# Whether one of these workers still takes connections: one that leaves has another title.
 taking() {
-  list=$(processes)
   for pid in "$@"; do
-    printf '%s\n' "$list" | grep -q "^$pid [0-9]* nginx: worker process\$" && return 0
+    titled "$pid" && [ "$title" = 'nginx: worker process' ] && return 0
   done
   return 1
 }
 
 look() {
   say node
-  uname -n
-  say version
-  nginx -v 2>&1
+  read -r node </proc/sys/kernel/hostname
+  printf '%s\n' "$node"
   if [ -f "$file" ]; then
     say file
     cat -- "$file" 2>&1
@@ -67,12 +78,16 @@ look() {
     ls -ld -- "$include" 2>&1
   fi
   say answers
-  ask "$times"
+  [ -n "$answers" ] || answers=$(ask "$times")
+  printf '%s\n' "$answers"
   say processes
-  list=$(processes)
-  printf '%s\n' "$list"
+  first=${answers%%"
+"*}
+  processes "$first"
   # The connections that old workers hold: their sockets, and the tables these stand in.
-  for pid in $(printf '%s\n' "$list" | sed -n 's/^\([0-9]*\) .*nginx: worker process is shutting down.*/\1/p'); do
+  for pid in $children; do
+    titled "$pid" || continue
+    case $title in 'nginx: worker process is shutting down'*) ;; *) continue ;; esac
     say held "$pid"
     ls -l "/proc/$pid/fd" 2>&1
     cat "/proc/$pid/net/tcp" "/proc/$pid/net/tcp6" 2>/dev/null
@@ -113,9 +128,14 @@ writer() {
   ls -l -- "$file" 2>&1
 }
 
-# Puts the file back that was there, if it is still ours that is there.
+# Puts a text into the file, whole or not at all. The copy hands on the owner and the mode.
+put() {
+  cp -p -- "$file" "$new" && printf '%s' "$1" >"$new" && synced "$new" && mv -f -- "$new" "$file" && synced "$folder"
+}
+
+# Puts back what was there, if it is still ours that is there.
 restore() {
-  printf '%s' "$wanted" | cmp -s - "$file" && mv -f -- "$before" "$file" && synced "$folder"
+  printf '%s' "$wanted" | cmp -s - "$file" && put "$expected"
 }
 
 # The file, if it and the workers are still as they were read; and whether nginx would take it.
@@ -125,21 +145,20 @@ prepare() {
     say changed
     return 1
   fi
+  answer=$(ask 1)
   if [ -n "$running" ]; then
-    case $(ask 1) in "bgctl $running "*) ;; *) say changed; return 1 ;; esac
+    case $answer in "bgctl $running "*) ;; *) say changed; return 1 ;; esac
   fi
   # Who waits for the answer has given up by then, and may have found another way.
   if passed 10; then say late; return 1; fi
-  # The copy hands on the owner and the mode.
-  if ! { cp -p -- "$file" "$before" && cp -p -- "$file" "$new" && printf '%s' "$wanted" >"$new" && synced "$new" "$before" &&
-    mv -f -- "$new" "$file" && synced "$folder"; } 2>&1; then
+  if ! put "$wanted" 2>&1; then
     say unwritten
     rm -f -- "$new"
     restore
     return 1
   fi
   if text=$(nginx -T 2>&1); then
-    logs=$(printf '%s\n' "$text" | sed -n 's/^[[:space:]]*error_log[[:space:]]\{1,\}["'\'']\{0,1\}\([^;"'\''[:space:]]*\).*/\1/p' | sort -u)
+    logs=$(printf '%s\n' "$text" | sed -n '/^[[:space:]]*#/d; s/^\(.*[;{[:space:]]\)\{0,1\}error_log[[:space:]]\{1,\}["'\'']\{0,1\}\([^;"'\''[:space:]]*\).*/\2/p')
     say prepared
     printf '%s\n' "$logs"
     return 0
@@ -153,19 +172,23 @@ prepare() {
 # What the error logs say since they were marked, of this master or of nobody known.
 logged() {
   for entry in $marked; do
-    path=${entry#*:} size=$(wc -c <"${entry#*:}" 2>/dev/null || echo 0)
-    from=${entry%%:*}
-    [ "$size" -ge "$from" ] || from=0
-    tail -c "+$((from + 1))" -- "$path" 2>/dev/null
-  done | grep -aE '\[(emerg|alert|crit)\]' | grep -aE "[] ]${master:-[0-9]+}#" | tail -n 5
+    tail -c "+$((${entry%%:*} + 1))" -- "${entry#*:}" 2>/dev/null
+  done | grep -aE "\[(emerg|alert|crit)\] ${master:-[0-9]+}#"
 }
 
 # Tells the master, and waits until new workers answer and no old one takes connections.
 reload() {
   say reload
   if passed 20; then restore; say late; return 1; fi
-  old=$(workers) master='' marked=''
-  for pid in $old; do master=$(processes | sed -n "s/^$pid \([0-9]*\) .*/\1/p"); break; done
+  old='' marked='' others=''
+  if family "${answer:-$(ask 1)}"; then
+    for pid in $children; do taking "$pid" && old="$old $pid"; done
+  else
+    # Before the first file of ours no worker says whose it is: of all workers here those are old that turn out to be its master's.
+    for entry in $(grep -al '^nginx: worker process' /proc/[0-9]*/cmdline 2>/dev/null); do
+      entry=${entry#/proc/} others="$others ${entry%/cmdline} "
+    done
+  fi
   for path in $logs; do
     case $path in
       /*) ;;
@@ -174,23 +197,31 @@ reload() {
         path=$prefix/$path
         ;;
     esac
-    [ -f "$path" ] && marked="$marked $(wc -c <"$path" | tr -d ' '):$path"
+    [ ! -f "$path" ] || case $marked in *":$path "*) ;; *) marked="$marked$(wc -c <"$path"):$path " ;; esac
   done
-  say old
-  printf '%s\n' $old
   say sent
   if ! nginx -s reload 2>&1; then
     restore
     say unsent
     return 1
   fi
-  turns=0
-  until passed 27; do
-    case $(ask 1) in
+  seconds
+  turns=0 sent=$now
+  # A master that cannot bind tries for two and a half seconds.
+  while seconds && [ $((now - sent)) -lt 8 ]; do
+    turns=$((turns + 1))
+    answers=$(ask "$times")
+    case $answers in
+      *"bgctl ${running:-?} "*) ;;
       "bgctl $generation "*)
+        if [ -n "$others" ] && family "$answers"; then
+          for pid in $children; do case $others in *" $pid "*) old="$old $pid" ;; esac; done
+          others=''
+        fi
         # shellcheck disable=SC2086 # one word a worker
         if ! taking $old; then
-          rm -f -- "$before"
+          say old
+          printf '%s\n' $old
           say log
           logged
           say proven
@@ -198,10 +229,8 @@ reload() {
         fi
         ;;
     esac
-    turns=$((turns + 1))
-    # A master that cannot take the file says so in the log and goes on with what it had.
-    if [ $((turns % 10)) -eq 0 ] && logged | grep -q '\[emerg\]'; then break; fi
-    if [ "$turns" -ge "$patience" ]; then break; fi
+    # A master that cannot take the file says so in the log and goes on with what it had. A port it tries several times.
+    if [ $((turns % 10)) -eq 0 ] && logged | grep -qv ' bind() to '; then break; fi
     moment
   done
   say log

@@ -186,12 +186,15 @@ impl RouteView for Nginx {
         Ok(lines)
     }
 
-    /// A file that nobody runs is worth a line: the next reload, of a certificate or a log, would move users.
+    /// A file that nobody runs is worth a line: the next reload, of a certificate or a log, would move users. Hosts that differ
+    /// while nobody shifts are no split that anybody planned.
     async fn watch(&self) -> Watched {
-        let seen = self.fleet().await.0.into_iter().filter_map(|(host, seen)| Some((host, seen.ok()?)));
+        let fleet = self.fleet().await;
+        let trouble = fleet.differs(&self.settings);
+        let seen = fleet.0.into_iter().filter_map(|(host, seen)| Some((host, seen.ok()?)));
         let apart = seen.filter(|(_, seen)| !seen.in_step());
         let notes = apart.flat_map(|(host, seen)| fleet::about(&host, &seen, &self.settings).into_iter().take(2));
-        Watched { trouble: None, notes: notes.collect() }
+        Watched { trouble, notes: notes.collect() }
     }
 
     async fn writer(&self) -> Option<String> {

@@ -15,7 +15,6 @@ const LEAVING: &str = "nginx: worker process is shutting down";
 pub struct Seen {
     /// The name the machine has for itself.
     pub node: String,
-    pub version: String,
     /// The file as it is on the disk.
     pub text: String,
     pub include: Include,
@@ -61,7 +60,7 @@ struct Process<'a> {
 impl Seen {
     /// Makes sense of what the script `look` printed.
     pub fn read(host: &Host, sections: &Sections, settings: &Settings) -> Result<Seen, RouterError> {
-        let (node, version) = (sections.below("node").trim(), sections.below("version").trim());
+        let node = sections.below("node").trim();
         if !sections.has("file") {
             let what = format!("`{}` is not there ({})", settings.include, sections.below("missing").trim());
             let cure = format!(
@@ -77,17 +76,17 @@ impl Seen {
         let written = include.green(settings).map_err(of_file)?;
         let processes: Vec<Process> = sections.below("processes").lines().filter_map(process).collect();
         let running = running(sections.below("answers"), &processes, settings).map_err(|(kind, why)| {
-            let error = host.error(kind, why);
-            match kind {
-                Trouble::Invalid => {
-                    error.cure("let the command of the host lead to where nginx runs, and curl be there")
-                }
-                _ => error,
-            }
+            host.error(kind, why).cure("let the command of the host lead to where nginx runs, and curl be there")
         })?;
+        // Behind a file of ours there are workers that say so. Where none does nobody knows what users get.
+        if let (Running::Unmarked(why), Some(_)) = (&running, &include.mark) {
+            let what = format!("no worker says that it runs `{}` ({why})", settings.include);
+            let cure = "start nginx there, or reload it, and let `proof` be where the file listens";
+            return Err(host.error(Trouble::Unreachable, what).cure(cure));
+        }
         let old = processes.iter().filter(|process| process.title.starts_with(LEAVING));
         let old = old.map(|process| Old { pid: process.pid, held: held(sections, process.pid) }).collect();
-        Ok(Seen { node: node.into(), version: version.into(), text, include, written, running, old })
+        Ok(Seen { node: node.into(), text, include, written, running, old })
     }
 
     /// The workers run the file that is there, as bgctl wrote it.
@@ -160,7 +159,8 @@ fn running(said: &str, processes: &[Process], settings: &Settings) -> Result<Run
     }
     for answer in &answers {
         if !processes.iter().any(|process| process.pid == answer.pid) {
-            return Err((Trouble::Invalid, format!("worker {} answers, and is no process there", answer.pid)));
+            // It may have ended since; one that is never there is in another place than the command of the host.
+            return Err((Trouble::NotNow, format!("worker {} answers, and is no process there", answer.pid)));
         }
     }
     let green = match first.upstream {
@@ -241,7 +241,7 @@ mod tests {
         let table = [
             ("bgctl aa 7 b g 0\nbgctl bb 8 b g 0\n", ALIVE, Trouble::NotNow, "run aa and bb at the same time"),
             ("bgctl aa 7 b g 0\n<html>\n", ALIVE, Trouble::NotNow, "not every worker says"),
-            ("bgctl aa 9 b g 0\n", ALIVE, Trouble::Invalid, "worker 9 answers, and is no process there"),
+            ("bgctl aa 9 b g 0\n", ALIVE, Trouble::NotNow, "worker 9 answers, and is no process there"),
             ("bgctl aa 7 b x 0\n", ALIVE, Trouble::Invalid, "neither stack"),
             (refused, "", Trouble::Unreachable, "nothing of it runs there (curl: (7)"),
             ("sh: 1: curl: not found\n", ALIVE, Trouble::Invalid, "no curl"),

@@ -16,9 +16,6 @@ use crate::clock::{Clock, SystemClock};
 use crate::plan::Split;
 use crate::routers::{Call, Reading, RouterError, Trouble};
 
-/// Looks for new workers at a host, 20 ms apart, before a reload has done nothing: a master that cannot bind tries for 2.5 s.
-const PATIENCE: &str = "250";
-
 /// What is to be done on one host.
 struct Work<'a> {
     host: &'a Host,
@@ -35,7 +32,6 @@ impl Work<'_> {
             ("wanted", &self.wanted),
             ("running", running),
             ("generation", self.generation),
-            ("patience", PATIENCE),
             ("logs", logs),
         ];
         Script::new(&route.settings, &values, calls, WRITE)
@@ -123,7 +119,7 @@ impl Nginx {
 
     /// A single host does all of it in one go.
     async fn all_at_once(&self, work: &Work<'_>, begun: Duration) -> Result<Vec<Call>, RouterError> {
-        let script = work.script(self, "", "prepare && reload && times=8 && look");
+        let script = work.script(self, "", "times=8\nprepare && reload && look");
         let took = || SystemClock.elapsed().saturating_sub(begun);
         let sections = match work.host.run(&self.shell, &script).await {
             Ok(sections) => sections,
@@ -158,7 +154,7 @@ impl Nginx {
             return Err(error);
         }
         let reloads = all.iter().zip(&logs).map(|(work, logs)| async move {
-            let script = work.script(self, logs, "reload && times=8 && look");
+            let script = work.script(self, logs, "times=8\nreload && look");
             let ended = work.host.run(&self.shell, &script).await;
             let took = SystemClock.elapsed().saturating_sub(begun);
             match ended {
