@@ -102,6 +102,12 @@ pub trait RouteView {
         Watched::default()
     }
 
+    /// How many connections of before the last move a side still has, which no move takes away: WebSockets, answers under way.
+    /// None where there is nothing of the kind, or nobody can count it.
+    async fn lingering(&self, _stack: Color) -> Option<u64> {
+        None
+    }
+
     /// Who wrote the split that is there now, as one sentence, or how to find out. Asked only when it is not ours, and not for
     /// long.
     async fn writer(&self) -> Option<String> {

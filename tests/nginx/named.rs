@@ -168,6 +168,16 @@ async fn a_crash_between_the_file_and_the_reload_is_our_own_half_state() {
     rig.settings["nginx"] = json!(rig.site.words());
     rig.set(1000).await.expect("it goes on");
     assert_eq!(rig.site.green(20), 20);
+    // Once more on the way back, and then somebody reloads: what workers run is no longer what was read.
+    rig.instead("case \"$*\" in *reload*) kill -9 0 ;; esac\nreal \"$@\"");
+    rig.set(0).await.expect_err("it was killed on the way back");
+    rig.settings["nginx"] = json!(rig.site.words());
+    let (half, text) = (rig.read().await, rig.text());
+    assert_eq!(half.split, Split::ALL_GREEN);
+    rig.site.reload();
+    let error = rig.router().set(&half, Split::of_green(500)).await.expect_err("users were moved meanwhile");
+    assert_eq!(error.kind, Trouble::Drift { found: Split::ALL_BLUE });
+    assert!(!error.moved && rig.text() == text && rig.site.green(20) == 0, "{error:?}");
 }
 
 #[tokio::test]
@@ -335,6 +345,9 @@ async fn old_workers_and_their_websockets_are_counted() {
     assert!(said.contains(", 3 in all"), "{said}");
     let lines = rig.router().preflight(&[]).await.expect("a good site");
     assert!(lines.iter().any(|line| line.contains("3 in all")), "{lines:?}");
+    // A drain waits for those of its own side.
+    let lingering = async |stack| rig.router().lingering(stack).await;
+    assert_eq!((lingering(Color::Blue).await, lingering(Color::Green).await), (Some(3), Some(0)));
     // They live on at the split of then.
     sockets[0].write_all(b"hello").expect("it lives");
     let mut echo = [0; 5];

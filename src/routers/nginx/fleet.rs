@@ -149,7 +149,7 @@ pub fn about(host: &Host, seen: &Seen, settings: &Settings) -> Vec<String> {
         Running::Unmarked(why) => remarks.push(format!("{name}: no worker says what it runs ({why})")),
     }
     if !seen.old.is_empty() {
-        let held: Option<usize> = seen.old.iter().map(|old| old.held).sum();
+        let held: Option<usize> = seen.old.iter().map(|old| old.held.as_ref().map(|held| held.clients)).sum();
         let held = held.map_or_else(|| "which cannot be counted from here".into(), |held| format!("{held} in all"));
         let count = seen.old.len();
         let workers = if count == 1 { "1 worker".into() } else { format!("{count} workers") };

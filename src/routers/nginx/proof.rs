@@ -2,6 +2,8 @@
 //!
 //! A reload that returns 0 proves nothing. Workers say themselves, over fresh connections, which generation they run.
 
+use std::net::{IpAddr, SocketAddr};
+
 use super::host::{Host, Sections};
 use super::include::Include;
 use super::settings::Settings;
@@ -38,8 +40,17 @@ pub enum Running {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Old {
     pub pid: u32,
-    /// Connections of clients that it still holds, WebSockets among them, where the system shows them.
-    pub held: Option<usize>,
+    /// What it still holds, where the system shows it.
+    pub held: Option<Held>,
+}
+
+/// The connections of an old worker, WebSockets among them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Those of clients.
+    pub clients: usize,
+    /// Those to servers, by the server's address.
+    pub servers: Vec<SocketAddr>,
 }
 
 /// One answer of a worker.
@@ -192,22 +203,41 @@ pub fn still_taking(before: &str, sections: &Sections) -> Vec<u32> {
     taking.filter(|pid| before.contains(pid)).collect()
 }
 
-/// How many connections of clients an old worker holds: its sockets that are established at a port somebody listens on.
-fn held(sections: &Sections, pid: u32) -> Option<usize> {
+/// What an old worker holds: its established sockets, those of clients at a port that somebody listens on.
+fn held(sections: &Sections, pid: u32) -> Option<Held> {
     let pid = pid.to_string();
     let (_, text) = sections.each("held").find(|(of, _)| *of == pid)?;
     let of = |line: &str| Some(line.split_once("socket:[")?.1.split(']').next()?.to_string());
     let inodes: Vec<String> = text.lines().filter_map(of).collect();
-    let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>()).collect();
-    let rows = || rows.iter().filter(|row| row.len() > 9 && row[0].ends_with(':'));
+    let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+    let rows: Vec<&Vec<&str>> = rows.iter().filter(|row| row.len() > 9 && row[0].ends_with(':')).collect();
     let port = |row: &[&str]| row[1].rsplit_once(':').map(|(_, port)| port.to_string());
-    let listening: Vec<String> = rows().filter(|row| row[3] == "0A").filter_map(|row| port(row)).collect();
+    let listening: Vec<String> = rows.iter().filter(|row| row[3] == "0A").filter_map(|row| port(row)).collect();
     // Without the right to see them there are no sockets at all, and a worker has at least the one to its master.
     if inodes.is_empty() || listening.is_empty() {
         return None;
     }
-    let mine = rows().filter(|row| row[3] == "01" && inodes.iter().any(|inode| inode == row[9]));
-    Some(mine.filter(|row| port(row).is_some_and(|port| listening.contains(&port))).count())
+    let mine = rows.iter().filter(|row| row[3] == "01" && inodes.iter().any(|inode| inode == row[9]));
+    let (clients, servers): (Vec<&&Vec<&str>>, _) =
+        mine.partition(|row| port(row).is_some_and(|port| listening.contains(&port)));
+    let servers = servers.into_iter().filter_map(|row| peer(row[2])).collect();
+    Some(Held { clients: clients.len(), servers })
+}
+
+/// An address as the kernel writes it: in hexadecimal, each word of four bytes in the order of the machine.
+fn peer(text: &str) -> Option<SocketAddr> {
+    let (address, port) = text.split_once(':')?;
+    let port = u16::from_str_radix(port, 16).ok()?;
+    let word = |n: usize| u32::from_str_radix(address.get(n * 8..n * 8 + 8)?, 16).ok().map(u32::to_ne_bytes);
+    let ip = match address.len() {
+        8 => IpAddr::from(word(0)?),
+        32 => {
+            let bytes: Vec<u8> = (0..4).filter_map(word).flatten().collect();
+            IpAddr::from(<[u8; 16]>::try_from(bytes).ok()?).to_canonical()
+        }
+        _ => return None,
+    };
+    Some(SocketAddr::new(ip, port))
 }
 
 #[cfg(test)]
@@ -249,6 +279,20 @@ mod tests {
         for (answers, processes, kind, words) in table {
             let (found, why) = said(answers, processes).unwrap_err();
             assert!(found == kind && why.contains(words), "{answers}: {found:?} {why}");
+        }
+    }
+
+    #[test]
+    fn addresses_of_the_kernel() {
+        let table = [
+            ("0100007F:1F90", Some("127.0.0.1:8080")),
+            ("00000000000000000000000001000000:0050", Some("[::1]:80")),
+            ("0000000000000000FFFF00000100007F:0050", Some("127.0.0.1:80")),
+            ("0100007F", None),
+            ("01:50", None),
+        ];
+        for (text, wanted) in table {
+            assert_eq!(peer(text).map(|at| at.to_string()).as_deref(), wanted, "{text}");
         }
     }
 
