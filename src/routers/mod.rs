@@ -59,7 +59,7 @@ pub trait RouteView {
     /// Whether what was just read is a change of ours that was cut off half way, such as one that came to some hosts of several:
     /// then it is set right by whoever goes on, and not taken for somebody else's doing.
     fn is_half_done(&self, _now: &Reading) -> bool {
-        self.changes_by_itself()
+        false
     }
 
     /// Where the provider keeps metrics of this place, if it does.

@@ -81,10 +81,28 @@ async fn a_reload_that_returns_0_and_does_nothing_is_no_reload() {
     rig.instead("case \"$*\" in *reload*) exit 0 ;; esac\nreal \"$@\"");
     let error = rig.set(1000).await.expect_err("nothing was reloaded");
     assert_eq!((error.kind, error.moved), (Trouble::NotNow, true), "{error:?}");
-    assert!(error.what.contains("the reload returned 0, and no new worker came"), "{error}");
+    assert!(error.what.contains("the reload returned 0, and no new workers took over"), "{error}");
     assert_eq!(error.calls[0].code, "unproven");
     assert_eq!(rig.read().await.split, Split::ALL_BLUE);
     rig.stays_and_goes_on(&before, &error).await;
+}
+
+#[tokio::test]
+async fn an_old_worker_that_still_takes_connections_is_no_switch() {
+    let Some(rig) = Rig::start().await else { return };
+    let children = format!("/proc/{0}/task/{0}/children", rig.site.pid().expect("it runs"));
+    let children = std::fs::read_to_string(children).expect("its workers");
+    let worker = children.split_whitespace().next().and_then(|pid| pid.parse().ok());
+    let worker = worker.and_then(rustix::process::Pid::from_raw).expect("a worker");
+    rustix::process::kill_process(worker, rustix::process::Signal::STOP).expect("it hangs");
+    let error = rig.set(1000).await.expect_err("it has closed nothing");
+    assert!(error.moved && error.what.contains("no new workers took over"), "{error:?}");
+    rustix::process::kill_process(worker, rustix::process::Signal::CONT).expect("it goes on");
+    // The new workers are there, and the file of before is on the disk: half a change, which the next one sets right.
+    let half = rig.read().await;
+    assert!(rig.router().is_half_done(&half), "{half:?}");
+    assert_eq!(rig.router().set(&half, Split::ALL_GREEN).await.expect("it sets").len(), 1);
+    assert!(rig.site.green(20) == 20 && !rig.router().is_half_done(&rig.read().await));
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use bgctl::plan::Split;
 use bgctl::routers::{Access, nginx};
 
 use crate::common::bots::pause;
+use crate::common::peer;
 use crate::common::site::{Bot, Fleet};
 use crate::rig::Desk;
 
@@ -149,4 +150,26 @@ async fn whoever_is_killed_goes_on_from_the_world() {
     assert!(night.split().await.only().is_none(), "a mixed fleet");
     desk.run(&["rollback", "--yes"]).ends(0).says(&["BLUE 100 GREEN 0"]);
     assert_eq!((night.green(), night.split().await), (vec![0, 0], Split::ALL_BLUE));
+}
+
+/// What starts the real thing for people, played as they play it.
+#[test]
+fn the_rig_to_try_it_with_works() {
+    let (Some(_), Some(_), Some(_)) = (peer("nginx"), peer("curl"), peer("python3")) else { return };
+    let mut desk = Desk::new();
+    // Four free ports in a row, below those that other tests take.
+    let free = |port: &u32| (0..4).all(|n| std::net::TcpListener::bind(("127.0.0.1", (port + n) as u16)).is_ok());
+    let first = (0..2500).map(|n| 9_000 + (std::process::id() + n) % 2500 * 4).find(free).expect("four ports");
+    desk.env.insert("PORT".into(), first.to_string());
+    let folder = desk.path("site").display().to_string();
+    let started = desk.shell(&format!("{} {folder}", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/nginx/try"))).end(30);
+    assert_eq!(started.code, 0, "{}", started.err);
+    let text = std::fs::read_to_string(format!("{folder}/runbook.yaml")).expect("a runbook");
+    std::fs::write(format!("{folder}/runbook.yaml"), text.replace("you@example.com", "owner@example.com"))
+        .expect("a file");
+    let commands: Vec<Vec<&str>> = started.out.lines().map(|line| line.split(' ').collect()).collect();
+    let bgctl = |words: &[&str]| desk.run(words).code;
+    let ended = [bgctl(&commands[0][1..]), bgctl(&commands[1][1..]), bgctl(&["rollback", "--yes"])];
+    let stopped = desk.shell(commands[3][0]).end(30);
+    assert_eq!((ended, stopped.code), ([0, 0, 0], 0), "{}", started.out);
 }

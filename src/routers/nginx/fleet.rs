@@ -202,11 +202,15 @@ pub fn is_half(kept: &[Kept], settings: &Settings) -> bool {
     let includes: Vec<Include> = kept.iter().filter_map(|host| Include::read(&host.text, settings).ok()).collect();
     let ours = includes.len() == kept.len() && includes.iter().all(|include| include.intact);
     let all = generations(kept, settings);
+    // A file of ours beside workers that run another one of ours: nobody but a change that was cut off leaves that.
+    let apart = includes.iter().zip(kept).any(|(include, host)| {
+        include.mark.as_ref().is_some_and(|mark| host.running.as_ref().is_some_and(|name| *name != mark.generation))
+    });
     let newest = includes.iter().filter_map(|include| include.mark.as_ref()).any(|mark| {
         let rest: Vec<&String> = all.iter().filter(|name| **name != mark.generation).collect();
         !rest.is_empty() && rest.into_iter().all(|name| mark.after.contains(name))
     });
-    ours && newest
+    ours && (apart || newest)
 }
 
 #[cfg(test)]
@@ -238,6 +242,7 @@ mod tests {
         assert!(half(&[host("2", &["1"], "1"), host("2", &["1"], "1")]), "written and not reloaded");
         assert!(half(&[host("3", &["1", "2"], "3"), host("2", &["1"], "2"), host("1", &[], "1")]), "cut off twice");
         assert!(!half(&[host("3", &["2"], "3"), host("1", &[], "1")]), "an old file was put back by somebody");
+        assert!(half(&[host("1", &[], "2")]), "the file of before was put back, and the reload came late");
         let mut by_hand = host("2", &["1"], "2");
         by_hand.text += "# mine\n";
         assert!(!half(&[by_hand, host("1", &[], "1")]), "a change by hand is nobody's half");

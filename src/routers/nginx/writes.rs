@@ -222,7 +222,7 @@ impl Nginx {
             let cure = "see the error log of that host: nginx goes on with its old workers when it cannot take a file";
             let (code, moved, what) = match log.contains("[emerg]") {
                 true => ("refused", false, format!("the reload returned 0, and nginx did not take it: {log}")),
-                false => ("unproven", true, "the reload returned 0, and no new worker came".into()),
+                false => ("unproven", true, "the reload returned 0, and no new workers took over".into()),
             };
             let error = host.error(Trouble::NotNow, format!("{what}; the file is as it was")).cure(cure);
             return Err((code, RouterError { moved, ..error }));

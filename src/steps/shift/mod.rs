@@ -75,9 +75,10 @@ impl Shift {
                 format!("{} reads {before}: no users are taken from BLUE for a stop of the ramp", self.planned.line);
             return Outcome::done(line).with(json!({ "before": before, "after": before }));
         }
-        if before != self.change.after {
+        let half = route.is_half_done(&reading);
+        if before != self.change.after || half {
             let expected = before == self.change.before || late == Some(before);
-            if !expected && !self.back && !route.is_half_done(&reading) {
+            if !expected && !self.back && !half && !route.changes_by_itself() {
                 return Outcome::failed(
                     Cause::Drift,
                     format!("{} reads {before}, the plan expected {}", self.planned.line, self.change.before),
@@ -350,11 +351,11 @@ impl Step for Shift {
         match read {
             Err(error) => (Found::CannotSee, with_cure(&error)),
             Ok(split) if self.beyond(split) => (Found::InPlace, format!("{} reads {split} already", self.planned.line)),
-            Ok(split) if split == self.change.after => match self.witnessed(route, world, scribe).await {
+            Ok(split) if split == self.change.after && !half => match self.witnessed(route, world, scribe).await {
                 Ok(line) => (Found::InPlace, line),
                 Err(Doubt::NotInPlace(line) | Doubt::NotSeen(line) | Doubt::Unwell(line)) => (Found::CannotSee, line),
             },
-            Ok(split) if split == self.change.before || self.back || half => {
+            Ok(split) if split == self.change.before || self.back || half || route.changes_by_itself() => {
                 (Found::NotInPlace, format!("{} still reads {split}", self.planned.line))
             }
             Ok(split) => (
