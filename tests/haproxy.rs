@@ -13,7 +13,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use bgctl::plan::{Color, Split};
+use bgctl::plan::{Color, Move, Split};
 use bgctl::routers::{Access, RouterError, TrafficRouter, Trouble, haproxy};
 use common::haproxy::{BACKEND, Fate, Haproxy, Load, Origin, Wire};
 use common::{at, peer};
@@ -51,6 +51,10 @@ impl Stage {
 
 fn open(settings: &Value) -> Rc<dyn TrafficRouter> {
     (haproxy::KIND.open)(settings, &Access::default()).expect("good settings")
+}
+
+fn change(before: Split, after: Split) -> Move {
+    Move { route: "web".into(), before, after }
 }
 
 fn said(error: &RouterError) -> String {
@@ -259,7 +263,7 @@ async fn a_lost_or_late_answer_ends_right() {
             assert_eq!(stage.haproxy.weights(), (100, 10), "it lands after all");
         }
         let found = router.read().await.expect("it reads");
-        let known = [from, to].contains(&found.split) || router.cut_off(&found, from, to);
+        let known = [from, to].contains(&found.split) || router.cut_off(&found, Some(&change(from, to)));
         assert!(known, "{fate:?}: {:?} is our own", found.split);
         router.set(&found, to).await.expect("the rest");
         assert_eq!(stage.haproxy.weights(), (90, 10));
@@ -271,7 +275,7 @@ async fn a_lost_or_late_answer_ends_right() {
     for (blue, green) in [(90, 0), (95, 10), (100, 20)] {
         stage.haproxy.tell(&format!("set server app/blue weight {blue}; set server app/green weight {green}"));
         let found = router.read().await.expect("it reads");
-        let half = router.cut_off(&found, Split::ALL_BLUE, TENTH);
+        let half = router.cut_off(&found, Some(&change(Split::ALL_BLUE, TENTH)));
         assert!(!half || found.split == Split::ALL_BLUE, "{blue}/{green}");
     }
 }
@@ -346,13 +350,13 @@ async fn several_are_one_place() {
     let error = router.set(&at(TENTH), HALF).await.expect_err("drift");
     assert_eq!(error.kind, Trouble::Drift { found: reading.split });
     assert_eq!(weights(), [(90, 10), (90, 40)]);
-    assert!(!router.cut_off(&reading, TENTH, HALF));
+    assert!(!router.cut_off(&reading, Some(&change(TENTH, HALF))));
 
     // The half of a change of our own: one has gained, the other has nothing yet.
     two.tell("set server app/green weight 10");
     one.tell("set server app/green weight 50");
     let reading = router.read().await.expect("it reads");
-    assert!(router.cut_off(&reading, TENTH, HALF));
+    assert!(router.cut_off(&reading, Some(&change(TENTH, HALF))));
     router.set(&reading, HALF).await.expect("the rest");
     assert_eq!(weights(), [(50, 50); 2]);
 

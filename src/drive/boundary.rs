@@ -187,9 +187,8 @@ impl Driver<'_> {
         let reading = route.read().await.map_err(|error| format!("{} cannot be read ({error})", route.line()))?;
         let split = reading.split;
         self.desk.seen(name, split);
-        // The half of a change of our own is what its step goes on from.
-        let change = self.state.under_way(self.run.plan, name);
-        if change.is_some_and(|change| route.cut_off(&reading, change.before, change.after)) {
+        // A change of our own that was cut off is for the step that goes on with it.
+        if route.cut_off(&reading, self.state.under_way(self.run.plan, name)) {
             return Ok(None);
         }
         Ok(Some(split).filter(|split| !self.state.written(self.run.plan, name).contains(split)))

@@ -11,6 +11,7 @@ pub mod alb;
 #[cfg(feature = "aws")]
 pub mod aws;
 pub mod haproxy;
+pub mod nginx;
 pub mod program;
 pub mod slack_manifest;
 pub mod socket_mode;
@@ -26,7 +27,7 @@ use serde_json::Value;
 use crate::diag::Mistake;
 use crate::file;
 use crate::https;
-use crate::plan::{Color, Split};
+use crate::plan::{Color, Move, Split};
 use crate::rehearsal::InLab;
 use crate::secret::{Secret, Secrets};
 
@@ -57,9 +58,10 @@ pub trait RouteView {
         false
     }
 
-    /// Whether what was read is what a change from one split to another leaves when it is cut off between its writes. Then it is
-    /// gone on with, and not taken for somebody else's doing. A place that is changed by one write has no such thing.
-    fn cut_off(&self, _found: &Reading, _from: Split, _to: Split) -> bool {
+    /// Whether what was read is what a change of ours leaves when it is cut off between its writes, such as one that came to some
+    /// hosts of several. Then it is set right by whoever goes on, and not taken for somebody else's doing. `change`: the one under
+    /// way, for a place that does not keep whose change it is. A place that is changed by one write has no such thing.
+    fn cut_off(&self, _found: &Reading, _change: Option<&Move>) -> bool {
         false
     }
 
@@ -101,6 +103,12 @@ pub trait RouteView {
     /// Looks at the place while users are split and somebody waits, for what no gate would see.
     async fn watch(&self) -> Watched {
         Watched::default()
+    }
+
+    /// How many connections of before the last move a side still has, which no move takes away: WebSockets, answers under way.
+    /// None where there is nothing of the kind, or nobody can count it.
+    async fn lingering(&self, _stack: Color) -> Option<u64> {
+        None
     }
 
     /// Who wrote the split that is there now, as one sentence, or how to find out. Asked only when it is not ours, and not for
@@ -388,6 +396,7 @@ pub const KINDS: &[Kind] = &[
     #[cfg(feature = "aws")]
     alb::KIND,
     haproxy::KIND,
+    nginx::KIND,
     program::KIND,
     slack_manifest::KIND,
     socket_mode::KIND,

@@ -4,6 +4,7 @@
 use std::time::Duration as Time;
 
 use async_trait::async_trait;
+use futures_util::future::join_all;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -217,13 +218,17 @@ impl Draining {
         }
     }
 
-    /// The work in flight on all of them, or why it is not known.
+    /// The work in flight on all of them, or why it is not known. Connections that a route still holds to that side count too:
+    /// of an open WebSocket the stack itself may know no work.
     async fn in_flight(&self, world: &World) -> Result<u64, String> {
         let mut sum = 0;
         for url in &self.urls {
             sum += self.of_one(world, url).await?;
         }
-        Ok(sum)
+        let held = world.routes.values().map(|route| route.lingering(self.drain.stack));
+        // A connection whose request the gauge counts is one piece of work, and not two.
+        let held: u64 = join_all(held).await.into_iter().flatten().sum();
+        Ok(sum.max(held))
     }
 
     async fn of_one(&self, world: &World, url: &str) -> Result<u64, String> {

@@ -22,6 +22,7 @@ pub mod play;
 pub mod postgres;
 pub mod prometheus;
 pub mod scripted;
+pub mod site;
 pub mod slack_app;
 pub mod traffic;
 

@@ -12,6 +12,7 @@ mod fleets;
 mod haproxy;
 mod manifest;
 mod newcomer;
+mod nginx;
 mod pager;
 mod program;
 mod rehearsal;
@@ -39,6 +40,8 @@ const ROUTERS: &[At] = &[
     ("alb", "the default rule of moto", |kind| Box::pin(alb::default_rule_on_moto(kind))),
     #[cfg(feature = "aws")]
     ("alb", "the rule of the lab", |kind| Box::pin(alb::rule_in_the_lab(kind))),
+    ("nginx", "a host", |kind| Box::pin(nginx::one_host(kind))),
+    ("nginx", "two hosts behind a prefix", |kind| Box::pin(nginx::two_hosts(kind))),
     ("haproxy", "a backend of a real HAProxy", |kind| Box::pin(haproxy::a_backend(kind))),
     ("haproxy", "two of them, with several servers a side", |kind| Box::pin(haproxy::two(kind))),
     ("program", "a flag in Redis", |kind| Box::pin(program::flag_in_redis(kind))),

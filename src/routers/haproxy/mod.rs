@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 
 use super::{Health, Identity, Kind, NativeWayBack, Reading, RouteView, RouterError, Trouble, Watched};
 use crate::diag::Mistake;
-use crate::plan::{Color, Split};
+use crate::plan::{Color, Move, Split};
 use crate::rehearsal::InLab;
 use crate::scalar::spoken;
 use fleet::{Exact, Fleet, Place, Stood};
@@ -178,9 +178,14 @@ impl RouteView for Haproxy {
         self.settings.takes(to)
     }
 
-    fn cut_off(&self, found: &Reading, from: Split, to: Split) -> bool {
+    fn cut_off(&self, found: &Reading, change: Option<&Move>) -> bool {
+        let Some(change) = change else { return false };
         let Some(exact) = Exact::read(&found.exact).filter(|exact| exact.silent.is_empty()) else { return false };
-        weights::cut_off(&exact.instances.iter().map(|stood| stood.servers.as_slice()).collect::<Vec<_>>(), from, to)
+        weights::cut_off(
+            &exact.instances.iter().map(|stood| stood.servers.as_slice()).collect::<Vec<_>>(),
+            change.before,
+            change.after,
+        )
     }
 
     fn nowhere(&self) -> &'static str {

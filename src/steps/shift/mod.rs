@@ -75,8 +75,9 @@ impl Shift {
                 format!("{} reads {before}: no users are taken from BLUE for a stop of the ramp", self.planned.line);
             return Outcome::done(line).with(json!({ "before": before, "after": before }));
         }
-        if before != self.change.after {
-            let expected = before == self.change.before || late == Some(before) || self.cut_off(route, &reading);
+        let half = self.cut_off(route, &reading);
+        if before != self.change.after || half {
+            let expected = before == self.change.before || late == Some(before) || half;
             if !expected && !self.back && !route.changes_by_itself() {
                 return Outcome::failed(
                     Cause::Drift,
@@ -175,9 +176,9 @@ impl Shift {
         Color::BOTH.into_iter().filter(move |c| after.share(*c) > now.share(*c))
     }
 
-    /// What was read is the half of this very change.
+    /// What was read is a half of this change, or of an earlier one of ours.
     fn cut_off(&self, route: &dyn TrafficRouter, reading: &Reading) -> bool {
-        route.cut_off(reading, self.change.before, self.change.after)
+        route.cut_off(reading, Some(&self.change))
     }
 
     /// More users are on blue already than at this stop: on the way back its share never falls.
@@ -352,8 +353,12 @@ impl Step for Shift {
             Ok(reading) => reading,
             Err(error) => return (Found::CannotSee, with_cure(&error)),
         };
+        let half = self.cut_off(route, &reading);
         match reading.split {
             split if self.beyond(split) => (Found::InPlace, format!("{} reads {split} already", self.planned.line)),
+            split if half => {
+                (Found::NotInPlace, format!("{} reads {split}: a change was cut off in the middle", self.planned.line))
+            }
             split if split == self.change.after => match self.witnessed(route, world, scribe).await {
                 Ok(line) => (Found::InPlace, line),
                 Err(Doubt::NotInPlace(line) | Doubt::NotSeen(line) | Doubt::Unwell(line)) => (Found::CannotSee, line),
@@ -361,10 +366,6 @@ impl Step for Shift {
             split if split == self.change.before || self.back || route.changes_by_itself() => {
                 (Found::NotInPlace, format!("{} still reads {split}", self.planned.line))
             }
-            split if self.cut_off(route, &reading) => (
-                Found::NotInPlace,
-                format!("{} reads {split}: this change was cut off in the middle", self.planned.line),
-            ),
             split => (
                 Found::Other,
                 format!("{} reads {split}, which is neither the split before nor the one after", self.planned.line),
