@@ -353,18 +353,17 @@ impl Step for Shift {
             Ok(reading) => reading,
             Err(error) => return (Found::CannotSee, with_cure(&error)),
         };
-        let half = self.cut_off(route, &reading);
         match reading.split {
             split if self.beyond(split) => (Found::InPlace, format!("{} reads {split} already", self.planned.line)),
-            split if half => {
-                (Found::NotInPlace, format!("{} reads {split}: a change was cut off in the middle", self.planned.line))
-            }
             split if split == self.change.after => match self.witnessed(route, world, scribe).await {
                 Ok(line) => (Found::InPlace, line),
                 Err(Doubt::NotInPlace(line) | Doubt::NotSeen(line) | Doubt::Unwell(line)) => (Found::CannotSee, line),
             },
             split if split == self.change.before || self.back || route.changes_by_itself() => {
                 (Found::NotInPlace, format!("{} still reads {split}", self.planned.line))
+            }
+            split if self.cut_off(route, &reading) => {
+                (Found::NotInPlace, format!("{} reads {split}: a change was cut off in the middle", self.planned.line))
             }
             split => (
                 Found::Other,
