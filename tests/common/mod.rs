@@ -14,6 +14,8 @@ pub mod elbv2;
 pub mod kinds;
 #[cfg(feature = "aws")]
 pub mod moto;
+#[cfg(feature = "dns")]
+pub mod named;
 #[cfg(feature = "aws")]
 pub mod nginx;
 pub mod paper;

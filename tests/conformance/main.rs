@@ -8,6 +8,8 @@
 mod alb;
 #[path = "../common/mod.rs"]
 mod common;
+#[cfg(feature = "dns")]
+mod dns;
 mod fleets;
 mod manifest;
 mod newcomer;
@@ -38,6 +40,8 @@ const ROUTERS: &[At] = &[
     ("alb", "the default rule of moto", |kind| Box::pin(alb::default_rule_on_moto(kind))),
     #[cfg(feature = "aws")]
     ("alb", "the rule of the lab", |kind| Box::pin(alb::rule_in_the_lab(kind))),
+    #[cfg(feature = "dns")]
+    ("dns", "BIND and its secondary behind unbound", |kind| Box::pin(dns::record_on_bind(kind))),
     ("program", "a flag in Redis", |kind| Box::pin(program::flag_in_redis(kind))),
     #[cfg(feature = "aws")]
     ("program", "the alias of a Lambda function", |kind| Box::pin(program::alias_of_lambda(kind))),
