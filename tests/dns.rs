@@ -286,6 +286,9 @@ fn a_lost_answer_is_in_doubt_and_the_update_lands_on_nothing_else() {
     });
 }
 
+/// What is done to an answer on its way.
+type Trick = fn(Vec<u8>) -> Option<Vec<u8>>;
+
 #[test]
 fn an_answer_that_the_key_did_not_sign_is_none() {
     let Some(zone) = Zone::start(60) else { return };
@@ -293,7 +296,7 @@ fn an_answer_that_the_key_did_not_sign_is_none() {
     let router = through(&zone, &between);
     played(async {
         // A refusal that is no longer one, an answer that is cut, one of another message and one that is noise.
-        let tricks: [fn(Vec<u8>) -> Option<Vec<u8>>; 4] = [
+        let tricks: [Trick; 4] = [
             |mut answer| {
                 answer[3] &= 0xf0;
                 Some(answer)
