@@ -4,23 +4,29 @@
 
 mod common;
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bgctl::clock::{Clock, SystemClock};
 use bgctl::plan::{Color, Split};
-use bgctl::routers::{Access, Kind, RouterError, TrafficRouter, Trouble};
+use bgctl::routers::{
+    Access, Call, Health, Identity, Kind, NativeWayBack, Reading, RouteView, RouterError, TrafficRouter, Trouble,
+};
+use bgctl::run::Outcome;
 use common::at;
 use common::named::{BLUE, Between, GREEN, NAME, SECRET, Zone, access, access_with, by_hand, told};
+use common::scripted::{Stage, kind, response};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-fn kind() -> &'static Kind {
+fn row() -> &'static Kind {
     bgctl::routers::KINDS.iter().find(|kind| kind.name == "dns").expect("the row")
 }
 
 fn opened(settings: &Value, access: &Access) -> Rc<dyn TrafficRouter> {
-    (kind().open)(settings, access).unwrap_or_else(|found| panic!("{found:?}"))
+    (row().open)(settings, access).unwrap_or_else(|found| panic!("{found:?}"))
 }
 
 /// The route with its updates going through somebody.
@@ -354,7 +360,7 @@ fn who_we_are_is_proven_by_the_update_itself_and_changes_nothing() {
         settings["servers"] = zone.settings()["resolvers"].clone();
         let error = opened(&settings, &access()).read().await.unwrap_err();
         assert!(error.kind == Trouble::Unreachable && error.what.contains("REFUSED"), "a resolver: {error:?}");
-        let mistakes = (kind().view)(&zone.settings(), &access_with("no base64!")).err().expect("no key");
+        let mistakes = (row().view)(&zone.settings(), &access_with("no base64!")).err().expect("no key");
         assert_eq!(mistakes[0].at, "/key/secret");
     });
     assert_eq!(zone.serial(zone.primary), before);
@@ -387,4 +393,85 @@ fn what_is_of_neither_side_is_named_and_left_alone() {
         let error = router.preflight(&[Split::ALL_GREEN]).await.unwrap_err();
         assert!(error.kind == Trouble::NotNow && error.what.contains("127.0.0.2: answers 503"), "{error:?}");
     });
+}
+
+/// A route whose users follow as slowly as those of a record.
+struct Slow {
+    split: Cell<Split>,
+    follow: Duration,
+}
+
+#[async_trait(?Send)]
+impl RouteView for Slow {
+    fn line(&self) -> String {
+        "a record".into()
+    }
+
+    fn resources(&self, _: Option<&Reading>) -> Vec<String> {
+        vec![self.line()]
+    }
+
+    fn followed_within(&self) -> Duration {
+        self.follow
+    }
+
+    async fn read(&self) -> Result<Reading, RouterError> {
+        Ok(at(self.split.get()))
+    }
+
+    async fn health(&self, _: Color) -> Result<Health, RouterError> {
+        Ok(Health { healthy: 2, total: 2, ..Health::default() })
+    }
+
+    async fn controller(&self) -> Result<Option<String>, RouterError> {
+        Ok(None)
+    }
+
+    async fn identity(&self) -> Result<Identity, RouterError> {
+        Ok(Identity { line: "somebody".into(), left: None, renews: true })
+    }
+
+    fn native_way_back(&self, _: &str, _: &Reading) -> NativeWayBack {
+        NativeWayBack::default()
+    }
+}
+
+#[async_trait(?Send)]
+impl TrafficRouter for Slow {
+    async fn set(&self, _: &Reading, to: Split) -> Result<Vec<Call>, RouterError> {
+        self.split.set(to);
+        Ok(Vec::new())
+    }
+
+    fn settle(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
+/// Responses may come from the old side for as long as a resolver keeps its answer: that is no shift that did not arrive.
+#[test]
+fn what_is_seen_from_outside_may_follow_as_late_as_the_ttl() {
+    use common::play;
+    let arrives = |follow: u64| {
+        let mut plan = play::plan(
+            &["web"],
+            vec![play::shift("there", "web", 0, 1000)],
+            vec![play::shift("back", "web", 1000, 0)],
+            json!({}),
+        );
+        (plan.blue.version, plan.green.version) = ("v1".into(), "v2".into());
+        let mut stage = Stage::new(|_, elapsed| {
+            let mut answer = response(200, "")?;
+            let version = if elapsed < Duration::from_secs(100) { "v1" } else { "v2" };
+            answer.headers.push(("x-version".into(), version.into()));
+            Ok(answer)
+        });
+        let slow = Slow { split: Cell::new(Split::ALL_BLUE), follow: Duration::from_secs(follow) };
+        stage.world.routes.insert("web".into(), Rc::new(slow));
+        let step = (kind("shift").build)(&plan.forward[0], &plan).expect("a shift");
+        let outcome = stage.clock.run(step.execute(&stage.world, &stage.notes)).expect("nothing crashes here");
+        matches!(outcome, Outcome::Done { .. })
+    };
+    assert!(arrives(60));
+    assert!(!arrives(0), "a minute is all that others have");
 }

@@ -66,13 +66,11 @@ impl Place {
         });
         let serial = serial.filter(|_| record.authoritative && zone.authoritative).ok_or(Odd::NotItsZone)?;
         let held: Vec<(u32, &RData)> = all(record, &self.name, self.kind).collect();
-        let mut stand = others.iter().zip([RecordType::CNAME, RecordType::A, RecordType::AAAA]);
-        let other = stand.find(|(answer, kind)| {
+        if held.is_empty() {
+            let mut stand = others.iter().zip([RecordType::CNAME, RecordType::A, RecordType::AAAA]);
             // Any name may have both kinds of address; a CNAME stands alone.
-            let apart = *kind != self.kind && [*kind, self.kind].contains(&RecordType::CNAME);
-            apart && all(answer, &self.name, *kind).next().is_some()
-        });
-        if held.is_empty() || other.is_some() {
+            let apart = |kind| kind != self.kind && [kind, self.kind].contains(&RecordType::CNAME);
+            let other = stand.find(|(answer, kind)| apart(*kind) && all(answer, &self.name, *kind).next().is_some());
             return Err(Odd::Missing(other.map(|(_, kind)| kind)));
         }
         Ok(Found {
