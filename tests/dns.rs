@@ -272,11 +272,11 @@ fn a_lost_answer_is_in_doubt_and_the_update_lands_on_nothing_else() {
         assert_eq!((zone.record(), zone.serial(zone.primary)), (vec![BLUE.to_string()], serial));
 
         // The way back without bgctl holds one off as well.
-        between.answer(|_| None);
+        between.hold(true);
         let back = router.read().await.unwrap();
         refused(&*router, Split::ALL_BLUE, Split::ALL_GREEN).await;
         let lost = between.last();
-        between.answer(Some);
+        between.hold(false);
         let way = router.native_way_back("web", &back);
         assert!(!way.command.contains(SECRET));
         let output =

@@ -217,6 +217,8 @@ type Answer = Box<dyn FnMut(Vec<u8>) -> Option<Vec<u8>> + Send>;
 /// What happens to updates on their way.
 pub struct Tricks {
     pub before: Box<dyn FnMut() + Send>,
+    /// It is kept, and never comes to the primary.
+    pub held: bool,
     pub answer: Answer,
     /// Every update that came by.
     pub seen: Vec<Vec<u8>>,
@@ -232,7 +234,7 @@ impl Between {
     pub fn start(to: u16) -> Between {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("its address").port();
-        let tricks = Tricks { before: Box::new(|| ()), answer: Box::new(Some), seen: Vec::new() };
+        let tricks = Tricks { before: Box::new(|| ()), held: false, answer: Box::new(Some), seen: Vec::new() };
         let tricks = Arc::new(Mutex::new(tricks));
         let played = tricks.clone();
         std::thread::spawn(move || {
@@ -246,6 +248,9 @@ impl Between {
                             let mut tricks = played.lock().expect("tricks");
                             tricks.seen.push(asked.clone());
                             (tricks.before)();
+                            if tricks.held {
+                                return;
+                            }
                         }
                         let answer = told(to, &asked);
                         let answer = match update {
@@ -267,6 +272,10 @@ impl Between {
 
     pub fn answer(&self, answer: impl FnMut(Vec<u8>) -> Option<Vec<u8>> + Send + 'static) {
         self.tricks.lock().expect("tricks").answer = Box::new(answer);
+    }
+
+    pub fn hold(&self, held: bool) {
+        self.tricks.lock().expect("tricks").held = held;
     }
 
     /// The update that came by last.
