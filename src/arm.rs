@@ -65,7 +65,7 @@ pub async fn arm(plan: &Plan, world: &World, keep: &Keep<'_>) -> Result<Vec<Valu
                 .place(planned.line.clone())
                 .cause(lack.cause)
                 .users(format!("{users}. Nothing was changed."))
-                .next(format!("bgctl prepare {}        adds it, which moves no users", plan.runbook)));
+                .next(format!("bgctl prepare {}        mends it, which moves no users", plan.runbook)));
         }
         for stack in Color::BOTH {
             // Green's share is that of its first shift: steps between may make it larger. Blue has to carry everybody, any time.

@@ -144,6 +144,7 @@ fn the_old_ttl_is_lowered_and_waited_out_before_anybody_moves() {
         // Lowered by hand, with no word about it: what a resolver holds shows it.
         assert!(zone.dig(zone.resolver, &[NAME, "A"]).contains(BLUE));
         let reading = router.read().await.unwrap();
+        assert!(reading.remarks[0].contains("over up to 3600 s"), "{reading:?}");
         let lack = router.lacks(&reading).expect("the TTL is too long");
         assert!(lack.line.contains("3600 s") && lack.line.contains("60 s"), "{lack:?}");
         zone.by_hand(&[RECORD, "update add bot.example.test 60 A 127.0.0.1"]);
@@ -241,7 +242,7 @@ fn a_resolver_that_still_has_the_old_answer_is_named_and_not_waited_for() {
         assert_eq!(reading.split, Split::ALL_GREEN);
         let resolver = format!("resolver 127.0.0.1:{} still answers {BLUE}", zone.resolver);
         assert!(reading.remarks.iter().any(|line| line.starts_with(&resolver)), "{reading:?}");
-        assert!(reading.remarks[0].contains("going back, reach them over up to 60 s"), "{reading:?}");
+        assert!(reading.remarks[0].contains("going back after it over up to 60 s"), "{reading:?}");
         let watched = router.watch().await;
         assert!(watched.trouble.is_none() && watched.notes[0].starts_with(&resolver), "{watched:?}");
         assert_eq!(router.watch().await, watched, "a line that stays the same is noted once");

@@ -56,9 +56,10 @@ impl Dns {
     pub(super) fn remarks(&self, found: &Found, split: Split, resolved: &[(&Server, Held)]) -> Vec<String> {
         let ttl = found.ttl.min(self.settings.ttl());
         let mut remarks = vec![format!(
-            "users follow as their resolvers ask again: a move, and going back, reach them over up to {ttl} s, some later; \
-             drain no sooner than {} s after a move, and while requests still come",
-            u64::from(ttl) * 2
+            "users follow as their resolvers ask again: a move now reaches them over up to {} s, going back after it over up to \
+             {ttl} s, some later; drain no sooner than {} s after a move, and while requests still come",
+            found.ttl,
+            u64::from(found.ttl) * 2
         )];
         if let Some(side) = split.only()
             && !same(&found.data, &self.settings.side(side))
