@@ -63,9 +63,9 @@ pub async fn arm(plan: &Plan, world: &World, keep: &Keep<'_>) -> Result<Vec<Valu
         if let Some(lack) = route.lacks(&reading) {
             return Err(Refusal::new(Kind::Stopped, Code::RouteLacks, lack.line)
                 .place(planned.line.clone())
-                .cause("users may only be sent to a side whose health is known")
+                .cause(lack.cause)
                 .users(format!("{users}. Nothing was changed."))
-                .next(format!("bgctl prepare {}        adds it with weight 0, which moves no users", plan.runbook)));
+                .next(format!("bgctl prepare {}        mends it, which moves no users", plan.runbook)));
         }
         for stack in Color::BOTH {
             // Green's share is that of its first shift: steps between may make it larger. Blue has to carry everybody, any time.

@@ -250,6 +250,6 @@ fn close(
         cx.out(&format!("prepared {}: read back; no users were moved", names.join(", ")));
     }
     cx.err(&format!("  record   {}", folder.display()));
-    cx.err(&format!("  next     bgctl plan {}        its health is known once its targets were checked", plan.runbook));
+    cx.err(&format!("  next     bgctl plan {}        says when it is ready", plan.runbook));
     Ok(Exit::Success)
 }

@@ -10,6 +10,8 @@
 pub mod alb;
 #[cfg(feature = "aws")]
 pub mod aws;
+#[cfg(feature = "dns")]
+pub mod dns;
 pub mod haproxy;
 pub mod nginx;
 pub mod program;
@@ -73,6 +75,11 @@ pub trait RouteView {
     /// What stands for the third witness where the runbook names no `seen_at`.
     fn unseen(&self) -> &'static str {
         "not looked at from outside (no `seen_at`)"
+    }
+
+    /// How long users may take to follow a move that reads back, beyond a minute.
+    fn followed_within(&self) -> Duration {
+        Duration::ZERO
     }
 
     /// What has to be added to the place before its users can be split, if anything.
@@ -185,6 +192,8 @@ pub struct Reading {
 pub struct Lack {
     /// `GREEN's target group `bot-green` is not in the rule`
     pub line: String,
+    /// Why users are not split without it.
+    pub cause: &'static str,
     pub before: Vec<String>,
     pub after: Vec<String>,
 }
@@ -395,6 +404,8 @@ pub struct Kind {
 pub const KINDS: &[Kind] = &[
     #[cfg(feature = "aws")]
     alb::KIND,
+    #[cfg(feature = "dns")]
+    dns::KIND,
     haproxy::KIND,
     nginx::KIND,
     program::KIND,

@@ -15,6 +15,8 @@ pub mod haproxy;
 pub mod kinds;
 #[cfg(feature = "aws")]
 pub mod moto;
+#[cfg(feature = "dns")]
+pub mod named;
 #[cfg(feature = "aws")]
 pub mod nginx;
 pub mod paper;

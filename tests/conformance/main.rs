@@ -8,6 +8,8 @@
 mod alb;
 #[path = "../common/mod.rs"]
 mod common;
+#[cfg(feature = "dns")]
+mod dns;
 mod fleets;
 mod haproxy;
 mod manifest;
@@ -40,6 +42,8 @@ const ROUTERS: &[At] = &[
     ("alb", "the default rule of moto", |kind| Box::pin(alb::default_rule_on_moto(kind))),
     #[cfg(feature = "aws")]
     ("alb", "the rule of the lab", |kind| Box::pin(alb::rule_in_the_lab(kind))),
+    #[cfg(feature = "dns")]
+    ("dns", "BIND and its secondary behind unbound", |kind| Box::pin(dns::record_on_bind(kind))),
     ("nginx", "a host", |kind| Box::pin(nginx::one_host(kind))),
     ("nginx", "two hosts behind a prefix", |kind| Box::pin(nginx::two_hosts(kind))),
     ("haproxy", "a backend of a real HAProxy", |kind| Box::pin(haproxy::a_backend(kind))),

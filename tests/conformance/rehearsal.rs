@@ -49,6 +49,8 @@ fn said() -> Vec<(&'static str, Says)> {
     vec![
         #[cfg(feature = "aws")]
         ("router alb", Says::To(json!({ "rule": rule, "blue": rule, "green": rule }), &["/rule", "/blue", "/green"])),
+        #[cfg(feature = "dns")]
+        ("router dns", Says::Missing),
         ("router haproxy", Says::Missing),
         ("router nginx", Says::Missing),
         ("router program", Says::Program),

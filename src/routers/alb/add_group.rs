@@ -21,7 +21,8 @@ pub fn lack(reading: &Reading, groups: &Groups) -> Option<Lack> {
     };
     let before: Vec<String> = listed.iter().map(|(arn, weight)| line(arn, weight)).collect();
     let after = before.iter().cloned().chain([line(group.as_str(), "0")]).collect();
-    Some(Lack { line: missing_words(color, group), before, after })
+    let cause = "users may only be sent to a side whose health is known";
+    Some(Lack { line: missing_words(color, group), cause, before, after })
 }
 
 fn missing_words(color: Color, group: &Arn) -> String {

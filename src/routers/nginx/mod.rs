@@ -139,6 +139,7 @@ impl RouteView for Nginx {
         let (file, proof, hosts) = (&self.settings.include, &self.settings.proof, lacking.join(", "));
         (!lacking.is_empty()).then(|| Lack {
             line: format!("`{file}` does not let the workers of {hosts} say what they run"),
+            cause: "a reload that returns 0 proves nothing: users may only be moved where the workers themselves say what they run",
             before: vec![format!("{} by hand, in {file}", reading.split)],
             after: vec![
                 format!("{} by bgctl, in {file}", reading.split),

@@ -95,7 +95,7 @@ impl Shift {
             if agrees {
                 return Ok(format!("seen {:.1}% GREEN of {counted}", share * 100.0));
             }
-            if world.clock.elapsed() - start > PROPAGATION {
+            if world.clock.elapsed() - start > PROPAGATION + world.route(&self.route).followed_within() {
                 return Err(Doubt::NotSeen(format!(
                     "sent and read back, but of {} responses {} are from BLUE, {green} from GREEN and {} from neither",
                     at.samples,
