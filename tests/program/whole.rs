@@ -19,7 +19,8 @@ struct Stage {
 
 impl Stage {
     fn new() -> Option<Stage> {
-        (common::peer("python3")?, common::peer("redis-cli")?);
+        common::peer("python3")?;
+        common::peer("redis-cli")?;
         let redis = Redis::start(&[])?;
         let bots = ["v1", "v2"].map(|_| format!("http://{}", common::answering("text/plain", "ok")));
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
