@@ -17,9 +17,10 @@ def held():
 
 
 def keep(weights):
-    with open(path + ".new", "w") as file:
+    new = f"{path}.{os.getpid()}"
+    with open(new, "w") as file:
         json.dump(weights, file)
-    os.rename(path + ".new", path)
+    os.rename(new, path)
 
 
 def answer(value):

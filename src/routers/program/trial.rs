@@ -23,6 +23,8 @@ use crate::routers::Access;
 const SHARES: [u32; 4] = [100, 5, 500, 1000];
 /// How often a `set` is cut off.
 const CUTS: u32 = 8;
+/// How often two write at the same time.
+const RACES: u32 = 3;
 /// The longest a place is waited for after the cuts, whatever it says.
 const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(200);
@@ -324,21 +326,25 @@ impl Trial<'_> {
         }
     }
 
+    /// Who comes first is chance, so it is tried more than once.
     async fn two(&self, shares: &[u32]) -> Kept {
-        let from = self.split().await?;
-        let there = if from == Split::ALL_BLUE { Split::ALL_GREEN } else { Split::ALL_BLUE };
-        let middle = if shares.len() > 1 { Split::of_green(500) } else { there };
-        let (one, two) = join(self.set(from, there), self.set(from, middle)).await;
-        let found = self.split().await?;
-        if found != there && found != middle {
-            return Err(format!("it reads {found} afterwards, which is neither of the two"));
+        let splits = [Split::ALL_BLUE, Split::ALL_GREEN, Split::of_green(500)];
+        if shares.len() < 2 {
+            return Ok("not tried: there are only two splits".into());
         }
-        match (one, two) {
-            (Ok(Ok(_)), Ok(Ok(_))) if there != middle => {
-                Err("both were told that it is done: one of them is wrong. Use the provider's own condition on the write, where it has one".into())
+        for _ in 0..RACES {
+            let from = self.split().await?;
+            let others: Vec<Split> = splits.into_iter().filter(|split| *split != from).take(2).collect();
+            let (one, two) = join(self.set(from, others[0]), self.set(from, others[1])).await;
+            let found = self.split().await?;
+            if found != from && !others.contains(&found) {
+                return Err(format!("it reads {found} afterwards, which is neither of the two"));
             }
-            _ => Ok(format!("it reads {found}")),
+            if let (Ok(Ok(_)), Ok(Ok(_))) = (one, two) {
+                return Err("both were told that it is done: one of them is wrong. Use the provider's own condition on the write, where it has one".into());
+            }
         }
+        Ok(format!("it reads {}", self.split().await?))
     }
 
     async fn manual(&self, described: &Described) -> Kept {
