@@ -111,9 +111,9 @@ pub trait RouteView {
     }
 
     /// How many connections of before the last move a side still has, which no move takes away: WebSockets, answers under way.
-    /// None where there is nothing of the kind, or nobody can count it.
-    async fn lingering(&self, _stack: Color) -> Option<u64> {
-        None
+    /// 0 where there is nothing of the kind. An error: it could not be counted, so nobody knows.
+    async fn lingering(&self, _stack: Color) -> Result<u64, RouterError> {
+        Ok(0)
     }
 
     /// Who wrote the split that is there now, as one sentence, or how to find out. Asked only when it is not ours, and not for

@@ -227,7 +227,9 @@ impl Draining {
         }
         let held = world.routes.values().map(|route| route.lingering(self.drain.stack));
         // A connection whose request the gauge counts is one piece of work, and not two.
-        let held: u64 = join_all(held).await.into_iter().flatten().sum();
+        let held = join_all(held).await.into_iter().sum::<Result<u64, _>>();
+        let held =
+            held.map_err(|e| format!("what the route still holds of {} cannot be counted: {e}", self.drain.stack))?;
         Ok(sum.max(held))
     }
 

@@ -364,8 +364,8 @@ async fn old_workers_and_their_websockets_are_counted() {
     let lines = rig.router().preflight(&[]).await.expect("a good site");
     assert!(lines.iter().any(|line| line.contains("3 in all")), "{lines:?}");
     // A drain waits for those of its own side.
-    let lingering = async |stack| rig.router().lingering(stack).await;
-    assert_eq!((lingering(Color::Blue).await, lingering(Color::Green).await), (Some(3), Some(0)));
+    let lingering = async |stack| rig.router().lingering(stack).await.expect("they are counted");
+    assert_eq!((lingering(Color::Blue).await, lingering(Color::Green).await), (3, 0));
     // They live on at the split of then.
     sockets[0].write_all(b"hello").expect("it lives");
     let mut echo = [0; 5];

@@ -200,20 +200,20 @@ impl RouteView for Nginx {
     }
 
     /// The connections of old workers to the servers of a side; where its servers are names, all that old workers hold.
-    async fn lingering(&self, stack: Color) -> Option<u64> {
-        let (sites, fleet) = (self.sites().await.ok()?, self.fleet().await);
+    async fn lingering(&self, stack: Color) -> Result<u64, RouterError> {
+        let (sites, fleet) = (self.sites().await?, self.fleet().await);
         let mut count = 0;
         for ((_, site, _), (_, seen)) in sites.into_iter().zip(fleet.0) {
             let servers = site.servers(self.settings.upstream(stack)).unwrap_or_default();
             let known: Option<Vec<SocketAddr>> = servers.iter().map(|server| server.address.parse().ok()).collect();
-            for held in seen.ok()?.old.into_iter().filter_map(|old| old.held) {
+            for held in seen?.old.into_iter().filter_map(|old| old.held) {
                 count += match &known {
                     Some(known) => held.servers.iter().filter(|at| known.contains(at)).count(),
                     None => held.clients,
                 };
             }
         }
-        Some(count as u64)
+        Ok(count as u64)
     }
 
     async fn writer(&self) -> Option<String> {
