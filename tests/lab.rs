@@ -684,6 +684,8 @@ async fn green_errors_are_seen_in_the_ratio_and_lose_nothing() {
     let look = async |rig: &Rig| {
         until("green's error ratio", async || rig.query(RATIO).await["green"] > 0.1).await;
         assert_eq!(rig.query(RATIO).await["blue"], 0.0);
+        // A command that failed shows in the ratio too; only an event is tried again.
+        until("a retry", async || rig.lab.ledger().retries > 0).await;
     };
     let ledger = tenth_on_green(&rig, look).await;
     assert!(ledger.retries > 0, "{ledger:?}");

@@ -41,7 +41,12 @@ family() {
   [ "$1" = bgctl ] || return 1
   { read -r _ _ _ master _ <"/proc/$3/stat"; } 2>/dev/null
   [ -n "$master" ] || return 1
-  { read -r children <"/proc/$master/task/$master/children"; } 2>/dev/null
+  # A child that ends while this list is made lets another one be left out of it, so it is read until it is the same twice.
+  listed=-
+  while [ "$children" != "$listed" ]; do
+    listed=$children children=''
+    { read -r children <"/proc/$master/task/$master/children"; } 2>/dev/null
+  done
   [ -n "$children" ] || children=$(sed -n "s/^\([0-9]*\) ([^)]*) . $master .*/\1/p" /proc/[0-9]*/stat 2>/dev/null)
 }
 
