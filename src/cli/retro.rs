@@ -83,11 +83,16 @@ fn count(n: u64, one: &str, many: &str) -> String {
 fn rows(past: &RunRecord, retro: &Retro) -> Vec<(&'static str, Vec<String>)> {
     let mut rows: Vec<(&'static str, Vec<String>)> = Vec::new();
     let outcome = retro.outcome.map_or("not ended".into(), words::shout);
-    rows.push((
-        "outcome",
-        vec![format!("{outcome} after {}, users {}", spoken(retro.took_ms), past.story.users_line())],
-    ));
-    rows.push(("impact", impact(retro)));
+    let users = match past.plan.moves_nobody() {
+        true => "no users were moved: the runbook has no route".to_string(),
+        false => format!("users {}", past.story.users_line()),
+    };
+    rows.push(("outcome", vec![format!("{outcome} after {}, {users}", spoken(retro.took_ms))]));
+    if past.plan.moves_nobody() {
+        rows.push(("why", retro.trouble.iter().map(|trouble| trouble.line.clone()).collect()));
+    } else {
+        rows.push(("impact", impact(retro)));
+    }
     let stay = |route: &String, one: &crate::report::Stay| format!("{route}: {} for {}", one.split, spoken(one.ms));
     let users = retro.splits.iter().flat_map(|(route, stays)| stays.iter().map(move |one| stay(route, one)));
     rows.push(("users", users.collect()));

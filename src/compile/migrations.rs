@@ -50,6 +50,8 @@ pub fn policy(
     }
     let (mut reason, mut planned) = (None, None);
     match &document.schema {
+        // Where nobody is moved nothing is assumed.
+        None if document.routes.is_empty() => {}
         None => words.push(Diagnostic::warning(
             Code::Unproven,
             "the runbook says nothing about the database: blue is assumed to work with all that green writes",

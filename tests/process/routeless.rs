@@ -28,7 +28,9 @@ fn desk(status: &str) -> Desk {
 #[test]
 fn a_runbook_without_a_route_is_an_audited_runbook() {
     let desk = desk("0");
-    desk.run(&["check", "runbook.yaml"]).ends(0).says(&["none: the runbook has no route and moves nobody"]);
+    let checked =
+        desk.run(&["check", "runbook.yaml"]).ends(0).says(&["none: the runbook has no route and moves nobody"]);
+    assert!(!checked.err.contains("green writes") && !checked.out.contains("green writes"), "{}", checked.err);
     desk.run(&["plan", "runbook.yaml"]).ends(0).says(&["rollback: none, the runbook has no route", "0 moves"]);
     let done =
         desk.cutover().end(30).ends(0).says(&["COMPLETED in", "The runbook has no route, so no users were moved."]);
@@ -54,6 +56,8 @@ fn its_steps_can_fail_and_nothing_is_rolled_back() {
     let done = desk.cutover().end(30).ends(11).says(&["STOPPED. The runbook has no route, so no users were moved."]);
     assert!(!done.err.contains("All users"), "{}", done.err);
     desk.complete();
+    let retro = desk.run(&["retro"]).ends(0).says(&["no users were moved: the runbook has no route", "status 1"]);
+    assert!(!retro.out.contains("bad state") && !retro.out.contains("failed requests"), "{}", retro.out);
     desk.write("runbook.yaml", &RUNBOOK.replace("routes: {}\n", ""));
     desk.run(&["check", "runbook.yaml"]).ends(65).says(&["lacks `routes`"]);
     let back = "  steps: [{ id: back, command: { run: [echo] } }]\n";
