@@ -1,13 +1,24 @@
 //! `bgctl route`: for whoever writes a program of their own that reads and sets a split.
 
+use std::time::Duration;
+
 use serde_json::json;
 
+use crate::arm;
 use crate::diag::{Code, Kind, Refusal};
+use crate::journal::Lock;
+use crate::people::signals::told_to_end;
+use crate::plan::{Color, Plan};
 use crate::report::{Ink, Mark};
-use crate::routers::program::{KIND, contract, trial};
+use crate::routers::RouteView;
+use crate::routers::program::trial::{Tried, trial};
+use crate::routers::program::{KIND, contract};
 use crate::session::surroundings::Surroundings;
-use crate::session::{prepare, routes};
+use crate::session::{acting, lease_guard, open, places, prepare, routes};
 use crate::shell::{Context, Exit};
+
+/// How often a trial looks whether its leases are still its own.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// Try a `program` route against its contract, or print the contract
 #[derive(Clone, Debug, clap::Args)]
@@ -48,7 +59,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
 
 async fn test(args: &Test, cx: &Context) -> Result<Exit, Refusal> {
     let outside = Surroundings::new(cx, &args.from.lab, None, args.from.lab_mode())?;
-    let plan = match prepare::draft(cx, &args.from, &outside)? {
+    let mut plan = match prepare::draft(cx, &args.from, &outside)? {
         Ok(plan) => plan,
         Err(exit) => return Ok(exit),
     };
@@ -58,7 +69,7 @@ async fn test(args: &Test, cx: &Context) -> Result<Exit, Refusal> {
         let known = plan.routes.keys().cloned().collect::<Vec<_>>().join(", ");
         return Err(untouched(Code::CommandLine, format!("the runbook has no route `{}`", args.route))
             .cause(format!("it has {known}"))
-            .next("the same command with one of these"));
+            .next(format!("bgctl route test {} ROUTE        with one of these", plan.runbook)));
     };
     if planned.router != KIND.name {
         return Err(untouched(Code::CommandLine, format!("`{}` is a route of kind `{}`", args.route, planned.router))
@@ -74,30 +85,93 @@ async fn test(args: &Test, cx: &Context) -> Result<Exit, Refusal> {
             .cause("take a runbook of a place where nobody is hurt")
             .next(format!("the same command with --confirm {}", plan.environment)));
     }
+    if !plan.team.policy_sha256.is_empty() {
+        return Err(Refusal::new(Kind::Denied, Code::Policy, "a policy holds for this service, and a trial is no run")
+            .cause("under a policy users are moved by a signed run alone; a trial keeps no log")
+            .users("not asked; nothing was changed")
+            .next("take a runbook of a place that no policy is about"));
+    }
+    lease_guard::unfrozen(cx, &plan)?;
+    let view = routes::view(&plan.routes[&args.route], &outside)?;
+    let reading = view.read().await.map_err(|error| arm::refused(&error, &plan.routes[&args.route]))?;
+    // Whoever moves these users moves them alone.
+    plan.routes.retain(|name, _| *name == args.route);
+    let planned = plan.routes.get_mut(&args.route).expect("BUG: the route was there");
+    planned.resources = view.resources(Some(&reading));
+    let who = acting::here(cx, None, None).name;
+    let leases = open::locks(cx, &places::of(cx, &plan)?, &plan, "", &who, "route test")?;
+    let planned = &plan.routes[&args.route];
+    cx.err(&format!(
+        "{}: {}, read just now. Users are moved from here on; Ctrl-C ends it.",
+        view.line(),
+        reading.split
+    ));
+
     let access = routes::access(planned, &outside)?;
     let ink: Ink = cx.style.err;
-    let mut say = |tried: &trial::Tried| {
-        let (mark, said) = match &tried.verdict {
+    let mut tried = Vec::new();
+    let mut say = |one: Tried| {
+        let (mark, said) = match &one.verdict {
             Ok(said) => (Mark::Done, said),
             Err(why) => (Mark::Failed, why),
         };
-        cx.err(&format!("{} {}", ink.mark(mark), tried.promise));
+        cx.err(&format!("{} {}", ink.mark(mark), one.promise));
         cx.err(&format!("  {}", cx.known.mask(said)));
+        tried.push(one);
     };
-    let tried =
-        trial::trial(&planned.config, &access, &mut say).await.map_err(|found| routes::wrong(planned, &found))?;
-    let failed = tried.iter().filter(|tried| tried.verdict.is_err()).count();
+    let ended = tokio::select! { biased;
+        by = told_to_end() => Some(by.to_string()),
+        // Whoever brings users back has taken it: from there on nobody else moves them.
+        why = lost(cx, &leases) => Some(why),
+        played = trial(&planned.config, &access, &mut say) => {
+            played.map_err(|found| routes::wrong(planned, &found))?;
+            None
+        }
+    };
+    let home = users(cx, view.as_ref(), &plan).await;
+    let failed = tried.iter().filter(|one| one.verdict.is_err()).count();
+    if let Some(by) = &ended {
+        cx.err(&format!("! the trial was ended after {} promises: {by}", tried.len()));
+    }
     if cx.machine() {
-        let of = |tried: &trial::Tried| {
-            let said = tried.verdict.clone().unwrap_or_else(|why| why);
-            json!({ "promise": tried.promise, "kept": tried.verdict.is_ok(), "said": said })
+        let of = |one: &Tried| {
+            let said = one.verdict.clone().unwrap_or_else(|why| why);
+            json!({ "promise": one.promise, "kept": one.verdict.is_ok(), "said": said })
         };
-        cx.json(&json!({ "route": args.route, "failed": failed, "tried": tried.iter().map(of).collect::<Vec<_>>() }));
-    } else {
+        let all: Vec<_> = tried.iter().map(of).collect();
+        cx.json(&json!({ "route": args.route, "whole": ended.is_none(), "failed": failed, "users_on_blue": home, "tried": all }));
+    } else if ended.is_none() {
         cx.out(&match failed {
             0 => format!("`{}` keeps the contract: {} promises tried", args.route, tried.len()),
             _ => format!("`{}` does not keep the contract: {failed} of {} promises", args.route, tried.len()),
         });
     }
-    Ok(if failed == 0 { Exit::Success } else { Exit::Stopped })
+    Ok(match (home, failed, ended) {
+        (false, ..) => Exit::Halted,
+        (true, 0, None) => Exit::Success,
+        (true, ..) => Exit::Stopped,
+    })
+}
+
+/// Why this process may not go on, once somebody has taken one of its leases.
+async fn lost(cx: &Context, leases: &[Lock]) -> String {
+    loop {
+        if let Some(why) = leases.iter().find_map(Lock::lost) {
+            return why;
+        }
+        cx.clock.sleep(LOOK).await;
+    }
+}
+
+/// Says where users are after a trial, read for it. Whether all of them are on blue.
+async fn users(cx: &Context, view: &dyn RouteView, plan: &Plan) -> bool {
+    let (home, said) = match view.read().await {
+        Ok(reading) => (reading.split.only() == Some(Color::Blue), format!("{}, read just now", reading.split)),
+        Err(error) => (false, format!("not known: {error}")),
+    };
+    cx.err(&format!("  users    {said}"));
+    if !home {
+        cx.err(&format!("  next     bgctl rollback {}        everyone back to BLUE", plan.runbook));
+    }
+    home
 }

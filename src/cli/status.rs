@@ -182,8 +182,9 @@ fn guarded(past: &RunRecord, cx: &Context) -> Guarded {
 }
 
 fn held(holder: &Holder) -> String {
-    let Holder { run, who, host, pid, epoch, .. } = holder;
-    format!("held by run {run}, {who}@{host}, process {pid}, epoch {epoch}")
+    let Holder { run, who, host, pid, epoch, command, .. } = holder;
+    let by = if run.is_empty() { format!("`{command}`") } else { format!("run {run}") };
+    format!("held by {by}, {who}@{host}, process {pid}, epoch {epoch}")
 }
 
 /// The lanes, with a mark for each step.

@@ -20,6 +20,7 @@ use crate::file;
 /// Who holds a lock, as written into its file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holder {
+    /// Nothing where what moves these users is no run, but a trial of their route.
     pub run: String,
     pub who: String,
     pub host: String,
@@ -167,10 +168,17 @@ fn held(file: &mut File, environment: &str, service: &str) -> Refusal {
     match file.rewind().ok().and_then(|()| written(file)) {
         Some(holder) => {
             let Holder { run, who, host, pid, command, since, .. } = holder;
-            Refusal::new(Kind::Later, Code::Locked, format!("{environment}/{service} is locked by run {run}"))
-                .cause(format!("{who}@{host}, `{command}`, since {since}, process {pid}, alive"))
-                .next(format!("bgctl status {run}"))
-                .next(format!("bgctl rollback {run}    users back, by stopping that run first"))
+            let by = if run.is_empty() { format!("`{command}`") } else { format!("run {run}") };
+            let refusal = Refusal::new(Kind::Later, Code::Locked, format!("{environment}/{service} is locked by {by}"))
+                .cause(format!("{who}@{host}, `{command}`, since {since}, process {pid}, alive"));
+            match run.is_empty() {
+                true => refusal
+                    .next("wait until it has ended, or end it with Ctrl-C where it runs")
+                    .next("bgctl rollback RUNBOOK.yaml    users back; whoever holds the lock moves nobody after that"),
+                false => refusal
+                    .next(format!("bgctl status {run}"))
+                    .next(format!("bgctl rollback {run}    users back, by stopping that run first")),
+            }
         }
         // The holder has taken the lock and not yet written its name.
         None => Refusal::new(Kind::Later, Code::Locked, format!("{environment}/{service} is locked by another bgctl"))

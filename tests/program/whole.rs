@@ -116,3 +116,70 @@ fn a_trial_is_confirmed_and_leaves_the_place_as_it_was() {
     assert_eq!(stage.green(), 0);
     stage.desk.run(&["route", "schema"]).ends(0).says(&["\"manual-rollback\"", "\"attempt\""]);
 }
+
+#[test]
+fn a_trial_moves_nobody_whom_a_run_may_not_move_now() {
+    let Some(mut stage) = Stage::new() else { return };
+    let test = ["route", "test", "runbook.yaml", "flag", "--confirm", "staging"];
+    // While one moves these users no other does.
+    let first = stage.desk.start(&test);
+    crate::rig::until("users are moved", 20, || stage.green() > 0);
+    stage.desk.run(&test).ends(75).says(&["BG0401", "is locked by `bgctl route test`", "wait until it has ended"]);
+    stage.desk.cutover().end(30).says(&["BG0401"]);
+    // Ctrl-C ends it, and says where users are.
+    first.signal(Signal::INT);
+    let ended = first.end(30).says(&["the trial was ended after", "Ctrl-C", "read just now"]);
+    let home = ended.err.contains("users    BLUE 100 GREEN 0, read just now");
+    assert_eq!(ended.code, if home { 11 } else { 20 }, "{}", ended.err);
+    assert_eq!(ended.err.contains("bgctl rollback runbook.yaml"), !home, "{}", ended.err);
+    stage.desk.run(&["rollback", "runbook.yaml", "--yes", "--reason", "after a trial"]).ends(0);
+    assert_eq!(stage.green(), 0);
+    // Whoever brings users back takes the lease, and from there on the trial moves nobody. One that goes on for longer than a
+    // holder is waited for:
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/program-route/redis_flag.py");
+    let program = std::fs::read_to_string(&root).expect("the program");
+    assert!(program.contains("\"lands_within_s\": 5"));
+    stage.desk.write("slow.py", &program.replace("\"lands_within_s\": 5", "\"lands_within_s\": 20"));
+    let text = std::fs::read_to_string(stage.desk.path("runbook.yaml")).expect("the runbook");
+    let run =
+        format!("{}, {}", common::peer("python3").expect("python").display(), stage.desk.path("slow.py").display());
+    stage.desk.write("runbook.yaml", &text.replace(&root.display().to_string(), &run));
+    let second = stage.desk.start(&test);
+    crate::rig::until("users are moved", 20, || stage.green() > 0);
+    stage
+        .desk
+        .run(&["rollback", "runbook.yaml", "--yes", "--reason", "during a trial"])
+        .ends(0)
+        .says(&["a trial of a route"]);
+    second.end(10).says(&["the trial was ended", "lease"]);
+    assert_eq!(stage.green(), 0);
+    // Not under a freeze, and not under a policy.
+    stage.desk.env.insert("BGCTL_FREEZE".into(), "1".into());
+    stage.desk.run(&test).says(&["BG0402"]);
+    stage.desk.env.remove("BGCTL_FREEZE");
+    std::fs::create_dir_all(stage.desk.path(".bgctl")).expect("a folder");
+    let key = std::fs::read_to_string(stage.desk.path("key.pub")).expect("a key");
+    stage.desk.write(".bgctl/allowed_signers", &format!("owner@example.com namespaces=\"bgctl-*\" {key}"));
+    stage
+        .desk
+        .write(".bgctl/policy.yaml", "bgctl_policy: 1\npersons: { owner: { principals: [owner@example.com] } }\n");
+    stage.desk.run(&test).says(&["a policy holds for this service", "keeps no log"]);
+    assert_eq!(stage.green(), 0);
+}
+
+#[test]
+fn a_share_that_a_program_cannot_give_is_refused_before_anybody_moves() {
+    let Some(stage) = Stage::new() else { return };
+    // The same program, of a place that has no weights.
+    let python = common::peer("python3").expect("python");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/program/route.py");
+    let file = stage.desk.path("weights.json");
+    std::fs::write(&file, r#"{"off":100,"on":0}"#).expect("a file");
+    let text = std::fs::read_to_string(stage.desk.path("runbook.yaml")).expect("the runbook");
+    let at = text.find("run: [").expect("the program");
+    let end = at + text[at..].find(']').expect("its end");
+    let run = format!("run: [{}, {}, one-side, {}", python.display(), script.display(), file.display());
+    stage.desk.write("runbook.yaml", &format!("{}{run}{}", &text[..at], &text[end..]));
+    stage.desk.cutover().end(30).ends(65).says(&["BG0126", "cannot be at BLUE 90 GREEN 10", "Nothing was changed"]);
+    assert_eq!(std::fs::read_to_string(&file).expect("a file"), r#"{"off":100,"on":0}"#);
+}

@@ -77,6 +77,8 @@ pub async fn ask(
             Ok(()) => cx.err("asked the process that drives this run to go back"),
             Err(error) => cx.err(&format!("! it cannot be asked: {error}")),
         }
+    } else if held.run.is_empty() {
+        cx.err("           it is a trial of a route, and no run that could be asked to go back");
     } else {
         // A place that another service's run moves: that run is not asked to end.
         cx.err("           it is the run of another service, which is not asked to go back");
@@ -176,7 +178,8 @@ fn replace(
 fn words(holder: &Holder) -> String {
     let Holder { run, who, host, pid, command, since, .. } = holder;
     let stopped = if is_stopped(holder) { ", which is stopped" } else { "" };
-    format!("{who}@{host}, process {pid} (`{command}`){stopped}, run {run}, since {since}")
+    let run = if run.is_empty() { String::new() } else { format!(", run {run}") };
+    format!("{who}@{host}, process {pid} (`{command}`){stopped}{run}, since {since}")
 }
 
 /// It is a process of this machine, and the system has stopped it.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::child::{Children, Command, Exit, Stream};
+use crate::child::{Children, Command, Exit, Stream, quoted};
 use crate::clock::{Clock, SystemClock};
 use crate::routers::{Access, RouterError, Trouble};
 use crate::secret::visible;
@@ -37,6 +37,8 @@ pub struct Unanswered {
     pub why: String,
     /// It was never started, so it has done nothing.
     pub unstarted: bool,
+    /// The same call by hand, as a shell takes it. Of a call that changes nothing it changes nothing either.
+    pub again: String,
     pub took: Duration,
 }
 
@@ -77,7 +79,8 @@ impl Exchange {
         let begun = clock.elapsed();
         let ended = Children::new(clock.clone(), self.access.only.clone()).run(&command, &mut take).await;
         let took = clock.elapsed() - begun;
-        let silent = |why: String, unstarted| Err(Unanswered { why, unstarted, took });
+        let again = self.by_hand(&command.input);
+        let silent = |why: String, unstarted| Err(Unanswered { why, unstarted, again, took });
         match ended {
             Ok(Exit::Status(0)) if too_much => silent(format!("it printed more than {MOST} bytes"), false),
             Ok(Exit::Status(0)) => {
@@ -95,6 +98,14 @@ impl Exchange {
             Ok(Exit::TimedOut) => silent(format!("it did not end within {within}"), false),
             Err(e) => silent(format!("it cannot be run: {e}"), true),
         }
+    }
+
+    /// A call as a person makes it. References stay references, so no secret is in it.
+    fn by_hand(&self, input: &[u8]) -> String {
+        let request = String::from_utf8_lossy(input);
+        let program = self.settings.run.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ");
+        let with = if self.settings.env.is_empty() { "" } else { ", with the `env` of the route" };
+        format!("echo {} | {program}        makes this call by hand{with}", quoted(request.trim_end()))
     }
 
     /// The same place with the two sides exchanged.

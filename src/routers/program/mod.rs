@@ -51,7 +51,7 @@ pub struct Program {
     described: RefCell<Option<Described>>,
     /// Its own commands to everybody on blue and to everybody on green, once it was asked for them.
     commands: RefCell<Option<[String; 2]>>,
-    /// No attempt of any process has a name of another.
+    /// How many attempts were made, and the first part of their names: no other process has it.
     attempts: Cell<u32>,
     process: String,
 }
@@ -90,10 +90,7 @@ impl Program {
             Err(unanswered) => {
                 let kind = if unanswered.unstarted { Trouble::NotFound } else { Trouble::Unreachable };
                 let line = format!("{place} gives no answer to `{what}`: {}", unanswered.why);
-                Err(RouterError::new(kind, line).cure(format!(
-                    "bgctl route test RUNBOOK ROUTE        plays every call of {}",
-                    self.settings().shown()
-                )))
+                Err(RouterError::new(kind, line).cure(unanswered.again))
             }
         }
     }
@@ -187,17 +184,6 @@ impl RouteView for Program {
 
     async fn controller(&self) -> Result<Option<String>, RouterError> {
         Ok(None)
-    }
-
-    /// A program that cannot have a split says so before anybody moves.
-    async fn preflight(&self, moves: &[Split]) -> Result<Vec<String>, RouterError> {
-        self.described().await?;
-        match moves.iter().find_map(|split| self.takes(*split).err().map(|why| (split, why))) {
-            Some((split, why)) => {
-                Err(RouterError::new(Trouble::Invalid, format!("{} cannot be at {split}: {why}", self.line())))
-            }
-            None => Ok(Vec::new()),
-        }
     }
 
     /// A program without a command to everybody on blue is none that a run may depend on.

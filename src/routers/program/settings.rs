@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::diag::{Mistake, Review};
+use crate::diag::{self, Mistake, Review};
 use crate::rehearsal::Mark;
 use crate::scalar::Duration;
 
@@ -53,8 +53,7 @@ const LONGEST: u64 = 600;
 impl Settings {
     /// Reads the settings, or names all mistakes in them.
     pub fn read(value: &Value) -> Result<Settings, Vec<Mistake>> {
-        let settings = Settings::deserialize(value)
-            .map_err(|e| vec![Mistake { at: String::new(), message: e.to_string(), help: None }])?;
+        let settings: Settings = diag::settings(value)?;
         let mut review = Review::default();
         review.program("/run", &settings.run);
         review.environment("/env", &settings.env);

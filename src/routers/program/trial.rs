@@ -1,7 +1,8 @@
 //! Whether a program keeps the contract: each promise is tried on the place it leads to, and what is wrong is said in words.
 //!
 //! It moves the users of that place, many times. It asks the program itself and not the route, since the route would cover up
-//! what the program leaves out. It begins and ends with everybody on blue, or says that it does not.
+//! what the program leaves out. It begins with everybody on blue and tries to end there; where users are afterwards is for the
+//! caller to read.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -34,33 +35,27 @@ const LOOK: Duration = Duration::from_millis(200);
 pub struct Tried {
     /// The promise, as a sentence without an end.
     pub promise: &'static str,
-    pub verdict: Result<String, String>,
+    pub verdict: Kept,
 }
 
-/// Tries everything. An error: the settings are wrong.
-pub async fn trial(value: &Value, access: &Access, say: &mut dyn FnMut(&Tried)) -> Result<Vec<Tried>, Vec<Mistake>> {
+/// Tries everything, and says of each promise what became of it. An error: the settings are wrong.
+pub async fn trial(value: &Value, access: &Access, say: &mut dyn FnMut(Tried)) -> Result<(), Vec<Mistake>> {
     let program = Program::new(value, access)?;
-    let mut trial = Trial { program: &program, tried: Vec::new(), say };
-    trial.play().await;
-    Ok(trial.tried)
+    Trial { program: &program, say }.play().await;
+    Ok(())
 }
 
 struct Trial<'a> {
     program: &'a Program,
-    tried: Vec<Tried>,
-    say: &'a mut dyn FnMut(&Tried),
+    say: &'a mut dyn FnMut(Tried),
 }
 
-/// Why a promise was not kept.
+/// What was seen of a promise that was kept, or why it was not.
 type Kept = Result<String, String>;
 
 impl Trial<'_> {
-    fn note(&mut self, promise: &'static str, verdict: Kept) -> bool {
-        let tried = Tried { promise, verdict };
-        (self.say)(&tried);
-        let kept = tried.verdict.is_ok();
-        self.tried.push(tried);
-        kept
+    fn note(&mut self, promise: &'static str, verdict: Kept) {
+        (self.say)(Tried { promise, verdict });
     }
 
     async fn play(&mut self) {
