@@ -45,6 +45,12 @@ pub enum Exit {
     TimedOut,
 }
 
+/// A word for a POSIX shell, whatever is in it.
+pub fn quoted(word: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_./:@%+=,".contains(&b);
+    if !word.is_empty() && word.bytes().all(plain) { word.into() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+}
+
 /// Programs as the machine runs them.
 pub struct Children {
     clock: Rc<dyn Clock>,
@@ -214,5 +220,36 @@ impl Pipe {
         let read = self.pipe.read(&mut piece).await.ok().filter(|read| *read > 0)?;
         piece.truncate(read);
         Some(piece)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+
+    #[tokio::test]
+    async fn a_program_is_fed_as_much_as_it_reads_and_one_that_reads_nothing_ends_all_the_same() {
+        let children = Children::new(Rc::new(SystemClock), None);
+        for (program, given, wanted) in [("cat", 1 << 20, 1 << 20), ("true", 1 << 20, 0), ("cat", 0, 0)] {
+            let command = Command {
+                argv: vec![program.into()],
+                input: vec![b'x'; given],
+                timeout: Duration::from_secs(20),
+                ..Command::default()
+            };
+            let mut printed = 0;
+            let exit = children.run(&command, &mut |_, piece| printed += piece.len()).await.unwrap();
+            assert_eq!((exit, printed), (Exit::Status(0), wanted), "{program}, {given} bytes");
+        }
+    }
+
+    #[test]
+    fn a_word_for_a_shell_is_one_word() {
+        for (word, wanted) in
+            [("a-b/c.d", "a-b/c.d"), ("", "''"), ("a b", "'a b'"), ("it's", r"'it'\''s'"), ("$x", "'$x'")]
+        {
+            assert_eq!(quoted(word), wanted);
+        }
     }
 }

@@ -27,7 +27,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("guards", &["clock", "file", "plan", "routers", "run", "scalar", "world"]),
     ("live", &["child", "clock", "document", "file", "https", "scalar", "world"]),
     ("migrations", &["file", "plan", "run", "scalar", "world"]),
-    ("people", &["clock", "file", "plan", "rehearsal", "run", "scalar", "secret", "sign", "world"]),
+    ("people", &["child", "clock", "file", "plan", "rehearsal", "run", "scalar", "secret", "sign", "world"]),
     ("slack", &["diag", "plan", "run", "scalar", "secret", "world"]),
     ("users", &["clock", "plan", "routers", "run", "secret", "world"]),
     ("compare", &["diag", "gates", "plan", "rehearsal", "scalar", "world"]),

@@ -10,10 +10,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::board::Board;
-use super::files::{quoted, recipe};
+use super::files::recipe;
 use super::inbox::{Found, Inbox};
 use super::pager::{Page, Pager};
 use super::{AfterInterrupt, Answer, Approve, Decision, People};
+use crate::child::quoted;
 use crate::clock::Clock;
 use crate::run::{Actor, Evidence};
 

@@ -4,6 +4,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::child::quoted;
 use crate::file;
 use crate::sign::namespace::APPROVE;
 
@@ -88,12 +89,6 @@ impl Files {
 /// What an approver types to sign a request, with nothing installed.
 pub fn recipe(file: &Path) -> String {
     format!("ssh-keygen -Y sign -n {APPROVE} -f KEY {}", quoted(&file.display().to_string()))
-}
-
-/// A path as a shell takes it.
-pub fn quoted(path: &str) -> String {
-    let plain = path.chars().all(|c| c.is_ascii_alphanumeric() || "/._-+=:@,".contains(c));
-    if plain { path.into() } else { format!("'{}'", path.replace('\'', "'\\''")) }
 }
 
 /// A step's id as part of a file name.

@@ -23,7 +23,7 @@ pub mod tty;
 pub use board::Board;
 pub use ci::Ci;
 pub use control::{Command, Control};
-pub use files::{quoted, recipe, safe};
+pub use files::{recipe, safe};
 pub use inbox::{Found, Inbox, Known};
 pub use operator::{Operator, Seat, View, wish_is_open, wish_override, wish_rollback, withdraw_wish};
 pub use pager::{

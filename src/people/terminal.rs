@@ -11,12 +11,13 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::board::Board;
-use super::files::{quoted, recipe};
+use super::files::recipe;
 use super::inbox::{Found, Inbox};
 use super::pager::{Page, Pager};
 use super::prompt::{Asked, Judged, Question};
 use super::tty::Keyboard;
 use super::{AfterInterrupt, Answer, Approve, Decision, People, shown};
+use crate::child::quoted;
 use crate::clock::Clock;
 use crate::plan::{AtExpiry, EvidenceLevel};
 use crate::run::{Actor, Evidence, Grant};

@@ -7,6 +7,7 @@ use aws_sdk_elasticloadbalancingv2::types::{
 use serde_json::{Map, Value, json};
 
 use super::actions::{Groups, sendable};
+use crate::child::quoted;
 use crate::plan::{Color, Split};
 use crate::routers::aws::Aws;
 use crate::routers::{NativeWayBack, Reading};
@@ -172,10 +173,4 @@ fn sorted<'a>(pairs: impl Iterator<Item = (&'a String, &'a String)>) -> Value {
     let mut pairs: Vec<_> = pairs.collect();
     pairs.sort();
     Value::Object(pairs.into_iter().map(|(k, v)| (k.clone(), json!(v))).collect())
-}
-
-/// A word a POSIX shell takes as it is.
-fn quoted(word: &str) -> String {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_./:@%+=,".contains(&b);
-    if !word.is_empty() && word.bytes().all(plain) { word.into() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }

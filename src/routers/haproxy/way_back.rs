@@ -3,6 +3,7 @@
 use super::fleet::{Exact, Stood};
 use super::settings::Settings;
 use super::weights::Weighed;
+use crate::child::quoted;
 use crate::plan::Color;
 use crate::routers::NativeWayBack;
 
@@ -55,10 +56,6 @@ fn commands(stood: &Stood, servers: &[&Weighed]) -> String {
         format!("{ready}{place} weight {}", server.weight)
     };
     servers.iter().map(command).collect::<Vec<_>>().join("; ")
-}
-
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 /// Every server that the settings name, all equal; none where a name stands for several, which only HAProxy knows.

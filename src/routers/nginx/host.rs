@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::settings::Settings;
-use crate::child::{Children, Command, Exit, Stream};
+use crate::child::{Children, Command, Exit, Stream, quoted};
 use crate::clock::SystemClock;
 use crate::routers::{Access, RouterError, Trouble};
 
@@ -59,11 +59,7 @@ impl Host {
 
     /// What a person types before a command for this host; nothing for this machine.
     pub fn typed(&self) -> String {
-        let plain = |word: &String| word.chars().all(|c| c.is_ascii_alphanumeric() || "-_./@:=+".contains(c));
-        self.prefix
-            .iter()
-            .map(|word| if plain(word) { format!("{word} ") } else { format!("{} ", quoted(word)) })
-            .collect()
+        self.prefix.iter().map(|word| format!("{} ", quoted(word))).collect()
     }
 
     pub fn error(&self, kind: Trouble, why: impl std::fmt::Display) -> RouterError {
@@ -149,11 +145,6 @@ impl Sections {
 pub fn last_words(text: &str) -> String {
     let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     lines[lines.len().saturating_sub(3)..].join(" / ")
-}
-
-/// One word for a shell, whatever is in it.
-pub fn quoted(word: &str) -> String {
-    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 #[cfg(test)]

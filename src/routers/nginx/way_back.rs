@@ -2,8 +2,9 @@
 
 use super::Nginx;
 use super::fleet::Kept;
-use super::host::{Host, quoted};
+use super::host::Host;
 use super::include::bare;
+use crate::child::quoted;
 use crate::plan::Color;
 use crate::routers::NativeWayBack;
 

@@ -20,6 +20,7 @@ use serde_json::{Map, Value, json};
 use super::{
     Access, Call, Health, Identity, Kind, NativeWayBack, Reading, RouteView, RouterError, TrafficRouter, Trouble,
 };
+use crate::child::quoted;
 use crate::clock::{Clock, SystemClock};
 use crate::diag::Mistake;
 use crate::plan::{Color, Split};
@@ -354,9 +355,4 @@ fn exchange(base: &str, refresh: &Secret) -> Result<Answer, RouterError> {
     };
     // A thread of its own, since this one is in a runtime already.
     std::thread::scope(|scope| scope.spawn(call).join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-}
-
-/// A word for a shell.
-fn quoted(word: &str) -> String {
-    format!("'{}'", word.replace('\'', r"'\''"))
 }

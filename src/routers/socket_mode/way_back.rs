@@ -1,6 +1,7 @@
 //! The way back without bgctl: a shell script that asks blue to hold sockets, waits until it does, and then takes green's.
 
 use super::settings::{Instances, Settings};
+use crate::child::quoted;
 use crate::routers::NativeWayBack;
 
 /// The script and the command that runs it. Instances behind a name are looked up when it runs.
@@ -49,7 +50,6 @@ done
 
 /// A shell command that prints the addresses.
 fn listed(instances: &Instances) -> String {
-    let quoted = |text: &str| format!("'{}'", text.replace('\'', r"'\''"));
     match instances {
         Instances::Listed(urls) => {
             let urls: Vec<String> = urls.iter().map(|url| quoted(url.trim_end_matches('/'))).collect();
