@@ -78,6 +78,13 @@ pub async fn arm(plan: &Plan, world: &World, keep: &Keep<'_>) -> Result<Vec<Valu
         }
         let moves = plan.forward.iter().chain(&plan.rollback).filter_map(|s| s.moves.as_ref());
         let moves: Vec<Split> = moves.filter(|m| m.route == *name).map(|m| m.after).collect();
+        if let Some((to, why)) = moves.iter().find_map(|to| Some((to, route.takes(*to).err()?))) {
+            return Err(Refusal::new(Kind::Invalid, Code::Split, format!("route `{name}` cannot be at {to}"))
+                .place(planned.line.clone())
+                .cause(why)
+                .users(format!("{users}. Nothing was changed."))
+                .next(format!("write another share in {}, then the same command again", plan.runbook)));
+        }
         for line in route
             .preflight(&moves)
             .await

@@ -16,7 +16,7 @@ use annotate_snippets::{AnnotationKind, Level, Origin, Renderer, Snippet};
 
 pub use code::Code;
 pub use places::Places;
-pub use review::Review;
+pub use review::{Review, settings};
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -3,9 +3,17 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
 use super::Mistake;
 
 const ZERO: &str = "a zero byte cannot be passed to a program";
+
+/// Settings of one kind; what serde says against them is a mistake of the whole.
+pub fn settings<T: DeserializeOwned>(value: &Value) -> Result<T, Vec<Mistake>> {
+    T::deserialize(value).map_err(|e| vec![Mistake { at: String::new(), message: e.to_string(), help: None }])
+}
 
 /// The mistakes found so far.
 #[derive(Default)]

@@ -19,6 +19,7 @@ use anyhow::Result;
 use async_trait::async_trait;
 use serde_json::Value;
 
+use crate::diag::settings;
 pub use crate::diag::{Mistake, Review};
 use crate::plan::{Plan, PlannedStep, Resume, Split};
 use crate::rehearsal::InLab;
@@ -127,8 +128,3 @@ pub const SHIFT: &str = shift::KIND.name;
 
 /// Seconds a step gets beyond its own deadline to end what it does and say so.
 const GRACE: u64 = 15;
-
-/// Settings of one kind; what serde says against them is a mistake of the whole.
-fn settings<T: serde::de::DeserializeOwned>(config: &Value) -> Result<T, Vec<Mistake>> {
-    T::deserialize(config).map_err(|e| vec![Mistake { at: String::new(), message: e.to_string(), help: None }])
-}

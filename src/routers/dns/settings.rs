@@ -9,7 +9,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::diag::{Mistake, Review};
+use crate::child::quoted;
+use crate::diag::{self, Mistake, Review};
 use crate::plan::Color;
 use crate::scalar::Duration;
 use crate::secret::{Secret, Secrets};
@@ -146,7 +147,7 @@ impl Key {
     pub fn in_shell(&self) -> String {
         let inside = self.secret.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')).unwrap_or_default();
         match inside.strip_prefix("file:") {
-            Some(path) => format!("$(cat '{}')", path.replace('\'', r"'\''")),
+            Some(path) => format!("$(cat {})", quoted(path)),
             None => format!("${{{}:?}}", inside.trim_start_matches("env:")),
         }
     }
@@ -155,8 +156,7 @@ impl Key {
 impl Settings {
     /// Reads the settings, or names all mistakes in them.
     pub fn read(value: &Value) -> Result<Settings, Vec<Mistake>> {
-        let settings = Settings::deserialize(value)
-            .map_err(|e| vec![Mistake { at: String::new(), message: e.to_string(), help: None }])?;
+        let settings: Settings = diag::settings(value)?;
         let mut review = Review::default();
         for (at, text) in [("/zone", &settings.zone), ("/name", &settings.name), ("/key/name", &settings.key.name)] {
             if name(text).is_none() {

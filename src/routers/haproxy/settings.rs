@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::socket::Address;
 use super::weights::{MOST, multiples};
-use crate::diag::{Mistake, Review};
+use crate::diag::{self, Mistake, Review};
 use crate::plan::{Color, Split};
 
 /// The weights of the servers of one backend, set over HAProxy's runtime API.
@@ -67,8 +67,7 @@ pub fn is_name(text: &str) -> bool {
 impl Settings {
     /// Reads the settings, or names all mistakes in them.
     pub fn read(value: &Value) -> Result<Settings, Vec<Mistake>> {
-        let settings = Settings::deserialize(value)
-            .map_err(|e| vec![Mistake { at: String::new(), message: e.to_string(), help: None }])?;
+        let settings: Settings = diag::settings(value)?;
         let mut review = Review::default();
         let sockets = settings.socket.all();
         if sockets.is_empty() {

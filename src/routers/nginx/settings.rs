@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::diag::{Mistake, Review};
+use crate::diag::{self, Mistake, Review};
 use crate::plan::Color;
 
 /// The users of a site behind nginx, split between two of its upstreams by a file that bgctl writes.
@@ -67,8 +67,7 @@ fn min_healthy() -> u32 {
 impl Settings {
     /// Reads the settings, or names all mistakes in them.
     pub fn read(value: &Value) -> Result<Settings, Vec<Mistake>> {
-        let wrong = |message: String| vec![Mistake { at: String::new(), message, help: None }];
-        let settings = Settings::deserialize(value).map_err(|e| wrong(e.to_string()))?;
+        let settings: Settings = diag::settings(value)?;
         let mut review = Review::default();
         settings.review(&mut review);
         review.passed(|| settings)

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::MOST;
-use crate::diag::Mistake;
+use crate::diag::{self, Mistake};
 use crate::plan::Color;
 use crate::rehearsal::{Place, at};
 use crate::scalar::Duration;
@@ -90,7 +90,7 @@ pub fn places(settings: &Value) -> Vec<Place> {
 impl Settings {
     /// Reads the settings, or names all mistakes in them.
     pub fn read(value: &Value) -> Result<Settings, Vec<Mistake>> {
-        let settings = Settings::deserialize(value).map_err(|e| vec![wrong("", e.to_string(), None)])?;
+        let settings: Settings = diag::settings(value)?;
         let mut mistakes = Vec::new();
         if !(1..MOST as u32).contains(&settings.floor) {
             let help = format!("a number from 1 to {}", MOST - 1);
