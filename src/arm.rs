@@ -33,6 +33,7 @@ pub async fn arm(plan: &Plan, world: &World, keep: &Keep<'_>) -> Result<Vec<Valu
         return Err(forbidden(&blocked));
     }
     if plan.purpose == Purpose::Cutover {
+        checks.extend(versions(plan, world).await?);
         checks.extend(listeners(plan, world).await?);
         checks.extend(crate::compare::preflight(plan, world).await?);
         checks.extend(burn::preconditions(plan, world).await?);
@@ -148,6 +149,27 @@ pub fn forbidden(blocked: &Blocked) -> Refusal {
             .users(users)
             .next("bgctl status"),
     }
+}
+
+/// Each stack runs what the plan says of it.
+async fn versions(plan: &Plan, world: &World) -> Result<Option<Value>, Refusal> {
+    let Some(at) = &plan.version_at else { return Ok(None) };
+    let answers = crate::versions::answered(plan, at, world).await;
+    for (stack, answer) in Color::BOTH.into_iter().zip(answers) {
+        let wanted = &plan.stack(stack).version;
+        let (kind, headline, cause) = match answer {
+            Ok(version) if version == *wanted => continue,
+            Ok(version) => (Kind::Stopped, format!("{stack} runs {version}"), format!("the plan says {wanted}")),
+            Err(why) => (Kind::Unreachable, format!("cannot tell which version {stack} runs"), why),
+        };
+        return Err(Refusal::new(kind, Code::OtherVersion, headline)
+            .cause(cause)
+            .users("where they were. Nothing was changed.")
+            .next(format!("put {wanted} at {}, or name in the runbook what runs there", plan.stack(stack).url))
+            .next("then the same command again"));
+    }
+    let line = format!("BLUE answers {}, GREEN {}", plan.blue.version, plan.green.version);
+    Ok(Some(json!({ "versions": [plan.blue.version, plan.green.version], "line": line })))
 }
 
 /// Nobody is moved to a green that lacks a listener of blue's: users would be the first to know.

@@ -27,7 +27,8 @@
 //! - [`gates`] measure both stacks and judge what they see. [`slack`] checks from outside that a bot answers, loses nothing and
 //!   does nothing twice. [`migrations`] says whether blue can live with a change of the schema.
 //! - [`compare`] holds blue and green against each other before anybody moves.
-//! - [`users`] reads where users are, all routes at the same moment; every sentence about them is made of that.
+//! - [`users`] reads where users are, all routes at the same moment; every sentence about them is made of that. [`versions`] asks both
+//!   stacks what they run.
 //! - [`guards`] say whether a run may still move anybody.
 //! - [`policy`] says who is which person, who may approve what and how runs are signed; `compile` puts it into the plan.
 //! - [`people`] are asked and called; nobody being there is an answer of its own.
@@ -91,4 +92,5 @@ pub mod sim;
 pub mod slack;
 pub mod steps;
 pub mod users;
+pub mod versions;
 pub mod world;

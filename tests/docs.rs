@@ -291,7 +291,8 @@ fn every_key_of_a_runbook_is_on_its_page() {
         let more =
             above.split('.').flat_map(|name| ELSEWHERE.iter().filter(move |row| row.0 == name).flat_map(|row| row.1));
         let mut pages: Vec<&str> = own.chain(more.copied()).collect();
-        if pages.is_empty() {
+        // `a` and `b` stand for `blue` and `green` everywhere alike, and that is said once.
+        if pages.is_empty() || ["a", "b"].contains(&key) {
             pages = vec!["runbook"];
         }
         if !pages.iter().any(|name| names(&page(name), key)) {

@@ -30,6 +30,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("people", &["child", "clock", "file", "plan", "rehearsal", "run", "scalar", "secret", "sign", "world"]),
     ("slack", &["diag", "plan", "run", "scalar", "secret", "world"]),
     ("users", &["clock", "plan", "routers", "run", "secret", "world"]),
+    ("versions", &["plan", "world"]),
     ("compare", &["diag", "gates", "plan", "rehearsal", "scalar", "world"]),
     ("report", &["clock", "journal", "plan", "run", "secret", "users", "world"]),
     (
@@ -38,7 +39,20 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ),
     (
         "arm",
-        &["compare", "diag", "gates", "guards", "migrations", "plan", "routers", "run", "scalar", "slack", "world"],
+        &[
+            "compare",
+            "diag",
+            "gates",
+            "guards",
+            "migrations",
+            "plan",
+            "routers",
+            "run",
+            "scalar",
+            "slack",
+            "versions",
+            "world",
+        ],
     ),
     (
         "audit",
@@ -116,6 +130,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "shell",
             "sign",
             "users",
+            "versions",
             "world",
         ],
     ),

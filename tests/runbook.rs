@@ -9,6 +9,7 @@ use bgctl::diag::{Diagnostic, Kind};
 use bgctl::plan::{Plan, Split};
 use bgctl::runbook::{Inputs, Language, Source};
 use bgctl::secret::Known;
+use serde_json::json;
 
 fn files(folder: &str) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
@@ -61,7 +62,7 @@ fn g16_only_a_gate_of_prometheus_needs_its_address() {
         let (before, rest) = text.split_once("gates:\n").unwrap();
         let after = rest.find("\n\n").map_or("", |end| &rest[end..]);
         let source = Source { path: "r.yaml".into(), text: format!("{before}gates:\n  errors: {gate}\n{after}") };
-        let draft = Draft::new(&source, &Inputs::default(), None, false).unwrap_or_else(|found| panic!("{found:?}"));
+        let draft = Draft::new(&source, &Inputs::default(), None).unwrap_or_else(|found| panic!("{found:?}"));
         draft.runbook.references.iter().any(|reference| reference.text.contains("PROMETHEUS_URL"))
     };
     assert!(of("{ prometheus: 'max by (color) (queue_depth)', max: 5 }"));
@@ -103,7 +104,7 @@ fn long(steps: usize) -> String {
 fn compiled(text: &str, vars: &[(&str, &str)], swap: bool) -> Result<Plan, Vec<Diagnostic>> {
     let source = Source::new("runbook.yaml", text);
     let given = vars.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
-    Ok(Draft::new(&source, &Inputs { given, ..Inputs::default() }, None, swap)?.plan)
+    Ok(Draft::new(&source, &Inputs { given, swap, ..Inputs::default() }, None)?.plan)
 }
 
 fn example(name: &str) -> String {
@@ -164,10 +165,92 @@ fn swap_exchanges_stacks_and_both_sides_of_routes() {
 }
 
 #[test]
+fn labels_go_with_their_stacks_and_so_gates_may_be_exchanged() {
+    let text = example("first-shift.yaml").replace("version: \"1.20\",", "version: \"1.20\", label: old,");
+    let wrong = compiled(&text, &[], true).unwrap_err();
+    assert!(wrong.iter().any(|d| d.code.number() == "BG0125"), "one of them is not enough");
+    let plan = compiled(&text.replace("version: \"1.21\",", "version: \"1.21\", label: new,"), &[], true).unwrap();
+    assert_eq!((plan.blue.label.as_deref(), plan.green.label.as_deref()), (Some("new"), Some("old")));
+}
+
+/// Both ways of turning a file that leaves it open which stack is blue.
+#[test]
+fn of_a_and_b_either_may_be_blue() {
+    let text = example("every-release.yaml")
+        .replace("\"${var.blue_url}\"", "http://a.test")
+        .replace("\"${var.green_url}\"", "http://b.test");
+    let arn = "arn:aws:elasticloadbalancing:us-east-1:123456789012";
+    let group = |name: &str| format!("{arn}:targetgroup/{name}/6d0ecf831eec9f09");
+    let rule = format!("{arn}:listener-rule/app/bot/50dc6c495c0c9188/0467ef3c8400ae65/8c1f3f0a1e2d3c4b");
+    let text = text.replace("${var.rule_arn}", &rule).replace("${var.blue_target_group}", &group("one"));
+    let text =
+        text.replace("${var.green_target_group}", &group("two")).replace("\"${var.prometheus_url}\"", "http://p.test");
+    let text: String = text
+        .lines()
+        .filter(|line| !line.ends_with("_arn:") && !line.ends_with("_group:") && !line.ends_with("_url:"))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    let text =
+        text.replace("${var.public_url}", "http://public.test").replace("${var.prometheus_url}", "http://p.test");
+    for (swap, blue, green) in [(false, "a", "b"), (true, "b", "a")] {
+        let plan = compiled(&text, &[("release", "v9")], swap).unwrap_or_else(|found| panic!("{found:#?}"));
+        assert_eq!(
+            (&*plan.blue.url, &*plan.green.url),
+            (&*format!("http://{blue}.test"), &*format!("http://{green}.test"))
+        );
+        assert_eq!(plan.blue.version, format!("{blue} (version not read)"), "nobody has looked");
+        let sides = [if swap { "two" } else { "one" }, if swap { "one" } else { "two" }].map(group);
+        let config = &plan.routes["web"].config;
+        assert_eq!((&config["blue"], &config["green"]), (&json!(sides[0]), &json!(sides[1])));
+        assert_eq!(
+            plan.blue.label.as_deref(),
+            Some(if swap { "green" } else { "blue" }),
+            "a label goes with its stack"
+        );
+    }
+    let table = [
+        ("  a: { url: http://a.test,", "  blue: { url: http://a.test,", "BG0114", "`blue` and `green`, or `a` and `b`"),
+        ("  b: { url: http://b.test, label: green }", "", "BG0103", "`stacks` lacks `green`"),
+        ("  version: { path: /version, header: x-bot-version }", "", "BG0103", "`stacks` lacks `version`"),
+        ("  release: ${var.release}", "", "BG0103", "`stacks` lacks `release`"),
+        (
+            "a: { url: http://a.test,",
+            "a: { version: v1, url: http://a.test,",
+            "BG0102",
+            "unknown field `version` in `a`",
+        ),
+        ("      a: arn", "      blue: arn", "BG0102", "unknown field `blue` in a route's settings"),
+        ("http://b.test", "http://a.test", "BG0114", "both stacks have the same address"),
+        ("6d0ecf831eec9f09\n      b", "6d0ecf831eec9\n      b", "BG0119", "`blue` is not"),
+    ];
+    for (old, new, code, words) in table {
+        let broken = text.replacen(old, new, 1);
+        assert_ne!(broken, text, "{old}");
+        let found = compiled(&broken, &[("release", "v9")], false).unwrap_err();
+        let right = found.iter().find(|d| d.code.number() == code && d.headline.contains(words));
+        let right = right.unwrap_or_else(|| panic!("{new}: {found:#?}"));
+        let note = right.notes.iter().any(|note| note == "`a` of the file is blue here, and `b` is green");
+        // With all four names it is not known which are meant.
+        let speaks = ["blue", "green"].iter().any(|name| format!("{} {}", right.headline, right.label).contains(name));
+        let speaks = speaks && !right.headline.contains("`a` and `b`");
+        assert_eq!(note, speaks, "{right:?}");
+    }
+    let fixed = example("first-shift.yaml").replace("stacks:\n", "stacks:\n  release: v9\n");
+    assert!(
+        compiled(&fixed, &[], false)
+            .unwrap_err()
+            .iter()
+            .any(|d| d.headline == "`release: v9` is for stacks `a` and `b`")
+    );
+    let nowhere = text.replace("routes:\n  web:", "routes: {}\nx:\n  web:");
+    assert!(compiled(&nowhere, &[("release", "v9")], false).is_err());
+}
+
+#[test]
 fn the_live_split_and_line_come_from_facts() {
     let text = example("slackbot-alb.yaml");
     let source = Source::new("runbook.yaml", &text);
-    let draft = Draft::new(&source, &Inputs::default(), None, false).unwrap_or_else(|e| panic!("{e:?}"));
+    let draft = Draft::new(&source, &Inputs::default(), None).unwrap_or_else(|e| panic!("{e:?}"));
     let (line, split) = ("alb public:443 rule 10".to_string(), Split { blue: 80, green: 20 });
     let live = compile::Seen { line, split, resources: vec!["alb rule 10".into()] };
     let facts = compile::Facts { routes: BTreeMap::from([("web".into(), live)]), ..compile::Facts::default() };
@@ -217,7 +300,7 @@ fn the_lab_fills_the_quickstart() {
     let source = Source::new("runbook.yaml", &text);
     let ambient = vars.iter().map(|(n, v)| (n.to_string(), v.to_string())).collect();
     let inputs = Inputs { ambient, ..Inputs::default() };
-    let draft = Draft::new(&source, &inputs, None, false).unwrap_or_else(|e| panic!("{e:?}"));
+    let draft = Draft::new(&source, &inputs, None).unwrap_or_else(|e| panic!("{e:?}"));
     assert!(draft.refuse_missing().is_none());
     let Draft { runbook, plan, .. } = draft;
     assert_eq!(plan.routes["web"].config["rule"], rule);
@@ -331,7 +414,7 @@ fn strict_makes_warnings_count() {
 fn under(policy: &str, text: &str) -> Result<Plan, Vec<String>> {
     let policy = bgctl::policy::PolicyFile::parse(Source::new("policy.yaml", policy)).expect("a good policy");
     let source = Source::new("runbook.yaml", text);
-    Draft::new(&source, &Inputs::default(), Some(&policy), false).map(|draft| draft.plan).map_err(|found| {
+    Draft::new(&source, &Inputs::default(), Some(&policy)).map(|draft| draft.plan).map_err(|found| {
         let errors = found.into_iter().filter(|d| d.severity == bgctl::diag::Severity::Error);
         errors.map(|d| format!("{} {}", d.code, d.headline)).collect()
     })

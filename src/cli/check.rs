@@ -71,7 +71,7 @@ pub fn run(
     color: bool,
     json: bool,
 ) -> std::io::Result<Exit> {
-    let inputs = mistakes::inputs(&args.vars, env);
+    let inputs = Inputs { swap: args.swap, ..mistakes::inputs(&args.vars, env) };
     let mut exit = Exit::Success;
     let mut report = Vec::new();
     let place = args.policy.clone().unwrap_or_else(|| policy::TEAM.into());
@@ -149,7 +149,7 @@ fn check(
     policy: Option<&PolicyFile>,
     env: &BTreeMap<String, String>,
 ) -> Checked {
-    let (found, good) = match Draft::new(&source, inputs, policy, args.swap) {
+    let (found, good) = match Draft::new(&source, inputs, policy) {
         Err(found) => (found, None),
         Ok(Draft { runbook, plan, mut warnings, .. }) => {
             if args.ci || ci(env).is_some() {

@@ -53,7 +53,7 @@ async fn diff(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
         None => RunRecord::find(cx, None)?.plan.as_ref().clone(),
         Some(file) => {
             let (file, vars, policy) = (file.clone(), args.vars.clone(), args.policy.clone());
-            match prepare::draft(cx, &FromArgs { file, vars, swap: false, policy, lab }, &outside)? {
+            match prepare::draft(cx, &FromArgs { file, vars, swap: false, policy, lab }, &outside).await? {
                 Ok(plan) => plan,
                 Err(exit) => return Ok(exit),
             }

@@ -4,7 +4,7 @@ use super::markdown::render;
 use super::reference;
 use crate::diag::{Code, Kind, Refusal};
 use crate::report::Ink;
-use crate::runbook::Language;
+use crate::runbook::{Language, for_editors};
 use crate::shell::{Context, Exit};
 use crate::{routers, steps};
 
@@ -217,7 +217,8 @@ fn page(topic: &str) -> Option<String> {
         return Some(format!("# Error codes\n\n| code | headline |\n|---|---|\n{table}"));
     }
     if let Some(page) = pages().find(|page| page.name == topic) {
-        let keys = if topic == "runbook" { reference::keys(&Language::default().schema) } else { String::new() };
+        let keys =
+            if topic == "runbook" { reference::keys(&for_editors(&Language::default().schema)) } else { String::new() };
         return Some(format!("{}{keys}", page.text));
     }
     code(&topic.to_ascii_uppercase()).map(|(code, text)| format!("# {code} {}\n\n{text}", code.headline()))

@@ -13,7 +13,7 @@ use crate::migrations::shadow::{Shadow, Shown};
 use crate::plan::Plan;
 use crate::policy::is_policy;
 use crate::rehearsal::Mode;
-use crate::runbook::{Runbook, Source};
+use crate::runbook::{Inputs, Runbook, Source};
 use crate::session::mistakes;
 use crate::session::policy::{self, PolicyArgs};
 use crate::session::resources::world_without_routes;
@@ -113,8 +113,8 @@ fn read(args: &Args, cx: &Context, source: &Source) -> Result<(Runbook, Plan), R
             .next("the same command again")
     };
     let policy = policy::read(cx, &PolicyArgs { policy: args.policy.clone() })?.map_err(|_| changed())?;
-    let inputs = mistakes::inputs(&args.vars, &cx.env);
-    let draft = Draft::new(source, &inputs, policy.as_ref(), args.swap).map_err(|_| changed())?;
+    let inputs = Inputs { swap: args.swap, ..mistakes::inputs(&args.vars, &cx.env) };
+    let draft = Draft::new(source, &inputs, policy.as_ref()).map_err(|_| changed())?;
     match draft.refuse_missing() {
         Some(refusal) => Err(refusal),
         None => Ok((draft.runbook, draft.plan)),

@@ -66,7 +66,7 @@ async fn plan(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
 /// The plan as people read it, in lines of at most `width` columns.
 pub fn lines(plan: &Plan, remarks: &[String], width: usize) -> Vec<String> {
     let mut page = Page { width, lines: Vec::new() };
-    let versions = format!("{} (BLUE) → {} (GREEN)", plan.blue.version, plan.green.version);
+    let versions = format!("{} (BLUE) → {} (GREEN)", plan.blue.named(), plan.green.named());
     page.row("", &format!("{} · {} · {versions}", plan.service, plan.environment));
     for (name, route) in &plan.routes {
         page.row("", &format!("users: {}, read just now    {name}: {}", route.before, route.line));

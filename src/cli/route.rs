@@ -59,7 +59,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
 
 async fn test(args: &Test, cx: &Context) -> Result<Exit, Refusal> {
     let outside = Surroundings::new(cx, &args.from.lab, None, args.from.lab_mode())?;
-    let mut plan = match prepare::draft(cx, &args.from, &outside)? {
+    let mut plan = match prepare::draft(cx, &args.from, &outside).await? {
         Ok(plan) => plan,
         Err(exit) => return Ok(exit),
     };

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use crate::policy;
-use crate::runbook::Language;
+use crate::runbook::{self, Language};
 use crate::shell::Exit;
 
 /// Print the JSON Schema of runbooks. Editors that know YAML check and complete with it.
@@ -24,7 +24,7 @@ pub enum Of {
 
 pub fn run(args: &Args, out: &mut dyn Write) -> std::io::Result<Exit> {
     let schema = match args.of {
-        Of::Runbook => Language::default().schema,
+        Of::Runbook => runbook::for_editors(&Language::default().schema),
         Of::Policy => policy::schema(),
     };
     serde_json::to_writer_pretty(&mut *out, &schema)?;

@@ -47,7 +47,7 @@ fn check(text: &str) -> Result<Check, String> {
 
 pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     let outside = Surroundings::new(cx, &args.from.lab, None, args.from.lab_mode())?;
-    let plan = match prepare::draft(cx, &args.from, &outside)? {
+    let plan = match cx.block_on(prepare::draft(cx, &args.from, &outside))?? {
         Ok(plan) => plan,
         Err(exit) => return Ok(exit),
     };

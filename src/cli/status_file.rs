@@ -8,9 +8,10 @@ use crate::diag::Refusal;
 use crate::journal::{Holder, Lock};
 use crate::plan::{Color, Plan};
 use crate::report::Mark;
+use crate::runbook::Sides;
 use crate::session::prepare::{self, FromArgs};
 use crate::session::surroundings::{LabArgs, Surroundings};
-use crate::session::{places, policy, sight};
+use crate::session::{places, policy, serving, sight};
 use crate::shell::{Context, Exit};
 use crate::users::{Seen, Unread, Users};
 
@@ -31,12 +32,22 @@ pub async fn run(
     let lab = LabArgs::default();
     let outside = Surroundings::new(cx, &lab, None, crate::rehearsal::Mode::Http)?;
     let from = FromArgs { file: word.into(), vars: vars.to_vec(), swap, policy: policy::PolicyArgs::default(), lab };
-    let plan = match prepare::draft(cx, &from, &outside)? {
-        Ok(plan) => plan,
+    let (mut plan, sides) = match prepare::unread(cx, &from, &outside)? {
+        Ok(found) => found,
         Err(exit) => return Ok(exit),
     };
-    let users = sight::look(&plan, cx, &sight::reach(cx, &plan, offline)).await;
-    let next = next(word, &plan, &users);
+    if sides.found && swap {
+        return Err(serving::not_exchanged(word));
+    }
+    let mut users = sight::look(&plan, cx, &sight::reach(cx, &plan, offline)).await;
+    if sides.found
+        && users.all_on(Color::Green)
+        && let Ok((turned, _)) = prepare::unread(cx, &FromArgs { swap: true, ..from }, &outside)?
+    {
+        plan = turned;
+        users = sight::look(&plan, cx, &sight::reach(cx, &plan, offline)).await;
+    }
+    let next = next(word, &plan, &users, sides);
     let run = newest_of(cx, &plan);
     let lease = places::of(cx, &plan).ok().and_then(|a| Lock::holder(&a, &plan.environment, &plan.service));
     if cx.machine() {
@@ -45,7 +56,10 @@ pub async fn run(
     }
     cx.out(&format!(
         "{} · {} · {} (BLUE) → {} (GREEN)",
-        plan.service, plan.environment, plan.blue.version, plan.green.version
+        plan.service,
+        plan.environment,
+        plan.blue.named(),
+        plan.green.named()
     ));
     cx.raw_out("");
     users.seen.iter().for_each(|route| text(route, cx));
@@ -88,12 +102,15 @@ fn newest_of(cx: &Context, plan: &Plan) -> Option<String> {
     Some(found.run)
 }
 
-fn next(file: &str, plan: &Plan, users: &Users) -> Vec<String> {
+fn next(file: &str, plan: &Plan, users: &Users, sides: Sides) -> Vec<String> {
     if plan.moves_nobody() {
         return vec![format!("bgctl cutover {file}    it has no route and moves nobody")];
     }
     if users.all_on(Color::Blue) {
         return vec![format!("bgctl cutover {file}    all users are on BLUE {}", plan.blue.version)];
+    }
+    if sides.found {
+        return ["a", "b"].map(|name| format!("bgctl rollback {file} --blue {name}    everyone to {name}")).to_vec();
     }
     vec![
         format!("bgctl rollback {file}            everyone to BLUE {}", plan.blue.version),

@@ -17,20 +17,18 @@ pub struct Draft<'a> {
     pub warnings: Vec<Diagnostic>,
     source: &'a Source,
     policy: Option<&'a PolicyFile>,
-    swap: bool,
 }
 
 impl<'a> Draft<'a> {
-    /// Every mistake of the file at once, or its plan. `swap` reads it with its two stacks exchanged.
+    /// Every mistake of the file at once, or its plan.
     pub fn new(
         source: &'a Source,
         inputs: &Inputs,
         policy: Option<&'a PolicyFile>,
-        swap: bool,
     ) -> Result<Draft<'a>, Vec<Diagnostic>> {
         let runbook = Language::default().parse(source, inputs)?;
         let unset = inputs.env.as_ref().map(|env| runbook.unset(env)).unwrap_or_default();
-        match compile(source, &runbook, policy, None, swap) {
+        match compile(source, &runbook, policy, None) {
             Ok(Compiled { plan, mut warnings }) => {
                 // Whatever else got into the plan: it is written into the signed log.
                 let found = runbook::in_plan(&serde_json::to_value(&plan).expect("BUG: a plan is plain data"));
@@ -42,18 +40,18 @@ impl<'a> Draft<'a> {
                     return Err(found.into_iter().map(mistake).collect());
                 }
                 warnings.extend(unset);
-                Ok(Draft { runbook, plan, warnings, source, policy, swap })
+                Ok(Draft { runbook, plan, warnings, source, policy })
             }
             Err(mut found) => {
                 found.extend(unset);
-                Err(runbook.clear.masked(found))
+                Err(runbook.sides.said(runbook.clear.masked(found)))
             }
         }
     }
 
     /// The rollback alone. Blue and green are what the file says, whichever is live; the way forward is left out, so what only
     /// that needs need not be there. Warnings are not given.
-    pub fn of_rollback(source: &'a Source, inputs: &Inputs, swap: bool) -> Result<Draft<'a>, Vec<Diagnostic>> {
+    pub fn of_rollback(source: &'a Source, inputs: &Inputs) -> Result<Draft<'a>, Vec<Diagnostic>> {
         let mut runbook = Language::default().parse(source, inputs)?;
         // Nobody is kept on a bad green because of what stands in a file.
         runbook.found.retain(|d| d.code != Code::SecretInFile);
@@ -66,19 +64,19 @@ impl<'a> Draft<'a> {
         // A person is asked already, and the roles may stand in a policy that is not here.
         document.rollback.approval = "none".into();
         document.rollback.steps.iter_mut().for_each(|step| step.approval = None);
-        let Compiled { mut plan, .. } = compile(source, &runbook, None, None, swap).map_err(|mut found| {
+        let Compiled { mut plan, .. } = compile(source, &runbook, None, None).map_err(|mut found| {
             found.retain(|d| d.severity == Severity::Error);
-            runbook.clear.masked(found)
+            runbook.sides.said(runbook.clear.masked(found))
         })?;
         plan.purpose = Purpose::RollbackWithoutRun;
         plan.forward.clear();
         plan.warnings.clear();
-        Ok(Draft { runbook, plan, warnings: Vec::new(), source, policy: None, swap })
+        Ok(Draft { runbook, plan, warnings: Vec::new(), source, policy: None })
     }
 
     /// The plan against what is live now.
     pub fn against(&self, facts: &Facts) -> Result<Plan, Vec<Diagnostic>> {
-        compile(self.source, &self.runbook, self.policy, Some(facts), self.swap).map(|compiled| compiled.plan)
+        compile(self.source, &self.runbook, self.policy, Some(facts)).map(|compiled| compiled.plan)
     }
 
     /// Variables without a value, as the refusal of everything that needs them.

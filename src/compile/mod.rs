@@ -41,6 +41,8 @@ use routes::{routes, untaken};
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
     pub routes: BTreeMap<String, Seen>,
+    /// The versions of blue and green, where the runbook leaves them to the stacks.
+    pub versions: Option<[String; 2]>,
     /// Why blue cannot live with the schema, as databases say.
     pub schema: Vec<String>,
 }
@@ -64,14 +66,12 @@ struct Compiled {
 /// The longest a single wait may be, and the longest a whole lane may take when all goes well.
 pub const MOST_SECONDS: u64 = 12 * 3600;
 
-/// Compiles both lanes. Without facts all users are taken to be on blue. `swap` reads the file with the two stacks, and
-/// the two sides of every route, exchanged. With a policy the people and roles are the policy's.
+/// Compiles both lanes. Without facts all users are taken to be on blue. With a policy the people and roles are the policy's.
 fn compile(
     source: &Source,
     runbook: &Runbook,
     policy: Option<&PolicyFile>,
     facts: Option<&Facts>,
-    swap: bool,
 ) -> Result<Compiled, Vec<Diagnostic>> {
     let mut found = runbook.found.clone();
     let lines = Lines::new(&source.text);
@@ -89,13 +89,15 @@ fn compile(
         policy.rollback_within_s = within.whole_seconds();
     }
     found.extend(words);
+    let versions = facts.and_then(|facts| facts.versions.as_ref());
     let stack = |color: Color| {
-        let written = if swap { color.other() } else { color };
-        let section = match written {
+        let section = match color {
             Color::Blue => &document.stacks.blue,
             Color::Green => &document.stacks.green,
         };
-        Stack { version: section.version.clone(), url: section.url.clone() }
+        let version = versions.map_or(&section.version, |versions| &versions[color as usize]);
+        let name = runbook.sides.found.then(|| runbook.sides.names()[color as usize].to_string());
+        Stack { version: version.clone(), url: section.url.clone(), name, label: section.label.clone() }
     };
     let mut plan = Plan {
         bgctl_plan: 1,
@@ -108,9 +110,10 @@ fn compile(
         runbook_sha256: Sha256::digest(source.text.as_bytes()).iter().map(|b| format!("{b:02x}")).collect(),
         blue: stack(Color::Blue),
         green: stack(Color::Green),
-        routes: routes(runbook, facts, swap, &mut found),
+        version_at: document.stacks.version.clone(),
+        routes: routes(runbook, facts, &mut found),
         gates: gates(runbook, &mut found),
-        slack: slack::settings(runbook, swap, &mut found),
+        slack: slack::settings(runbook, &mut found),
         compare: comparison(runbook, &mut found),
         policy,
         schema,
@@ -123,6 +126,16 @@ fn compile(
         let span = place(&runbook.tree, "/stacks/green/url");
         found.push(Diagnostic::error(Code::Stacks, "both stacks have the same address").at(span, "this is blue's too"));
     }
+    if runbook.sides.found && document.routes.is_empty() {
+        let span = place(&runbook.tree, "/stacks");
+        let headline = "which of `a` and `b` is blue is read from a route, and there is none";
+        found.push(Diagnostic::error(Code::Stacks, headline).at(span, "write `blue` and `green`"));
+    }
+    if let Some(release) = document.stacks.release.as_ref().filter(|_| !runbook.sides.found) {
+        let span = place(&runbook.tree, "/stacks/release");
+        let headline = format!("`release: {release}` is for stacks `a` and `b`");
+        found.push(Diagnostic::error(Code::Stacks, headline).at(span, "the version of green says it"));
+    }
     if plan.blue.version == plan.green.version && !plan.blue.version.contains("${") {
         let span = place(&runbook.tree, "/stacks/green/version");
         found.push(
@@ -130,13 +143,14 @@ fn compile(
                 .at(span, "responses of the two cannot be told apart by it"),
         );
     }
-    if swap && !document.gates.is_empty() {
+    let told = |stack: &Stack| stack.label.is_some() || stack.name.is_some();
+    if runbook.sides.swap && !(told(&plan.blue) && told(&plan.green)) && !document.gates.is_empty() {
         // A silent wrong verdict is worse than none: the labels in Prometheus do not change places with the stacks.
         let span = key(&runbook.tree, "gates");
         found.push(
             Diagnostic::error(Code::GatesSwapped, "with `--swap` these gates would judge the wrong stack")
                 .at(span, "they know stacks by the labels `blue` and `green`, which stay with the running processes")
-                .note("exchange `stacks` and both sides of the routes in the file, and let each stack's label be the part it plays"),
+                .note("say what metrics call each stack, which goes with it: `blue: { label: blue, … }`, `green: { label: green, … }`"),
         );
     }
     let mut walker = Walker { source, lines: &lines, runbook, roles: &roles, found: &mut found };

@@ -3,8 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value};
-
 use super::{Facts, place, placed};
 use crate::diag::{Code, Diagnostic};
 use crate::plan::{Capacity, Plan, PlannedRoute, PlannedStep, SeenAt, Split};
@@ -15,16 +13,12 @@ use crate::runbook::{Node, Route, Runbook};
 pub(super) fn routes(
     runbook: &Runbook,
     facts: Option<&Facts>,
-    swap: bool,
     found: &mut Vec<Diagnostic>,
 ) -> BTreeMap<String, PlannedRoute> {
     let mut planned = BTreeMap::new();
     for (name, route) in &runbook.document.routes {
         let node = runbook.tree.nearest(&format!("/routes/{name}"));
-        let mut config = route.config.clone();
-        if let Some(settings) = config.as_object_mut().filter(|_| swap) {
-            exchange(settings);
-        }
+        let config = route.config.clone();
         let kind = runbook.kinds.routers.iter().find(|kind| kind.name == route.router);
         let kind = kind.unwrap_or_else(|| panic!("BUG: `{}` is no row of the table of routers", route.router));
         let mut line = format!("{} route {name}", route.router);
@@ -107,14 +101,4 @@ pub(super) fn untaken(runbook: &Runbook, plan: &Plan, lane: &[PlannedStep], poin
         found.push(Diagnostic::error(Code::Split, headline).at(span, why));
     }
     found
-}
-
-/// The two sides of a route's settings change places.
-fn exchange(settings: &mut Map<String, Value>) {
-    let (blue, green) = (settings.get("blue").cloned(), settings.get("green").cloned());
-    for (name, value) in [("blue", green), ("green", blue)] {
-        if let Some(value) = value {
-            settings.insert(name.into(), value);
-        }
-    }
 }

@@ -8,7 +8,7 @@ use crate::runbook::{Acks, Runbook, SlackMode};
 use crate::slack::deliveries::key_mistake;
 
 /// The settings as the plan keeps them; none where the runbook has no Slack app.
-pub fn settings(runbook: &Runbook, swap: bool, found: &mut Vec<Diagnostic>) -> Option<Value> {
+pub fn settings(runbook: &Runbook, found: &mut Vec<Diagnostic>) -> Option<Value> {
     let slack = runbook.document.slack.as_ref()?;
     let mut word = |pointer: &str, headline: &str, label: &str| {
         found.push(Diagnostic::warning(Code::Unproven, headline).at(place(&runbook.tree, pointer), label));
@@ -60,7 +60,6 @@ pub fn settings(runbook: &Runbook, swap: bool, found: &mut Vec<Diagnostic>) -> O
         settings["handlers"] = json!(handlers);
     }
     if let Some(continuity) = &slack.continuity {
-        let continuity = if swap { continuity.clone().exchanged() } else { continuity.clone() };
         settings["continuity"] = json!(continuity);
     }
     if let Some(acks) = slack.acks {

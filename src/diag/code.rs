@@ -125,6 +125,7 @@ codes! {
     Drift = "BG0304", "live weights are not what the plan saw";
     SomebodyElses = "BG0305", "the route belongs to somebody else";
     NotTaken = "BG0306", "the provider does not take what the runbook wants";
+    OtherVersion = "BG0307", "a stack does not run the version of the plan";
     GreenLacks = "BG0308", "green lacks what blue handles";
     Handlers = "BG0309", "what a stack handles cannot be read";
     NotNow = "BG0310", "not at this moment";

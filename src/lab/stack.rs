@@ -9,7 +9,7 @@ use anyhow::Context;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
-use super::bot::Bot;
+use super::bot::{Bot, GREEN_VERSION};
 use super::dedup::{Store, Way};
 use super::dice::Dice;
 use super::elb::{ACCESS_KEY, Elb};
@@ -152,6 +152,7 @@ impl Stack {
             ("blue_url", blue.url()),
             ("green_url", green.url()),
             ("prometheus_url", prometheus_door.url()),
+            ("release", GREEN_VERSION.to_string()),
         ];
         let access_secret = dice.uuid();
         let environment = [

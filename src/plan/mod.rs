@@ -18,6 +18,7 @@ pub use team::{EvidenceLevel, Person, PersonKind, Team};
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -26,6 +27,34 @@ use serde_json::Value;
 pub struct Stack {
     pub version: String,
     pub url: String,
+    /// What the runbook calls it, where that is not the name of its colour: `a` or `b`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// What metrics call it, where that is not its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+}
+
+impl Stack {
+    /// It in one word for people: `v1.4.2`, or `v1.4.2 at b`.
+    pub fn named(&self) -> String {
+        match &self.name {
+            Some(name) => format!("{} at {name}", self.version),
+            None => self.version.clone(),
+        }
+    }
+}
+
+/// Where a stack says which version it runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct VersionAt {
+    /// What is asked at the stack's own address: `/version`.
+    #[schemars(extend("format" = "path"))]
+    pub path: String,
+    /// The response header that carries the version.
+    #[schemars(length(min = 1, max = 100))]
+    pub header: String,
 }
 
 /// A named place where traffic is split, with what was read there when the plan was made.
@@ -258,6 +287,9 @@ pub struct Plan {
     pub runbook_sha256: String,
     pub blue: Stack,
     pub green: Stack,
+    /// Where both say which version they run, if anywhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version_at: Option<VersionAt>,
     pub routes: BTreeMap<String, PlannedRoute>,
     /// Gates by name, as checked at compile time: bakes use them, and waits between bakes are watched by them.
     pub gates: BTreeMap<String, Value>,

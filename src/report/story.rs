@@ -24,7 +24,7 @@ impl About {
     /// `slackbot · production · v1.4.1 (BLUE) → v1.4.2 (GREEN)`.
     pub fn headline(&self) -> String {
         let p = &self.plan;
-        format!("{} · {} · {} (BLUE) → {} (GREEN)", p.service, p.environment, p.blue.version, p.green.version)
+        format!("{} · {} · {} (BLUE) → {} (GREEN)", p.service, p.environment, p.blue.named(), p.green.named())
     }
 
     /// The shortest name of the run that still reads well: the part after its last dash.

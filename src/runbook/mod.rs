@@ -15,6 +15,7 @@ mod references;
 mod scalars;
 mod schema;
 mod schema_section;
+mod sides;
 mod slack;
 mod source;
 mod tree;
@@ -35,8 +36,9 @@ pub use format::named;
 pub use gameday::GameDay;
 pub use nearest::meant;
 pub use references::{resolve, resolve_known, resolve_plan};
-pub use schema::Kinds;
+pub use schema::{Kinds, for_editors};
 pub use schema_section::{Change, GreenWrites, SchemaChange};
+pub use sides::Sides;
 pub use slack::{Acks, SlackMode};
 pub use source::Source;
 pub use tree::Node;
@@ -64,6 +66,8 @@ pub struct Runbook {
     pub document: Document,
     pub tree: Node,
     pub kinds: Kinds,
+    /// Which stack of the file is blue in all of this.
+    pub sides: Sides,
     /// `${env:…}` and `${file:…}`, with their places.
     pub references: Vec<Reference>,
     /// Variables that are used and have no value yet.
@@ -82,8 +86,9 @@ impl Language {
     /// Reads a runbook, or says everything that is wrong with its shape.
     pub fn parse(&self, source: &Source, inputs: &Inputs) -> Result<Runbook, Vec<Diagnostic>> {
         let mut tree = yaml::read(&source.text)?;
+        let (sides, mut found) = sides::turn(&mut tree, inputs.swap);
         let variables = variables::substitute(&source.text, &mut tree, inputs);
-        let mut found = variables.mistakes;
+        found.extend(variables.mistakes);
         let clear = Clear::of(&source.text, &tree, inputs);
         found.extend(names::check(&tree));
         let (mut value, wrong) = walk::walk(&tree, &self.schema, "the runbook");
@@ -91,7 +96,7 @@ impl Language {
         found.extend(wrong);
         let found = with(&clear, found);
         if broken {
-            return Err(sorted(found));
+            return Err(sides.said(sorted(found)));
         }
         self.settle(&mut value);
         if let (Some(environment), Some(document)) = (&inputs.environment, value.as_object_mut()) {
@@ -103,6 +108,7 @@ impl Language {
                 document,
                 tree,
                 kinds: self.kinds,
+                sides,
                 missing: variables.missing,
                 clear,
                 found,

@@ -15,7 +15,7 @@ use super::slack::Slack;
 use crate::compare::Compare;
 use crate::gates::gate::Gate;
 use crate::gates::server::Server;
-use crate::plan::{AtExpiry, OnFailure, Principal};
+use crate::plan::{AtExpiry, OnFailure, Principal, VersionAt};
 use crate::scalar::{Duration, Percent};
 
 /// A cutover of one service in one environment: two stacks, the routes between them, the steps forward and the rollback.
@@ -91,7 +91,7 @@ fn one() -> u32 {
     1
 }
 
-/// The two sides.
+/// The two sides: `blue` and `green`, or `a` and `b`, of which blue is whichever serves when the plan is made.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Stacks {
@@ -99,6 +99,14 @@ pub struct Stacks {
     pub blue: StackSection,
     /// The candidate.
     pub green: StackSection,
+    /// Where each stack says which version it runs; it has to be the version of the plan before anybody is moved. With `a` and
+    /// `b` the versions of the plan are what is read there.
+    #[serde(default)]
+    pub version: Option<VersionAt>,
+    /// With `a` and `b`: the version that is to be live. The candidate has to run it; where it serves already nothing is done.
+    #[serde(default)]
+    #[schemars(length(min = 1, max = 200))]
+    pub release: Option<String>,
 }
 
 /// One side.
@@ -111,6 +119,10 @@ pub struct StackSection {
     /// Where this stack alone is reached: `http://green.internal:8080`.
     #[schemars(extend("format" = "http-url"))]
     pub url: String,
+    /// What metrics call this stack: it stands for `{stack}` in gates. `blue`, `green`, `a` or `b` when left out.
+    #[serde(default)]
+    #[schemars(extend("format" = "name"))]
+    pub label: Option<String>,
 }
 
 /// A place where traffic is split: one kind of router with its settings, and where responses can be seen.

@@ -19,6 +19,8 @@ pub struct Inputs {
     pub env: Option<BTreeMap<String, String>>,
     /// Stands for the runbook's own environment: that of rehearsals.
     pub environment: Option<String>,
+    /// What the file calls green is blue: `--swap`, or `b` serves.
+    pub swap: bool,
 }
 
 /// A `${env:…}` or `${file:…}` and where it stands.

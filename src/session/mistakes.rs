@@ -26,7 +26,7 @@ pub fn variable(text: &str) -> Result<(String, String), String> {
 pub fn inputs(vars: &[(String, String)], env: &BTreeMap<String, String>) -> Inputs {
     let ambient =
         env.iter().filter_map(|(name, value)| Some((name.strip_prefix("BGCTL_VAR_")?.into(), value.clone()))).collect();
-    Inputs { given: vars.iter().cloned().collect(), ambient, env: Some(env.clone()), environment: None }
+    Inputs { given: vars.iter().cloned().collect(), ambient, env: Some(env.clone()), ..Inputs::default() }
 }
 
 /// Shows mistakes of a file and gives back the exit code.

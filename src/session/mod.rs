@@ -30,6 +30,7 @@ pub mod routes;
 pub mod run_record;
 pub mod run_rules;
 pub mod schema_check;
+pub mod serving;
 pub mod sight;
 pub mod surroundings;
 pub mod trust;

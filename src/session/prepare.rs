@@ -8,7 +8,7 @@ use std::rc::Rc;
 use super::mistakes::{self, mistaken};
 use super::routes::view;
 use super::surroundings::{LabArgs, SOCKETS, Surroundings, lab_mode, of_the_other_world};
-use super::{earlier, places, policy, schema_check};
+use super::{earlier, places, policy, schema_check, serving};
 use crate::arm;
 use crate::compile::{self, Draft, Facts, Seen};
 use crate::diag::{Code, Kind, Refusal, Severity};
@@ -17,7 +17,7 @@ use crate::plan::{Color, Plan, PlannedRoute, Split};
 use crate::policy::PolicyFile;
 use crate::rehearsal::Mode;
 use crate::run::Verdict;
-use crate::runbook::{self, Inputs, Language, Source};
+use crate::runbook::{self, Inputs, Language, Sides, Source};
 use crate::shell::{Context, Exit};
 
 /// What a plan is made from.
@@ -29,7 +29,7 @@ pub struct FromArgs {
     /// Give a variable its value.
     #[arg(long = "var", value_name = "NAME=VALUE", value_parser = mistakes::variable)]
     pub vars: Vec<(String, String)>,
-    /// Read the runbook with its two stacks exchanged, when green is what is live.
+    /// Read a runbook of `blue` and `green` with the two exchanged, when green is what is live.
     #[arg(long)]
     pub swap: bool,
     #[command(flatten)]
@@ -97,11 +97,11 @@ pub async fn prepare(cx: &Context, args: &FromArgs, outside: &Surroundings) -> R
     if is_plan(&source) {
         return saved(cx, &source, policy.as_ref(), outside).await.map(Ok);
     }
-    let draft = match drafted(cx, args, outside, &source, policy.as_ref())? {
-        Ok(drafted) => drafted,
+    let (draft, versions) = match looked_up(cx, args, outside, &source, policy.as_ref()).await? {
+        Ok(draft) => draft,
         Err(exit) => return Ok(Err(exit)),
     };
-    let mut facts = Facts::default();
+    let mut facts = Facts { versions, ..Facts::default() };
     let mut remarks = Vec::new();
     for (name, planned) in &draft.plan.routes {
         let view = view(planned, outside)?;
@@ -128,6 +128,10 @@ pub async fn prepare(cx: &Context, args: &FromArgs, outside: &Surroundings) -> R
         Ok(plan) => plan,
         Err(found) => return Ok(Err(mistaken(cx, &source, found, Exit::Invalid))),
     };
+    let release = draft.runbook.document.stacks.release.as_ref();
+    if let Some(exit) = release.map_or(Ok(None), |release| serving::released(cx, &plan, release))? {
+        return Ok(Err(exit));
+    }
     if let Some((route, split)) = compile::not_on_blue(&plan) {
         if let Some(exit) = earlier::done(cx, &plan) {
             return Ok(Err(exit));
@@ -137,8 +141,8 @@ pub async fn prepare(cx: &Context, args: &FromArgs, outside: &Surroundings) -> R
     Ok(Ok(Prepared { plan: Rc::new(plan), remarks, saved: false }))
 }
 
-/// The plan as far as no system has to be asked for it: all users are taken to be on blue.
-pub fn draft(cx: &Context, args: &FromArgs, outside: &Surroundings) -> Result<Result<Plan, Exit>, Refusal> {
+/// The plan as far as no more has to be asked for it than which of `a` and `b` serves: all users are taken to be on blue.
+pub async fn draft(cx: &Context, args: &FromArgs, outside: &Surroundings) -> Result<Result<Plan, Exit>, Refusal> {
     let source = Source::read(&args.file.to_string_lossy())?;
     outside.known(cx, &source.text);
     if is_plan(&source) {
@@ -148,7 +152,61 @@ pub fn draft(cx: &Context, args: &FromArgs, outside: &Surroundings) -> Result<Re
         Ok(policy) => policy,
         Err((source, found)) => return Ok(Err(mistaken(cx, &source, found, Exit::Invalid))),
     };
-    Ok(drafted(cx, args, outside, &source, policy.as_ref())?.map(|draft| draft.plan))
+    let (draft, versions) = match looked_up(cx, args, outside, &source, policy.as_ref()).await? {
+        Ok(draft) => draft,
+        Err(exit) => return Ok(Err(exit)),
+    };
+    let Some(_) = versions else { return Ok(Ok(draft.plan)) };
+    let plan = draft.against(&Facts { versions, ..Facts::default() });
+    Ok(plan.map_err(|found| mistaken(cx, &source, found, Exit::Invalid)))
+}
+
+/// The plan for whoever reads users however they are: of `a` and `b` the one is blue that `swap` says. Nothing is asked.
+pub fn unread(cx: &Context, args: &FromArgs, outside: &Surroundings) -> Result<Result<(Plan, Sides), Exit>, Refusal> {
+    let source = Source::read(&args.file.to_string_lossy())?;
+    outside.known(cx, &source.text);
+    if is_plan(&source) {
+        return read_plan(&source).map(|plan| Ok((plan, Sides::default())));
+    }
+    let policy = match policy::read(cx, &args.policy)? {
+        Ok(policy) => policy,
+        Err((source, found)) => return Ok(Err(mistaken(cx, &source, found, Exit::Invalid))),
+    };
+    let draft = drafted(cx, args, outside, &source, policy.as_ref(), args.swap)?;
+    Ok(draft.map(|draft| (draft.plan, draft.runbook.sides)))
+}
+
+/// A draft in which blue is what serves, with the versions of both stacks where the runbook leaves them to what is there.
+async fn looked_up<'a>(
+    cx: &Context,
+    args: &FromArgs,
+    outside: &Surroundings,
+    source: &'a Source,
+    policy: Option<&'a PolicyFile>,
+) -> Result<Result<(Draft<'a>, Option<[String; 2]>), Exit>, Refusal> {
+    let mut draft = match drafted(cx, args, outside, source, policy, args.swap)? {
+        Ok(draft) => draft,
+        Err(exit) => return Ok(Err(exit)),
+    };
+    if !draft.runbook.sides.found {
+        return Ok(Ok((draft, None)));
+    }
+    if args.swap {
+        return Err(serving::not_exchanged(&args.file.to_string_lossy()));
+    }
+    let splits = serving::splits(&draft.plan, outside).await?;
+    match serving::only(&splits) {
+        Some(Color::Blue) => {}
+        Some(Color::Green) => match drafted(cx, args, outside, source, policy, true)? {
+            Ok(turned) => draft = turned,
+            Err(exit) => return Ok(Err(exit)),
+        },
+        None => {
+            return Err(moved_by_a_run(cx, &draft.plan).unwrap_or_else(|| serving::neither(&draft.plan, &splits)));
+        }
+    }
+    let versions = serving::versions(cx, outside, &draft.plan).await?;
+    Ok(Ok((draft, Some(versions))))
 }
 
 fn is_plan(source: &Source) -> bool {
@@ -161,8 +219,9 @@ fn drafted<'a>(
     outside: &Surroundings,
     source: &'a Source,
     policy: Option<&'a PolicyFile>,
+    swap: bool,
 ) -> Result<Result<Draft<'a>, Exit>, Refusal> {
-    let draft = match Draft::new(source, &outside.inputs(&args.vars), policy, args.swap) {
+    let draft = match Draft::new(source, &Inputs { swap, ..outside.inputs(&args.vars) }, policy) {
         Ok(draft) => draft,
         Err(found) => return Ok(Err(mistaken(cx, source, found, Exit::Invalid))),
     };

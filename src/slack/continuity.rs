@@ -94,10 +94,6 @@ impl Sides {
             Color::Green => &self.green,
         }
     }
-
-    fn exchange(&mut self) {
-        std::mem::swap(&mut self.blue, &mut self.green);
-    }
 }
 
 impl Continuity {
@@ -105,13 +101,6 @@ impl Continuity {
     pub fn of(plan: &Plan) -> Continuity {
         let slack = plan.slack.as_ref().map(|slack| slack["continuity"].clone());
         slack.and_then(|value| serde_json::from_value(value).ok()).unwrap_or_default()
-    }
-
-    /// The same, read with the two stacks exchanged.
-    pub fn exchanged(mut self) -> Continuity {
-        self.modals.iter_mut().for_each(|modal| modal.private_metadata.exchange());
-        self.buttons.iter_mut().for_each(|button| button.value.exchange());
-        self
     }
 
     /// How many things a check sends, beside the reserved one.

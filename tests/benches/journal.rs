@@ -28,7 +28,8 @@ const GROUPS: usize = 2_000;
 const OWNER: &str = "engineer@example.com";
 
 fn plan() -> Plan {
-    let stack = |version: &str| Stack { version: version.into(), url: "http://stack.test".into() };
+    let stack =
+        |version: &str| Stack { version: version.into(), url: "http://stack.test".into(), name: None, label: None };
     let smoke = PlannedStep { id: "smoke-green".into(), kind: "smoke".into(), moves: None, ..shift(0) };
     let route = PlannedRoute {
         router: "simulated".into(),
@@ -51,6 +52,7 @@ fn plan() -> Plan {
         runbook_sha256: "ab".repeat(32),
         blue: stack("v1"),
         green: stack("v2"),
+        version_at: None,
         routes: [("web".to_string(), route)].into(),
         gates: [].into(),
         slack: None,

@@ -42,7 +42,8 @@ impl Reporter for Deaf {
 }
 
 fn plan() -> Plan {
-    let stack = |version: &str| Stack { version: version.into(), url: "http://stack.test".into() };
+    let stack =
+        |version: &str| Stack { version: version.into(), url: "http://stack.test".into(), name: None, label: None };
     let step = |n: usize| PlannedStep {
         id: format!("step-{n}"),
         kind: "nothing".into(),
@@ -68,6 +69,7 @@ fn plan() -> Plan {
         runbook_sha256: String::new(),
         blue: stack("v1"),
         green: stack("v2"),
+        version_at: None,
         routes: [].into(),
         gates: [].into(),
         slack: None,

@@ -45,7 +45,7 @@ fn compiled(schema: &str, edit: impl Fn(String) -> String, live: Option<&str>) -
         schema: live.map(|line| format!("the live database: {line}")).into_iter().collect(),
         ..Facts::default()
     };
-    match Draft::new(&source, &Inputs::default(), None, false).and_then(|draft| draft.against(&facts)) {
+    match Draft::new(&source, &Inputs::default(), None).and_then(|draft| draft.against(&facts)) {
         Ok(plan) => Ok(plan),
         Err(found) => {
             let errors = found.into_iter().filter(|d| d.severity == Severity::Error);

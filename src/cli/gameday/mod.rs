@@ -68,7 +68,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
 
 async fn gameday(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     let outside = Surroundings::new(cx, &args.from.lab, None, args.from.lab_mode())?;
-    let plan = match prepare::draft(cx, &args.from, &outside)? {
+    let plan = match prepare::draft(cx, &args.from, &outside).await? {
         Ok(plan) => plan,
         Err(exit) => return Ok(exit),
     };

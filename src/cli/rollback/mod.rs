@@ -73,6 +73,9 @@ pub struct Args {
     /// Read the runbook with blue and green exchanged, as the cutover did.
     #[arg(long)]
     pub swap: bool,
+    /// The stack that everybody goes to, where the runbook has `a` and `b` and no run of it is known here.
+    #[arg(long, value_name = "NAME", value_parser = ["a", "b"])]
+    pub blue: Option<String>,
     #[command(flatten)]
     pub launch: launch::SigningArgs,
     #[command(flatten)]

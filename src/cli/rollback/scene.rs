@@ -15,8 +15,9 @@ use crate::journal::Archive;
 use crate::plan::{Color, Plan, Split};
 use crate::rehearsal::Mode;
 use crate::run::State;
+use crate::runbook::Sides;
 use crate::session::surroundings::Surroundings;
-use crate::session::{native, places, resources, which};
+use crate::session::{native, places, resources, serving, which};
 use crate::shell::{Context, Exit};
 use crate::users::{Ask, Users};
 use crate::world::World;
@@ -107,14 +108,30 @@ impl Scene {
         let archive = if args.lab.lab { places::rehearsals(cx)? } else { places::real(cx)? };
         let folder = args.lab.lab.then(|| archive.root().to_path_buf());
         let outside = Surroundings::new(cx, &args.lab, folder, Mode::Http)?;
-        let plan = match source::runbook(cx, path, &args.vars, args.swap, &outside)? {
-            Ok(plan) => plan,
+        let swap = args.swap || args.blue.as_deref() == Some("b");
+        let (mut plan, sides) = match source::runbook(cx, path, &args.vars, swap, &outside)? {
+            Ok(found) => found,
             Err(exit) => return Ok(Err(exit)),
         };
-        if let Some((id, folder)) = source::known(&archive, &plan) {
+        which_is_blue(args, path, sides)?;
+        let mut known = source::known(&archive, &plan, sides.found);
+        if sides.found && args.blue.is_none() {
+            // A run of either: the newest says what blue was.
+            if let Ok((other, _)) = source::runbook(cx, path, &args.vars, true, &outside)? {
+                known = known.max(source::known(&archive, &other, true));
+            }
+            if known.is_none() {
+                return Err(serving::unsaid(&plan, &serving::splits(&plan, &outside).await));
+            }
+        }
+        if let Some((id, folder)) = known {
             cx.err(&format!("run {id} on this machine is about this runbook"));
             drop(outside);
             return Scene::of_run(args, cx, id, folder).await.map(Ok);
+        }
+        if sides.found {
+            let told = serving::tell(cx, &outside, &mut plan).await;
+            told.iter().for_each(|line| cx.err(&format!("! {line}")));
         }
         let world = resources::world_of_rollback(cx, &outside, &plan)?;
         let users = Users::read(&plan, &world, Ask::Blue).await;
@@ -134,7 +151,7 @@ impl Scene {
     /// Shows what is, and what will be.
     pub fn show(&self, cx: &Context) {
         let plan = &self.plan;
-        cx.err(&format!("{} · {} · back to BLUE {}", plan.service, plan.environment, plan.blue.version));
+        cx.err(&format!("{} · {} · back to BLUE {}", plan.service, plan.environment, plan.blue.named()));
         if let Some(remark) = &self.remark {
             cx.err(&format!("! {remark}"));
         }
@@ -194,6 +211,20 @@ impl Scene {
             false => lines.iter().for_each(|line| cx.out(line)),
         }
         Ok(Exit::Success)
+    }
+}
+
+/// `--swap` and `--blue` are each for one way of naming stacks.
+fn which_is_blue(args: &Args, path: &Path, sides: Sides) -> Result<(), Refusal> {
+    let runbook = path.display().to_string();
+    match (sides.found, args.swap, &args.blue) {
+        (true, true, _) => Err(serving::not_exchanged(&runbook)),
+        (false, _, Some(_)) => Err(Refusal::new(Kind::Usage, Code::CommandLine, "`--blue` is for stacks `a` and `b`")
+            .place(runbook.clone())
+            .cause("this runbook says itself which stack is blue")
+            .users("not checked. Nothing was changed.")
+            .next(format!("bgctl rollback {runbook}"))),
+        _ => Ok(()),
     }
 }
 

@@ -11,7 +11,7 @@ use crate::file;
 use crate::journal::{Archive, Entry, SealState, Sound, Unread, read_on};
 use crate::plan::{Plan, Split};
 use crate::run::{Doing, Event, RunOutcome, State, replay};
-use crate::runbook::Source as File;
+use crate::runbook::{Inputs, Sides, Source as File};
 use crate::session::surroundings::Surroundings;
 use crate::session::{mistakes, prepare};
 use crate::shell::Context;
@@ -96,12 +96,16 @@ pub fn beside(folder: &Path) -> Result<Plan, String> {
     serde_json::from_str(&text).map_err(|e| format!("{}: {e}", path.display()))
 }
 
-/// The newest run kept here that a runbook is about: the same service, environment, blue and places.
-pub fn known(archive: &Archive, plan: &Plan) -> Option<(String, PathBuf)> {
+/// The newest run kept here that a runbook is about: the same service, environment, blue and places. Which version is blue's
+/// does not matter where that was `found`.
+pub fn known(archive: &Archive, plan: &Plan, found: bool) -> Option<(String, PathBuf)> {
     let about = |id: &String| {
         let kept = beside(&archive.run(id)).ok()?;
-        let same = (&kept.service, &kept.environment, &kept.blue.version)
-            == (&plan.service, &plan.environment, &plan.blue.version)
+        let same = (&kept.service, &kept.environment) == (&plan.service, &plan.environment)
+            && match found {
+                true => kept.blue.name == plan.blue.name,
+                false => kept.blue.version == plan.blue.version,
+            }
             && kept.routes.keys().eq(plan.routes.keys())
             && kept.routes.iter().all(|(name, route)| route.config == plan.routes[name].config);
         same.then(|| (id.clone(), archive.run(id)))
@@ -116,10 +120,10 @@ pub fn runbook(
     vars: &[(String, String)],
     swap: bool,
     outside: &Surroundings,
-) -> Result<Result<Plan, crate::shell::Exit>, Refusal> {
+) -> Result<Result<(Plan, Sides), crate::shell::Exit>, Refusal> {
     let source = File::read(&path.to_string_lossy())?;
     outside.known(cx, &source.text);
-    let draft = match Draft::of_rollback(&source, &outside.inputs(vars), swap) {
+    let draft = match Draft::of_rollback(&source, &Inputs { swap, ..outside.inputs(vars) }) {
         Ok(draft) => draft,
         Err(found) => return Ok(Err(mistakes::mistaken(cx, &source, found, crate::shell::Exit::Invalid))),
     };
@@ -138,7 +142,7 @@ pub fn runbook(
             .users("not checked. Nothing was changed.")
             .next("add `rollback: { steps: [ { id: back, shift: { route: …, blue: 100% } } ] }`"));
     }
-    Ok(Ok(draft.plan))
+    Ok(Ok((draft.plan, draft.runbook.sides)))
 }
 
 /// The plan with what was just read as its beginning.
@@ -210,7 +214,7 @@ mod tests {
         std::fs::create_dir_all(&folder).unwrap();
         std::fs::write(folder.join(LOG), "").unwrap();
         std::fs::write(folder.join("plan.json"), plan("bot", "v1", "one").canonical()).unwrap();
-        let known = |plan: Plan| known(&archive, &plan).map(|(id, _)| id);
+        let known = |plan: Plan| known(&archive, &plan, false).map(|(id, _)| id);
         assert_eq!(known(plan("bot", "v1", "one")).as_deref(), Some("20261121-0302-kfx"));
         for other in [plan("bot", "v1", "two"), plan("bot", "v2", "one"), plan("other", "v1", "one")] {
             assert_eq!(known(other.clone()), None, "{other:?}");

@@ -7,12 +7,22 @@ use super::Gap;
 use crate::plan::{Color, Plan};
 use crate::secret::Secrets;
 
-/// What a question is about. It stands where the question says `{stack}` (`blue` or `green`), `{version}`, `{url}` (of that
+/// What a question is about. It stands where the question says `{stack}` (`blue` or `green`, or what the runbook says metrics call it), `{version}`, `{url}` (of that
 /// stack) and `{since}` (the moment users were shifted, `2026-11-21T15:04:05Z`).
 #[derive(Clone, Debug, Default)]
 pub struct About {
-    stack: Option<(Color, String, String)>,
+    stack: Option<Stack>,
     since: Option<Timestamp>,
+}
+
+/// A stack, as questions know it.
+#[derive(Clone, Debug)]
+struct Stack {
+    color: Color,
+    /// What metrics call it.
+    label: String,
+    version: String,
+    url: String,
 }
 
 /// What can be filled in that differs between the stacks.
@@ -22,8 +32,9 @@ impl About {
     /// One stack of a plan.
     pub fn stack(plan: &Plan, color: Color) -> About {
         let stack = plan.stack(color);
-        let url = stack.url.trim_end_matches('/').to_string();
-        About { stack: Some((color, stack.version.clone(), url)), since: None }
+        let label = stack.label.as_ref().or(stack.name.as_ref()).cloned().unwrap_or_else(|| color.name().into());
+        let (version, url) = (stack.version.clone(), stack.url.trim_end_matches('/').to_string());
+        About { stack: Some(Stack { color, label, version, url }), since: None }
     }
 
     /// The service as a whole.
@@ -37,7 +48,7 @@ impl About {
     }
 
     pub fn color(&self) -> Option<Color> {
-        self.stack.as_ref().map(|(color, ..)| *color)
+        self.stack.as_ref().map(|stack| stack.color)
     }
 
     pub(super) fn shifted(&self) -> Option<Timestamp> {
@@ -46,12 +57,13 @@ impl About {
 
     /// A stack that stands for any, where a question is only looked at.
     pub fn example(color: Color) -> About {
-        About { stack: Some((color, format!("{}-version", color.name()), "http://stack".into())), since: None }
+        let (label, version) = (color.name().into(), format!("{}-version", color.name()));
+        About { stack: Some(Stack { color, label, version, url: "http://stack".into() }), since: None }
     }
 
     /// What stands in a question in the place of a word about this stack.
     pub fn words(&self) -> Vec<&str> {
-        self.stack.iter().flat_map(|(color, version, url)| [color.name(), version, url]).collect()
+        self.stack.iter().flat_map(|stack| [&stack.label, &stack.version, &stack.url]).map(String::as_str).collect()
     }
 
     /// The text with what is known of the stack, each word spelled for where it is put.
@@ -93,7 +105,9 @@ mod tests {
 
     #[test]
     fn a_question_is_about_one_stack_or_none() {
-        let about = About { stack: Some((Color::Green, "v2'x".into(), "http://g".into())), since: None };
+        let stack =
+            Stack { color: Color::Green, label: "green".into(), version: "v2'x".into(), url: "http://g".into() };
+        let about = About { stack: Some(stack), since: None };
         let secrets = Secrets::default();
         assert_eq!(about.fill("{url}/x?v={version}&s={stack}", &secrets).unwrap(), "http://g/x?v=v2'x&s=green");
         assert_eq!(about.fill_as("'{version}'", &secrets, |t| t.replace('\'', "''")).unwrap(), "'v2''x'");

@@ -46,10 +46,14 @@ def plan_of(dice, ways):
     }
     if "resources" in ways:
         route["resources"] = ["alb arn:aws:rule/10"]
+    blue, green, found = {"version": "v1", "url": "http://blue.test"}, {"version": "v2", "url": "http://green.test"}, {}
+    if "resources" in ways:
+        blue["name"], green["name"], green["label"] = "b", "a", "new"
+        found["version_at"] = {"path": "/version", "header": "x-version"}
     return {
         "bgctl_plan": 1, "purpose": "cutover", "service": "slackbot", "environment": "production", "owners": [OWNER],
         "rollback_owner": OWNER, "runbook": "runbook.yaml", "runbook_sha256": "ab" * 32,
-        "blue": {"version": "v1", "url": "http://blue.test"}, "green": {"version": "v2", "url": "http://green.test"},
+        "blue": blue, "green": green, **found,
         "routes": {"web": route}, "gates": {}, "slack": None,
         "policy": {"automatic_at_most": 2, "within_s": 86400, "schema_safe": True, "schema_reason": None, "page": []},
         "forward": [step("shift-10", 0, 10, rule), step("shift-100", 10, 100)], "rollback": [step("back", 100, 0)], "warnings": [],
