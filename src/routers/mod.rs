@@ -7,6 +7,8 @@
 //! the run machine.
 
 mod access;
+#[cfg(feature = "dns")]
+mod addresses;
 #[cfg(feature = "aws")]
 pub mod alb;
 #[cfg(feature = "aws")]
@@ -16,6 +18,9 @@ pub mod dns;
 pub mod haproxy;
 pub mod nginx;
 pub mod program;
+mod proportion;
+#[cfg(feature = "route53")]
+pub mod route53;
 pub mod slack_manifest;
 pub mod socket_mode;
 
@@ -364,6 +369,8 @@ pub const KINDS: &[Kind] = &[
     haproxy::KIND,
     nginx::KIND,
     program::KIND,
+    #[cfg(feature = "route53")]
+    route53::KIND,
     slack_manifest::KIND,
     socket_mode::KIND,
 ];

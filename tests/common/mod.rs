@@ -23,6 +23,8 @@ pub mod paper;
 pub mod play;
 pub mod postgres;
 pub mod prometheus;
+#[cfg(feature = "route53")]
+pub mod route53;
 pub mod scripted;
 pub mod site;
 pub mod slack_app;

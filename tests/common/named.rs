@@ -193,7 +193,7 @@ pub struct Bot {
 }
 
 impl Bot {
-    fn start(address: &str, port: u16) -> Bot {
+    pub fn start(address: &str, port: u16) -> Bot {
         let listener = TcpListener::bind((address, port)).expect("a port");
         let well = Arc::new(Mutex::new(true));
         let answers = well.clone();

@@ -18,6 +18,8 @@ mod nginx;
 mod pager;
 mod program;
 mod rehearsal;
+#[cfg(feature = "route53")]
+mod route53;
 mod router;
 mod source;
 mod step;
@@ -51,6 +53,8 @@ const ROUTERS: &[At] = &[
     ("program", "a flag in Redis", |kind| Box::pin(program::flag_in_redis(kind))),
     #[cfg(feature = "aws")]
     ("program", "the alias of a Lambda function", |kind| Box::pin(program::alias_of_lambda(kind))),
+    #[cfg(feature = "route53")]
+    ("route53", "weighted records of moto behind the real rules", |kind| Box::pin(route53::records_on_moto(kind))),
     ("slack_manifest", "an app", |kind| Box::pin(manifest::app(kind))),
     ("socket_mode", "two fleets", |kind| Box::pin(fleets::two_fleets(kind))),
 ];

@@ -54,6 +54,8 @@ fn said() -> Vec<(&'static str, Says)> {
         ("router haproxy", Says::Missing),
         ("router nginx", Says::Missing),
         ("router program", Says::Program),
+        #[cfg(feature = "route53")]
+        ("router route53", Says::Missing),
         ("router slack_manifest", Says::Missing),
         (
             "router socket_mode",

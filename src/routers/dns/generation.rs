@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use crate::routers::{RouterError, Trouble};
+
 /// What the TXT says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Generation {
@@ -58,6 +60,14 @@ impl Longer {
         let over = self.since?.saturating_add(self.ttl.into());
         (over > now).then(|| Duration::from_secs(over - now))
     }
+}
+
+/// A word no other write has.
+pub fn word() -> Result<String, RouterError> {
+    let mut random = [0; 8];
+    getrandom::fill(&mut random)
+        .map_err(|e| RouterError::new(Trouble::Unreachable, format!("the system gives no random bytes: {e}")))?;
+    Ok(base16ct::lower::encode_string(&random))
 }
 
 #[cfg(test)]

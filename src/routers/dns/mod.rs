@@ -6,13 +6,12 @@
 #![doc = include_str!("../dns.md")]
 
 mod errors;
-mod generation;
-mod health;
+pub(super) mod generation;
 mod look;
 mod message;
-mod record;
-mod server;
-mod settings;
+pub(super) mod record;
+pub(super) mod server;
+pub(super) mod settings;
 mod update;
 mod way_back;
 
@@ -30,10 +29,11 @@ use self::errors::refused;
 use self::generation::{Generation, Longer};
 use self::look::Held;
 use self::message::{Answered, Update};
-use self::record::{Place, listed, plain, same};
+use self::record::{Place, listed, plain, same, target};
 use self::server::Server;
 use self::settings::{FUDGE, Settings};
 use self::update::Wanted;
+use super::addresses::asked;
 use super::{
     Access, Call, Health, Identity, Kind, Lack, NativeWayBack, Reading, RouteView, RouterError, TrafficRouter, Trouble,
     Watched,
@@ -151,7 +151,8 @@ impl RouteView for Dns {
     }
 
     async fn health(&self, stack: Color) -> Result<Health, RouterError> {
-        Ok(health::asked(&self.settings.health, &self.settings.side(stack)).await)
+        let targets: Vec<_> = self.settings.side(stack).iter().filter_map(target).collect();
+        Ok(asked(&self.settings.health, &targets).await)
     }
 
     /// ExternalDNS leaves a TXT at or beside every record it keeps.

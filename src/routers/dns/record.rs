@@ -1,5 +1,7 @@
 //! What a server says of the record: its content, its TTL, the TXT beside it and the serial of the zone.
 
+use std::net::IpAddr;
+
 use hickory_proto::op::Message;
 use hickory_proto::rr::{Name, RData, RecordType};
 use serde_json::{Value, json};
@@ -7,6 +9,7 @@ use serde_json::{Value, json};
 use super::generation::{Generation, Longer};
 use super::settings::{self, Settings};
 use crate::plan::{Color, Split};
+use crate::routers::addresses::Target;
 
 /// The record a route moves, and the names around it.
 #[derive(Clone, Debug)]
@@ -98,8 +101,18 @@ pub fn plain(name: &Name) -> String {
     name.to_ascii().trim_end_matches('.').to_string()
 }
 
+/// What users are led to by content.
+pub fn target(data: &RData) -> Option<Target> {
+    match data {
+        RData::A(address) => Some(Target::Address(IpAddr::V4(address.0))),
+        RData::AAAA(address) => Some(Target::Address(IpAddr::V6(address.0))),
+        RData::CNAME(name) => Some(Target::Name(plain(&name.0))),
+        _ => None,
+    }
+}
+
 /// The records of that name and type in an answer, with their TTL.
-fn all<'a>(answer: &'a Message, name: &'a Name, kind: RecordType) -> impl Iterator<Item = (u32, &'a RData)> {
+pub fn all<'a>(answer: &'a Message, name: &'a Name, kind: RecordType) -> impl Iterator<Item = (u32, &'a RData)> {
     let ours = answer.answers.iter().filter(move |record| record.name == *name && record.record_type() == kind);
     ours.map(|record| (record.ttl, &record.data))
 }

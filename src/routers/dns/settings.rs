@@ -193,19 +193,8 @@ impl Settings {
     }
 
     fn review_servers(&self, review: &mut Review) {
-        for (at, all) in [("/servers", &self.servers), ("/resolvers", &self.resolvers)] {
-            for (n, text) in all.iter().enumerate() {
-                if address(text).is_none() {
-                    let help = Some("write `192.0.2.53`, `192.0.2.53:5353`, `[2001:db8::53]:53` or a name");
-                    review.wrong(&format!("{at}/{n}"), format!("`{text}` is not an address"), help);
-                } else if all[..n].contains(text) {
-                    review.wrong(&format!("{at}/{n}"), format!("`{text}` is there twice"), None);
-                }
-            }
-            if all.len() > MOST {
-                review.wrong(at, format!("more than {MOST} are not asked"), None);
-            }
-        }
+        review_addresses(review, "/servers", &self.servers);
+        review_addresses(review, "/resolvers", &self.resolvers);
         if self.servers.is_empty() {
             let help = "name every authoritative server, the primary first: `servers: [192.0.2.53]`";
             review.wrong("/servers", "no server that answers for the zone", Some(help));
@@ -251,6 +240,21 @@ pub fn name(text: &str) -> Option<Name> {
     let mut name = Some(text).filter(|text| !text.is_empty() && text.chars().all(plain)).map(Name::from_ascii)?.ok()?;
     name.set_fqdn(true);
     (!name.is_root()).then(|| name.to_lowercase())
+}
+
+/// Names what is wrong with a list of servers.
+pub fn review_addresses(review: &mut Review, at: &str, all: &[String]) {
+    for (n, text) in all.iter().enumerate() {
+        if address(text).is_none() {
+            let help = Some("write `192.0.2.53`, `192.0.2.53:5353`, `[2001:db8::53]:53` or a name");
+            review.wrong(&format!("{at}/{n}"), format!("`{text}` is not an address"), help);
+        } else if all[..n].contains(text) {
+            review.wrong(&format!("{at}/{n}"), format!("`{text}` is there twice"), None);
+        }
+    }
+    if all.len() > MOST {
+        review.wrong(at, format!("more than {MOST} are not asked"), None);
+    }
 }
 
 /// Host and port of a server.

@@ -9,7 +9,7 @@ use hickory_proto::rr::{RData, RecordType};
 
 use super::Dns;
 use super::errors::refused;
-use super::generation::{Generation, Longer};
+use super::generation::{Generation, Longer, word};
 use super::message::{Answered, Update, shown};
 use super::record::{Found, listed, reached, same};
 use super::server::Server;
@@ -168,12 +168,4 @@ impl Dns {
             Err(error) => Some(error.what),
         }
     }
-}
-
-/// A word no other write has.
-fn word() -> Result<String, RouterError> {
-    let mut random = [0; 8];
-    getrandom::fill(&mut random)
-        .map_err(|e| RouterError::new(Trouble::Unreachable, format!("the system gives no random bytes: {e}")))?;
-    Ok(base16ct::lower::encode_string(&random))
 }

@@ -5,9 +5,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::socket::Address;
-use super::weights::{MOST, multiples};
+use super::weights::MOST;
 use crate::diag::{self, Mistake, Review};
 use crate::plan::{Color, Split};
+use crate::routers::proportion::multiples;
 
 /// The weights of the servers of one backend, set over HAProxy's runtime API.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]

@@ -6,11 +6,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::plan::{Color, Split};
+use crate::routers::proportion::{common_divisor, multiples};
 
 /// HAProxy's heaviest server.
 pub const MOST: u64 = 256;
-/// A hundred in all is what people read best, where it can be had.
-const ALL: u64 = 100;
 
 /// One server of a side, as far as users are shared out by it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,32 +71,6 @@ fn relation(weights: &Weights, side: Color) -> Vec<u64> {
     parts.into_iter().map(|part| part / common).collect()
 }
 
-/// How often each side's relation is taken, for exactly this split. `sums`: the relations added up, of the servers that take
-/// users; `most`: how often each may be taken.
-pub fn multiples(to: Split, sums: [u64; 2], most: [u64; 2]) -> Option<[u64; 2]> {
-    let wanted = [u64::from(to.blue), u64::from(to.green)];
-    let can = |times: [u64; 2]| (times[0] <= most[0] && times[1] <= most[1]).then_some(times);
-    if wanted == [0, 0] || (0..2).any(|n| wanted[n] > 0 && sums[n] == 0) {
-        return None;
-    }
-    // The very weights that were asked for: so 1:0 comes back as 1:0.
-    let whole = |n: usize| wanted[n] == 0 || wanted[n].is_multiple_of(sums[n]);
-    let times = |n: usize| wanted[n].checked_div(sums[n]).unwrap_or(0);
-    if whole(0)
-        && whole(1)
-        && let Some(times) = can([times(0), times(1)])
-    {
-        return Some(times);
-    }
-    let cross = [wanted[0] * sums[1].max(1), wanted[1] * sums[0].max(1)];
-    let common = common_divisor(cross[0], cross[1]);
-    let least = can([cross[0] / common, cross[1] / common])?;
-    let in_all = least[0] * sums[0] + least[1] * sums[1];
-    let fits = (0..2).filter(|n| least[*n] > 0).map(|n| most[n] / least[n]).min().unwrap_or(1);
-    let often = (ALL / in_all.max(1)).clamp(1, fits.max(1));
-    Some([least[0] * often, least[1] * often])
-}
-
 /// The weight of each server for this split, in their order; none where whole weights up to 256 cannot have it.
 pub fn wanted(weights: &Weights, to: Split) -> Option<Vec<u32>> {
     let relations = Color::BOTH.map(|side| relation(weights, side));
@@ -136,10 +109,6 @@ pub fn cut_off(all: &[&Weights], from: Split, to: Split) -> bool {
         }
     }
     gained || !lost
-}
-
-fn common_divisor(a: u64, b: u64) -> u64 {
-    if b == 0 { a } else { common_divisor(b, a % b) }
 }
 
 #[cfg(test)]
