@@ -75,6 +75,7 @@ impl Zone {
         let scope = "AKIA/20200101/us-east-1/route53/aws4_request";
         let request = client()
             .post(format!("{}{path}", self.api.url))
+            .header("content-type", "text/xml")
             .header("authorization", format!("AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=x"))
             .body(body);
         let answer = request.send().await.expect("the proxy answers");

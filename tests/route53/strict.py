@@ -39,6 +39,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 SPACE = "https://route53.amazonaws.com/doc/2013-04-01/"
 HEAVIEST, PAGE = 255, 300
+KEY = "AWS4-HMAC-SHA256 Credential=AKIA/20200101/us-east-1/route53/aws4_request, SignedHeaders=host, Signature=x"
 
 
 class Refused(Exception):
@@ -204,8 +205,10 @@ STATE = State()
 
 
 def moto(method, path, body=None, headers=None):
-    headers = headers or {"Authorization": "AWS4-HMAC-SHA256 Credential=AKIA/20200101/us-east-1/route53/aws4_request, "
-                                           "SignedHeaders=host, Signature=x"}
+    headers = dict(headers or {"Authorization": KEY})
+    # Python would call it a form, and moto would then look for another service.
+    if not any(name.lower() == "content-type" for name in headers):
+        headers["Content-Type"] = "text/xml"
     asked = urllib.request.Request(MOTO + path, data=body, method=method, headers=headers)
     try:
         with urllib.request.urlopen(asked) as answer:
