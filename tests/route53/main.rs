@@ -55,10 +55,13 @@ async fn what_somebody_else_changed_is_never_written_over() {
     assert_eq!(error.calls[0].code, "InvalidChangeBatch");
     assert_eq!((zone.weights().await, zone.beside().await), ((7, 3), None));
 
-    // One of both alone, and with the weights that were wanted: no write of ours.
+    // One of both alone; and as it was said without an envelope, which the SDK does not read.
     let from = Split { blue: 7, green: 3 };
     zone.faults(meddle(json!([record("bot-green", 4, 60, GREEN)]))).await;
-    assert!(matches!(refused(&router, from, Split::ALL_GREEN).await.kind, Trouble::Drift { .. }));
+    zone.set(json!({ "bare": true })).await;
+    let error = refused(&router, from, Split::ALL_GREEN).await;
+    assert!(matches!(error.kind, Trouble::Drift { .. }) && error.calls[0].code == "InvalidChangeBatch", "{error:?}");
+    zone.set(json!({ "bare": false })).await;
     assert_eq!(zone.weights().await, (7, 4));
 
     // The same weights, but another address, or a health check: looked at anew and tried again, and then kept.

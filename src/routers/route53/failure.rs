@@ -9,7 +9,7 @@ use aws_sdk_route53::error::{ProvideErrorMetadata, SdkError};
 
 use crate::scalar::spoken;
 
-/// A refused batch comes without the envelope that all other errors have, and the SDK finds no code in it.
+/// A refused batch came without the envelope of all other errors until some time in 2024, and the SDK finds no code in it.
 const REFUSED_BATCH: &str = "<InvalidChangeBatch";
 
 /// An error, read.
