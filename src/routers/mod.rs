@@ -15,6 +15,7 @@ pub mod alb;
 pub mod aws;
 #[cfg(feature = "dns")]
 pub mod dns;
+pub mod envoy;
 pub mod haproxy;
 pub mod nginx;
 pub mod program;
@@ -366,6 +367,7 @@ pub const KINDS: &[Kind] = &[
     alb::KIND,
     #[cfg(feature = "dns")]
     dns::KIND,
+    envoy::KIND,
     haproxy::KIND,
     nginx::KIND,
     program::KIND,

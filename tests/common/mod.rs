@@ -11,6 +11,7 @@ pub mod cbor;
 pub mod certificates;
 #[cfg(feature = "aws")]
 pub mod elbv2;
+pub mod envoy;
 pub mod haproxy;
 pub mod kinds;
 #[cfg(feature = "aws")]

@@ -10,6 +10,7 @@ mod alb;
 mod common;
 #[cfg(feature = "dns")]
 mod dns;
+mod envoy;
 mod fleets;
 mod haproxy;
 mod manifest;
@@ -46,6 +47,8 @@ const ROUTERS: &[At] = &[
     ("alb", "the rule of the lab", |kind| Box::pin(alb::rule_in_the_lab(kind))),
     #[cfg(feature = "dns")]
     ("dns", "BIND and its secondary behind unbound", |kind| Box::pin(dns::record_on_bind(kind))),
+    ("envoy", "a real Envoy", |kind| Box::pin(envoy::one(kind))),
+    ("envoy", "two that watch one file", |kind| Box::pin(envoy::two(kind))),
     ("nginx", "a host", |kind| Box::pin(nginx::one_host(kind))),
     ("nginx", "two hosts behind a prefix", |kind| Box::pin(nginx::two_hosts(kind))),
     ("haproxy", "a backend of a real HAProxy", |kind| Box::pin(haproxy::a_backend(kind))),

@@ -51,6 +51,7 @@ fn said() -> Vec<(&'static str, Says)> {
         ("router alb", Says::To(json!({ "rule": rule, "blue": rule, "green": rule }), &["/rule", "/blue", "/green"])),
         #[cfg(feature = "dns")]
         ("router dns", Says::Missing),
+        ("router envoy", Says::Missing),
         ("router haproxy", Says::Missing),
         ("router nginx", Says::Missing),
         ("router program", Says::Program),
