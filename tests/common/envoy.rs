@@ -118,7 +118,15 @@ static_resources:
         let log = dir.path().join(format!("{node}.log"));
         let mut command = Command::new(&program);
         command.arg("-c").arg(&path).arg("--log-path").arg(&log);
-        command.args(["--concurrency", "2", "--disable-hot-restart", "--log-level", "warning"]);
+        command.args([
+            "--concurrency",
+            "2",
+            "--disable-hot-restart",
+            "--log-level",
+            "warning",
+            "--file-flush-interval-msec",
+            "50",
+        ]);
         let process = Started::new(command, port, &dir.path().join(format!("{node}.out")));
         let envoy = Envoy { port, admin, dir, log, process, program };
         envoy.until("both sides are checked", |envoy| {

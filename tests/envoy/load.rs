@@ -57,7 +57,7 @@ async fn nobody_is_lost_through_whole_cutovers_and_none_is_on_the_wrong_side_aft
         }
         rounds += 1;
     }
-    let counts = load.end();
+    let counts = tokio::task::block_in_place(|| load.end());
     let of = |number: &AtomicU64| number.load(Ordering::SeqCst);
     let words = counts.words.lock().expect("no panic").clone();
     let shifts = times.len();
@@ -108,29 +108,32 @@ async fn what_a_shift_costs() {
     let (mut set, mut ours, mut theirs) = (Vec::new(), Vec::new(), Vec::new());
     let rounds = if requests() > 20_000 { 60 } else { 10 };
     for round in 0..rounds {
-        let green = [1000, 0][round % 2];
         let from = router.read().await.expect("it reads");
+        // Whoever came last has exchanged the sides.
+        let green = if from.split == Split::ALL_BLUE { 1000 } else { 0 };
         let begun = Instant::now();
         router.set(&from, Split::of_green(green)).await.expect("it sets");
         set.push(begun.elapsed());
         assert_eq!(router.read().await.expect("it reads").split, Split::of_green(green));
         ours.push(begun.elapsed());
 
-        // The same file with another version, by hand: written, synced, moved, and asked for until Envoy runs it.
+        // The same file with the weights exchanged, by hand: written, synced, moved, and asked for until Envoy runs it.
         let text = stage.envoy.text();
         let version = text.split('"').nth(1).expect("a version").to_string();
         let other = format!("by-hand-{round}");
         let (file, new) =
             (stage.envoy.routes().display().to_string(), stage.envoy.path("rds/.new").display().to_string());
         let folder = stage.envoy.path("rds").display().to_string();
-        let ask = format!("curl -gsS -m 3 '{}/config_dump?resource=dynamic_route_configs'", stage.envoy.at());
+        let ask = format!("curl -gsS -m 3 '{}/stats?filter=version_text'", stage.envoy.at());
         let line = format!(
             "cat >{new} && sync {new} && mv {new} {file} && sync {folder} &&
-             until {ask} | grep -q '\"version_info\": \"{other}\"'; do sleep 0.005; done"
+             until {ask} | grep -q 'version_text: \"{other}\"'; do sleep 0.005; done"
         );
         let begun = Instant::now();
         let mut shell = Command::new("sh").args(["-c", &line]).stdin(Stdio::piped()).spawn().expect("a shell");
-        let text = text.replace(&version, &other);
+        let [zero, all] = ["weight: 0", "weight: 10000"];
+        let text =
+            text.replace(&version, &other).replace(all, "weight: all").replace(zero, all).replace("weight: all", zero);
         shell.stdin.take().expect("a pipe").write_all(text.as_bytes()).expect("it reads");
         assert!(shell.wait().expect("it ends").success());
         theirs.push(begun.elapsed());

@@ -103,6 +103,13 @@ async fn a_file_that_lies_there_and_does_not_run_stops_the_way_forward_only() {
     assert_eq!(stage.envoy.text(), pending);
     router.set(&reading, Split::ALL_BLUE).await.expect("back");
     assert_eq!((stage.envoy.green(20), stage.read().await.split), (0, Split::ALL_BLUE));
+    // The same where users are on blue already: the file is set right, and Envoy takes what it runs under another version.
+    stage.envoy.write_over(&pending);
+    let reading = stage.read().await;
+    assert!(reading.split == Split::ALL_BLUE && !reading.remarks.is_empty(), "{reading:?}");
+    assert_eq!(router.set(&reading, Split::ALL_BLUE).await.expect("the file").len(), 1);
+    let reading = stage.read().await;
+    assert!(reading.remarks.is_empty() && stage.envoy.text().contains("weight: 10000"), "{reading:?}");
 }
 
 #[tokio::test]

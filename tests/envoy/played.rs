@@ -61,7 +61,7 @@ async fn the_runbook_is_played_to_its_end_and_back_and_nobody_notices() {
     desk.run(&["rollback", "--yes"]).ends(0).says(&["BLUE 100 GREEN 0"]);
     load.only(Some(Color::Blue));
     load.until(load.answered() + 500);
-    let counts = load.end();
+    let counts = tokio::task::block_in_place(|| load.end());
     let words = counts.words.lock().expect("no panic").clone();
     let count = |of: &std::sync::atomic::AtomicU64| of.load(Ordering::SeqCst);
     assert_eq!((count(&counts.failed), count(&counts.wrong)), (0, 0), "{counts:?}\n{words}");

@@ -32,11 +32,14 @@ pub struct About {
     pub log: Option<String>,
 }
 
-/// What it counts of a route configuration.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    pub rejected: u64,
-    pub failed: u64,
+/// What it tells of a route configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// The version that each of its listeners took last, each once. A file that means what runs already is taken, too, and
+    /// only here: the dump keeps the version of before.
+    pub versions: Vec<String>,
+    /// How often it refused what it read, or could not read it.
+    pub refused: u64,
 }
 
 impl Admin {
@@ -107,10 +110,9 @@ impl Admin {
         self.ask("/config_dump", &[]).await
     }
 
-    pub async fn counts(&self, config: &str) -> Result<Counts, RouterError> {
-        let answer =
-            self.ask("/stats", &[("filter", r"\.rds\..*\.update_(rejected|failure)$"), ("format", "json")]).await?;
-        Ok(counts(&answer, config))
+    pub async fn told(&self, config: &str) -> Result<Told, RouterError> {
+        let filter = r"\.rds\..*\.(update_rejected|update_failure|version_text)$";
+        Ok(told(&self.ask("/stats", &[("filter", filter), ("format", "json")]).await?, config))
     }
 }
 
@@ -138,15 +140,19 @@ fn about(answer: &Value) -> About {
 }
 
 /// Every listener that takes this route configuration counts for itself.
-fn counts(answer: &Value, config: &str) -> Counts {
+fn told(answer: &Value, config: &str) -> Told {
     // Names of statistics have no colons.
     let ending = |what: &str| format!(".rds.{}.{what}", config.replace(':', "_"));
-    let sum = |what: &str| -> u64 {
+    let all = |what: &str| {
         let ending = ending(what);
-        let of = |stat: &&Value| stat["name"].as_str().is_some_and(|name| name.ends_with(&ending));
-        items(&answer["stats"]).iter().filter(of).filter_map(|stat| stat["value"].as_u64()).sum()
+        let of = move |stat: &&Value| stat["name"].as_str().is_some_and(|name| name.ends_with(&ending));
+        items(&answer["stats"]).iter().filter(of).map(|stat| &stat["value"])
     };
-    Counts { rejected: sum("update_rejected"), failed: sum("update_failure") }
+    let mut versions: Vec<String> = all("version_text").filter_map(Value::as_str).map(String::from).collect();
+    versions.sort();
+    versions.dedup();
+    let refused = all("update_rejected").chain(all("update_failure")).filter_map(Value::as_u64).sum();
+    Told { versions, refused }
 }
 
 #[cfg(test)]
@@ -171,14 +177,15 @@ mod tests {
         };
         assert_eq!(about(&answer), wanted);
         assert_eq!(about(&json!({})), About::default());
-        let stat = |name: &str, value: u64| json!({ "name": name, "value": value });
+        let stat = |name: &str, value: Value| json!({ "name": name, "value": value });
         let answer = json!({ "stats": [
-            stat("http.a.rds.bot.update_rejected", 1), stat("http.b.rds.bot.update_rejected", 2),
-            stat("http.a.rds.bot.update_failure", 4), stat("http.a.rds.robot.update_failure", 8),
-            stat("http.a.rds.a_b.update_rejected", 16),
+            stat("http.a.rds.bot.version_text", json!("7")), stat("http.b.rds.bot.version_text", json!("7")),
+            stat("http.a.rds.robot.version_text", json!("8")), stat("http.a.rds.bot.update_rejected", json!(1)),
+            stat("http.b.rds.bot.update_rejected", json!(2)), stat("http.a.rds.bot.update_failure", json!(4)),
+            stat("http.a.rds.robot.update_failure", json!(8)), stat("http.a.rds.a_b.update_rejected", json!(16)),
         ] });
-        assert_eq!(counts(&answer, "bot"), Counts { rejected: 3, failed: 4 });
-        assert_eq!(counts(&answer, "a:b"), Counts { rejected: 16, failed: 0 });
-        assert_eq!(counts(&json!({}), "bot"), Counts::default());
+        assert_eq!(told(&answer, "bot"), Told { versions: vec!["7".into()], refused: 7 });
+        assert_eq!(told(&answer, "a:b"), Told { versions: Vec::new(), refused: 16 });
+        assert_eq!(told(&json!({}), "bot"), Told::default());
     }
 }

@@ -10,9 +10,9 @@ use std::time::Duration;
 use futures_util::future::join_all;
 
 use super::Envoy;
-use super::admin::{Admin, Counts};
+use super::admin::Admin;
 use super::discovery::Wanted;
-use super::fleet::{Exact, Fleet};
+use super::fleet::{Exact, Fleet, Running};
 use super::place::Unwritten;
 use super::weights::hundredths;
 use crate::clock::{Clock, SystemClock};
@@ -26,6 +26,8 @@ const TAKES: Duration = Duration::from_secs(5);
 pub const LANDS_WITHIN: Duration = Duration::from_secs(2 * TAKES.as_secs());
 /// After how long an Envoy is asked again.
 const PAUSE: Duration = Duration::from_millis(5);
+/// How long a log is waited for that says why.
+const LOGS: Duration = Duration::from_secs(1);
 /// The most that is read of a log.
 const WORDS: u64 = 64 * 1024;
 
@@ -41,7 +43,7 @@ enum End {
 /// How an Envoy stood before the move.
 struct Before<'e> {
     admin: &'e Admin,
-    counts: Counts,
+    refused: u64,
     log: Option<(String, u64)>,
 }
 
@@ -95,7 +97,7 @@ impl Envoy {
         let mut chance = [0; 8];
         getrandom::fill(&mut chance).map_err(|e| RouterError::new(Trouble::Unreachable, e.to_string()))?;
         let wanted = fleet.file.at(&fleet.text, to, &chance).map_err(|lost| self.of_file(lost))?;
-        let before = self.before(&fleet).await?;
+        let before = self.before(&fleet);
         let begun = SystemClock.elapsed();
         let unsynced = match self.place.replace(&fleet.text, &wanted.text, &wanted.version) {
             Ok(()) => None,
@@ -125,19 +127,16 @@ impl Envoy {
     }
 
     /// How those stand that answer, so that what they refuse is known by what they count.
-    async fn before(&self, fleet: &Fleet) -> Result<Vec<Before<'_>>, RouterError> {
-        let one = |running: &super::fleet::Running| {
+    fn before(&self, fleet: &Fleet) -> Vec<Before<'_>> {
+        let one = |running: &Running| {
             let log = running.about.log.clone().and_then(|path| {
                 let length = std::fs::metadata(&path).ok()?.len();
                 Some((path, length))
             });
-            let admin = self.admins.iter().find(|admin| admin.at == running.at);
-            async move {
-                let admin = admin.expect("BUG: an Envoy that nobody was asked about");
-                Ok(Before { admin, counts: admin.counts(&self.settings.route_config).await?, log })
-            }
+            let admin = self.admins.iter().find(|admin| admin.at == running.at)?;
+            Some(Before { admin, refused: running.refused, log })
         };
-        join_all(fleet.found.iter().map(one)).await.into_iter().collect()
+        fleet.found.iter().filter_map(one).collect()
     }
 
     /// Waits until an Envoy says that it runs these weights under this version.
@@ -157,12 +156,11 @@ impl Envoy {
     }
 
     async fn looked(&self, before: &Before<'_>, wanted: &Wanted, to: Split) -> Result<Option<End>, RouterError> {
-        // What it counts is asked first: what it runs is then at least as new.
-        let counts = before.admin.counts(&self.settings.route_config).await?;
-        let (version, _, found) = self.runs(before.admin).await?;
-        Ok(match version == wanted.version && found.split() == to {
+        let runs = self.runs(before.admin).await?;
+        Ok(match runs.version == wanted.version && runs.found.split() == to {
             true => Some(End::Taken),
-            false => (counts != before.counts).then(|| End::Refused(said(before))),
+            false if runs.refused != before.refused => Some(End::Refused(said(before).await)),
+            false => None,
         })
     }
 
@@ -229,7 +227,7 @@ impl Envoy {
                 .into_iter()
                 .collect::<Result<Vec<_>, _>>()
             {
-                Ok(all) if all.iter().all(|(version, ..)| *version == fleet.file.version) => {
+                Ok(all) if all.iter().all(|runs| runs.version == fleet.file.version) => {
                     return "the file is as it was".into();
                 }
                 Ok(_) => SystemClock.sleep(PAUSE).await,
@@ -240,16 +238,27 @@ impl Envoy {
     }
 }
 
-/// Why an Envoy refused a file, as its log has it. The admin interface only counts.
-fn said(before: &Before<'_>) -> String {
-    let words = before.log.as_ref().and_then(|(path, from)| {
-        let mut log = file::open(Path::new(path)).ok()?;
-        log.seek(SeekFrom::Start(*from)).ok()?;
-        let mut bytes = Vec::new();
-        log.take(WORDS).read_to_end(&mut bytes).ok()?;
-        refusal(&String::from_utf8_lossy(&bytes))
-    });
-    words.unwrap_or_else(|| "its log says why, behind `Filesystem config update`".into())
+/// Why an Envoy refused a file, as its log has it. The admin interface only counts, and a log is written a moment later.
+async fn said(before: &Before<'_>) -> String {
+    let begun = SystemClock.elapsed();
+    while let Some((path, from)) = &before.log {
+        if let Some(words) = logged(path, *from) {
+            return words;
+        }
+        if SystemClock.elapsed().saturating_sub(begun) > LOGS {
+            break;
+        }
+        SystemClock.sleep(PAUSE).await;
+    }
+    "its log says why, behind `Filesystem config update`".into()
+}
+
+fn logged(path: &str, from: u64) -> Option<String> {
+    let mut log = file::open(Path::new(path)).ok()?;
+    log.seek(SeekFrom::Start(from)).ok()?;
+    let mut bytes = Vec::new();
+    log.take(WORDS).read_to_end(&mut bytes).ok()?;
+    refusal(&String::from_utf8_lossy(&bytes))
 }
 
 /// The words behind the last refusal in a log.

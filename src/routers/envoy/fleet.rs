@@ -20,6 +20,16 @@ pub struct Running {
     pub at: String,
     pub about: About,
     pub version: String,
+    pub refused: u64,
+    pub config: Value,
+    pub found: Found,
+}
+
+/// What one Envoy says of the route configuration alone.
+pub struct Runs {
+    pub version: String,
+    /// How often it has refused a file.
+    pub refused: u64,
     pub config: Value,
     pub found: Found,
 }
@@ -91,35 +101,43 @@ impl Envoy {
     }
 
     async fn look(&self, n: usize, admin: &Admin) -> Result<Running, RouterError> {
-        let (about, (version, config, found)) = try_join!(admin.about(), self.runs(admin))?;
+        let (about, runs) = try_join!(admin.about(), self.runs(admin))?;
         if let Some(wanted) = self.settings.node.as_ref().and_then(|nodes| nodes.all().get(n))
             && *wanted != about.node
         {
             let what = format!("it is node `{}`, not `{wanted}`: another Envoy answers here", about.node);
             return Err(admin.error(Trouble::Invalid, what).cure("set `admin` right, or `node`"));
         }
-        Ok(Running { at: admin.at.clone(), about, version, config, found })
+        let Runs { version, refused, config, found } = runs;
+        Ok(Running { at: admin.at.clone(), about, version, refused, config, found })
     }
 
     /// The version and the weights that an Envoy runs.
-    pub async fn runs(&self, admin: &Admin) -> Result<(String, Value, Found), RouterError> {
+    pub async fn runs(&self, admin: &Admin) -> Result<Runs, RouterError> {
         let config = &self.settings.route_config;
+        // What it took is asked first: what it runs is then at least as new.
+        let told = admin.told(config).await?;
         let dumped = admin.dumped("dynamic_route_configs").await?;
-        let entries: Vec<&Value> =
-            dumped.iter().filter(|entry| name(member(entry, "route_config")) == config).collect();
-        let Some(first) = entries.first() else { return Err(self.absent(admin).await) };
-        let version = |entry: &Value| member(entry, "version_info").as_str().unwrap_or_default().to_string();
+        let mut entries =
+            dumped.iter().map(|entry| member(entry, "route_config")).filter(|entry| name(entry) == config);
+        let Some(first) = entries.next() else { return Err(self.absent(admin).await) };
+        let find = |of_config: &Value| {
+            weights::find(of_config, &self.settings).map_err(|Lost { kind, what, cure }| {
+                admin.error(kind, format!("what it runs as `{config}` {what}")).cure(cure)
+            })
+        };
+        let found = find(first)?;
         // Listeners that name the source in other words have it each for themselves.
-        if let Some(other) = entries.iter().find(|entry| version(entry) != version(first)) {
-            let what =
-                format!("its listeners run the versions {} and {} of `{config}`", version(first), version(other));
+        let mut differ = told.versions.len() > 1;
+        for entry in entries {
+            differ |= find(entry)?.split() != found.split();
+        }
+        if differ {
+            let what = format!("its listeners do not run the same `{config}`: versions {}", told.versions.join(", "));
             return Err(admin.error(Trouble::NotNow, what).cure("look again in a moment"));
         }
-        let of_config = member(first, "route_config");
-        let found = weights::find(of_config, &self.settings).map_err(|Lost { kind, what, cure }| {
-            admin.error(kind, format!("what it runs as `{config}` {what}")).cure(cure)
-        })?;
-        Ok((version(first), of_config.clone(), found))
+        let version = told.versions.into_iter().next().unwrap_or_default();
+        Ok(Runs { version, refused: told.refused, config: first.clone(), found })
     }
 
     /// Why a route configuration is not among those that change.

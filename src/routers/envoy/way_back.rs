@@ -26,18 +26,18 @@ failed=0
     );
     let version = exact.envoys.first().map(|stood| stood.version.as_str()).unwrap_or_default();
     for admin in settings.admin.all() {
-        let (at, dump) = (quoted(admin), quoted(&format!("{admin}/config_dump?resource=dynamic_route_configs")));
+        let (at, stats) = (quoted(admin), quoted(&format!("{admin}/stats?filter=version_text")));
         script += &match version {
-            "" => format!("echo {at}: the file names no version, so see what it runs: curl {dump}\n"),
+            "" => format!("echo {at}: the file names no version, so see what it runs: curl {stats}\n"),
             version => format!(
                 "n=0
-until curl -gsS -m 3 {dump} | grep -qF {}; do
+until curl -gsS -m 3 {stats} | grep -qF {}; do
   n=$((n+1))
   [ $n -lt 50 ] || {{ echo {at}: it does not say that it runs this file, see its log >&2; failed=1; break; }}
   sleep 0.1
 done
 ",
-                quoted(&format!("\"version_info\": {}", serde_json::Value::from(version)))
+                quoted(&format!(".rds.{}.version_text: \"{version}\"", settings.route_config.replace(':', "_")))
             ),
         };
     }
