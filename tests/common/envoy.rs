@@ -187,9 +187,9 @@ static_resources:
         serde_json::from_slice(&output.stdout).unwrap_or_default()
     }
 
-    /// The sum of what it counts under names with this ending.
-    pub fn stat(&self, ending: &str) -> u64 {
-        let stats = self.ask(&format!("/stats?format=json&filter={ending}$"));
+    /// The sum of what it counts under names of this form.
+    pub fn stat(&self, form: &str) -> u64 {
+        let stats = self.ask(&format!("/stats?format=json&filter=%5E{form}$"));
         let values = stats["stats"].as_array().into_iter().flatten().filter_map(|stat| stat["value"].as_u64());
         values.sum()
     }

@@ -75,10 +75,10 @@ async fn nobody_is_lost_through_whole_cutovers_and_none_is_on_the_wrong_side_aft
     assert_eq!(by_origins, [(of(&counts.blue), 0), (of(&counts.green), 0)]);
     let stat = |name: &str| stage.envoy.stat(name);
     assert_eq!(stat("http.users.downstream_rq_2xx"), of(&counts.blue) + of(&counts.green));
-    for none in ["http.users.downstream_rq_5xx", "cluster.*.upstream_rq_retry", "users.rds.bot.update_rejected"] {
+    for none in ["http.users.downstream_rq_5xx", "cluster.*.upstream_rq_retry", "http.users.rds.bot.update_rejected"] {
         assert_eq!(stat(none), 0, "{none}");
     }
-    assert_eq!(stat("users.rds.bot.update_success"), shifts as u64 + 1, "one file a shift");
+    assert_eq!(stat("http.users.rds.bot.update_success"), shifts as u64 + 1, "one file a shift");
 }
 
 /// One WebSocket is held all the while, and hears itself after each shift.
