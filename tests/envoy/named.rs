@@ -112,6 +112,21 @@ async fn a_file_that_lies_there_and_does_not_run_stops_the_way_forward_only() {
     assert!(reading.remarks.is_empty() && stage.envoy.text().contains("weight: 10000"), "{reading:?}");
 }
 
+/// A move makes Envoy take a file: what it did not run before is not given to it by taking back what it refuses.
+#[tokio::test]
+async fn a_file_that_did_not_run_before_is_not_put_back() {
+    let Some(stage) = Stage::start() else { return };
+    stage.set(100).await.expect("a tenth");
+    let broken = routes("domains: [\"*\"]", "domains: [\"*\", \"*\"]").replace("weight: 100", "weight: 50");
+    stage.envoy.write_over(&broken);
+    let reading = stage.read().await;
+    let error = stage.router().set(&reading, Split::ALL_BLUE).await.expect_err("Envoy refuses it");
+    assert!(error.what.contains("Only a single wildcard domain") && error.kind == Trouble::Invalid, "{error:?}");
+    assert!(error.what.ends_with("the file stays, since Envoy did not run the one before it either"), "{error}");
+    assert!(stage.envoy.text().contains("bgctl-") && stage.envoy.text().contains("weight: 10000"));
+    assert_eq!(stage.read().await.split, Split::of_green(100), "users are where they were");
+}
+
 #[tokio::test]
 async fn a_change_that_is_cut_off_before_its_answer_has_landed() {
     let Some(stage) = Stage::start() else { return };

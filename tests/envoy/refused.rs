@@ -96,6 +96,19 @@ async fn clusters_that_cannot_take_users_are_refused() {
     assert!(error.kind == Trouble::Invalid && error.what.contains("sends users to `old` too"), "{error:?}");
     drop(stage);
 
+    // One that hands users on: a dead green would look well.
+    let both = |config: String| {
+        let kind = "type.googleapis.com/envoy.extensions.clusters.aggregate.v3.ClusterConfig";
+        format!(
+            "{config}  - name: grey\n    connect_timeout: 1s\n    lb_policy: CLUSTER_PROVIDED\n    cluster_type: {{name: envoy.clusters.aggregate, typed_config: {{'@type': {kind}, clusters: [green, blue]}}}}\n"
+        )
+    };
+    let Some(stage) = Stage::with(&routes("name: green", "name: grey"), both) else { return };
+    let router = stage.router_with(&[("green", json!("grey"))]);
+    let error = router.preflight(&[Split::ALL_GREEN]).await.expect_err("it is an aggregate");
+    assert!(error.kind == Trouble::Invalid && error.what.contains("`grey` of GREEN is an aggregate"), "{error:?}");
+    drop(stage);
+
     let unchecked = |config: String| {
         let checks = |line: &&str| !line.contains("unhealthy_threshold") && !line.trim().starts_with("health_checks");
         config.lines().filter(checks).collect::<Vec<_>>().join("\n")
