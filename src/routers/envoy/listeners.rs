@@ -87,7 +87,7 @@ mod tests {
             }] } } }] }] })
         };
         let of_file = Source::File { path: "/e/rds.yaml".into(), watched: Some("/e".into()) };
-        assert_eq!(sources(&listener(file), "bot"), [of_file.clone()]);
+        assert_eq!(sources(&listener(file), "bot"), std::slice::from_ref(&of_file));
         assert_eq!(unwatched(&of_file), None);
         let old = sources(&listener(json!({ "path": "rds.yaml" })), "bot");
         assert_eq!(old, [Source::File { path: "rds.yaml".into(), watched: None }]);

@@ -6,10 +6,12 @@ use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::Duration;
 
+use jiff::Timestamp;
 use rustix::fs::{Access, Gid, Uid};
 
+use crate::clock::{Clock, SystemClock};
 use crate::file;
 use crate::routers::{RouterError, Trouble};
 use crate::scalar::spoken;
@@ -112,8 +114,8 @@ impl Place {
     /// Who wrote what lies there, as far as a file tells.
     pub fn writer(&self) -> Option<String> {
         let about = fs::metadata(&self.path).ok()?;
-        let age = SystemTime::now().duration_since(about.modified().ok()?).unwrap_or_default();
-        let age = std::time::Duration::from_secs(age.as_secs());
+        let age = SystemClock.now().duration_since(Timestamp::try_from(about.modified().ok()?).ok()?);
+        let age = Duration::from_secs(age.as_secs().max(0).unsigned_abs());
         Some(format!("`{}` was written {} ago and belongs to user {}", self.path.display(), spoken(age), about.uid()))
     }
 }
