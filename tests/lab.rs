@@ -176,15 +176,19 @@ async fn the_sdk_reads_everything_a_cutover_reads() {
         names,
         [
             "blue_target_group",
+            "blue_target_group_name",
             "blue_url",
             "green_target_group",
+            "green_target_group_name",
             "green_url",
+            "listener_port",
+            "load_balancer",
             "prometheus_url",
             "public_url",
             "rule_arn"
         ]
     );
-    let balancers = rig.elb.describe_load_balancers().send().await.unwrap();
+    let balancers = rig.elb.describe_load_balancers().names(rig.at("load_balancer")).send().await.unwrap();
     let balancer = balancers.load_balancers()[0].load_balancer_arn().unwrap();
     let listeners = rig.elb.describe_listeners().load_balancer_arn(balancer).send().await.unwrap();
     assert_eq!(listeners.listeners().len(), 2);
@@ -234,6 +238,20 @@ async fn lists_come_in_pages_and_what_is_missing_is_named() {
         sizes.push(page.unwrap().rules().len());
     }
     assert_eq!(sizes, [2, 1]);
+    // Where no size is asked for a page is short all the same.
+    let first = rig.elb.describe_target_groups().send().await.unwrap();
+    assert_eq!((first.target_groups().len(), first.next_marker()), (20, Some("20")));
+    let all =
+        rig.elb.describe_target_groups().into_paginator().items().send().collect::<Result<Vec<_>, _>>().await.unwrap();
+    assert_eq!(all.len(), 26);
+    let named = rig.elb.describe_target_groups().names("bot-blue").send().await.unwrap();
+    assert_eq!(named.target_groups()[0].target_group_arn(), Some(rig.at("blue_target_group")));
+    let error = rig.elb.describe_target_groups().names("bot-bleu").send().await.unwrap_err().into_service_error();
+    assert!(error.is_target_group_not_found_exception(), "{error:?}");
+    let error = rig.elb.describe_load_balancers().names("bot").send().await.unwrap_err().into_service_error();
+    assert!(error.is_load_balancer_not_found_exception(), "{error:?}");
+    let tags = rig.elb.describe_tags().resource_arns(rig.at("green_target_group")).send().await.unwrap();
+    assert_eq!(tags.tag_descriptions()[0].tags()[1].value(), Some("green"));
 
     let gone = format!("{}0", rig.at("rule_arn"));
     let error = rig.elb.describe_rules().rule_arns(&gone).send().await.unwrap_err().into_service_error();
@@ -255,7 +273,7 @@ async fn lists_come_in_pages_and_what_is_missing_is_named() {
 
 /// The rules of the HTTPS listener: behind OIDC, owned by a controller, default.
 async fn https_rules(rig: &Rig) -> Vec<Rule> {
-    let balancers = rig.elb.describe_load_balancers().send().await.unwrap();
+    let balancers = rig.elb.describe_load_balancers().names(rig.at("load_balancer")).send().await.unwrap();
     let arn = balancers.load_balancers()[0].load_balancer_arn().unwrap();
     let listeners = rig.elb.describe_listeners().load_balancer_arn(arn).send().await.unwrap();
     let listener = listeners.listeners()[1].listener_arn().unwrap();

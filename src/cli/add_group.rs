@@ -52,10 +52,11 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
 
 async fn add(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     let outside = Surroundings::new(cx, &args.from.lab, None, args.from.lab_mode())?;
-    let mut plan = match prepare::draft(cx, &args.from, &outside).await? {
-        Ok(plan) => plan,
+    let (mut plan, found) = match prepare::pinned(cx, &args.from, &outside).await? {
+        Ok(pinned) => pinned,
         Err(exit) => return Ok(exit),
     };
+    found.iter().for_each(|line| cx.err(&format!("  found    {line}")));
     let lacking = look(&mut plan, &outside).await?;
     if lacking.is_empty() {
         let users: Vec<String> =

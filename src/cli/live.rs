@@ -15,6 +15,7 @@ use crate::policy::is_policy;
 use crate::rehearsal::Mode;
 use crate::runbook::{Inputs, Runbook, Source};
 use crate::session::mistakes;
+use crate::session::pin;
 use crate::session::policy::{self, PolicyArgs};
 use crate::session::resources::world_without_routes;
 use crate::session::schema_check;
@@ -33,7 +34,10 @@ async fn all(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
         if is_policy(&source.text) {
             continue;
         }
-        let (runbook, plan) = &read(args, cx, &source)?;
+        let (runbook, plan) = &match read(args, cx, &source, &outside).await? {
+            Ok(read) => read,
+            Err(exit) => return Ok(exit),
+        };
         let world = world_without_routes(cx, &outside, plan)?;
         if !cx.machine() {
             cx.out("");
@@ -106,19 +110,29 @@ fn tried(cx: &Context, shadow: &Shadow) {
     cx.out(&format!("  {mark} shadow       {}", shadow.line()));
 }
 
-/// What a file says that was found in order just now.
-fn read(args: &Args, cx: &Context, source: &Source) -> Result<(Runbook, Plan), Refusal> {
+/// What a file says that was found in order just now. Where numbers of a route are asked for, its place has to be known.
+async fn read(
+    args: &Args,
+    cx: &Context,
+    source: &Source,
+    outside: &Surroundings,
+) -> Result<Result<(Runbook, Plan), Exit>, Refusal> {
     let changed = || {
         Refusal::new(Kind::Invalid, Code::GatesUnasked, format!("`{}` has changed since it was checked", source.path))
             .next("the same command again")
     };
     let policy = policy::read(cx, &PolicyArgs { policy: args.policy.clone() })?.map_err(|_| changed())?;
     let inputs = Inputs { swap: args.swap, ..mistakes::inputs(&args.vars, &cx.env) };
-    let draft = Draft::new(source, &inputs, policy.as_ref()).map_err(|_| changed())?;
-    match draft.refuse_missing() {
-        Some(refusal) => Err(refusal),
-        None => Ok((draft.runbook, draft.plan)),
+    let mut draft = Draft::new(source, &inputs, policy.as_ref()).map_err(|_| changed())?;
+    if let Some(refusal) = draft.refuse_missing() {
+        return Err(refusal);
     }
+    if draft.plan.gates.values().any(|gate| gate["cloudwatch"]["route"].is_string())
+        && let Err(exit) = pin::all(cx, source, &mut draft, outside).await?
+    {
+        return Ok(Err(exit));
+    }
+    Ok(Ok((draft.runbook, draft.plan)))
 }
 
 fn broken(error: anyhow::Error) -> Refusal {

@@ -1,6 +1,10 @@
 //! The one way from the bytes of a runbook to its plan: read, judged, and planned as if all users were on blue. What is live
 //! is put in afterwards.
 
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
 use super::{Compiled, Facts, compile};
 use crate::diag::{Code, Diagnostic, Refusal, Severity};
 use crate::plan::{Plan, Purpose};
@@ -64,14 +68,26 @@ impl<'a> Draft<'a> {
         // A person is asked already, and the roles may stand in a policy that is not here.
         document.rollback.approval = "none".into();
         document.rollback.steps.iter_mut().for_each(|step| step.approval = None);
-        let Compiled { mut plan, .. } = compile(source, &runbook, None, None).map_err(|mut found| {
+        let Compiled { plan, .. } = compile(source, &runbook, None, None).map_err(|mut found| {
             found.retain(|d| d.severity == Severity::Error);
             runbook.sides.said(runbook.clear.masked(found))
         })?;
-        plan.purpose = Purpose::RollbackWithoutRun;
-        plan.forward.clear();
-        plan.warnings.clear();
-        Ok(Draft { runbook, plan, warnings: Vec::new(), source, policy: None })
+        Ok(Draft { runbook, plan: backward(plan), warnings: Vec::new(), source, policy: None })
+    }
+
+    /// Puts the provider's own words in place of the names of these routes, each as its view gave them: from here on the draft is
+    /// as if the runbook had been written so.
+    pub fn pin(&mut self, settings: BTreeMap<String, Value>) -> Result<(), Vec<Diagnostic>> {
+        for (name, settings) in settings {
+            let route = self.runbook.document.routes.get_mut(&name);
+            route.unwrap_or_else(|| panic!("BUG: the runbook has no route `{name}`")).config = settings;
+        }
+        let plan = compile(self.source, &self.runbook, self.policy, None)?.plan;
+        self.plan = match self.plan.purpose {
+            Purpose::RollbackWithoutRun => backward(plan),
+            _ => plan,
+        };
+        Ok(())
     }
 
     /// The plan against what is live now.
@@ -83,4 +99,12 @@ impl<'a> Draft<'a> {
     pub fn refuse_missing(&self) -> Option<Refusal> {
         self.runbook.refuse_missing(self.source)
     }
+}
+
+/// A plan of which only the way back is left.
+fn backward(mut plan: Plan) -> Plan {
+    plan.purpose = Purpose::RollbackWithoutRun;
+    plan.forward.clear();
+    plan.warnings.clear();
+    plan
 }

@@ -237,10 +237,12 @@ fn gates(runbook: &Runbook, found: &mut Vec<Diagnostic>) -> BTreeMap<String, Val
             && let Some(name) = metrics.route.clone()
         {
             match metrics_place(runbook, &name) {
-                Ok(place) => {
+                Ok(Some(place)) => {
                     metrics.take_route(place);
                     gate.source.set_cloudwatch(&metrics);
                 }
+                // It is filled in once the place is known.
+                Ok(None) => {}
                 Err(message) => unrouted.push(Mistake {
                     at: "/cloudwatch/route".into(),
                     message,
@@ -260,14 +262,17 @@ fn gates(runbook: &Runbook, found: &mut Vec<Diagnostic>) -> BTreeMap<String, Val
     gates
 }
 
-/// Where metrics of a route are kept, as its router says.
-fn metrics_place(runbook: &Runbook, name: &str) -> Result<MetricsPlace, String> {
+/// Where metrics of a route are kept, as its router says; none, where its names have to be looked up first.
+fn metrics_place(runbook: &Runbook, name: &str) -> Result<Option<MetricsPlace>, String> {
     let route = runbook.document.routes.get(name).ok_or_else(|| format!("there is no route `{name}`"))?;
     let kind = runbook.kinds.routers.iter().find(|kind| kind.name == route.router);
     // Settings that are wrong have been named already.
     let view = kind.and_then(|kind| (kind.view)(&route.config, &Access::default()).ok());
     let view = view.ok_or_else(|| format!("the settings of route `{name}` are not known here"))?;
-    view.metrics().ok_or_else(|| format!("a `{}` route has no metrics in CloudWatch", route.router))
+    if view.by_names() {
+        return Ok(None);
+    }
+    view.metrics().map(Some).ok_or_else(|| format!("a `{}` route has no metrics in CloudWatch", route.router))
 }
 
 /// What is compared, with the address of the runbook's Prometheus where a number names none.

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::elb::STALE;
-use super::elb_model::{Group, Health, Listener, Model, Rule, Target};
+use super::elb_model::{Group, Health, Listener, Model, NAME, Rule, Tags, Target};
 use super::elb_rules::{Action, Refusal};
 use super::query::{Node, Xml};
 use super::time;
@@ -24,13 +24,16 @@ pub fn carry_out(model: &mut Model, action: &str, call: &Node, count: u64) -> Re
     }
 }
 
+/// How much of a list is given where no size is asked for: whoever reads one page only sees too little.
+const PAGE: usize = 20;
+
 /// One page of a list, and the marker of the next.
 fn page<'a, T>(all: Vec<&'a T>, call: &Node) -> Result<(Vec<&'a T>, Option<String>), Refusal> {
     let number = |name: &str, none: usize| match call.get(name) {
         None => Ok(none),
         Some(text) => text.parse().map_err(|_| Refusal::invalid(format!("{name} '{text}' is not valid"))),
     };
-    let (from, size) = (number("Marker", 0)?, number("PageSize", 400)?);
+    let (from, size) = (number("Marker", 0)?, number("PageSize", PAGE)?);
     if !(1..=400).contains(&size) {
         return Err(Refusal::invalid(format!("PageSize '{size}' must be between 1 and 400 inclusive")));
     }
@@ -69,17 +72,24 @@ fn listing<T>(
     Ok(xml)
 }
 
+/// The name in an ARN of a load balancer or a target group.
+fn called(arn: &str) -> &str {
+    let skip = if arn.contains(":targetgroup/") { 1 } else { 2 };
+    arn.split('/').nth(skip).unwrap_or_default()
+}
+
 fn balancers(model: &Model, call: &Node) -> Result<Xml, Refusal> {
-    let all = [model.balancer.clone()];
-    let named = call.texts("Names").iter().all(|name| *name == "bgctl-lab");
-    let found = asked(&all, &call.texts("LoadBalancerArns"), |arn| arn, "LoadBalancerNotFound")?;
-    if !named {
-        return Err(Refusal::new("LoadBalancerNotFound", "Load balancers not found"));
-    }
+    let (arns, names) = (call.texts("LoadBalancerArns"), call.texts("Names"));
+    let all: Vec<String> = model.balancers().into_iter().cloned().collect();
+    let found = match (arns.is_empty(), names.is_empty()) {
+        (false, false) => return Err(Refusal::invalid("Load balancer names and ARNs cannot be specified together")),
+        (true, false) => asked(&all, &names, |arn| called(arn), "LoadBalancerNotFound")?,
+        _ => asked(&all, &arns, |arn| arn, "LoadBalancerNotFound")?,
+    };
     listing("LoadBalancers", page(found, call)?, |xml, arn| {
         xml.leaf("LoadBalancerArn", arn);
         xml.leaf("DNSName", "127.0.0.1");
-        xml.leaf("LoadBalancerName", "bgctl-lab");
+        xml.leaf("LoadBalancerName", called(arn));
         xml.leaf("Scheme", "internal");
         xml.leaf("Type", "application");
         xml.tag("State", |xml| xml.leaf("Code", "active"));
@@ -89,6 +99,7 @@ fn balancers(model: &Model, call: &Node) -> Result<Xml, Refusal> {
 fn listeners(model: &Model, call: &Node) -> Result<Xml, Refusal> {
     let names = call.texts("ListenerArns");
     match call.get("LoadBalancerArn") {
+        Some(arn) if arn == model.neighbours.balancer => return listing("Listeners", (Vec::new(), None), |_, ()| ()),
         Some(arn) if arn != model.balancer => {
             return Err(Refusal::new("LoadBalancerNotFound", format!("Load balancer '{arn}' not found")));
         }
@@ -175,14 +186,16 @@ fn action(xml: &mut Xml, action: &Action) {
 
 fn groups(model: &Model, call: &Node) -> Result<Xml, Refusal> {
     let (arns, names) = (call.texts("TargetGroupArns"), call.texts("Names"));
+    let own = model.groups.iter().map(|group: &Group| &group.arn);
+    let all: Vec<String> = model.neighbours.groups.iter().chain(own).cloned().collect();
     let found = match (arns.is_empty(), names.is_empty()) {
         (false, false) => return Err(Refusal::invalid("Target group names and ARNs cannot be specified together")),
-        (true, false) => asked(&model.groups, &names, |group| &group.name, "TargetGroupNotFound")?,
-        _ => asked(&model.groups, &arns, |group| &group.arn, "TargetGroupNotFound")?,
+        (true, false) => asked(&all, &names, |arn| called(arn), "TargetGroupNotFound")?,
+        _ => asked(&all, &arns, |arn| arn, "TargetGroupNotFound")?,
     };
-    listing("TargetGroups", page(found, call)?, |xml, group: &Group| {
-        xml.leaf("TargetGroupArn", &group.arn);
-        xml.leaf("TargetGroupName", &group.name);
+    listing("TargetGroups", page(found, call)?, |xml, arn| {
+        xml.leaf("TargetGroupArn", arn);
+        xml.leaf("TargetGroupName", called(arn));
         xml.leaf("Protocol", "HTTP");
         xml.leaf("Port", 80);
         xml.leaf("HealthCheckProtocol", "HTTP");
@@ -194,7 +207,7 @@ fn groups(model: &Model, call: &Node) -> Result<Xml, Refusal> {
         xml.leaf("UnhealthyThresholdCount", 2);
         xml.leaf("HealthCheckPath", "/healthz/ready");
         xml.tag("Matcher", |xml| xml.leaf("HttpCode", "200"));
-        xml.list("LoadBalancerArns", model.in_use(&group.arn).then_some(&model.balancer), |xml, arn| xml.text(arn));
+        xml.list("LoadBalancerArns", model.in_use(arn).then_some(&model.balancer), |xml, arn| xml.text(arn));
         xml.leaf("TargetType", "ip");
         xml.leaf("ProtocolVersion", "HTTP1");
         xml.leaf("IpAddressType", "ipv4");
@@ -289,19 +302,26 @@ fn tags(model: &Model, call: &Node) -> Result<Xml, Refusal> {
     if arns.is_empty() || arns.len() > 20 {
         return Err(Refusal::invalid("You must specify between 1 and 20 resource ARNs"));
     }
-    let of = |arn: &str| -> Result<Vec<(&str, &str)>, Refusal> {
+    let of = |arn: &str| -> Result<Tags, Refusal> {
         if let Some(rule) = model.rules.iter().find(|rule| rule.arn == arn) {
             return Ok(rule.tags.clone());
         }
-        let known = model.listeners.iter().any(|listener| listener.arn == arn)
-            || model.groups.iter().any(|group| group.arn == arn)
-            || model.balancer == arn;
+        if let Some(group) = model.groups.iter().find(|group| group.arn == arn) {
+            return Ok(group.tags.clone());
+        }
+        if model.neighbours.groups.iter().any(|group| group == arn) || model.neighbours.balancer == arn {
+            return Ok(vec![("app", "shop")]);
+        }
+        if model.balancer == arn {
+            return Ok(vec![("app", "bot"), ("Name", NAME)]);
+        }
         let missing = match arn.split(':').nth(5).unwrap_or_default().split('/').next() {
             Some("listener-rule") => "RuleNotFound",
             Some("listener") => "ListenerNotFound",
             Some("targetgroup") => "TargetGroupNotFound",
             _ => "LoadBalancerNotFound",
         };
+        let known = model.listeners.iter().any(|listener| listener.arn == arn);
         if known { Ok(Vec::new()) } else { Err(Refusal::new(missing, format!("'{arn}' not found"))) }
     };
     let rows = arns.into_iter().map(|arn| Ok((arn, of(arn)?))).collect::<Result<Vec<_>, Refusal>>()?;

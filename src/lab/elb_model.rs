@@ -8,6 +8,13 @@ use super::query::Node;
 use crate::plan::Color;
 
 const PREFIX: &str = "arn:aws:elasticloadbalancing:us-east-1:000000000000";
+/// What the load balancer is called.
+pub const NAME: &str = "bgctl-lab";
+/// So many target groups of other teams are in the account: more than a page of a list, and than one call for tags takes.
+const NEIGHBOURS: usize = 24;
+
+/// Tags on a thing.
+pub type Tags = Vec<(&'static str, &'static str)>;
 
 /// Everything the API can describe.
 #[derive(Debug)]
@@ -16,6 +23,15 @@ pub struct Model {
     pub listeners: Vec<Listener>,
     pub rules: Vec<Rule>,
     pub groups: Vec<Group>,
+    /// What other teams have in the same account: listed, and reached by nobody.
+    pub neighbours: Neighbours,
+}
+
+/// Names and tags of things that are not the lab's.
+#[derive(Debug, Default)]
+pub struct Neighbours {
+    pub balancer: String,
+    pub groups: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -35,7 +51,7 @@ pub struct Rule {
     pub actions: Vec<Action>,
     /// The actions before the last write, and when that was: reads may still show them for a moment.
     pub before: Option<(Instant, Vec<Action>)>,
-    pub tags: Vec<(&'static str, &'static str)>,
+    pub tags: Tags,
 }
 
 impl Rule {
@@ -60,6 +76,7 @@ pub struct Group {
     /// How long a deregistered target stays `draining`, in seconds.
     pub deregistration_delay_s: u64,
     pub targets: Vec<Target>,
+    pub tags: Tags,
 }
 
 #[derive(Clone, Debug)]
@@ -93,6 +110,7 @@ impl Model {
             color,
             deregistration_delay_s: 5,
             targets: addresses.iter().copied().map(Target::new).collect(),
+            tags: vec![("app", "bot"), ("color", color.name())],
         };
         let groups = vec![group(Color::Blue, "6d0ecf831eec9f09", blue), group(Color::Green, "73e2d6bc24d8a067", green)];
         let split = |order: Option<u32>, blue: u32, green: u32, sticky_s: Option<u32>| Action {
@@ -117,21 +135,33 @@ impl Model {
         let (http, https) = (listener("0467ef3c8400ae65"), listener("8b2f3c1d5e6a7f90"));
         let owned = of("c4d5e6f708192a3b", &https, Some(20), vec![split(None, 100, 0, None)]);
         let rules = vec![
-            of("8c1f3f0a1e2d3c4b", &http, Some(10), vec![split(None, 100, 0, None)]),
+            Rule {
+                tags: vec![("app", "bot"), ("part", "events")],
+                ..of("8c1f3f0a1e2d3c4b", &http, Some(10), vec![split(None, 100, 0, None)])
+            },
             of("00aa11bb22cc33dd", &http, None, vec![not_found()]),
             of("9d2e4f1b2c3d4e5f", &https, Some(10), vec![sign_in(), split(Some(2), 100, 0, Some(300))]),
             Rule { tags: vec![("elbv2.k8s.aws/cluster", "lab"), ("ingress.k8s.aws/stack", "lab/bot")], ..owned },
             of("44ee55ff66aa77bb", &https, None, vec![split(Some(1), 1, 0, None)]),
         ];
         Model {
-            balancer: format!("{PREFIX}:loadbalancer/app/bgctl-lab/50dc6c495c0c9188"),
+            balancer: format!("{PREFIX}:loadbalancer/app/{NAME}/50dc6c495c0c9188"),
             listeners: vec![
                 Listener { arn: http, https: false, port },
                 Listener { arn: https, https: true, port: 443 },
             ],
             rules,
             groups,
+            neighbours: Neighbours {
+                balancer: format!("{PREFIX}:loadbalancer/app/shop/1f2e3d4c5b6a7988"),
+                groups: (0..NEIGHBOURS).map(|n| format!("{PREFIX}:targetgroup/shop-{n:02}/{:016x}", n + 1)).collect(),
+            },
         }
+    }
+
+    /// Everything in the account of this kind that a list shows: those of the lab stand last.
+    pub fn balancers(&self) -> Vec<&String> {
+        vec![&self.neighbours.balancer, &self.balancer]
     }
 
     /// Whether a group stands in any rule. Targets of one that does not are not probed and have no health.

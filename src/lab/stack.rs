@@ -13,7 +13,7 @@ use super::bot::{Bot, GREEN_VERSION};
 use super::dedup::{Store, Way};
 use super::dice::Dice;
 use super::elb::{ACCESS_KEY, Elb};
-use super::elb_model::Model;
+use super::elb_model::{Model, NAME};
 use super::envelopes::Envelopes;
 use super::fault::{Fault, Faults};
 use super::ledger::Book;
@@ -144,10 +144,16 @@ impl Stack {
         memory.keep(model.rules[0].forward().expect("BUG: the served rule forwards"));
         let [rule, blue_group, green_group] =
             [&model.rules[0].arn, &model.groups[0].arn, &model.groups[1].arn].map(String::clone);
+        let names = [&model.groups[0].name, &model.groups[1].name].map(String::clone);
+        let [blue_name, green_name] = names;
         let variables = [
             ("rule_arn", rule),
             ("blue_target_group", blue_group),
             ("green_target_group", green_group),
+            ("load_balancer", NAME.to_string()),
+            ("listener_port", proxy_door.address.port().to_string()),
+            ("blue_target_group_name", blue_name),
+            ("green_target_group_name", green_name),
             ("public_url", proxy_door.url()),
             ("blue_url", blue.url()),
             ("green_url", green.url()),

@@ -43,6 +43,18 @@ pub trait RouteView {
     /// One line a person recognises the place by.
     fn line(&self) -> String;
 
+    /// Whether the settings say by names what only the provider can turn into its own words: [`RouteView::pinned`].
+    fn by_names(&self) -> bool {
+        false
+    }
+
+    /// The settings in the provider's own words, looked up once, where the runbook says them by names; none, where they are that
+    /// already. A plan keeps these alone, so that whoever goes on with it, or back, is led to the same place whatever has been
+    /// called by that name since.
+    async fn pinned(&self) -> Result<Option<Pinned>, RouterError> {
+        Ok(None)
+    }
+
     /// What a move changes, each thing under one name, whoever writes the settings and however: with the stacks exchanged the
     /// names are the same. Two runs never change one thing at a time, and a policy is remembered by it. `now` is what was just
     /// read there, where only that tells which thing it is.
@@ -189,6 +201,15 @@ pub struct Reading {
     pub exact: Value,
     /// Facts a person should know before moving: `group stickiness 300s: sticky users stay on their side`.
     pub remarks: Vec<String>,
+}
+
+/// The settings of a place in the provider's own words.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pinned {
+    /// As a runbook could have them, by no name.
+    pub settings: Value,
+    /// What was looked up, for people: `blue (`bot-blue`) is arn:…`, a line for each name.
+    pub found: Vec<String>,
 }
 
 /// What a place lacks, and how it is before and after that is added: one line a member.

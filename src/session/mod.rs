@@ -18,6 +18,7 @@ pub mod open;
 pub mod overrides;
 pub mod participants;
 pub mod permission;
+pub mod pin;
 pub mod places;
 pub mod policy;
 mod policy_memory;

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use super::mistakes::{self, mistaken};
 use super::routes::view;
 use super::surroundings::{LabArgs, SOCKETS, Surroundings, lab_mode, of_the_other_world};
-use super::{earlier, places, policy, schema_check, serving};
+use super::{earlier, pin, places, policy, schema_check, serving};
 use crate::arm;
 use crate::compile::{self, Draft, Facts, Seen};
 use crate::diag::{Code, Kind, Refusal, Severity};
@@ -97,12 +97,12 @@ pub async fn prepare(cx: &Context, args: &FromArgs, outside: &Surroundings) -> R
     if is_plan(&source) {
         return saved(cx, &source, policy.as_ref(), outside).await.map(Ok);
     }
-    let (draft, versions) = match looked_up(cx, args, outside, &source, policy.as_ref()).await? {
-        Ok(draft) => draft,
-        Err(exit) => return Ok(Err(exit)),
-    };
+    let LookedUp { draft, versions, found: mut remarks } =
+        match looked_up(cx, args, outside, &source, policy.as_ref(), true).await? {
+            Ok(found) => found,
+            Err(exit) => return Ok(Err(exit)),
+        };
     let mut facts = Facts { versions, ..Facts::default() };
-    let mut remarks = Vec::new();
     for (name, planned) in &draft.plan.routes {
         let view = view(planned, outside)?;
         let reading = view.read().await.map_err(|e| arm::refused(&e, planned))?;
@@ -143,22 +143,42 @@ pub async fn prepare(cx: &Context, args: &FromArgs, outside: &Surroundings) -> R
 
 /// The plan as far as no more has to be asked for it than which of `a` and `b` serves: all users are taken to be on blue.
 pub async fn draft(cx: &Context, args: &FromArgs, outside: &Surroundings) -> Result<Result<Plan, Exit>, Refusal> {
+    Ok(partly(cx, args, outside, false).await?.map(|(plan, _)| plan))
+}
+
+/// The same with the place of every route looked up, and a line for each name that was.
+pub async fn pinned(
+    cx: &Context,
+    args: &FromArgs,
+    outside: &Surroundings,
+) -> Result<Result<(Plan, Vec<String>), Exit>, Refusal> {
+    partly(cx, args, outside, true).await
+}
+
+async fn partly(
+    cx: &Context,
+    args: &FromArgs,
+    outside: &Surroundings,
+    places: bool,
+) -> Result<Result<(Plan, Vec<String>), Exit>, Refusal> {
     let source = Source::read(&args.file.to_string_lossy())?;
     outside.known(cx, &source.text);
     if is_plan(&source) {
-        return read_plan(&source).map(Ok);
+        return Ok(Ok((read_plan(&source)?, Vec::new())));
     }
     let policy = match policy::read(cx, &args.policy)? {
         Ok(policy) => policy,
         Err((source, found)) => return Ok(Err(mistaken(cx, &source, found, Exit::Invalid))),
     };
-    let (draft, versions) = match looked_up(cx, args, outside, &source, policy.as_ref()).await? {
-        Ok(draft) => draft,
+    let looked = match looked_up(cx, args, outside, &source, policy.as_ref(), places).await? {
+        Ok(looked) => looked,
         Err(exit) => return Ok(Err(exit)),
     };
-    let Some(_) = versions else { return Ok(Ok(draft.plan)) };
+    let LookedUp { draft, versions: versions @ Some(_), found } = looked else {
+        return Ok(Ok((looked.draft.plan, looked.found)));
+    };
     let plan = draft.against(&Facts { versions, ..Facts::default() });
-    Ok(plan.map_err(|found| mistaken(cx, &source, found, Exit::Invalid)))
+    Ok(plan.map(|plan| (plan, found)).map_err(|found| mistaken(cx, &source, found, Exit::Invalid)))
 }
 
 /// The plan for whoever reads users however they are: of `a` and `b` the one is blue that `swap` says. Nothing is asked.
@@ -176,37 +196,59 @@ pub fn unread(cx: &Context, args: &FromArgs, outside: &Surroundings) -> Result<R
     Ok(draft.map(|draft| (draft.plan, draft.runbook.sides)))
 }
 
-/// A draft in which blue is what serves, with the versions of both stacks where the runbook leaves them to what is there.
+/// A draft with what it leaves to the live world, as far as that was looked up.
+struct LookedUp<'a> {
+    /// Blue is what serves.
+    draft: Draft<'a>,
+    /// Of blue and green, where the runbook leaves them to what is there.
+    versions: Option<[String; 2]>,
+    /// A line for each name of a route's place that was looked up.
+    found: Vec<String>,
+}
+
+/// Looks up which of `a` and `b` serves and what both run, and, where they are wanted, the `places` of routes.
 async fn looked_up<'a>(
     cx: &Context,
     args: &FromArgs,
     outside: &Surroundings,
     source: &'a Source,
     policy: Option<&'a PolicyFile>,
-) -> Result<Result<(Draft<'a>, Option<[String; 2]>), Exit>, Refusal> {
+    places: bool,
+) -> Result<Result<LookedUp<'a>, Exit>, Refusal> {
     let mut draft = match drafted(cx, args, outside, source, policy, args.swap)? {
         Ok(draft) => draft,
         Err(exit) => return Ok(Err(exit)),
     };
-    if !draft.runbook.sides.found {
-        return Ok(Ok((draft, None)));
-    }
-    if args.swap {
-        return Err(serving::not_exchanged(&args.file.to_string_lossy()));
-    }
-    let splits = serving::splits(&draft.plan, outside).await?;
-    match serving::only(&splits) {
-        Some(Color::Blue) => {}
-        Some(Color::Green) => match drafted(cx, args, outside, source, policy, true)? {
-            Ok(turned) => draft = turned,
-            Err(exit) => return Ok(Err(exit)),
-        },
-        None => {
-            return Err(moved_by_a_run(cx, &draft.plan).unwrap_or_else(|| serving::neither(&draft.plan, &splits)));
+    let open = draft.runbook.sides.found;
+    if open {
+        if args.swap {
+            return Err(serving::not_exchanged(&args.file.to_string_lossy()));
+        }
+        let splits = serving::splits(&draft.plan, outside).await?;
+        match serving::only(&splits) {
+            Some(Color::Blue) => {}
+            Some(Color::Green) => match drafted(cx, args, outside, source, policy, true)? {
+                Ok(turned) => draft = turned,
+                Err(exit) => return Ok(Err(exit)),
+            },
+            None => {
+                let by_a_run = moved_by_a_run(cx, &draft.plan);
+                return Err(by_a_run.unwrap_or_else(|| serving::neither(&draft.plan, &splits)));
+            }
         }
     }
-    let versions = serving::versions(cx, outside, &draft.plan).await?;
-    Ok(Ok((draft, Some(versions))))
+    let found = match places {
+        true => match pin::all(cx, source, &mut draft, outside).await? {
+            Ok(found) => found,
+            Err(exit) => return Ok(Err(exit)),
+        },
+        false => Vec::new(),
+    };
+    let versions = match open {
+        true => Some(serving::versions(cx, outside, &draft.plan).await?),
+        false => None,
+    };
+    Ok(Ok(LookedUp { draft, versions, found }))
 }
 
 fn is_plan(source: &Source) -> bool {

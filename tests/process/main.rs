@@ -17,6 +17,7 @@ mod guards;
 mod hands;
 mod kill;
 mod labs;
+mod names;
 mod openssh;
 mod paging;
 mod people;

@@ -68,8 +68,8 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
 
 async fn gameday(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     let outside = Surroundings::new(cx, &args.from.lab, None, args.from.lab_mode())?;
-    let plan = match prepare::draft(cx, &args.from, &outside).await? {
-        Ok(plan) => plan,
+    let (plan, _) = match prepare::pinned(cx, &args.from, &outside).await? {
+        Ok(pinned) => pinned,
         Err(exit) => return Ok(exit),
     };
     let (source, runbook) = runbook(args, &outside)?;

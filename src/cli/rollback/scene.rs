@@ -109,15 +109,21 @@ impl Scene {
         let folder = args.lab.lab.then(|| archive.root().to_path_buf());
         let outside = Surroundings::new(cx, &args.lab, folder, Mode::Http)?;
         let swap = args.swap || args.blue.as_deref() == Some("b");
-        let (mut plan, sides) = match source::runbook(cx, path, &args.vars, swap, &outside)? {
+        let (mut plan, sides, lacking) = match source::runbook(cx, path, &args.vars, swap, &outside).await? {
             Ok(found) => found,
             Err(exit) => return Ok(Err(exit)),
         };
         which_is_blue(args, path, sides)?;
+        if let Some(refusal) = source::nowhere(&archive, &plan, &lacking) {
+            return Err(refusal);
+        }
+        for (name, error) in &lacking {
+            cx.err(&format!("! {name} is not found: {error}"));
+        }
         let mut known = source::known(&archive, &plan, sides.found);
         if sides.found && args.blue.is_none() {
             // A run of either: the newest says what blue was.
-            if let Ok((other, _)) = source::runbook(cx, path, &args.vars, true, &outside)? {
+            if let Ok((other, ..)) = source::runbook(cx, path, &args.vars, true, &outside).await? {
                 known = known.max(source::known(&archive, &other, true));
             }
             if known.is_none() {

@@ -5,15 +5,17 @@
 use std::path::{Path, PathBuf};
 
 use super::action::Log;
+use crate::arm;
 use crate::compile::Draft;
 use crate::diag::{Code, Kind, Refusal};
 use crate::file;
 use crate::journal::{Archive, Entry, SealState, Sound, Unread, read_on};
 use crate::plan::{Plan, Split};
+use crate::routers::RouterError;
 use crate::run::{Doing, Event, RunOutcome, State, replay};
 use crate::runbook::{Inputs, Sides, Source as File};
 use crate::session::surroundings::Surroundings;
-use crate::session::{mistakes, prepare};
+use crate::session::{mistakes, pin, prepare};
 use crate::shell::Context;
 
 /// What the command line named.
@@ -96,6 +98,29 @@ pub fn beside(folder: &Path) -> Result<Plan, String> {
     serde_json::from_str(&text).map_err(|e| format!("{}: {e}", path.display()))
 }
 
+/// No route of a runbook was found by its names, and looking again would not find one. A run that was made of such a runbook has
+/// the places that were found for it.
+pub fn nowhere(archive: &Archive, plan: &Plan, lacking: &[(String, RouterError)]) -> Option<Refusal> {
+    let (name, first) = lacking.first()?;
+    if lacking.len() < plan.routes.len() || lacking.iter().any(|(_, error)| error.passing()) {
+        return None;
+    }
+    let others = lacking.iter().skip(1).map(|(name, error)| format!("{name}: {error}"));
+    let refusal = others.fold(arm::refused(first, &plan.routes[name]), Refusal::cause);
+    let of_it = |id: &&String| {
+        beside(&archive.run(id)).is_ok_and(|kept| {
+            (&kept.service, &kept.environment, &kept.blue.version)
+                == (&plan.service, &plan.environment, &plan.blue.version)
+        })
+    };
+    Some(match archive.runs().iter().rev().find(of_it) {
+        Some(id) => {
+            refusal.next(format!("bgctl rollback {id}        that run kept the places as they were found for it"))
+        }
+        None => refusal.next(format!("bgctl status {}        looks again", plan.runbook)),
+    })
+}
+
 /// The newest run kept here that a runbook is about: the same service, environment, blue and places. Which version is blue's
 /// does not matter where that was `found`.
 pub fn known(archive: &Archive, plan: &Plan, found: bool) -> Option<(String, PathBuf)> {
@@ -113,17 +138,17 @@ pub fn known(archive: &Archive, plan: &Plan, found: bool) -> Option<(String, Pat
     archive.runs().iter().rev().find_map(about)
 }
 
-/// The rollback as a runbook has it.
-pub fn runbook(
+/// The rollback as a runbook has it, with the routes whose names could not be looked up, and why.
+pub async fn runbook(
     cx: &Context,
     path: &Path,
     vars: &[(String, String)],
     swap: bool,
     outside: &Surroundings,
-) -> Result<Result<(Plan, Sides), crate::shell::Exit>, Refusal> {
+) -> Result<Result<(Plan, Sides, Vec<(String, RouterError)>), crate::shell::Exit>, Refusal> {
     let source = File::read(&path.to_string_lossy())?;
     outside.known(cx, &source.text);
-    let draft = match Draft::of_rollback(&source, &Inputs { swap, ..outside.inputs(vars) }) {
+    let mut draft = match Draft::of_rollback(&source, &Inputs { swap, ..outside.inputs(vars) }) {
         Ok(draft) => draft,
         Err(found) => return Ok(Err(mistakes::mistaken(cx, &source, found, crate::shell::Exit::Invalid))),
     };
@@ -142,7 +167,8 @@ pub fn runbook(
             .users("not checked. Nothing was changed.")
             .next("add `rollback: { steps: [ { id: back, shift: { route: …, blue: 100% } } ] }`"));
     }
-    Ok(Ok((draft.plan, draft.runbook.sides)))
+    let lacking = pin::what_can_be(cx, &source, &mut draft, outside).await;
+    Ok(lacking.map(|lacking| (draft.plan, draft.runbook.sides, lacking)))
 }
 
 /// The plan with what was just read as its beginning.

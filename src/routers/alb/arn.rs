@@ -7,6 +7,7 @@ use std::fmt;
 pub enum Sort {
     Rule,
     Listener,
+    LoadBalancer,
     TargetGroup,
 }
 
@@ -17,6 +18,7 @@ impl Sort {
         match self {
             Sort::Rule => &[Word("listener-rule"), Word("app"), Name, Id, Id, Id],
             Sort::Listener => &[Word("listener"), Word("app"), Name, Id, Id],
+            Sort::LoadBalancer => &[Word("loadbalancer"), Word("app"), Name, Id],
             Sort::TargetGroup => &[Word("targetgroup"), Name, Id],
         }
     }
@@ -25,6 +27,7 @@ impl Sort {
         match self {
             Sort::Rule => "the ARN of a listener rule of an Application Load Balancer",
             Sort::Listener => "the ARN of a listener of an Application Load Balancer",
+            Sort::LoadBalancer => "the ARN of an Application Load Balancer",
             Sort::TargetGroup => "the ARN of a target group",
         }
     }
@@ -109,7 +112,7 @@ impl Arn {
         }
         let given: Vec<&str> = resource.split('/').collect();
         match (given.first().copied(), given.get(1).copied()) {
-            (Some("listener-rule" | "listener"), Some("net")) => {
+            (Some("listener-rule" | "listener" | "loadbalancer"), Some("net")) => {
                 return wrong(
                     "it belongs to a Network Load Balancer, whose flows stay where they are when weights move",
                 );

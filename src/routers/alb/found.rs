@@ -5,7 +5,7 @@ use std::time::Duration;
 use aws_sdk_elasticloadbalancingv2::types::Action;
 
 use super::actions::{self, Seen};
-use super::settings::Place;
+use super::place::Place;
 use super::{Alb, SETTLE};
 use crate::clock::{Clock, SystemClock};
 use crate::plan::Split;
@@ -53,7 +53,7 @@ impl Alb {
     /// Reads the actions: those of a rule from the rule, those of a default rule from its listener, where alone they can
     /// be changed.
     async fn look_once(&self) -> Result<Found, RouterError> {
-        let client = self.reads().await;
+        let client = self.api.reads().await;
         let mut repeats = Vec::new();
         let listener = match &self.settings.place {
             Place::Listener(arn) => arn.to_string(),

@@ -7,10 +7,18 @@
 
 mod actions;
 mod add_group;
+mod api;
 mod arn;
+mod by_name;
 mod errors;
+mod fields;
 mod found;
 mod health;
+mod lookup;
+mod matching;
+mod names;
+mod place;
+mod schema;
 mod settings;
 #[cfg(feature = "cloudtrail")]
 mod trail;
@@ -23,15 +31,15 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use aws_sdk_elasticloadbalancingv2::config;
 use aws_sdk_elasticloadbalancingv2::config::http::HttpResponse;
 use aws_sdk_elasticloadbalancingv2::config::retry::RetryConfig;
 use aws_sdk_elasticloadbalancingv2::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_elasticloadbalancingv2::types::Tag;
-use aws_sdk_elasticloadbalancingv2::{Client, config};
+use aws_sdk_elasticloadbalancingv2::types::{Tag, TargetGroup};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::aws::{Attempts, Aws, READ_WITHIN, Session, WRITE_WITHIN, within};
+use super::aws::{Attempts, READ_WITHIN, Session, WRITE_WITHIN, within};
 use super::{
     Access, Call, Health, Identity, Kind, Lack, MetricsPlace, NativeWayBack, Reading, RouteView, RouterError, Trouble,
 };
@@ -40,25 +48,62 @@ use crate::diag::Mistake;
 use crate::plan::{Color, Split};
 use crate::rehearsal::{InLab, at};
 use crate::scalar::spoken;
+use api::Api;
 use arn::Arn;
-use errors::{Question, explain};
+use by_name::ByName;
+use errors::Question;
 use found::{Found, Writes};
-use settings::{Place, Settings};
+use place::Place;
+use settings::{Settings, Written};
 
 /// The row of [`super::KINDS`].
 pub const KIND: Kind = Kind {
     name: "alb",
     about: "route: a rule of an AWS Application Load Balancer",
     page: include_str!("../alb.md"),
-    schema: settings::schema,
-    lab: InLab::To(|settings| at(settings, &["/rule", "/listener", "/blue", "/green"])),
-    view: |value, access| Ok(Rc::new(Alb::new(value, access)?)),
-    open: |value, access| Ok(Rc::new(Alb::new(value, access)?)),
+    schema: schema::schema,
+    lab: InLab::To(|settings| {
+        at(
+            settings,
+            &[
+                "/rule",
+                "/listener",
+                "/load_balancer",
+                "/load_balancer/name",
+                "/blue",
+                "/blue/name",
+                "/green",
+                "/green/name",
+            ],
+        )
+    }),
+    view: |value, access| {
+        Ok(match written(value, access)? {
+            Written::Arns(settings) => Rc::new(Alb::of(settings, access)),
+            Written::Names(names) => Rc::new(ByName::new(names, access)),
+        })
+    },
+    open: |value, access| {
+        Ok(match written(value, access)? {
+            Written::Arns(settings) => Rc::new(Alb::of(settings, access)),
+            Written::Names(names) => Rc::new(ByName::new(names, access)),
+        })
+    },
 };
+
+/// The settings, and whether AWS can be asked as the environment wants it. Asks nobody.
+fn written(value: &Value, access: &Access) -> Result<Written, Vec<Mistake>> {
+    let written = Written::read(value)?;
+    access.aws.usable().map_err(|why| vec![Mistake { at: String::new(), message: why, help: None }])?;
+    Ok(written)
+}
 
 /// How long reads may lag behind a change that was answered. AWS publishes no number; real responses are the proof, this is
 /// only how long to wait for one.
 const SETTLE: Duration = Duration::from_secs(5);
+
+/// What it means that no side has a share.
+const ALL_ZERO: &str = "all weights are 0: AWS does not say where users go then";
 
 /// Tags that say that a controller owns the place, and which one.
 const CONTROLLERS: [(&str, &str); 6] = [
@@ -83,10 +128,8 @@ pub struct Alb {
     pub write_within: Duration,
     /// How old a reading may be to be the comparison before a write.
     pub young: Duration,
-    aws: Aws,
+    api: Api,
     settings: Settings,
-    /// One client, so that calls share their connections.
-    client: RefCell<Option<Client>>,
     looked: RefCell<Option<Looked>>,
     wrote: Cell<Option<Wrote>>,
     /// The request ids of our own writes.
@@ -112,41 +155,33 @@ struct Wrote {
 }
 
 impl Alb {
-    /// Checks the settings; asks nobody.
+    /// The route of settings in ARNs; asks nobody.
     pub fn new(value: &Value, access: &Access) -> Result<Self, Vec<Mistake>> {
-        let settings = Settings::read(value)?;
-        access.aws.usable().map_err(|why| vec![Mistake { at: String::new(), message: why, help: None }])?;
-        Ok(Alb {
+        match written(value, access)? {
+            Written::Arns(settings) => Ok(Alb::of(settings, access)),
+            Written::Names(names) => {
+                let message = format!("{} is given by names, which have to be looked up first", names.line());
+                Err(vec![Mistake { at: String::new(), message, help: None }])
+            }
+        }
+    }
+
+    fn of(settings: Settings, access: &Access) -> Self {
+        Alb {
             write_within: WRITE_WITHIN,
             young: YOUNG,
-            client: RefCell::default(),
             looked: RefCell::default(),
-            aws: Aws::new(&settings.place.arn().region, &access.aws),
+            api: Api::new(&settings.place.arn().region, &access.aws),
             settings,
             wrote: Cell::new(None),
             ours: RefCell::default(),
             opened: SystemClock.now(),
-        })
-    }
-
-    /// The client that reads: it repeats, within bounds.
-    async fn reads(&self) -> Client {
-        if let Some(client) = self.client.borrow().as_ref() {
-            return client.clone();
         }
-        let client = Client::new(&self.aws.config().await);
-        self.client.borrow_mut().get_or_insert(client).clone()
     }
 
     /// What differs for a write: it is sent once, and its answer is waited for as long as the AWS CLI would.
     fn once(&self) -> config::Builder {
         config::Builder::new().retry_config(RetryConfig::disabled()).timeout_config(within(self.write_within))
-    }
-
-    /// Credentials that were not taken are looked up anew at the next call.
-    fn forget(&self) {
-        self.aws.forget();
-        *self.client.borrow_mut() = None;
     }
 
     fn explain<E>(
@@ -161,11 +196,7 @@ impl Alb {
     {
         let writes = action.starts_with("Modify");
         let within = if writes { self.write_within } else { READ_WITHIN };
-        let error = explain(&self.aws, Question { action, place, writes, within }, attempts, &error);
-        if error.kind == Trouble::NoCredentials {
-            self.forget();
-        }
-        error
+        self.api.explain(Question { action, place, writes, within }, attempts, &error)
     }
 
     /// The error of a write. One that was certainly not applied leaves nothing to wait for.
@@ -192,29 +223,17 @@ impl Alb {
 
     /// The existing target group whose name is nearest, for a message.
     async fn nearest_group(&self, name: &str) -> Option<String> {
-        let mut pages = self.reads().await.describe_target_groups().into_paginator().items().send();
-        let mut best: Option<(f64, String)> = None;
-        while let Some(Ok(group)) = pages.next().await {
-            let (Some(given), Some(arn)) = (group.target_group_name(), group.target_group_arn()) else { continue };
-            let likeness = strsim::jaro_winkler(given, name);
-            if best.as_ref().is_none_or(|(b, _)| likeness > *b) {
-                best = Some((likeness, arn.to_string()));
-            }
-        }
-        best.filter(|(likeness, _)| *likeness > 0.75).map(|(_, arn)| arn)
+        let groups = self.api.target_groups().await.ok()?;
+        let likeness = |group: &TargetGroup| strsim::jaro_winkler(group.target_group_name().unwrap_or_default(), name);
+        let best = groups.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
+        best.target_group_arn().filter(|_| likeness(best) > 0.75).map(String::from)
     }
 }
 
 #[async_trait(?Send)]
 impl RouteView for Alb {
     fn line(&self) -> String {
-        let arn = self.settings.place.arn();
-        match &self.settings.place {
-            Place::Rule(_) => format!("alb rule {} of `{}` in {}", arn.id(), arn.name(), arn.region),
-            Place::Listener(_) => {
-                format!("alb default rule of listener {} of `{}` in {}", arn.id(), arn.name(), arn.region)
-            }
-        }
+        self.settings.place.line()
     }
 
     fn resources(&self, now: Option<&Reading>) -> Vec<String> {
@@ -247,7 +266,7 @@ impl RouteView for Alb {
         let exact = json!({
             "through": through,
             "arn": arn,
-            "region": self.aws.region,
+            "region": self.api.aws.region,
             "sticky": found.seen.sticky,
             "actions": way_back::to_json(&found.actions),
         });
@@ -259,7 +278,7 @@ impl RouteView for Alb {
     async fn health(&self, stack: Color) -> Result<Health, RouterError> {
         let group = self.settings.groups.of(stack);
         let attempts = Attempts::default();
-        let client = self.reads().await;
+        let client = self.api.reads().await;
         let asked = client.describe_target_health().target_group_arn(group.as_str()).customize();
         match asked.interceptor(attempts.clone()).send().await {
             Ok(answer) => Ok(health::count(group.name(), answer.target_health_descriptions())),
@@ -284,7 +303,7 @@ impl RouteView for Alb {
             asked.push(place.listener());
         }
         asked.extend(Color::BOTH.map(|c| self.settings.groups.of(c).to_string()));
-        let client = self.reads().await;
+        let client = self.api.reads().await;
         let call = client.describe_tags().set_resource_arns(Some(asked)).customize().interceptor(attempts.clone());
         let answer = call.send().await.map_err(|e| self.explain("DescribeTags", place.as_str(), &attempts, e))?;
         for resource in answer.tag_descriptions() {
@@ -301,11 +320,11 @@ impl RouteView for Alb {
     async fn writer(&self) -> Option<String> {
         let ours = self.ours.borrow().clone();
         let place = self.settings.place.arn();
-        Some(writer::writer(&self.aws, place.as_str(), &ours, self.opened).await)
+        Some(writer::writer(&self.api.aws, place.as_str(), &ours, self.opened).await)
     }
 
     async fn identity(&self) -> Result<Identity, RouterError> {
-        let config = self.aws.config().await;
+        let config = self.api.aws.config().await;
         let account = &self.settings.place.arn().account;
         let attempts = Attempts::default();
         let client = aws_sdk_sts::Client::new(&config);
@@ -316,10 +335,10 @@ impl RouteView for Alb {
             let what = format!("belongs to account {account}, and these credentials to {who}");
             return Err(self.refuse(Trouble::Denied, what).cure(format!(
                 "use credentials of account {account}: AWS_PROFILE=… or `{}`",
-                self.aws.sign_in("sso")
+                self.api.aws.sign_in("sso")
             )));
         }
-        let Session { left, renews } = self.aws.session().await;
+        let Session { left, renews } = self.api.aws.session().await;
         let words = match left {
             Some(left) => {
                 format!(", session {}m left{}", left.as_secs() / 60, if renews { ", renews itself" } else { "" })
@@ -331,7 +350,7 @@ impl RouteView for Alb {
     }
 
     async fn ends(&self) -> Option<String> {
-        match self.aws.session().await {
+        match self.api.aws.session().await {
             Session { renews: true, .. } => None,
             Session { left: Some(left), .. } => {
                 Some(format!("the credentials end in {} and cannot renew themselves", spoken(left)))
@@ -349,11 +368,11 @@ impl RouteView for Alb {
     }
 
     fn nowhere(&self) -> &'static str {
-        "all weights are 0: AWS does not say where users go then"
+        ALL_ZERO
     }
 
     fn native_way_back(&self, route: &str, reading: &Reading) -> NativeWayBack {
-        way_back::way_back(route, reading, &self.settings.groups, &self.aws)
+        way_back::way_back(route, reading, &self.settings.groups, &self.api.aws)
     }
 
     fn all_on(&self, stack: Color, now: Option<&Reading>) -> Option<Reading> {

@@ -1,27 +1,15 @@
-//! The settings of an `alb` route, checked field by field so that every mistake has its place.
+//! The settings of an `alb` route, checked field by field so that every mistake has its place. Nothing is asked of the provider:
+//! what is written in ARNs is ready, and what is written in names is still to be looked up.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::actions::Groups;
-use super::arn::{Arn, Sort};
+use super::fields::Fields;
+use super::names::{Known, Names, Spot};
+use super::place::Place;
 use crate::diag::Mistake;
 
-/// Which actions are changed.
-#[derive(Clone, Debug)]
-pub enum Place {
-    Rule(Arn),
-    /// The default rule of this listener.
-    Listener(Arn),
-}
-
-impl Place {
-    pub fn arn(&self) -> &Arn {
-        match self {
-            Place::Rule(arn) | Place::Listener(arn) => arn,
-        }
-    }
-}
-
+/// Settings in ARNs alone.
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub place: Place,
@@ -29,110 +17,45 @@ pub struct Settings {
     pub min_healthy: u32,
 }
 
-const KEYS: [&str; 5] = ["rule", "listener", "blue", "green", "min_healthy"];
+/// Settings as a runbook writes them.
+#[derive(Clone, Debug)]
+pub enum Written {
+    Arns(Settings),
+    Names(Names),
+}
 
-impl Settings {
+impl Written {
     /// Reads the settings, or names all mistakes in them.
-    pub fn read(value: &Value) -> Result<Settings, Vec<Mistake>> {
-        let mut mistakes = Vec::new();
+    pub fn read(value: &Value) -> Result<Written, Vec<Mistake>> {
         let Some(fields) = value.as_object() else {
-            return Err(vec![mistake("", "`alb` takes a mapping with `rule`, `blue` and `green`", None)]);
+            let message = "`alb` takes a mapping with `rule`, `blue` and `green`".into();
+            return Err(vec![Mistake { at: String::new(), message, help: None }]);
         };
-        for key in fields.keys().filter(|k| !KEYS.contains(&k.as_str())) {
-            let near = KEYS.iter().max_by(|a, b| strsim::jaro(a, key).total_cmp(&strsim::jaro(b, key)));
-            let help = near.map(|n| format!("did you mean `{n}`? `alb` takes {}", KEYS.join(", ")));
-            mistakes.push(mistake(
-                &format!("/{}", key.replace('~', "~0").replace('/', "~1")),
-                &format!("unknown field `{key}`"),
-                help,
-            ));
-        }
-        let mut arn = |key: &str, sort: Sort| {
-            let read = match fields.get(key)? {
-                Value::String(text) => Arn::read(text, sort),
-                other => Err(format!("an ARN is a string, not {other}")),
-            };
-            let wrong = |why: String| {
-                mistakes.push(mistake(&format!("/{key}"), &format!("`{key}` is {why}"), Some(sort.shape())))
-            };
-            read.map_err(wrong).ok()
-        };
-        let (rule, listener) = (arn("rule", Sort::Rule), arn("listener", Sort::Listener));
-        let (blue, green) = (arn("blue", Sort::TargetGroup), arn("green", Sort::TargetGroup));
-        match (fields.contains_key("rule"), fields.contains_key("listener")) {
-            (false, false) => mistakes.push(mistake(
-                "",
-                "`alb` names no place",
-                Some(
-                    "write `rule:` with the ARN of a listener rule, or `listener:` for the default rule of a listener"
-                        .into(),
-                ),
-            )),
-            (true, true) => mistakes.push(mistake("/listener", "`rule` and `listener` exclude each other", None)),
-            _ => {}
-        }
-        for (key, words) in [("blue", "serves now"), ("green", "is to serve next")] {
-            if !fields.contains_key(key) {
-                let help = format!("the ARN of the target group that {words}");
-                mistakes.push(mistake("", &format!("`alb` lacks `{key}`"), Some(help)));
-            }
-        }
-        let min_healthy = match fields.get("min_healthy").map(Value::as_u64) {
-            None => 1,
-            Some(Some(count @ 1..=1000)) => u32::try_from(count).unwrap_or(1000),
-            Some(_) => {
-                mistakes.push(mistake("/min_healthy", "`min_healthy` is a number of targets, 1 to 1000", None));
-                1
-            }
-        };
-        let place = rule.map(Place::Rule).or(listener.map(Place::Listener));
-        if let (Some(place), Some(blue), Some(green)) = (place, blue, green) {
-            if blue == green {
-                mistakes.push(mistake("/green", "`green` is the same target group as `blue`", None));
-            }
-            for (key, group) in [("blue", &blue), ("green", &green)] {
-                if (&group.region, &group.account) != (&place.arn().region, &place.arn().account) {
-                    let home = format!("region `{}`, account `{}`", place.arn().region, place.arn().account);
-                    let words = format!("`{key}` is not where its load balancer is ({home})");
-                    mistakes.push(mistake(&format!("/{key}"), &words, None));
+        let mut fields = Fields::new(fields);
+        let spot = fields.spot();
+        let (blue, green) = (fields.group("blue", "serves now"), fields.group("green", "is to serve next"));
+        let min_healthy = fields.min_healthy();
+        let region = fields.region();
+        if let (Some(spot), Some(blue), Some(green)) = (spot, blue, green)
+            && let Some(region) = fields.home(region, &spot, &blue, &green)
+            && fields.review.0.is_empty()
+        {
+            return Ok(match (spot, blue, green) {
+                (Spot::Arn(place), Known::Arn(blue), Known::Arn(green)) => {
+                    let groups = Groups { blue, green };
+                    Written::Arns(Settings { place, groups, min_healthy: min_healthy.unwrap_or(1) })
                 }
-            }
-            if mistakes.is_empty() {
-                return Ok(Settings { place, groups: Groups { blue, green }, min_healthy });
-            }
+                (spot, blue, green) => Written::Names(Names { region, spot, blue, green, min_healthy }),
+            });
         }
-        Err(mistakes)
+        Err(fields.review.0)
     }
-}
-
-fn mistake(at: &str, message: &str, help: Option<String>) -> Mistake {
-    Mistake { at: at.into(), message: message.into(), help }
-}
-
-/// JSON Schema of the settings.
-pub fn schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    let arn = |sort: Sort, words: &str| json!({ "type": "string", "pattern": sort.pattern(), "description": words });
-    schemars::json_schema!({
-        "type": "object",
-        "description": "a rule of an AWS Application Load Balancer that forwards to two target groups",
-        "properties": {
-            "rule": arn(Sort::Rule, "ARN of the listener rule whose weights are moved"),
-            "listener": arn(Sort::Listener, "ARN of the listener whose default rule is moved"),
-            "blue": arn(Sort::TargetGroup, "ARN of the target group that serves now"),
-            "green": arn(Sort::TargetGroup, "ARN of the target group that is to serve next"),
-            "min_healthy": {
-                "type": "integer", "minimum": 1, "maximum": 1000, "default": 1,
-                "description": "fewest healthy targets a side must have before users may be sent to it"
-            }
-        },
-        "required": ["blue", "green"],
-        "oneOf": [{ "required": ["rule"] }, { "required": ["listener"] }],
-        "additionalProperties": false
-    })
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn good() -> Value {
@@ -146,7 +69,7 @@ mod tests {
 
     #[test]
     fn good_settings_are_read() {
-        let settings = Settings::read(&good()).unwrap();
+        let Written::Arns(settings) = Written::read(&good()).unwrap() else { panic!("by ARNs alone") };
         assert_eq!((settings.groups.green.name(), settings.min_healthy), ("bot-green", 1));
     }
 
@@ -179,7 +102,7 @@ mod tests {
         for (change, wanted) in table {
             let mut value = good();
             change(&mut value);
-            let mistakes = Settings::read(&value).unwrap_err();
+            let mistakes = Written::read(&value).unwrap_err();
             for (at, words) in *wanted {
                 assert!(
                     mistakes.iter().any(|m| m.at == *at && m.message.contains(words)),
@@ -187,5 +110,128 @@ mod tests {
                 );
             }
         }
+    }
+
+    fn by_names() -> Value {
+        json!({
+            "region": "us-east-1", "load_balancer": "bot", "listener": 443, "rule": { "priority": 10 },
+            "blue": { "name": "bot-blue" }, "green": { "tags": { "app": "bot", "color": "green" } },
+        })
+    }
+
+    #[test]
+    fn names_are_read_alone_and_beside_arns() {
+        type Change = fn(&mut Value);
+        let listener =
+            "arn:aws:elasticloadbalancing:us-east-1:123456789012:listener/app/bot/50dc6c495c0c9188/0467ef3c8400ae65";
+        let table: &[(Change, &str)] = &[
+            (|_| {}, "alb rule (priority 10) of listener 443 of `bot` in us-east-1"),
+            (
+                |v| {
+                    *v = json!({ "region": "us-east-1", "load_balancer": { "tags": { "app": "bot" } }, "listener": "443",
+                                 "blue": v["blue"], "green": v["green"] })
+                },
+                "alb default rule of listener 443 of the load balancer with app=bot in us-east-1",
+            ),
+            (
+                |v| v["rule"] = json!({ "host": "bot.example.com", "path": "/slack/*", "tags": { "app": "bot" } }),
+                "alb rule (host bot.example.com, path /slack/*, tags app=bot) of listener 443 of `bot` in us-east-1",
+            ),
+            // An ARN says the region, wherever it stands.
+            (
+                |v| {
+                    v["blue"] = good()["blue"].clone();
+                    v.as_object_mut().unwrap().remove("region");
+                },
+                "alb rule (priority 10) of listener 443 of `bot` in us-east-1",
+            ),
+            (
+                |v| *v = json!({ "rule": good()["rule"], "blue": v["blue"], "green": v["green"] }),
+                "alb rule 8c1f3f0a1e2d3c4b of `bot` in us-east-1",
+            ),
+        ];
+        for (change, line) in table {
+            let mut value = by_names();
+            change(&mut value);
+            match Written::read(&value) {
+                Ok(Written::Names(names)) => {
+                    assert_eq!((names.line().as_str(), names.region.as_str()), (*line, "us-east-1"))
+                }
+                other => panic!("{line}: {other:?}"),
+            }
+        }
+        let value = json!({ "listener": listener, "rule": { "priority": 10 }, "blue": good()["blue"], "green": good()["green"] });
+        assert!(matches!(Written::read(&value), Ok(Written::Names(_))), "a priority is looked up");
+    }
+
+    #[test]
+    fn every_mistake_in_names_has_its_place() {
+        type Change = fn(&mut Value);
+        let table: &[(Change, &[(&str, &str)])] = &[
+            (|v| v["region"] = json!("US East"), &[("/region", "\"US East\" is not a region")]),
+            (|v| drop(v.as_object_mut().unwrap().remove("region")), &[("", "does not say in which region")]),
+            (|v| drop(v.as_object_mut().unwrap().remove("listener")), &[("/load_balancer", "alone is no listener")]),
+            (
+                |v| drop(v.as_object_mut().unwrap().remove("load_balancer")),
+                &[("/listener", "a port alone is no listener")],
+            ),
+            (|v| v["listener"] = json!(0), &[("/listener", "`0` is no port")]),
+            (|v| v["listener"] = json!("70000"), &[("/listener", "`70000` is no port")]),
+            (|v| v["listener"] = json!([443]), &[("/listener", "`listener` is no text")]),
+            (|v| v["load_balancer"] = json!("bot_1"), &[("/load_balancer", "`bot_1` is not a name")]),
+            (
+                |v| v["load_balancer"] = good()["rule"].clone(),
+                &[("/load_balancer", "is not the ARN of an Application")],
+            ),
+            (|v| v["rule"] = json!({}), &[("/rule", "says nothing about the rule")]),
+            (|v| v["rule"] = json!({ "priority": 0 }), &[("/rule/priority", "is not between 1 and 50000")]),
+            (|v| v["rule"] = json!({ "prio": 10 }), &[("/rule", "unknown field `prio`")]),
+            (|v| v["rule"] = json!({ "host": "" }), &[("/rule/host", "an empty text")]),
+            (|v| v["rule"] = json!({ "tags": { "": "x" } }), &[("/rule/tags", "is not a tag")]),
+            (
+                |v| v["rule"] = good()["rule"].clone(),
+                &[("/listener", "exclude each other"), ("/load_balancer", "says its load balancer already")],
+            ),
+            (
+                |v| {
+                    v["listener"] = json!(
+                        "arn:aws:elasticloadbalancing:us-east-1:123456789012:listener/app/bot/50dc6c495c0c9188/0467ef3c8400ae65"
+                    )
+                },
+                &[("/load_balancer", "the ARN of `listener` says")],
+            ),
+            (
+                |v| {
+                    *v = json!({ "rule": { "priority": 1 }, "region": "us-east-1", "blue": v["blue"], "green": v["green"] })
+                },
+                &[("/rule", "does not say of which listener")],
+            ),
+            (|v| v["blue"] = json!({ "name": "bot.blue" }), &[("/blue/name", "`bot.blue` is not a name")]),
+            (|v| v["blue"] = json!("bot-blue"), &[("/blue", "six parts")]),
+            (|v| v["blue"] = json!({ "tags": {} }), &[("/blue/tags", "no tag is named")]),
+            (|v| v["blue"] = json!({ "tags": { "version": 2 } }), &[("/blue", "invalid type: integer `2`")]),
+            (|v| v["blue"] = json!({ "name": "a", "tags": {} }), &[("/blue", "map with a single key")]),
+            (|v| v["blue"] = json!({ "nam": "a" }), &[("/blue", "unknown variant `nam`, expected `name` or `tags`")]),
+            (|v| v["blue"] = v["green"].clone(), &[("/green", "same target group")]),
+            (
+                |v| v["blue"] = json!(good()["blue"].as_str().unwrap().replace("us-east-1", "eu-west-1")),
+                &[("/region", "`blue` is in `eu-west-1`, and `region` says `us-east-1`")],
+            ),
+        ];
+        for (change, wanted) in table {
+            let mut value = by_names();
+            change(&mut value);
+            let mistakes = Written::read(&value).expect_err(&format!("{wanted:?}"));
+            for (at, words) in *wanted {
+                assert!(
+                    mistakes.iter().any(|m| m.at == *at && m.message.contains(words)),
+                    "{at} {words}: {mistakes:?}"
+                );
+            }
+            assert_eq!(mistakes.len(), wanted.len(), "{mistakes:?}");
+        }
+        let mut bare = by_names();
+        bare["blue"] = json!("bot-blue");
+        assert_eq!(Written::read(&bare).unwrap_err()[0].help.as_deref(), Some("did you mean `{ name: bot-blue }`?"));
     }
 }

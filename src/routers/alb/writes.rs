@@ -82,7 +82,7 @@ impl Alb {
 
     /// Sends a list of actions, once.
     async fn send(&self, to: Writes, actions: Vec<Action>) -> Result<Vec<Call>, RouterError> {
-        let (client, attempts) = (self.reads().await, Attempts::default());
+        let (client, attempts) = (self.api.reads().await, Attempts::default());
         match to {
             Writes::Rule(arn) => {
                 let call = client.modify_rule().rule_arn(&arn).set_actions(Some(actions)).customize();

@@ -1,0 +1,30 @@
+//! Which actions are changed: those of a rule, or those of a listener's default rule.
+
+use super::arn::Arn;
+
+/// Which actions are changed.
+#[derive(Clone, Debug)]
+pub enum Place {
+    Rule(Arn),
+    /// The default rule of this listener.
+    Listener(Arn),
+}
+
+impl Place {
+    pub fn arn(&self) -> &Arn {
+        match self {
+            Place::Rule(arn) | Place::Listener(arn) => arn,
+        }
+    }
+
+    /// One line a person recognises it by.
+    pub fn line(&self) -> String {
+        let arn = self.arn();
+        match self {
+            Place::Rule(_) => format!("alb rule {} of `{}` in {}", arn.id(), arn.name(), arn.region),
+            Place::Listener(_) => {
+                format!("alb default rule of listener {} of `{}` in {}", arn.id(), arn.name(), arn.region)
+            }
+        }
+    }
+}

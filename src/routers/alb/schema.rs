@@ -1,0 +1,49 @@
+//! JSON Schema of the settings of an `alb` route.
+
+use schemars::SchemaGenerator;
+use serde_json::{Value, json};
+
+use super::arn::Sort;
+use super::names::{By, Which};
+
+/// The settings: in ARNs, in names, or some of each.
+pub fn schema(generator: &mut SchemaGenerator) -> schemars::Schema {
+    let by = json!(generator.subschema_for::<By>());
+    let which = json!(generator.subschema_for::<Which>());
+    let arn = |sort: Sort| json!({ "type": "string", "pattern": sort.pattern() });
+    let one_of = |words: &str, forms: Vec<Value>| json!({ "description": words, "anyOf": forms });
+    let name = json!({ "type": "string", "pattern": "^[A-Za-z0-9-]{1,32}$" });
+    let port = json!({ "type": "integer", "minimum": 1, "maximum": 65535 });
+    let digits = json!({ "type": "string", "pattern": "^[0-9]{1,5}$" });
+    schemars::json_schema!({
+        "type": "object",
+        "description": "a rule of an AWS Application Load Balancer that forwards to two target groups",
+        "properties": {
+            "region": {
+                "type": "string", "pattern": "^[a-z0-9-]+$",
+                "description": "the region, where no ARN says it: `us-east-1`"
+            },
+            "load_balancer": one_of(
+                "the load balancer whose listener is given by its port: its name, its tags or its ARN",
+                vec![name, by.clone(), arn(Sort::LoadBalancer)],
+            ),
+            "listener": one_of(
+                "the listener: its port, or its ARN; without `rule` its default rule is moved",
+                vec![port, digits, arn(Sort::Listener)],
+            ),
+            "rule": one_of(
+                "the rule whose weights are moved: its ARN, or what a rule of the listener is known by",
+                vec![arn(Sort::Rule), which],
+            ),
+            "blue": one_of("the target group that serves now", vec![arn(Sort::TargetGroup), by.clone()]),
+            "green": one_of("the target group that is to serve next", vec![arn(Sort::TargetGroup), by]),
+            "min_healthy": {
+                "type": "integer", "minimum": 1, "maximum": 1000, "default": 1,
+                "description": "fewest healthy targets a side must have before users may be sent to it"
+            }
+        },
+        "required": ["blue", "green"],
+        "anyOf": [{ "required": ["rule"] }, { "required": ["listener"] }],
+        "additionalProperties": false
+    })
+}

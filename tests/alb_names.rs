@@ -1,0 +1,250 @@
+//! The `alb` router by names and tags: what is found at the lab and at moto, and what is said where nothing or too much is.
+#![cfg(feature = "aws")]
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use bgctl::lab::{Lab, Options};
+use bgctl::plan::{Color, Split};
+use bgctl::routers::{Access, AwsAccess, RouteView, RouterError, Trouble, alb};
+use bgctl::secret::Secret;
+use common::elbv2::{Endpoint, Fault};
+use common::moto::{Balancer, Moto, REGION};
+use serde_json::{Value, json};
+
+fn view(settings: &Value, access: &Access) -> Rc<dyn RouteView> {
+    (alb::KIND.view)(settings, access).unwrap_or_else(|found| panic!("{settings}: {found:?}"))
+}
+
+async fn found(settings: &Value, access: &Access) -> Value {
+    let pinned = view(settings, access).pinned().await;
+    pinned.unwrap_or_else(|e| panic!("{settings}: {e}")).expect("it is by names").settings
+}
+
+async fn missed(settings: &Value, access: &Access) -> RouterError {
+    let view = view(settings, access);
+    let error = view.pinned().await.expect_err("nothing is one thing");
+    // Whoever only reads is told the same.
+    assert_eq!(view.read().await.expect_err("nothing is read").what, error.what);
+    error
+}
+
+/// The settings with some of them changed; `null` takes one out.
+fn with(settings: &Value, changes: Value) -> Value {
+    let mut settings = settings.clone();
+    for (key, value) in changes.as_object().expect("changes") {
+        match value {
+            Value::Null => drop(settings.as_object_mut().expect("settings").remove(key)),
+            value => settings[key] = value.clone(),
+        }
+    }
+    settings
+}
+
+fn beside(lab: &Lab) -> (Access, BTreeMap<String, String>) {
+    let environment: BTreeMap<String, String> = lab.environment().into_iter().collect();
+    let of = |name: &str| environment[name].clone();
+    let keys = Some((of("AWS_ACCESS_KEY_ID"), Secret::new(of("AWS_SECRET_ACCESS_KEY"))));
+    let aws = AwsAccess { endpoint: Some(of("AWS_ENDPOINT_URL")), keys, ..AwsAccess::default() };
+    (Access { aws, ..Access::default() }, lab.variables())
+}
+
+/// Every way to name a place leads to the same ARNs; the groups meant stand on the second page of a list, behind more than one
+/// call for tags.
+#[tokio::test]
+async fn names_tags_ports_and_conditions_lead_to_the_same_place() {
+    let lab = Lab::start(Options::default()).expect("the lab starts");
+    let (access, at) = beside(&lab);
+    let names = json!({
+        "region": "us-east-1", "load_balancer": at["load_balancer"], "listener": at["listener_port"], "rule": { "priority": 10 },
+        "blue": { "name": "bot-blue" }, "green": { "name": "bot-green" },
+    });
+    let arns = json!({ "rule": at["rule_arn"], "blue": at["blue_target_group"], "green": at["green_target_group"] });
+    let listener = at["rule_arn"].replace("listener-rule", "listener");
+    let listener = listener.rsplit_once('/').expect("an ARN has parts").0;
+    let balancer = "arn:aws:elasticloadbalancing:us-east-1:000000000000:loadbalancer/app/bgctl-lab/50dc6c495c0c9188";
+    let tagged = |color: &str| json!({ "tags": { "app": "bot", "color": color } });
+    for changes in [
+        json!({}),
+        json!({ "load_balancer": { "name": "bgctl-lab" } }),
+        json!({ "load_balancer": { "tags": { "app": "bot", "Name": "bgctl-lab" } } }),
+        json!({ "load_balancer": balancer, "region": null }),
+        json!({ "load_balancer": null, "listener": listener }),
+        json!({ "rule": { "tags": { "part": "events" } } }),
+        json!({ "rule": { "path": "/*" } }),
+        json!({ "rule": { "priority": 10, "path": "/*", "tags": { "app": "bot" } } }),
+        json!({ "rule": at["rule_arn"], "listener": null, "load_balancer": null }),
+        json!({ "blue": tagged("blue"), "green": tagged("green") }),
+        json!({ "blue": at["blue_target_group"], "green": tagged("green"), "region": null }),
+    ] {
+        assert_eq!(found(&with(&names, changes.clone()), &access).await, arns, "{changes}");
+    }
+    let with_default = with(&names, json!({ "rule": null, "min_healthy": 2 }));
+    let default = json!({ "listener": listener, "blue": arns["blue"], "green": arns["green"], "min_healthy": 2 });
+    assert_eq!(found(&with_default, &access).await, default);
+
+    // It says what it found, a line for each name, and is the route itself from then on.
+    let route = view(&with(&names, json!({ "green": tagged("green") })), &access);
+    assert_eq!(route.metrics(), None);
+    let said = route.pinned().await.expect("found").expect("by names").found.join("\n");
+    assert!(said.contains("alb rule (priority 10) of listener") && said.contains(&at["rule_arn"]), "{said}");
+    assert!(said.contains(&format!("blue (`bot-blue`) is {}", at["blue_target_group"])), "{said}");
+    assert!(said.contains(&format!("green (app=bot, color=green) is {}", at["green_target_group"])), "{said}");
+    assert_eq!(route.read().await.expect("it reads").split, Split::ALL_BLUE);
+    assert_eq!(route.health(Color::Green).await.expect("it counts").healthy, 2);
+    let by_arn = view(&arns, &access);
+    assert_eq!((route.line(), route.resources(None)), (by_arn.line(), by_arn.resources(None)));
+    assert_eq!(route.metrics(), by_arn.metrics());
+    assert_eq!(by_arn.pinned().await.expect("nothing to look up"), None);
+}
+
+#[tokio::test]
+async fn what_is_not_one_thing_is_listed_and_never_guessed() {
+    let lab = Lab::start(Options::default()).expect("the lab starts");
+    let (access, at) = beside(&lab);
+    let names = json!({
+        "region": "us-east-1", "load_balancer": "bgctl-lab", "listener": at["listener_port"], "rule": { "priority": 10 },
+        "blue": { "name": "bot-blue" }, "green": { "name": "bot-green" },
+    });
+    let table: &[(Value, Trouble, &[&str], &str)] = &[
+        (
+            json!({ "load_balancer": "bgctl-lap" }),
+            Trouble::NotFound,
+            &["no load balancer in us-east-1 is called `bgctl-lap`", "`shop`, `bgctl-lab`"],
+            "did you mean `bgctl-lab`?",
+        ),
+        (
+            json!({ "load_balancer": { "tags": { "app": "nobody" } } }),
+            Trouble::NotFound,
+            &["`bgctl-lab` (app=bot)", "`shop` (app=shop)"],
+            "name a load balancer that is there",
+        ),
+        (
+            json!({ "listener": 1 }),
+            Trouble::NotFound,
+            &["`bgctl-lab` has no listener at port 1: it has", "443 (HTTPS)"],
+            "one of these ports",
+        ),
+        (json!({ "load_balancer": "shop" }), Trouble::NotFound, &["it has none at all"], "add the listener"),
+        (
+            json!({ "rule": { "priority": 11 } }),
+            Trouble::NotFound,
+            &["no rule of listener", "has priority 11: there are (priority 10, path /*)"],
+            "write in `rule`",
+        ),
+        (
+            json!({ "listener": 443, "rule": { "path": "/*" } }),
+            Trouble::Invalid,
+            &["2 rules of listener 443", "(priority 10, path /*), (priority 20, path /*)"],
+            "`priority`",
+        ),
+        (
+            json!({ "green": { "name": "bot-gren" } }),
+            Trouble::NotFound,
+            &["no target group in us-east-1 is called `bot-gren`", "and 14 more"],
+            "did you mean `bot-green`?",
+        ),
+        (
+            json!({ "green": { "tags": { "app": "bot" } } }),
+            Trouble::Invalid,
+            &["2 target groups in us-east-1", &at["blue_target_group"], &at["green_target_group"]],
+            "a tag that only one of them has",
+        ),
+        // Two ways to say the same group are found to be that only by looking.
+        (
+            json!({ "green": { "tags": { "color": "blue" } } }),
+            Trouble::Invalid,
+            &["does not fit together: `green` is the same target group as `blue`"],
+            "two target groups",
+        ),
+        // Another account's rule, with groups of this one.
+        (
+            json!({
+                "rule": at["rule_arn"].replace("000000000000", "123456789012"), "listener": null, "load_balancer": null
+            }),
+            Trouble::Invalid,
+            &["`blue` is not where its load balancer is"],
+            "own region and account",
+        ),
+        // Nothing of another region is meant, whatever it is called.
+        (json!({ "region": "eu-west-1" }), Trouble::NotFound, &["in eu-west-1 is called", "at all"], "check `region`"),
+    ];
+    for (changes, kind, words, cure) in table {
+        let error = missed(&with(&names, changes.clone()), &access).await;
+        assert_eq!(error.kind, *kind, "{changes}: {error}");
+        for word in *words {
+            assert!(error.what.contains(word), "{changes}: `{word}` in {error}");
+        }
+        assert!(error.cure.as_ref().is_some_and(|said| said.contains(cure)), "{changes}: {:?}", error.cure);
+    }
+}
+
+/// The same at a server that we did not write.
+#[tokio::test]
+async fn names_are_found_at_moto_too() {
+    let Some(moto) = Moto::start(&[]).await else { return };
+    let balancer = Balancer::build(&moto, false, None).await;
+    for (arn, tags) in [
+        (&balancer.load_balancer, "Key=app,Value=bot"),
+        (&balancer.rule, "Key=part,Value=slack"),
+        (&balancer.blue, "Key=color,Value=blue"),
+        (&balancer.green, "Key=color,Value=green"),
+    ] {
+        assert!(moto.cli(&["elbv2", "add-tags", "--resource-arns", arn, "--tags", tags]).status.success());
+    }
+    let names = json!({
+        "region": REGION, "load_balancer": "bot", "listener": 80, "rule": { "priority": 10 },
+        "blue": { "name": "bot-blue" }, "green": { "name": "bot-green" },
+    });
+    for changes in [
+        json!({}),
+        json!({ "load_balancer": { "tags": { "app": "bot" } }, "rule": { "tags": { "part": "slack" } } }),
+        json!({ "rule": { "path": "/slack/*" }, "blue": { "tags": { "color": "blue" } } }),
+        json!({ "load_balancer": balancer.load_balancer, "green": { "tags": { "color": "green" } } }),
+    ] {
+        assert_eq!(found(&with(&names, changes.clone()), &moto.access()).await, balancer.settings(), "{changes}");
+    }
+    let default = found(&with(&names, json!({ "rule": null })), &moto.access()).await;
+    assert_eq!(default["listener"], json!(balancer.listener));
+    for (changes, words) in [
+        (json!({ "load_balancer": "bott" }), "is called `bott`: there are `bot`"),
+        (json!({ "listener": 443 }), "it has 80 (HTTP)"),
+        (json!({ "rule": { "host": "bot.example.com" } }), "(priority 10, path /slack/*)"),
+        (json!({ "blue": { "name": "blue" } }), "`bot-blue`, `bot-green`"),
+        (json!({ "blue": { "tags": { "color": "red" } } }), "`bot-blue` (color=blue), `bot-green` (color=green)"),
+    ] {
+        let error = missed(&with(&names, changes.clone()), &moto.access()).await;
+        assert!(error.kind == Trouble::NotFound && error.what.contains(words), "{changes}: {error}");
+    }
+}
+
+/// A refusal says which permission a look-up needs; a failure that passes is not taken for a name that is wrong.
+#[tokio::test]
+async fn a_look_up_that_fails_says_what_it_lacks_and_is_made_again() {
+    let endpoint = Endpoint::start().await;
+    let names = json!({
+        "region": "us-east-1", "load_balancer": "bot", "listener": 443,
+        "blue": endpoint.settings()["blue"], "green": endpoint.settings()["green"],
+    });
+    let route = view(&names, &endpoint.access());
+    for (fault, kind, cure) in [
+        (
+            Fault::Error(403, "AccessDenied", "no"),
+            Trouble::Denied,
+            "allow `elasticloadbalancing:DescribeLoadBalancers`",
+        ),
+        (Fault::Error(403, "ExpiredToken", "old"), Trouble::NoCredentials, "the session is over"),
+        (Fault::Error(400, "ValidationError", "what?"), Trouble::Invalid, ""),
+    ] {
+        endpoint.fails("DescribeLoadBalancers", fault);
+        let error = route.pinned().await.expect_err("it was not looked up");
+        assert!(error.kind == kind && error.what.contains("DescribeLoadBalancers on bot"), "{error}");
+        assert!(error.cure.unwrap_or_default().contains(cure));
+    }
+    // It is asked again; what answers here knows no load balancer by name.
+    let error = route.read().await.expect_err("nothing is there");
+    assert!(error.kind == Trouble::NotFound && error.what.contains("there is no load balancer at all"), "{error}");
+    assert_eq!(endpoint.count("DescribeListeners"), 0);
+}
