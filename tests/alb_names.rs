@@ -6,9 +6,11 @@ mod common;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use bgctl::compile::Draft;
 use bgctl::lab::{Lab, Options};
 use bgctl::plan::{Color, Split};
 use bgctl::routers::{Access, AwsAccess, RouteView, RouterError, Trouble, alb};
+use bgctl::runbook::{Inputs, Source};
 use bgctl::secret::Secret;
 use common::elbv2::{Endpoint, Fault};
 use common::moto::{Balancer, Moto, REGION};
@@ -168,8 +170,24 @@ async fn what_is_not_one_thing_is_listed_and_never_guessed() {
             &["`blue` is not where its load balancer is"],
             "own region and account",
         ),
+        // A name that is wrong does not hide another.
+        (
+            json!({ "load_balancer": "bgctl-lap", "blue": { "name": "bot-bleu" }, "green": { "name": "bot-gren" } }),
+            Trouble::NotFound,
+            &["is called `bgctl-lap`", "is called `bot-bleu`", "is called `bot-gren`"],
+            "did you mean `bgctl-lab`?; did you mean `bot-blue`?; did you mean `bot-green`?",
+        ),
         // Nothing of another region is meant, whatever it is called.
-        (json!({ "region": "eu-west-1" }), Trouble::NotFound, &["in eu-west-1 is called", "at all"], "check `region`"),
+        (
+            json!({ "region": "eu-west-1" }),
+            Trouble::NotFound,
+            &[
+                "no load balancer in eu-west-1 is called",
+                "no target group in eu-west-1 is called `bot-green`",
+                "at all",
+            ],
+            "check `region`",
+        ),
     ];
     for (changes, kind, words, cure) in table {
         let error = missed(&with(&names, changes.clone()), &access).await;
@@ -247,4 +265,67 @@ async fn a_look_up_that_fails_says_what_it_lacks_and_is_made_again() {
     let error = route.read().await.expect_err("nothing is there");
     assert!(error.kind == Trouble::NotFound && error.what.contains("there is no load balancer at all"), "{error}");
     assert_eq!(endpoint.count("DescribeListeners"), 0);
+}
+
+// ---- in a runbook ---------------------------------------------------------------------------------------------------
+
+/// The runbook people copy, with other settings of its route and one gate of that route's own metrics.
+fn runbook(settings: &str) -> Source {
+    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/runbooks/slackbot-alb.yaml")).unwrap();
+    let (before, rest) = text.split_once("    alb:\n").unwrap();
+    let after = &rest[rest.find("    seen_at:").unwrap()..];
+    let gate = "gates:\n  edge:\n    cloudwatch: { route: web, bad: [HTTPCode_Target_5XX_Count], requests: RequestCount }\n    max: 1%\n    \
+                min_requests: 100\n";
+    Source::new("runbook.yaml", format!("{before}{settings}{after}").replace("gates:\n", gate))
+}
+
+fn draft(source: &Source, swap: bool) -> Draft<'_> {
+    Draft::new(source, &Inputs::default(), None, swap).unwrap_or_else(|found| panic!("{found:#?}"))
+}
+
+#[test]
+fn the_page_s_examples_are_runbooks() {
+    let blocks: Vec<&str> = alb::KIND.page.split("```yaml\nroutes:\n  web:\n").skip(1).collect();
+    assert_eq!(blocks.len(), 2);
+    for block in blocks {
+        let settings = block.split("```").next().unwrap();
+        let source = runbook(settings);
+        draft(&source, false);
+    }
+}
+
+/// What was looked up takes the place of the names in everything that is made of the runbook, also where its sides are exchanged.
+#[test]
+fn what_was_found_stands_in_the_plan_as_if_it_had_been_written() {
+    let arn = |resource: &str| format!("arn:aws:elasticloadbalancing:us-east-1:123456789012:{resource}");
+    let rule = arn("listener-rule/app/bot/50dc6c495c0c9188/0467ef3c8400ae65/8c1f3f0a1e2d3c4b");
+    let (blue, green) = (arn("targetgroup/bot-blue/6d0ecf831eec9f09"), arn("targetgroup/bot-green/73e2d6bc24d8a067"));
+    let found = json!({ "rule": rule, "blue": blue, "green": green });
+    let names = "    alb:\n      region: us-east-1\n      load_balancer: bot\n      listener: 443\n      rule: { priority: 10 }\n      \
+                 blue: { name: bot-blue }\n      green: { name: bot-green }\n";
+    let source = runbook(names);
+    let mut named = draft(&source, false);
+    let gate = |draft: &Draft<'_>| draft.plan.gates["edge"]["cloudwatch"].clone();
+    assert_eq!(gate(&named)["blue"], Value::Null, "judged once the place is known");
+    named.pin(BTreeMap::from([("web".to_string(), found.clone())])).expect("it compiles");
+    let arns = format!("    alb:\n      rule: {rule}\n      blue: {blue}\n      green: {green}\n");
+    let written = runbook(&arns);
+    let written = draft(&written, false);
+    assert_eq!(named.plan.routes, written.plan.routes);
+    assert_eq!(gate(&named), gate(&written));
+    assert_eq!(gate(&named)["blue"], json!({ "TargetGroup": "targetgroup/bot-blue/6d0ecf831eec9f09" }));
+
+    // With `--swap` green is what the file calls blue, before the look-up and after it.
+    let text = format!(
+        "bgctl: 1\nservice: bot\nenvironment: staging\nowners: [owner@example.com]\nstacks:\n  blue: {{ version: v1, url: \
+         \"http://127.0.0.1:9\" }}\n  green: {{ version: v2, url: \"http://127.0.0.1:10\" }}\nroutes:\n  web:\n{names}schema: {{ \
+         change: none }}\nsteps:\n  - id: all\n    shift: {{ route: web, green: 100% }}\nrollback:\n  owner: owner@example.com\n  \
+         steps:\n    - id: back\n      shift: {{ route: web, blue: 100% }}\n"
+    );
+    let source = Source::new("runbook.yaml", text);
+    let mut swapped = draft(&source, true);
+    assert_eq!(swapped.plan.routes["web"].config["blue"], json!({ "name": "bot-green" }));
+    let found = json!({ "rule": rule, "blue": green, "green": blue });
+    swapped.pin(BTreeMap::from([("web".to_string(), found.clone())])).expect("it compiles");
+    assert_eq!(swapped.plan.routes["web"].config, found);
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_elasticloadbalancingv2::types::{Rule, RuleCondition, Tag};
-use futures_util::future::try_join;
+use futures_util::future::join;
 use serde_json::{Value, json};
 
 use super::api::Api;
@@ -23,7 +23,8 @@ const GROUP: &str = "target group";
 impl Api {
     /// The settings in ARNs, with a line for each name that was looked up.
     pub async fn look_up(&self, names: &Names) -> Result<(Settings, Pinned), RouterError> {
-        let (place, [blue, green]) = try_join(self.place(names), self.groups(names)).await?;
+        let (place, groups) = join(self.place(names), self.groups(names)).await;
+        let (place, (blue, green)) = both(place, groups)?;
         let mut found = Vec::new();
         if let Spot::Of { .. } = names.spot {
             found.push(format!("{} is {}", names.line(), place.arn()));
@@ -128,7 +129,7 @@ impl Api {
     }
 
     /// Both groups. What they are known by is looked for in one list, where it has to be looked for in a list.
-    async fn groups(&self, names: &Names) -> Result<[Arn; 2], RouterError> {
+    async fn groups(&self, names: &Names) -> Result<(Arn, Arn), RouterError> {
         let tagged = Color::BOTH.iter().any(|color| matches!(names.group(*color), Known::By(By::Tags(_))));
         let all = if tagged { Some(self.all_groups(true, &names.region).await?) } else { None };
         let one = async |known: &Known| match (known, &all) {
@@ -136,7 +137,8 @@ impl Api {
             (Known::By(by), Some(all)) => matching::thing(GROUP, by, &names.region, all),
             (Known::By(by), None) => self.group(by, &names.region).await,
         };
-        Ok([one(&names.blue).await?, one(&names.green).await?])
+        let (blue, green) = join(one(&names.blue), one(&names.green)).await;
+        both(blue, green)
     }
 
     async fn group(&self, by: &By, region: &str) -> Result<Arn, RouterError> {
@@ -224,6 +226,22 @@ fn fitting(settings: &Value, names: &Names) -> Result<Settings, RouterError> {
     let what = format!("what {} names does not fit together: {}", names.line(), words.join("; "));
     Err(RouterError::new(Trouble::Invalid, what)
         .cure("name two target groups of the load balancer's own region and account"))
+}
+
+/// Both, or everything that is wrong with them: a name that is wrong does not hide another.
+fn both<A, B>(one: Result<A, RouterError>, other: Result<B, RouterError>) -> Result<(A, B), RouterError> {
+    match (one, other) {
+        (Ok(one), Ok(other)) => Ok((one, other)),
+        (Err(error), Ok(_)) | (Ok(_), Err(error)) => Err(error),
+        // What passes by itself says nothing of the names.
+        (Err(one), Err(other)) if one.passing() || one.what == other.what => Err(one),
+        (Err(_), Err(other)) if other.passing() => Err(other),
+        (Err(one), Err(other)) => {
+            let cures: Vec<String> = one.cure.iter().chain(&other.cure).cloned().collect();
+            let what = format!("{}; {}", one.what, other.what);
+            Err(RouterError { what, cure: Some(cures.join("; ")).filter(|text| !text.is_empty()), ..one })
+        }
+    }
 }
 
 fn strange(found: &str, why: &str) -> RouterError {

@@ -65,14 +65,16 @@ fn none(kind: &str, by: &By, said: &str, region: &str, all: &[Candidate]) -> Rou
             (format!("there are {}", names()), near.map(|near| format!("did you mean `{near}`?")))
         }
         By::Tags(wanted) => {
-            // Those that carry one of the keys are what somebody meant; the others say nothing.
+            // Those with the most of these tags are what somebody meant; where none has any, those with one of the keys.
+            let equal = |c: &Candidate| wanted.iter().filter(|(key, value)| c.tags.get(*key) == Some(*value)).count();
+            let most = all.iter().map(equal).max().unwrap_or_default();
             let own = |c: &Candidate| {
                 let shown: Tags = c.tags.iter().filter(|(k, _)| wanted.contains_key(*k)).map(owned).collect();
                 (!shown.is_empty()).then(|| format!("`{}` ({})", c.arn.name(), spoken_tags(&shown)))
             };
-            match all.iter().filter_map(own).collect::<Vec<_>>() {
+            match all.iter().filter(|c| equal(c) == most).filter_map(own).collect::<Vec<_>>() {
                 near if near.is_empty() => (format!("none carries one of these keys; there are {}", names()), None),
-                near => (format!("with these keys there are {}", listed(near.into_iter())), None),
+                near => (format!("the nearest are {}", listed(near.into_iter())), None),
             }
         }
     };
@@ -230,7 +232,7 @@ mod tests {
                 tagged(&[("app", "bot"), ("color", "bleu")]),
                 Err((
                     Trouble::NotFound,
-                    &["with these keys there are", "`bot-blue` (app=bot, color=blue)"],
+                    &["the nearest are", "`bot-blue` (app=bot, color=blue)"],
                     "name a target group",
                 )),
             ),
