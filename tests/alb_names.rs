@@ -267,6 +267,78 @@ async fn a_look_up_that_fails_says_what_it_lacks_and_is_made_again() {
     assert_eq!(endpoint.count("DescribeListeners"), 0);
 }
 
+// ---- what is looked at before users ---------------------------------------------------------------------------------
+
+/// Before anybody is moved it is read where the test listener leads, or the rule with a header: to green alone, or the cutover is
+/// refused. moto and its CLI are the other hand.
+#[tokio::test]
+async fn a_test_listener_or_header_has_to_lead_to_green() {
+    let Some(moto) = Moto::start(&[]).await else { return };
+    let balancer = Balancer::build(&moto, false, None).await;
+    let forward = |to: &[(&str, u32)]| {
+        let groups: Vec<Value> =
+            to.iter().map(|(arn, weight)| json!({ "TargetGroupArn": arn, "Weight": weight })).collect();
+        json!([{ "Type": "forward", "ForwardConfig": { "TargetGroups": groups } }]).to_string()
+    };
+    let (blue, green) = (balancer.blue.as_str(), balancer.green.as_str());
+    let port = ["--protocol", "HTTP", "--port", "8443", "--default-actions", &forward(&[(blue, 1)])];
+    let made = moto
+        .cli_json(&[&["elbv2", "create-listener", "--load-balancer-arn", &balancer.load_balancer], &port[..]].concat());
+    let listener = made["Listeners"][0]["ListenerArn"].as_str().expect("an ARN").to_string();
+    let condition =
+        json!([{ "Field": "http-header", "HttpHeaderConfig": { "HttpHeaderName": "X-Stack", "Values": ["green"] } }]);
+    let rule = ["--conditions", &condition.to_string(), "--actions", &forward(&[(green, 1)])];
+    let rule = |priority| {
+        let place = ["elbv2", "create-rule", "--listener-arn", &balancer.listener, "--priority", priority];
+        let made = moto.cli_json(&[&place, &rule[..]].concat());
+        made["Rules"][0]["RuleArn"].as_str().expect("an ARN").to_string()
+    };
+    let late = rule("20");
+
+    let by_port = with(&balancer.settings(), json!({ "test": { "listener": 8443 } }));
+    let pinned = found(&by_port, &moto.access()).await;
+    assert_eq!(pinned, with(&balancer.settings(), json!({ "test": { "listener": listener } })));
+    let route = view(&pinned, &moto.access());
+    assert!(!route.by_names());
+    let before = async |route: &Rc<dyn RouteView>| route.preflight(&[]).await.map_err(|e| format!("{:?}: {e}", e.kind));
+    for (leads, wanted) in [
+        (forward(&[(blue, 1)]), Err("the actions read just now are: forward to `bot-blue` 1")),
+        (forward(&[(blue, 1), (green, 99)]), Err("so what is seen there says nothing of GREEN")),
+        (forward(&[(blue, 0), (green, 0)]), Err("all weights are 0")),
+        (
+            json!([{ "Type": "fixed-response", "FixedResponseConfig": { "StatusCode": "200" } }]).to_string(),
+            Err("fixed-response"),
+        ),
+        (forward(&[(green, 1)]), Ok("leads to GREEN's `bot-green` alone")),
+        (forward(&[(blue, 0), (green, 5)]), Ok("leads to GREEN's `bot-green` alone")),
+    ] {
+        moto.cli_json(&["elbv2", "modify-listener", "--listener-arn", &listener, "--default-actions", &leads]);
+        // By its names it is the same route.
+        for route in [&route, &view(&by_port, &moto.access())] {
+            match (before(route).await, wanted) {
+                (Ok(lines), Ok(words)) => assert!(lines.len() == 1 && lines[0].contains(words), "{lines:?}"),
+                (Err(said), Err(words)) => assert!(said.starts_with("Invalid") && said.contains(words), "{said}"),
+                (found, _) => panic!("{leads}: {found:?}"),
+            }
+        }
+    }
+    // A rule that is tried after the one of the users gets no request that fits both.
+    let header = json!({ "rule": { "header": { "name": "x-stack", "value": "green" } } });
+    let by_header = with(&balancer.settings(), json!({ "test": header }));
+    assert_eq!(found(&by_header, &moto.access()).await["test"]["rule"], json!(late));
+    let said = before(&view(&by_header, &moto.access())).await.expect_err("users' rule is tried first");
+    assert!(said.contains("tried after the rule of the users (priority 20, theirs 10)"), "{said}");
+    let early = rule("5");
+    let error = missed(&by_header, &moto.access()).await;
+    assert!(error.what.contains("2 rules of listener") && error.what.contains("header X-Stack: green"), "{error}");
+    let by_header = with(&by_header, json!({ "test": { "rule": early } }));
+    assert!(
+        before(&view(&by_header, &moto.access())).await.expect("it leads to green")[0].contains("GREEN's `bot-green`")
+    );
+    // No test, nothing to say.
+    assert_eq!(before(&view(&balancer.settings(), &moto.access())).await, Ok(Vec::new()));
+}
+
 // ---- in a runbook ---------------------------------------------------------------------------------------------------
 
 /// The runbook people copy, with other settings of its route and one gate of that route's own metrics.
@@ -286,7 +358,7 @@ fn draft(source: &Source, swap: bool) -> Draft<'_> {
 #[test]
 fn the_page_s_examples_are_runbooks() {
     let blocks: Vec<&str> = alb::KIND.page.split("```yaml\nroutes:\n  web:\n").skip(1).collect();
-    assert_eq!(blocks.len(), 2);
+    assert_eq!(blocks.len(), 3);
     for block in blocks {
         let settings = block.split("```").next().unwrap();
         let source = runbook(settings);

@@ -3,6 +3,7 @@
 use rustix::process::Signal;
 use serde_json::Value;
 
+use crate::common::moto::Api;
 use crate::rig::*;
 
 const ARNS: &str = "      rule: ${var.rule_arn}
@@ -149,4 +150,38 @@ fn a_rehearsal_by_names_reaches_the_lab_and_a_name_of_the_world_is_refused() {
     desk.run(&["cutover", "lab.yaml", "--lab", "--confirm", "lab"]).ends(0).says(&["all on GREEN v1.4.2", "lost 0"]);
     desk.write("lab.yaml", &runbook(("${var.load_balancer}", "production")));
     desk.run(&["plan", "lab.yaml", "--lab"]).ends(65).says(&["`production` is not the lab's"]);
+}
+
+/// What is looked at before users leads to green, or nobody is moved.
+#[test]
+fn a_test_listener_that_leads_to_blue_proves_nothing() {
+    let world = World::new(&[]);
+    let desk = Desk::beside(&world);
+    let tested = "green: { name: bot-green }\n      test: { listener: 443 }";
+    desk.write("runbook.yaml", &runbook(("green: { tags: { app: bot, color: green } }", tested)));
+    let said =
+        desk.cutover().end(60).ends(65).says(&["BG0306", "let it forward to `bot-green` alone", "Nothing was changed"]);
+    let flat = said.err.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(flat.contains("forward to `bot-blue` 1") && flat.contains("BLUE 100 GREEN 0, read just now"), "{flat}");
+    assert_eq!(world.green(), 0);
+
+    let of = |name: &str| desk.env[name].clone();
+    let listener = of("BGCTL_VAR_rule_arn").replace("listener-rule", "listener");
+    let listener = listener.rsplitn(3, '/').last().expect("an ARN has parts").to_string() + "/8b2f3c1d5e6a7f90";
+    let (id, secret) = (of("AWS_ACCESS_KEY_ID"), of("AWS_SECRET_ACCESS_KEY"));
+    let api = Api { url: of("AWS_ENDPOINT_URL"), id, secret, aws: std::path::PathBuf::new() };
+    let form = [
+        ("Action", "ModifyListener"),
+        ("Version", "2015-12-01"),
+        ("ListenerArn", listener.as_str()),
+        ("DefaultActions.member.1.Type", "forward"),
+        ("DefaultActions.member.1.TargetGroupArn", &of("BGCTL_VAR_green_target_group")),
+    ];
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(api.query("elasticloadbalancing", &form));
+    desk.cutover().end(60).ends(0).says(&["all on GREEN v1.4.2"]);
+    let armed = desk.records().into_iter().find(|record| record["type"] == "rollback.armed").expect("a record");
+    assert!(armed.to_string().contains("leads to GREEN's `bot-green` alone"), "{armed}");
+    assert_eq!(kept(&desk)["test"], serde_json::json!({ "listener": listener }));
+    desk.run(&["rollback", "--yes"]).ends(0);
 }

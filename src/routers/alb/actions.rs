@@ -63,6 +63,12 @@ pub fn read(actions: &[Action], groups: &Groups) -> Result<Seen, String> {
     Ok(seen)
 }
 
+/// The target groups that get any request of these actions.
+pub fn leads_to(actions: &[Action]) -> Vec<&str> {
+    let forwards = actions.iter().filter(|action| action.r#type() == Some(&ActionTypeEnum::Forward));
+    forwards.flat_map(listed).filter(|(_, weight)| *weight > 0).map(|(arn, _)| arn).collect()
+}
+
 /// Where these actions send users, for people: also when that is not a split of ours.
 pub fn told(actions: &[Action]) -> String {
     let name = |arn: &str| arn.split('/').nth(1).unwrap_or(arn).to_string();

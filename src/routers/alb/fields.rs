@@ -9,7 +9,7 @@ use super::names::{By, Known, Listener, Spot, Which, is_name};
 use super::place::Place;
 use crate::diag::{self, Mistake, Review};
 
-const KEYS: [&str; 7] = ["region", "load_balancer", "listener", "rule", "blue", "green", "min_healthy"];
+const KEYS: [&str; 8] = ["region", "load_balancer", "listener", "rule", "blue", "green", "test", "min_healthy"];
 const BY: &str = "write `{ name: bot-blue }`, `{ tags: { app: bot } }` or the ARN";
 const REGION: &str = "write `region: us-east-1`, the load balancer's own: neither AWS_REGION nor a profile is asked, so that a \
                       runbook leads to the same place on every machine";
@@ -130,7 +130,7 @@ impl Fields<'_> {
         match self.fields.get("rule")? {
             Value::String(text) => self.arn("rule", Sort::Rule, text).map(Ok),
             value @ Value::Object(_) => {
-                let help = "write `{ priority: 10 }`, `{ tags: … }`, `{ host: … }`, `{ path: … }`, several of them, or the ARN";
+                let help = "write `priority`, `tags`, `host`, `path` or `header` below it, or the ARN in its place";
                 let which: Which = self.mapping("rule", value, help)?;
                 self.reviewed("rule", |review| which.review(review));
                 Some(Err(which))
@@ -196,6 +196,50 @@ impl Fields<'_> {
         }
     }
 
+    /// What is looked at before users: another listener of the load balancer, or another rule of it.
+    pub fn test(&mut self, users: Option<&Spot>) -> Option<Spot> {
+        let written = self.fields.get("test")?;
+        let help = "write `{ listener: 8443 }`, `{ rule: { header: { name: …, value: … } } }`, both, or the ARN of one";
+        let Some(fields) = written.as_object() else {
+            self.review.wrong("/test", "`test` is no mapping", Some(help));
+            return None;
+        };
+        let mut own = Fields { fields, review: Review::default() };
+        for key in fields.keys().filter(|key| !["listener", "rule"].contains(&key.as_str())) {
+            let at = format!("/{}", key.replace('~', "~0").replace('/', "~1"));
+            own.review.wrong(&at, format!("unknown field `{key}`"), Some(help));
+        }
+        let (listener, rule) = (own.listener(), own.rule());
+        if fields.is_empty() {
+            own.review.wrong("", "`test` names no place", Some(help));
+        }
+        if matches!(rule, Some(Ok(_))) && fields.contains_key("listener") {
+            own.review.wrong("/listener", "the ARN of `rule` says its listener already", None);
+        }
+        let wrong = !own.review.0.is_empty();
+        self.review.0.extend(own.review.0.into_iter().map(|m| Mistake { at: format!("/test{}", m.at), ..m }));
+        let spot = match (listener, rule) {
+            _ if wrong => return None,
+            (_, Some(Ok(arn))) => Spot::Arn(Place::Rule(arn)),
+            (Some(Ok(arn)), None) => Spot::Arn(Place::Listener(arn)),
+            (Some(Ok(arn)), Some(Err(which))) => Spot::Of { listener: Listener::Arn(arn), rule: Some(which) },
+            (Some(Err(port)), which) => {
+                let listener = Listener::At { load_balancer: balancer_of(users?)?, port };
+                Spot::Of { listener, rule: which.and_then(Result::err) }
+            }
+            (None, which) => Spot::Of { listener: listener_of(users?)?, rule: Some(which?.err()?) },
+        };
+        let same = |(key, arn): (_, &Arn)| users.and_then(Spot::arn) == Some((key, arn));
+        if matches!((&spot, users), (Spot::Arn(_), Some(Spot::Arn(_)))) && spot.arn().is_some_and(same) {
+            self.review.wrong(
+                "/test",
+                "`test` is where users are: nothing could be looked at before they are there",
+                None,
+            );
+        }
+        Some(spot)
+    }
+
     pub fn min_healthy(&mut self) -> Option<u32> {
         match self.fields.get("min_healthy")?.as_u64() {
             Some(count @ 1..=1000) => u32::try_from(count).ok(),
@@ -218,25 +262,23 @@ impl Fields<'_> {
 
     /// The region of the whole: as it is written, or as an ARN says it. All ARNs are of one region and account, and the two
     /// sides are two groups.
-    pub fn home(&mut self, region: Option<String>, spot: &Spot, blue: &Known, green: &Known) -> Option<String> {
+    pub fn home(
+        &mut self,
+        region: Option<String>,
+        [users, test]: [Option<&Spot>; 2],
+        [blue, green]: [&Known; 2],
+    ) -> Option<String> {
         if blue == green {
             self.review.wrong("/green", "`green` is the same target group as `blue`", None);
         }
-        let place = match spot {
-            Spot::Arn(place) => Some((place_key(place), place.arn())),
-            Spot::Of { listener: Listener::Arn(arn), .. } => Some(("listener", arn)),
-            Spot::Of { listener: Listener::At { load_balancer: Known::Arn(arn), .. }, .. } => {
-                Some(("load_balancer", arn))
-            }
-            Spot::Of { .. } => None,
-        };
         let group = |key, known: &Known| match known {
             Known::Arn(arn) => Some((key, arn.clone())),
             Known::By(_) => None,
         };
-        let place = place.map(|(key, arn)| (key, arn.clone()));
+        let place = users.and_then(Spot::arn).map(|(key, arn)| (key, arn.clone()));
+        let test = test.and_then(Spot::arn).map(|(_, arn)| ("test", arn.clone()));
         let arns: Vec<(&str, Arn)> =
-            place.into_iter().chain(group("blue", blue)).chain(group("green", green)).collect();
+            place.into_iter().chain(group("blue", blue)).chain(group("green", green)).chain(test).collect();
         if let Some((key, first)) = arns.first()
             && let Some(region) = region.as_ref().filter(|region| **region != first.region)
         {
@@ -262,10 +304,19 @@ impl Fields<'_> {
     }
 }
 
-fn place_key(place: &Place) -> &'static str {
-    match place {
-        Place::Rule(_) => "rule",
-        Place::Listener(_) => "listener",
+/// The load balancer of a place.
+fn balancer_of(spot: &Spot) -> Option<Known> {
+    match spot {
+        Spot::Of { listener: Listener::At { load_balancer, .. }, .. } => Some(load_balancer.clone()),
+        spot => Arn::read(&spot.arn()?.1.load_balancer(), Sort::LoadBalancer).ok().map(Known::Arn),
+    }
+}
+
+/// The listener of a place.
+fn listener_of(spot: &Spot) -> Option<Listener> {
+    match spot {
+        Spot::Of { listener, .. } => Some(listener.clone()),
+        Spot::Arn(place) => Arn::read(&place.arn().listener(), Sort::Listener).ok().map(Listener::Arn),
     }
 }
 

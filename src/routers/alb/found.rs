@@ -5,6 +5,7 @@ use std::time::Duration;
 use aws_sdk_elasticloadbalancingv2::types::Action;
 
 use super::actions::{self, Seen};
+use super::arn::Arn;
 use super::place::Place;
 use super::{Alb, SETTLE};
 use crate::clock::{Clock, SystemClock};
@@ -50,12 +51,20 @@ impl Alb {
         }
     }
 
-    /// Reads the actions: those of a rule from the rule, those of a default rule from its listener, where alone they can
-    /// be changed.
     async fn look_once(&self) -> Result<Found, RouterError> {
+        let (actions, writes, repeats) = self.actions(&self.settings.place).await?;
+        self.found(actions, writes, repeats)
+    }
+
+    /// Reads the actions of a place: those of a rule from the rule, those of a default rule from its listener, where alone they
+    /// can be changed.
+    async fn actions(&self, place: &Place) -> Result<(Vec<Action>, Writes, Vec<Option<String>>), RouterError> {
         let client = self.api.reads().await;
         let mut repeats = Vec::new();
-        let listener = match &self.settings.place {
+        let missing = |action: &str| {
+            RouterError::new(Trouble::NotFound, format!("`{}` is not in the answer of {action}", place.arn()))
+        };
+        let listener = match place {
             Place::Listener(arn) => arn.to_string(),
             Place::Rule(arn) => {
                 let attempts = Attempts::default();
@@ -64,10 +73,9 @@ impl Alb {
                     asked.send().await.map_err(|e| self.explain("DescribeRules", arn.as_str(), &attempts, e))?;
                 repeats.push(attempts.remark("DescribeRules"));
                 let rule = answer.rules().iter().find(|r| r.rule_arn() == Some(arn.as_str()));
-                let rule =
-                    rule.ok_or_else(|| self.refuse(Trouble::NotFound, "is not in the answer of DescribeRules"))?;
+                let rule = rule.ok_or_else(|| missing("DescribeRules"))?;
                 if rule.is_default() != Some(true) {
-                    return self.found(rule.actions().to_vec(), Writes::Rule(arn.to_string()), repeats);
+                    return Ok((rule.actions().to_vec(), Writes::Rule(arn.to_string()), repeats));
                 }
                 arn.listener()
             }
@@ -77,8 +85,55 @@ impl Alb {
         let answer = asked.send().await.map_err(|e| self.explain("DescribeListeners", &listener, &attempts, e))?;
         repeats.push(attempts.remark("DescribeListeners"));
         let found = answer.listeners().iter().find(|l| l.listener_arn() == Some(listener.as_str()));
-        let found = found.ok_or_else(|| self.refuse(Trouble::NotFound, "is not in the answer of DescribeListeners"))?;
-        self.found(found.default_actions().to_vec(), Writes::Listener(listener), repeats)
+        let found = found.ok_or_else(|| missing("DescribeListeners"))?;
+        Ok((found.default_actions().to_vec(), Writes::Listener(listener), repeats))
+    }
+
+    /// Where the place that is looked at before users leads: to green alone, or what is seen there says nothing of green.
+    pub async fn tested(&self, test: &Place) -> Result<String, RouterError> {
+        let (actions, ..) = self.actions(test).await?;
+        self.before_users(test).await?;
+        let (line, green) = (test.line(), &self.settings.groups.green);
+        match actions::leads_to(&actions).as_slice() {
+            [only] if *only == green.as_str() => Ok(format!("test: {line} leads to GREEN's `{}` alone", green.name())),
+            _ => {
+                let what = format!(
+                    "the {line} of `test` does not lead to GREEN's `{}` alone, so what is seen there says nothing of GREEN: {}",
+                    green.name(),
+                    actions::told(&actions)
+                );
+                let cure = format!("let it forward to `{}` alone, or take `test` out", green.name());
+                Err(RouterError::new(Trouble::Invalid, what).cure(cure))
+            }
+        }
+    }
+
+    /// A rule that is tried after the one of the users gets no request that fits both: what is sent to be looked at would be users'.
+    async fn before_users(&self, test: &Place) -> Result<(), RouterError> {
+        let (Place::Rule(test), Place::Rule(users)) = (test, &self.settings.place) else { return Ok(()) };
+        if test.listener() != users.listener() {
+            return Ok(());
+        }
+        let attempts = Attempts::default();
+        let asked =
+            self.api.reads().await.describe_rules().rule_arns(test.as_str()).rule_arns(users.as_str()).customize();
+        let answer = asked.interceptor(attempts.clone()).send().await;
+        let answer = answer.map_err(|e| self.explain("DescribeRules", test.as_str(), &attempts, e))?;
+        // A default rule has no number, and is tried last.
+        let of = |arn: &Arn| {
+            let rule = answer.rules().iter().find(|rule| rule.rule_arn() == Some(arn.as_str()));
+            rule.and_then(|rule| rule.priority()).and_then(|text| text.parse::<u32>().ok()).unwrap_or(u32::MAX)
+        };
+        let (own, theirs) = (of(test), of(users));
+        if own < theirs {
+            return Ok(());
+        }
+        let what = format!(
+            "the rule of `test` is tried after the rule of the users (priority {own}, theirs {theirs}), so requests that fit both are \
+             users' requests"
+        );
+        Err(RouterError::new(Trouble::Invalid, what)
+            .cure(format!("give it a priority below {theirs}, or take `test` out")))
     }
 
     fn found(&self, actions: Vec<Action>, writes: Writes, repeats: Vec<Option<String>>) -> Result<Found, RouterError> {

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use aws_sdk_elasticloadbalancingv2::types::{Rule, RuleCondition, Tag};
-use futures_util::future::join;
+use aws_sdk_elasticloadbalancingv2::types::{HttpHeaderConditionConfig, Rule, RuleCondition, Tag};
+use futures_util::future::{join, join3};
 use serde_json::{Value, json};
 
 use super::api::Api;
@@ -23,11 +23,21 @@ const GROUP: &str = "target group";
 impl Api {
     /// The settings in ARNs, with a line for each name that was looked up.
     pub async fn look_up(&self, names: &Names) -> Result<(Settings, Pinned), RouterError> {
-        let (place, groups) = join(self.place(names), self.groups(names)).await;
-        let (place, (blue, green)) = both(place, groups)?;
+        let region = &names.region;
+        let test = async {
+            match &names.test {
+                None => Ok(None),
+                Some(spot) => self.place(spot, region).await.map(Some),
+            }
+        };
+        let (place, test, groups) = join3(self.place(&names.spot, region), test, self.groups(names)).await;
+        let ((place, test), (blue, green)) = both(both(place, test), groups)?;
         let mut found = Vec::new();
         if let Spot::Of { .. } = names.spot {
             found.push(format!("{} is {}", names.line(), place.arn()));
+        }
+        if let (Some(spot @ Spot::Of { .. }), Some(test)) = (&names.test, &test) {
+            found.push(format!("test, {}, is {}", spot.line(region), test.arn()));
         }
         let mut settings = json!({ "blue": blue.as_str(), "green": green.as_str() });
         for (name, known, arn) in [("blue", &names.blue, &blue), ("green", &names.green, &green)] {
@@ -35,9 +45,9 @@ impl Api {
                 found.push(format!("{name} ({by}) is {arn}"));
             }
         }
-        match &place {
-            Place::Rule(arn) => settings["rule"] = json!(arn.as_str()),
-            Place::Listener(arn) => settings["listener"] = json!(arn.as_str()),
+        settings[place.key()] = json!(place.arn().as_str());
+        if let Some(test) = test {
+            settings["test"] = json!({ test.key(): test.arn().as_str() });
         }
         if let Some(count) = names.min_healthy {
             settings["min_healthy"] = json!(count);
@@ -45,8 +55,8 @@ impl Api {
         Ok((fitting(&settings, names)?, Pinned { settings, found }))
     }
 
-    async fn place(&self, names: &Names) -> Result<Place, RouterError> {
-        let (listener, rule) = match &names.spot {
+    async fn place(&self, spot: &Spot, region: &str) -> Result<Place, RouterError> {
+        let (listener, rule) = match spot {
             Spot::Arn(place) => return Ok(place.clone()),
             Spot::Of { listener, rule } => (listener, rule),
         };
@@ -55,7 +65,7 @@ impl Api {
             Listener::At { load_balancer, port } => {
                 let balancer = match load_balancer {
                     Known::Arn(arn) => arn.clone(),
-                    Known::By(by) => self.balancer(by, &names.region).await?,
+                    Known::By(by) => self.balancer(by, region).await?,
                 };
                 matching::listener(*port, balancer.name(), &self.ports(&balancer).await?)?
             }
@@ -212,8 +222,13 @@ fn row(rule: &Rule) -> Row {
         priority: rule.priority().and_then(|text| text.parse().ok()),
         hosts: values("host-header", |c| c.host_header_config().map(|config| config.values())),
         paths: values("path-pattern", |c| c.path_pattern_config().map(|config| config.values())),
+        headers: rule.conditions().iter().filter_map(|c| c.http_header_config()).map(header).collect(),
         tags: Tags::new(),
     }
+}
+
+fn header(config: &HttpHeaderConditionConfig) -> (String, Vec<String>) {
+    (config.http_header_name().unwrap_or_default().to_string(), config.values().to_vec())
 }
 
 /// What was found has to be settings as if somebody had written them: one region, one account, two groups.

@@ -3,7 +3,7 @@
 //! Nothing is guessed: no match and two matches are errors, and a name that is nearly right is only named.
 
 use super::arn::Arn;
-use super::names::{By, Tags, Which, spoken_tags};
+use super::names::{By, Header, Tags, Which, spoken_tags};
 use crate::routers::{RouterError, Trouble};
 
 /// The most things a message lists.
@@ -31,6 +31,8 @@ pub struct Row {
     pub priority: Option<u32>,
     pub hosts: Vec<String>,
     pub paths: Vec<String>,
+    /// Each header that is asked for, with its values.
+    pub headers: Vec<(String, Vec<String>)>,
     pub tags: Tags,
 }
 
@@ -130,7 +132,14 @@ pub fn rule(which: &Which, of: &str, all: &[Row]) -> Result<String, RouterError>
 impl Row {
     fn is(&self, which: &Which) -> bool {
         let host = |host: &String| self.hosts.iter().any(|own| own.eq_ignore_ascii_case(host));
+        let header = |wanted: &Header| {
+            let own = |(name, values): &(String, Vec<String>)| {
+                name.eq_ignore_ascii_case(&wanted.name) && values.contains(&wanted.value)
+            };
+            self.headers.iter().any(own)
+        };
         which.priority.is_none_or(|priority| self.priority == Some(priority))
+            && which.header.as_ref().is_none_or(header)
             && which.host.as_ref().is_none_or(host)
             && which.path.as_ref().is_none_or(|path| self.paths.contains(path))
             && has(&self.tags, &which.tags)
@@ -140,6 +149,7 @@ impl Row {
         let mut words = vec![self.priority.map_or("no priority".into(), |priority| format!("priority {priority}"))];
         words.extend(self.hosts.iter().map(|host| format!("host {host}")));
         words.extend(self.paths.iter().map(|path| format!("path {path}")));
+        words.extend(self.headers.iter().map(|(name, values)| format!("header {name}: {}", values.join(" or "))));
         if !self.tags.is_empty() {
             words.push(format!("tags {}", spoken_tags(&self.tags)));
         }
@@ -294,6 +304,7 @@ mod tests {
             priority: Some(priority),
             hosts: hosts.iter().map(ToString::to_string).collect(),
             paths: paths.iter().map(ToString::to_string).collect(),
+            headers: vec![("X-Bgctl-Stack".into(), vec!["green".into(), format!("g{priority}")])],
             tags: tags(own),
         };
         let all = [
@@ -317,8 +328,13 @@ mod tests {
             "{two}"
         );
         let none = which(|w| (w.priority, w.path) = (Some(30), Some("/ops/*".into()))).unwrap_err();
-        assert!(none.contains("NotFound: no rule of") && none.contains("(priority 30, path /slack/*)"), "{none}");
+        assert!(none.contains("NotFound: no rule of") && none.contains("(priority 30, path /slack/*,"), "{none}");
         assert!(which(|w| w.path = Some("/SLACK/*".into())).is_err(), "a path has");
+        let header = |name: &str, value: &str| Some(Header { name: name.into(), value: value.into() });
+        let asks = |header| rule(&Which { header, ..Which::default() }, "x", &all).map_err(|error| error.to_string());
+        assert_eq!(asks(header("x-bgctl-stack", "g30")).unwrap(), "rule 30", "a header's name has none");
+        assert!(asks(header("x-bgctl-stack", "G30")).unwrap_err().contains("header X-Bgctl-Stack: green or g10"));
+        assert!(asks(header("x-bgctl-stack", "green")).unwrap_err().starts_with("3 rules"));
         let bare = rule(&Which { priority: Some(1), ..Which::default() }, "x", &[]).unwrap_err();
         assert!(bare.what.contains("only its default rule"), "{bare}");
     }

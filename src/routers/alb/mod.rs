@@ -74,6 +74,8 @@ pub const KIND: Kind = Kind {
                 "/blue/name",
                 "/green",
                 "/green/name",
+                "/test/listener",
+                "/test/rule",
             ],
         )
     }),
@@ -315,6 +317,13 @@ impl RouteView for Alb {
             }
         }
         Ok(None)
+    }
+
+    async fn preflight(&self, _: &[Split]) -> Result<Vec<String>, RouterError> {
+        match &self.settings.test {
+            Some(test) => Ok(vec![self.tested(test).await?]),
+            None => Ok(Vec::new()),
+        }
     }
 
     async fn writer(&self) -> Option<String> {

@@ -42,6 +42,17 @@ pub struct Which {
     /// A value of its condition `path-pattern`, as it stands there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
+    /// A value of its condition `http-header`, as it stands there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub header: Option<Header>,
+}
+
+/// A header of a request that a rule asks for.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Header {
+    pub name: String,
+    pub value: String,
 }
 
 /// A load balancer or a target group: the thing itself, or what it is known by.
@@ -76,6 +87,8 @@ pub struct Names {
     pub spot: Spot,
     pub blue: Known,
     pub green: Known,
+    /// What is looked at before users.
+    pub test: Option<Spot>,
     /// As it is written.
     pub min_healthy: Option<u32>,
 }
@@ -101,8 +114,8 @@ impl By {
 impl Which {
     pub fn review(&self, review: &mut Review) {
         if self == &Which::default() {
-            let help = "write `{ priority: 10 }`, `{ tags: … }`, `{ host: … }` or `{ path: … }`; leave `rule` out for the \
-                        default rule";
+            let help =
+                "write `priority`, `tags`, `host`, `path` or `header` below it; leave `rule` out for the default rule";
             review.wrong("", "`rule` says nothing about the rule", Some(help));
         }
         if let Some(priority) = self.priority {
@@ -111,8 +124,15 @@ impl Which {
         if !self.tags.is_empty() {
             tagged(review, &self.tags);
         }
-        for (at, text) in [("/host", &self.host), ("/path", &self.path)] {
-            if text.as_ref().is_some_and(String::is_empty) {
+        let header = self.header.as_ref();
+        let texts = [
+            ("/host", self.host.as_ref()),
+            ("/path", self.path.as_ref()),
+            ("/header/name", header.map(|header| &header.name)),
+            ("/header/value", header.map(|header| &header.value)),
+        ];
+        for (at, text) in texts {
+            if text.is_some_and(String::is_empty) {
                 review.wrong(at, "an empty text is no condition of a rule", None);
             }
         }
@@ -160,6 +180,7 @@ impl fmt::Display for Which {
         words.extend(self.priority.map(|priority| format!("priority {priority}")));
         words.extend(self.host.as_ref().map(|host| format!("host {host}")));
         words.extend(self.path.as_ref().map(|path| format!("path {path}")));
+        words.extend(self.header.as_ref().map(|header| format!("header {}: {}", header.name, header.value)));
         words.extend((!self.tags.is_empty()).then(|| format!("tags {}", spoken_tags(&self.tags))));
         f.write_str(&words.join(", "))
     }
@@ -177,15 +198,32 @@ impl fmt::Display for Listener {
     }
 }
 
-impl Names {
+impl Spot {
     /// The place, as a person recognises it before anything is looked up.
-    pub fn line(&self) -> String {
-        let region = &self.region;
-        match &self.spot {
+    pub fn line(&self, region: &str) -> String {
+        match self {
             Spot::Arn(place) => place.line(),
             Spot::Of { listener, rule: None } => format!("alb default rule of {listener} in {region}"),
             Spot::Of { listener, rule: Some(which) } => format!("alb rule ({which}) of {listener} in {region}"),
         }
+    }
+
+    /// The ARN that is written there, with the key that it is written under.
+    pub fn arn(&self) -> Option<(&'static str, &Arn)> {
+        match self {
+            Spot::Arn(Place::Rule(arn)) => Some(("rule", arn)),
+            Spot::Arn(Place::Listener(arn)) | Spot::Of { listener: Listener::Arn(arn), .. } => Some(("listener", arn)),
+            Spot::Of { listener: Listener::At { load_balancer: Known::Arn(arn), .. }, .. } => {
+                Some(("load_balancer", arn))
+            }
+            Spot::Of { .. } => None,
+        }
+    }
+}
+
+impl Names {
+    pub fn line(&self) -> String {
+        self.spot.line(&self.region)
     }
 
     pub fn group(&self, color: Color) -> &Known {

@@ -17,6 +17,14 @@ impl Place {
         }
     }
 
+    /// The key it stands under in settings.
+    pub fn key(&self) -> &'static str {
+        match self {
+            Place::Rule(_) => "rule",
+            Place::Listener(_) => "listener",
+        }
+    }
+
     /// One line a person recognises it by.
     pub fn line(&self) -> String {
         let arn = self.arn();

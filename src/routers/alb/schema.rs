@@ -29,14 +29,24 @@ pub fn schema(generator: &mut SchemaGenerator) -> schemars::Schema {
             ),
             "listener": one_of(
                 "the listener: its port, or its ARN; without `rule` its default rule is moved",
-                vec![port, digits, arn(Sort::Listener)],
+                vec![port.clone(), digits.clone(), arn(Sort::Listener)],
             ),
             "rule": one_of(
                 "the rule whose weights are moved: its ARN, or what a rule of the listener is known by",
-                vec![arn(Sort::Rule), which],
+                vec![arn(Sort::Rule), which.clone()],
             ),
             "blue": one_of("the target group that serves now", vec![arn(Sort::TargetGroup), by.clone()]),
             "green": one_of("the target group that is to serve next", vec![arn(Sort::TargetGroup), by]),
+            "test": {
+                "type": "object",
+                "description": "a listener or a rule that leads to green alone, to be looked at before users: a port or an ARN",
+                "properties": {
+                    "listener": { "anyOf": [port, digits, arn(Sort::Listener)] },
+                    "rule": { "anyOf": [arn(Sort::Rule), which] }
+                },
+                "minProperties": 1,
+                "additionalProperties": false
+            },
             "min_healthy": {
                 "type": "integer", "minimum": 1, "maximum": 1000, "default": 1,
                 "description": "fewest healthy targets a side must have before users may be sent to it"

@@ -14,6 +14,8 @@ use crate::diag::Mistake;
 pub struct Settings {
     pub place: Place,
     pub groups: Groups,
+    /// What is looked at before users: it leads to green alone.
+    pub test: Option<Place>,
     pub min_healthy: u32,
 }
 
@@ -22,6 +24,12 @@ pub struct Settings {
 pub enum Written {
     Arns(Settings),
     Names(Names),
+}
+
+impl Settings {
+    fn of(place: Place, groups: Groups, test: Option<Place>, min_healthy: Option<u32>) -> Settings {
+        Settings { place, groups, test, min_healthy: min_healthy.unwrap_or(1) }
+    }
 }
 
 impl Written {
@@ -34,18 +42,21 @@ impl Written {
         let mut fields = Fields::new(fields);
         let spot = fields.spot();
         let (blue, green) = (fields.group("blue", "serves now"), fields.group("green", "is to serve next"));
+        let test = fields.test(spot.as_ref());
         let min_healthy = fields.min_healthy();
         let region = fields.region();
         if let (Some(spot), Some(blue), Some(green)) = (spot, blue, green)
-            && let Some(region) = fields.home(region, &spot, &blue, &green)
+            && let Some(region) = fields.home(region, [Some(&spot), test.as_ref()], [&blue, &green])
             && fields.review.0.is_empty()
         {
-            return Ok(match (spot, blue, green) {
-                (Spot::Arn(place), Known::Arn(blue), Known::Arn(green)) => {
-                    let groups = Groups { blue, green };
-                    Written::Arns(Settings { place, groups, min_healthy: min_healthy.unwrap_or(1) })
+            return Ok(match (spot, blue, green, test) {
+                (Spot::Arn(place), Known::Arn(blue), Known::Arn(green), None) => {
+                    Written::Arns(Settings::of(place, Groups { blue, green }, None, min_healthy))
                 }
-                (spot, blue, green) => Written::Names(Names { region, spot, blue, green, min_healthy }),
+                (Spot::Arn(place), Known::Arn(blue), Known::Arn(green), Some(Spot::Arn(test))) => {
+                    Written::Arns(Settings::of(place, Groups { blue, green }, Some(test), min_healthy))
+                }
+                (spot, blue, green, test) => Written::Names(Names { region, spot, blue, green, test, min_healthy }),
             });
         }
         Err(fields.review.0)
@@ -160,6 +171,32 @@ mod tests {
                 other => panic!("{line}: {other:?}"),
             }
         }
+        // What is looked at before users is of the users' own load balancer, and of their listener where it names none.
+        for (value, test, line) in [
+            (by_names(), json!({ "listener": 8443 }), "alb default rule of listener 8443 of `bot` in us-east-1"),
+            (good(), json!({ "listener": "8443" }), "alb default rule of listener 8443 of `bot` in us-east-1"),
+            (
+                good(),
+                json!({ "rule": { "header": { "name": "x-stack", "value": "green" } } }),
+                "alb rule (header x-stack: green) of listener 0467ef3c8400ae65 of `bot` in us-east-1",
+            ),
+            (
+                by_names(),
+                json!({ "rule": { "priority": 5 } }),
+                "alb rule (priority 5) of listener 443 of `bot` in us-east-1",
+            ),
+        ] {
+            let mut value = value;
+            value["test"] = test;
+            let Ok(Written::Names(names)) = Written::read(&value) else { panic!("{value}") };
+            assert_eq!(names.test.expect("it is written").line(&names.region), line);
+        }
+        let mut value = good();
+        value["test"] = json!({ "listener": listener });
+        assert!(
+            matches!(Written::read(&value), Ok(Written::Arns(Settings { test: Some(_), .. }))),
+            "nothing to look up"
+        );
         let value = json!({ "listener": listener, "rule": { "priority": 10 }, "blue": good()["blue"], "green": good()["green"] });
         assert!(matches!(Written::read(&value), Ok(Written::Names(_))), "a priority is looked up");
     }
@@ -230,6 +267,27 @@ mod tests {
             }
             assert_eq!(mistakes.len(), wanted.len(), "{mistakes:?}");
         }
+        let table: &[(Value, &str, &str)] = &[
+            (json!(8443), "/test", "`test` is no mapping"),
+            (json!({}), "/test", "names no place"),
+            (json!({ "listener": 0 }), "/test/listener", "is no port"),
+            (json!({ "port": 8443 }), "/test/port", "unknown field `port`"),
+            (json!({ "rule": { "header": { "name": "x" } } }), "/test/rule", "missing field `value`"),
+            (json!({ "rule": { "header": { "name": "", "value": "g" } } }), "/test/rule/header/name", "an empty text"),
+            (json!({ "rule": good()["rule"], "listener": 8443 }), "/test/listener", "says its listener already"),
+            (json!({ "rule": good()["blue"] }), "/test/rule", "has not the parts"),
+        ];
+        for (test, at, words) in table {
+            let mut value = by_names();
+            value["test"] = test.clone();
+            let found = Written::read(&value).unwrap_err();
+            assert!(found.len() == 1 && found[0].at == *at && found[0].message.contains(words), "{test}: {found:?}");
+        }
+        let mut value = good();
+        value["test"] = json!({ "rule": good()["rule"] });
+        assert!(Written::read(&value).unwrap_err()[0].message.contains("is where users are"));
+        value["test"] = json!({ "rule": good()["rule"].as_str().unwrap().replace("us-east-1", "eu-west-1") });
+        assert!(Written::read(&value).unwrap_err()[0].message.contains("`test` is not where its load balancer is"));
         let mut bare = by_names();
         bare["blue"] = json!("bot-blue");
         assert_eq!(Written::read(&bare).unwrap_err()[0].help.as_deref(), Some("did you mean `{ name: bot-blue }`?"));
