@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::arn::Arn;
 use super::place::Place;
@@ -16,39 +16,39 @@ use crate::plan::Color;
 pub type Tags = BTreeMap<String, String>;
 
 /// What a load balancer or a target group is known by.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum By {
     /// Its name in this region and account.
-    Name(#[schemars(length(min = 1, max = 32))] String),
+    Name(String),
     /// Tags that no other thing of the kind has.
-    Tags(#[schemars(length(min = 1))] Tags),
+    Tags(Tags),
 }
 
 /// What a rule of a listener is known by: everything that is written has to hold.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Which {
     /// Its priority, 1 to 50000.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     #[schemars(range(min = 1, max = 50000))]
     pub priority: Option<u32>,
     /// Tags on the rule.
-    #[serde(default, skip_serializing_if = "Tags::is_empty")]
+    #[serde(default)]
     pub tags: Tags,
     /// A value of its condition `host-header`, as it stands there.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub host: Option<String>,
     /// A value of its condition `path-pattern`, as it stands there.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub path: Option<String>,
     /// A value of its condition `http-header`, as it stands there.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub header: Option<Header>,
 }
 
 /// A header of a request that a rule asks for.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Header {
     pub name: String,

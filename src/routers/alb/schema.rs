@@ -4,11 +4,24 @@ use schemars::SchemaGenerator;
 use serde_json::{Value, json};
 
 use super::arn::Sort;
-use super::names::{By, Which};
+use super::names::Which;
 
 /// The settings: in ARNs, in names, or some of each.
 pub fn schema(generator: &mut SchemaGenerator) -> schemars::Schema {
-    let by = json!(generator.subschema_for::<By>());
+    // One object with either of two members: a mistake in it is then placed where it stands.
+    let by = json!({
+        "type": "object",
+        "properties": {
+            "name": { "type": "string", "description": "its name in this region and account" },
+            "tags": {
+                "type": "object", "additionalProperties": { "type": "string" }, "minProperties": 1,
+                "description": "tags that no other thing of the kind has"
+            }
+        },
+        "minProperties": 1,
+        "maxProperties": 1,
+        "additionalProperties": false
+    });
     let which = json!(generator.subschema_for::<Which>());
     let arn = |sort: Sort| json!({ "type": "string", "pattern": sort.pattern() });
     let one_of = |words: &str, forms: Vec<Value>| json!({ "description": words, "anyOf": forms });
@@ -53,7 +66,8 @@ pub fn schema(generator: &mut SchemaGenerator) -> schemars::Schema {
             }
         },
         "required": ["blue", "green"],
-        "anyOf": [{ "required": ["rule"] }, { "required": ["listener"] }],
+        "if": { "not": { "required": ["rule"] } },
+        "then": { "required": ["listener"] },
         "additionalProperties": false
     })
 }
