@@ -234,7 +234,7 @@ fn header(config: &HttpHeaderConditionConfig) -> (String, Vec<String>) {
 /// What was found has to be settings as if somebody had written them: one region, one account, two groups.
 fn fitting(settings: &Value, names: &Names) -> Result<Settings, RouterError> {
     let words = match Written::read(settings) {
-        Ok(Written::Arns(settings)) => return Ok(settings),
+        Ok(Written::Arns(settings)) => return Ok(*settings),
         Ok(Written::Names(_)) => vec!["not all of it are ARNs".into()],
         Err(mistakes) => mistakes.into_iter().map(|mistake| mistake.message).collect(),
     };

@@ -213,7 +213,8 @@ mod tests {
     fn one_thing_is_meant_or_what_there_is_is_listed() {
         let named = |name: &str| By::Name(name.into());
         let tagged = |pairs: &[(&str, &str)]| By::Tags(tags(pairs));
-        let table: &[(By, Result<&str, (Trouble, &[&str], &str)>)] = &[
+        type Missed = (Trouble, &'static [&'static str], &'static str);
+        let table: &[(By, Result<&str, Missed>)] = &[
             (named("bot-blue"), Ok("bot-blue")),
             (named("Bot-Blue"), Ok("Bot-Blue")),
             (tagged(&[("app", "bot"), ("color", "blue")]), Ok("bot-blue")),

@@ -81,14 +81,14 @@ pub const KIND: Kind = Kind {
     }),
     view: |value, access| {
         Ok(match written(value, access)? {
-            Written::Arns(settings) => Rc::new(Alb::of(settings, access)),
-            Written::Names(names) => Rc::new(ByName::new(names, access)),
+            Written::Arns(settings) => Rc::new(Alb::of(*settings, access)),
+            Written::Names(names) => Rc::new(ByName::new(*names, access)),
         })
     },
     open: |value, access| {
         Ok(match written(value, access)? {
-            Written::Arns(settings) => Rc::new(Alb::of(settings, access)),
-            Written::Names(names) => Rc::new(ByName::new(names, access)),
+            Written::Arns(settings) => Rc::new(Alb::of(*settings, access)),
+            Written::Names(names) => Rc::new(ByName::new(*names, access)),
         })
     },
 };
@@ -160,7 +160,7 @@ impl Alb {
     /// The route of settings in ARNs; asks nobody.
     pub fn new(value: &Value, access: &Access) -> Result<Self, Vec<Mistake>> {
         match written(value, access)? {
-            Written::Arns(settings) => Ok(Alb::of(settings, access)),
+            Written::Arns(settings) => Ok(Alb::of(*settings, access)),
             Written::Names(names) => {
                 let message = format!("{} is given by names, which have to be looked up first", names.line());
                 Err(vec![Mistake { at: String::new(), message, help: None }])

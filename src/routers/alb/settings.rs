@@ -22,8 +22,8 @@ pub struct Settings {
 /// Settings as a runbook writes them.
 #[derive(Clone, Debug)]
 pub enum Written {
-    Arns(Settings),
-    Names(Names),
+    Arns(Box<Settings>),
+    Names(Box<Names>),
 }
 
 impl Settings {
@@ -51,12 +51,14 @@ impl Written {
         {
             return Ok(match (spot, blue, green, test) {
                 (Spot::Arn(place), Known::Arn(blue), Known::Arn(green), None) => {
-                    Written::Arns(Settings::of(place, Groups { blue, green }, None, min_healthy))
+                    Written::Arns(Box::new(Settings::of(place, Groups { blue, green }, None, min_healthy)))
                 }
                 (Spot::Arn(place), Known::Arn(blue), Known::Arn(green), Some(Spot::Arn(test))) => {
-                    Written::Arns(Settings::of(place, Groups { blue, green }, Some(test), min_healthy))
+                    Written::Arns(Box::new(Settings::of(place, Groups { blue, green }, Some(test), min_healthy)))
                 }
-                (spot, blue, green, test) => Written::Names(Names { region, spot, blue, green, test, min_healthy }),
+                (spot, blue, green, test) => {
+                    Written::Names(Box::new(Names { region, spot, blue, green, test, min_healthy }))
+                }
             });
         }
         Err(fields.review.0)
@@ -193,10 +195,8 @@ mod tests {
         }
         let mut value = good();
         value["test"] = json!({ "listener": listener });
-        assert!(
-            matches!(Written::read(&value), Ok(Written::Arns(Settings { test: Some(_), .. }))),
-            "nothing to look up"
-        );
+        let Ok(Written::Arns(settings)) = Written::read(&value) else { panic!("nothing to look up") };
+        assert!(settings.test.is_some());
         let value = json!({ "listener": listener, "rule": { "priority": 10 }, "blue": good()["blue"], "green": good()["green"] });
         assert!(matches!(Written::read(&value), Ok(Written::Names(_))), "a priority is looked up");
     }
