@@ -352,7 +352,7 @@ fn runbook(settings: &str) -> Source {
 }
 
 fn draft(source: &Source, swap: bool) -> Draft<'_> {
-    Draft::new(source, &Inputs::default(), None, swap).unwrap_or_else(|found| panic!("{found:#?}"))
+    Draft::new(source, &Inputs { swap, ..Inputs::default() }, None).unwrap_or_else(|found| panic!("{found:#?}"))
 }
 
 #[test]

@@ -7,8 +7,8 @@ use aws_sdk_elasticloadbalancingv2::config::http::HttpResponse;
 use aws_sdk_elasticloadbalancingv2::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_elasticloadbalancingv2::types::TargetGroup;
 
-use super::errors::{self, Question};
-use crate::routers::aws::{Attempts, Aws, READ_WITHIN};
+use super::errors;
+use crate::routers::aws::{Attempts, Aws, Question, READ_WITHIN};
 use crate::routers::{AwsAccess, RouterError, Trouble};
 
 /// One region of the provider.

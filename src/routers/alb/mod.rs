@@ -39,7 +39,7 @@ use aws_sdk_elasticloadbalancingv2::types::{Tag, TargetGroup};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::aws::{Attempts, READ_WITHIN, Session, WRITE_WITHIN, within};
+use super::aws::{Attempts, Question, READ_WITHIN, WRITE_WITHIN, within};
 use super::{
     Access, Call, Health, Identity, Kind, Lack, MetricsPlace, NativeWayBack, Reading, RouteView, RouterError, Trouble,
 };
@@ -51,7 +51,6 @@ use crate::scalar::spoken;
 use api::Api;
 use arn::Arn;
 use by_name::ByName;
-use errors::Question;
 use found::{Found, Writes};
 use place::Place;
 use settings::{Settings, Written};
@@ -347,29 +346,12 @@ impl RouteView for Alb {
                 self.api.aws.sign_in("sso")
             )));
         }
-        let Session { left, renews } = self.api.aws.session().await;
-        let words = match left {
-            Some(left) => {
-                format!(", session {}m left{}", left.as_secs() / 60, if renews { ", renews itself" } else { "" })
-            }
-            None if renews => String::new(),
-            None => ", a session whose end is not known".into(),
-        };
-        Ok(Identity { line: format!("{who}{words}"), left, renews })
+        let session = self.api.aws.session().await;
+        Ok(Identity { line: format!("{who}{}", session.words()), left: session.left, renews: session.renews })
     }
 
     async fn ends(&self) -> Option<String> {
-        match self.api.aws.session().await {
-            Session { renews: true, .. } => None,
-            Session { left: Some(left), .. } => {
-                Some(format!("the credentials end in {} and cannot renew themselves", spoken(left)))
-            }
-            Session { left: None, .. } => Some(
-                "the credentials are a session that cannot renew itself and whose end is not known: set \
-                 AWS_CREDENTIAL_EXPIRATION, or use a profile, so that it cannot end before users could be back"
-                    .into(),
-            ),
-        }
+        self.api.aws.session().await.ends()
     }
 
     fn lacks(&self, reading: &Reading) -> Option<Lack> {

@@ -10,11 +10,10 @@ use aws_sdk_route53::types::{ChangeBatch, ChangeStatus, ResourceRecordSet, RrTyp
 use aws_sdk_route53::{Client, config};
 
 use super::Route53;
-use super::errors::{Question, explain, not_as_found};
-use super::failure::Failure;
+use super::errors::{API, explain, not_as_found};
 use super::records::{Found, beside, plain};
 use crate::clock::{Clock, SystemClock};
-use crate::routers::aws::{Attempts, READ_WITHIN, within};
+use crate::routers::aws::{Attempts, Failure, Question, READ_WITHIN, within};
 use crate::routers::{Call, RouterError, Trouble};
 
 const CHANGE: &str = "ChangeResourceRecordSets";
@@ -59,7 +58,7 @@ impl Route53 {
     where
         E: ProvideErrorMetadata + Error + 'static,
     {
-        let failure = Failure::of(error, if asked.writes { self.write_within } else { READ_WITHIN });
+        let failure = Failure::of(&API, error, asked.within);
         let error = explain(&self.aws, asked, attempts, &failure);
         if error.kind == Trouble::NoCredentials {
             self.aws.forget();
@@ -113,10 +112,9 @@ impl Route53 {
             .set_start_record_type(from.kind.clone())
             .set_start_record_identifier(from.identifier.clone());
         let action = "ListResourceRecordSets";
-        let answer =
-            asked.customize().interceptor(attempts.clone()).send().await.map_err(|error| {
-                self.explain(Question { action, place: &place, writes: false }, &attempts, &error).0
-            })?;
+        let answer = asked.customize().interceptor(attempts.clone()).send().await.map_err(|error| {
+            self.explain(Question { action, place: &place, writes: false, within: READ_WITHIN }, &attempts, &error).0
+        })?;
         self.repeats.borrow_mut().extend(attempts.remark(action));
         let next = match answer.next_record_name {
             Some(name) if answer.is_truncated => {
@@ -143,7 +141,7 @@ impl Route53 {
                 Ok(Sent::Taken(attempts.calls(CHANGE, "ok")))
             }
             Err(error) => {
-                let asked = Question { action: CHANGE, place: &place, writes: true };
+                let asked = Question { action: CHANGE, place: &place, writes: true, within: self.write_within };
                 let (error, code) = self.explain(asked, &attempts, &error);
                 if not_as_found(&error, &code) { Ok(Sent::Otherwise(error)) } else { Err(error) }
             }
@@ -185,7 +183,12 @@ impl Route53 {
         let (client, attempts) = (self.client().await, Attempts::default());
         let asked = client.get_change().id(id).customize().interceptor(attempts.clone()).send().await;
         let answer = asked.map_err(|error| {
-            self.explain(Question { action: "GetChange", place: id, writes: false }, &attempts, &error).0
+            self.explain(
+                Question { action: "GetChange", place: id, writes: false, within: READ_WITHIN },
+                &attempts,
+                &error,
+            )
+            .0
         })?;
         Ok(answer.change_info.map_or(ChangeStatus::Pending, |info| info.status))
     }

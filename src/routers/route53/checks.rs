@@ -4,11 +4,10 @@
 use aws_sdk_route53::types::{HealthCheckConfig, HealthCheckObservation, HealthCheckType};
 
 use super::Route53;
-use super::errors::Question;
 use super::records::Found;
 use crate::plan::Color;
 use crate::routers::RouterError;
-use crate::routers::aws::Attempts;
+use crate::routers::aws::{Attempts, Question, READ_WITHIN};
 
 /// Healthy is what more than this share of the checkers calls so, in percent (developer guide, "How Amazon Route 53 determines
 /// whether a health check is healthy").
@@ -65,7 +64,7 @@ impl Route53 {
     /// The status of one check now.
     pub(super) async fn checked(&self, id: &str) -> Result<Checked, RouterError> {
         let (client, place) = (self.client().await, format!("health check {id}"));
-        let asked = |action| Question { action, place: &place, writes: false };
+        let asked = |action| Question { action, place: &place, writes: false, within: READ_WITHIN };
         let attempts = Attempts::default();
         let answer =
             client.get_health_check().health_check_id(id).customize().interceptor(attempts.clone()).send().await;

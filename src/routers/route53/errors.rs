@@ -1,89 +1,30 @@
-//! What the API's errors mean for a run: which kind of trouble, whether users may have moved, and what cures it.
+//! What only this API's errors mean, and what cures them.
 
-use super::failure::Failure;
-use crate::routers::aws::{Attempts, Aws};
+use crate::routers::aws::{Api, Attempts, Aws, Failure, Question};
 use crate::routers::{RouterError, Trouble};
 
-/// What was asked of the provider, for the sentence and the cure.
-#[derive(Clone, Copy, Debug)]
-pub struct Question<'a> {
-    pub action: &'a str,
-    pub place: &'a str,
-    /// It may change something.
-    pub writes: bool,
-}
+pub const API: Api = Api {
+    service: "route53",
+    page: "route53",
+    throttled: "wait: the whole account has five requests a second, so look who else asks Route 53 often",
+    // A refused batch came without the envelope of all other errors until some time in 2024.
+    bare: &["InvalidChangeBatch"],
+};
 
 /// Says what an error means.
 pub fn explain(aws: &Aws, asked: Question<'_>, attempts: &Attempts, failure: &Failure) -> RouterError {
-    let Question { action, place, writes } = asked;
-    let kind = kind_of(&failure.code, failure.status);
-    let what = match kind {
-        Trouble::NoCredentials => format!("AWS does not know who asks: {action} on {place}: {}", failure.words),
-        _ => format!("{action} on {place}: {}", failure.words),
-    };
-    RouterError {
-        moved: writes && failure.maybe,
-        cure: cure(aws, asked, kind, failure),
-        after: failure.after,
-        calls: if writes { attempts.calls(action, &failure.code) } else { Vec::new() },
-        ..RouterError::new(kind, what)
-    }
-}
-
-fn kind_of(code: &str, status: Option<u16>) -> Trouble {
-    match code {
-        "Throttling" | "ThrottlingException" | "RequestLimitExceeded" | "TooManyRequestsException" => {
-            Trouble::Throttled
-        }
+    let kind = match failure.code.as_str() {
         "PriorRequestNotComplete" => Trouble::NotNow,
-        "AccessDenied" | "AccessDeniedException" | "NotAuthorizedException" => Trouble::Denied,
-        "ExpiredToken"
-        | "ExpiredTokenException"
-        | "RequestExpired"
-        | "InvalidClientTokenId"
-        | "InvalidAccessKeyId"
-        | "UnrecognizedClientException"
-        | "SignatureDoesNotMatch"
-        | "MissingAuthenticationToken"
-        | "AuthFailure"
-        | "IncompleteSignature"
-        | "OptInRequired"
-        | "no-credentials" => Trouble::NoCredentials,
-        "timeout" | "no-answer" | "no-connection" | "unreadable-answer" => Trouble::Unreachable,
-        "NoSuchHostedZone" | "NoSuchHealthCheck" | "NoSuchChange" => Trouble::NotFound,
-        _ if status == Some(429) => Trouble::Throttled,
-        _ if status >= Some(500) => Trouble::Unreachable,
-        _ => Trouble::Invalid,
-    }
+        _ => failure.trouble(),
+    };
+    failure.error((&API, aws), asked, attempts, kind, cure(&failure.code).map(String::from))
 }
 
-fn cure(aws: &Aws, asked: Question<'_>, kind: Trouble, failure: &Failure) -> Option<String> {
-    let sign_in = aws.sign_in(&failure.words);
-    Some(match (kind, failure.code.as_str()) {
-        (Trouble::Denied, _) => format!(
-            "allow `{}:{}` on {} for this role (`bgctl explain route53` has the whole policy)",
-            if asked.action == "GetCallerIdentity" { "sts" } else { "route53" },
-            asked.action,
-            asked.place
-        ),
-        (Trouble::NoCredentials, "ExpiredToken" | "ExpiredTokenException") => {
-            format!("the session is over: `{sign_in}`, or renew what set AWS_SESSION_TOKEN")
-        }
-        (Trouble::NoCredentials, "RequestExpired" | "SignatureDoesNotMatch") => {
-            "check this machine's clock, and that AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY belong together".into()
-        }
-        (Trouble::NoCredentials, _) => {
-            format!("`{sign_in}`, or set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
-        }
-        (Trouble::Throttled, _) => {
-            "wait: the whole account has five requests a second, so look who else asks Route 53 often".into()
-        }
-        (Trouble::NotNow, _) => "wait: another change of this hosted zone is not done yet".into(),
-        (Trouble::NotFound, "NoSuchHostedZone") => "`aws route53 list-hosted-zones` lists those there are".into(),
-        (Trouble::NotFound, "NoSuchHealthCheck") => "`aws route53 list-health-checks` lists those there are".into(),
-        (Trouble::Unreachable, "no-connection") => {
-            format!("check the network, HTTPS_PROXY, AWS_ENDPOINT_URL and the region `{}`", aws.region)
-        }
+fn cure(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "PriorRequestNotComplete" => "wait: another change of this hosted zone is not done yet",
+        "NoSuchHostedZone" => "`aws route53 list-hosted-zones` lists those there are",
+        "NoSuchHealthCheck" => "`aws route53 list-health-checks` lists those there are",
         _ => return None,
     })
 }
@@ -99,6 +40,7 @@ pub fn not_as_found(error: &RouterError, code: &str) -> bool {
 mod tests {
     use super::*;
     use crate::routers::AwsAccess;
+    use crate::routers::aws::READ_WITHIN;
 
     #[test]
     fn every_code_leads_to_its_kind_of_trouble() {
@@ -122,7 +64,8 @@ mod tests {
                 maybe: status >= 500,
                 after: None,
             };
-            let asked = Question { action: "ChangeResourceRecordSets", place: "zone Z1", writes: true };
+            let asked =
+                Question { action: "ChangeResourceRecordSets", place: "zone Z1", writes: true, within: READ_WITHIN };
             let error = explain(&aws, asked, &Attempts::default(), &failure);
             assert_eq!((error.kind, error.moved), (kind, status >= 500), "{code}");
             assert!(error.what.contains(code) && error.cure.unwrap_or_default().contains(cure), "{code}");

@@ -9,7 +9,6 @@ mod api;
 mod batch;
 mod checks;
 mod errors;
-mod failure;
 mod look;
 mod records;
 mod seen;
@@ -30,12 +29,11 @@ use serde_json::Value;
 use self::api::Sent;
 use self::batch::{Wanted, impossible};
 use self::checks::{Checked, fallback, lines};
-use self::errors::Question;
 use self::records::{ALIAS, Found, plain};
 use self::seen::targets;
 use self::settings::Settings;
 use super::addresses::asked;
-use super::aws::{Attempts, Aws, Session, WRITE_WITHIN};
+use super::aws::{Attempts, Aws, Question, READ_WITHIN, WRITE_WITHIN};
 use super::dns::generation::{Generation, word};
 use super::dns::server::Server;
 use super::{Access, Health, Identity, Kind, Lack, NativeWayBack, Reading, RouteView, RouterError, Trouble, Watched};
@@ -296,28 +294,17 @@ impl RouteView for Route53 {
         let attempts = Attempts::default();
         let client = aws_sdk_sts::Client::new(&self.aws.config().await);
         let answer = client.get_caller_identity().customize().interceptor(attempts.clone()).send().await;
-        let asked = Question { action: "GetCallerIdentity", place: "AWS STS", writes: false };
+        let asked = Question { action: "GetCallerIdentity", place: "AWS STS", writes: false, within: READ_WITHIN };
         let answer = answer.map_err(|error| self.explain(asked, &attempts, &error).0)?;
         self.may().await?;
         let who = answer.arn().unwrap_or("a caller without a name");
-        let Session { left, renews } = self.aws.session().await;
-        let words = match left {
-            Some(left) => format!(", session {} left{}", spoken(left), if renews { ", renews itself" } else { "" }),
-            None if renews => String::new(),
-            None => ", a session whose end is not known".into(),
-        };
-        let line = format!("{who}{words}, which may change {} in {}", self.settings.shown(), self.zone());
-        Ok(Identity { line, left, renews })
+        let session = self.aws.session().await;
+        let line = format!("{who}{}, which may change {} in {}", session.words(), self.settings.shown(), self.zone());
+        Ok(Identity { line, left: session.left, renews: session.renews })
     }
 
     async fn ends(&self) -> Option<String> {
-        let Session { left, renews: false } = self.aws.session().await else { return None };
-        Some(match left {
-            Some(left) => format!("the credentials end in {} and cannot renew themselves", spoken(left)),
-            None => "the credentials are a session that cannot renew itself and whose end is not known: set \
-                     AWS_CREDENTIAL_EXPIRATION, or use a profile, so that it cannot end before users could be back"
-                .into(),
-        })
+        self.aws.session().await.ends()
     }
 
     fn native_way_back(&self, route: &str, reading: &Reading) -> NativeWayBack {

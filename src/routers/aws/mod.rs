@@ -5,6 +5,8 @@
 //! found where every AWS tool finds them. The SDK repeats calls silently by default; here it may do so for reads, within
 //! bounds and visibly, and never for writes: those are repeated only after a read-back, by whoever asked for them.
 
+mod failure;
+
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
@@ -28,6 +30,8 @@ use tokio::sync::OnceCell;
 
 use super::{AwsAccess, Call};
 use crate::clock::{Clock, SystemClock};
+use crate::scalar::spoken;
+pub use failure::{Api, Failure, Question};
 
 /// Longest time for a TCP and TLS connection.
 const CONNECT: Duration = Duration::from_secs(3);
@@ -125,6 +129,34 @@ pub struct Session {
     pub left: Option<Duration>,
     /// They have no end, or others are had without a person when they end.
     pub renews: bool,
+}
+
+impl Session {
+    /// As part of the line that says who we are.
+    pub fn words(&self) -> String {
+        match self.left {
+            Some(left) => {
+                format!(", session {} left{}", spoken(left), if self.renews { ", renews itself" } else { "" })
+            }
+            None if self.renews => String::new(),
+            None => ", a session whose end is not known".into(),
+        }
+    }
+
+    /// What is to be known before a run begins with them.
+    pub fn ends(&self) -> Option<String> {
+        match self {
+            Session { renews: true, .. } => None,
+            Session { left: Some(left), .. } => {
+                Some(format!("the credentials end in {} and cannot renew themselves", spoken(*left)))
+            }
+            Session { left: None, .. } => Some(
+                "the credentials are a session that cannot renew itself and whose end is not known: set \
+                 AWS_CREDENTIAL_EXPIRATION, or use a profile, so that it cannot end before users could be back"
+                    .into(),
+            ),
+        }
+    }
 }
 
 fn left(end: Timestamp) -> Duration {
