@@ -547,7 +547,7 @@ fn r24_a_plan_keeps_the_weights_that_were_found() {
     use bgctl::runbook::{Inputs, Source};
     let text = std::fs::read_to_string(format!("{}/runbooks/slackbot-alb.yaml", env!("CARGO_MANIFEST_DIR")));
     let source = Source::new("runbook.yaml", text.expect("the runbook of the examples"));
-    let draft = Draft::new(&source, &Inputs::default(), None, false).unwrap_or_else(|e| panic!("{e:?}"));
+    let draft = Draft::new(&source, &Inputs::default(), None).unwrap_or_else(|e| panic!("{e:?}"));
     for (found, home) in [((1, 0), (1, 0)), ((999, 0), (999, 0)), ((30, 0), (30, 0)), ((90, 10), (100, 0))] {
         let split = Split { blue: found.0, green: found.1 };
         let seen = Seen { line: "rule".into(), split, resources: vec!["alb rule".into()] };

@@ -233,7 +233,7 @@ fn a_route_gives_region_and_dimensions() {
             "rollback": { "owner": "a@example.com", "steps": [{ "id": "back", "shift": { "route": "web", "blue": "100%" } }] },
         });
         let source = Source::new("test.yaml", text.to_string());
-        Draft::new(&source, &Inputs::default(), None, false).map(|draft| draft.plan.gates["edge"]["cloudwatch"].clone())
+        Draft::new(&source, &Inputs::default(), None).map(|draft| draft.plan.gates["edge"]["cloudwatch"].clone())
     };
     let counts = json!({ "route": "web", "bad": ["HTTPCode_Target_5XX_Count"], "requests": "RequestCount" });
     let metrics = compiled(counts.clone()).unwrap();

@@ -70,7 +70,7 @@ fn compiled(text: &str, swap: bool) -> Result<Plan, Vec<String>> {
         let errors = found.into_iter().filter(|d| d.severity == bgctl::diag::Severity::Error);
         errors.map(|d| format!("{} {} · {}", d.code, d.headline, d.label)).collect::<Vec<_>>()
     };
-    Draft::new(&source, &Inputs::default(), None, swap).map(|draft| draft.plan).map_err(words)
+    Draft::new(&source, &Inputs { swap, ..Inputs::default() }, None).map(|draft| draft.plan).map_err(words)
 }
 
 #[test]

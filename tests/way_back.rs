@@ -51,7 +51,7 @@ fn runbook(routes: &[&str], steps: &str, back: &str) -> String {
 
 fn compiled(text: &str) -> Result<(Plan, Vec<Diagnostic>), Vec<Diagnostic>> {
     let source = Source { path: "bot.yaml".into(), text: text.into() };
-    let draft = Draft::new(&source, &Inputs::default(), None, false)?;
+    let draft = Draft::new(&source, &Inputs::default(), None)?;
     Ok((draft.plan, draft.warnings))
 }
 

@@ -47,7 +47,6 @@ use crate::clock::{Clock, SystemClock};
 use crate::diag::Mistake;
 use crate::plan::{Color, Split};
 use crate::rehearsal::{InLab, at};
-use crate::scalar::spoken;
 use api::Api;
 use arn::Arn;
 use by_name::ByName;

@@ -41,7 +41,6 @@ use crate::clock::{Clock, SystemClock};
 use crate::diag::Mistake;
 use crate::plan::{Color, Split};
 use crate::rehearsal::InLab;
-use crate::scalar::spoken;
 
 /// The row of [`super::KINDS`].
 pub const KIND: Kind = Kind {
