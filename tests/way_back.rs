@@ -393,6 +393,7 @@ fn no_script_is_kept_of_a_place_that_was_not_read() {
         name: "web".into(),
         line: "rule".into(),
         reading,
+        half: false,
         health: [None, None],
         needs: 1,
         capacity: Default::default(),

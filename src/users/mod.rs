@@ -38,6 +38,8 @@ pub struct Seen {
     /// The place, as people recognise it.
     pub line: String,
     pub reading: Result<Reading, Unread>,
+    /// What was read is a change of ours that was cut off in the middle.
+    pub half: bool,
     /// The targets of blue and of green, where they were asked for.
     pub health: [Option<Result<Health, String>>; 2],
     /// The fewest healthy targets a side must have, and what it must have beside that.
@@ -138,7 +140,8 @@ impl Seen {
         let reading = answer(clock, PATIENCE, view.read());
         let (reading, blue, green) = join3(reading, health(Color::Blue), health(Color::Green)).await;
         let reading = reading.map_err(|why| Unread { why, asked: true });
-        Seen { reading, health: [blue, green], ..Seen::unread(name, planned, String::new(), true) }
+        let half = reading.as_ref().is_ok_and(|reading| view.cut_off(reading, None));
+        Seen { reading, half, health: [blue, green], ..Seen::unread(name, planned, String::new(), true) }
     }
 
     /// A route that could not be asked, or that nobody asked.
@@ -147,6 +150,7 @@ impl Seen {
             name: name.into(),
             line: planned.line.clone(),
             reading: Err(Unread { why, asked }),
+            half: false,
             health: [None, None],
             needs: planned.min_healthy,
             capacity: planned.capacity.clone(),
@@ -247,6 +251,7 @@ mod tests {
             name: name.into(),
             line: format!("alb rule {name}"),
             reading: reading.ok_or_else(|| Unread { why: "denied".into(), asked: true }),
+            half: false,
             health: [None, None],
             needs: 1,
             capacity: Capacity::default(),

@@ -36,6 +36,8 @@ impl Log {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Live {
     AllBlue,
+    /// The same, and a change that was cut off lies there: whoever reloads the place moves users.
+    Half,
     Split,
     AllGreen,
     /// No weight on either side of a route.
@@ -124,6 +126,7 @@ impl Situation {
         let mut says = Vec::new();
         says.push(match self.live {
             Live::AllBlue => "All users are on BLUE already.",
+            Live::Half => "All users are on BLUE, and a change that was cut off lies there still: it is set right.",
             Live::Split => "Users are not all on BLUE.",
             Live::AllGreen => "All users are on GREEN.",
             Live::Nobody => "A route sends users to neither side.",
@@ -168,7 +171,7 @@ impl Situation {
 impl Live {
     pub fn of(users: &Users) -> Live {
         if users.all_on(Color::Blue) {
-            return Live::AllBlue;
+            return if users.seen.iter().any(|seen| seen.half) { Live::Half } else { Live::AllBlue };
         }
         if !users.all_read() || users.seen.is_empty() {
             return Live::Unknown;
@@ -213,7 +216,8 @@ mod tests {
         Log::Alien,
         Log::Unreadable,
     ];
-    const LIVES: [Live; 5] = [Live::AllBlue, Live::Split, Live::AllGreen, Live::Nobody, Live::Unknown];
+    const LIVES: [Live; 6] =
+        [Live::AllBlue, Live::Half, Live::Split, Live::AllGreen, Live::Nobody, Live::Unknown];
     const BLUES: [Blue; 3] = [Blue::Well, Blue::Ailing, Blue::Unknown];
     const HOLDERS: [Holder; 4] = [Holder::None, Holder::Alive, Holder::Stopped, Holder::Dead];
     const DISKS: [Disk; 4] = [Disk::Well, Disk::Full, Disk::ReadOnly, Disk::Gone];
@@ -273,6 +277,7 @@ mod tests {
             reading: split
                 .map(|split| Reading { split, exact: serde_json::Value::Null, remarks: Vec::new() })
                 .ok_or_else(|| Unread { why: "denied".into(), asked: true }),
+            half: false,
             health: [
                 Some(healthy.map(|healthy| Health { healthy, total: 2, ..Health::default() }).ok_or("denied".into())),
                 None,
@@ -303,6 +308,10 @@ mod tests {
         for (splits, live) in lives {
             let routes: Vec<_> = splits.iter().map(|split| (*split, Some(2))).collect();
             assert_eq!(Live::of(&users(&routes)), live, "{splits:?}");
+            // What a change that was cut off has left is set right where users are home; elsewhere they are sent home anyway.
+            let mut half = users(&routes);
+            half.seen.iter_mut().take(1).for_each(|seen| seen.half = true);
+            assert_eq!(Live::of(&half), if live == Live::AllBlue { Live::Half } else { live }, "{splits:?}");
         }
         let (well, ill, dark) = (Some(2), Some(1), None);
         let blues = [
@@ -328,7 +337,7 @@ mod tests {
             let action = plan_of_action(&s);
             let says = s.says().join(" ");
             let has = |words: &str| says.contains(words);
-            assert_eq!(has("All users are on BLUE"), s.live == Live::AllBlue, "{s:?}: {says}");
+            assert_eq!(has("All users are on BLUE"), matches!(s.live, Live::AllBlue | Live::Half), "{s:?}: {says}");
             assert_eq!(has("All users are on GREEN"), s.live == Live::AllGreen, "{s:?}: {says}");
             assert_eq!(has("is not known at every route"), s.live == Live::Unknown, "{s:?}: {says}");
             assert_eq!(action.moves, s.live != Live::AllBlue, "{s:?}: users who may be elsewhere are sent home");
@@ -346,6 +355,6 @@ mod tests {
             );
             rows += 1;
         }
-        assert_eq!(rows, 9 * 5 * 3 * 4 * 4);
+        assert_eq!(rows, 9 * 6 * 3 * 4 * 4);
     }
 }
