@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod found;
+mod regions;
 #[path = "../process/rig.rs"]
 #[allow(dead_code, reason = "the rig of tests/process, of which this uses a part")]
 mod rig;

@@ -216,8 +216,7 @@ mod tests {
         Log::Alien,
         Log::Unreadable,
     ];
-    const LIVES: [Live; 6] =
-        [Live::AllBlue, Live::Half, Live::Split, Live::AllGreen, Live::Nobody, Live::Unknown];
+    const LIVES: [Live; 6] = [Live::AllBlue, Live::Half, Live::Split, Live::AllGreen, Live::Nobody, Live::Unknown];
     const BLUES: [Blue; 3] = [Blue::Well, Blue::Ailing, Blue::Unknown];
     const HOLDERS: [Holder; 4] = [Holder::None, Holder::Alive, Holder::Stopped, Holder::Dead];
     const DISKS: [Disk; 4] = [Disk::Well, Disk::Full, Disk::ReadOnly, Disk::Gone];
