@@ -121,6 +121,68 @@ async fn sign_in_and_stickiness_survive_a_cutover_and_a_rollback() {
     assert!(way.command.contains("--actions file://web-actions.json"), "{}", way.command);
 }
 
+/// A listener of a Network Load Balancer has weights and no rules, and its flows follow late.
+#[tokio::test]
+async fn a_network_load_balancer_is_moved_through_its_listener() {
+    let Some(moto) = Moto::start(&[]).await else { return };
+    let subnets = moto.cli_json(&["ec2", "describe-subnets"])["Subnets"].clone();
+    let (subnet, vpc) = (subnets[0]["SubnetId"].as_str().unwrap(), subnets[0]["VpcId"].as_str().unwrap());
+    let made =
+        moto.cli_json(&["elbv2", "create-load-balancer", "--name", "flows", "--type", "network", "--subnets", subnet]);
+    let balancer = made["LoadBalancers"][0]["LoadBalancerArn"].as_str().unwrap().to_string();
+    let groups = ["flows-blue", "flows-green"].map(|name| {
+        let made = moto.cli_json(&[
+            "elbv2",
+            "create-target-group",
+            "--name",
+            name,
+            "--protocol",
+            "TCP",
+            "--port",
+            "8080",
+            "--vpc-id",
+            vpc,
+            "--target-type",
+            "ip",
+        ]);
+        made["TargetGroups"][0]["TargetGroupArn"].as_str().unwrap().to_string()
+    });
+    let actions = json!([{ "Type": "forward", "ForwardConfig": { "TargetGroups": [
+        { "TargetGroupArn": groups[0], "Weight": 100 }, { "TargetGroupArn": groups[1], "Weight": 0 },
+    ] } }]);
+    let made = moto.cli_json(&[
+        "elbv2",
+        "create-listener",
+        "--load-balancer-arn",
+        &balancer,
+        "--protocol",
+        "TCP",
+        "--port",
+        "443",
+        "--default-actions",
+        &actions.to_string(),
+    ]);
+    let listener = made["Listeners"][0]["ListenerArn"].as_str().unwrap().to_string();
+    assert!(listener.contains(":listener/net/flows/"), "{listener}");
+    let settings = json!({ "listener": listener, "blue": groups[0], "green": groups[1] });
+    let router = open(&settings, &moto.access());
+    assert!(router.line().starts_with("nlb listener "), "{}", router.line());
+    assert!(router.metrics().is_none() && router.followed_within() >= std::time::Duration::from_secs(600));
+    let found = router.read().await.expect("it reads");
+    assert!(found.split == Split::ALL_BLUE && found.remarks.iter().any(|line| line.contains("350 s")), "{found:?}");
+    router.set(&found, green(200)).await.expect("a shift");
+    let weights = || {
+        let read = moto.cli_json(&["elbv2", "describe-listeners", "--listener-arns", &listener]);
+        let groups = read["Listeners"][0]["DefaultActions"][0]["ForwardConfig"]["TargetGroups"].clone();
+        [0, 1].map(|n| groups[n]["Weight"].as_u64().unwrap())
+    };
+    assert_eq!(weights(), [80, 20]);
+    router.set(&router.read().await.expect("it reads"), Split::ALL_BLUE).await.expect("back");
+    assert_eq!(weights(), [100, 0]);
+    let way = router.native_way_back("flows", &found);
+    assert!(way.command.contains("modify-listener"), "{}", way.command);
+}
+
 #[tokio::test]
 async fn names_owners_and_neighbours_are_found() {
     let Some(moto) = Moto::start(&[]).await else { return };

@@ -14,11 +14,11 @@ pub enum Sort {
 impl Sort {
     /// The resource part: its first word, and the sorts of the parts behind it.
     fn parts(self) -> &'static [Part] {
-        use Part::{Id, Name, Word};
+        use Part::{Balancer, Id, Name, Word};
         match self {
             Sort::Rule => &[Word("listener-rule"), Word("app"), Name, Id, Id, Id],
-            Sort::Listener => &[Word("listener"), Word("app"), Name, Id, Id],
-            Sort::LoadBalancer => &[Word("loadbalancer"), Word("app"), Name, Id],
+            Sort::Listener => &[Word("listener"), Balancer, Name, Id, Id],
+            Sort::LoadBalancer => &[Word("loadbalancer"), Balancer, Name, Id],
             Sort::TargetGroup => &[Word("targetgroup"), Name, Id],
         }
     }
@@ -26,8 +26,8 @@ impl Sort {
     fn words(self) -> &'static str {
         match self {
             Sort::Rule => "the ARN of a listener rule of an Application Load Balancer",
-            Sort::Listener => "the ARN of a listener of an Application Load Balancer",
-            Sort::LoadBalancer => "the ARN of an Application Load Balancer",
+            Sort::Listener => "the ARN of a listener of an Application or Network Load Balancer",
+            Sort::LoadBalancer => "the ARN of an Application or Network Load Balancer",
             Sort::TargetGroup => "the ARN of a target group",
         }
     }
@@ -48,6 +48,8 @@ impl Sort {
 #[derive(Clone, Copy)]
 enum Part {
     Word(&'static str),
+    /// Of which kind a load balancer is.
+    Balancer,
     Name,
     Id,
 }
@@ -56,6 +58,7 @@ impl Part {
     fn fits(self, text: &str) -> bool {
         match self {
             Part::Word(word) => text == word,
+            Part::Balancer => text == "app" || text == "net",
             Part::Name => {
                 (1..=32).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
             }
@@ -66,6 +69,7 @@ impl Part {
     fn words(self) -> &'static str {
         match self {
             Part::Word(word) => word,
+            Part::Balancer => "app",
             Part::Name => "NAME",
             Part::Id => "16-HEX-DIGITS",
         }
@@ -74,6 +78,7 @@ impl Part {
     fn pattern(self) -> &'static str {
         match self {
             Part::Word(word) => word,
+            Part::Balancer => "(app|net)",
             Part::Name => "[A-Za-z0-9-]{1,32}",
             Part::Id => "[0-9a-f]{16}",
         }
@@ -112,10 +117,8 @@ impl Arn {
         }
         let given: Vec<&str> = resource.split('/').collect();
         match (given.first().copied(), given.get(1).copied()) {
-            (Some("listener-rule" | "listener" | "loadbalancer"), Some("net")) => {
-                return wrong(
-                    "it belongs to a Network Load Balancer, whose flows stay where they are when weights move",
-                );
+            (Some("listener-rule"), Some("net")) => {
+                return wrong("a Network Load Balancer has no rules: write `listener:`");
             }
             (Some("listener-rule"), _) if sort == Sort::Listener => return wrong("it names a rule: write `rule:`"),
             (Some("listener"), _) if sort == Sort::Rule => return wrong("it names a listener: write `listener:`"),
@@ -138,6 +141,11 @@ impl Arn {
 
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+
+    /// It is of a Network Load Balancer, or is one.
+    pub fn is_network(&self) -> bool {
+        self.resource.split('/').nth(1) == Some("net")
     }
 
     /// The name a person gave the load balancer or target group.
@@ -206,6 +214,8 @@ mod tests {
             arn.load_balancer(),
             "arn:aws:elasticloadbalancing:eu-west-1:123456789012:loadbalancer/app/bot/50dc6c495c0c9188"
         );
+        let flows = Arn::read(&arn.listener().replace("/app/", "/net/"), Sort::Listener).unwrap();
+        assert!(flows.is_network() && !arn.is_network() && flows.load_balancer().contains("loadbalancer/net/bot"));
         let listener = Arn::read(&arn.listener(), Sort::Listener).unwrap();
         assert_eq!(listener.load_balancer(), arn.load_balancer());
     }
@@ -218,7 +228,8 @@ mod tests {
             ("arn:aws:s3:::bucket", Sort::TargetGroup, "its service is `s3`"),
             (&RULE.replace("123456789012", "1234"), Sort::Rule, "`1234` is not an account"),
             (&RULE.replace("eu-west-1", ""), Sort::Rule, "is not a region"),
-            (&RULE.replace("/app/", "/net/"), Sort::Rule, "Network Load Balancer"),
+            (&RULE.replace("/app/", "/net/"), Sort::Rule, "a Network Load Balancer has no rules: write `listener:`"),
+            (&RULE.replace("/app/", "/gwy/"), Sort::Rule, "`gwy` stands where app belongs"),
             (RULE, Sort::Listener, "write `rule:`"),
             (RULE, Sort::TargetGroup, "has not the parts targetgroup/NAME/16-HEX-DIGITS"),
             (&RULE.replace("8c1f3f0a1e2d3c4b", "8C1F"), Sort::Rule, "`8C1F` stands where 16-HEX-DIGITS belongs"),

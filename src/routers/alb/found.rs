@@ -150,7 +150,14 @@ impl Alb {
 
     pub fn remarks(&self, found: &Found) -> Vec<String> {
         let mut remarks: Vec<String> = found.repeats.iter().flatten().cloned().collect();
-        if let Some(seconds) = found.seen.sticky {
+        if self.settings.place.arn().is_network() {
+            remarks.push(
+                "a Network Load Balancer: new flows may follow a move up to 10 minutes late, and a flow stays with its target until it is \
+                 closed or idle (350 s unless set otherwise)"
+                    .into(),
+            );
+        }
+        if let Some(seconds) = found.seen.sticky.filter(|_| !self.settings.place.arn().is_network()) {
             remarks.push(format!(
                 "group stickiness {seconds} s: a user stays on one side until away for that long, whatever the weights; \
                  going back to blue takes green out of the rule"

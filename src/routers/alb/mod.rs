@@ -119,6 +119,10 @@ const CONTROLLERS: [(&str, &str); 6] = [
 /// its own tools would have gone on waiting for the answer (botocore's `read_timeout`, 60 s).
 const LANDS_WITHIN: Duration = WRITE_WITHIN;
 
+/// How long a Network Load Balancer may go on sending flows by the weights of before. Amazon ECS waits that long behind each shift of
+/// its own at one.
+const FOLLOWED: Duration = Duration::from_secs(600);
+
 /// How old a reading may be to be the comparison before a write, counted from its answer.
 const YOUNG: Duration = Duration::from_secs(1);
 
@@ -248,6 +252,10 @@ impl RouteView for Alb {
 
     fn metrics(&self) -> Option<MetricsPlace> {
         let (arn, groups) = (self.settings.place.arn(), &self.settings.groups);
+        // It counts flows and knows nothing of requests, under names of its own.
+        if arn.is_network() {
+            return None;
+        }
         let group = |arn: &Arn| ("TargetGroup".to_string(), arn.dimension());
         Some(MetricsPlace {
             region: arn.region.clone(),
@@ -255,6 +263,10 @@ impl RouteView for Alb {
             blue: group(&groups.blue),
             green: group(&groups.green),
         })
+    }
+
+    fn followed_within(&self) -> Duration {
+        if self.settings.place.arn().is_network() { FOLLOWED } else { Duration::ZERO }
     }
 
     async fn read(&self) -> Result<Reading, RouterError> {

@@ -30,6 +30,9 @@ impl Place {
         let arn = self.arn();
         match self {
             Place::Rule(_) => format!("alb rule {} of `{}` in {}", arn.id(), arn.name(), arn.region),
+            Place::Listener(_) if arn.is_network() => {
+                format!("nlb listener {} of `{}` in {}", arn.id(), arn.name(), arn.region)
+            }
             Place::Listener(_) => {
                 format!("alb default rule of listener {} of `{}` in {}", arn.id(), arn.name(), arn.region)
             }
