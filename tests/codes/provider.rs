@@ -15,13 +15,14 @@ use crate::common::elbv2::{Endpoint, Fault};
 use crate::common::free_port;
 use crate::made::owner;
 use crate::rig::{Desk, Done};
-use crate::row::{Place, Row, all_hold, shown};
+use crate::row::{Place, Row, all_hold, shown, test};
 use crate::stub::{Book, Stub, now};
 use crate::world::cutover;
 
 pub const ROWS: &[Row] = &[
     shown(Code::NotThere, 65, "does not know", |_| answered(400, "RuleNotFound", "Rules not found")),
     shown(Code::NotTaken, 65, "provider", |_| answered(400, "ValidationError", "the provider does not take it")),
+    test(Code::OtherVersion, "version", "tests/program/found.rs", "one_file_serves_release_after_release"),
     shown(Code::NotAllowed, 77, "allow", |_| answered(403, "AccessDenied", "no permission to describe rules")),
     shown(Code::SomebodyElses, 77, "controller", |place| {
         let mut desk = place.beside();

@@ -12,6 +12,7 @@ const MAY: &[(&str, usize, &str)] = &[
     ("journal/disk.rs", 1, "a folder, to sync the names in it"),
     ("audit/anchors/file.rs", 1, "a folder, to sync the names in it"),
     ("guards/freeze.rs", 1, "a folder, to sync the names in it"),
+    ("routers/envoy/place.rs", 1, "a folder, to sync the names in it"),
     ("routers/slack_manifest/tokens.rs", 1, "a folder, to sync the names in it"),
     ("journal/lock.rs", 1, "the lock is taken on what is opened, so it is opened to be written too, as ours"),
     ("journal/ledger/write.rs", 1, "one line is added behind the last, as ours"),
