@@ -185,6 +185,7 @@ async fn the_sdk_reads_everything_a_cutover_reads() {
             "load_balancer",
             "prometheus_url",
             "public_url",
+            "release",
             "rule_arn"
         ]
     );

@@ -119,7 +119,7 @@ impl Shell {
 pub struct Sections(Vec<(String, String)>);
 
 impl Sections {
-    fn read(text: &str, mark: &str) -> Sections {
+    pub(super) fn read(text: &str, mark: &str) -> Sections {
         let line = format!("\n{mark} ");
         let sections = text.split(line.as_str()).skip(1);
         Sections(sections.filter_map(|s| s.split_once('\n')).map(|(head, body)| (head.into(), body.into())).collect())

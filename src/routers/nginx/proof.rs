@@ -217,9 +217,13 @@ fn held(sections: &Sections, pid: u32) -> Option<Held> {
     if inodes.is_empty() || listening.is_empty() {
         return None;
     }
-    let mine = rows.iter().filter(|row| row[3] == "01" && inodes.iter().any(|inode| inode == row[9]));
+    // The system makes these tables while connections come and go, and may list one twice.
+    let mut mine: Vec<_> =
+        rows.iter().filter(|row| row[3] == "01" && inodes.iter().any(|inode| inode == row[9])).collect();
+    mine.sort_by_key(|row| row[9]);
+    mine.dedup_by_key(|row| row[9]);
     let (clients, servers): (Vec<&&Vec<&str>>, _) =
-        mine.partition(|row| port(row).is_some_and(|port| listening.contains(&port)));
+        mine.into_iter().partition(|row| port(row).is_some_and(|port| listening.contains(&port)));
     let servers = servers.into_iter().filter_map(|row| peer(row[2])).collect();
     Some(Held { clients: clients.len(), servers })
 }
@@ -280,6 +284,26 @@ mod tests {
             let (found, why) = said(answers, processes).unwrap_err();
             assert!(found == kind && why.contains(words), "{answers}: {found:?} {why}");
         }
+    }
+
+    /// What a look prints of one old worker: its sockets, and the tables of all.
+    #[test]
+    fn a_connection_is_counted_once_however_often_the_system_lists_it() {
+        let row = |local: &str, remote: &str, state: &str, inode: &str| {
+            format!(
+                "   0: {local} {remote} {state} 00000000:00000000 00:00000000 00000000     0        0 {inode} 1 x 20\n"
+            )
+        };
+        let client = row("0100007F:1F90", "0100007F:C350", "01", "71");
+        let text = format!(
+            "\nmark held 7\nlrwx 1 root 3 -> socket:[71]\nlrwx 1 root 4 -> socket:[72]\nlrwx 1 root 5 -> socket:[73]\n{}{client}{}{client}{}{}",
+            row("0100007F:1F90", "00000000:0000", "0A", "70"),
+            row("0100007F:C351", "0100007F:2328", "01", "72"),
+            row("0100007F:1F90", "0100007F:C352", "08", "73"),
+            row("0100007F:1F90", "0100007F:C353", "01", "99"),
+        );
+        let held = held(&Sections::read(&text, "mark"), 7).unwrap();
+        assert_eq!((held.clients, held.servers), (1, vec!["127.0.0.1:9000".parse().unwrap()]));
     }
 
     #[test]
