@@ -12,7 +12,8 @@ from .spelling import Misspelled, read_plan, spans
 NO_TEAM = {"policy_sha256": "", "persons": {}}
 
 SPLIT = closed_object(("blue", COUNT), ("green", COUNT))
-STACK = closed_object(("version", TEXT), ("url", TEXT))
+STACK = closed_object(("version", TEXT), ("url", TEXT), ("name", TEXT, None), ("label", TEXT, None))
+VERSION_AT = closed_object(("path", TEXT), ("header", TEXT))
 CAPACITY = closed_object(
     ("peak", COUNT, None), ("per_target", COUNT, None), ("healthy", COUNT, None),
     ("zones", COUNT, None))
@@ -68,7 +69,7 @@ PLAN: Shape = closed_object(
     ("bgctl_plan", lambda value: COUNT(value) and value == 1), ("purpose", PURPOSE),
     ("service", TEXT), ("environment", TEXT), ("owners", list_of(NAME)), ("rollback_owner", NAME),
     ("runbook", TEXT), ("runbook_sha256", TEXT), ("blue", STACK), ("green", STACK),
-    ("routes", sorted_map_of(ROUTE)), ("gates", sorted_map_of(ANYTHING)), ("slack", ANYTHING),
+    ("version_at", VERSION_AT, None), ("routes", sorted_map_of(ROUTE)), ("gates", sorted_map_of(ANYTHING)), ("slack", ANYTHING),
     ("compare", ANYTHING, None), ("policy", POLICY), ("schema", SCHEMA, None),
     ("forward", list_of(STEP)), ("rollback", list_of(STEP)), ("team", TEAM, NO_TEAM),
     ("warnings", list_of(TEXT)))
