@@ -12,7 +12,7 @@ use crate::gates::ready::ready;
 use crate::guards::way_back_s;
 use crate::migrations::live::{Seen, When, look};
 use crate::plan::{Color, Counted, Plan, PlannedRoute, Purpose, Split};
-use crate::routers::{NativeWayBack, RouteView, RouterError, Trouble};
+use crate::routers::{NativeWayBack, Reading, RouteView, RouterError, Trouble};
 use crate::run::{Cause, Verdict};
 use crate::scalar::spoken;
 use crate::slack::handlers::Handlers;
@@ -51,48 +51,7 @@ pub async fn arm(plan: &Plan, world: &World, keep: &Keep<'_>) -> Result<Vec<Valu
         if reading.split != planned.before {
             return Err(drift(plan, planned, &users));
         }
-        if let Some(owner) = route.controller().await.map_err(|e| refused(&e, planned))? {
-            return Err(Refusal::new(
-                Kind::Denied,
-                Code::SomebodyElses,
-                format!("{} belongs to {owner}", planned.line),
-            )
-            .cause("a controller that writes this place by itself would undo every shift")
-            .users(format!("{users}. Nothing was changed."))
-            .next("let that controller do the cutover, or take the route away from it first"));
-        }
-        if let Some(lack) = route.lacks(&reading) {
-            return Err(Refusal::new(Kind::Stopped, Code::RouteLacks, lack.line)
-                .place(planned.line.clone())
-                .cause(lack.cause)
-                .users(format!("{users}. Nothing was changed."))
-                .next(format!("bgctl prepare {}        mends it, which moves no users", plan.runbook)));
-        }
-        for stack in Color::BOTH {
-            // Green's share is that of its first shift: steps between may make it larger. Blue has to carry everybody, any time.
-            let first = plan.forward.iter().filter_map(|s| s.moves.as_ref()).find(|change| change.route == *name);
-            let share = match stack {
-                Color::Blue => Split::ALL_BLUE,
-                Color::Green => first.map_or(planned.before, |change| change.after),
-            };
-            checks.push(healthy(name, planned, route, stack, share, &users).await?);
-        }
-        let moves = plan.forward.iter().chain(&plan.rollback).filter_map(|s| s.moves.as_ref());
-        let moves: Vec<Split> = moves.filter(|m| m.route == *name).map(|m| m.after).collect();
-        if let Some((to, why)) = moves.iter().find_map(|to| Some((to, route.takes(*to).err()?))) {
-            return Err(Refusal::new(Kind::Invalid, Code::Split, format!("route `{name}` cannot be at {to}"))
-                .place(planned.line.clone())
-                .cause(why)
-                .users(format!("{users}. Nothing was changed."))
-                .next(format!("write another share in {}, then the same command again", plan.runbook)));
-        }
-        for line in route
-            .preflight(&moves)
-            .await
-            .map_err(|e| refused(&e, planned).users(format!("{users}. Nothing was changed.")))?
-        {
-            checks.push(json!({ "route": name, "line": format!("{name}: {line}") }));
-        }
+        checks.extend(fit(plan, name, planned, route, &reading).await?);
         let identity = route.identity().await.map_err(|e| refused(&e, planned))?;
         let longest: u64 = plan.forward.iter().chain(&plan.rollback).map(|s| s.expected_s).sum();
         let longest = longest.max(way_back_s(plan, 0));
@@ -123,6 +82,58 @@ pub async fn arm(plan: &Plan, world: &World, keep: &Keep<'_>) -> Result<Vec<Valu
     }
     // A gate without data may only show that a place is wrong, and that has been said by now.
     checks.extend(ready(plan, world).await?);
+    Ok(checks)
+}
+
+/// Whether users can be moved at a place as it is now, by all that can be read of it: whose it is, what it lacks, whether both sides
+/// can take users, what it takes, and what its kind asks for.
+pub async fn fit(
+    plan: &Plan,
+    name: &str,
+    planned: &PlannedRoute,
+    route: &dyn RouteView,
+    reading: &Reading,
+) -> Result<Vec<Value>, Refusal> {
+    let mut checks = Vec::new();
+    let users = format!("{}, read just now at {}", reading.split, planned.line);
+    if let Some(owner) = route.controller().await.map_err(|e| refused(&e, planned))? {
+        return Err(Refusal::new(Kind::Denied, Code::SomebodyElses, format!("{} belongs to {owner}", planned.line))
+            .cause("a controller that writes this place by itself would undo every shift")
+            .users(format!("{users}. Nothing was changed."))
+            .next("let that controller do the cutover, or take the route away from it first"));
+    }
+    if let Some(lack) = route.lacks(reading) {
+        return Err(Refusal::new(Kind::Stopped, Code::RouteLacks, lack.line)
+            .place(planned.line.clone())
+            .cause(lack.cause)
+            .users(format!("{users}. Nothing was changed."))
+            .next(format!("bgctl prepare {}        mends it, which moves no users", plan.runbook)));
+    }
+    for stack in Color::BOTH {
+        // Green's share is that of its first shift: steps between may make it larger. Blue has to carry everybody, any time.
+        let first = plan.forward.iter().filter_map(|s| s.moves.as_ref()).find(|change| change.route == name);
+        let share = match stack {
+            Color::Blue => Split::ALL_BLUE,
+            Color::Green => first.map_or(planned.before, |change| change.after),
+        };
+        checks.push(healthy(name, planned, route, stack, share, &users).await?);
+    }
+    let moves = plan.forward.iter().chain(&plan.rollback).filter_map(|s| s.moves.as_ref());
+    let moves: Vec<Split> = moves.filter(|m| m.route == name).map(|m| m.after).collect();
+    if let Some((to, why)) = moves.iter().find_map(|to| Some((to, route.takes(*to).err()?))) {
+        return Err(Refusal::new(Kind::Invalid, Code::Split, format!("route `{name}` cannot be at {to}"))
+            .place(planned.line.clone())
+            .cause(why)
+            .users(format!("{users}. Nothing was changed."))
+            .next(format!("write another share in {}, then the same command again", plan.runbook)));
+    }
+    for line in route
+        .preflight(&moves)
+        .await
+        .map_err(|e| refused(&e, planned).users(format!("{users}. Nothing was changed.")))?
+    {
+        checks.push(json!({ "route": name, "line": format!("{name}: {line}") }));
+    }
     Ok(checks)
 }
 
@@ -165,7 +176,10 @@ async fn versions(plan: &Plan, world: &World) -> Result<Option<Value>, Refusal> 
         return Err(Refusal::new(kind, Code::OtherVersion, headline)
             .cause(cause)
             .users("where they were. Nothing was changed.")
-            .next(format!("put {wanted} at {}, or name in the runbook what runs there", plan.stack(stack).url))
+            .next(match &plan.stack(stack).name {
+                None => format!("put {wanted} at {}, or name in the runbook what runs there", plan.stack(stack).url),
+                Some(_) => format!("put {wanted} at {}, or make a new plan of what runs there", plan.stack(stack).url),
+            })
             .next("then the same command again"));
     }
     let line = format!("BLUE answers {}, GREEN {}", plan.blue.version, plan.green.version);

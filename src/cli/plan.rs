@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::arm;
 use crate::cli::schema_page;
 use crate::diag::{Code, Kind, Refusal};
 use crate::guards;
@@ -10,9 +11,9 @@ use crate::plan::{AtExpiry, Plan, PlannedStep};
 use crate::report::wrap;
 use crate::scalar::counted;
 use crate::scalar::spoken;
-use crate::session::lease_guard;
 use crate::session::prepare::{self, Prepared, prepare};
 use crate::session::surroundings::Surroundings;
+use crate::session::{lease_guard, routes};
 use crate::shell::{Context, Exit};
 
 /// Show what a cutover would do, from what is live now. Changes nothing.
@@ -40,6 +41,7 @@ async fn plan(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     };
     let frozen = guards::frozen(&lease_guard::freezes(cx)?, &plan, cx.clock.now());
     remarks.extend(frozen.iter().map(|found| format!("a cutover is refused now: {}", found.line())));
+    let refused = unfit(&plan, &outside, &mut remarks).await?;
     if cx.machine() {
         cx.json(&serde_json::json!({ "id": plan.id(), "plan": *plan, "remarks": remarks }));
     } else {
@@ -56,11 +58,38 @@ async fn plan(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
             .cause(e.to_string())
         })?;
         cx.err(&format!("saved  {}  good until the live split changes", path.display()));
-        cx.err(&format!("next:  bgctl cutover {}", path.display()));
-    } else if !cx.machine() && !saved {
+        if !refused {
+            cx.err(&format!("next:  bgctl cutover {}", path.display()));
+        }
+    } else if !cx.machine() && !saved && !refused {
         cx.err(&format!("next:  {}", plan.command("cutover")));
     }
+    if refused && !cx.machine() {
+        cx.err(&format!("next:  mend that; then bgctl plan {}", plan.runbook));
+    }
     Ok(if args.detailed_exitcode { Exit::Differences } else { Exit::Success })
+}
+
+/// What a cutover would be told by each route before its first move, all of it at once; whether one would be refused for it.
+async fn unfit(plan: &Plan, outside: &Surroundings, remarks: &mut Vec<String>) -> Result<bool, Refusal> {
+    let mut refused = false;
+    for (name, planned) in &plan.routes {
+        let view = routes::view(planned, outside)?;
+        let reading = view.read().await.map_err(|error| arm::refused(&error, planned))?;
+        match arm::fit(plan, name, planned, &*view, &reading).await {
+            Ok(checks) => {
+                let asked = checks.iter().filter(|check| check["stack"].is_null());
+                remarks.extend(asked.filter_map(|check| check["line"].as_str()).map(String::from));
+            }
+            Err(refusal) => {
+                refused = true;
+                let mut why = refusal.cause;
+                why.extend(refusal.next.into_iter().take(1));
+                remarks.push(format!("{name}: a cutover is refused now: {}: {}", refusal.headline, why.join("; ")));
+            }
+        }
+    }
+    Ok(refused)
 }
 
 /// The plan as people read it, in lines of at most `width` columns.
