@@ -191,7 +191,7 @@ fn r06_no_closing_claims_what_was_not_read() {
                     let rest = Rest {
                         outcome,
                         exit: 0,
-                        found: Some(Findings { routes, to_green }),
+                        found: Some(Findings { routes, to_green, ..Findings::default() }),
                         now: "2026-11-20T03:12:41Z".parse().unwrap(),
                         native: if native { vec!["sh undo/web.sh".into()] } else { vec![] },
                         folder: None,
@@ -238,7 +238,8 @@ fn r06_what_was_recorded_is_said_with_its_age() {
 fn r06_where_green_is_the_healthy_side_that_comes_first() {
     let plan = Rc::new(plan(&["web"]));
     let place = Place { split: green(10), blue: Side::Ailing("0 of 2".into()), green: Side::Well("2 of 2".into()) };
-    let mut found = Findings { routes: BTreeMap::from([("web".to_string(), place)]), to_green: vec![] };
+    let mut found =
+        Findings { routes: BTreeMap::from([("web".to_string(), place)]), to_green: vec![], ..Findings::default() };
     let about = About { run: "20261120-0302-k7f".into(), plan: plan.clone(), by: "engineer".into() };
     let shown = |found: &Findings| {
         let rest = Rest {

@@ -120,7 +120,11 @@ fn screens() -> ([Vec<Vec<Run>>; 2], i64) {
     chorus.close(&Rest {
         outcome: RunOutcome::Completed,
         exit: 0,
-        found: Some(Findings { routes: BTreeMap::from([("web".to_string(), web)]), to_green: vec![] }),
+        found: Some(Findings {
+            routes: BTreeMap::from([("web".to_string(), web)]),
+            to_green: vec![],
+            ..Findings::default()
+        }),
         now: clock.now(),
         native: vec![],
         folder: Some("/home/you/.local/share/bgctl/runs/20261128-2110-bbm".into()),

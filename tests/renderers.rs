@@ -298,7 +298,7 @@ fn well() -> Side {
 
 fn found(split: Split) -> Findings {
     let web = Place { split: Ok(split), blue: well(), green: well() };
-    Findings { routes: BTreeMap::from([("web".to_string(), web)]), to_green: vec![] }
+    Findings { routes: BTreeMap::from([("web".to_string(), web)]), to_green: vec![], ..Findings::default() }
 }
 
 fn rest(outcome: RunOutcome, exit: u8, second: i64, found: Findings) -> Rest {

@@ -88,7 +88,7 @@ mod tests {
     fn found(split: Split, blue: Side, to_green: &[&str]) -> Findings {
         let place = Place { split: Ok(split), blue, green: Side::Well("2 of 2".into()) };
         let to_green = to_green.iter().map(|line| line.to_string()).collect();
-        Findings { routes: [("web".to_string(), place)].into(), to_green }
+        Findings { routes: [("web".to_string(), place)].into(), to_green, ..Findings::default() }
     }
 
     fn commands(closed: Option<&str>, found: &Findings) -> Vec<String> {

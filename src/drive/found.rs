@@ -21,5 +21,6 @@ pub async fn found(plan: &Plan, world: &World) -> Findings {
         let split = seen.reading.map(|reading| reading.split).map_err(|unread| unread.why);
         (seen.name, Place { split, blue, green })
     });
-    Findings { routes: routes.collect(), to_green: to_green.unwrap_or_default() }
+    let follow = plan.routes.keys().map(|name| world.route(name).followed_within()).max().unwrap_or_default();
+    Findings { routes: routes.collect(), to_green: to_green.unwrap_or_default(), follow }
 }

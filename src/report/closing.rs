@@ -146,6 +146,10 @@ impl Ending<'_> {
             };
         };
         match found.only() {
+            Some(stack) if !found.follow.is_zero() => {
+                let within = spoken_seconds(found.follow.as_secs());
+                format!("All users are sent to {}; some follow within {within}.", story.version(stack))
+            }
             Some(stack) => format!("All users are on {}.", story.version(stack)),
             None if found.nobody_has_a_share() => {
                 format!("Not every route gives its users to a side: {}.", found.line(&story.about.plan))

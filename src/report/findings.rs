@@ -2,6 +2,7 @@
 //! them are made of this and of nothing else; what was not asked or not answered is said as that.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::plan::{Color, Plan, Split};
 use crate::users::Side;
@@ -21,6 +22,8 @@ pub struct Findings {
     pub routes: BTreeMap<String, Place>,
     /// For a side that is well while the other is not: the commands that send everybody there without bgctl.
     pub to_green: Vec<String>,
+    /// How long users may take to follow what was read: resolvers and open flows keep them where they were.
+    pub follow: Duration,
 }
 
 impl Place {

@@ -158,6 +158,7 @@ mod tests {
             change: Move { route: "web".into(), before: Split::ALL_GREEN, after },
             back,
             stays: Duration::ZERO,
+            said_at: None,
             versions: ["v1".into(), "v2".into()],
         };
         let met = |blue, green, failed| Answers { blue, green, failed, unknown: 0 };
