@@ -8,6 +8,8 @@ use crate::diag::{Code, Diagnostic};
 use crate::plan::{Capacity, Plan, PlannedRoute, PlannedStep, SeenAt, Split};
 use crate::routers::Access;
 use crate::runbook::{Node, Route, Runbook};
+use crate::scalar::spoken;
+use crate::steps::drains_within;
 
 /// Every route as it is planned, with what was read of it.
 pub(super) fn routes(
@@ -77,6 +79,33 @@ fn capacity(name: &str, route: &Route, tree: &Node, found: &mut Vec<Diagnostic>)
     }
     let healthy = said.healthy.as_ref().map(|share| share.per_mille());
     Capacity { peak: said.peak, per_target: said.per_target, healthy, zones: said.zones }
+}
+
+/// Drains that end before users who follow a move late have left the side that is drained.
+pub(super) fn too_short(runbook: &Runbook, plan: &Plan, lane: &[PlannedStep], pointer: &str) -> Vec<Diagnostic> {
+    let follows =
+        plan.routes.iter().filter(|(_, route)| !route.config.to_string().contains("${")).filter_map(|(name, route)| {
+            let kind = runbook.kinds.routers.iter().find(|kind| kind.name == route.router)?;
+            // Settings that are wrong have been named already.
+            Some(((kind.view)(&route.config, &Access::default()).ok()?.followed_within(), name))
+        });
+    let Some((follow, name)) = follows.max() else { return Vec::new() };
+    let short =
+        lane.iter().filter(|step| drains_within(&step.kind, &step.config).is_some_and(|longest| longest < follow));
+    let found = short.map(|step| {
+        let items = runbook.tree.nearest(pointer).items();
+        let node = items.iter().find(|node| node.get("id").and_then(Node::text) == Some(&step.id));
+        let span = node
+            .and_then(|node| node.get(&step.kind))
+            .map_or_else(|| place(&runbook.tree, pointer), |n| n.span.clone());
+        let headline = format!("`{}` ends before users have followed the move", step.id);
+        let why = format!(
+            "users of `{name}` may come to the side that they left for {} more: give it as long",
+            spoken(follow)
+        );
+        Diagnostic::error(Code::StepSettings, headline).at(span, why)
+    });
+    found.collect()
 }
 
 /// Splits that a route cannot have, whatever stands there: found before anything is asked.

@@ -134,6 +134,12 @@ fn plan(config: &Value, _: &Plan) -> Result<Facts, Vec<Mistake>> {
     })
 }
 
+/// The longest that a drain with these settings waits.
+pub fn longest(config: &Value) -> Option<Time> {
+    let drain = Drain::deserialize(config).ok()?;
+    drain.within.or(drain.longest_job).map(|longest| longest.time)
+}
+
 /// Whether a drain with these settings asks a person when its time is up.
 pub fn asks(config: &Value) -> bool {
     Drain::deserialize(config).is_ok_and(|drain| drain.at_timeout == AtTimeout::Ask && drain.longest_job.is_none())
@@ -161,6 +167,8 @@ impl Step for Draining {
         if let Some(longest) = &self.drain.longest_job {
             return self.wait(world, scribe, longest).await;
         }
+        // Users who follow a move late still come to the side that they left: for so long no zero says anything.
+        let follow = world.routes.values().map(|route| route.followed_within()).max().unwrap_or_default();
         let begun = world.clock.elapsed();
         let within = self.drain.within.as_ref().map_or(Time::ZERO, |within| within.time);
         let passed = || world.clock.elapsed().saturating_sub(begun);
@@ -179,7 +187,7 @@ impl Step for Draining {
                 _ => Err(e),
             });
             zeros = if last == Ok(0) { zeros + 1 } else { 0 };
-            if zeros == ZEROS {
+            if zeros >= ZEROS && passed() >= follow {
                 let took = passed();
                 self.measured(scribe, Some(0), took);
                 return Outcome::done(format!("{stack} has no work in flight, after {}", spoken(took)))
@@ -192,7 +200,11 @@ impl Step for Draining {
             scribe.progress(Progress {
                 done: passed().as_secs(),
                 of: within.as_secs(),
-                line: last.as_ref().map_or_else(Clone::clone, |n| format!("{n} in flight on {stack}")),
+                line: match (&last, follow.saturating_sub(passed())) {
+                    (Ok(0), late) if !late.is_zero() => format!("users may come to {stack} for {} more", spoken(late)),
+                    (Ok(n), _) => format!("{n} in flight on {stack}"),
+                    (Err(why), _) => why.clone(),
+                },
             });
             world.clock.sleep(EVERY.min(left)).await;
         }
@@ -263,7 +275,9 @@ impl Draining {
         };
         let facts = facts(took, &residue);
         let line = match last {
-            Ok(0) => format!("{stack} was seen without work in flight only once within {within}"),
+            Ok(0) => format!(
+                "{stack} had no work in flight, not twice or not for as long as users may follow late, within {within}"
+            ),
             Ok(1) => format!("1 request was still in flight on {stack} after {within}"),
             Ok(n) => format!("{n} requests were still in flight on {stack} after {within}"),
             Err(e) => format!("what is in flight on {stack} is unknown after {within}: {e}"),

@@ -26,6 +26,11 @@ use crate::rehearsal::InLab;
 use crate::run::{Found, Outcome};
 use crate::world::{Scribe, World};
 
+/// How long a step of these settings waits at most for the work of a side to end; none where it does not.
+pub fn drains_within(kind: &str, config: &Value) -> Option<std::time::Duration> {
+    (kind == drain::KIND.name).then(|| drain::longest(config))?
+}
+
 /// Whether a step of these settings asks a person what to do when its time is up.
 pub fn asks(kind: &str, config: &Value) -> bool {
     kind == drain::KIND.name && drain::asks(config)
