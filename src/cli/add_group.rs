@@ -239,10 +239,10 @@ fn close(
     }
     if let Err((stuck, error)) = added {
         let planned = &plan.routes[&stuck];
-        let moved = if error.moved { "; whether the group was added is not known" } else { "" };
+        let moved = if error.moved { "; whether it was added is not known" } else { "" };
         return Err(arm::refused(&error, planned)
-            .users(format!("as shown above: adding a group moves no users{moved}"))
-            .next(format!("bgctl plan {}        what the rule is now", plan.runbook)));
+            .users(format!("as shown above: what was to be added moves no users{moved}"))
+            .next(format!("bgctl plan {}        how the route is now", plan.runbook)));
     }
     if cx.machine() {
         let done = lacking.iter().map(|l| json!({ "route": l.name, "before": l.lack.before, "after": l.lack.after }));

@@ -58,7 +58,7 @@ impl Exit {
         (Exit::Invalid, 65, "a runbook, plan or configuration file is wrong", "fix"),
         (Exit::Unreachable, 69, "a needed service cannot be reached; nothing was changed", "retry"),
         (Exit::Bug, 70, "a bug of bgctl", "report"),
-        (Exit::Later, 75, "locked by another run, or frozen", "retry"),
+        (Exit::Later, 75, "locked by another run, frozen, or not at this moment", "retry"),
         (Exit::Denied, 77, "credentials, permission, signing key or approver", "fix access"),
         (Exit::Environment, 78, "a variable or setting is missing", "fix"),
     ];

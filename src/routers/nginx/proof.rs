@@ -75,7 +75,7 @@ impl Seen {
         if !sections.has("file") {
             let what = format!("`{}` is not there ({})", settings.include, sections.below("missing").trim());
             let cure = format!(
-                "write its first line there, include it in `http`, and reload: map \"\" {} {{ default {}; }}",
+                "`bgctl explain nginx` has the whole block: write its first line there, include it in `http`, and reload: map \"\" {} {{ default {}; }}",
                 settings.variable(),
                 settings.blue
             );
