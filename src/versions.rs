@@ -19,6 +19,11 @@ pub async fn answered(plan: &Plan, at: &VersionAt, world: &World) -> [Result<Str
     [blue, green]
 }
 
+/// What one stack says, as [`answered`] gives it.
+pub async fn of(stack: Color, plan_url: &str, at: &VersionAt, world: &World) -> Result<String, String> {
+    one(&address(plan_url, &at.path), at, world).await.map_err(|why| format!("{stack}: {why}"))
+}
+
 async fn one(url: &str, at: &VersionAt, world: &World) -> Result<String, String> {
     // A stack may be asked at the address of a load balancer: a connection of its own is the stack's of now.
     let request = Request { fresh: true, ..Request::get(world.secrets.resolve(url), WITHIN) };

@@ -35,7 +35,20 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("report", &["clock", "journal", "plan", "run", "secret", "users", "world"]),
     (
         "steps",
-        &["diag", "gates", "migrations", "plan", "rehearsal", "routers", "run", "scalar", "slack", "users", "world"],
+        &[
+            "diag",
+            "gates",
+            "migrations",
+            "plan",
+            "rehearsal",
+            "routers",
+            "run",
+            "scalar",
+            "slack",
+            "users",
+            "versions",
+            "world",
+        ],
     ),
     (
         "arm",

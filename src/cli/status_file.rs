@@ -62,6 +62,9 @@ pub async fn run(
         plan.green.named()
     ));
     cx.raw_out("");
+    if sides.found && !users.all_on(Color::Blue) {
+        cx.out("  stacks   neither has all users, so none is blue: BLUE stands for a here, and GREEN for b");
+    }
     users.seen.iter().for_each(|route| text(route, cx));
     match &run {
         Some(run) => cx.out(&format!("  run      the newest of this service kept here is {run}: bgctl status {run}")),

@@ -35,7 +35,7 @@ use lane::Walker;
 use lines::Lines;
 pub use migrations::migrations;
 pub use rehearsed::rehearsed;
-use routes::{routes, untaken};
+use routes::{routes, too_short, untaken};
 
 /// What was read from the live world.
 #[derive(Clone, Debug, Default)]
@@ -131,6 +131,12 @@ fn compile(
         let headline = "which of `a` and `b` is blue is read from a route, and there is none";
         found.push(Diagnostic::error(Code::Stacks, headline).at(span, "write `blue` and `green`"));
     }
+    if document.stacks.release.as_ref().is_some_and(|release| release.contains("${env:") || release.contains("${file:"))
+    {
+        let span = place(&runbook.tree, "/stacks/release");
+        let headline = "`release` has to be known when the plan is made";
+        found.push(Diagnostic::error(Code::Stacks, headline).at(span, "write it as a variable: `${var.release}`"));
+    }
     if let Some(release) = document.stacks.release.as_ref().filter(|_| !runbook.sides.found) {
         let span = place(&runbook.tree, "/stacks/release");
         let headline = format!("`release: {release}` is for stacks `a` and `b`");
@@ -161,6 +167,7 @@ fn compile(
     found.extend(way_back::check(runbook, &forward, &rollback));
     for (pointer, lane) in [("/steps", &forward), ("/rollback/steps", &rollback)] {
         found.extend(untaken(runbook, &plan, lane, pointer));
+        found.extend(too_short(runbook, &plan, lane, pointer));
     }
     found.extend(continuity::check(runbook, &forward));
     plan.forward = forward;

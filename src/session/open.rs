@@ -251,9 +251,14 @@ fn epochs(leases: &[Lock]) -> Value {
 }
 
 /// What the leases of a plan are of: its service, and each thing its routes move. A place that two services share is moved by
-/// one of them at a time.
+/// one of them at a time, and one that two routes move is taken once.
 pub fn leases(plan: &Plan) -> Vec<(&str, &str)> {
-    let things = plan.routes.values().flat_map(PlannedRoute::known_by).map(|name| ("route", name));
+    let mut things = Vec::new();
+    for name in plan.routes.values().flat_map(PlannedRoute::known_by) {
+        if !things.contains(&("route", name)) {
+            things.push(("route", name));
+        }
+    }
     std::iter::once((plan.environment.as_str(), plan.service.as_str())).chain(things).collect()
 }
 

@@ -128,6 +128,9 @@ pub async fn prepare(cx: &Context, args: &FromArgs, outside: &Surroundings) -> R
         Ok(plan) => plan,
         Err(found) => return Ok(Err(mistaken(cx, &source, found, Exit::Invalid))),
     };
+    if draft.runbook.sides.found {
+        serving::served(cx, outside, &plan).await?;
+    }
     let release = draft.runbook.document.stacks.release.as_ref();
     if let Some(exit) = release.map_or(Ok(None), |release| serving::released(cx, &plan, release))? {
         return Ok(Err(exit));
@@ -232,8 +235,8 @@ async fn looked_up<'a>(
                 Err(exit) => return Ok(Err(exit)),
             },
             None => {
-                let by_a_run = moved_by_a_run(cx, &draft.plan);
-                return Err(by_a_run.unwrap_or_else(|| serving::neither(&draft.plan, &splits)));
+                let plan = serving::beginning(draft.plan.clone(), &splits);
+                return Err(moved_by_a_run(cx, &plan).unwrap_or_else(|| serving::neither(&plan, &splits)));
             }
         }
     }
@@ -245,7 +248,10 @@ async fn looked_up<'a>(
         false => Vec::new(),
     };
     let versions = match open {
-        true => Some(serving::versions(cx, outside, &draft.plan).await?),
+        true => {
+            let release = draft.runbook.document.stacks.release.as_deref();
+            Some(serving::versions(cx, outside, &draft.plan, release).await?)
+        }
         false => None,
     };
     Ok(Ok(LookedUp { draft, versions, found }))

@@ -9,19 +9,31 @@ use super::routes::view;
 use super::surroundings::Surroundings;
 use crate::arm;
 use crate::diag::{Code, Kind, Refusal};
-use crate::plan::{Color, Plan, Split};
+use crate::plan::{Color, Plan, SeenAt, Split};
 use crate::run::RunOutcome;
 use crate::shell::{Context, Exit};
+use crate::users::Answers;
 use crate::versions;
 
-/// What the routes of a plan say at this moment.
+/// How many responses are looked at before a plan is made.
+const LOOKS: u32 = 20;
+
+/// What the routes of a plan say at this moment, by their names.
 pub async fn splits(plan: &Plan, outside: &Surroundings) -> Result<Vec<(String, Split)>, Refusal> {
     let mut splits = Vec::new();
-    for planned in plan.routes.values() {
+    for (name, planned) in &plan.routes {
         let reading = view(planned, outside)?.read().await.map_err(|error| arm::refused(&error, planned))?;
-        splits.push((planned.line.clone(), reading.split));
+        splits.push((name.clone(), reading.split));
     }
     Ok(splits)
+}
+
+/// The plan as it begins from these splits.
+pub fn beginning(mut plan: Plan, splits: &[(String, Split)]) -> Plan {
+    for (name, split) in splits {
+        plan.routes.entry(name.clone()).and_modify(|route| route.before = *split);
+    }
+    plan
 }
 
 /// The side of the plan that has all users of every route; none where no side has.
@@ -32,14 +44,17 @@ pub fn only(splits: &[(String, Split)]) -> Option<Color> {
 
 /// No single stack serves, so none is blue. `plan` is read with `a` as blue.
 pub fn neither(plan: &Plan, splits: &[(String, Split)]) -> Refusal {
-    let refusal =
-        Refusal::new(Kind::Drift, Code::NotBlue, "neither `a` nor `b` has all users, so none of them is blue")
-            .cause("a run that is under way on another machine, or somebody by hand, has split them")
-            .users(format!("{}, read just now. Nothing was changed.", by_letter(splits)))
-            .next(format!("bgctl status {}               where users are", plan.runbook))
-            .next(format!("bgctl rollback {} --blue a    everyone to a", plan.runbook))
-            .next(format!("bgctl rollback {} --blue b    everyone to b", plan.runbook));
-    splits.iter().fold(refusal, |refusal, (line, _)| refusal.place(line.clone()))
+    let refusal = Refusal::new(
+        Kind::Drift,
+        Code::NotBlue,
+        "neither `a` nor `b` has all users, so none of them is blue",
+    )
+    .cause("they are split, the routes do not agree, or no side has a share: by a run on another machine, or by hand")
+    .users(format!("{}, read just now. Nothing was changed.", by_letter(splits)))
+    .next(format!("bgctl status {}               where users are", plan.runbook))
+    .next(format!("bgctl rollback {} --blue a    everyone to a", plan.runbook))
+    .next(format!("bgctl rollback {} --blue b    everyone to b", plan.runbook));
+    plan.routes.iter().fold(refusal, |refusal, (name, route)| refusal.place(format!("{name}: {}", route.line)))
 }
 
 /// `--swap` is for a file that says which stack is blue.
@@ -53,7 +68,10 @@ pub fn not_exchanged(runbook: &str) -> Refusal {
 
 /// Splits by the letters of the file, of a plan in which `a` is blue.
 pub fn by_letter(splits: &[(String, Split)]) -> String {
-    let one = |(_, split): &(String, Split)| split.to_string().replace("BLUE", "a").replace("GREEN", "b");
+    let one = |(name, split): &(String, Split)| {
+        let split = split.to_string().replace("BLUE", "a").replace("GREEN", "b");
+        if splits.len() > 1 { format!("{name} {split}") } else { split }
+    };
     splits.iter().map(one).collect::<Vec<_>>().join("; ")
 }
 
@@ -72,10 +90,30 @@ pub fn unsaid(plan: &Plan, splits: &Result<Vec<(String, Split)>, Refusal>) -> Re
         .next(format!("bgctl rollback {runbook} --blue b    everyone to b"))
 }
 
+/// Whether a run's blue is still what it was: a stack of `a` and `b` may have got another version since. Nothing is refused for a
+/// stack that does not say.
+pub async fn still_blue(cx: &Context, outside: &Surroundings, plan: &Plan) -> Result<(), Refusal> {
+    let (Some(at), Some(name)) = (&plan.version_at, &plan.blue.name) else { return Ok(()) };
+    let Ok(world) = resources::world_without_routes(cx, outside, plan) else { return Ok(()) };
+    let [blue, _] = versions::answered(plan, at, &world).await;
+    match blue {
+        Ok(version) if version != plan.blue.version => {
+            let headline = format!("{name} was BLUE {} in that run, and runs {version} now", plan.blue.version);
+            let runbook = &plan.runbook;
+            Err(Refusal::new(Kind::Drift, Code::OtherVersion, headline)
+                .cause("it was put there since; everybody would be sent to another version than the one they came from")
+                .users("where they were. Nothing was changed.")
+                .next(format!("bgctl rollback {runbook} --blue a    everyone to a, whatever runs there"))
+                .next(format!("bgctl rollback {runbook} --blue b    everyone to b, whatever runs there")))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Puts the versions that the stacks say into the plan of a rollback. It waits for no stack to go back: without both versions
 /// real responses cannot be told apart, so they are not looked at, and that is said.
 pub async fn tell(cx: &Context, outside: &Surroundings, plan: &mut Plan) -> Option<String> {
-    match versions(cx, outside, plan).await {
+    match versions(cx, outside, plan, None).await {
         Ok([blue, green]) => {
             (plan.blue.version, plan.green.version) = (blue, green);
             None
@@ -88,11 +126,22 @@ pub async fn tell(cx: &Context, outside: &Surroundings, plan: &mut Plan) -> Opti
     }
 }
 
-/// What both stacks say they run, blue's first; a refusal where one does not say.
-pub async fn versions(cx: &Context, outside: &Surroundings, plan: &Plan) -> Result<[String; 2], Refusal> {
+/// What both stacks say they run, blue's first; a refusal where one does not say. What stands by does not matter where the `release`
+/// serves already.
+pub async fn versions(
+    cx: &Context,
+    outside: &Surroundings,
+    plan: &Plan,
+    release: Option<&str>,
+) -> Result<[String; 2], Refusal> {
     let Some(at) = &plan.version_at else { return Ok(Color::BOTH.map(|stack| plan.stack(stack).version.clone())) };
     let world = resources::world_without_routes(cx, outside, plan)?;
     let [blue, green] = versions::answered(plan, at, &world).await;
+    if let (Ok(version), Err(_)) = (&blue, &green)
+        && release == Some(version.as_str())
+    {
+        return Ok([version.clone(), plan.green.version.clone()]);
+    }
     let said = |stack: Color, answer: Result<String, String>| {
         answer.map_err(|why| {
             let name = plan.stack(stack).name.clone().unwrap_or_default();
@@ -108,6 +157,35 @@ pub async fn versions(cx: &Context, outside: &Surroundings, plan: &Plan) -> Resu
         })
     };
     Ok([said(Color::Blue, blue)?, said(Color::Green, green)?])
+}
+
+/// Users get what the routes say they get: the stack that serves by them is the one that real responses come from. `plan` has the
+/// versions that were read.
+pub async fn served(cx: &Context, outside: &Surroundings, plan: &Plan) -> Result<(), Refusal> {
+    if plan.blue.version == plan.green.version {
+        return Ok(());
+    }
+    let world = resources::world_without_routes(cx, outside, plan)?;
+    for (name, planned) in &plan.routes {
+        let Some(at) = &planned.seen_at else { continue };
+        let at = SeenAt { url: world.secrets.resolve(&at.url), ..at.clone() };
+        let versions = [plan.blue.version.as_str(), plan.green.version.as_str()];
+        let seen = Answers::sample(&at, LOOKS, versions, world.web.as_ref()).await;
+        if seen.of(Color::Green) > 0 && seen.of(Color::Blue) == 0 {
+            let (blue, green) = (plan.blue.named(), plan.green.named());
+            return Err(Refusal::new(Kind::Drift, Code::OtherVersion, format!("users of `{name}` get {green}"))
+                .place(planned.line.clone())
+                .cause(format!(
+                    "by the route they are on {blue}: the addresses or the sides of `a` and `b` are exchanged somewhere"
+                ))
+                .users(format!(
+                    "{} of {LOOKS} responses were of {green}, none of {blue}. Nothing was changed.",
+                    seen.of(Color::Green)
+                ))
+                .next(format!("write each side of `{name}` and each `url` under the same name in {}", plan.runbook)));
+        }
+    }
+    Ok(())
 }
 
 /// Whether the release is live already, or not where it has to be before it can be. `plan` has the versions that were read.

@@ -206,6 +206,72 @@ fn what_is_not_said_is_not_guessed() {
     assert_eq!(stage.on_b(), 0);
 }
 
+/// Between a plan and its end the stacks may get other versions, and what is said at one time is not said for another.
+#[test]
+fn versions_that_change_are_seen_before_users_are_moved() {
+    let Some(stage) = Stage::new() else { return };
+    // Where the release serves already, what stands by does not matter.
+    stage.hold(0, 100);
+    stage.runs(0, None);
+    stage.cutover("v2").ends(0).says(&["NO CHANGES", "v2 at b"]);
+    // Routes and addresses that are exchanged somewhere: users get another version than the routes say.
+    stage.runs(0, Some("v1"));
+    let text = std::fs::read_to_string(stage.desk.path("runbook.yaml")).expect("the runbook");
+    stage.desk.write("runbook.yaml", &text.replace("a: old, b: new", "a: new, b: old"));
+    stage.cutover("v2").ends(31).says(&["BG0307", "users of `web` get v2 at b"]);
+    assert_eq!(stage.on_b(), 100);
+    // Green is put anew in the middle of the run: nobody more is sent there, and those who are there come back.
+    let wait = "steps:\n  - id: part\n    shift: { route: web, green: 40% }\n  - id: wait\n    command: { run: [sleep, \"2\"] }\n";
+    stage.desk.write("runbook.yaml", &text.replace("steps:\n  - id: look", &format!("{wait}  - id: look")));
+    stage.hold(100, 0);
+    let run = stage.desk.start(&["cutover", "runbook.yaml", "--var", "release=v2", "--confirm", "staging"]);
+    stage.desk.wait_for("step.intent", "wait");
+    assert_eq!(stage.on_b(), 40);
+    stage.runs(1, Some("v2-other"));
+    run.end(60).ends(10).says(&["GREEN runs v2-other now, and the plan says v2"]);
+    assert_eq!(stage.on_b(), 0);
+}
+
+/// A run's blue that has got another version since is not what users came from.
+#[test]
+fn a_blue_that_was_put_anew_is_not_gone_back_to_unasked() {
+    let Some(stage) = Stage::new() else { return };
+    stage.desk.run(&["cutover", "runbook.yaml", "--var", "release=v2", "--confirm", "staging"]).ends(0);
+    stage.runs(0, Some("v3"));
+    stage
+        .desk
+        .run(&["rollback", "--yes", "--reason", "x"])
+        .ends(31)
+        .says(&["BG0307", "a was BLUE v1 in that run, and runs v3 now"]);
+    stage
+        .desk
+        .run(&["rollback", "--blue", "a", "--yes", "--reason", "x"])
+        .ends(64)
+        .says(&["a run knows which stack was blue"]);
+    assert_eq!(stage.on_b(), 100);
+    let back = ["rollback", "runbook.yaml", "--var", "release=v2", "--blue", "a", "--yes", "--reason", "x"];
+    stage.desk.run(&back).ends(0).says(&["back to BLUE v3 at a"]);
+    assert_eq!(stage.on_b(), 0);
+}
+
+/// Two routes of one program on a machine that knows no run: what they share is taken once, and nobody waits for himself.
+#[test]
+fn two_routes_of_one_program_go_back_from_the_runbook_alone() {
+    let Some(stage) = Stage::new() else { return };
+    let text = std::fs::read_to_string(stage.desk.path("runbook.yaml")).expect("the runbook");
+    let route = text.lines().find(|line| line.contains("program:")).expect("a route").to_string();
+    let seen = text.lines().find(|line| line.contains("seen_at")).expect("a witness").to_string();
+    let text = text.replace(&seen, &format!("{seen}\n  api:\n{route}"));
+    let text =
+        text.replace("  - id: shift-100", "  - id: api-100\n    shift: { route: api, green: 100% }\n  - id: shift-100");
+    let back = "    - id: api-back\n      shift: { route: api, blue: 100% }\n    - id: back\n";
+    stage.desk.write("two.yaml", &text.replace("    - id: back\n", back));
+    stage.hold(0, 100);
+    let line = ["rollback", "two.yaml", "--var", "release=v2", "--blue", "a", "--yes", "--reason", "x"];
+    stage.desk.start(&line).end(30).ends(0);
+    assert_eq!(stage.on_b(), 0);
+}
+
 #[test]
 fn a_run_that_was_killed_knows_what_was_blue() {
     let Some(stage) = Stage::new() else { return };
@@ -221,7 +287,8 @@ fn a_run_that_was_killed_knows_what_was_blue() {
     killed.signal(rustix::process::Signal::KILL);
     killed.end(10);
     // Users are split because of a run: that is said, and not that somebody moved them by hand.
-    stage.desk.run(&line).says(&["is still open"]);
+    let said = stage.desk.run(&line).says(&["is still open"]);
+    assert!(!said.err.contains("BLUE 100 GREEN 0"), "{}", said.err);
     let back = ["rollback", "runbook.yaml", "--var", "release=v3", "--yes", "--reason", "killed"];
     stage.desk.run(&back).ends(0).says(&["v2"]);
     assert_eq!(stage.on_b(), 100);

@@ -32,7 +32,7 @@ use crate::session::launch::{self, Launch};
 use crate::session::mistakes;
 use crate::session::open::Open;
 use crate::session::surroundings::LabArgs;
-use crate::session::{acting, native, overrides, resources, schema_check, trust};
+use crate::session::{acting, native, overrides, resources, schema_check, serving, trust};
 use crate::shell::{Context, Exit};
 
 /// The reason of whoever gave none.
@@ -112,6 +112,9 @@ async fn rollback(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
 
 async fn back(args: &Args, cx: &Context, scene: Scene) -> Result<Exit, Refusal> {
     scene.show(cx);
+    if scene.run.is_some() {
+        serving::still_blue(cx, &scene.outside, &scene.plan).await?;
+    }
     let folder = scene.run.as_ref().map(|(_, folder)| folder.as_path());
     let archive = scene.archive.clone();
     let archive = &archive;

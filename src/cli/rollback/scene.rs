@@ -49,6 +49,7 @@ impl Scene {
             }
         };
         match named {
+            Named::Run { .. } if args.blue.is_some() => Err(of_a_runbook()),
             Named::Run { id, folder } => Scene::of_run(args, cx, id, folder).await.map(Ok),
             Named::Runbook { path } => Scene::of_runbook(args, cx, &path).await,
         }
@@ -120,29 +121,35 @@ impl Scene {
         for (name, error) in &lacking {
             cx.err(&format!("! {name} is not found: {error}"));
         }
-        let mut known = source::known(&archive, &plan, sides.found);
-        if sides.found && args.blue.is_none() {
-            // A run of either: the newest says what blue was.
-            if let Ok((other, ..)) = source::runbook(cx, path, &args.vars, true, &outside).await? {
-                known = known.max(source::known(&archive, &other, true));
-            }
-            if known.is_none() {
-                return Err(serving::unsaid(&plan, &serving::splits(&plan, &outside).await));
-            }
+        // A person has said which stack: a run is gone on with only where that stack is what it was in it.
+        let named = sides.found && args.blue.is_some();
+        let told = if named { serving::tell(cx, &outside, &mut plan).await } else { None };
+        told.iter().for_each(|line| cx.err(&format!("! {line}")));
+        // Otherwise the newest run of either says which was blue.
+        let other = match sides.found && !named {
+            true => source::runbook(cx, path, &args.vars, true, &outside).await?.ok().map(|(plan, ..)| plan),
+            false => None,
+        };
+        let plans: Vec<&Plan> = std::iter::once(&plan).chain(&other).collect();
+        let known = source::known(&archive, &plans, sides.found && !(named && told.is_none()));
+        if sides.found && !named && known.is_none() {
+            return Err(serving::unsaid(&plan, &serving::splits(&plan, &outside).await));
         }
         if let Some((id, folder)) = known {
             cx.err(&format!("run {id} on this machine is about this runbook"));
             drop(outside);
             return Scene::of_run(args, cx, id, folder).await.map(Ok);
         }
-        if sides.found {
-            let told = serving::tell(cx, &outside, &mut plan).await;
-            told.iter().for_each(|line| cx.err(&format!("! {line}")));
-        }
         let world = resources::world_of_rollback(cx, &outside, &plan)?;
         let users = Users::read(&plan, &world, Ask::Blue).await;
         let splits = users.seen.iter().filter_map(|seen| Some((seen.name.clone(), seen.split()?)));
-        let plan = source::from_here(plan, splits);
+        let mut plan = source::from_here(plan, splits);
+        // Leases are of the things that are really moved, which some places tell only when they are read.
+        for seen in &users.seen {
+            if let (Ok(reading), Some(planned)) = (&seen.reading, plan.routes.get_mut(&seen.name)) {
+                planned.resources = world.route(&seen.name).resources(Some(reading));
+            }
+        }
         let remark = "no run on this machine is about this runbook: the rollback is made from the runbook alone";
         let found = Found { log: Log::None, plan: None, sound: None, state: State::default(), why: None };
         Ok(Ok(Scene { outside, archive, plan, world, users, found, run: None, remark: Some(remark.into()) }))
@@ -218,6 +225,14 @@ impl Scene {
         }
         Ok(Exit::Success)
     }
+}
+
+/// A run knows which stack was blue.
+fn of_a_runbook() -> Refusal {
+    Refusal::new(Kind::Usage, Code::CommandLine, "`--blue` is for a runbook: a run knows which stack was blue")
+        .users("not checked. Nothing was changed.")
+        .next("bgctl rollback RUNBOOK.yaml --blue NAME    everyone to that stack, from the runbook and the live systems alone")
+        .next("bgctl rollback RUN                         everyone back to what was blue in that run")
 }
 
 /// `--swap` and `--blue` are each for one way of naming stacks.

@@ -122,18 +122,18 @@ pub fn nowhere(archive: &Archive, plan: &Plan, lacking: &[(String, RouterError)]
 }
 
 /// The newest run kept here that a runbook is about: the same service, environment, blue and places. Which version is blue's
-/// does not matter where that was `found`.
-pub fn known(archive: &Archive, plan: &Plan, found: bool) -> Option<(String, PathBuf)> {
+/// does not matter where that was `found`; then the runbook is given read both ways.
+pub fn known(archive: &Archive, plans: &[&Plan], found: bool) -> Option<(String, PathBuf)> {
     let about = |id: &String| {
         let kept = beside(&archive.run(id)).ok()?;
-        let same = (&kept.service, &kept.environment) == (&plan.service, &plan.environment)
-            && match found {
-                true => kept.blue.name == plan.blue.name,
-                false => kept.blue.version == plan.blue.version,
-            }
-            && kept.routes.keys().eq(plan.routes.keys())
-            && kept.routes.iter().all(|(name, route)| route.config == plan.routes[name].config);
-        same.then(|| (id.clone(), archive.run(id)))
+        let same = |plan: &&Plan| {
+            (&kept.service, &kept.environment) == (&plan.service, &plan.environment)
+                && kept.blue.name == plan.blue.name
+                && (found || kept.blue.version == plan.blue.version)
+                && kept.routes.keys().eq(plan.routes.keys())
+                && kept.routes.iter().all(|(name, route)| route.config == plan.routes[name].config)
+        };
+        plans.iter().any(|plan| same(plan)).then(|| (id.clone(), archive.run(id)))
     };
     archive.runs().iter().rev().find_map(about)
 }
@@ -240,7 +240,7 @@ mod tests {
         std::fs::create_dir_all(&folder).unwrap();
         std::fs::write(folder.join(LOG), "").unwrap();
         std::fs::write(folder.join("plan.json"), plan("bot", "v1", "one").canonical()).unwrap();
-        let known = |plan: Plan| known(&archive, &plan, false).map(|(id, _)| id);
+        let known = |plan: Plan| known(&archive, &[&plan], false).map(|(id, _)| id);
         assert_eq!(known(plan("bot", "v1", "one")).as_deref(), Some("20261121-0302-kfx"));
         for other in [plan("bot", "v1", "two"), plan("bot", "v2", "one"), plan("other", "v1", "one")] {
             assert_eq!(known(other.clone()), None, "{other:?}");

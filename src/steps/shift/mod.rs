@@ -18,11 +18,12 @@ use self::settings::{Written, facts, stays};
 pub use self::settings::{is_stop, stages};
 use self::witnesses::Doubt;
 use super::{Kind, Step};
-use crate::plan::{Color, Counted, Lane, Move, Plan, PlannedRoute, PlannedStep, Split};
+use crate::plan::{Color, Counted, Lane, Move, Plan, PlannedRoute, PlannedStep, Split, VersionAt};
 use crate::rehearsal::InLab;
 use crate::routers::{Health, Reading, RouterError, TrafficRouter, Trouble};
 use crate::run::{Cause, Evidence, Found, Outcome, guard};
 use crate::scalar::spoken;
+use crate::versions;
 use crate::world::{Progress, Scribe, World};
 
 pub const KIND: Kind = Kind {
@@ -50,6 +51,8 @@ struct Shift {
     /// How long users stay here while blue warms up; nothing, but for a stop of a ramp.
     stays: Duration,
     versions: [String; 2],
+    /// Where each stack says its version, with the stacks' addresses.
+    said_at: Option<(VersionAt, [String; 2])>,
 }
 
 impl Shift {
@@ -59,7 +62,8 @@ impl Shift {
         let back = plan.lane(Lane::Rollback).iter().any(|s| s == step);
         let versions = [plan.blue.version.clone(), plan.green.version.clone()];
         let stays = stays(&step.config).context("the settings of a stop")?;
-        Ok(Shift { route: change.route.clone(), planned, change, back, stays, versions })
+        let said_at = plan.version_at.clone().map(|at| (at, [plan.blue.url.clone(), plan.green.url.clone()]));
+        Ok(Shift { route: change.route.clone(), planned, change, back, stays, versions, said_at })
     }
 
     /// `late`: where a write of this run may have left users beside what the plan expects.
@@ -87,6 +91,9 @@ impl Shift {
             }
             if let Err(outcome) = self.destination(route, before, asked, world, scribe).await {
                 return outcome;
+            }
+            if let Some((cause, line)) = self.another_version(before, world).await {
+                return Outcome::failed(cause, line);
             }
             let lane = if self.back { Lane::Rollback } else { Lane::Forward };
             if let Some(blocked) = world.guards.blocks(&self.change, lane).await {
@@ -168,6 +175,25 @@ impl Shift {
             }
         };
         try_join(read, async { Ok(asked.await) }).await
+    }
+
+    /// Why a side that gains users is not what was planned, if it is not: it may have got another version since. On the way back nobody
+    /// is kept on a bad green for it.
+    async fn another_version(&self, now: Split, world: &World) -> Option<(Cause, String)> {
+        let (at, urls) = self.said_at.as_ref().filter(|_| !self.back)?;
+        for stack in self.gaining(now) {
+            let wanted = &self.versions[stack as usize];
+            match versions::of(stack, &urls[stack as usize], at, world).await {
+                Ok(version) if version == *wanted => {}
+                Ok(version) => {
+                    let line = format!("{stack} runs {version} now, and the plan says {wanted}");
+                    return Some((Cause::Destination, line));
+                }
+                // It says nothing against green: the run waits until it is known.
+                Err(why) => return Some((Cause::Away, format!("which version runs is not known: {why}"))),
+            }
+        }
+        None
     }
 
     /// The sides that have a larger share after this shift than now.
