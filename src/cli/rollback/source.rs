@@ -133,7 +133,7 @@ pub fn known(archive: &Archive, plans: &[&Plan], found: bool) -> Option<(String,
                 && kept.routes.keys().eq(plan.routes.keys())
                 && kept.routes.iter().all(|(name, route)| route.config == plan.routes[name].config)
         };
-        plans.iter().any(|plan| same(plan)).then(|| (id.clone(), archive.run(id)))
+        plans.iter().any(same).then(|| (id.clone(), archive.run(id)))
     };
     archive.runs().iter().rev().find_map(about)
 }
