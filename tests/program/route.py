@@ -86,7 +86,7 @@ if how == "dies-before":
 if how == "fails-before":
     sys.exit("the connection was lost")
 if how == "late":
-    later = f"sleep 0.3; echo '{json.dumps({name(c): to[c] for c in to})}' > '{path}'"
+    later = f"sleep 2; echo '{json.dumps({name(c): to[c] for c in to})}' > '{path}'"
     subprocess.Popen(["sh", "-c", later], start_new_session=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 elif how != "liar":
     keep({name(color): to[color] for color in ("blue", "green")})
