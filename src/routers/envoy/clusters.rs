@@ -2,8 +2,8 @@
 //! one is dead.
 
 use futures_util::future::join_all;
-use futures_util::try_join;
 use serde_json::Value;
+use tokio::try_join;
 
 use super::Envoy;
 use super::admin::Admin;

@@ -2,9 +2,9 @@
 //! the file beside it.
 
 use futures_util::future::join_all;
-use futures_util::try_join;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tokio::try_join;
 
 use super::Envoy;
 use super::admin::{About, Admin};
