@@ -72,6 +72,11 @@ fn every_example_is_what_its_transcript_says() {
             .output()
             .unwrap();
         let found = String::from_utf8_lossy(&answer.stdout).into_owned();
+        assert!(
+            !found.contains(env!("CARGO_MANIFEST_DIR")),
+            "{} shows a path of this machine:\n{found}",
+            story.display()
+        );
         if std::env::var_os("BLESS").is_some() {
             fs::write(&transcript, &found).unwrap();
         }
