@@ -246,6 +246,29 @@ fn of_a_and_b_either_may_be_blue() {
     assert!(compiled(&nowhere, &[("release", "v9")], false).is_err());
 }
 
+/// Users of a record follow as late as its TTL: a drain that ends before says nothing of them.
+#[cfg(feature = "dns")]
+#[test]
+fn a_drain_lasts_as_long_as_users_follow_late() {
+    let text = example("dns-record.yaml");
+    for (drain, fits) in
+        [("within: 59s", false), ("within: 60s", true), ("longest_job: 30s", false), ("longest_job: 2m", true)]
+    {
+        let back = "rollback:\n  owner: you@example.com\n  steps:\n";
+        assert!(text.contains(back));
+        let text = text.replace(back, &format!("  - id: drain-blue\n    drain: {{ stack: blue, {drain} }}\n\n{back}"));
+        let found =
+            compiled(&text, &[], false).map_err(|found| found.into_iter().map(|d| d.headline).collect::<Vec<_>>());
+        match fits {
+            true => assert!(found.is_ok(), "{drain}: {found:?}"),
+            false => assert!(
+                found.unwrap_err().iter().any(|line| line.contains("`drain-blue` ends before users")),
+                "{drain}"
+            ),
+        }
+    }
+}
+
 #[test]
 fn the_live_split_and_line_come_from_facts() {
     let text = example("slackbot-alb.yaml");

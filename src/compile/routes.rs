@@ -83,12 +83,13 @@ fn capacity(name: &str, route: &Route, tree: &Node, found: &mut Vec<Diagnostic>)
 
 /// Drains that end before users who follow a move late have left the side that is drained.
 pub(super) fn too_short(runbook: &Runbook, plan: &Plan, lane: &[PlannedStep], pointer: &str) -> Vec<Diagnostic> {
-    let follows =
-        plan.routes.iter().filter(|(_, route)| !route.config.to_string().contains("${")).filter_map(|(name, route)| {
+    let follows = plan.routes.iter().filter(|(_, route)| !route.config.to_string().contains("${var.")).filter_map(
+        |(name, route)| {
             let kind = runbook.kinds.routers.iter().find(|kind| kind.name == route.router)?;
             // Settings that are wrong have been named already.
             Some(((kind.view)(&route.config, &Access::default()).ok()?.followed_within(), name))
-        });
+        },
+    );
     let Some((follow, name)) = follows.max() else { return Vec::new() };
     let short =
         lane.iter().filter(|step| drains_within(&step.kind, &step.config).is_some_and(|longest| longest < follow));
@@ -115,7 +116,7 @@ pub(super) fn untaken(runbook: &Runbook, plan: &Plan, lane: &[PlannedStep], poin
         let Some(change) = &step.moves else { continue };
         let Some(route) = plan.routes.get(&change.route) else { continue };
         let kind = runbook.kinds.routers.iter().find(|kind| kind.name == route.router);
-        if route.config.to_string().contains("${") {
+        if route.config.to_string().contains("${var.") {
             continue;
         }
         // Settings that are wrong have been named already.
