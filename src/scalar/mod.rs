@@ -1,4 +1,4 @@
-//! Values a runbook writes as text: durations, shares, limits and margins, each with its unit.
+//! Values a runbook writes as text: durations, shares, limits and margins, each with its unit; and a text that may be several.
 //!
 //! They keep what was written, so plan, prompt and record show the author's own `90s` and `0.5%`. A number without a
 //! unit is refused wherever a unit decides what it means. This module knows nothing else of the crate.
@@ -14,6 +14,23 @@ use std::time::Duration as Time;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
+
+/// A text, or several.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum OneOrMore {
+    One(String),
+    More(Vec<String>),
+}
+
+impl OneOrMore {
+    pub fn all(&self) -> &[String] {
+        match self {
+            OneOrMore::One(one) => std::slice::from_ref(one),
+            OneOrMore::More(more) => more,
+        }
+    }
+}
 
 /// A span of time, `800ms`, `90s`, `5m`, `1h30m`, `2d`: never negative, never infinite, at most 30 days.
 #[derive(Clone, Debug, PartialEq, Eq)]

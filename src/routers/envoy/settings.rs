@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::diag::{self, Mistake, Review};
 use crate::plan::Color;
+use crate::scalar::OneOrMore;
 
 /// The users of one route of Envoy, split between two clusters by the file that Envoy discovers its routes from.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -33,23 +34,6 @@ pub struct Settings {
     #[serde(default = "one")]
     #[schemars(range(min = 1))]
     pub min_healthy: u32,
-}
-
-/// A text, or several.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
-pub enum OneOrMore {
-    One(String),
-    More(Vec<String>),
-}
-
-impl OneOrMore {
-    pub fn all(&self) -> &[String] {
-        match self {
-            OneOrMore::One(one) => std::slice::from_ref(one),
-            OneOrMore::More(more) => more,
-        }
-    }
 }
 
 fn one() -> u32 {

@@ -9,6 +9,7 @@ use super::weights::MOST;
 use crate::diag::{self, Mistake, Review};
 use crate::plan::{Color, Split};
 use crate::routers::proportion::multiples;
+use crate::scalar::OneOrMore;
 
 /// The weights of the servers of one backend, set over HAProxy's runtime API.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -31,28 +32,11 @@ pub struct Settings {
     pub hash_type: Option<HashType>,
 }
 
-/// A text, or several.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
-pub enum OneOrMore {
-    One(String),
-    More(Vec<String>),
-}
-
 /// How a backend that hashes finds the server of a hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum HashType {
     Consistent,
-}
-
-impl OneOrMore {
-    pub fn all(&self) -> &[String] {
-        match self {
-            OneOrMore::One(one) => std::slice::from_ref(one),
-            OneOrMore::More(more) => more,
-        }
-    }
 }
 
 fn one() -> u32 {
