@@ -62,6 +62,22 @@ impl Longer {
     }
 }
 
+/// Why nobody may be moved yet, if so: resolvers may hold what `place` was with its longer TTL. `read` is where users are.
+pub fn held(place: &str, longer: Option<Longer>, ttl: u32, now: u64, read: &str) -> Result<(), RouterError> {
+    let Some((longer, left)) = longer.filter(|longer| longer.ttl > ttl).and_then(|l| Some((l, l.left(now)?))) else {
+        return Ok(());
+    };
+    let (was, more) = (longer.ttl, left.as_secs());
+    let what = format!("the TTL of {place} was {was} s: resolvers may hold the answer of before for {more} s more");
+    Err(wait(what, left, read))
+}
+
+/// Not before this time has passed.
+pub fn wait(what: String, left: Duration, read: &str) -> RouterError {
+    let error = RouterError::new(Trouble::NotNow, what).cure(format!("wait {} s", left.as_secs()));
+    RouterError { after: Some(left), read: Some(read.into()), ..error }
+}
+
 /// A word no other write has.
 pub fn word() -> Result<String, RouterError> {
     let mut random = [0; 8];

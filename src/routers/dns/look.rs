@@ -7,6 +7,7 @@ use hickory_proto::rr::RData;
 
 use super::Dns;
 use super::errors::odd;
+use super::generation::{held, wait};
 use super::record::{Found, listed, same};
 use super::server::Server;
 use crate::clock::{Clock, SystemClock};
@@ -90,20 +91,8 @@ impl Dns {
     /// The longer TTL may still be in the caches of resolvers.
     pub(super) async fn waited_out(&self, found: &Found) -> Result<(), RouterError> {
         let place = self.place.shown();
-        let wait = |what: String, left: Duration| {
-            let error = RouterError::new(Trouble::NotNow, what).cure(format!("wait {} s", left.as_secs()));
-            RouterError { after: Some(left), read: Some(format!("{place} leads to {}", listed(&found.data))), ..error }
-        };
-        if let Some(longer) = found.longer().filter(|longer| longer.ttl > self.settings.ttl())
-            && let Some(left) = longer.left(Self::now())
-        {
-            let what = format!(
-                "the TTL of {place} was {} s: resolvers may hold the answer of before for {} s more",
-                longer.ttl,
-                left.as_secs()
-            );
-            return Err(wait(what, left));
-        }
+        let read = format!("{place} leads to {}", listed(&found.data));
+        held(&place, found.longer(), self.settings.ttl(), Self::now(), &read)?;
         for (resolver, answer) in self.resolved().await {
             let (left, _) = answer.map_err(|why| {
                 RouterError::new(
@@ -114,7 +103,7 @@ impl Dns {
             })?;
             if left > self.settings.ttl() {
                 let what = format!("resolver {resolver} holds {place} for {left} s more, longer than its TTL is now");
-                return Err(wait(what, Duration::from_secs((left - self.settings.ttl()).into())));
+                return Err(wait(what, Duration::from_secs((left - self.settings.ttl()).into()), &read));
             }
         }
         Ok(())

@@ -6,6 +6,7 @@ use super::Route53;
 use super::records::{ALIAS, Found};
 use crate::clock::{Clock, SystemClock};
 use crate::plan::Color;
+use crate::routers::dns::generation::{held, wait};
 use crate::routers::{RouterError, Trouble};
 
 impl Route53 {
@@ -76,20 +77,8 @@ impl Route53 {
     /// The longer TTL may still be in the caches of resolvers. What was looked at, where it is not.
     pub(super) async fn waited_out(&self, found: &Found) -> Result<Vec<String>, RouterError> {
         let (place, ttl) = (self.settings.shown(), self.settings.ttl());
-        let wait = |what: String, left: Duration| {
-            let error = RouterError::new(Trouble::NotNow, what).cure(format!("wait {} s", left.as_secs()));
-            RouterError { after: Some(left), read: Some(format!("{place} is at {}", found.split())), ..error }
-        };
-        if let Some(longer) = found.longer().filter(|longer| i64::from(longer.ttl) > ttl)
-            && let Some(left) = longer.left(Self::now())
-        {
-            let what = format!(
-                "the TTL of {place} was {} s: resolvers may hold the answer of before for {} s more",
-                longer.ttl,
-                left.as_secs()
-            );
-            return Err(wait(what, left));
-        }
+        let read = format!("{place} is at {}", found.split());
+        held(&place, found.longer(), u32::try_from(ttl).unwrap_or_default(), Self::now(), &read)?;
         let mut said = vec![match found.own_ttl() {
             Some(own) => format!("{place} at {} with TTL {own} s", found.split()),
             None => format!(
@@ -105,7 +94,7 @@ impl Route53 {
             let longer = i64::from(counted.ttl) - ttl;
             if recursive && longer > 0 {
                 let what = format!("{who} holds {place} for {} s more, longer than its TTL is now", counted.ttl);
-                return Err(wait(what, Duration::from_secs(longer.unsigned_abs())));
+                return Err(wait(what, Duration::from_secs(longer.unsigned_abs()), &read));
             }
             said.push(format!("{who}: {counted}"));
         }
