@@ -262,3 +262,27 @@ fn r06_where_green_is_the_healthy_side_that_comes_first() {
     let with = shown(&found);
     assert!(with.contains("everyone there, without bgctl:\n     aws elbv2 modify-rule to green\n"), "{with}");
 }
+
+/// Where resolvers or open flows keep users for a while, nobody says that they are all there.
+#[test]
+fn users_who_follow_late_are_sent_and_not_yet_there() {
+    let plan = Rc::new(plan(&["web"]));
+    let place = Place { split: green(100), blue: Side::Well("2 of 2".into()), green: Side::Well("2 of 2".into()) };
+    let found = Findings {
+        routes: BTreeMap::from([("web".to_string(), place)]),
+        to_green: vec![],
+        follow: std::time::Duration::from_secs(60),
+    };
+    let rest = Rest {
+        outcome: RunOutcome::Completed,
+        exit: 0,
+        found: Some(found),
+        now: "2026-11-20T03:12:41Z".parse().unwrap(),
+        native: vec![],
+        folder: None,
+        tail: vec![],
+    };
+    let shown = close(&story(&plan, false, Some(Split::ALL_GREEN)), &rest).lines.join("\n");
+    assert!(shown.contains("All users are sent to GREEN") && shown.contains("some follow within 1m"), "{shown}");
+    assert!(!shown.contains("All users are on"), "{shown}");
+}

@@ -70,6 +70,7 @@ async fn the_runbook_is_played_to_its_end_and_back() {
         "bgctl prepare",
     ]);
     desk.run(&["prepare", "runbook.yaml", "--confirm", "staging"]).ends(0);
+    desk.run(&["plan", "runbook.yaml"]).ends(0).says(&["keepalive_timeout 0", "next:  bgctl cutover"]);
     desk.cutover().end(120).ends(0).says(&["COMPLETED"]);
     assert_eq!(night.green(), [20, 20]);
     let files: Vec<String> = night.fleet.sites.iter().map(|site| site.read(&site.include())).collect();
