@@ -58,14 +58,20 @@ async fn plan(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
             .cause(e.to_string())
         })?;
         cx.err(&format!("saved  {}  good until the live split changes", path.display()));
-        if !refused {
+        if plan.is_rehearsal() {
+            cx.err(&format!(
+                "next:  {}{}    a saved plan is not rehearsed",
+                plan.command("cutover"),
+                args.from.given()
+            ));
+        } else if !refused {
             cx.err(&format!("next:  bgctl cutover {}", path.display()));
         }
     } else if !cx.machine() && !saved && !refused {
-        cx.err(&format!("next:  {}", plan.command("cutover")));
+        cx.err(&format!("next:  {}{}", plan.command("cutover"), args.from.given()));
     }
     if refused && !cx.machine() {
-        cx.err(&format!("next:  mend that; then bgctl plan {}", plan.runbook));
+        cx.err(&format!("next:  mend that; then {}{}", plan.command("plan"), args.from.given()));
     }
     Ok(if args.detailed_exitcode { Exit::Differences } else { Exit::Success })
 }

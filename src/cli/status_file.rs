@@ -9,9 +9,9 @@ use crate::journal::{Holder, Lock};
 use crate::plan::{Color, Plan};
 use crate::report::Mark;
 use crate::runbook::Sides;
-use crate::session::prepare::{self, FromArgs};
+use crate::session::prepare;
 use crate::session::surroundings::{LabArgs, Surroundings};
-use crate::session::{places, policy, serving, sight};
+use crate::session::{places, serving, sight};
 use crate::shell::{Context, Exit};
 use crate::users::{Seen, Unread, Users};
 
@@ -31,8 +31,7 @@ pub async fn run(
 ) -> Result<Exit, Refusal> {
     let lab = LabArgs::default();
     let outside = Surroundings::new(cx, &lab, None, crate::rehearsal::Mode::Http)?;
-    let from = FromArgs { file: word.into(), vars: vars.to_vec(), swap, policy: policy::PolicyArgs::default(), lab };
-    let (mut plan, sides) = match prepare::unread(cx, &from, &outside)? {
+    let (mut plan, sides) = match prepare::to_look_at(cx, word, vars, swap, &outside)? {
         Ok(found) => found,
         Err(exit) => return Ok(exit),
     };
@@ -42,12 +41,13 @@ pub async fn run(
     let mut users = sight::look(&plan, cx, &sight::reach(cx, &plan, offline)).await;
     if sides.found
         && users.all_on(Color::Green)
-        && let Ok((turned, _)) = prepare::unread(cx, &FromArgs { swap: true, ..from }, &outside)?
+        && let Ok((turned, _)) = prepare::to_look_at(cx, word, vars, true, &outside)?
     {
         plan = turned;
         users = sight::look(&plan, cx, &sight::reach(cx, &plan, offline)).await;
     }
-    let next = next(word, &plan, &users, sides);
+    // A saved plan is for `cutover`: everything else goes by the runbook it was made of.
+    let next = next(&plan.runbook, &plan, &users, sides);
     let run = newest_of(cx, &plan);
     let lease = places::of(cx, &plan).ok().and_then(|a| Lock::holder(&a, &plan.environment, &plan.service));
     if cx.machine() {
@@ -63,7 +63,8 @@ pub async fn run(
     ));
     cx.raw_out("");
     if sides.found && !users.all_on(Color::Blue) {
-        cx.out("  stacks   neither has all users, so none is blue: BLUE stands for a here, and GREEN for b");
+        let why = if users.all_read() { "neither has all users, so none is blue" } else { "which serves is not known" };
+        cx.out(&format!("  stacks   {why}: BLUE stands for a here, and GREEN for b"));
     }
     users.seen.iter().for_each(|route| text(route, cx));
     match &run {
@@ -71,7 +72,8 @@ pub async fn run(
         None => cx.out("  run      none of this service is kept on this machine"),
     }
     if let Some(Holder { run, who, host, pid, .. }) = &lease {
-        cx.out(&format!("  lease    held by run {run}, {who}@{host}, process {pid}"));
+        let by = if run.is_empty() { "a trial of a route".into() } else { format!("run {run}") };
+        cx.out(&format!("  lease    held by {by}, {who}@{host}, process {pid}"));
     }
     cx.raw_out("");
     for (n, line) in next.iter().enumerate() {

@@ -88,9 +88,9 @@ pub trait RouteView {
         None
     }
 
-    /// What stands for the third witness where the runbook names no `seen_at`.
+    /// What stands for the third witness where there is no `seen_at` to look at.
     fn unseen(&self) -> &'static str {
-        "not looked at from outside (no `seen_at`)"
+        "not looked at from outside"
     }
 
     /// How long users may take to follow a move that reads back, beyond a minute.

@@ -10,6 +10,7 @@ use super::routes::view;
 use super::surroundings::{LabArgs, SOCKETS, Surroundings, lab_mode, of_the_other_world};
 use super::{earlier, pin, places, policy, schema_check, serving};
 use crate::arm;
+use crate::child::quoted;
 use crate::compile::{self, Draft, Facts, Seen};
 use crate::diag::{Code, Kind, Refusal, Severity};
 use crate::journal::Lock;
@@ -39,6 +40,11 @@ pub struct FromArgs {
 }
 
 impl FromArgs {
+    /// The variables as they were given, for a command that is to be typed next.
+    pub fn given(&self) -> String {
+        self.vars.iter().map(|(name, value)| format!(" --var {}", quoted(&format!("{name}={value}")))).collect()
+    }
+
     /// The lab this file needs. A file that cannot be read needs none: its mistakes are shown when it is prepared.
     pub fn lab_mode(&self) -> Mode {
         let Ok(source) = Source::read(&self.file.to_string_lossy()) else { return Mode::Http };
@@ -184,19 +190,44 @@ async fn partly(
     Ok(plan.map(|plan| (plan, found)).map_err(|found| mistaken(cx, &source, found, Exit::Invalid)))
 }
 
-/// The plan for whoever reads users however they are: of `a` and `b` the one is blue that `swap` says. Nothing is asked.
-pub fn unread(cx: &Context, args: &FromArgs, outside: &Surroundings) -> Result<Result<(Plan, Sides), Exit>, Refusal> {
-    let source = Source::read(&args.file.to_string_lossy())?;
+/// The rollback of a runbook, for whoever reads users however they are: of `a` and `b` the one is blue that `swap` says, and only
+/// what routes and rollback need has to be there. Nothing is asked.
+pub fn backward<'a>(
+    cx: &Context,
+    source: &'a Source,
+    vars: &[(String, String)],
+    swap: bool,
+    outside: &Surroundings,
+) -> Result<Result<Draft<'a>, Exit>, Refusal> {
     outside.known(cx, &source.text);
+    let draft = match Draft::of_rollback(source, &Inputs { swap, ..outside.inputs(vars) }) {
+        Ok(draft) => draft,
+        Err(found) => return Ok(Err(mistaken(cx, source, found, Exit::Invalid))),
+    };
+    if let Some(refused) = of_this_world(cx, source, &draft, outside) {
+        return refused.map(Err);
+    }
+    let needed = serde_json::to_string(&(&draft.plan.routes, &draft.plan.rollback)).unwrap_or_default();
+    match draft.refuse_missing().filter(|_| needed.contains("${var.")) {
+        Some(refusal) => Err(refusal),
+        None => Ok(Ok(draft)),
+    }
+}
+
+/// A saved plan, or what [`backward`] makes of a runbook, to look at.
+pub fn to_look_at(
+    cx: &Context,
+    file: &str,
+    vars: &[(String, String)],
+    swap: bool,
+    outside: &Surroundings,
+) -> Result<Result<(Plan, Sides), Exit>, Refusal> {
+    let source = Source::read(file)?;
     if is_plan(&source) {
+        outside.known(cx, &source.text);
         return read_plan(&source).map(|plan| Ok((plan, Sides::default())));
     }
-    let policy = match policy::read(cx, &args.policy)? {
-        Ok(policy) => policy,
-        Err((source, found)) => return Ok(Err(mistaken(cx, &source, found, Exit::Invalid))),
-    };
-    let draft = drafted(cx, args, outside, &source, policy.as_ref(), args.swap)?;
-    Ok(draft.map(|draft| (draft.plan, draft.runbook.sides)))
+    Ok(backward(cx, &source, vars, swap, outside)?.map(|draft| (draft.plan, draft.runbook.sides)))
 }
 
 /// A draft with what it leaves to the live world, as far as that was looked up.

@@ -91,8 +91,8 @@ pub fn unsaid(plan: &Plan, splits: &Result<Vec<(String, Split)>, Refusal>) -> Re
 }
 
 /// Whether a run's blue is still what it was: a stack of `a` and `b` may have got another version since. Nothing is refused for a
-/// stack that does not say.
-pub async fn still_blue(cx: &Context, outside: &Surroundings, plan: &Plan) -> Result<(), Refusal> {
+/// stack that does not say. `users` is where they are, just read.
+pub async fn still_blue(cx: &Context, outside: &Surroundings, plan: &Plan, users: &str) -> Result<(), Refusal> {
     let (Some(at), Some(name)) = (&plan.version_at, &plan.blue.name) else { return Ok(()) };
     let Ok(world) = resources::world_without_routes(cx, outside, plan) else { return Ok(()) };
     let [blue, _] = versions::answered(plan, at, &world).await;
@@ -102,7 +102,7 @@ pub async fn still_blue(cx: &Context, outside: &Surroundings, plan: &Plan) -> Re
             let runbook = &plan.runbook;
             Err(Refusal::new(Kind::Drift, Code::OtherVersion, headline)
                 .cause("it was put there since; everybody would be sent to another version than the one they came from")
-                .users("where they were. Nothing was changed.")
+                .users(format!("{users}, read just now. Nothing was changed."))
                 .next(format!("bgctl rollback {runbook} --blue a    everyone to a, whatever runs there"))
                 .next(format!("bgctl rollback {runbook} --blue b    everyone to b, whatever runs there")))
         }

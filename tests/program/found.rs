@@ -122,7 +122,14 @@ fn one_file_serves_release_after_release() {
     let checked = stage.desk.run(&["check", "runbook.yaml", "--var", "release=v2"]).ends(0);
     assert!(!checked.out.contains("v1"), "{}", checked.out);
     let plan = ["plan", "runbook.yaml", "--var", "release=v2"];
-    stage.desk.run(&plan).ends(0).says(&["v1 at a (BLUE)", "v2 at b (GREEN)"]);
+    let next = "next:  bgctl cutover runbook.yaml --var release=v2";
+    stage.desk.run(&plan).ends(0).says(&["v1 at a (BLUE)", "v2 at b (GREEN)", next]);
+    // What a cutover would be refused for is said when it is planned.
+    let text = std::fs::read_to_string(stage.desk.path("runbook.yaml")).expect("the runbook");
+    stage.desk.write("runbook.yaml", &text.replace(", good, ", ", ill, "));
+    let planned = stage.desk.run(&plan).ends(0).says(&["a cutover is refused now: ", "cannot take users", "mend that"]);
+    assert!(!planned.err.contains(next), "{}", planned.err);
+    stage.desk.write("runbook.yaml", &text);
     stage.cutover("v2").ends(0).says(&["v1 at a (BLUE) → v2 at b (GREEN)", "COMPLETED"]);
     assert_eq!(stage.on_b(), 100);
     stage.desk.complete();
@@ -149,7 +156,7 @@ fn one_file_serves_release_after_release() {
 #[test]
 fn what_is_not_said_is_not_guessed() {
     let Some(stage) = Stage::new() else { return };
-    let status = ["status", "runbook.yaml", "--var", "release=v2"];
+    let status = ["status", "runbook.yaml"];
     let plan = ["plan", "runbook.yaml", "--var", "release=v2"];
     let back = |blue: &[&str]| {
         let line = [&["rollback", "runbook.yaml", "--var", "release=v2", "--yes", "--reason", "a test"], blue].concat();
@@ -158,7 +165,7 @@ fn what_is_not_said_is_not_guessed() {
     // Split, and no run is known: a person says who everybody goes to.
     stage.hold(70, 30);
     stage.desk.run(&plan).ends(31).says(&["BG0301", "neither `a` nor `b`", "a 70 b 30", "--blue a"]);
-    stage.desk.run(&status).ends(0).says(&["--blue a", "--blue b"]);
+    stage.desk.run(&status).ends(0).says(&["neither has all users", "--blue a", "--blue b"]);
     back(&[]).ends(64).says(&["BG0006", "a 70 b 30", "--blue a", "--blue b"]);
     assert_eq!(stage.on_b(), 30);
     back(&["--blue", "b"]).ends(0).says(&["back to BLUE v2 at b"]);

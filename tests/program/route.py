@@ -44,6 +44,8 @@ if call == "describe":
     answer({"bgctl_route": 2 if how == "later-version" else 1, "line": "weights in a file", "lands_within_s": 0,
             **({"weights": "one-side"} if how == "one-side" else {}),
             "resources": [str(time.time()) if how == "nameless" else path]})
+if call == "health" and how == "ill":
+    answer({"healthy": 0, "total": 1, "ailing": ["one: 503"]})
 if call == "health":
     answer({"healthy": 1, "total": 2} if how == "silent-about-health" else {"healthy": 1, "total": 1})
 if call == "settle":

@@ -113,7 +113,8 @@ async fn rollback(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
 async fn back(args: &Args, cx: &Context, scene: Scene) -> Result<Exit, Refusal> {
     scene.show(cx);
     if scene.run.is_some() {
-        serving::still_blue(cx, &scene.outside, &scene.plan).await?;
+        let users = scene.users.sentence(&scene.plan);
+        serving::still_blue(cx, &scene.outside, &scene.plan, &users).await?;
     }
     let folder = scene.run.as_ref().map(|(_, folder)| folder.as_path());
     let archive = scene.archive.clone();

@@ -6,16 +6,15 @@ use std::path::{Path, PathBuf};
 
 use super::action::Log;
 use crate::arm;
-use crate::compile::Draft;
 use crate::diag::{Code, Kind, Refusal};
 use crate::file;
 use crate::journal::{Archive, Entry, SealState, Sound, Unread, read_on};
 use crate::plan::{Plan, Split};
 use crate::routers::RouterError;
 use crate::run::{Doing, Event, RunOutcome, State, replay};
-use crate::runbook::{Inputs, Sides, Source as File};
+use crate::runbook::{Sides, Source as File};
 use crate::session::surroundings::Surroundings;
-use crate::session::{mistakes, pin, prepare};
+use crate::session::{pin, prepare};
 use crate::shell::Context;
 
 /// What the command line named.
@@ -147,19 +146,11 @@ pub async fn runbook(
     outside: &Surroundings,
 ) -> Result<Result<(Plan, Sides, Vec<(String, RouterError)>), crate::shell::Exit>, Refusal> {
     let source = File::read(&path.to_string_lossy())?;
-    outside.known(cx, &source.text);
-    let mut draft = match Draft::of_rollback(&source, &Inputs { swap, ..outside.inputs(vars) }) {
+    let mut draft = match prepare::backward(cx, &source, vars, swap, outside)? {
         Ok(draft) => draft,
-        Err(found) => return Ok(Err(mistakes::mistaken(cx, &source, found, crate::shell::Exit::Invalid))),
+        Err(exit) => return Ok(Err(exit)),
     };
     let plan = &draft.plan;
-    if let Some(refused) = prepare::of_this_world(cx, &source, &draft, outside) {
-        return refused.map(Err);
-    }
-    let needed = serde_json::to_string(&(&plan.routes, &plan.rollback)).unwrap_or_default();
-    if let Some(refusal) = draft.refuse_missing().filter(|_| needed.contains("${var.")) {
-        return Err(refusal);
-    }
     // One without a route is refused by whoever reads where its users are.
     if plan.rollback.is_empty() && !plan.moves_nobody() {
         return Err(Refusal::new(Kind::Invalid, Code::NoWayBack, "this runbook has no rollback")
