@@ -271,6 +271,8 @@ const ELSEWHERE: &[(&str, &[&str])] = &[
     ("checks", &["sources"]),
     ("prometheus", &["sources"]),
     ("slack", &["runbook", "bot-contract"]),
+    ("unready", &["command"]),
+    ("by", &["command"]),
     ("policy", &["runbook"]),
     ("page", &["paging"]),
     ("notify", &["paging"]),

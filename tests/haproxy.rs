@@ -677,3 +677,146 @@ fn users_who_send_all_the_while_notice_nothing() {
         count(&counts.green)
     );
 }
+
+/// Somebody who waits for an answer of blue that takes half a minute: whether it came.
+fn long_answer(port: u16) -> std::thread::JoinHandle<bool> {
+    use std::io::{Read, Write};
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).expect("a connection");
+    stream.write_all(b"GET /load?ms=30000 HTTP/1.1\r\nhost: app\r\nconnection: close\r\n\r\n").expect("a request");
+    std::thread::spawn(move || {
+        let mut answer = String::new();
+        let _ = stream.read_to_string(&mut answer);
+        answer.starts_with("HTTP/1.1 200")
+    })
+}
+
+/// What takes blue out of HAProxy and gives it back, told by one word.
+const READINESS: &str = r#"#!/bin/sh
+echo "$1" >>readiness.log
+[ -e fails ] && exit 3
+[ -e hangs ] && exec sleep 60
+exec python3 - "$1" <<'END'
+import socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.connect("SOCKET")
+s.sendall(f"set server app/blue state {sys.argv[1]}\n".encode())
+print(s.recv(999).decode())
+END
+"#;
+
+/// A drain with all its acts on a real HAProxy: a program takes blue out, its clients are asked to reconnect, what is left is cut and
+/// counted. Whoever goes back afterwards makes blue ready first: the same run, another machine, the script, a second try behind
+/// one that was killed.
+#[test]
+fn a_drain_does_what_it_declares_and_the_way_back_undoes_it() {
+    let Some(stage) = Stage::new(BACKEND) else { return };
+    let socket = stage.haproxy.socket();
+    let drain = r#"  - id: drain-blue
+    drain:
+      stack: blue
+      within: 4s
+      unready: { run: [./readiness, drain] }
+      reconnect: { over: 1s }
+      at_timeout: cut
+rollback:
+"#;
+    let ready = "    - id: ready-blue
+      ready: { stack: blue, by: { run: [./readiness, ready] }, within: 10s }
+    - id: back-to-blue\n";
+    let text = runbook(&stage, &socket, "2s").replace("rollback:\n", drain).replace("    - id: back-to-blue\n", ready);
+    let prepared = || {
+        let desk = Desk::new();
+        desk.write("runbook.yaml", &text);
+        desk.write("readiness", &READINESS.replace("SOCKET", &socket.display().to_string()));
+        assert!(Command::new("chmod").arg("+x").arg(desk.path("readiness")).status().expect("chmod").success());
+        desk
+    };
+    let made_ready = |desk: &Desk| {
+        let log = std::fs::read_to_string(desk.path("readiness.log")).unwrap_or_default();
+        log.lines().filter(|line| *line == "ready").count()
+    };
+    let in_drain = || stage.haproxy.status("blue").starts_with("DRAIN");
+    let desk = prepared();
+    desk.run(&["plan", "runbook.yaml"])
+        .says(&["drain BLUE by `./readiness drain`, asking its", "make BLUE ready by `./readiness ready`"]);
+    let answers = [long_answer(stage.haproxy.port), long_answer(stage.haproxy.port)];
+    desk.run(&["cutover", "runbook.yaml", "--confirm", "staging"]).ends(0);
+    assert!(answers.into_iter().all(|answer| !answer.join().expect("no panic")), "both were cut");
+    assert!(in_drain() && stage.haproxy.weights() == (0, 100));
+    let records = desk.records();
+    let measured = records.iter().find(|record| record["type"] == "drain.measured").expect("it was measured");
+    assert_eq!(measured["data"]["connections"], json!({ "most": 2, "asked": 1, "cut": 2, "left": 0 }));
+    let sent = |record: &Value| {
+        record["data"]["action"].as_str().is_some_and(|a| a.contains("shutdown sessions server app/blue"))
+    };
+    assert!(records.iter().any(sent));
+    desk.run(&["retro"]).says(&["2 connections held by the route, 1 asked to reconnect: 0 ended, 2 cut, 0 left"]);
+    desk.complete();
+
+    // A person goes back, and is killed while blue is made ready. The next one does it again.
+    desk.write("hangs", "");
+    let running = desk.start(&["rollback", "--yes"]);
+    rig::until("the program runs", 10, || made_ready(&desk) == 1);
+    running.signal(Signal::KILL);
+    let _: Done = running.end(5);
+    assert_eq!(stage.haproxy.weights(), (0, 100), "nobody is sent to a blue that is out");
+    std::fs::remove_file(desk.path("hangs")).expect("it is there");
+    desk.run(&["rollback", "--yes"]).ends(0);
+    assert!(stage.haproxy.weights() == (100, 0) && !in_drain());
+    desk.complete();
+
+    // Another machine, which knows of no drain.
+    let away = || {
+        let away = "set server app/blue state drain; set server app/green weight 100; set server app/blue weight 0";
+        stage.haproxy.tell(away);
+        assert!(in_drain() && stage.haproxy.weights() == (0, 100));
+    };
+    away();
+    let other = prepared();
+    let printed = other.run(&["rollback", "runbook.yaml", "--print"]).ends(0);
+    let first = printed.out.lines().next().unwrap_or_default();
+    assert!(first.starts_with("(cd ") && first.ends_with("&& ./readiness ready)"), "{}", printed.out);
+    other.run(&["rollback", "runbook.yaml", "--yes"]).ends(0);
+    assert!(stage.haproxy.weights() == (100, 0) && !in_drain() && made_ready(&other) == 1);
+    other.complete();
+
+    // The script that lies beside the log.
+    away();
+    let script = desk.runs()[0].join("undo/web.sh");
+    assert!(Command::new("sh").arg(&script).output().expect("sh").status.success());
+    assert!(stage.haproxy.weights() == (100, 0) && !in_drain() && made_ready(&desk) == 3);
+
+    // A program that fails: with blue out nobody is sent there, with blue well they go home.
+    away();
+    let other = prepared();
+    other.write("fails", "");
+    let halted = other.run(&["rollback", "runbook.yaml", "--yes"]);
+    let said = halted.err.contains("BLUE is not made ready: `./readiness` ended with status 3");
+    assert!(halted.code != 0 && said, "{}", halted.err);
+    assert_eq!(stage.haproxy.weights(), (0, 100));
+    stage.haproxy.tell("set server app/blue state ready");
+    other.run(&["rollback", "runbook.yaml", "--yes"]).ends(0);
+    assert_eq!(stage.haproxy.weights(), (100, 0));
+}
+
+/// Nobody who still gets users is cut, and what HAProxy says to a cut stands in the answer.
+#[tokio::test]
+async fn only_a_side_without_a_share_is_cut() {
+    let Some(stage) = Stage::new(BACKEND) else { return };
+    let router = stage.router();
+    let waiting = long_answer(stage.haproxy.port);
+    stage.haproxy.until("it waits", |_| stage.haproxy.stat("blue", "scur") == 1);
+    assert_eq!(router.lingering(Color::Blue).await.expect("counted"), 1);
+    let error = router.cut(Color::Blue).await.expect_err("blue serves");
+    assert!(error.what.contains("still sends users to BLUE") && error.calls.is_empty(), "{error:?}");
+    assert_eq!(stage.haproxy.stat("blue", "scur"), 1);
+    router.set(&at(Split::ALL_BLUE), Split::ALL_GREEN).await.expect("moved");
+    let operator = open(&stage.settings(&stage.haproxy.path("operator.sock")));
+    let error = operator.cut(Color::Blue).await.expect_err("it may not");
+    assert!(error.kind == Trouble::Denied && error.calls.len() == 1, "{error:?}");
+    let cut = router.cut(Color::Blue).await.expect("cut");
+    assert_eq!((cut.connections, cut.calls.len(), cut.calls[0].code.as_str()), (1, 1, "ok"));
+    assert!(!waiting.join().expect("no panic"));
+    stage.haproxy.until("it is gone", |_| stage.haproxy.stat("blue", "scur") == 0);
+    assert!(router.cut(Color::Blue).await.expect("nothing to cut").calls.is_empty());
+}

@@ -142,6 +142,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "secret",
             "shell",
             "sign",
+            "steps",
             "users",
             "versions",
             "world",

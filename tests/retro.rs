@@ -148,6 +148,7 @@ fn bad_green() -> Log {
         stack: "green".into(),
         in_flight: Some("3".into()),
         after_ms: 10_000,
+        connections: Some(bgctl::run::Connections { most: 5, asked: Some(4), cut: 1, left: 3 }),
     };
     log.evidence(114.0, drained).ends(114.0, Lane::Rollback, 1, Outcome::done("drained"));
     log.event(114.0, Event::Ended { outcome: RunOutcome::RolledBack, line: "back".into() });

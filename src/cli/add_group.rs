@@ -88,7 +88,7 @@ async fn add(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     launch.answered(&mut open, &answered)?;
     let mut added = Ok(());
     for lacking in &lacking {
-        added = write(cx, &mut open, lacking).await.map_err(|error| (lacking.name.clone(), error));
+        added = write(cx, &mut open, &launch.plan, lacking).await.map_err(|error| (lacking.name.clone(), error));
         if added.is_err() {
             break;
         }
@@ -166,10 +166,10 @@ async fn confirmed(args: &Args, cx: &Context, environment: &str) -> Result<Optio
 }
 
 /// Writes down what will be done, does it, and looks.
-async fn write(cx: &Context, open: &mut Open, lacking: &Lacking) -> Result<(), RouterError> {
+async fn write(cx: &Context, open: &mut Open, plan: &Plan, lacking: &Lacking) -> Result<(), RouterError> {
     let Lacking { name, line, router, reading, lack } = lacking;
     let unwritten = |what: String| RouterError::new(crate::routers::Trouble::Invalid, what);
-    native::keep(&open.folder, name, &router.native_way_back(name, reading))
+    native::keep(&open.folder, plan, name, &router.native_way_back(name, reading))
         .map_err(|e| unwritten(format!("the rule as it was cannot be stored, so nothing was sent: {e}")))?;
     let words = format!("{name}: {}; from [{}] to [{}]", lack.line, lack.before.join("; "), lack.after.join("; "));
     note(open, &[Evidence::Note { line: words }]).map_err(unwritten)?;

@@ -174,7 +174,7 @@ impl Page {
         let class = match (&step.moves, step.kind.as_str()) {
             (Some(_), _) => "MOVE",
             (None, "bake" | "drain") => "wait",
-            (None, "command" | "announce" | "migrate") => "act",
+            (None, "command" | "announce" | "migrate" | "ready") => "act",
             _ => "read",
         };
         let what = match &step.moves {

@@ -102,7 +102,8 @@ fn rows(past: &RunRecord, retro: &Retro) -> Vec<(&'static str, Vec<String>)> {
             Some(n) => format!("{n} still in flight: long connections or jobs that were cut or went on"),
             None => "work left in flight was not counted".into(),
         };
-        format!("{}: {} drained for {}, {left}", drain.step, drain.stack, spoken(drain.ms))
+        let became = drain.connections.map_or_else(String::new, |found| format!("; {}", crate::report::became(found)));
+        format!("{}: {} drained for {}, {left}{became}", drain.step, drain.stack, spoken(drain.ms))
     };
     rows.push(("drain", retro.drains.iter().map(drain).collect()));
     let waiting = |one: &crate::report::Waiting| {

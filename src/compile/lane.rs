@@ -8,9 +8,9 @@ use super::lines::Lines;
 use super::people::Roles;
 use super::{MOST_SECONDS, key, placed};
 use crate::diag::{Code, Diagnostic};
-use crate::plan::{Color, Lane, Move, Plan, PlannedStep, Split};
+use crate::plan::{Color, Lane, Move, OnFailure, Plan, PlannedStep, Split};
 use crate::runbook::{Node, Runbook, Source, Step};
-use crate::steps::Facts;
+use crate::steps::{self, Facts};
 
 /// Walks lanes and collects what is wrong.
 pub struct Walker<'a> {
@@ -79,7 +79,13 @@ impl Walker<'_> {
                     moves,
                     // Whoever agreed to the first stop agreed to all of them.
                     approval: approval.take(),
-                    on_failure: step.on_failure,
+                    // A blue that was not made ready keeps nobody on green: the shift behind it asks for its health itself.
+                    on_failure: match lane {
+                        Lane::Rollback if step.kind == steps::READY && node.get("on_failure").is_none() => {
+                            OnFailure::Continue
+                        }
+                        _ => step.on_failure,
+                    },
                     place: format!("{}:{}", self.source.path, self.lines.line(node.span.start)),
                 });
             }

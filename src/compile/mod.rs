@@ -35,7 +35,7 @@ use lane::Walker;
 use lines::Lines;
 pub use migrations::migrations;
 pub use rehearsed::rehearsed;
-use routes::{routes, too_short, untaken};
+use routes::{routes, too_short, uncut, untaken};
 
 /// What was read from the live world.
 #[derive(Clone, Debug, Default)]
@@ -168,6 +168,7 @@ fn compile(
     for (pointer, lane) in [("/steps", &forward), ("/rollback/steps", &rollback)] {
         found.extend(untaken(runbook, &plan, lane, pointer));
         found.extend(too_short(runbook, &plan, lane, pointer));
+        found.extend(uncut(runbook, &plan, lane, pointer));
     }
     found.extend(continuity::check(runbook, &forward));
     plan.forward = forward;

@@ -100,7 +100,7 @@ fn parts(runbook: &Runbook) -> Vec<Part> {
     }
     if let Some(compare) = &document.compare {
         if compare.inventory.command.is_some() {
-            parts.push(part("/compare/inventory".into(), "program", InLab::Program, json!(compare.inventory)));
+            parts.push(part("/compare/inventory".into(), "program", InLab::Programs(&[""]), json!(compare.inventory)));
         }
         for (name, check) in &compare.checks {
             parts.extend(of_number(&format!("/compare/checks/{}/number", escaped(name)), json!(check.number)));
@@ -114,7 +114,7 @@ fn parts(runbook: &Runbook) -> Vec<Part> {
     }
     if let Some(day) = &document.gameday {
         for (name, hook) in [("bad", &day.bad), ("good", &day.good)] {
-            parts.push(part(format!("/gameday/{name}"), "program", InLab::Program, json!(hook)));
+            parts.push(part(format!("/gameday/{name}"), "program", InLab::Programs(&[""]), json!(hook)));
         }
     }
     parts.extend(of_steps(runbook, "/steps", &document.steps));

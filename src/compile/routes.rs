@@ -9,7 +9,7 @@ use crate::plan::{Capacity, Plan, PlannedRoute, PlannedStep, SeenAt, Split};
 use crate::routers::Access;
 use crate::runbook::{Node, Route, Runbook};
 use crate::scalar::spoken;
-use crate::steps::drains_within;
+use crate::steps::{cuts, drains_within};
 
 /// Every route as it is planned, with what was read of it.
 pub(super) fn routes(
@@ -105,6 +105,34 @@ pub(super) fn too_short(runbook: &Runbook, plan: &Plan, lane: &[PlannedStep], po
             spoken(follow)
         );
         Diagnostic::error(Code::StepSettings, headline).at(span, why)
+    });
+    found.collect()
+}
+
+/// Drains that are to cut what no route of the runbook can.
+pub(super) fn uncut(runbook: &Runbook, plan: &Plan, lane: &[PlannedStep], pointer: &str) -> Vec<Diagnostic> {
+    let mut lacking = Vec::new();
+    for (name, route) in &plan.routes {
+        let kind = runbook.kinds.routers.iter().find(|kind| kind.name == route.router);
+        match kind.map(|kind| (kind.view)(&route.config, &Access::default())) {
+            Some(Ok(view)) => match view.cuts() {
+                Ok(()) => return Vec::new(),
+                Err(why) => lacking.push(format!("`{name}` ({}): {why}", route.router)),
+            },
+            // Settings that are wrong have been named already.
+            _ => return Vec::new(),
+        }
+    }
+    let cuts = lane.iter().filter(|step| cuts(&step.kind, &step.config));
+    let found = cuts.map(|step| {
+        let items = runbook.tree.nearest(pointer).items();
+        let node = items.iter().find(|node| node.get("id").and_then(Node::text) == Some(&step.id));
+        let at = format!("/{}/at_timeout", step.kind);
+        let span = node.map_or_else(|| place(&runbook.tree, pointer), |node| node.nearest(&at).span.clone());
+        let headline = format!("no route can cut what `{}` leaves", step.id);
+        Diagnostic::error(Code::StepSettings, headline)
+            .at(span, "write `hold`, `ask`, `continue` or `roll-back`")
+            .note(lacking.join("; "))
     });
     found.collect()
 }

@@ -26,6 +26,7 @@ pub fn check(runbook: &Runbook, forward: &[PlannedStep], rollback: &[PlannedStep
     let mut found = lane.ends_on_blue();
     found.extend(lane.every_route(forward));
     found.extend(lane.moves_first());
+    found.extend(lane.taken_away(runbook, forward));
     if runbook.document.rollback.in_order {
         found.extend(lane.order(forward));
     }
@@ -119,12 +120,47 @@ impl<'a> Lane<'a> {
     }
 
     fn moves_first(&self) -> Option<Diagnostic> {
-        let wait = self.steps.iter().position(|step| step.moves.is_none())?;
+        // What blue cannot do without is no wait that anybody could leave out.
+        let waits =
+            |step: &&PlannedStep| step.moves.is_none() && steps::makes_ready(&step.kind, &step.config).is_none();
+        let wait = self.steps.iter().position(waits)?;
         let last = self.steps.iter().rposition(|step| step.moves.is_some())?;
         (wait < last).then(|| {
             let headline = format!("users wait for `{}` before they are back on blue", self.steps[wait].id);
             Diagnostic::warning(Code::NoWayBack, headline).at(self.place(self.steps[wait]), "put the shifts first")
         })
+    }
+
+    /// A blue that the way forward takes from its load balancer is made ready before anybody goes back to it.
+    fn taken_away(&self, runbook: &Runbook, forward: &[PlannedStep]) -> Vec<Diagnostic> {
+        let mut found = Vec::new();
+        let makes =
+            |step: &&PlannedStep| steps::makes_ready(&step.kind, &step.config).is_some_and(|(of, _)| of == Color::Blue);
+        let first = self.steps.iter().position(|step| step.moves.is_some()).unwrap_or(self.steps.len());
+        let ready = self.steps[..first].iter().any(|step| makes(step));
+        let lanes = [("/steps", forward.iter().collect()), ("/rollback/steps", self.steps.clone())];
+        for (pointer, lane) in lanes {
+            for step in lane {
+                let Some(side) = steps::takes_away(&step.kind, &step.config) else { continue };
+                let (headline, help) = match (pointer, side) {
+                    ("/steps", Color::Blue) if ready || !self.whole => continue,
+                    ("/steps", Color::Blue) => (
+                        format!("step `{}` makes BLUE unready, and the rollback does not make it ready again", step.id),
+                        "begin `rollback.steps` with `ready: { stack: blue, by: { run: […] }, within: 1m }`",
+                    ),
+                    _ => (
+                        format!("step `{}` makes {side} unready, and nothing would make it ready again", step.id),
+                        "only a drain of BLUE in `steps` has a way back that undoes it: leave `unready` out",
+                    ),
+                };
+                let nodes = runbook.tree.nearest(pointer);
+                let node = nodes.items().iter().find(|node| node.get("id").and_then(Node::text) == Some(&step.id));
+                let at = node
+                    .map_or(nodes.span.clone(), |node| node.nearest(&format!("/{}/unready", step.kind)).span.clone());
+                found.push(Diagnostic::error(Code::NoWayBack, headline).at(at, help));
+            }
+        }
+        found
     }
 
     /// What came last goes back first: until then the routes before it still fit what stands behind them.

@@ -14,8 +14,11 @@ pub enum InLab {
     Nowhere,
     /// To these places of its settings, defaults included. Each has to be the lab's.
     To(fn(&Value) -> Vec<Place>),
-    /// Wherever a program goes: it is started only where its settings say `lab: safe`.
-    Program,
+    /// Wherever programs go, whose settings stand at these pointers where there are any: each is started only where they say
+    /// `lab: safe`.
+    Programs(&'static [&'static str]),
+    /// To places, and where programs go.
+    ToAndPrograms(fn(&Value) -> Vec<Place>, &'static [&'static str]),
     /// The lab has nothing of the kind, so a runbook with it cannot be rehearsed there. Says what is missing.
     Missing(&'static str),
     /// A rehearsal does without, and says so.
@@ -58,9 +61,15 @@ impl InLab {
                 .filter(|place| !own.has(&place.address) && !own.resolve(&place.address).contains("${"))
                 .map(|place| mistake(&place.at, not_the_labs(&place.address), A_VARIABLE))
                 .collect(),
-            InLab::Program if settings.get("lab").is_some_and(|mark| mark == "safe") => Vec::new(),
-            InLab::Program => {
-                vec![mistake("", format!("this {what} is not marked as safe to run in the lab"), SAFE)]
+            InLab::Programs(pointers) => pointers
+                .iter()
+                .filter(|at| settings.pointer(at).is_some_and(|own| own.get("lab").is_none_or(|mark| mark != "safe")))
+                .map(|at| mistake(at, format!("this {what} is not marked as safe to run in the lab"), SAFE))
+                .collect(),
+            InLab::ToAndPrograms(places, pointers) => {
+                let mut found = InLab::To(places).review(what, settings, own);
+                found.extend(InLab::Programs(pointers).review(what, settings, own));
+                found
             }
             InLab::Missing(why) => vec![mistake("", format!("the lab has no {why}"), WITHOUT)],
         }
@@ -131,9 +140,13 @@ mod tests {
         assert!(said(InLab::Nowhere, &settings).is_empty() && said(InLab::LeftOut, &settings).is_empty());
         let to = said(InLab::To(|settings| at(settings, &["/url"])), &settings);
         assert_eq!(to, ["/url `https://api.example.com` is not the lab's: a rehearsal reaches nothing else"]);
-        assert!(said(InLab::Program, &settings)[0].contains("this step is not marked"));
-        assert!(said(InLab::Program, &json!({ "lab": "unsafe" }))[0].contains("this step is not marked"));
-        assert!(said(InLab::Program, &json!({ "lab": "safe" })).is_empty());
+        assert!(said(InLab::Programs(&[""]), &settings)[0].contains("this step is not marked"));
+        assert!(said(InLab::Programs(&[""]), &json!({ "lab": "unsafe" }))[0].contains("this step is not marked"));
+        assert!(said(InLab::Programs(&[""]), &json!({ "lab": "safe" })).is_empty());
+        // What a kind may have and has not is started by nobody.
+        let own = InLab::Programs(&["/unready"]);
+        assert!(said(own, &json!({})).is_empty() && said(own, &json!({ "unready": { "lab": "safe" } })).is_empty());
+        assert!(said(own, &json!({ "unready": {} }))[0].starts_with("/unready this step"));
         assert_eq!(said(InLab::Missing("Redis"), &settings), [" the lab has no Redis"]);
     }
 }

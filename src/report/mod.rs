@@ -24,7 +24,7 @@ pub use ink::{Ink, Mark, spoken, spoken_seconds, wrap};
 pub use jsonl::Jsonl;
 pub use live::{Live, Width};
 pub use plain::Plain;
-pub use retro::{Calls, Drain, Failed, Paged, Retro, Stay, Took, Trouble as Impaired, Waiting, retro};
+pub use retro::{Calls, Drain, Failed, Paged, Retro, Stay, Took, Trouble as Impaired, Waiting, became, retro};
 pub use story::{About, Current, GateRow, Seen, Story};
 pub use timeline::{Moment, Who, timeline};
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::journal::Entry;
 use crate::plan::{Lane, Plan, Split, StepRef};
-use crate::run::{Event, Evidence, Found, Outcome, RunOutcome, Verdict};
+use crate::run::{Connections, Event, Evidence, Found, Outcome, RunOutcome, Verdict};
 
 /// A run in numbers. Times are milliseconds.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -69,6 +69,9 @@ pub struct Drain {
     pub ms: u64,
     /// What was still in flight at its end: long connections and jobs; unknown where nobody counts it.
     pub left: Option<u64>,
+    /// What became of the connections that routes held to it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connections: Option<Connections>,
 }
 
 /// An approval, from the question to its answer.
@@ -123,6 +126,14 @@ pub fn retro(plan: &Plan, entries: &[Entry]) -> Retro {
         }
     }
     reader.done()
+}
+
+/// What became of connections, in words.
+pub fn became(found: Connections) -> String {
+    let Connections { most, asked, cut, left } = found;
+    let asked = asked.map_or_else(String::new, |n| format!(", {n} asked to reconnect"));
+    let many = if most == 1 { "connection" } else { "connections" };
+    format!("{most} {many} held by the route{asked}: {} ended, {cut} cut, {left} left", found.ended())
 }
 
 fn between(from: Timestamp, to: Timestamp) -> u64 {
@@ -277,12 +288,15 @@ impl<'a> Reader<'a> {
                     self.called = self.called.or(Some(at));
                 }
             }
-            Evidence::DrainMeasured { step, stack, in_flight, after_ms } => self.retro.drains.push(Drain {
-                step: step.clone(),
-                stack: stack.to_uppercase(),
-                ms: *after_ms,
-                left: in_flight.as_ref().and_then(|n| n.parse().ok()),
-            }),
+            Evidence::DrainMeasured { step, stack, in_flight, after_ms, connections } => {
+                self.retro.drains.push(Drain {
+                    step: step.clone(),
+                    stack: stack.to_uppercase(),
+                    ms: *after_ms,
+                    left: in_flight.as_ref().and_then(|n| n.parse().ok()),
+                    connections: *connections,
+                })
+            }
             Evidence::PageAcknowledged { by, seconds, .. } => {
                 if let Some(page) = self.retro.pages.last_mut() {
                     page.acknowledged_ms = Some(seconds * 1000);

@@ -133,9 +133,10 @@ fn evidence_sentence(evidence: &Evidence) -> Sentence {
             let mark = if *agrees { Mark::Done } else { Mark::Warning };
             detail(mark, route, format!("seen in {samples} responses: blue {blue}, green {green}, neither {other}"))
         }
-        Evidence::DrainMeasured { step, stack, in_flight, after_ms } => {
+        Evidence::DrainMeasured { step, stack, in_flight, after_ms, connections } => {
             let left = in_flight.as_deref().unwrap_or("an unknown number");
-            detail(Mark::Done, step, format!("{left} in flight on {stack} after {after_ms}ms"))
+            let found = connections.map_or_else(String::new, |found| format!("; {}", super::retro::became(found)));
+            detail(Mark::Done, step, format!("{left} in flight on {stack} after {after_ms}ms{found}"))
         }
         Evidence::PromptAnswered { text, answer, seconds, by, .. } => {
             let asked = text.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -134,6 +134,11 @@ pub trait RouteView {
         Ok(0)
     }
 
+    /// Why this place cannot cut the connections that a side still has, if it cannot.
+    fn cuts(&self) -> Result<(), String> {
+        Err("it has no means for that".into())
+    }
+
     /// Who wrote the split that is there now, as one sentence, or how to find out. Asked only when it is not ours, and not for
     /// long.
     async fn writer(&self) -> Option<String> {
@@ -178,10 +183,24 @@ pub trait TrafficRouter: RouteView {
         self.settle()
     }
 
+    /// Cuts the connections that are open to a side without a share. Nobody who has a share is cut: that is an error, and nothing
+    /// was sent. Only asked where [`RouteView::cuts`] says so.
+    async fn cut(&self, _stack: Color) -> Result<Cut, RouterError> {
+        Ok(Cut::default())
+    }
+
     /// Adds what [`RouteView::lacks`] names, without sending any user anywhere new; nothing, where nothing is lacking.
     async fn complete(&self, _from: &Reading) -> Result<Vec<Call>, RouterError> {
         Ok(Vec::new())
     }
+}
+
+/// What was cut at a place.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cut {
+    /// Counted just before.
+    pub connections: u64,
+    pub calls: Vec<Call>,
 }
 
 /// Where metrics of a route are kept: the region, and the dimensions of the whole and of each side.

@@ -68,7 +68,14 @@ pub enum Evidence {
     #[serde(rename = "traffic.seen")]
     TrafficSeen { route: String, samples: u32, blue: u32, green: u32, other: u32, agrees: bool },
     #[serde(rename = "drain.measured")]
-    DrainMeasured { step: String, stack: String, in_flight: Option<String>, after_ms: u64 },
+    DrainMeasured {
+        step: String,
+        stack: String,
+        in_flight: Option<String>,
+        after_ms: u64,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        connections: Option<Connections>,
+    },
     #[serde(rename = "prompt.answered")]
     PromptAnswered { text: String, choices: Vec<String>, answer: String, seconds: u64, by: Actor },
     #[serde(rename = "command.output")]
@@ -99,4 +106,25 @@ pub enum Evidence {
     },
     #[serde(rename = "note")]
     Note { line: String },
+}
+
+/// What became of the connections that a route held to a side that was drained.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Connections {
+    /// The most that were counted at one moment.
+    pub most: u64,
+    /// How many clients were asked to connect anew, as all processes of the side say; none, where nobody was, or one does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<u64>,
+    /// How many the route cut, counted just before.
+    pub cut: u64,
+    /// How many were there when they were counted last.
+    pub left: u64,
+}
+
+impl Connections {
+    /// How many ended without being cut, at least.
+    pub fn ended(self) -> u64 {
+        self.most.saturating_sub(self.cut).saturating_sub(self.left)
+    }
 }

@@ -31,7 +31,7 @@ pub use actor::{Actor, Grant, NOBODY};
 pub use breach::Breach;
 pub use decide::decide;
 pub use event::{Event, RunOutcome, Sighting, Wish, guard};
-pub use evidence::{Asked, Evidence, Verdict};
+pub use evidence::{Asked, Connections, Evidence, Verdict};
 pub use evolve::{Illegal, evolve, replay};
 pub use next::Next;
 pub use outcome::{Cause, Found, Outcome, Reaction};

@@ -103,7 +103,7 @@ impl Launch<'_> {
         let pager = self.pager(&open, &world)?;
         let people = self.people(&open, &eyes, pager.clone())?;
         let operator = self.operator(&open, &eyes)?;
-        let keep = |route: &str, way: &NativeWayBack| native::keep(&open.folder, route, way);
+        let keep = |route: &str, way: &NativeWayBack| native::keep(&open.folder, &self.plan, route, way);
         let nonce = people::request::nonce;
         let request = |at, until, measured: &[String]| {
             let nonce = nonce().unwrap_or_else(|e| panic!("the system gives no random bytes: {e}"));

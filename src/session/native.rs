@@ -2,16 +2,43 @@
 
 use std::path::Path;
 
+use crate::child::quoted;
 use crate::file;
 use crate::journal::{LocalDisk, keep_way_back};
 use crate::plan::{Color, Plan};
 use crate::routers::NativeWayBack;
+use crate::steps;
 use crate::users::Users;
 use crate::world::World;
 
 /// Stores the way back of a route beside the log.
-pub fn keep(folder: &Path, route: &str, way: &NativeWayBack) -> std::io::Result<()> {
-    keep_way_back(&LocalDisk, folder, route, &way.files, &way.command)
+pub fn keep(folder: &Path, plan: &Plan, route: &str, way: &NativeWayBack) -> std::io::Result<()> {
+    let mut lines = before(plan);
+    lines.push(way.command.clone());
+    keep_way_back(&LocalDisk, folder, route, &way.files, &lines.join("\n"))
+}
+
+/// What is done before users go back: programs that make blue ready, as they are run from here.
+fn before(plan: &Plan) -> Vec<String> {
+    let here = std::env::current_dir().map(|here| here.display().to_string()).unwrap_or_else(|_| ".".into());
+    let moves = plan.rollback.iter().position(|step| step.moves.is_some()).unwrap_or(plan.rollback.len());
+    let programs = plan.rollback[..moves].iter().filter_map(|step| steps::makes_ready(&step.kind, &step.config));
+    programs.map(|(_, program)| typed(&program, &here)).collect()
+}
+
+/// A program as a person types it, wherever that is.
+fn typed(program: &steps::Command, here: &str) -> String {
+    let folder = |folder: &String| format!("cd {} && ", quoted(folder));
+    let inside = program.directory.as_ref().map_or_else(String::new, folder);
+    let words = program.env.iter().map(|(name, value)| format!("{name}={}", quoted(value)));
+    let words: Vec<String> = words.chain(program.argv().iter().map(|word| quoted(word))).collect();
+    // What stands in quotes as a reference is a variable of whoever types it.
+    let mut parts = words.join(" ");
+    while let Some((before, rest)) = parts.split_once("${env:") {
+        let Some((name, after)) = rest.split_once('}') else { break };
+        parts = format!("{before}'\"${name}\"'{after}");
+    }
+    format!("(cd {} && {inside}{parts})", quoted(here))
 }
 
 /// The commands that send everybody back without bgctl.
@@ -42,7 +69,7 @@ pub fn kept(folder: &Path, route: &str) -> Option<Vec<String>> {
 /// The provider's own commands that send everybody to blue from where they were just read; for a route of which nothing is
 /// known, a remark. The second is whether any command is among them.
 pub fn from_readings(plan: &Plan, world: &World, users: &Users) -> (Vec<String>, bool) {
-    let (mut lines, mut any) = (Vec::new(), false);
+    let (mut lines, mut any) = (before(plan), false);
     for seen in users.seen.iter().filter(|seen| plan.routes.contains_key(&seen.name)) {
         let route = world.route(&seen.name);
         let way = route
@@ -68,12 +95,12 @@ pub fn from_readings(plan: &Plan, world: &World, users: &Users) -> (Vec<String>,
 }
 
 /// Stores the way back of every route that was read, in the folder of a run that goes back from there.
-pub fn keep_all(folder: &Path, world: &World, users: &Users) {
+pub fn keep_all(folder: &Path, plan: &Plan, world: &World, users: &Users) {
     for seen in users.seen.iter().filter(|seen| seen.reading.is_ok()) {
         let route = world.route(&seen.name);
         if let Some(blue) = route.all_on(Color::Blue, seen.reading.as_ref().ok()) {
             // It is a convenience: the same lines are on the screen, and going back needs neither.
-            let _ = keep(folder, &seen.name, &route.native_way_back(&seen.name, &blue));
+            let _ = keep(folder, plan, &seen.name, &route.native_way_back(&seen.name, &blue));
         }
     }
 }
@@ -81,6 +108,18 @@ pub fn keep_all(folder: &Path, world: &World, users: &Users) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_program_is_typed_from_where_it_was_run() {
+        let program = |value: serde_json::Value| serde_json::from_value::<steps::Command>(value).expect("a program");
+        let of = |value| typed(&program(value), "/srv/run book");
+        assert_eq!(
+            of(serde_json::json!({ "run": ["./ready", "it's on"] })),
+            r"(cd '/srv/run book' && ./ready 'it'\''s on')"
+        );
+        let all = serde_json::json!({ "shell": "on ${env:HOST}", "env": { "A": "b c" }, "directory": "ops" });
+        assert_eq!(of(all), r#"(cd '/srv/run book' && cd ops && A='b c' /bin/sh -c 'on '"$HOST"'')"#);
+    }
 
     #[test]
     fn r11_a_way_back_can_be_pasted_in_any_folder() {
@@ -91,7 +130,7 @@ mod tests {
         let wanted = r#"aws elbv2 modify-rule --rule-arn arn --actions '[{"Type":"it'\''s"}]' --region r"#;
         assert_eq!(way.pasted(), [wanted]);
         let dir = tempfile::tempdir().unwrap();
-        keep(dir.path(), "web", &way).unwrap();
+        keep_way_back(&LocalDisk, dir.path(), "web", &way.files, &way.command).unwrap();
         assert_eq!(kept(dir.path(), "web").unwrap(), [wanted]);
         let other = NativeWayBack { files: vec![("m.json".into(), "{}\n".into())], command: "curl @m.json".into() };
         assert_eq!(other.pasted(), ["cat > m.json <<'END'", "{}", "END", "curl @m.json"]);

@@ -11,7 +11,7 @@ mod time;
 mod web;
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -83,6 +83,8 @@ pub struct Scenario {
     pub automatic_used: u32,
     /// Until this moment three requests are in flight on each stack.
     pub busy: Option<Duration>,
+    /// The program `ready` fails, and changes nothing.
+    pub ready_fails: bool,
 }
 
 impl Default for Scenario {
@@ -116,6 +118,7 @@ impl Default for Scenario {
             pager_down: false,
             automatic_used: 0,
             busy: None,
+            ready_fails: false,
         }
     }
 }
@@ -177,6 +180,8 @@ pub struct Sim {
     /// Effects that leave no trace, by their name: each must happen at most once.
     pub effects: RefCell<Vec<String>>,
     versions: [String; 2],
+    /// What the program `unready` has taken from its load balancer, until `ready` gives it back.
+    taken: RefCell<BTreeSet<String>>,
 }
 
 impl Sim {
@@ -196,6 +201,7 @@ impl Sim {
             pages: RefCell::default(),
             wishes: Cell::new(0),
             effects: RefCell::default(),
+            taken: RefCell::default(),
             versions: [plan.blue.version.clone(), plan.green.version.clone()],
         })
     }
@@ -290,6 +296,9 @@ impl Sim {
             Color::Blue => self.scenario.blue_down,
             Color::Green => self.scenario.green_down,
         };
+        if self.taken.borrow().contains(stack.name()) {
+            return Some(0);
+        }
         let said = self.scenario.health.iter().filter(|(at, of, _)| *of == stack && self.is(Some(*at)));
         if self.is(down) { Some(0) } else { said.last().map_or(Some(2), |(_, _, healthy)| *healthy) }
     }
@@ -319,9 +328,24 @@ impl Processes for SimProcesses {
         _output: &mut dyn for<'a> FnMut(world::Stream, &'a [u8]),
     ) -> std::io::Result<world::Exit> {
         self.sim.clock.boundary().await;
-        self.sim.effects.borrow_mut().push(command.argv.join(" "));
+        let words: Vec<&str> = command.argv.iter().map(String::as_str).collect();
+        let status = match words.as_slice() {
+            ["ready", _] if self.sim.scenario.ready_fails => 1,
+            ["ready", stack] => {
+                self.sim.taken.borrow_mut().remove(*stack);
+                0
+            }
+            ["unready", stack] => {
+                self.sim.taken.borrow_mut().insert((*stack).into());
+                0
+            }
+            _ => {
+                self.sim.effects.borrow_mut().push(words.join(" "));
+                0
+            }
+        };
         self.sim.clock.boundary().await;
-        Ok(world::Exit::Status(0))
+        Ok(world::Exit::Status(status))
     }
 }
 

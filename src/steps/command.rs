@@ -21,7 +21,7 @@ pub const KIND: Kind = Kind {
     page: include_str!("command.md"),
     schema: |generator| generator.subschema_for::<Command>(),
     facts,
-    lab: InLab::Program,
+    lab: InLab::Programs(&[""]),
     build: |step, _| Ok(Box::new(Running { id: step.id.clone(), command: Command::deserialize(&step.config)? })),
 };
 
@@ -59,16 +59,39 @@ fn within() -> Duration {
 fn facts(config: &Value, _: &Plan) -> Result<Facts, Vec<Mistake>> {
     let command: Command = settings(config)?;
     let mut review = Review::default();
-    let shown = self::review(&mut review, command.run.as_deref(), command.shell.as_deref(), &command.env);
-    review.longer_than_zero("/within", command.within.time);
+    check(&mut review, &command);
     review.passed(|| Facts {
-        line: format!("run `{}`{}", crate::migrations::shortened(&shown), Mark::shown(command.lab)),
+        line: format!("run {}", command.spoken()),
         resume: Resume::AskHuman,
         attempts: 1,
         timeout_s: command.within.whole_seconds() + GRACE,
         expected_s: command.within.whole_seconds().min(10),
         moves: None,
     })
+}
+
+impl Command {
+    /// The program with its arguments, as it is started.
+    pub fn argv(&self) -> Vec<String> {
+        argv(self.run.as_deref(), self.shell.as_deref())
+    }
+
+    /// It as a line names it.
+    pub(super) fn spoken(&self) -> String {
+        let shown = shown(self.run.as_deref(), self.shell.as_deref());
+        format!("`{}`{}", crate::migrations::shortened(&shown), Mark::shown(self.lab))
+    }
+}
+
+/// What is wrong with a program that a step starts.
+pub(super) fn check(review: &mut Review, command: &Command) {
+    self::review(review, command.run.as_deref(), command.shell.as_deref(), &command.env);
+    review.longer_than_zero("/within", command.within.time);
+}
+
+/// A program as it is shown.
+fn shown(run: Option<&[String]>, shell: Option<&str>) -> String {
+    run.map(|argv| argv.join(" ")).or(shell.map(String::from)).unwrap_or_default()
 }
 
 /// What is wrong with a program and its environment; gives the program as it is shown.
@@ -78,11 +101,8 @@ pub(super) fn review(
     shell: Option<&str>,
     env: &BTreeMap<String, String>,
 ) -> String {
-    let shown = match (run, shell) {
-        (Some(argv), None) => {
-            review.program("/run", argv);
-            argv.join(" ")
-        }
+    match (run, shell) {
+        (Some(argv), None) => review.program("/run", argv),
         (None, Some(line)) => {
             if line.trim().is_empty() {
                 review.wrong("/shell", "there is nothing to run", None);
@@ -90,16 +110,14 @@ pub(super) fn review(
             if line.contains('\0') {
                 review.wrong("/shell", "a zero byte cannot be passed to a program", None);
             }
-            line.into()
         }
         _ => {
             let help = "write `run: [program, argument]`, or `shell: \"…\"` where a shell is needed";
             review.wrong("", "a command takes exactly one of `run` and `shell`", Some(help));
-            String::new()
         }
-    };
+    }
     review.environment("/env", env);
-    shown
+    shown(run, shell)
 }
 
 /// The program with its arguments, as it is started.
@@ -123,26 +141,29 @@ struct Running {
 #[async_trait(?Send)]
 impl Step for Running {
     async fn execute(&self, world: &World, scribe: &dyn Scribe) -> Outcome {
-        let settings = &self.command;
-        let argv = argv(settings.run.as_deref(), settings.shell.as_deref());
-        let command = crate::world::Command {
-            argv: argv.iter().map(|word| world.secrets.resolve(word)).collect(),
-            env: settings.env.iter().map(|(name, value)| (name.clone(), world.secrets.resolve(value))).collect(),
-            directory: settings.directory.clone(),
-            input: Vec::new(),
-            timeout: settings.within.time,
-        };
-        let Ended { exit, line, dropped, .. } = capture(&self.id, &command, world, scribe, &|_| false).await;
-        let facts = json!({ "output_not_kept_bytes": dropped.to_string() });
-        match exit {
-            Ok(Exit::Status(status)) if status == settings.expect_status => Outcome::done(line).with(facts),
-            Ok(Exit::Status(_)) => {
-                let line = format!("{line}, not {}", settings.expect_status);
-                Outcome::failed(Cause::Action, line).with(facts)
-            }
-            Ok(Exit::TimedOut) => Outcome::failed(Cause::Timeout, line).with(facts),
-            Ok(Exit::Signal(_)) | Err(_) => Outcome::failed(Cause::Action, line).with(facts),
+        perform(&self.id, &self.command, world, scribe).await
+    }
+}
+
+/// Runs a program of a runbook for the step of this name.
+pub(super) async fn perform(id: &str, settings: &Command, world: &World, scribe: &dyn Scribe) -> Outcome {
+    let command = crate::world::Command {
+        argv: settings.argv().iter().map(|word| world.secrets.resolve(word)).collect(),
+        env: settings.env.iter().map(|(name, value)| (name.clone(), world.secrets.resolve(value))).collect(),
+        directory: settings.directory.clone(),
+        input: Vec::new(),
+        timeout: settings.within.time,
+    };
+    let Ended { exit, line, dropped, .. } = capture(id, &command, world, scribe, &|_| false).await;
+    let facts = json!({ "output_not_kept_bytes": dropped.to_string() });
+    match exit {
+        Ok(Exit::Status(status)) if status == settings.expect_status => Outcome::done(line).with(facts),
+        Ok(Exit::Status(_)) => {
+            let line = format!("{line}, not {}", settings.expect_status);
+            Outcome::failed(Cause::Action, line).with(facts)
         }
+        Ok(Exit::TimedOut) => Outcome::failed(Cause::Timeout, line).with(facts),
+        Ok(Exit::Signal(_)) | Err(_) => Outcome::failed(Cause::Action, line).with(facts),
     }
 }
 

@@ -28,7 +28,7 @@ pub const KIND: Kind = Kind {
     page: include_str!("migrate.md"),
     schema: |generator| generator.subschema_for::<Migrate>(),
     facts,
-    lab: InLab::Program,
+    lab: InLab::Programs(&[""]),
     build: |step, plan| {
         let (id, settings) = (step.id.clone(), Migrate::deserialize(&step.config)?);
         Ok(Box::new(Migrating { id, settings, schema: plan.schema.clone().unwrap_or_default() }))

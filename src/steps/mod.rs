@@ -8,6 +8,7 @@ mod bake;
 mod command;
 mod drain;
 mod migrate;
+mod ready;
 mod shift;
 mod smoke;
 mod warm;
@@ -21,9 +22,10 @@ use serde_json::Value;
 
 use crate::diag::settings;
 pub use crate::diag::{Mistake, Review};
-use crate::plan::{Plan, PlannedStep, Resume, Split};
+use crate::plan::{Color, Plan, PlannedStep, Resume, Split};
 use crate::rehearsal::InLab;
-use crate::run::{Found, Outcome};
+use crate::routers::Call;
+use crate::run::{Evidence, Found, Outcome};
 use crate::world::{Scribe, World};
 
 /// How long a step of these settings waits at most for the work of a side to end; none where it does not.
@@ -34,6 +36,21 @@ pub fn drains_within(kind: &str, config: &Value) -> Option<std::time::Duration> 
 /// Whether a step of these settings asks a person what to do when its time is up.
 pub fn asks(kind: &str, config: &Value) -> bool {
     kind == drain::KIND.name && drain::asks(config)
+}
+
+/// The side that a step of these settings takes from its load balancer, for which the way back has to have a [`READY`].
+pub fn takes_away(kind: &str, config: &Value) -> Option<Color> {
+    (kind == drain::KIND.name).then(|| drain::unready(config))?
+}
+
+/// Whether a step of these settings has routes cut connections.
+pub fn cuts(kind: &str, config: &Value) -> bool {
+    kind == drain::KIND.name && drain::cuts(config)
+}
+
+/// The side that a step of these settings makes ready for users, with the program that does it.
+pub fn makes_ready(kind: &str, config: &Value) -> Option<(Color, Command)> {
+    (kind == ready::KIND.name).then(|| ready::makes_ready(config))?
 }
 
 /// Something a run can do.
@@ -122,14 +139,40 @@ pub fn is_stop(step: &PlannedStep) -> bool {
 }
 
 /// Every kind of step.
-pub const KINDS: &[Kind] =
-    &[warm::KIND, smoke::KIND, migrate::KIND, shift::KIND, drain::KIND, bake::KIND, command::KIND, announce::KIND];
+pub const KINDS: &[Kind] = &[
+    warm::KIND,
+    smoke::KIND,
+    migrate::KIND,
+    ready::KIND,
+    shift::KIND,
+    drain::KIND,
+    bake::KIND,
+    command::KIND,
+    announce::KIND,
+];
 
 /// The kind of step that changes the schema, for who looks at the order of a lane.
 pub const MIGRATE: &str = migrate::KIND.name;
 
+/// The kind that makes a stack take users again.
+pub const READY: &str = ready::KIND.name;
+
 /// The kind that moves users.
 pub const SHIFT: &str = shift::KIND.name;
+
+/// Writes down the calls that a route sent to its provider.
+fn called(scribe: &dyn Scribe, route: &str, calls: &[Call]) {
+    for (n, call) in calls.iter().enumerate() {
+        scribe.observed(Evidence::ProviderCalled {
+            route: route.into(),
+            action: call.action.clone(),
+            attempt: n as u32 + 1,
+            request_id: call.request_id.clone(),
+            code: call.code.clone(),
+            ms: u64::try_from(call.time.as_millis()).unwrap_or(u64::MAX),
+        });
+    }
+}
 
 /// Seconds a step gets beyond its own deadline to end what it does and say so.
 const GRACE: u64 = 15;

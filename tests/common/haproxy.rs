@@ -116,13 +116,15 @@ async fn serve(
         if let Some(ms) = head.split(" /load?ms=").nth(1).and_then(|rest| rest.split(' ').next()?.parse().ok()) {
             tokio::time::sleep(std::time::Duration::from_millis(ms)).await;
         }
-        let answer = if head.contains(" /signals ") { SIGNALS } else { answer.as_str() };
-        stream.write_all(answer.as_bytes()).await?;
+        let own = ["/signals", "/bgctl/inflight", "/bgctl/reconnect"].iter().zip(["queue", "inflight", "asked"]);
+        let json = own.clone().find(|(path, _)| head.contains(&format!(" {path} "))).map(|(path, member)| {
+            let body = format!("{{\"{member}\": {}}}", u8::from(*path == "/bgctl/reconnect"));
+            format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+        });
+        stream.write_all(json.as_ref().unwrap_or(&answer).as_bytes()).await?;
     }
     Ok(())
 }
-
-const SIGNALS: &str = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 12\r\n\r\n{\"queue\": 0}";
 
 /// What becomes of a line of commands on its way to HAProxy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -326,12 +328,21 @@ backend other
 
     /// A column of `show stat` of one server.
     pub fn stat(&self, server: &str, column: &str) -> u64 {
+        self.said(server, column).parse().unwrap_or_default()
+    }
+
+    /// `UP`, `DRAIN`, and so on.
+    pub fn status(&self, server: &str) -> String {
+        self.said(server, "status")
+    }
+
+    fn said(&self, server: &str, column: &str) -> String {
         let said = self.say("show stat app 6 -1");
         let mut lines = said.lines();
         let columns =
             lines.next().expect("columns").trim_start_matches("# ").split(',').position(|name| name == column);
         let row = lines.find(|line| line.starts_with(&format!("app,{server},"))).expect("the server");
-        row.split(',').nth(columns.expect("the column")).and_then(|text| text.parse().ok()).unwrap_or_default()
+        row.split(',').nth(columns.expect("the column")).unwrap_or_default().into()
     }
 
     /// Polls `show stat` until it is so.

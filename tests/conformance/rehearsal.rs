@@ -23,6 +23,8 @@ enum Says {
     /// Settings that are all the lab's, and pointers to each address in them.
     To(Value, &'static [&'static str]),
     Program,
+    /// Settings that hold a program at this pointer.
+    ProgramAt(&'static str),
 }
 
 fn own() -> Own {
@@ -71,6 +73,7 @@ fn said() -> Vec<(&'static str, Says)> {
             ),
         ),
         ("step migrate", Says::Program),
+        ("step ready", Says::ProgramAt("/by")),
         ("step shift", Says::Nowhere),
         ("step drain", Says::To(json!({ "instances": [LAB] }), &["/instances/0"])),
         ("step bake", Says::To(json!({ "ledger": url() }), &["/ledger/url"])),
@@ -112,6 +115,12 @@ fn every_row_says_where_it_goes_in_a_rehearsal_and_goes_nowhere_else() {
                 let found = refused(&world);
                 assert!(found.len() == 1 && found[0].message.contains("not marked as safe"), "{name}: {found:?}");
                 assert!(refused(&json!({ "command": ["x"], "lab": "safe" })).is_empty(), "{name}");
+            }
+            Says::ProgramAt(at) => {
+                let key = &at[1..];
+                let found = refused(&json!({ key: world }));
+                assert!(found.len() == 1 && found[0].at == at, "{name}: {found:?}");
+                assert!(refused(&json!({ key: { "run": ["x"], "lab": "safe" } })).is_empty(), "{name}");
             }
             Says::To(settings, addresses) => {
                 assert_eq!(refused(&settings).into_iter().map(|m| m.message).collect::<Vec<_>>(), [""; 0], "{name}");

@@ -20,6 +20,7 @@ pub fn places() -> Vec<(&'static str, Value)> {
         ("warm", json!({ "stack": "green", "path": "/healthz/ready", "requests": 20 })),
         ("smoke", json!({ "stack": "green", "checks": ["signature"] })),
         ("migrate", json!({ "run": ["migrate"] })),
+        ("ready", json!({ "stack": "blue", "by": { "run": ["ready"] }, "within": "1m" })),
         ("shift", json!({ "route": "web", "green": "10%" })),
         ("drain", json!({ "stack": "blue", "within": "2m", "at_timeout": "hold" })),
         ("bake", json!({ "for": "5m", "gates": ["depth"] })),

@@ -293,7 +293,7 @@ impl Going<'_> {
         let seen = Some(Event::UsersSeen { routes: self.scene.users.sightings(), settled });
         let plan = if same { self.scene.plan.clone() } else { self.own() };
         if record == Record::OwnRun {
-            native::keep_all(&open.folder, &self.scene.world, &self.scene.users);
+            native::keep_all(&open.folder, &plan, &self.scene.world, &self.scene.users);
         }
         // Whoever goes back is whoever signs the record of it.
         self.by.name.clone_from(&open.actor.name);

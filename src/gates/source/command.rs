@@ -54,7 +54,7 @@ pub const KIND: Kind = Kind {
     page: super::PAGE,
     schema: super::schema::<Command>,
     whole: super::whole::<Command>,
-    lab: InLab::Program,
+    lab: InLab::Programs(&[""]),
     check: super::check::<Command>,
     open: super::open::<Command>,
 };

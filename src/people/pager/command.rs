@@ -9,7 +9,8 @@ use super::{Channel, Kind, Message, Outside, PATIENCE, Says, Untaken};
 use crate::rehearsal::InLab;
 use crate::world::{Command, Exit};
 
-pub const KIND: Kind = Kind { name: "command", page: super::PAGE, usual: None, keys, lab: InLab::Program, open };
+pub const KIND: Kind =
+    Kind { name: "command", page: super::PAGE, usual: None, keys, lab: InLab::Programs(&[""]), open };
 
 struct Program {
     argv: Vec<String>,

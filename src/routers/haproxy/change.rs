@@ -15,7 +15,7 @@ use super::socket::{WITHIN, lines};
 use super::weights;
 use crate::clock::{Clock, SystemClock};
 use crate::plan::{Color, Split};
-use crate::routers::{Call, Reading, RouterError, TrafficRouter, Trouble};
+use crate::routers::{Call, Cut, Reading, RouterError, TrafficRouter, Trouble};
 
 /// How long a line of commands whose answer was lost is reckoned with. HAProxy follows commands as they come, so one that is
 /// alive has followed it or never will; this is for one that is slow, twice as long as its answer is waited for.
@@ -59,6 +59,10 @@ pub fn weights(instance: &Instance, to: Split) -> Result<Vec<u32>, RouterError> 
 
 #[async_trait(?Send)]
 impl TrafficRouter for Haproxy {
+    async fn cut(&self, stack: Color) -> Result<Cut, RouterError> {
+        self.cut_sessions(stack).await
+    }
+
     async fn set(&self, from: &Reading, to: Split) -> Result<Vec<Call>, RouterError> {
         if to == (Split { blue: 0, green: 0 }) {
             return Err(self.refuse(Trouble::Invalid, "is not set to 0/0: HAProxy would answer everybody 503"));

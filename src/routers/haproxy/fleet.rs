@@ -61,6 +61,11 @@ impl Fleet {
         mean(&self.found.iter().map(Instance::split).collect::<Vec<_>>())
     }
 
+    /// How many sessions are open to a side.
+    pub fn open(&self, stack: Color) -> u64 {
+        self.found.iter().map(|instance| instance.open(stack)).sum()
+    }
+
     /// Those that do not give the same split as the first.
     pub fn differ(&self) -> bool {
         self.found.iter().any(|instance| instance.split() != self.found[0].split())

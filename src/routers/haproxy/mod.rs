@@ -6,6 +6,7 @@
 #![doc = include_str!("../haproxy.md")]
 
 mod change;
+mod cut;
 mod fleet;
 mod reloads;
 mod servers;
@@ -148,9 +149,8 @@ fn remarks(fleet: &Fleet) -> Vec<String> {
 
 /// Connections that are still open on a side without a share.
 fn residue(fleet: &Fleet) -> Vec<String> {
-    let open = |instance: &Instance, stack| instance.of(stack).map(|server| server.connections).sum::<u64>();
     let left = |stack: Color| {
-        let left: u64 = fleet.found.iter().filter(|i| i.split().weight(stack) == 0).map(|i| open(i, stack)).sum();
+        let left: u64 = fleet.found.iter().filter(|i| i.split().weight(stack) == 0).map(|i| i.open(stack)).sum();
         (left > 0).then(|| format!("{stack} has {left} open connections (`scur`) and gets no new ones"))
     };
     Color::BOTH.into_iter().filter_map(left).collect()
@@ -239,6 +239,15 @@ impl RouteView for Haproxy {
         Ok(lines)
     }
 
+    /// The sessions that are open to its servers: requests and WebSockets under way.
+    async fn lingering(&self, stack: Color) -> Result<u64, RouterError> {
+        Ok(self.whole().await?.open(stack))
+    }
+
+    fn cuts(&self) -> Result<(), String> {
+        Ok(())
+    }
+
     async fn watch(&self) -> Watched {
         let fleet = self.fleet().await;
         let empty = |instance: &&Instance| instance.split() == Split { blue: 0, green: 0 };
@@ -291,6 +300,10 @@ impl RouteView for Haproxy {
             None => way_back::by_settings(&self.settings)?,
         };
         for stood in &mut exact.instances {
+            // Nobody of that side takes users now: they are taken out of what keeps them from it.
+            if !stood.servers.iter().any(|server| server.side == stack && server.takes) {
+                stood.servers.iter_mut().filter(|server| server.side == stack).for_each(|server| server.takes = true);
+            }
             let weights = weights::wanted(&stood.servers, Split::all_on(stack))?;
             stood.servers.iter_mut().zip(weights).for_each(|(server, weight)| server.weight = weight);
         }

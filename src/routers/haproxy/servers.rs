@@ -68,6 +68,11 @@ impl Instance {
         self.servers.iter().filter(move |server| server.weighed.side == stack)
     }
 
+    /// How many sessions are open to a side.
+    pub fn open(&self, stack: Color) -> u64 {
+        self.of(stack).map(|server| server.connections).sum()
+    }
+
     /// Adds its servers of one side to a count. Which HAProxy it is, is said where there are several.
     pub fn count(&self, stack: Color, several: bool, health: &mut Health) {
         for server in self.of(stack) {

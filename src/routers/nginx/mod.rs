@@ -216,6 +216,12 @@ impl RouteView for Nginx {
         Ok(count as u64)
     }
 
+    fn cuts(&self) -> Result<(), String> {
+        // An old worker may hold users of both sides, so ending it would cut those who are well too.
+        Err("nginx cuts by itself what old workers hold: write `worker_shutdown_timeout 5m;` in its configuration"
+            .into())
+    }
+
     async fn writer(&self) -> Option<String> {
         let answers = self.everywhere(&[], "writer").await.ok()?;
         let line = |(host, sections): &(&Host, Sections)| format!("{}: {}", host.name, sections.below("writer").trim());

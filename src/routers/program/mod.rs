@@ -36,7 +36,7 @@ pub const KIND: Kind = Kind {
     about: "route: a program of your own, for every place bgctl has no router for",
     page: include_str!("../program.md"),
     schema: |generator| generator.subschema_for::<Settings>(),
-    lab: InLab::Program,
+    lab: InLab::Programs(&[""]),
     view: |value, access| Ok(Rc::new(Program::new(value, access)?)),
     open: |value, access| Ok(Rc::new(Program::new(value, access)?)),
 };

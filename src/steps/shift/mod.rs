@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use self::settings::{Written, facts, stays};
 pub use self::settings::{is_stop, stages};
 use self::witnesses::Doubt;
-use super::{Kind, Step};
+use super::{Kind, Step, called};
 use crate::plan::{Color, Counted, Lane, Move, Plan, PlannedRoute, PlannedStep, Split, VersionAt};
 use crate::rehearsal::InLab;
 use crate::routers::{Health, Reading, RouterError, TrafficRouter, Trouble};
@@ -101,7 +101,7 @@ impl Shift {
             }
             match route.set(&reading, self.change.after).await {
                 Ok(calls) => {
-                    self.note(&calls, scribe);
+                    called(scribe, &self.route, &calls);
                     // Nothing was sent: users were there by then, and what brought them was no call of this attempt.
                     before = if calls.is_empty() { self.change.after } else { before };
                 }
@@ -121,7 +121,7 @@ impl Shift {
                     return again.with(json!({ "found": found }));
                 }
                 Err(error) => {
-                    self.note(&error.calls, scribe);
+                    called(scribe, &self.route, &error.calls);
                     return failure(&error);
                 }
             }
@@ -316,19 +316,6 @@ impl Shift {
                 }
             }
             Err(error) => (false, format!("the health of {stack} cannot be read ({error})")),
-        }
-    }
-
-    fn note(&self, calls: &[crate::routers::Call], scribe: &dyn Scribe) {
-        for (n, call) in calls.iter().enumerate() {
-            scribe.observed(Evidence::ProviderCalled {
-                route: self.route.clone(),
-                action: call.action.clone(),
-                attempt: n as u32 + 1,
-                request_id: call.request_id.clone(),
-                code: call.code.clone(),
-                ms: millis(call.time),
-            });
         }
     }
 }
