@@ -288,7 +288,13 @@ async fn transports_carry_real_bolt_apps() {
         let port = common::free_port();
         let folder = tempfile::tempdir().unwrap();
         let _running = Started::new(command("http", port), port, &folder.path().join("log"));
-        let from = request::From { team: "T1".into(), channel: "C1".into(), app: "A1".into() };
+        let from = request::From {
+            team: "T1".into(),
+            channel: "C1".into(),
+            app: "A1".into(),
+            enterprise: None,
+            org_wide: false,
+        };
         let clock: Rc<dyn Clock> = Rc::new(SystemClock);
         let web = LiveWeb::new(clock.clone());
         let url = format!("http://127.0.0.1:{port}/slack/events");

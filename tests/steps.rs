@@ -542,9 +542,9 @@ async fn the_suite_against_the_bots_of_the_lab() {
     };
     let (outcome, _, notes) = run(&plan, secret).await;
     assert!(is_done(&outcome), "{outcome:?} {:#?}", notes.checks());
-    assert_eq!(notes.checks().len(), 18, "{:#?}", notes.checks());
+    assert_eq!(notes.checks().len(), 19, "{:#?}", notes.checks());
     let (_, bad, _) = run(&plan, "another secret").await;
-    assert_eq!(bad, ["P1", "P1", "P3", "P4", "P5", "P6", "C1", "D1", "D2", "D3"]);
+    assert_eq!(bad, ["P1", "P1", "P3", "P4", "P5", "P6", "P7", "C1", "D1", "D2", "D3"]);
     plan.green.version = "v9".into();
     let (_, bad, _) = run(&plan, secret).await;
     assert_eq!(bad, ["V1", "P3", "P4", "D2", "D3"]);

@@ -149,6 +149,7 @@ fn scenario(dice: &mut Dice) -> Scenario {
         pager_down: one_in(dice, 10),
         automatic_used: dice.below(3) as u32,
         mended: maybe(dice, 3),
+        ready_fails: false,
     }
 }
 

@@ -127,6 +127,12 @@ struct Page<'a> {
 
 impl Scribe for Page<'_> {
     fn observed(&self, evidence: Evidence) {
+        if let Evidence::Note { line } = &evidence
+            && !self.cx.machine()
+        {
+            let ink: Ink = self.cx.style.out;
+            self.cx.raw_out(&format!("  {} {}", ink.mark(Mark::Warning), ink.text(line)));
+        }
         let Evidence::CheckDone { check, verdict, ms, line, .. } = evidence else { return };
         if !self.cx.machine() {
             let ink: Ink = self.cx.style.out;

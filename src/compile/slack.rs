@@ -39,6 +39,11 @@ pub fn settings(runbook: &Runbook, found: &mut Vec<Diagnostic>) -> Option<Value>
             "drain before you stop it, or ack after the work (`processBeforeResponse`)",
         );
     }
+    if slack.org_wide && slack.enterprise_id.is_none() {
+        let headline = "an app that is installed for a whole organisation has an `enterprise_id`";
+        let at = place(&runbook.tree, "/slack/org_wide");
+        found.push(Diagnostic::error(Code::StepSettings, headline).at(at, "add `enterprise_id: E0123456`"));
+    }
     if let Some(mistake) = slack.dedup.as_ref().and_then(|dedup| key_mistake(&dedup.key)) {
         let help = "write `dedup:evt:{team_id}:{event_id}`";
         found.push(Diagnostic::error(Code::StepSettings, mistake).at(place(&runbook.tree, "/slack/dedup/key"), help));
@@ -46,9 +51,17 @@ pub fn settings(runbook: &Runbook, found: &mut Vec<Diagnostic>) -> Option<Value>
     let mut settings = json!({
         "mode": slack.mode,
         "signing_secret": slack.signing_secret,
-        "events_path": slack.events_path,
+        "paths": slack.paths,
     });
-    for (name, value) in [("team_id", &slack.team_id), ("channel_id", &slack.channel_id), ("app_id", &slack.app_id)] {
+    if let Some(teams) = &slack.team_id {
+        settings["team_id"] = json!(teams);
+    }
+    if slack.org_wide {
+        settings["org_wide"] = json!(true);
+    }
+    for (name, value) in
+        [("channel_id", &slack.channel_id), ("app_id", &slack.app_id), ("enterprise_id", &slack.enterprise_id)]
+    {
         if let Some(value) = value {
             settings[name] = json!(value);
         }

@@ -3,7 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::scalar::OneOrMore;
 use crate::slack::continuity::Continuity;
+use crate::slack::paths::Paths;
 
 /// The Slack app that both stacks serve.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -15,13 +17,18 @@ pub struct Slack {
     /// The app's signing secret, as a reference: `${env:SLACK_SIGNING_SECRET}`.
     #[schemars(extend("format" = "secret"))]
     pub signing_secret: String,
-    /// The path both stacks take Slack's requests on.
-    #[serde(default = "events_path")]
-    #[schemars(extend("format" = "path"))]
-    pub events_path: String,
-    /// The workspace that smoke tests name.
+    /// The paths both stacks take Slack's requests on.
     #[serde(default)]
-    pub team_id: Option<String>,
+    pub paths: Paths,
+    /// The workspace that smoke tests name; several, where commands are tried from each.
+    #[serde(default)]
+    pub team_id: Option<OneOrMore>,
+    /// The organisation of an Enterprise Grid, where the app is installed in one.
+    #[serde(default)]
+    pub enterprise_id: Option<String>,
+    /// The app is installed for the whole organisation: then its requests name no workspace's own token.
+    #[serde(default)]
+    pub org_wide: bool,
     /// The channel that smoke tests name.
     #[serde(default)]
     pub channel_id: Option<String>,
@@ -68,10 +75,6 @@ pub enum Acks {
     AfterWork,
     /// At once. A stack that is killed with work in hand loses it.
     BeforeWork,
-}
-
-fn events_path() -> String {
-    "/slack/events".into()
 }
 
 /// How a Slack app gets its events.

@@ -82,7 +82,7 @@ impl Check {
             Check::Public | Check::ResponseUrl => false,
             Check::Handlers => said("handlers"),
             Check::Dedup => said("dedup"),
-            check => !check.needs_slack() || plan.slack.is_some(),
+            check => !check.needs_slack() || plan.slack.as_ref().is_some_and(|slack| slack["mode"] != "socket"),
         }
     }
 
@@ -119,35 +119,42 @@ impl Check {
             Check::SslCheck => &["P2"],
             Check::SlashCommand => &["P3", "P4"],
             Check::Button => &["P5"],
-            Check::Modal => &["P6"],
+            Check::Modal => &["P6", "P7"],
             Check::ModalFromBlue => &["C1"],
             Check::ModalFromGreen => &["C2"],
             Check::StaleButton => &["C3"],
             Check::PrivateMetadata => &["C4"],
             Check::HashConflict => &["C5"],
             Check::ExactlyOnce => &["D1", "D2", "D3"],
-            Check::Dedup => &["D4", "D5", "D6", "D7", "D8", "D9", "D10"],
+            Check::Dedup => &["D4", "D5", "D6", "D7", "D8", "D9", "D10", "D11"],
             Check::Handlers => &["H1"],
             Check::Public => &["R1"],
             Check::ResponseUrl => &["R2"],
         }
     }
 
-    /// The most requests it sends.
-    pub fn requests(self) -> u32 {
+    /// The most requests it sends, to an app with so many more URLs than that of events, from so many workspaces.
+    pub fn requests(self, urls: u32, workspaces: u32) -> u32 {
         match self {
             Check::ExactlyOnce => 2 * PAIRS + 8,
-            Check::Signature => 4,
-            Check::Dedup => 10,
+            Check::Signature => 4 + 3 * urls,
+            Check::Dedup => 11,
             Check::StaleButton | Check::PrivateMetadata => 4,
             Check::HashConflict => 3,
-            Check::Replay | Check::Button | Check::Handlers => 2,
+            Check::Replay => 2 + urls,
+            Check::SlashCommand => workspaces.max(1),
+            Check::Button | Check::Handlers | Check::Modal | Check::Version => 2,
             _ => 1,
         }
     }
 
     pub fn needs_slack(self) -> bool {
         self != Check::Version
+    }
+
+    /// It posts what Slack posts to a URL; an app that gets its events over sockets has none.
+    pub fn needs_a_url(self) -> bool {
+        !matches!(self, Check::Version | Check::Handlers)
     }
 }
 
@@ -160,11 +167,13 @@ pub struct Finding {
     pub line: String,
     /// No answer was had, so trying again can help.
     pub silent: bool,
+    /// The status of the answer that decided; 0 where there was none.
+    pub status: u16,
 }
 
 impl Finding {
     pub fn new(check: impl Into<String>, pass: bool, ms: u64, line: impl Into<String>) -> Self {
         let verdict = if pass { Verdict::Pass } else { Verdict::Fail };
-        Finding { check: check.into(), verdict, ms, line: line.into(), silent: false }
+        Finding { check: check.into(), verdict, ms, line: line.into(), silent: false, status: 0 }
     }
 }

@@ -1,4 +1,4 @@
-//! D4 to D10: is a delivery neither lost nor handled twice when a stack dies with it in hand?
+//! D4 to D11: is a delivery neither lost nor handled twice when a stack dies with it in hand?
 //!
 //! A reserved event whose work takes a second and a half is given to one stack; while that is at it, and again when it is
 //! done, the other one gets the same bytes. What the stacks answer is seen from outside; with the store named, the claim's
@@ -54,9 +54,40 @@ impl Session<'_> {
             }
         }
         if let Some(place) = &self.suite.dedup {
+            findings.push(self.retry().await);
             findings.push(self.server(place).await);
         }
         findings
+    }
+
+    /// D11: a retry of an event that nobody has handled is work like any other. A bot that drops whatever Slack repeats loses what
+    /// the other stack died with.
+    async fn retry(&self) -> Finding {
+        let event = self.event_id();
+        let body = self.suite.from.event(&event, self.now(), 0);
+        let request = request::retried(&self.signed(self.suite.color, &body, self.now()), 1, "http_timeout");
+        let answer = match self.send(request).await {
+            Ok(answer) => answer,
+            Err(e) => return silent("D11", &e),
+        };
+        // Some bots ack before their work.
+        self.world.clock.sleep(BEGUN).await;
+        let ms = answer.time.as_millis() as u64;
+        let (pass, line) = match self.noted(&event).await {
+            Err(e) => return silent("D11", &e),
+            Ok(by) if by.len() == 1 => {
+                (true, "an event that comes for the first time as a retry is handled".to_string())
+            }
+            Ok(by) if by.is_empty() => (
+                false,
+                format!(
+                    "an event that comes for the first time as a retry is answered {} and not handled: what has `X-Slack-Retry-Num` is dropped",
+                    answer.status
+                ),
+            ),
+            Ok(by) => (false, format!("it was handled {} times", by.len())),
+        };
+        Finding { status: answer.status, ..Finding::new("D11", pass, ms, line) }
     }
 
     /// Gives one event to both stacks and looks on.

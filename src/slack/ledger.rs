@@ -13,6 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::deliveries::handled_key;
+use super::paths::Door;
 use super::request;
 use super::settings::{Public, Smoke};
 use super::suite::{Session, Suite};
@@ -116,7 +117,7 @@ pub struct Sending<'a> {
 impl<'a> Sending<'a> {
     pub fn new(ledger: &Ledger, suite: &'a Suite, world: &'a World) -> Self {
         let session = suite.open(world);
-        let url = address(&world.secrets.resolve(&ledger.url), &suite.events_path);
+        let url = address(&world.secrets.resolve(&ledger.url), suite.paths.of(Door::Events));
         let every = Duration::from_secs(1) / ledger.per_second.max(1);
         Sending { session, url, every, events: RefCell::default(), retries: Cell::default() }
     }

@@ -4,7 +4,7 @@
 use super::check::Finding;
 use super::handlers::Handlers;
 use super::request;
-use super::suite::{Session, in_time, silent};
+use super::suite::{BAR, Session, in_time, silent};
 use crate::plan::Color;
 use crate::scalar::spoken;
 use crate::world::{WebError, address};
@@ -14,7 +14,7 @@ impl Session<'_> {
     pub(super) async fn public(&self) -> Finding {
         let public = self.suite.public.as_ref().expect("BUG: `facts` asks for the public address");
         let (nonce, body) = self.command();
-        let url = address(&self.world.secrets.resolve(&public.url), &self.suite.events_path);
+        let url = address(&self.world.secrets.resolve(&public.url), self.suite.paths.of(body.door));
         let mut request = request::signed(&url, &body, &self.secret, self.now(), self.suite.within);
         request.fresh = true;
         for (name, value) in &public.headers {
@@ -45,7 +45,10 @@ impl Session<'_> {
             Err(e) => return silent("R2", &e),
         };
         if let Err(why) = self.pong(&answer, &nonce, self.suite.color) {
-            return Finding::new("R2", false, answer.time.as_millis() as u64, format!("`/bgctl-smoke`: {why}"));
+            return in_time("R2", false, &answer, &format!("`/bgctl-smoke`: {why}"));
+        }
+        if answer.time > BAR {
+            return in_time("R2", true, &answer, "`/bgctl-smoke` answered");
         }
         let posted = tokio::select! {
             posted = inbox.next() => posted,

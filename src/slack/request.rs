@@ -10,6 +10,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;
 
+use super::paths::Door;
 use crate::secret::Secret;
 use crate::world::{Request, form};
 
@@ -27,9 +28,10 @@ pub fn signature(secret: &Secret, timestamp: i64, body: &[u8]) -> String {
     bytes.iter().fold("v0=".to_string(), |text, byte| text + &format!("{byte:02x}"))
 }
 
-/// A body with its content type.
+/// A body with its content type, and the URL it is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Body {
+    pub door: Door,
     pub kind: &'static str,
     pub bytes: Vec<u8>,
 }
@@ -40,6 +42,10 @@ pub struct From {
     pub team: String,
     pub channel: String,
     pub app: String,
+    /// The organisation, where there is one.
+    pub enterprise: Option<String>,
+    /// The app is installed for all of it.
+    pub org_wide: bool,
 }
 
 impl From {
@@ -50,27 +56,33 @@ impl From {
     /// Slack's question whether this URL is the app's. It never reaches a handler.
     pub fn url_verification(&self, challenge: &str) -> Body {
         let body = json!({ "token": "x", "challenge": challenge, "type": "url_verification" });
-        Body { kind: JSON, bytes: body.to_string().into_bytes() }
+        Body { door: Door::Events, kind: JSON, bytes: body.to_string().into_bytes() }
     }
 
     /// Slack's occasional look at the certificate of a command's URL. It is not signed and reaches no handler.
     pub fn ssl_check() -> Body {
-        Body { kind: FORM, bytes: form(&[("ssl_check", "1"), ("token", "x")]).into_bytes() }
+        Body { door: Door::Commands, kind: FORM, bytes: form(&[("ssl_check", "1"), ("token", "x")]).into_bytes() }
     }
 
     /// An event of the reserved type `bgctl_smoke`, whose work takes `hold_ms`.
     pub fn event(&self, id: &str, seconds: i64, hold_ms: u64) -> Body {
-        let body = json!({
+        let mut body = json!({
             "token": "x",
             "type": "event_callback",
             "team_id": self.team,
             "api_app_id": self.app,
             "event_id": id,
             "event_time": seconds,
-            "authorizations": [{ "team_id": self.team, "user_id": "UBGCTL", "is_bot": true, "is_enterprise_install": false }],
+            "authorizations": [{
+                "enterprise_id": self.enterprise, "team_id": self.team, "user_id": "UBGCTL", "is_bot": true,
+                "is_enterprise_install": self.org_wide,
+            }],
             "event": { "type": "bgctl_smoke", "user": "UBGCTL", "channel": self.channel, "ts": id, "hold_ms": hold_ms },
         });
-        Body { kind: JSON, bytes: body.to_string().into_bytes() }
+        if let Some(enterprise) = &self.enterprise {
+            body["enterprise_id"] = enterprise.as_str().into();
+        }
+        Body { door: Door::Events, kind: JSON, bytes: body.to_string().into_bytes() }
     }
 
     /// `/bgctl-smoke`, with a text the answer has to repeat and a trigger that may be handled once. A `response_url` is
@@ -87,11 +99,12 @@ impl From {
             ("command", "/bgctl-smoke"),
             ("text", text),
             ("api_app_id", &self.app),
-            ("is_enterprise_install", "false"),
+            ("is_enterprise_install", if self.org_wide { "true" } else { "false" }),
             ("trigger_id", trigger),
         ];
+        fields.extend(self.enterprise.as_deref().map(|id| ("enterprise_id", id)));
         fields.extend(response_url.map(|url| ("response_url", url)));
-        Body { kind: FORM, bytes: form(&fields).into_bytes() }
+        Body { door: Door::Commands, kind: FORM, bytes: form(&fields).into_bytes() }
     }
 
     /// A press of the button `bgctl_smoke`.
@@ -107,9 +120,18 @@ impl From {
         }))
     }
 
-    /// The modal `bgctl_smoke` sent in with a value that will not do. `opened_on` is the stack that is said to have
-    /// opened it.
-    pub fn modal(&self, trigger: &str, opened_on: &str) -> Body {
+    /// Slack's question for the choices of a menu that the app fills.
+    pub fn choices(&self, typed: &str) -> Body {
+        let body = self.payload(json!({
+            "type": "block_suggestion", "action_id": "bgctl_smoke", "block_id": "bgctl_smoke", "value": typed,
+            "container": { "type": "message", "channel_id": self.channel, "message_ts": "0" },
+        }));
+        Body { door: Door::Options, ..body }
+    }
+
+    /// The modal `bgctl_smoke` sent in with this value: `invalid` will not do, `valid` will. `opened_on` is the stack that
+    /// is said to have opened it.
+    pub fn modal(&self, trigger: &str, opened_on: &str, value: &str) -> Body {
         let metadata = json!({ "bgctl": trigger, "color": opened_on, "schema": 1 });
         self.payload(json!({
             "type": "view_submission",
@@ -122,7 +144,7 @@ impl From {
                     "type": "input", "block_id": "value", "label": { "type": "plain_text", "text": "value" },
                     "element": { "type": "plain_text_input", "action_id": "value" },
                 }],
-                "state": { "values": { "value": { "value": { "type": "plain_text_input", "value": "invalid" } } } },
+                "state": { "values": { "value": { "value": { "type": "plain_text_input", "value": value } } } },
             },
             "response_urls": [],
         }))
@@ -133,8 +155,11 @@ impl From {
         payload["api_app_id"] = self.app.as_str().into();
         payload["team"] = json!({ "id": self.team, "domain": "bgctl" });
         payload["user"] = From::user();
-        payload["is_enterprise_install"] = false.into();
-        Body { kind: FORM, bytes: form(&[("payload", &payload.to_string())]).into_bytes() }
+        payload["is_enterprise_install"] = self.org_wide.into();
+        if let Some(enterprise) = &self.enterprise {
+            payload["enterprise"] = json!({ "id": enterprise, "name": "bgctl" });
+        }
+        Body { door: Door::Interactivity, kind: FORM, bytes: form(&[("payload", &payload.to_string())]).into_bytes() }
     }
 }
 
@@ -189,10 +214,11 @@ mod tests {
 
     #[test]
     fn bodies_carry_their_mark_inside() {
-        let from = From { team: "T1".into(), channel: "C1".into(), app: "A1".into() };
+        let from =
+            From { team: "T1".into(), channel: "C1".into(), app: "A1".into(), enterprise: None, org_wide: false };
         let command = String::from_utf8(from.slash_command("n 1", "bgctl.1", None).bytes).unwrap();
         assert!(command.contains("command=%2Fbgctl-smoke&text=n+1&"), "{command}");
-        let modal = String::from_utf8(from.modal("bgctl.1", "blue").bytes).unwrap();
+        let modal = String::from_utf8(from.modal("bgctl.1", "blue", "invalid").bytes).unwrap();
         assert!(modal.starts_with("payload=%7B%22type%22%3A%22view_submission%22"), "{modal}");
     }
 }

@@ -4,20 +4,23 @@
 use std::cell::Cell;
 use std::time::Duration;
 
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::check::Finding;
 use super::continuity::Continuity;
 use super::deliveries::DedupPlace;
+use super::paths::{Door, Paths};
 use super::request;
 use super::request::{Body, From};
 use super::settings::{Public, ResponseUrl, Smoke};
 use crate::plan::{Color, Plan};
+use crate::scalar::OneOrMore;
 use crate::secret::Secret;
 use crate::world::{Request, Response, WebError, World, address};
 
 /// Slack gives up after 3 s; an answer later than this is too close to it.
-const BAR: Duration = Duration::from_secs(2);
+pub(super) const BAR: Duration = Duration::from_secs(2);
 
 /// What the checks need to know, from the plan.
 pub struct Suite {
@@ -25,9 +28,11 @@ pub struct Suite {
     /// URL and version of blue and green.
     stacks: [(String, String); 2],
     pub(super) version_path: String,
-    pub(super) events_path: String,
+    pub(super) paths: Paths,
     secret: String,
     pub(super) from: From,
+    /// Every workspace that commands are tried from.
+    pub(super) teams: Vec<String>,
     pub(super) within: Duration,
     pub(super) public: Option<Public>,
     pub(super) response_url: Option<ResponseUrl>,
@@ -47,15 +52,19 @@ impl Suite {
     pub fn new(smoke: &Smoke, plan: &Plan) -> Self {
         let slack = plan.slack.clone().unwrap_or_default();
         let text = |name: &str, otherwise: &str| slack[name].as_str().unwrap_or(otherwise).to_string();
+        let teams = OneOrMore::deserialize(&slack["team_id"]).map(|teams| teams.all().to_vec()).unwrap_or_default();
         let stack = |color: Color| (plan.stack(color).url.clone(), plan.stack(color).version.clone());
         Suite {
             color: smoke.stack,
             stacks: Color::BOTH.map(stack),
             version_path: smoke.version_path.clone(),
-            events_path: text("events_path", "/slack/events"),
+            paths: paths(&slack),
             secret: text("signing_secret", ""),
+            teams: teams.clone(),
             from: From {
-                team: text("team_id", "TBGCTL"),
+                team: teams.into_iter().next().unwrap_or_else(|| "TBGCTL".into()),
+                enterprise: slack["enterprise_id"].as_str().map(String::from),
+                org_wide: slack["org_wide"] == true,
                 channel: text("channel_id", "CBGCTL"),
                 app: text("app_id", "ABGCTL"),
             },
@@ -69,6 +78,11 @@ impl Suite {
             acks_after_work: slack["acks"] == "after-work",
             continuity: Continuity::of(plan),
         }
+    }
+
+    /// How many URLs the app has beside that of events, and how many workspaces commands are tried from.
+    pub fn size(&self) -> (u32, u32) {
+        (self.paths.beside_events().len() as u32, self.teams.len() as u32)
     }
 
     /// The URL of the stack under test.
@@ -86,7 +100,8 @@ impl Suite {
         // Without randomness a nonce is still unique by its moment; it need not be secret.
         let _ = getrandom::fill(&mut seed);
         let seed: String = seed.iter().map(|b| format!("{b:02x}")).collect();
-        Session { suite: self, world, secret, seed, count: Cell::new(0), spent: Cell::new(0) }
+        let (count, spent, skew) = Default::default();
+        Session { suite: self, world, secret, seed, count, spent, skew }
     }
 }
 
@@ -98,6 +113,8 @@ pub struct Session<'a> {
     seed: String,
     count: Cell<u32>,
     spent: Cell<u32>,
+    /// How far the stack's clock was seen to be from ours, in seconds.
+    pub(super) skew: Cell<Option<i64>>,
 }
 
 pub(super) type Answer = Result<Response, WebError>;
@@ -136,13 +153,13 @@ impl Session<'_> {
         }
     }
 
-    /// Where a stack takes what Slack sends.
-    pub(super) fn events(&self, color: Color) -> String {
-        address(&self.world.secrets.resolve(&self.suite.stack(color).0), &self.suite.events_path)
+    /// Where a stack takes what Slack sends there.
+    pub(super) fn url(&self, color: Color, door: Door) -> String {
+        address(&self.world.secrets.resolve(&self.suite.stack(color).0), self.suite.paths.of(door))
     }
 
     pub(super) fn signed(&self, color: Color, body: &Body, timestamp: i64) -> Request {
-        request::signed(&self.events(color), body, &self.secret, timestamp, self.suite.within)
+        request::signed(&self.url(color, body.door), body, &self.secret, timestamp, self.suite.within)
     }
 
     /// Whether this is the one right answer of `/bgctl-smoke`.
@@ -150,7 +167,7 @@ impl Session<'_> {
         if answer.status != 200 {
             return Err(format!("status {}{}", answer.status, reason(answer)));
         }
-        let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+        let body = json(answer)?;
         let pong: Value = serde_json::from_str(body["text"].as_str().unwrap_or_default()).unwrap_or_default();
         let version = &self.suite.stack(color).1;
         for (name, wanted) in [("pong", nonce), ("color", color.name()), ("version", version)] {
@@ -170,6 +187,26 @@ impl Session<'_> {
     }
 }
 
+/// The JSON of an answer, as Slack takes it: under its own content type.
+pub(super) fn json(answer: &Response) -> Result<Value, String> {
+    let Ok(value) = serde_json::from_slice::<Value>(&answer.body) else { return Ok(Value::Null) };
+    let kind = answer.header("content-type").unwrap_or_default().to_ascii_lowercase();
+    match kind.split(';').next().unwrap_or_default().trim() {
+        "application/json" => Ok(value),
+        "" => Err("JSON without a content type, which Slack takes for text".into()),
+        kind => Err(format!("JSON as `{kind}`, which Slack takes for text")),
+    }
+}
+
+/// Where Slack posts, as the plan has it. Plans of earlier versions had one path for everything.
+fn paths(slack: &Value) -> Paths {
+    let earlier = || {
+        let events = slack["events_path"].as_str();
+        events.map_or_else(Paths::default, |events| Paths { events: events.into(), ..Paths::default() })
+    };
+    Paths::deserialize(&slack["paths"]).unwrap_or_else(|_| earlier())
+}
+
 pub(super) fn silent(check: &str, error: &WebError) -> Finding {
     Finding { silent: true, ..Finding::new(check, false, 0, error.what.clone()) }
 }
@@ -179,24 +216,20 @@ pub(super) fn in_time(check: &str, pass: bool, answer: &Response, what: &str) ->
     let ms = answer.time.as_millis() as u64;
     if pass && answer.time > BAR {
         let bar = BAR.as_millis();
-        return Finding::new(
-            check,
-            false,
-            ms,
-            format!("{what}, but after {ms} ms; {bar} ms is the bar, 3000 ms Slack's end"),
-        );
+        let line = format!("{what}, but after {ms} ms; {bar} ms is the bar, 3000 ms Slack's end");
+        return Finding { status: answer.status, ..Finding::new(check, false, ms, line) };
     }
     let status = if pass { String::new() } else { format!(" (status {}{})", answer.status, reason(answer)) };
-    Finding::new(check, pass, ms, format!("{what}{status}, in {ms} ms"))
+    Finding { status: answer.status, ..Finding::new(check, pass, ms, format!("{what}{status}, in {ms} ms")) }
 }
 
-/// What an answer that is not the wanted one most likely means, as both Bolt frameworks were seen to answer.
+/// What an answer that is not the wanted one most likely means by itself. What several of them mean together, the causes say.
 fn reason(answer: &Response) -> &'static str {
     match answer.status {
         200 => ": a yes without the content, as from a static page or a workspace the app is not installed in",
-        401 | 403 => ": it refuses what is signed right: another signing secret there, or its clock is off (K1)",
+        401 | 403 => ": refused",
         404 if answer.time > BAR => ": no listener acked it within 3 s",
-        404 => ": no listener for it, or another path than `events_path`",
+        404 => ": no listener for it, or nothing at this path",
         429 => ": it is being limited",
         503 => ": it is busy, or claimed by the other stack",
         500..=599 => ": its handler failed",

@@ -46,7 +46,7 @@ fn facts(config: &Value, plan: &Plan) -> Result<Facts, Vec<Mistake>> {
         );
     }
     if smoke.checks.iter().any(|c| c.needs_slack()) && plan.slack.is_none() {
-        let help = "add a `slack` section with `signing_secret` and `events_path`";
+        let help = "add a `slack` section with `signing_secret` and `paths`";
         review.wrong(
             "/checks",
             "these checks sign requests as Slack does, and the runbook has no `slack` section",
@@ -69,8 +69,18 @@ fn facts(config: &Value, plan: &Plan) -> Result<Facts, Vec<Mistake>> {
         let help = "add `handlers: { path: /bgctl/handlers }` to the `slack` section";
         review.wrong("/checks", "the check `handlers` needs to know where a stack lists its listeners", Some(help));
     }
+    if plan.slack.as_ref().is_some_and(|slack| slack["mode"] == "socket") {
+        let posted: Vec<&str> = smoke.checks.iter().filter(|c| c.needs_a_url()).map(|c| c.name()).collect();
+        if !posted.is_empty() {
+            let message =
+                format!("an app in Socket Mode has no URL that this could be posted to: {}", posted.join(", "));
+            review.wrong("/checks", message, Some("leave `version` and `handlers`"));
+        }
+    }
     let continuity = Continuity::of(plan);
-    let requests = |check: &Check| check.requests() * (1 + continuity.samples(*check));
+    let suite = Suite::new(&smoke, plan);
+    let (urls, workspaces) = suite.size();
+    let requests = |check: &Check| check.requests(urls, workspaces) * (1 + continuity.samples(*check));
     let requests: u32 = smoke.checks.iter().map(requests).sum::<u32>() + smoke.expect.len() as u32;
     if requests > smoke.budget {
         let message = format!("these checks send up to {requests} requests, the budget is {}", smoke.budget);
@@ -144,14 +154,15 @@ impl Step for Testing {
             let (count, stack) = (findings.len(), self.smoke.stack);
             return Outcome::done(format!("{count} of {count} checks of {stack} passed"));
         };
-        let line = format!(
-            "{} of {} checks of {} did not pass; {}: {}",
-            bad.len(),
-            findings.len(),
-            self.smoke.stack,
-            first.check,
-            first.line
-        );
+        let causes = suite.causes(&findings).await;
+        for cause in &causes {
+            scribe.observed(Evidence::Note { line: format!("cause: {cause}") });
+        }
+        let why = match causes.as_slice() {
+            [] => format!("{}: {}", first.check, first.line),
+            causes => causes.join("; "),
+        };
+        let line = format!("{} of {} checks of {} did not pass; {why}", bad.len(), findings.len(), self.smoke.stack);
         let retry = bad.iter().any(|f| f.silent);
         Outcome::Failed { line, cause: Cause::Gate, moved: false, retry, then: None, facts: Value::Null }
     }

@@ -76,7 +76,7 @@ pub const ROWS: &[Row] = &[
     test(Code::Locked, "route", CONTRACT, "one_run_at_a_time_moves_a_route"),
     test(Code::GreenLacks, "green", "tests/slack/cutover.rs", "a_green_that_lacks_a_listener_is_refused_with_its_name"),
     shown(Code::Handlers, 11, "handles", |place| {
-        let slack = "events_path: /slack/events";
+        let slack = "paths: { events: /slack/events }";
         cutover(&changed(place, slack, &format!("{slack}\n  handlers: {{ path: /nothing }}")))
     }),
     test(

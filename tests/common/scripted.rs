@@ -188,7 +188,7 @@ pub fn plan() -> Plan {
             "p99": { "prometheus": p99, "max": "800ms" },
             "depth": { "prometheus": "max by (color) (queue_depth)", "max": 10, "unknown": "hold" },
         },
-        "slack": { "signing_secret": "${env:SLACK_SIGNING_SECRET}", "events_path": "/slack/events", "team_id": "T1" },
+        "slack": { "signing_secret": "${env:SLACK_SIGNING_SECRET}", "paths": { "events": "/slack/events" }, "team_id": "T1" },
         "policy": {
             "automatic_at_most": 2, "within_s": 86400, "schema_safe": true, "schema_reason": null, "page": [],
         },
@@ -198,7 +198,15 @@ pub fn plan() -> Plan {
 }
 
 pub fn response(status: u16, body: impl Into<String>) -> Result<Response, WebError> {
-    Ok(Response { status, headers: vec![], body: body.into().into_bytes(), time: Duration::from_millis(5) })
+    let body: String = body.into();
+    // JSON comes as what it is.
+    let kind = body.starts_with('{').then(|| ("content-type".to_string(), "application/json".to_string()));
+    Ok(Response {
+        status,
+        headers: kind.into_iter().collect(),
+        body: body.into_bytes(),
+        time: Duration::from_millis(5),
+    })
 }
 
 pub fn no_answer() -> Result<Response, WebError> {

@@ -158,7 +158,7 @@ fn t15_every_key_that_leads_out_of_the_lab_is_named() {
         .replace("url: \"${var.public_url}/version\"", &format!("url: \"http://{at}/version\""))
         .replace("url: \"${var.green_url}\"", &format!("url: \"http://{at}/green\""))
         .replace("prometheus: ${var.prometheus_url}\n", &format!("prometheus: {{ url: \"http://{at}\", bearer_file: token }}\n"))
-        .replace("  events_path: /slack/events\n", "  events_path: /slack/events\n  dedup: { redis: \"${env:REDIS_URL}\", key: \"e:{event_id}\" }\n")
+        .replace("  paths: { events: /slack/events }\n", "  paths: { events: /slack/events }\n  dedup: { redis: \"${env:REDIS_URL}\", key: \"e:{event_id}\" }\n")
         .replace("  change: none\n", "  change: none\n  postgres: ${env:DATABASE_URL}\n")
         .replace("    min_requests: 5\n", &format!(
             r#"    min_requests: 5

@@ -42,7 +42,7 @@ routes:
     seen_at: { url: "${var.public_url}/version", header: x-bot-version, samples: 30, tolerance: 30% }
 slack:
   signing_secret: ${env:SLACK_SIGNING_SECRET}
-  events_path: /slack/events
+  paths: { events: /slack/events }
 schema:
   change: none
 prometheus: ${var.prometheus_url}

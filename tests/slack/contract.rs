@@ -20,7 +20,7 @@ use super::suite::{plan_of, world};
 const BOTH: [Bolt; 2] = [Bolt::Python, Bolt::JavaScript];
 
 fn from() -> From {
-    From { team: "T0LAB".into(), channel: "C0LAB".into(), app: "A0LAB".into() }
+    From { team: "T0LAB".into(), channel: "C0LAB".into(), app: "A0LAB".into(), enterprise: None, org_wide: false }
 }
 
 fn web() -> LiveWeb {
@@ -98,7 +98,7 @@ async fn retries_acks_and_exchanged_triggers_are_counted() {
         let now = SystemClock.now().as_second();
         let command = from().slash_command("", "t1", None);
         let text = String::from_utf8(command.bytes).unwrap().replace("%2Fbgctl-smoke", "%2Fdeploy");
-        let body = bgctl::slack::request::Body { kind: command.kind, bytes: text.into_bytes() };
+        let body = bgctl::slack::request::Body { door: command.door, kind: command.kind, bytes: text.into_bytes() };
         let url = format!("{}/slack/events", bot.url);
         let _ = web().exchange(signed(&url, &body, &Secret::new(SECRET), now, Duration::from_secs(5))).await;
         becomes(&bot, "slack_exchanged_trigger_id_total", 1.0);

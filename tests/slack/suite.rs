@@ -59,7 +59,7 @@ pub fn plan_of(blue: &Bot, green: &Bot) -> Plan {
     (plan.blue.url, plan.green.url) = (blue.url.clone(), green.url.clone());
     (plan.blue.version, plan.green.version) = (blue.version.clone(), green.version.clone());
     plan.slack = Some(json!({
-        "signing_secret": "${env:SLACK_SIGNING_SECRET}", "events_path": "/slack/events", "team_id": "T0LAB",
+        "signing_secret": "${env:SLACK_SIGNING_SECRET}", "paths": { "events": "/slack/events" }, "team_id": "T0LAB",
         "handlers": { "path": "/bgctl/handlers", "retired": [] },
         "dedup": { "redis": "${env:REDIS_URL}", "key": "dedup:evt:{team_id}:{event_id}" },
     }));
@@ -113,7 +113,8 @@ async fn healthy_bots_pass_whichever_language_is_green() {
             green.process.log()
         );
         // 3 s is Slack's limit; what is not made to wait answers far below it.
-        assert_eq!(smoked.checks.len(), 35, "{:#?}", smoked.checks);
+        assert_eq!(smoked.checks.len(), 37, "{:#?}", smoked.checks);
+        assert!(smoked.says("P7").contains("accepted, empty"), "{:#?}", smoked.checks);
     }
 }
 
@@ -165,7 +166,12 @@ async fn every_mutant_is_noticed(blue: Bolt, green: Bolt) {
                 assert!(smoked.says("D6").contains("at most once only"), "{:?}", smoked.checks)
             }
             "missing listener" => assert!(smoked.says("H1").contains("event app_mention"), "{:?}", smoked.checks),
-            "wrong secret" => assert!(smoked.says("P1").contains("another signing secret"), "{:?}", smoked.checks),
+            "wrong secret" => {
+                assert!(smoked.outcome.line().contains("has another signing secret"), "{:?}", smoked.outcome)
+            }
+            "clock 6 minutes ahead" => {
+                assert!(smoked.outcome.line().contains("s ahead of ours"), "{:?}", smoked.outcome)
+            }
             "verification off" => assert!(smoked.says("N3").contains("not verified"), "{:?}", smoked.checks),
             "missing command" => assert!(smoked.says("P3").contains("no listener"), "{:?}", smoked.checks),
             // Bolt for JavaScript looks at the past only.
@@ -224,6 +230,108 @@ async fn a_store_that_evicts_is_noticed() {
     let smoked = smoke(&plan, &store, json!({ "stack": "green", "checks": ["dedup"] })).await;
     assert_eq!(smoked.bad(), ["D7", "D7", "D9"], "{:#?}", smoked.checks);
     assert!(smoked.says("D9").contains("allkeys-lru") && smoked.says("D7").contains("Delayed Events"));
+}
+
+/// What stands in front of a bot, and the one line that names it. The findings alone would fit several.
+#[tokio::test]
+async fn each_cause_is_named_by_what_else_failed() {
+    let _shared = MACHINE.read().await;
+    let Some(redis) = Redis::start(&[]) else { return };
+    let store = redis.url(0);
+    let Some(blue) = Bot::start(Bolt::JavaScript, Color::Blue, "v1", &store, &[]) else { return };
+    let table = [
+        ("FRONT", "anew", "verifies a body that it has read and written anew"),
+        ("FRONT", "consumed", "verifies an empty body: something has read it before"),
+        ("FRONT", "forms", "reads forms before it verifies them"),
+        ("FRONT", "retries", "drops what has `X-Slack-Retry-Num`"),
+        ("FRONT", "urls", "has nothing at `/commands`: set `slack.paths.commands`"),
+        ("FRONT", "html", "JSON as `text/html`, which Slack takes for text"),
+        ("SLACK_SIGNING_SECRET", "another secret", "has another signing secret"),
+        ("VERIFY", "0", "verifies no signatures"),
+    ];
+    for (knob, value, words) in table {
+        let Some(green) = Bot::start(Bolt::Python, Color::Green, "v2", &store, &[(knob, value)]) else { return };
+        let mut plan = plan_of(&blue, &green);
+        if value == "urls" {
+            // The paths as declared lead nowhere: then it is the runbook that is wrong, and that is said of each.
+            plan.slack.as_mut().unwrap()["paths"] = json!({ "events": "/slack/events", "commands": "/commands" });
+        }
+        let checks = ["version", "signature", "replay", "slash-command", "button", "modal", "dedup"];
+        let smoked = smoke(&plan, &store, json!({ "stack": "green", "checks": checks })).await;
+        let line = smoked.outcome.line().to_string();
+        println!("{value}: {line}");
+        assert!(line.contains(words), "{value}: {line}\n{:#?}", smoked.checks);
+        let others = table.iter().filter(|row| row.2 != words && line.contains(row.2)).count();
+        assert_eq!(others, 0, "{value}: only one cause: {line}");
+    }
+    // A text where Slack wants nothing: users see a failure.
+    let Some(green) = Bot::start(Bolt::Python, Color::Green, "v2", &store, &[("FRONT", "ok")]) else { return };
+    let settings = json!({ "stack": "green", "checks": ["modal", "button"] });
+    let smoked = smoke(&plan_of(&blue, &green), &store, settings).await;
+    assert_eq!(smoked.bad(), ["P6", "P7", "P5"], "{:#?}", smoked.checks);
+    assert!(smoked.says("P7").contains("Slack shows as a failure"), "{:#?}", smoked.checks);
+}
+
+/// An app with a URL for each kind of request passes where they are declared, and each URL is tried with signatures that are not
+/// Slack's.
+#[tokio::test]
+async fn an_app_with_several_urls_is_checked_at_each() {
+    let _shared = MACHINE.read().await;
+    let Some(redis) = Redis::start(&[]) else { return };
+    let store = redis.url(0);
+    let urls = [("FRONT", "urls")];
+    let Some(blue) = Bot::start(Bolt::Python, Color::Blue, "v1", &store, &urls) else { return };
+    let Some(green) = Bot::start(Bolt::Python, Color::Green, "v2", &store, &urls) else { return };
+    let mut plan = plan_of(&blue, &green);
+    plan.slack.as_mut().unwrap()["paths"] =
+        json!({ "events": "/slack/events", "commands": "/slack/commands", "interactivity": "/slack/interactive" });
+    plan.slack.as_mut().unwrap()["team_id"] = json!(["T0LAB", "T1LAB"]);
+    plan.slack.as_mut().unwrap()["enterprise_id"] = json!("E0LAB");
+    let smoked = smoke(&plan, &store, json!({ "stack": "green", "checks": ALL, "budget": 300 })).await;
+    assert_eq!(smoked.bad(), [""; 0], "{:#?}", smoked.checks);
+    for url in ["/slack/events", "/slack/commands", "/slack/interactive"] {
+        assert!(["N1", "N2", "N3", "N4"].iter().all(|n| smoked.says(n).contains(url)), "{url}: {:#?}", smoked.checks);
+    }
+    assert!(smoked.says("P3").contains("from T0LAB answered") && smoked.says("P3").contains("from T1LAB answered"));
+    // A URL that does not verify is found at that URL.
+    drop(green);
+    let open = [("FRONT", "urls"), ("VERIFY", "0")];
+    let Some(green) = Bot::start(Bolt::Python, Color::Green, "v2", &store, &open) else { return };
+    plan.green.url = green.url.clone();
+    let smoked = smoke(&plan, &store, json!({ "stack": "green", "checks": ["signature"] })).await;
+    assert_eq!(smoked.bad().iter().filter(|check| **check == "N3").count(), 3, "{:#?}", smoked.checks);
+}
+
+/// A stack that was cold is found by its first answer, and named as that.
+#[tokio::test]
+async fn a_cold_start_is_named() {
+    let _shared = MACHINE.read().await;
+    let Some(redis) = Redis::start(&[]) else { return };
+    let store = redis.url(0);
+    let Some(blue) = Bot::start(Bolt::JavaScript, Color::Blue, "v1", &store, &[]) else { return };
+    // Being started is asked for once a process, and here that is not the answer that was cold.
+    let Some(green) = Bot::start(Bolt::Python, Color::Green, "v2", &store, &[("COLD_S", "3"), ("COLD_AFTER", "1")])
+    else {
+        return;
+    };
+    let plan = plan_of(&blue, &green);
+    let smoked = smoke(&plan, &store, json!({ "stack": "green", "checks": ["version", "slash-command"] })).await;
+    assert_eq!(smoked.bad(), ["V1"], "{:#?}", smoked.checks);
+    assert!(smoked.says("V1").contains("a cold start. Put a `warm` before this step"), "{:#?}", smoked.checks);
+}
+
+/// What is posted to a URL cannot be asked of an app that has none.
+#[test]
+fn an_app_over_sockets_is_not_asked_what_cannot_be_answered() {
+    let mut plan = plan();
+    plan.slack.as_mut().unwrap()["mode"] = "socket".into();
+    let facts = |checks: Value| {
+        let kind = bgctl::steps::KINDS.iter().find(|kind| kind.name == "smoke").unwrap();
+        (kind.facts)(&json!({ "stack": "green", "checks": checks }), &plan)
+    };
+    let mistakes = facts(json!(["version", "signature", "slash-command"])).expect_err("two of them cannot pass");
+    assert!(mistakes[0].message.ends_with("could be posted to: signature, slash-command"), "{mistakes:?}");
+    assert!(facts(json!(["version"])).is_ok());
 }
 
 /// A page that answers 200 to everything.

@@ -53,7 +53,8 @@ class Contract {
       if (command.response_url) await respond(text);
     });
     app.action('bgctl_smoke', async ({ ack }) => ack());
-    app.view('bgctl_smoke', async ({ ack }) => ack({ response_action: 'errors', errors: { value: 'invalid' } }));
+    app.view('bgctl_smoke', async ({ ack, view }) => (view.state.values.value.value.value === 'valid'
+      ? ack() : ack({ response_action: 'errors', errors: { value: 'invalid' } })));
     app.event('bgctl_smoke', async ({ event, body, context }) => {
       context.handled = body.event_id;
       await new Promise((after) => setTimeout(after, Math.min(event.hold_ms ?? 0, 2000)));

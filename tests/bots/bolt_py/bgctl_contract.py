@@ -95,8 +95,11 @@ class Contract:
             ack()
 
         @app.view("bgctl_smoke")
-        def modal(ack):
-            ack(response_action="errors", errors={"value": "invalid"})
+        def modal(ack, view):
+            if view["state"]["values"]["value"]["value"]["value"] == "valid":
+                ack()
+            else:
+                ack(response_action="errors", errors={"value": "invalid"})
 
         @app.event("bgctl_smoke")
         def event(event, body, context):

@@ -6,10 +6,14 @@ PBR=0                                          acks events before their work
 VERIFY=0                                       takes any signature
 ACK_DELAY_S EVENT_WORK_S                       slow answers, slow work
 WITHOUT="command /deploy,event app_mention"    listeners this build lacks
+FRONT=urls|retries|anew|consumed|forms|html|ok    what stands in front of Bolt
+COLD_S COLD_AFTER                              how long the first answer takes, or the one after so many
 """
+import io
 import json
 import os
 import time
+from urllib.parse import parse_qsl, urlencode
 
 import redis
 from bgctl_contract import Contract
@@ -79,8 +83,45 @@ def lacking(app, smoke):
         setattr(app, method, leave_out)
 
 
+def before(api):
+    """What stands in front of Bolt in this build, and does to requests what such things do."""
+    mode, cold = KNOB("FRONT", ""), [0] * int(KNOB("COLD_AFTER", "0")) + [float(KNOB("COLD_S", "0"))]
+    urls = {"/slack/commands": b"command=", "/slack/interactive": b"payload=", "/slack/events": b"{"}
+
+    def front(environ, start_response):
+        time.sleep(cold.pop(0) if cold else 0)
+        if environ["REQUEST_METHOD"] != "POST":
+            return api(environ, start_response)
+        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        form = "form" in environ.get("CONTENT_TYPE", "")
+        if mode == "urls":
+            # Each URL takes its own.
+            if b"ssl_check" not in body and urls.get(environ["PATH_INFO"], b"none") not in body:
+                start_response("404 Not Found", [("content-type", "text/html")])
+                return [b"<h1>not found</h1>"]
+            environ["PATH_INFO"] = "/slack/events"
+        if mode == "retries" and "HTTP_X_SLACK_RETRY_NUM" in environ:
+            start_response("200 OK", [])
+            return [b""]
+        if mode == "anew":
+            body = urlencode(parse_qsl(body.decode())).encode() if form else json.dumps(json.loads(body)).encode()
+        if mode == "consumed" or mode == "forms" and form:
+            body = b""
+        environ["wsgi.input"], environ["CONTENT_LENGTH"] = io.BytesIO(body), str(len(body))
+
+        def answered(status, headers, *rest):
+            kept = [(name, value) for name, value in headers if name.lower() not in ("content-type", "content-length")]
+            return start_response(status, kept + [("content-type", "text/html")], *rest)
+
+        answer = list(api(environ, answered if mode in ("html", "ok") else start_response))
+        return [b"ok"] if mode == "ok" and not b"".join(answer) else answer
+
+    return front if mode or any(cold) else api
+
+
 def slowed(api):
     """A bot that is busy before it sees a request."""
+    api = before(api)
     delay = float(KNOB("ACK_DELAY_S", "0"))
 
     def slow(environ, start_response):
