@@ -33,8 +33,17 @@ struct Rest<'t>(&'t [u8]);
 
 impl Write for Rest<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0 = self.0.strip_prefix(bytes).ok_or(io::ErrorKind::InvalidData)?;
-        Ok(bytes.len())
+        self.write_all(bytes).map(|()| bytes.len())
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let rest = match (bytes, self.0) {
+            // Most of what is written is a bracket, a quote or a comma.
+            ([own], [first, rest @ ..]) => (own == first).then_some(rest),
+            (bytes, text) => text.strip_prefix(bytes),
+        };
+        self.0 = rest.ok_or(io::ErrorKind::InvalidData)?;
+        Ok(())
     }
 
     fn flush(&mut self) -> io::Result<()> {

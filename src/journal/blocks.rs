@@ -2,24 +2,23 @@
 //! hashes. Every byte goes through SHA-256 twice, once for the log and once for its line, and most of a verification needs no
 //! judgement: two more threads do it for the blocks behind while one is judged.
 //!
-//! There are three blocks at most, whatever the log has. A log of one block is read by one thread.
+//! There are no more blocks than [`BLOCKS`], whatever the log has. A log of one block is read by one thread.
 
 use std::io::{self, BufRead};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
-use base16ct::lower::encode;
 use sha2::{Digest, Sha256};
 
-use super::input::next;
+use super::input::{append, next};
 use super::line::Checked;
 
 /// Bytes after which a block ends with its line.
 const BLOCK: usize = 128 * 1024;
 /// Lines a block has at most: more is found of a line than the shortest ones have bytes.
 const LINES: usize = 1024;
-/// One that is judged, and one for each of the other threads.
-const BLOCKS: usize = 3;
+/// Enough for the other threads to go on while the plan is judged, which takes as long as thousands of lines.
+const BLOCKS: usize = 16;
 
 /// A line, read and hashed.
 pub struct Hashed {
@@ -37,10 +36,17 @@ impl Hashed {
     }
 
     fn within(line: &[u8], log: Sha256) -> Self {
-        let mut hex = [0; 64];
-        encode(&Sha256::digest(line), &mut hex).expect("BUG: a SHA-256 has 32 bytes");
-        Hashed { checked: Checked::of(line), sha256: hex, log }
+        Hashed { checked: Checked::of(line), sha256: hex(&Sha256::digest(line)), log }
     }
+}
+
+pub(super) fn hex(sha256: &[u8]) -> [u8; 64] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut hex = [0; 64];
+    for (pair, byte) in hex.as_chunks_mut::<2>().0.iter_mut().zip(sha256) {
+        *pair = [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]];
+    }
+    hex
 }
 
 #[derive(Default)]
@@ -111,18 +117,22 @@ fn work(from: Receiver<Block>, to: SyncSender<Block>, mut done: impl FnMut(&mut 
 impl Block {
     /// Takes in lines from the one ahead on, and leaves the one behind them there.
     fn fill(&mut self, ahead: &mut Vec<u8>, input: &mut dyn BufRead) {
-        self.bytes.clear();
+        std::mem::swap(&mut self.bytes, ahead);
+        ahead.clear();
         self.ends.clear();
-        while !ahead.is_empty() && self.bytes.len() < BLOCK && self.ends.len() < LINES {
-            let begin = self.bytes.len();
-            self.bytes.extend_from_slice(ahead);
-            if let Err(error) = next(input, ahead) {
+        let mut begin = 0;
+        while ahead.is_empty() && begin < self.bytes.len() {
+            let end = self.bytes.len();
+            let full = end >= BLOCK || self.ends.len() + 1 == LINES;
+            if let Err(error) = append(input, if full { ahead } else { &mut self.bytes }) {
                 // No line is judged without a look at the one behind it.
+                self.bytes.truncate(end);
                 self.ahead = self.bytes.split_off(begin);
                 (self.last, self.failed) = (true, Some(error));
                 return;
             }
-            self.ends.push(self.bytes.len());
+            self.ends.push(end);
+            begin = end;
         }
         self.ahead.clone_from(ahead);
         self.last = ahead.is_empty();
@@ -165,8 +175,6 @@ impl Block {
 mod tests {
     use std::io::{BufReader, Cursor, Read};
 
-    use base16ct::lower::encode_string as hex;
-
     use super::*;
 
     /// What it gives of a text, in blocks of any number.
@@ -174,7 +182,7 @@ mod tests {
         let mut all = Vec::new();
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
         let found = each(input, |line, ahead, hashed| {
-            assert_eq!(hashed.sha256, hex(&Sha256::digest(line)).as_bytes());
+            assert_eq!(hashed.sha256, base16ct::lower::encode_string(&Sha256::digest(line)).as_bytes());
             all.push((text(line), text(ahead), hashed.log.clone().finalize().into()));
             if line == b"refused\n" { Err(()) } else { Ok(()) }
         });

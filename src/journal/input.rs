@@ -26,6 +26,11 @@ pub type Identity = (u64, u64);
 /// any line may be.
 pub fn next(input: &mut dyn BufRead, line: &mut Vec<u8>) -> io::Result<()> {
     line.clear();
+    append(input, line)
+}
+
+/// The same, behind what is in the buffer.
+pub(super) fn append(input: &mut dyn BufRead, line: &mut Vec<u8>) -> io::Result<()> {
     input.take(LONGEST_PLAN as u64 + 1).read_until(b'\n', line)?;
     Ok(())
 }

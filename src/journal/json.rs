@@ -11,6 +11,8 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 
+use super::plain::plain;
+
 /// How deep values may be nested.
 const DEPTH: usize = 64;
 /// Integers that every JSON reader keeps exactly.
@@ -46,40 +48,58 @@ pub fn text(raw: &str) -> Option<Cow<'_, str>> {
 
 /// The text that something checked begins with, as [`text`] has it, and what stands behind it.
 pub fn leading(checked: &str) -> Option<(Cow<'_, str>, &str)> {
+    let (inside, behind) = spelled(checked)?;
+    unescaped(inside).map(|text| (text, behind))
+}
+
+/// The same as it is spelled: nothing is made of it yet.
+pub fn spelled(checked: &str) -> Option<(&str, &str)> {
     let inside = checked.strip_prefix('"')?;
-    let (mut text, mut from, mut at) = (String::new(), 0, 0);
+    let mut at = 0;
     loop {
-        at += plain(&inside.as_bytes()[at..]);
+        at += plain(inside.as_bytes().get(at..)?);
         match inside.as_bytes().get(at)? {
-            b'"' if from == 0 => return Some((Cow::Borrowed(&inside[..at]), &inside[at + 1..])),
-            b'"' => {
-                text.push_str(&inside[from..at]);
-                return Some((Cow::Owned(text), &inside[at + 1..]));
-            }
-            b'\\' => {
-                text.push_str(&inside[from..at]);
-                let (c, len) = escaped(&inside[at..])?;
-                text.push(c);
-                at += len;
-                from = at;
-            }
+            b'"' => return Some((&inside[..at], &inside[at + 1..])),
+            b'\\' => at += 2,
             _ => at += 1,
         }
     }
 }
 
-/// The character that a checked escape stands for, and the bytes it takes.
-fn escaped(escape: &str) -> Option<(char, usize)> {
-    let c = match escape.as_bytes().get(1)? {
-        b'n' => '\n',
-        b'r' => '\r',
-        b't' => '\t',
-        b'b' => '\u{8}',
-        b'f' => '\u{c}',
-        b'u' => return Some((char::from_u32(u32::from_str_radix(escape.get(2..6)?, 16).ok()?)?, 6)),
-        own => char::from(*own),
+/// What stands between the quotes of a checked text, without its escapes.
+pub fn unescaped(inside: &str) -> Option<Cow<'_, str>> {
+    let Some((mut own, mut rest)) = inside.split_once('\\') else { return Some(Cow::Borrowed(inside)) };
+    let mut text = String::with_capacity(inside.len());
+    loop {
+        text.push_str(own);
+        let (c, behind) = escaped(rest)?;
+        text.push(c);
+        match behind.split_once('\\') {
+            Some(next) => (own, rest) = next,
+            None => {
+                text.push_str(behind);
+                return Some(Cow::Owned(text));
+            }
+        }
+    }
+}
+
+/// The character that a checked escape stands for, of what stands behind its backslash, and the rest.
+fn escaped(escape: &str) -> Option<(char, &str)> {
+    let mut rest = escape.chars();
+    let c = match rest.next()? {
+        'n' => '\n',
+        'r' => '\r',
+        't' => '\t',
+        'b' => '\u{8}',
+        'f' => '\u{c}',
+        'u' => {
+            let (code, rest) = rest.as_str().split_at_checked(4)?;
+            return Some((char::from_u32(u32::from_str_radix(code, 16).ok()?)?, rest));
+        }
+        own => own,
     };
-    Some((c, 2))
+    Some((c, rest.as_str()))
 }
 
 /// The number in a checked value, if it is one from 0 up.
@@ -109,7 +129,12 @@ pub struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     pub fn new(text: &'a str) -> Self {
-        Reader { text, at: 0, names: Vec::with_capacity(FEW) }
+        Reader::behind(text, 0)
+    }
+
+    /// Goes on with a text of which this much was read elsewhere.
+    pub fn behind(text: &'a str, at: usize) -> Self {
+        Reader { text, at, names: Vec::with_capacity(FEW) }
     }
 
     pub fn is_done(&self) -> bool {
@@ -294,30 +319,6 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// How many bytes from the beginning are ASCII that stands for itself in a text. Eight at a time: this is where most of the
-/// time of a verification would go otherwise.
-fn plain(bytes: &[u8]) -> usize {
-    const ONES: u64 = u64::from_ne_bytes([1; 8]);
-    const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
-    // The lowest byte that is marked has really the value asked for; a borrow can mark wrongly only above it.
-    let zero = |word: u64| word.wrapping_sub(ONES) & !word;
-    let mut at = 0;
-    while let Some(chunk) = bytes.get(at..at + 8) {
-        let mut eight = [0; 8];
-        eight.copy_from_slice(chunk);
-        let word = u64::from_le_bytes(eight);
-        let is = |byte: u8| zero(word ^ (ONES * u64::from(byte)));
-        let control = word.wrapping_sub(ONES * 0x20) & !word;
-        let found = (word | control | is(b'"') | is(b'\\') | is(0x7f)) & HIGH;
-        if found != 0 {
-            return at + found.trailing_zeros() as usize / 8;
-        }
-        at += 8;
-    }
-    let stops = |b: &u8| !matches!(b, b' '..=b'~') || *b == b'"' || *b == b'\\';
-    at + bytes[at..].iter().position(stops).unwrap_or(bytes.len() - at)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -371,23 +372,6 @@ mod tests {
             assert_eq!(check(&format!("{{{}}}", all.join(","))), Ok(()), "{members}");
             let twice = format!("{{{},{}}}", all.join(","), name(members / 2));
             assert_eq!(check(&twice).unwrap_err().why, "a member stands there twice", "{members}");
-        }
-    }
-
-    #[test]
-    fn eight_bytes_at_a_time_see_what_one_at_a_time_sees() {
-        let slow = |bytes: &[u8]| {
-            let own = |b: &u8| matches!(b, b' '..=b'~') && *b != b'"' && *b != b'\\';
-            bytes.iter().position(|b| !own(b)).unwrap_or(bytes.len())
-        };
-        for first in 0..=255u8 {
-            for second in [first, b'a', b'"', b'\\', 0, 0x1f, 0x20, 0x21, 0x7e, 0x7f, 0x80, 0xff] {
-                for at in 0..10 {
-                    let mut bytes = [b'x'; 20];
-                    (bytes[at], bytes[at + 1]) = (first, second);
-                    assert_eq!(plain(&bytes), slow(&bytes), "{bytes:?}");
-                }
-            }
         }
     }
 

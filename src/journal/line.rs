@@ -9,7 +9,7 @@ use jiff::civil::DateTime;
 use jiff::tz::Offset;
 use serde_json::Value;
 
-use super::json;
+use super::{json, usual};
 
 /// The format. Everything another number stands for is unknown here.
 const VERSION: &str = "1";
@@ -111,19 +111,25 @@ pub struct Raw<'b> {
 /// What was found of a line, and where in it: for whom its bytes are elsewhere.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checked {
-    seq: u64,
-    time: Timestamp,
-    mono: u64,
-    kind: &'static str,
-    run: Range<usize>,
-    ts: Range<usize>,
-    prev: Range<usize>,
-    data: Range<usize>,
+    pub(super) seq: u64,
+    pub(super) time: Timestamp,
+    pub(super) mono: u64,
+    pub(super) kind: &'static str,
+    /// With its quotes, and the others without theirs.
+    pub(super) run: Range<usize>,
+    pub(super) ts: Range<usize>,
+    pub(super) prev: Range<usize>,
+    pub(super) data: Range<usize>,
 }
 
 impl Checked {
     /// Reads the bytes of one line, its line end included.
     pub fn of(bytes: &[u8]) -> Result<Checked, String> {
+        usual::line(bytes).map_or_else(|| Checked::closely(bytes), Ok)
+    }
+
+    /// Member by member, with words for what is wrong.
+    pub(super) fn closely(bytes: &[u8]) -> Result<Checked, String> {
         let Some(body) = bytes.strip_suffix(b"\n") else { return Err("it has no line end".into()) };
         let text = std::str::from_utf8(body).map_err(|e| format!("byte {} of it is not UTF-8", e.valid_up_to()))?;
         let places = members(text)?;
@@ -146,7 +152,7 @@ impl Checked {
         if !data.starts_with('{') {
             return Err("`data` is not an object".into());
         }
-        let longest = if kind == "plan.loaded" { LONGEST_PLAN } else { LONGEST };
+        let longest = longest(kind);
         if bytes.len() > longest {
             return Err(format!("it has {} bytes; {longest} are allowed", bytes.len()));
         }
@@ -189,8 +195,13 @@ impl<'b> Raw<'b> {
     }
 }
 
+/// Bytes a line of this type may have.
+pub(super) fn longest(kind: &str) -> usize {
+    if kind == "plan.loaded" { LONGEST_PLAN } else { LONGEST }
+}
+
 /// The type of this name.
-fn known(kind: &str) -> Option<&'static str> {
+pub(super) fn known(kind: &str) -> Option<&'static str> {
     match kind {
         // A third of a log, or half of it.
         "seal" => Some("seal"),
@@ -261,8 +272,18 @@ pub fn instant(text: &str) -> Option<Timestamp> {
 
 /// 64 lowercase hex digits.
 pub fn is_digest(text: &str) -> bool {
-    // Without an early end, so that many bytes are looked at together: there is a digest in every line.
-    text.len() == 64 && text.bytes().fold(true, |all, b| all & (b.is_ascii_digit() | (b'a'..=b'f').contains(&b)))
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
+    // Eight bytes at a time: there is a digest in every line.
+    let digits = |eight: &[u8; 8]| {
+        let word = u64::from_ne_bytes(*eight);
+        // The highest bit of each byte says whether that, if it is ASCII, is at least this.
+        let least = |byte: u8| (word | HIGH) - ONES * u64::from(byte);
+        let digit = least(b'0') & !least(b'9' + 1) | least(b'a') & !least(b'f' + 1);
+        digit & !word & HIGH == HIGH
+    };
+    let (eights, rest) = text.as_bytes().as_chunks::<8>();
+    eights.len() == 8 && rest.is_empty() && eights.iter().all(digits)
 }
 
 #[cfg(test)]
@@ -304,6 +325,20 @@ mod tests {
         ] {
             assert_eq!(instant(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn a_digest_has_lowercase_hex_digits_only() {
+        for c in (0..=255u8).map(char::from).chain(['\u{ffff}']) {
+            for at in [0, 7, 8, 63] {
+                let text = format!("{}{c}{}", "0".repeat(at), "f".repeat(63 - at));
+                assert_eq!(is_digest(&text), matches!(c, '0'..='9' | 'a'..='f'), "{c:?} at {at}");
+            }
+        }
+        // Its bytes are digits but for their highest bits.
+        assert!(!is_digest(&format!("\u{1c30}{}", "0".repeat(61))));
+        let lengths = [0, 56, 63, 65, 72, 128];
+        assert!(lengths.iter().all(|len| !is_digest(&"a".repeat(*len))));
     }
 
     #[test]

@@ -19,12 +19,14 @@ pub(crate) mod line;
 mod lock;
 mod note;
 mod order;
+mod plain;
 mod reading;
 mod recover;
 pub(crate) mod scan;
 mod session;
 mod spelling;
 mod store;
+mod usual;
 mod withheld;
 mod writer;
 

@@ -39,7 +39,7 @@ impl SealState {
 }
 
 /// What the first line of a note begins with.
-const ORIGIN: &str = "bgctl/log/";
+pub(super) const ORIGIN: &str = "bgctl/log/";
 
 /// The first line of a note: which log this is.
 pub fn origin(service: &str, run: &str) -> String {

@@ -381,7 +381,9 @@ impl Plan {
 impl PlannedStep {
     /// SHA-256 of the step with all its settings, in hex: an approval of one step holds for nothing else.
     pub fn sha256(&self) -> String {
-        sha256(serde_json::to_string(self).expect("BUG: a step is plain data").as_bytes())
+        let mut text = Vec::with_capacity(512);
+        serde_json::to_writer(&mut text, self).expect("BUG: a step is plain data");
+        sha256(&text)
     }
 }
 

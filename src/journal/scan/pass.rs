@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Scan, Sealed, Seals};
 use crate::journal::SealState;
-use crate::journal::line::{KINDS, LONGEST, LONGEST_PLAN, Raw};
+use crate::journal::line::{KINDS, Raw, longest};
 
 /// The reading so far. A copy of it goes on later from where this one was.
 #[derive(Clone)]
@@ -64,8 +64,7 @@ impl Pass {
             1 => glance.kind == "plan.loaded",
             _ => !matches!(glance.kind, "run.opened" | "plan.loaded"),
         };
-        let longest = if glance.kind == "plan.loaded" { LONGEST_PLAN } else { LONGEST };
-        if !expected || bytes.len() > longest {
+        if !expected || bytes.len() > longest(glance.kind) {
             return None;
         }
         let sealed = self.seal.as_ref().map_or(self.scan.sealed.lines, |seal| seal.lines + 1);
