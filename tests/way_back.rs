@@ -400,6 +400,6 @@ fn no_script_is_kept_of_a_place_that_was_not_read() {
     };
     let users = Users { seen: vec![seen], since: Duration::ZERO };
     // The world has no route `web` that could say anything else.
-    bgctl::session::native::keep_all(dir.path(), &stage.world, &users);
+    bgctl::session::native::keep_all(dir.path(), &common::scripted::plan(), &stage.world, &users);
     assert!(!dir.path().join("undo").exists());
 }
