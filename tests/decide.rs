@@ -196,7 +196,23 @@ fn the_first_runbook_passes_check_and_is_written_over_nothing() {
     let bench = Bench::new();
     for (n, (flags, router)) in [
         ("--front alb", "alb:"),
+        ("--front nginx", "nginx:"),
+        ("--front haproxy --framework bolt-javascript", "haproxy:"),
+        ("--front envoy --processes 8 --autoscaling true", "envoy:"),
+        ("--runs-on containers --front haproxy --distribution several-workspaces", "haproxy:"),
+        ("--runs-on virtual-machines --front nginx --latency background", "nginx:"),
+        ("--runs-on serverless --cold-start 3s --front other", "program:"),
+        ("--runs-on serverless --cold-start 300ms --front none --framework bolt-javascript", "program:"),
+        ("--runs-on containers --front alb --distribution marketplace", "alb:"),
+        ("--outbound forbidden --front envoy", "envoy:"),
+        ("--distribution-later marketplace --front alb", "alb:"),
+        ("--runs-on laptop --ingress possible --processes 1 --front none", "socket_mode:"),
+        ("--ingress forbidden --processes 20 --framework bolt-javascript", "socket_mode:"),
+        ("--ingress forbidden --runs-on virtual-machines --processes 2", "socket_mode:"),
+        ("--ingress forbidden --runs-on serverless --cold-start 1s", "socket_mode:"),
+        ("--runs-on containers --ingress forbidden --framework other", "socket_mode:"),
         ("--front other --processes 1", "slack_manifest:"),
+        ("--runs-on containers --front none --processes 6", "slack_manifest:"),
         ("--front none --service bot_x-2.v", "slack_manifest:"),
         ("--ingress forbidden", "socket_mode:"),
     ]
@@ -248,6 +264,9 @@ fn the_document_holds_every_part() {
             "## Lifecycle",
             "```mermaid",
             "## Transport",
+            "## Here",
+            "## Reliability",
+            "## Migration path",
             "## Local development",
             "## Tokens",
             "## Deploy and drain",
@@ -260,18 +279,86 @@ fn the_document_holds_every_part() {
     }
 }
 
+/// A design is about where the app runs, and two contexts are not told the same.
+#[test]
+fn the_design_is_that_of_its_context() {
+    let bench = Bench::new();
+    let section = |flags: &str, title: &str| {
+        let decision = bench.decide(flags);
+        let sections = decision["design"]["sections"].as_array().unwrap().clone();
+        let found = sections.iter().find(|section| section["title"] == title);
+        found.unwrap_or_else(|| panic!("{flags}: {title}"))["text"].as_str().unwrap().to_string()
+    };
+    let functions = "--runs-on serverless --cold-start 3s --front other";
+    let contexts = [
+        ("", "terminationGracePeriodSeconds", "two Deployments"),
+        (functions, "nothing outlives the answer", "weights"),
+        ("--runs-on containers", "stopTimeout", "twice the capacity"),
+        ("--ingress forbidden", "POST /bgctl/quiesce", "StatefulSets"),
+        ("--ingress forbidden --runs-on virtual-machines", "half open", "3 processes of each stack"),
+        (
+            "--runs-on laptop --ingress possible --processes 1 --latency background --front none",
+            "same machine",
+            "exercise",
+        ),
+    ];
+    let mut seen = std::collections::BTreeSet::new();
+    for (flags, reliable, here) in contexts {
+        let texts = ["Reliability", "Here", "Migration path"].map(|title| section(flags, title));
+        assert!(texts[0].contains(reliable), "{flags}: {}", texts[0]);
+        assert!(texts[1].to_lowercase().contains(&here.to_lowercase()), "{flags}: {}", texts[1]);
+        assert!(seen.insert(texts[0].clone() + &texts[1]), "{flags}: as another context is told");
+    }
+    assert!(section(functions, "Transport").contains("aws_lambda"));
+    assert!(
+        section("--ingress forbidden --distribution-later marketplace", "Migration path")
+            .contains("no Socket Mode app there")
+    );
+}
+
+/// Points that one weight would turn are no decision, and said to be none.
+#[test]
+fn a_near_tie_is_said_as_such() {
+    let bench = Bench::new();
+    let (mut ties, mut clear) = (0, 0);
+    for flags in [
+        "--ingress possible --processes 2 --front other",
+        "--ingress possible --processes 1 --front none",
+        "--processes 2 --latency background --front other",
+        "--processes 2 --front none",
+        "",
+        "--distribution marketplace",
+        "--ingress forbidden",
+    ] {
+        let found = bench.decide(flags)["recommendation"].clone();
+        let points = |mode: &str| found[mode].as_u64().unwrap();
+        let near = points("http").abs_diff(points("socket")) * 20 <= points("of");
+        let free = !found["reasons"].to_string().contains("ruled out");
+        assert_eq!(found["near_tie"], near && free, "{flags}: {found:#}");
+        let mut words = vec!["decide", "--context", "context.yaml"];
+        words.extend(flags.split_whitespace());
+        let text = String::from_utf8(bench.bgctl(&words).stdout).unwrap();
+        assert_eq!(text.contains("This is a near tie: both will do"), near && free, "{flags}");
+        if near && free { ties += 1 } else { clear += 1 }
+    }
+    assert!(ties > 0 && clear > 0, "{ties} {clear}");
+}
+
 /// The transports are programs: the HTTP one answers Slack, and either can be made.
 #[tokio::test]
 async fn transports_carry_real_bolt_apps() {
-    let python = "import os; from transport import build, transport\n\
+    let python = "import os; from bgctl_contract import Contract; from transport import build, transport\n\
         from slack_bolt.authorization import AuthorizeResult\n\
         def register(app): app.command('/x')(lambda ack: ack('done'))\n\
-        app = build(register, authorize=lambda **_: AuthorizeResult(enterprise_id=None, team_id='T1', bot_token='xoxb-x'))\n\
+        contract = Contract('green', 'v2')\n\
+        app = build(register, contract, authorize=lambda **_: AuthorizeResult(enterprise_id=None, team_id='T1', bot_token='xoxb-x'))\n\
         assert hasattr(transport(), 'serve')\n\
-        if os.environ['SLACK_TRANSPORT'] == 'http': transport().serve(app)";
+        if os.environ['SLACK_TRANSPORT'] == 'http': transport().serve(app, contract)";
     let javascript = "const { build } = require('./transport.js');\n\
+        const { Contract } = require(process.env.CONTRACT);\n\
         const authorize = async () => ({ botToken: 'xoxb-x', botId: 'B', botUserId: 'U' });\n\
-        const app = build((app) => app.command('/x', async ({ ack }) => ack('done')), { authorize, token: undefined });\n\
+        const register = (app) => app.command('/x', async ({ ack }) => ack('done'));\n\
+        const app = build(register, new Contract('green', 'v2'), { authorize, token: undefined });\n\
         if (process.env.SLACK_TRANSPORT === 'http') app.start({ port: Number(process.env.PORT), host: '127.0.0.1' });";
     for (bolt, flag, program) in [(Bolt::Python, "-c", python), (Bolt::JavaScript, "-e", javascript)] {
         let Some(interpreter) = interpreter(bolt) else { continue };
@@ -279,6 +366,9 @@ async fn transports_carry_real_bolt_apps() {
             let mut command = Command::new(&interpreter);
             command.args([flag, program]).current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cli/decide"));
             environment(&mut command, bolt);
+            // The contract's files lie beside the bot.
+            let bots = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bots");
+            command.env("PYTHONPATH", bots.join("bolt_py")).env("CONTRACT", bots.join("bolt_js/bgctl_contract.js"));
             command.env("SLACK_TRANSPORT", transport).env("PORT", port.to_string());
             command.env("SLACK_SIGNING_SECRET", SECRET).env("SLACK_APP_TOKEN", "xapp-1-x");
             command
@@ -308,6 +398,65 @@ async fn transports_carry_real_bolt_apps() {
                 (status, status == 200),
                 "{bolt:?}"
             );
+        }
+        // What decide's own runbooks ask of a bot is there.
+        for path in ["/version", "/bgctl/handlers", "/bgctl/inflight"] {
+            let url = format!("http://127.0.0.1:{port}{path}");
+            let answer = web.exchange(bgctl::world::Request::get(url, Duration::from_secs(5))).await.unwrap();
+            assert_eq!(answer.status, 200, "{bolt:?} {path}");
+        }
+    }
+}
+
+/// On functions the same handlers answer what API Gateway hands in.
+#[test]
+fn the_transports_of_functions_answer_an_event_of_api_gateway() {
+    let python = "import json, sys; from bgctl_contract import Contract; from transport_lambda import build, handler\n\
+        from slack_bolt.authorization import AuthorizeResult\n\
+        def register(app): app.command('/x')(lambda ack: ack('done'))\n\
+        authorize = lambda **_: AuthorizeResult(enterprise_id=None, team_id='T1', bot_token='xoxb-x')\n\
+        call = handler(build(register, Contract('green', 'v2'), authorize=authorize))\n\
+        class Context: function_name, invoked_function_arn = 'bot', 'arn:aws:lambda:us-east-1:1:function:bot'\n\
+        print(json.dumps(call(json.load(sys.stdin), Context())))";
+    let javascript = "const { build, handler } = require('./transport_lambda.js');\n\
+        const { Contract } = require(process.env.CONTRACT);\n\
+        const authorize = async () => ({ botToken: 'xoxb-x', botId: 'B', botUserId: 'U' });\n\
+        const register = (app) => app.command('/x', async ({ ack }) => ack('done'));\n\
+        const { receiver } = build(register, new Contract('green', 'v2'), { authorize, token: undefined });\n\
+        const event = JSON.parse(require('fs').readFileSync(0));\n\
+        handler(receiver)(event, {}, () => {}).then((answer) => console.log(JSON.stringify(answer)));";
+    let from =
+        request::From { team: "T1".into(), channel: "C1".into(), app: "A1".into(), enterprise: None, org_wide: false };
+    for (bolt, flag, program) in [(Bolt::Python, "-c", python), (Bolt::JavaScript, "-e", javascript)] {
+        let Some(interpreter) = interpreter(bolt) else { continue };
+        for (secret, status) in [(SECRET, 200), ("another secret", 401)] {
+            let body = from.url_verification("nonce-of-this-test");
+            let now = SystemClock.now().as_second();
+            let signed = request::signed("http://x", &body, &Secret::new(secret), now, Duration::from_secs(5));
+            let headers: serde_json::Map<String, Value> =
+                signed.headers.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
+            let event = serde_json::json!({
+                "version": "2.0", "rawPath": "/slack/events", "path": "/slack/events", "httpMethod": "POST",
+                "headers": headers, "body": String::from_utf8(signed.body).unwrap(), "isBase64Encoded": false,
+                "requestContext": { "http": { "method": "POST", "path": "/slack/events" } },
+            });
+            let mut command = Command::new(&interpreter);
+            command.args([flag, program]).current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cli/decide"));
+            environment(&mut command, bolt);
+            let bots = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bots");
+            command.env("PYTHONPATH", bots.join("bolt_py")).env("CONTRACT", bots.join("bolt_js/bgctl_contract.js"));
+            command
+                .env("SLACK_SIGNING_SECRET", SECRET)
+                .env("AWS_REGION", "us-east-1")
+                .env("AWS_DEFAULT_REGION", "us-east-1");
+            let mut child =
+                command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+            child.stdin.take().unwrap().write_all(event.to_string().as_bytes()).unwrap();
+            let answer = child.wait_with_output().unwrap();
+            let last = String::from_utf8_lossy(&answer.stdout).lines().last().unwrap_or_default().to_string();
+            let found: Value = serde_json::from_str(&last).unwrap_or_default();
+            assert_eq!(found["statusCode"], status, "{bolt:?}: {last}{}", stderr(&answer));
+            assert_eq!(found["body"].as_str().unwrap_or_default().contains("nonce-of-this-test"), status == 200);
         }
     }
 }

@@ -87,6 +87,12 @@ pub enum Framework {
 pub enum Front {
     /// An AWS Application Load Balancer.
     Alb,
+    /// nginx, on one host or several.
+    Nginx,
+    /// HAProxy.
+    Haproxy,
+    /// Envoy.
+    Envoy,
     /// Another load balancer or gateway.
     Other,
     /// Nothing yet.

@@ -246,7 +246,11 @@ fn latency(of: &Deployment) -> Row {
 
 fn cutover(of: &Deployment) -> Row {
     let http = match of.front {
-        Front::Alb => Score::new(3, "users move by weight from 1 %, and back in one call"),
+        // What runs on functions moves by the weights of their alias, whatever stands before them.
+        _ if of.runs_on == RunsOn::Serverless => {
+            Score::new(3, "users move by the weights of the function's alias, and back in one call")
+        }
+        Front::Alb | Front::Nginx | Front::Haproxy | Front::Envoy => Score::new(3, "users move by weight from 1 %, and back in one call"),
         Front::Other => Score::new(2, "your balancer can split; this bgctl has no driver for it and moves the app's request URLs, all at once")
             .when("going back by request URL may be refused for a minute by Slack's rate limit: put a weighted balancer in front when that is too long"),
         Front::None => Score::new(1, "without a balancer the app's request URLs move, all at once, and a rollback may be refused for a minute")

@@ -8,6 +8,7 @@ mod design;
 mod matrix;
 mod questions;
 mod recommendation;
+mod reliability;
 mod report;
 
 use std::io::Write;

@@ -18,6 +18,8 @@ pub struct Recommendation {
     pub http: u32,
     pub socket: u32,
     pub of: u32,
+    /// The points are so close that another weight would turn them: both modes will do.
+    pub near_tie: bool,
     pub reasons: Vec<String>,
     pub conditions: Vec<String>,
     pub would_change: Vec<Change>,
@@ -31,17 +33,23 @@ pub struct Change {
     pub why: String,
 }
 
+/// A twentieth of all points is no lead: one criterion that weighs a little more would turn it.
+const NEAR: u32 = 20;
+
 /// Judges a matrix.
 pub fn recommend(of: &Deployment, rows: &[Row]) -> Recommendation {
     let mode = mode(rows);
     let points = |mode| rows.iter().map(|row| row.weight * row.score(mode).points).sum();
+    let (http, socket) = (points(Mode::Http), points(Mode::Socket));
     let conditions = rows.iter().filter_map(|row| row.score(mode).condition.clone()).collect();
-    let most = rows.iter().map(|row| row.weight * MOST).sum();
+    let most: u32 = rows.iter().map(|row| row.weight * MOST).sum();
+    let free = rows.iter().all(|row| row.http.hurdle.is_none() && row.socket.hurdle.is_none());
     Recommendation {
         mode,
-        http: points(Mode::Http),
-        socket: points(Mode::Socket),
+        http,
+        socket,
         of: most,
+        near_tie: free && http.abs_diff(socket) * NEAR <= most,
         reasons: reasons(rows, mode),
         conditions,
         would_change: changes(of, mode),

@@ -12,6 +12,14 @@ pub fn markdown(decision: &Decision) -> String {
     lines.push(String::new());
     let (http, socket, of) = (recommendation.http, recommendation.socket, recommendation.of);
     lines.push(format!("Recommended: **{mode}** (HTTP {http}, Socket Mode {socket}, of {of} points)."));
+    if recommendation.near_tie {
+        lines.push(String::new());
+        lines.push(
+            "This is a near tie: both will do, and the points do not decide it. Take what your team runs already; without such a reason, the \
+             one above."
+                .into(),
+        );
+    }
     lines.push(String::new());
     lines.extend(recommendation.reasons.iter().map(|reason| format!("- {reason}")));
     if !recommendation.conditions.is_empty() {
