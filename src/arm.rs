@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::diag::{Code, Kind, Refusal};
 use crate::gates::burn;
 use crate::gates::ready::ready;
+use crate::gates::traffic;
 use crate::guards::way_back_s;
 use crate::migrations::live::{Seen, When, look};
 use crate::plan::{Color, Counted, Plan, PlannedRoute, Purpose, Split};
@@ -16,7 +17,7 @@ use crate::routers::{NativeWayBack, Reading, RouteView, RouterError, Trouble};
 use crate::run::{Cause, Verdict};
 use crate::scalar::spoken;
 use crate::slack::handlers::Handlers;
-use crate::world::{Blocked, World};
+use crate::world::{Blocked, Gap, Request, World};
 
 /// The longest a stack may take to list its listeners.
 const LISTENERS_WITHIN: Duration = Duration::from_secs(5);
@@ -51,7 +52,16 @@ pub async fn arm(plan: &Plan, world: &World, keep: &Keep<'_>) -> Result<Vec<Valu
         if reading.split != planned.before {
             return Err(drift(plan, planned, &users));
         }
-        checks.extend(fit(plan, name, planned, route, &reading).await?);
+        let capacity = match traffic::now(&planned.capacity, route.metrics(), world).await {
+            Err(gap) => return Err(uncounted(name, planned, &gap, &users)),
+            Ok(None) => planned.capacity.clone(),
+            Ok(Some(now)) => {
+                checks.push(json!({ "route": name, "line": format!("{name}: {}", traffic::told(now)) }));
+                planned.capacity.under(now)
+            }
+        };
+        let under = PlannedRoute { capacity, ..planned.clone() };
+        checks.extend(fit(plan, name, &under, route, &reading).await?);
         let identity = route.identity().await.map_err(|e| refused(&e, planned))?;
         let longest: u64 = plan.forward.iter().chain(&plan.rollback).map(|s| s.expected_s).sum();
         let longest = longest.max(way_back_s(plan, 0));
@@ -83,6 +93,16 @@ pub async fn arm(plan: &Plan, world: &World, keep: &Keep<'_>) -> Result<Vec<Valu
     // A gate without data may only show that a place is wrong, and that has been said by now.
     checks.extend(ready(plan, world).await?);
     Ok(checks)
+}
+
+/// Whether both sides can carry all users is asked for and not known.
+fn uncounted(name: &str, planned: &PlannedRoute, gap: &Gap, users: &str) -> Refusal {
+    Refusal::new(Kind::Unreachable, Code::CannotTakeUsers, "cannot tell whether the sides can carry the users of now")
+        .place(planned.line.clone())
+        .cause(traffic::unknown(name, gap))
+        .users(format!("{users}. Nothing was changed."))
+        .next("the same command again, once CloudWatch has numbers")
+        .next(format!("or write `peak` in place of `traffic` under the capacity of `{name}`: a number of your own"))
 }
 
 /// Whether users can be moved at a place as it is now, by all that can be read of it: whose it is, what it lacks, whether both sides

@@ -79,6 +79,11 @@ fn parts(runbook: &Runbook) -> Vec<Part> {
         if let Some(kind) = runbook.kinds.routers.iter().find(|kind| kind.name == route.router) {
             parts.push(part(format!("/routes/{name}/{}", kind.name), kind.name, kind.lab, route.config.clone()));
         }
+        let traffic = route.capacity.as_ref().and_then(|capacity| capacity.traffic);
+        parts.extend(traffic.map(|counter| {
+            let at = format!("/routes/{name}/capacity/traffic");
+            part(at, "counter", InLab::Missing("CloudWatch"), json!(counter))
+        }));
         let seen_at = route.seen_at.iter();
         parts.extend(
             seen_at.map(|seen| part(format!("/routes/{name}/seen_at/url"), "address", ADDRESS, json!(seen.url))),

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use super::{Facts, place, placed};
-use crate::diag::{Code, Diagnostic};
-use crate::plan::{Capacity, Plan, PlannedRoute, PlannedStep, SeenAt, Split};
+use crate::diag::{Code, Diagnostic, Review};
+use crate::plan::{Capacity, Color, Plan, PlannedRoute, PlannedStep, SeenAt, Split};
 use crate::routers::Access;
 use crate::runbook::{Node, Route, Runbook};
 use crate::scalar::spoken;
@@ -24,11 +24,14 @@ pub(super) fn routes(
         let kind = runbook.kinds.routers.iter().find(|kind| kind.name == route.router);
         let kind = kind.unwrap_or_else(|| panic!("BUG: `{}` is no row of the table of routers", route.router));
         let mut line = format!("{} route {name}", route.router);
-        let (mut min_healthy, mut resources) = (1, Vec::new());
+        let (mut min_healthy, mut resources, mut uncounted) = (1, Vec::new(), false);
         // Settings that still hold a variable cannot be judged: they are when `plan` has its value.
         if !config.to_string().contains("${var.") {
             match (kind.view)(&config, &Access::default()) {
-                Ok(view) => (line, min_healthy, resources) = (view.line(), view.min_healthy(), view.resources(None)),
+                Ok(view) => {
+                    (line, min_healthy, resources) = (view.line(), view.min_healthy(), view.resources(None));
+                    uncounted = !view.by_names() && view.metrics().is_none();
+                }
                 Err(mistakes) => {
                     let entry = node.entry(kind.name);
                     let whole = entry.map_or(node.span.clone(), |entry| entry.key_span.clone());
@@ -67,10 +70,16 @@ pub(super) fn routes(
     planned
 }
 
+        if let (Some(_), true) = (route.capacity.as_ref().and_then(|said| said.traffic), uncounted) {
+            found.push(
+                Diagnostic::error(Code::RouteSettings, format!("nobody counts the requests of route `{name}`"))
+                    .at(place(&runbook.tree, &format!("/routes/{name}/capacity/traffic")), "only an `alb` route of an Application Load Balancer has metrics in CloudWatch: write `peak` in its place"),
+            );
+        }
 /// What a side has to be able to carry, as the runbook says it.
 fn capacity(name: &str, route: &Route, tree: &Node, found: &mut Vec<Diagnostic>) -> Capacity {
     let Some(said) = &route.capacity else { return Capacity::default() };
-    if said.peak.is_some() != said.per_target.is_some() {
+    if (said.peak.is_some() || said.traffic.is_some()) != said.per_target.is_some() {
         let span = place(tree, &format!("/routes/{name}/capacity"));
         found.push(
             Diagnostic::error(Code::TimeOrCount, "`peak` and `per_target` are said together or not at all")
@@ -78,8 +87,9 @@ fn capacity(name: &str, route: &Route, tree: &Node, found: &mut Vec<Diagnostic>)
         );
     }
     let healthy = said.healthy.as_ref().map(|share| share.per_mille());
-    Capacity { peak: said.peak, per_target: said.per_target, healthy, zones: said.zones }
+    Capacity { peak: said.peak, per_target: said.per_target, healthy, zones: said.zones, traffic: said.traffic }
 }
+        let headline = "`per_target` is said together with `peak` or `traffic`, or none of them is";
 
 /// Drains that end before users who follow a move late have left the side that is drained.
 pub(super) fn too_short(runbook: &Runbook, plan: &Plan, lane: &[PlannedStep], pointer: &str) -> Vec<Diagnostic> {

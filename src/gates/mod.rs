@@ -26,5 +26,6 @@ pub mod server;
 pub mod signer;
 pub mod source;
 pub mod survey;
+pub mod traffic;
 pub mod watch;
 pub mod watched;

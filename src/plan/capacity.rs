@@ -20,6 +20,17 @@ pub struct Capacity {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zones: Option<u32>,
 }
+    /// Who counts the requests that all users make now, before each move forward.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traffic: Option<Counter>,
+}
+
+/// Who counts the requests of all users.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Counter {
+    /// CloudWatch, by the metric `RequestCount` of both target groups.
+    Cloudwatch,
 
 /// A side as its provider counts it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +47,11 @@ impl Capacity {
     }
 
     /// The healthy targets a side needs for its share of a split.
+    /// The same where all users make so many requests a second now: no less than at their peak.
+    pub fn under(&self, now: u32) -> Capacity {
+        Capacity { peak: Some(self.peak.unwrap_or(0).max(now)), ..self.clone() }
+    }
+
     pub fn targets(&self, split: Split, stack: Color) -> Option<u64> {
         let (peak, one) = (u64::from(self.peak?), u64::from(self.per_target?));
         let (share, all) = (u64::from(split.weight(stack)), u64::from(split.blue) + u64::from(split.green));
@@ -50,7 +66,8 @@ impl Capacity {
             && u64::from(healthy) < needed
         {
             return Some(format!(
-                "{stack} has {healthy} healthy targets, and {share:.1}% of users at their peak need {needed}"
+                "{stack} has {healthy} healthy targets, and {share:.1}% of {} requests a second need {needed}",
+                self.peak.unwrap_or(0)
             ));
         }
         if let Some(least) = self.healthy
@@ -77,14 +94,16 @@ mod tests {
 
     #[test]
     fn what_a_side_lacks() {
-        let capacity = |peak, per_target, healthy, zones| Capacity { peak, per_target, healthy, zones };
+        let capacity = |peak, per_target, healthy, zones| Capacity { peak, per_target, healthy, zones, traffic: None };
         let counted = |healthy, total, zones| Counted { healthy, total, zones };
         let half = Split::of_green(500);
         let rate = capacity(Some(300), Some(60), None, None);
         let table: &[(&Capacity, Split, Counted, Option<&str>)] = &[
             (&Capacity::default(), half, counted(1, 30, None), None),
             (&rate, half, counted(3, 3, None), None),
-            (&rate, half, counted(2, 9, None), Some("50.0% of users at their peak need 3")),
+            (&rate, half, counted(2, 9, None), Some("50.0% of 300 requests a second need 3")),
+            (&rate.under(600), half, counted(3, 3, None), Some("50.0% of 600 requests a second need 5")),
+            (&rate.under(60), half, counted(2, 9, None), Some("need 3")),
             (&rate, Split::ALL_GREEN, counted(4, 4, None), Some("need 5")),
             (&rate, Split::of_green(1), counted(1, 1, None), None),
             (&capacity(None, None, Some(800), None), half, counted(4, 5, None), None),

@@ -10,7 +10,7 @@ mod schema;
 mod split;
 mod team;
 
-pub use capacity::{Capacity, Counted};
+pub use capacity::{Capacity, Counted, Counter};
 pub use principal::Principal;
 pub use schema::{Finding, PlannedCheck, PlannedMigration, PlannedSchema};
 pub use split::{Color, Split};

@@ -15,7 +15,7 @@ use super::slack::Slack;
 use crate::compare::Compare;
 use crate::gates::gate::Gate;
 use crate::gates::server::Server;
-use crate::plan::{AtExpiry, OnFailure, Principal, VersionAt};
+use crate::plan::{AtExpiry, Counter, OnFailure, Principal, VersionAt};
 use crate::scalar::{Duration, Percent};
 
 /// A cutover of one service in one environment: two stacks, the routes between them, the steps forward and the rollback.
@@ -166,6 +166,9 @@ pub struct CapacitySection {
 
 /// How to tell from a real response which stack gave it.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
+    /// Who counts the requests that all users make now, before each move forward: `cloudwatch`, for an `alb` route.
+    #[serde(default)]
+    pub traffic: Option<Counter>,
 #[serde(deny_unknown_fields)]
 pub struct SeenAtSection {
     /// What is asked: `https://bot.example.com/version`.

@@ -16,7 +16,7 @@ STACK = closed_object(("version", TEXT), ("url", TEXT), ("name", TEXT, None), ("
 VERSION_AT = closed_object(("path", TEXT), ("header", TEXT))
 CAPACITY = closed_object(
     ("peak", COUNT, None), ("per_target", COUNT, None), ("healthy", COUNT, None),
-    ("zones", COUNT, None))
+    ("zones", COUNT, None), ("traffic", word("cloudwatch"), None))
 ROUTE = closed_object(
     ("router", TEXT), ("config", ANYTHING), ("line", TEXT),
     ("seen_at", nullable(closed_object(("url", TEXT), ("header", TEXT), ("samples", COUNT),

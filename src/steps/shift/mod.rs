@@ -18,7 +18,8 @@ use self::settings::{Written, facts, stays};
 pub use self::settings::{is_stop, stages};
 use self::witnesses::Doubt;
 use super::{Kind, Step, called};
-use crate::plan::{Color, Counted, Lane, Move, Plan, PlannedRoute, PlannedStep, Split, VersionAt};
+use crate::gates::traffic;
+use crate::plan::{Capacity, Color, Counted, Lane, Move, Plan, PlannedRoute, PlannedStep, Split, VersionAt};
 use crate::rehearsal::InLab;
 use crate::routers::{Health, Reading, RouterError, TrafficRouter, Trouble};
 use crate::run::{Cause, Evidence, Found, Outcome, guard};
@@ -89,7 +90,12 @@ impl Shift {
                 )
                 .with(json!({ "found": before }));
             }
-            if let Err(outcome) = self.destination(route, before, asked, world, scribe).await {
+            let capacity = match self.capacity(route, world, scribe).await {
+                Ok(capacity) => capacity,
+                // It says nothing against green: the run waits until it is known.
+                Err(why) => return Outcome::failed(Cause::Away, why),
+            };
+            if let Err(outcome) = self.destination(route, before, asked, &capacity, world, scribe).await {
                 return outcome;
             }
             if let Some((cause, line)) = self.another_version(before, world).await {
@@ -224,7 +230,7 @@ impl Shift {
             let line = format!("BLUE warms up, {} left", spoken(left));
             scribe.progress(Progress { done: passed.as_secs(), of: self.stays.as_secs(), line });
             world.clock.sleep(left.min(LOOK)).await;
-            let (healthy, line) = self.healthy(route, Color::Blue, true, scribe).await;
+            let (healthy, line) = self.healthy(route, Color::Blue, Some(&self.planned.capacity), scribe).await;
             if !healthy && !self.passed_over(world, &line, scribe) {
                 return Err(Doubt::Unwell(format!("{line}, while it warmed up")));
             }
@@ -244,19 +250,38 @@ impl Shift {
         Ok(reading)
     }
 
+    /// What a side has to be able to carry, by the traffic of now where the runbook asks for that. Going back waits for no metrics.
+    async fn capacity(
+        &self,
+        route: &dyn TrafficRouter,
+        world: &World,
+        scribe: &dyn Scribe,
+    ) -> Result<Capacity, String> {
+        let declared = &self.planned.capacity;
+        if self.back {
+            return Ok(declared.clone());
+        }
+        let now = traffic::now(declared, route.metrics(), world).await;
+        let now = now.map_err(|gap| traffic::unknown(&self.route, &gap))?;
+        let Some(now) = now else { return Ok(declared.clone()) };
+        scribe.observed(Evidence::Note { line: format!("{}: {}", self.route, traffic::told(now)) });
+        Ok(declared.under(now))
+    }
+
     /// Nobody is sent to a side that is unhealthy, empty, too small or unknown. `asked` is what was just heard of it.
     async fn destination(
         &self,
         route: &dyn TrafficRouter,
         now: Split,
         mut asked: Vec<Asked>,
+        capacity: &Capacity,
         world: &World,
         scribe: &dyn Scribe,
     ) -> Result<(), Outcome> {
         for stack in self.gaining(now) {
             let (healthy, line) = match asked.iter().position(|(of, _)| *of == stack) {
-                Some(n) => self.judged(stack, asked.swap_remove(n).1, true, scribe),
-                None => self.healthy(route, stack, true, scribe).await,
+                Some(n) => self.judged(stack, asked.swap_remove(n).1, Some(capacity), scribe),
+                None => self.healthy(route, stack, Some(capacity), scribe).await,
             };
             if !healthy && !self.passed_over(world, &line, scribe) {
                 return Err(Outcome::failed(Cause::Destination, format!("{line}, so no users are sent there")));
@@ -277,23 +302,23 @@ impl Shift {
         true
     }
 
-    /// `carries`: whether it has to be enough for its share after this shift, and not only well.
+    /// `carries`: what it has to be enough for with its share after this shift, where it is not only to be well.
     async fn healthy(
         &self,
         route: &dyn TrafficRouter,
         stack: Color,
-        carries: bool,
+        carries: Option<&Capacity>,
         scribe: &dyn Scribe,
     ) -> (bool, String) {
         self.judged(stack, route.health(stack).await, carries, scribe)
     }
 
-    /// `carries`: whether it has to be enough for its share after this shift, and not only well.
+    /// `carries`: what it has to be enough for with its share after this shift, where it is not only to be well.
     fn judged(
         &self,
         stack: Color,
         answer: Result<Health, RouterError>,
-        carries: bool,
+        carries: Option<&Capacity>,
         scribe: &dyn Scribe,
     ) -> (bool, String) {
         match answer {
@@ -309,8 +334,8 @@ impl Shift {
                     health.healthy, health.total, self.planned.min_healthy
                 );
                 let Health { healthy, total, zones, .. } = health;
-                let lacks = self.planned.capacity.lacks(self.change.after, stack, Counted { healthy, total, zones });
-                match lacks.filter(|_| carries) {
+                let counted = Counted { healthy, total, zones };
+                match carries.and_then(|capacity| capacity.lacks(self.change.after, stack, counted)) {
                     Some(lacks) => (false, lacks),
                     None => (healthy >= self.planned.min_healthy, line),
                 }
