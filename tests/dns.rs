@@ -5,6 +5,7 @@
 mod common;
 
 use std::cell::Cell;
+use std::process::Command;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -15,9 +16,9 @@ use bgctl::routers::{
     Access, Call, Health, Identity, Kind, NativeWayBack, Reading, RouteView, RouterError, TrafficRouter, Trouble,
 };
 use bgctl::run::Outcome;
-use common::at;
 use common::named::{BLUE, Between, GREEN, NAME, SECRET, Zone, access, access_with, by_hand, told};
 use common::scripted::{Stage, kind, response};
+use common::{at, printed};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -186,6 +187,37 @@ fn the_old_ttl_is_lowered_and_waited_out_before_anybody_moves() {
         // A move keeps what is known of the old TTL, for whoever puts it back.
         router.set(&at(Split::ALL_BLUE), Split::ALL_GREEN).await.unwrap();
         assert!(beside(&zone).contains("ttl=3600"));
+    });
+}
+
+/// The page's own script, after the run: with what stands there, and not over what somebody else writes meanwhile.
+#[test]
+fn the_old_ttl_is_put_back_by_the_script_of_the_page() {
+    let Some(zone) = Zone::start(3600) else { return };
+    let router = opened(&zone.settings(), &access());
+    let script = printed(row().page, "restore-ttl")
+        .replace("server=192.0.2.53 port=53 zone=example.com name=bot.example.com", &zone.in_shell());
+    let ran = |script: &str| {
+        let output = Command::new("sh").arg("-c").arg(script).env("DNS_KEY", SECRET).output().expect("a shell");
+        (output.status.success(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+    };
+    let shown = |ttl: &str| zone.dig(zone.primary, &["+noall", "+answer", NAME, "A"]).contains(ttl);
+    assert_eq!(ran(&script), (true, "nothing was lowered\n".into()));
+    played(async {
+        router.complete(&router.read().await.unwrap()).await.unwrap();
+        router.set(&at(Split::ALL_BLUE), Split::ALL_GREEN).await.unwrap();
+    });
+    // Somebody has moved users since the script looked.
+    let stale = script.replace(r#"txt=$(at "_bgctl.$name" TXT)"#, r#"txt='"gen=1 by=x ttl=3600"'"#);
+    let (done, words) = ran(&stale);
+    assert!(stale != script && !done && words.contains("NXRRSET") && shown("\t60\t"), "{words}");
+    assert_eq!(ran(&script), (true, String::new()));
+    assert!(shown("\t3600\t") && zone.record() == [GREEN] && beside(&zone).is_empty());
+    zone.settled();
+    played(async {
+        let now = router.read().await.unwrap();
+        assert_eq!(now.split, Split::ALL_GREEN);
+        assert!(router.lacks(&now).expect("the TTL is too long again").line.contains("3600 s"));
     });
 }
 

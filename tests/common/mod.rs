@@ -46,6 +46,13 @@ pub fn peer(name: &str) -> Option<PathBuf> {
     found
 }
 
+/// A script that a page prints, by the word it begins with.
+pub fn printed<'p>(page: &'p str, name: &str) -> &'p str {
+    let scripts = page.split("```sh\n").skip(1).filter_map(|rest| rest.split_once("```"));
+    let mut named = scripts.map(|(script, _)| script).filter(|script| script.starts_with(&format!("# {name}:")));
+    named.next().unwrap_or_else(|| panic!("the page has no script `{name}`"))
+}
+
 /// A Python that verifies signatures.
 pub fn python() -> Option<PathBuf> {
     let python = peer("python3")?;

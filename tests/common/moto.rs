@@ -147,6 +147,15 @@ impl Api {
         ]
     }
 
+    /// A script that calls the AWS CLI, in that folder: whether it ended well, and all it printed.
+    pub fn in_shell(&self, script: &str, folder: &Path) -> (bool, String) {
+        let tools = self.aws.parent().expect("the folder of the AWS CLI").display().to_string();
+        let script = format!("PATH={tools}:$PATH\n{script}");
+        let mut command = Command::new("sh");
+        let output = command.arg("-c").arg(script).envs(self.env()).current_dir(folder).output().expect("a shell");
+        (output.status.success(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+    }
+
     /// The JSON the AWS CLI prints.
     pub fn cli_json(&self, args: &[&str]) -> Value {
         let output = self.cli(args);

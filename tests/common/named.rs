@@ -115,6 +115,11 @@ impl Zone {
         })
     }
 
+    /// Where it is, as the scripts of the page have it.
+    pub fn in_shell(&self) -> String {
+        format!("server=127.0.0.1 port={} zone=example.test name={NAME}", self.primary)
+    }
+
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }

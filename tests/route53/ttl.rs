@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use bgctl::clock::{Clock, SystemClock};
 use bgctl::plan::Split;
-use bgctl::routers::{RouteView, TrafficRouter, Trouble};
+use bgctl::routers::{RouteView, TrafficRouter, Trouble, route53};
 use serde_json::json;
 
-use crate::common::at;
 use crate::common::route53::{GREEN, NAME, Zone, record};
+use crate::common::{at, peer, printed};
 use crate::{refused, router};
 
 #[tokio::test]
@@ -89,4 +89,33 @@ async fn a_lowering_counts_once_every_server_has_it() {
     let since: i64 = text.split("ttl=900 since=").nth(1).expect("since when").parse().expect("a number");
     let left = since - SystemClock.now().as_second();
     assert!((1..=600).contains(&left), "it has as long as a change may take to be everywhere: {left}");
+}
+
+/// The page's own script, after the run: with the weights of now, and not over what somebody else writes meanwhile.
+#[tokio::test]
+async fn the_old_ttl_is_put_back_by_the_script_of_the_page() {
+    let (Some(zone), Some(_)) = (Zone::start(3600).await, peer("jq")) else { return };
+    let router = router(&zone);
+    let folder = tempfile::tempdir().expect("a folder");
+    let own = format!("zone={} name={NAME}", zone.id);
+    let script =
+        printed(route53::KIND.page, "restore-ttl").replace("zone=Z0123456789ABCDEFGHIJ name=bot.example.com", &own);
+    let ran = |script: &str| zone.api.in_shell(script, folder.path());
+    let ttls = async || {
+        let records = zone.records().await.into_iter().filter(|record| record["Name"] == format!("{NAME}."));
+        records.map(|record| record["TTL"].as_u64().expect("a TTL")).collect::<Vec<_>>()
+    };
+    assert_eq!(ran(&script), (true, "nothing was lowered\n".into()));
+    router.complete(&router.read().await.unwrap()).await.unwrap();
+    router.set(&at(Split::ALL_BLUE), Split::ALL_GREEN).await.unwrap();
+    assert_eq!(ttls().await, [60, 60]);
+    // Somebody has moved users since the script looked.
+    let stale = script.replace("aws route53 change", "sed -i s/gen=/gem=/ restore-ttl.json; aws route53 change");
+    let (done, words) = ran(&stale);
+    assert!(!done && words.contains("InvalidChangeBatch"), "{words}");
+    assert_eq!(ttls().await, [60, 60]);
+    let (done, words) = ran(&script);
+    assert!(done, "{words}");
+    assert_eq!((ttls().await, zone.weights().await, zone.beside().await), (vec![3600, 3600], (0, 100), None));
+    assert!(router.lacks(&router.read().await.unwrap()).is_some(), "the next run lowers it again");
 }
