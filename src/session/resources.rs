@@ -70,7 +70,8 @@ pub fn world_of_rollback(cx: &Context, outside: &Surroundings, plan: &Plan) -> R
     let text = plan.canonical();
     let mut world = bare(cx, outside, &text, runbook::resolve_known(&text, &outside.env));
     for (name, planned) in &plan.routes {
-        let route = routes::router(planned, outside).unwrap_or_else(|refusal| Rc::new(Absent::new(planned, &refusal)));
+        let absent = |refusal| Absent::new(planned, &refusal, routes::unreached(planned, outside));
+        let route = routes::router(planned, outside).unwrap_or_else(|refusal| Rc::new(absent(refusal)));
         world.routes.insert(name.clone(), route);
     }
     Ok(world)

@@ -33,6 +33,12 @@ pub fn router(planned: &PlannedRoute, outside: &Surroundings) -> Result<Rc<dyn T
     (kind(planned)?.open)(&planned.config, &access(planned, outside)?).map_err(|mistakes| wrong(planned, &mistakes))
 }
 
+/// A route by its settings, for what they alone say: no reference has its value here. In a rehearsal nothing else is named.
+pub fn unreached(planned: &PlannedRoute, outside: &Surroundings) -> Option<Rc<dyn RouteView>> {
+    let kind = kind(planned).ok().filter(|_| outside.lab.is_none())?;
+    (kind.view)(&planned.config, &Access::default()).ok()
+}
+
 /// How providers are reached, with the values of the references in this route's settings.
 pub fn access(planned: &PlannedRoute, outside: &Surroundings) -> Result<Access, Refusal> {
     if let Some(played) = &outside.lab {
