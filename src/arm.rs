@@ -214,8 +214,8 @@ async fn listeners(plan: &Plan, world: &World) -> Result<Option<Value>, Refusal>
     let users = "where they were, on blue. Nothing was changed.";
     let mut lists = Vec::new();
     for stack in Color::BOTH {
-        let url = world.secrets.resolve(plan.stack(stack).url.trim_end_matches('/')) + path;
-        lists.push(Handlers::read(&*world.web, &url, LISTENERS_WITHIN).await.map_err(|what| {
+        let asked = Request::to_stack(plan.stack(stack), path, LISTENERS_WITHIN, &world.secrets);
+        lists.push(Handlers::read(&*world.web, asked).await.map_err(|what| {
             Refusal::new(Kind::Stopped, Code::Handlers, format!("what {stack} handles cannot be read"))
                 .cause(world.secrets.mask(&what))
                 .users(users)

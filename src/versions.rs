@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::plan::{Color, Plan, VersionAt};
+use crate::plan::{Color, Plan, Stack, VersionAt};
 use crate::world::{Request, World, address};
 
 /// The longest a stack may take to say it.
@@ -14,19 +14,19 @@ const LONGEST: usize = 200;
 
 /// What both stacks say at this moment, blue's first; an error is a fragment: `http://…/version answers 503`.
 pub async fn answered(plan: &Plan, at: &VersionAt, world: &World) -> [Result<String, String>; 2] {
-    let [blue, green] = Color::BOTH.map(|stack| address(&plan.stack(stack).url, &at.path));
-    let (blue, green) = tokio::join!(one(&blue, at, world), one(&green, at, world));
+    let (blue, green) = tokio::join!(one(&plan.blue, at, world), one(&plan.green, at, world));
     [blue, green]
 }
 
 /// What one stack says, as [`answered`] gives it.
-pub async fn of(stack: Color, plan_url: &str, at: &VersionAt, world: &World) -> Result<String, String> {
-    one(&address(plan_url, &at.path), at, world).await.map_err(|why| format!("{stack}: {why}"))
+pub async fn of(color: Color, stack: &Stack, at: &VersionAt, world: &World) -> Result<String, String> {
+    one(stack, at, world).await.map_err(|why| format!("{color}: {why}"))
 }
 
-async fn one(url: &str, at: &VersionAt, world: &World) -> Result<String, String> {
+async fn one(stack: &Stack, at: &VersionAt, world: &World) -> Result<String, String> {
+    let url = address(&stack.url, &at.path);
     // A stack may be asked at the address of a load balancer: a connection of its own is the stack's of now.
-    let request = Request { fresh: true, ..Request::get(world.secrets.resolve(url), WITHIN) };
+    let request = Request { fresh: true, ..Request::to_stack(stack, &at.path, WITHIN, &world.secrets) };
     let answer = world.web.exchange(request).await.map_err(|error| world.secrets.mask(&error.what))?;
     if !(200..300).contains(&answer.status) {
         return Err(format!("{url} answers {}", answer.status));

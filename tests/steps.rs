@@ -30,7 +30,7 @@ fn cause(outcome: &Outcome) -> Option<Cause> {
 
 #[test]
 fn mistakes_in_settings_are_named_with_their_place() {
-    let table: [(&str, Value, &str, &str); 21] = [
+    let table: [(&str, Value, &str, &str); 23] = [
         ("warm", json!({ "stack": "red", "path": "/", "requests": 1 }), "", "unknown variant `red`"),
         ("warm", json!({ "stack": "green", "path": "x", "requests": 1 }), "/path", "is not a path"),
         ("warm", json!({ "stack": "green", "path": "/", "requests": 0 }), "/requests", "not between"),
@@ -54,6 +54,18 @@ fn mistakes_in_settings_are_named_with_their_place() {
             json!({ "stack": "green", "expect": [{ "path": "/", "header": "x" }] }),
             "/expect/0/header",
             "name: value",
+        ),
+        (
+            "smoke",
+            json!({ "stack": "green", "expect": [{ "path": "/", "header": "x y: z" }] }),
+            "/expect/0/header",
+            "no name of a header",
+        ),
+        (
+            "smoke",
+            json!({ "stack": "green", "checks": ["public"], "public": { "url": "http://a", "headers": { "x": "a\nb" } } }),
+            "/public/headers/x",
+            "none of a header",
         ),
         ("drain", json!({ "stack": "blue" }), "", "needs `within` or `longest_job`"),
         ("drain", json!({ "stack": "blue", "within": "1m", "until": "tired" }), "/until", "not a condition"),
@@ -90,6 +102,19 @@ fn what_may_be_done_after_a_crash_follows_from_the_settings() {
     for (name, settings, resume) in table {
         assert_eq!((kind(name).facts)(&settings, &plan()).unwrap().resume, resume, "{name}");
     }
+}
+
+#[test]
+fn a_smoke_test_says_what_it_looks_at() {
+    let line = |more: Value| {
+        let mut settings = json!({ "stack": "green" });
+        settings.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        (kind("smoke").facts)(&settings, &plan()).unwrap().line
+    };
+    let page = json!({ "path": "/" });
+    assert_eq!(line(json!({ "checks": ["version", "replay"] })), "smoke test GREEN: version, replay");
+    assert_eq!(line(json!({ "expect": [page] })), "smoke test GREEN: 1 page");
+    assert_eq!(line(json!({ "checks": ["version"], "expect": [page, page] })), "smoke test GREEN: version and 2 pages");
 }
 
 #[test]

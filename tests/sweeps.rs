@@ -30,7 +30,13 @@ fn step(id: &str, kind: &str, resume: Resume, moves: Option<(u32, u32)>) -> Plan
 }
 
 fn plan() -> Plan {
-    let seen_at = SeenAt { url: "https://bot.test/".into(), header: "x-version".into(), samples: 20, tolerance: 60 };
+    let seen_at = SeenAt {
+        url: "https://bot.test/".into(),
+        header: "x-version".into(),
+        samples: 20,
+        tolerance: 60,
+        headers: Default::default(),
+    };
     let route = PlannedRoute {
         router: "simulated".into(),
         config: serde_json::Value::Null,
@@ -68,8 +74,20 @@ fn plan() -> Plan {
         rollback_owner: "owner@example.com".parse().unwrap(),
         runbook: "runbook.yaml".into(),
         runbook_sha256: String::new(),
-        blue: Stack { version: "v1".into(), url: "http://blue.test".into(), name: None, label: None },
-        green: Stack { version: "v2".into(), url: "http://green.test".into(), name: None, label: None },
+        blue: Stack {
+            version: "v1".into(),
+            url: "http://blue.test".into(),
+            name: None,
+            label: None,
+            headers: Default::default(),
+        },
+        green: Stack {
+            version: "v2".into(),
+            url: "http://green.test".into(),
+            name: None,
+            label: None,
+            headers: Default::default(),
+        },
         version_at: None,
         routes: BTreeMap::from([("web".to_string(), route)]),
         gates: BTreeMap::new(),

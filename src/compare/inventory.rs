@@ -154,12 +154,11 @@ async fn served(
     nonce: &Nonce,
     world: &World,
 ) -> Result<Vec<u8>, String> {
-    let url = world.secrets.resolve(plan.stack(stack).url.trim_end_matches('/')) + path;
-    let mut headers = vec![(HEADER.to_string(), nonce.0.clone())];
+    let mut request = Request::to_stack(plan.stack(stack), path, compare.within.time, &world.secrets);
+    request.headers.push((HEADER.to_string(), nonce.0.clone()));
     if let Some(token) = &compare.inventory.token {
-        headers.push(("authorization".into(), format!("Bearer {}", world.secrets.resolve(token))));
+        request.headers.push(("authorization".into(), format!("Bearer {}", world.secrets.resolve(token))));
     }
-    let request = Request { headers, ..Request::get(url, compare.within.time) };
     let answer = world.web.exchange(request).await.map_err(|e| e.what)?;
     match answer.status {
         200 => Ok(answer.body),

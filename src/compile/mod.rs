@@ -23,7 +23,7 @@ use std::ops::Range;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::diag::{Code, Diagnostic, Mistake, Severity};
+use crate::diag::{Code, Diagnostic, Mistake, Review, Severity};
 use crate::gates::gate;
 use crate::gates::server::Server;
 use crate::plan::{Color, Lane, Plan, Policy, Purpose, Split, Stack};
@@ -35,7 +35,7 @@ use lane::Walker;
 use lines::Lines;
 pub use migrations::migrations;
 pub use rehearsed::rehearsed;
-use routes::{routes, too_short, uncut, untaken};
+use routes::{routes, too_short, uncountable, uncut, untaken};
 
 /// What was read from the live world.
 #[derive(Clone, Debug, Default)]
@@ -97,7 +97,8 @@ fn compile(
         };
         let version = versions.map_or(&section.version, |versions| &versions[color as usize]);
         let name = runbook.sides.found.then(|| runbook.sides.names()[color as usize].to_string());
-        Stack { version: version.clone(), url: section.url.clone(), name, label: section.label.clone() }
+        let (label, headers) = (section.label.clone(), section.headers.clone());
+        Stack { version: version.clone(), url: section.url.clone(), name, label, headers }
     };
     let mut plan = Plan {
         bgctl_plan: 1,
@@ -122,9 +123,26 @@ fn compile(
         team,
         warnings: Vec::new(),
     };
-    if plan.blue.url == plan.green.url && !plan.blue.url.contains("${") {
+    let apart = plan.blue.url != plan.green.url || plan.blue.url.contains("${");
+    // Without a header of its own, a stack at the address of a load balancer is whichever serves there.
+    let told = Color::BOTH.iter().all(|color| !plan.stack(*color).headers.is_empty());
+    if !apart && (!told || plan.blue.headers == plan.green.headers) {
         let span = place(&runbook.tree, "/stacks/green/url");
-        found.push(Diagnostic::error(Code::Stacks, "both stacks have the same address").at(span, "this is blue's too"));
+        let label = "this is blue's too, and no `headers` of both tell them apart";
+        found.push(Diagnostic::error(Code::Stacks, "both stacks have the same address").at(span, label));
+    }
+    for (at, stack) in [("/stacks/blue", &plan.blue), ("/stacks/green", &plan.green)] {
+        let mut review = Review::default();
+        review.headers("/headers", &stack.headers);
+        let node = runbook.tree.nearest(at);
+        found.extend(placed(review.0, node, &node.span.clone(), Code::Stacks));
+    }
+    if let Some(at) = &document.stacks.version {
+        let mut review = Review::default();
+        review.path("/path", &at.path);
+        review.header("/header", &at.header);
+        let node = runbook.tree.nearest("/stacks/version");
+        found.extend(placed(review.0, node, &node.span.clone(), Code::Stacks));
     }
     if runbook.sides.found && document.routes.is_empty() {
         let span = place(&runbook.tree, "/stacks");
@@ -169,6 +187,7 @@ fn compile(
         found.extend(untaken(runbook, &plan, lane, pointer));
         found.extend(too_short(runbook, &plan, lane, pointer));
         found.extend(uncut(runbook, &plan, lane, pointer));
+        found.extend(uncountable(runbook, &plan, lane, pointer));
     }
     found.extend(continuity::check(runbook, &forward));
     plan.forward = forward;

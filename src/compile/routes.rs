@@ -9,7 +9,7 @@ use crate::plan::{Capacity, Color, Plan, PlannedRoute, PlannedStep, SeenAt, Spli
 use crate::routers::Access;
 use crate::runbook::{Node, Route, Runbook};
 use crate::scalar::spoken;
-use crate::steps::{cuts, drains_within};
+use crate::steps::{DRAIN, cuts, drains_within};
 
 /// Every route as it is planned, with what was read of it.
 pub(super) fn routes(
@@ -53,13 +53,27 @@ pub(super) fn routes(
             header: seen.header.clone(),
             samples: seen.samples,
             tolerance: seen.tolerance.per_mille(),
+            headers: seen.headers.clone(),
         });
+        if let Some(seen) = &route.seen_at {
+            let mut review = Review::default();
+            review.header("/header", &seen.header);
+            review.headers("/headers", &seen.headers);
+            let (node, whole) = (node.nearest("/seen_at"), node.span.clone());
+            found.extend(placed(review.0, node, &whole, Code::RouteSettings));
+        }
         // Responses of sockets go to Slack alone: there the hellos are what is seen from outside.
         if seen_at.is_none() && route.router != "socket_mode" {
             let span = node.entries().first().map_or(node.span.clone(), |entry| entry.key_span.clone());
             found.push(
                 Diagnostic::warning(Code::TwoWitnesses, format!("route `{name}` has no `seen_at`"))
                     .at(span, "a shift is then proven by two witnesses, not by real responses"),
+            );
+        }
+        if let (Some(_), true) = (route.capacity.as_ref().and_then(|said| said.traffic), uncounted) {
+            found.push(
+                Diagnostic::error(Code::RouteSettings, format!("nobody counts the requests of route `{name}`"))
+                    .at(place(&runbook.tree, &format!("/routes/{name}/capacity/traffic")), "only an `alb` route of an Application Load Balancer has metrics in CloudWatch: write `peak` in its place"),
             );
         }
         let capacity = capacity(name, route, &runbook.tree, found);
@@ -70,26 +84,20 @@ pub(super) fn routes(
     planned
 }
 
-        if let (Some(_), true) = (route.capacity.as_ref().and_then(|said| said.traffic), uncounted) {
-            found.push(
-                Diagnostic::error(Code::RouteSettings, format!("nobody counts the requests of route `{name}`"))
-                    .at(place(&runbook.tree, &format!("/routes/{name}/capacity/traffic")), "only an `alb` route of an Application Load Balancer has metrics in CloudWatch: write `peak` in its place"),
-            );
-        }
 /// What a side has to be able to carry, as the runbook says it.
 fn capacity(name: &str, route: &Route, tree: &Node, found: &mut Vec<Diagnostic>) -> Capacity {
     let Some(said) = &route.capacity else { return Capacity::default() };
     if (said.peak.is_some() || said.traffic.is_some()) != said.per_target.is_some() {
         let span = place(tree, &format!("/routes/{name}/capacity"));
+        let headline = "`per_target` is said together with `peak` or `traffic`, or none of them is";
         found.push(
-            Diagnostic::error(Code::TimeOrCount, "`peak` and `per_target` are said together or not at all")
+            Diagnostic::error(Code::TimeOrCount, headline)
                 .at(span, "write `{ peak: 300, per_target: 60 }`, both in requests a second"),
         );
     }
     let healthy = said.healthy.as_ref().map(|share| share.per_mille());
     Capacity { peak: said.peak, per_target: said.per_target, healthy, zones: said.zones, traffic: said.traffic }
 }
-        let headline = "`per_target` is said together with `peak` or `traffic`, or none of them is";
 
 /// Drains that end before users who follow a move late have left the side that is drained.
 pub(super) fn too_short(runbook: &Runbook, plan: &Plan, lane: &[PlannedStep], pointer: &str) -> Vec<Diagnostic> {
@@ -143,6 +151,25 @@ pub(super) fn uncut(runbook: &Runbook, plan: &Plan, lane: &[PlannedStep], pointe
         Diagnostic::error(Code::StepSettings, headline)
             .at(span, "write `hold`, `ask`, `continue` or `roll-back`")
             .note(lacking.join("; "))
+    });
+    found.collect()
+}
+
+/// Drains that would ask whichever side a load balancer chooses: they ask without the headers of their stack.
+pub(super) fn uncountable(runbook: &Runbook, plan: &Plan, lane: &[PlannedStep], pointer: &str) -> Vec<Diagnostic> {
+    let wrong = lane.iter().filter(|step| {
+        let color = Color::BOTH.into_iter().find(|color| step.config["stack"] == color.name());
+        let has = |key: &str| !step.config[key].is_null();
+        let asked = !has("instances") && (!has("longest_job") || has("reconnect"));
+        step.kind == DRAIN && asked && color.is_some_and(|color| !plan.stack(color).headers.is_empty())
+    });
+    let found = wrong.map(|step| {
+        let items = runbook.tree.nearest(pointer).items();
+        let node = items.iter().find(|node| node.get("id").and_then(Node::text) == Some(&step.id));
+        let span = node.map_or_else(|| place(&runbook.tree, pointer), |node| node.span.clone());
+        let headline = format!("`{}` would ask whichever stack answers there", step.id);
+        let label = "its stack is told apart by `headers`, and a drain asks without: name its `instances`";
+        Diagnostic::error(Code::StepSettings, headline).at(span, label)
     });
     found.collect()
 }

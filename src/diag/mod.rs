@@ -7,6 +7,7 @@
 mod code;
 mod places;
 mod review;
+mod values;
 
 use std::fmt;
 use std::ops::Range;
@@ -17,6 +18,7 @@ use annotate_snippets::{AnnotationKind, Level, Origin, Renderer, Snippet};
 pub use code::Code;
 pub use places::Places;
 pub use review::{Review, settings};
+pub use values::{is_host, is_region, is_thing, is_whole_name, server};
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

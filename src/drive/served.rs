@@ -122,7 +122,7 @@ impl Driver<'_> {
         let with_users = |route: &&String| sides.iter().any(|side| side.route == **route && side.split.is_some());
         let asked = plan.routes.keys().filter(with_users).filter_map(|route| {
             let at = plan.routes[route].seen_at.as_ref()?;
-            let sample = Answers::sample(at, at.samples.min(FEW), versions(plan), world.web.as_ref());
+            let sample = Answers::sample(at, at.samples.min(FEW), versions(plan), world);
             Some(async move { (route.clone(), sample.await) })
         });
         join_all(asked).await.into_iter().collect()

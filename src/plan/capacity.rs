@@ -1,5 +1,6 @@
 //! What a side has to be able to carry before users are sent to it. One healthy target out of thirty is not the same as well.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Color, Split};
@@ -19,7 +20,6 @@ pub struct Capacity {
     /// In how many zones healthy targets have to stand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zones: Option<u32>,
-}
     /// Who counts the requests that all users make now, before each move forward.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traffic: Option<Counter>,
@@ -31,6 +31,7 @@ pub struct Capacity {
 pub enum Counter {
     /// CloudWatch, by the metric `RequestCount` of both target groups.
     Cloudwatch,
+}
 
 /// A side as its provider counts it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,12 +47,12 @@ impl Capacity {
         *self == Capacity::default()
     }
 
-    /// The healthy targets a side needs for its share of a split.
     /// The same where all users make so many requests a second now: no less than at their peak.
     pub fn under(&self, now: u32) -> Capacity {
         Capacity { peak: Some(self.peak.unwrap_or(0).max(now)), ..self.clone() }
     }
 
+    /// The healthy targets a side needs for its share of a split.
     pub fn targets(&self, split: Split, stack: Color) -> Option<u64> {
         let (peak, one) = (u64::from(self.peak?), u64::from(self.per_target?));
         let (share, all) = (u64::from(split.weight(stack)), u64::from(split.blue) + u64::from(split.green));

@@ -33,6 +33,9 @@ pub struct Stack {
     /// What metrics call it, where that is not its name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
+    /// What is sent along to it, where a load balancer chooses it by a header. Secrets are references.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
 }
 
 impl Stack {
@@ -101,6 +104,9 @@ pub struct SeenAt {
     pub samples: u32,
     /// Allowed difference between wanted and seen share, in per mille.
     pub tolerance: u32,
+    /// What is sent along. Secrets are references.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
 }
 
 /// Which of the two step lists.

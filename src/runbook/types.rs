@@ -123,6 +123,10 @@ pub struct StackSection {
     #[serde(default)]
     #[schemars(extend("format" = "name"))]
     pub label: Option<String>,
+    /// Headers that are sent along whenever this stack is asked, where a rule of a load balancer chooses it by one; secrets as
+    /// references.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
 }
 
 /// A place where traffic is split: one kind of router with its settings, and where responses can be seen.
@@ -162,13 +166,13 @@ pub struct CapacitySection {
     #[serde(default)]
     #[schemars(range(min = 1, max = 20))]
     pub zones: Option<u32>,
+    /// Who counts the requests that all users make now, before each move forward: `cloudwatch`, for an `alb` route.
+    #[serde(default)]
+    pub traffic: Option<Counter>,
 }
 
 /// How to tell from a real response which stack gave it.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
-    /// Who counts the requests that all users make now, before each move forward: `cloudwatch`, for an `alb` route.
-    #[serde(default)]
-    pub traffic: Option<Counter>,
 #[serde(deny_unknown_fields)]
 pub struct SeenAtSection {
     /// What is asked: `https://bot.example.com/version`.
@@ -184,6 +188,9 @@ pub struct SeenAtSection {
     /// How far the seen share may be from the wanted one; 5% when left out.
     #[serde(default = "tolerance")]
     pub tolerance: Percent,
+    /// Headers that are sent along, those that every user sends; secrets as references.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
 }
 
 fn samples() -> u32 {

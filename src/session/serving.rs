@@ -9,7 +9,7 @@ use super::routes::view;
 use super::surroundings::Surroundings;
 use crate::arm;
 use crate::diag::{Code, Kind, Refusal};
-use crate::plan::{Color, Plan, SeenAt, Split};
+use crate::plan::{Color, Plan, Split};
 use crate::run::RunOutcome;
 use crate::shell::{Context, Exit};
 use crate::users::Answers;
@@ -168,9 +168,8 @@ pub async fn served(cx: &Context, outside: &Surroundings, plan: &Plan) -> Result
     let world = resources::world_without_routes(cx, outside, plan)?;
     for (name, planned) in &plan.routes {
         let Some(at) = &planned.seen_at else { continue };
-        let at = SeenAt { url: world.secrets.resolve(&at.url), ..at.clone() };
         let versions = [plan.blue.version.as_str(), plan.green.version.as_str()];
-        let seen = Answers::sample(&at, LOOKS, versions, world.web.as_ref()).await;
+        let seen = Answers::sample(at, LOOKS, versions, &world).await;
         if seen.of(Color::Green) > 0 && seen.of(Color::Blue) == 0 {
             let (blue, green) = (plan.blue.named(), plan.green.named());
             return Err(Refusal::new(Kind::Drift, Code::OtherVersion, format!("users of `{name}` get {green}"))

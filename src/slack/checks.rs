@@ -7,13 +7,12 @@ use serde_json::Value;
 
 use super::check::{Check, Finding};
 use super::paths::Door;
-use super::request;
 use super::request::{Body, From};
 use super::suite::{Answer, BAR, Session, in_time, json, silent};
 use crate::plan::Color;
 use crate::run::Verdict;
 use crate::secret::Secret;
-use crate::world::{Request, Response, address};
+use crate::world::Response;
 
 /// The most a clock may be off before signatures are in danger. Bolt refuses from 300 s on.
 const SKEW: i64 = 30;
@@ -46,9 +45,8 @@ impl Session<'_> {
 
     /// V1 and K1: the build under test is the one the runbook names, and its clock is right.
     async fn version(&self) -> Vec<Finding> {
-        let (url, version) = self.suite.stack(self.suite.color);
-        let url = address(&self.world.secrets.resolve(url), &self.suite.version_path);
-        let answer = match self.send(Request::get(url, self.suite.within)).await {
+        let version = &self.suite.tested().version;
+        let answer = match self.send(self.page(self.suite.color, &self.suite.version_path)).await {
             Ok(answer) => answer,
             Err(e) => return vec![silent("V1", &e)],
         };
@@ -83,8 +81,7 @@ impl Session<'_> {
 
     /// A first answer that came too late, beside a second one: a stack that is quick from then on was cold.
     async fn cold(&self, first: Finding, answer: &Response) -> Finding {
-        let url = address(&self.world.secrets.resolve(self.suite.url()), &self.suite.version_path);
-        let again = self.send(Request::get(url, self.suite.within)).await;
+        let again = self.send(self.page(self.suite.color, &self.suite.version_path)).await;
         let late = in_time("V1", true, answer, &first.line);
         match again {
             Ok(again) if again.time <= BAR => {
@@ -108,15 +105,14 @@ impl Session<'_> {
         for door in std::iter::once(Door::Events).chain(self.suite.paths.beside_events()) {
             let nonce = self.nonce();
             let body = self.harmless(door, &nonce);
-            let url = self.url(color, door);
-            let wrong_key = request::signed(&url, &body, &other, self.now(), self.suite.within);
+            let wrong_key = self.signed_with(&other, color, &body, self.now());
             let mut changed = self.signed(color, &body, self.now());
             // A byte where none was: read as JSON or as a form it says the same, the bytes do not.
             changed.body.push(if door == Door::Events { b' ' } else { b'&' });
             let at = self.at(door);
             for (check, what, request) in [
                 ("N1", "signed with another key", wrong_key),
-                ("N3", "without signature", request::unsigned(&url, &body, self.suite.within)),
+                ("N3", "without signature", self.unsigned(color, door, &body)),
                 ("N4", "changed after signing", changed),
             ] {
                 findings.push(refused(check, &format!("{what}{at}"), &self.send(request).await, &nonce));
@@ -269,8 +265,7 @@ impl Session<'_> {
 
     /// P2: answered without a signature and by the framework itself.
     async fn ssl_check(&self) -> Finding {
-        let request =
-            request::unsigned(&self.url(self.suite.color, Door::Commands), &From::ssl_check(), self.suite.within);
+        let request = self.unsigned(self.suite.color, Door::Commands, &From::ssl_check());
         match self.send(request).await {
             Ok(answer) => {
                 let pass = answer.status == 200;

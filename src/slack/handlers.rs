@@ -4,7 +4,6 @@
 //! JavaScript (200), and either way a user would be the first to know.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use serde_json::Value;
 
@@ -16,8 +15,8 @@ pub struct Handlers(BTreeMap<String, BTreeSet<String>>);
 
 impl Handlers {
     /// Asks one stack for its list.
-    pub async fn read(web: &dyn Web, url: &str, timeout: Duration) -> Result<Handlers, String> {
-        let answer = web.exchange(Request::get(url, timeout)).await.map_err(|e| e.what)?;
+    pub async fn read(web: &dyn Web, asked: Request) -> Result<Handlers, String> {
+        let answer = web.exchange(asked).await.map_err(|e| e.what)?;
         if answer.status != 200 {
             return Err(format!("the list of listeners is answered with {}", answer.status));
         }

@@ -64,7 +64,7 @@ impl Session<'_> {
     }
 
     async fn pressed(&self, to: Color, action_id: &str, block_id: &str, value: &str) -> Finding {
-        let posted_by = &self.suite.stack(to.other()).1;
+        let posted_by = &self.suite.stack(to.other()).version;
         let body = self.suite.from.press(&self.nonce(), &Press { action_id, block_id, value, posted_by });
         let what = format!("button `{action_id}` of a message from {}, pressed on {}", to.other().name(), to.name());
         let request = self.signed(to, &body, self.now());

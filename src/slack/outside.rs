@@ -15,11 +15,9 @@ impl Session<'_> {
         let public = self.suite.public.as_ref().expect("BUG: `facts` asks for the public address");
         let (nonce, body) = self.command();
         let url = address(&self.world.secrets.resolve(&public.url), self.suite.paths.of(body.door));
-        let mut request = request::signed(&url, &body, &self.secret, self.now(), self.suite.within);
+        let mut request = request::signed(&url, &body, &self.secret, self.now(), self.suite.within)
+            .with(&public.headers, &self.world.secrets);
         request.fresh = true;
-        for (name, value) in &public.headers {
-            request.headers.push((name.clone(), self.world.secrets.resolve(value)));
-        }
         match self.send(request).await {
             Err(e) => silent("R1", &e),
             Ok(answer) => match self.pong(&answer, &nonce, self.suite.color) {
@@ -69,9 +67,8 @@ impl Session<'_> {
     pub(super) async fn handlers(&self) -> Finding {
         let (this, other) = (self.suite.color, self.suite.color.other());
         let read = async |color: Color| {
-            let url = address(&self.world.secrets.resolve(&self.suite.stack(color).0), &self.suite.handlers_path);
             self.spend()?;
-            let read = Handlers::read(&*self.world.web, &url, self.suite.within).await;
+            let read = Handlers::read(&*self.world.web, self.page(color, &self.suite.handlers_path)).await;
             read.map_err(|what| WebError { what: format!("{color}: {what}"), timed_out: false })
         };
         let begun = self.world.clock.elapsed();

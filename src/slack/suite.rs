@@ -14,7 +14,7 @@ use super::paths::{Door, Paths};
 use super::request;
 use super::request::{Body, From};
 use super::settings::{Public, ResponseUrl, Smoke};
-use crate::plan::{Color, Plan};
+use crate::plan::{Color, Plan, Stack};
 use crate::scalar::OneOrMore;
 use crate::secret::Secret;
 use crate::world::{Request, Response, WebError, World, address};
@@ -25,8 +25,8 @@ pub(super) const BAR: Duration = Duration::from_secs(2);
 /// What the checks need to know, from the plan.
 pub struct Suite {
     pub(super) color: Color,
-    /// URL and version of blue and green.
-    stacks: [(String, String); 2],
+    /// Blue and green.
+    stacks: [Stack; 2],
     pub(super) version_path: String,
     pub(super) paths: Paths,
     secret: String,
@@ -53,10 +53,9 @@ impl Suite {
         let slack = plan.slack.clone().unwrap_or_default();
         let text = |name: &str, otherwise: &str| slack[name].as_str().unwrap_or(otherwise).to_string();
         let teams = OneOrMore::deserialize(&slack["team_id"]).map(|teams| teams.all().to_vec()).unwrap_or_default();
-        let stack = |color: Color| (plan.stack(color).url.clone(), plan.stack(color).version.clone());
         Suite {
             color: smoke.stack,
-            stacks: Color::BOTH.map(stack),
+            stacks: Color::BOTH.map(|color| plan.stack(color).clone()),
             version_path: smoke.version_path.clone(),
             paths: paths(&slack),
             secret: text("signing_secret", ""),
@@ -85,12 +84,12 @@ impl Suite {
         (self.paths.beside_events().len() as u32, self.teams.len() as u32)
     }
 
-    /// The URL of the stack under test.
-    pub fn url(&self) -> &str {
-        &self.stack(self.color).0
+    /// The stack under test.
+    pub fn tested(&self) -> &Stack {
+        self.stack(self.color)
     }
 
-    pub(super) fn stack(&self, color: Color) -> &(String, String) {
+    pub(super) fn stack(&self, color: Color) -> &Stack {
         &self.stacks[usize::from(color == Color::Green)]
     }
 
@@ -153,13 +152,28 @@ impl Session<'_> {
         }
     }
 
+    /// A page of a stack.
+    pub(super) fn page(&self, color: Color, path: &str) -> Request {
+        Request::to_stack(self.suite.stack(color), path, self.suite.within, &self.world.secrets)
+    }
+
     /// Where a stack takes what Slack sends there.
-    pub(super) fn url(&self, color: Color, door: Door) -> String {
-        address(&self.world.secrets.resolve(&self.suite.stack(color).0), self.suite.paths.of(door))
+    fn url(&self, color: Color, door: Door) -> String {
+        address(&self.world.secrets.resolve(&self.suite.stack(color).url), self.suite.paths.of(door))
     }
 
     pub(super) fn signed(&self, color: Color, body: &Body, timestamp: i64) -> Request {
-        request::signed(&self.url(color, body.door), body, &self.secret, timestamp, self.suite.within)
+        self.signed_with(&self.secret, color, body, timestamp)
+    }
+
+    pub(super) fn signed_with(&self, secret: &Secret, color: Color, body: &Body, timestamp: i64) -> Request {
+        let request = request::signed(&self.url(color, body.door), body, secret, timestamp, self.suite.within);
+        request.with(&self.suite.stack(color).headers, &self.world.secrets)
+    }
+
+    pub(super) fn unsigned(&self, color: Color, door: Door, body: &Body) -> Request {
+        let request = request::unsigned(&self.url(color, door), body, self.suite.within);
+        request.with(&self.suite.stack(color).headers, &self.world.secrets)
     }
 
     /// Whether this is the one right answer of `/bgctl-smoke`.
@@ -169,7 +183,7 @@ impl Session<'_> {
         }
         let body = json(answer)?;
         let pong: Value = serde_json::from_str(body["text"].as_str().unwrap_or_default()).unwrap_or_default();
-        let version = &self.suite.stack(color).1;
+        let version = &self.suite.stack(color).version;
         for (name, wanted) in [("pong", nonce), ("color", color.name()), ("version", version)] {
             match pong[name].as_str() {
                 Some(found) if found == wanted => {}

@@ -157,6 +157,9 @@ pub const MIGRATE: &str = migrate::KIND.name;
 /// The kind that makes a stack take users again.
 pub const READY: &str = ready::KIND.name;
 
+/// The kind that waits for work in flight.
+pub const DRAIN: &str = drain::KIND.name;
+
 /// The kind that moves users.
 pub const SHIFT: &str = shift::KIND.name;
 

@@ -9,11 +9,11 @@ use super::{Facts, GRACE, Kind, Mistake, Review, Step, settings};
 use crate::plan::{Plan, Resume};
 use crate::rehearsal::{InLab, Place, at};
 use crate::run::{Cause, Evidence, Outcome, Verdict};
+use crate::scalar::counted;
 use crate::slack::check::{Check, Finding};
 use crate::slack::continuity::Continuity;
 use crate::slack::settings::{Expect, Smoke};
 use crate::slack::suite::Suite;
-use crate::world::address;
 use crate::world::{Progress, Request, Scribe, World};
 
 pub const KIND: Kind = Kind {
@@ -86,6 +86,9 @@ fn facts(config: &Value, plan: &Plan) -> Result<Facts, Vec<Mistake>> {
         let message = format!("these checks send up to {requests} requests, the budget is {}", smoke.budget);
         review.wrong("/budget", message, Some("raise the budget, or make two steps of it"));
     }
+    if let Some(public) = &smoke.public {
+        review.headers("/public/headers", &public.headers);
+    }
     review.path("/version_path", &smoke.version_path);
     review.longer_than_zero("/within", smoke.within.time);
     for (n, expect) in smoke.expect.iter().enumerate() {
@@ -93,19 +96,18 @@ fn facts(config: &Value, plan: &Plan) -> Result<Facts, Vec<Mistake>> {
         if !(100..=599).contains(&expect.status) {
             review.wrong(&format!("/expect/{n}/status"), format!("`{}` is not an HTTP status", expect.status), None);
         }
-        if expect.header.as_ref().is_some_and(|h| !h.contains(':')) {
-            review.wrong(&format!("/expect/{n}/header"), "a header is written `name: value`", None);
+        match expect.header.as_ref().map(|header| header.split_once(':')) {
+            Some(None) => review.wrong(&format!("/expect/{n}/header"), "a header is written `name: value`", None),
+            Some(Some((name, _))) => review.header(&format!("/expect/{n}/header"), name.trim()),
+            None => {}
         }
     }
     let count = smoke.checks.len() + smoke.expect.len();
     let names: Vec<&str> = smoke.checks.iter().map(|c| c.name()).collect();
-    let pages = match smoke.expect.len() {
-        0 => String::new(),
-        1 => " and 1 page".into(),
-        n => format!(" and {n} pages"),
-    };
+    let pages = (!smoke.expect.is_empty()).then(|| counted(smoke.expect.len(), "page"));
+    let checked: Vec<String> = (!names.is_empty()).then(|| names.join(", ")).into_iter().chain(pages).collect();
     review.passed(|| Facts {
-        line: format!("smoke test {}: {}{pages}", smoke.stack, names.join(", ")),
+        line: format!("smoke test {}: {}", smoke.stack, checked.join(" and ")),
         resume: Resume::Repeat,
         attempts: 1,
         // A check may send up to a handful of requests one after the other.
@@ -170,9 +172,9 @@ impl Step for Testing {
 
 impl Testing {
     async fn page(&self, world: &World, expect: &Expect) -> Finding {
-        let url = address(&world.secrets.resolve(self.suite.url()), &expect.path);
         let path = &expect.path;
-        let answer = match world.web.exchange(Request::get(url, self.smoke.within.time)).await {
+        let asked = Request::to_stack(self.suite.tested(), path, self.smoke.within.time, &world.secrets);
+        let answer = match world.web.exchange(asked).await {
             Ok(answer) => answer,
             Err(e) => return Finding { silent: true, ..Finding::new(path, false, 0, e.what) },
         };

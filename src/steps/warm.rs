@@ -11,11 +11,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Facts, GRACE, Kind, Mistake, Review, Step, settings};
-use crate::plan::{Color, Plan, Resume};
+use crate::plan::{Color, Plan, Resume, Stack};
 use crate::rehearsal::InLab;
 use crate::run::{Cause, Evidence, Outcome, Verdict};
 use crate::scalar::{Duration, Percent, spoken};
-use crate::world::{Progress, Request, Scribe, World, address};
+use crate::world::{Progress, Request, Scribe, World};
 
 pub const KIND: Kind = Kind {
     name: "warm",
@@ -26,7 +26,7 @@ pub const KIND: Kind = Kind {
     lab: InLab::Nowhere,
     build: |step, plan| {
         let warm = Warm::deserialize(&step.config)?;
-        Ok(Box::new(Warming { id: step.id.clone(), url: plan.stack(warm.stack).url.clone(), warm }))
+        Ok(Box::new(Warming { id: step.id.clone(), stack: plan.stack(warm.stack).clone(), warm }))
     },
 };
 
@@ -85,7 +85,7 @@ const TIMEOUT: Time = Time::from_secs(10);
 
 struct Warming {
     id: String,
-    url: String,
+    stack: Stack,
     warm: Warm,
 }
 
@@ -102,9 +102,10 @@ struct Tally {
 #[async_trait(?Send)]
 impl Step for Warming {
     async fn execute(&self, world: &World, scribe: &dyn Scribe) -> Outcome {
-        let url = address(&world.secrets.resolve(&self.url), &self.warm.path);
+        let asked = Request::to_stack(&self.stack, &self.warm.path, TIMEOUT, &world.secrets);
         let tally = RefCell::new(Tally::default());
-        let lanes = (0..self.warm.concurrency.min(self.warm.requests)).map(|_| self.lane(world, scribe, &url, &tally));
+        let lanes =
+            (0..self.warm.concurrency.min(self.warm.requests)).map(|_| self.lane(world, scribe, &asked, &tally));
         let begun = world.clock.elapsed();
         let all = join_all(lanes);
         let in_time = tokio::select! { biased;
@@ -147,7 +148,7 @@ impl Step for Warming {
 
 impl Warming {
     /// One of the concurrent senders: takes the next request until all are sent.
-    async fn lane(&self, world: &World, scribe: &dyn Scribe, url: &str, tally: &RefCell<Tally>) {
+    async fn lane(&self, world: &World, scribe: &dyn Scribe, asked: &Request, tally: &RefCell<Tally>) {
         loop {
             {
                 let mut tally = tally.borrow_mut();
@@ -158,7 +159,7 @@ impl Warming {
                 let (done, of) = (u64::from(tally.sent), u64::from(self.warm.requests));
                 scribe.progress(Progress { done, of, line: format!("{} bad", tally.bad) });
             }
-            let answer = world.web.exchange(Request::get(url, TIMEOUT)).await;
+            let answer = world.web.exchange(asked.clone()).await;
             let mut tally = tally.borrow_mut();
             match answer {
                 // A redirect or a refusal is no warm page either.

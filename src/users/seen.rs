@@ -7,7 +7,7 @@ use futures_util::stream::{self, StreamExt};
 
 use crate::plan::{Color, Plan, SeenAt, Split};
 use crate::run::Evidence;
-use crate::world::{Request, Web};
+use crate::world::{Request, World};
 
 /// How many connections look at the public address at once: enough for 200 samples within four round trips or so.
 const AT_ONCE: usize = 50;
@@ -38,9 +38,11 @@ pub enum Missing {
 
 impl Answers {
     /// Opens so many connections, one after the other as places become free.
-    pub async fn sample(at: &SeenAt, samples: u32, plan: [&str; 2], web: &dyn Web) -> Answers {
-        let request = || Request { fresh: true, ..Request::get(at.url.clone(), PATIENCE) };
-        let asked = (0..samples).map(|_| web.exchange(request()));
+    pub async fn sample(at: &SeenAt, samples: u32, plan: [&str; 2], world: &World) -> Answers {
+        let (web, secrets) = (&world.web, &world.secrets);
+        let request = Request::get(secrets.resolve(&at.url), PATIENCE).with(&at.headers, secrets);
+        let request = Request { fresh: true, ..request };
+        let asked = (0..samples).map(|_| web.exchange(request.clone()));
         let mut arriving = stream::iter(asked).buffer_unordered(AT_ONCE);
         let mut found = Answers::default();
         while let Some(answer) = arriving.next().await {

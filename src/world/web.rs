@@ -1,9 +1,13 @@
 //! HTTP as a step may speak it: one exchange at a time, and an address of ours that others post to.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
+
+use crate::plan::Stack;
+use crate::secret::Secrets;
 
 /// One HTTP exchange at a time.
 #[async_trait(?Send)]
@@ -62,6 +66,17 @@ pub trait Signs {
 impl Request {
     pub fn get(url: impl Into<String>, timeout: Duration) -> Self {
         Request { method: "GET", url: url.into(), timeout, ..Request::default() }
+    }
+
+    /// A stack itself, with what leads a load balancer to it.
+    pub fn to_stack(stack: &Stack, path: &str, timeout: Duration, secrets: &Secrets) -> Self {
+        Request::get(address(&secrets.resolve(&stack.url), path), timeout).with(&stack.headers, secrets)
+    }
+
+    /// With these headers besides, their references filled in.
+    pub fn with(mut self, headers: &BTreeMap<String, String>, secrets: &Secrets) -> Self {
+        self.headers.extend(headers.iter().map(|(name, value)| (name.clone(), secrets.resolve(value))));
+        self
     }
 }
 

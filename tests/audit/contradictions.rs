@@ -23,7 +23,13 @@ pub type Row = (&'static str, &'static str, fn(&mut Records), &'static str);
 pub fn whole() -> Plan {
     let mut plan = plan();
     plan.gates = [("errors", json!({})), ("p99", json!({}))].map(|(name, gate)| (name.to_string(), gate)).into();
-    let seen_at = SeenAt { url: "http://bot.test".into(), header: "x-version".into(), samples: 200, tolerance: 50 };
+    let seen_at = SeenAt {
+        url: "http://bot.test".into(),
+        header: "x-version".into(),
+        samples: 200,
+        tolerance: 50,
+        headers: Default::default(),
+    };
     plan.routes.get_mut("web").unwrap().seen_at = Some(seen_at);
     let step = |id: &str, kind: &str, config: Value| PlannedStep {
         id: id.into(),

@@ -28,8 +28,13 @@ const GROUPS: usize = 2_000;
 const OWNER: &str = "engineer@example.com";
 
 fn plan() -> Plan {
-    let stack =
-        |version: &str| Stack { version: version.into(), url: "http://stack.test".into(), name: None, label: None };
+    let stack = |version: &str| Stack {
+        version: version.into(),
+        url: "http://stack.test".into(),
+        name: None,
+        label: None,
+        headers: Default::default(),
+    };
     let smoke = PlannedStep { id: "smoke-green".into(), kind: "smoke".into(), moves: None, ..shift(0) };
     let route = PlannedRoute {
         router: "simulated".into(),

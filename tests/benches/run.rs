@@ -42,8 +42,13 @@ impl Reporter for Deaf {
 }
 
 fn plan() -> Plan {
-    let stack =
-        |version: &str| Stack { version: version.into(), url: "http://stack.test".into(), name: None, label: None };
+    let stack = |version: &str| Stack {
+        version: version.into(),
+        url: "http://stack.test".into(),
+        name: None,
+        label: None,
+        headers: Default::default(),
+    };
     let step = |n: usize| PlannedStep {
         id: format!("step-{n}"),
         kind: "nothing".into(),

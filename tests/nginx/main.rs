@@ -5,6 +5,7 @@
 mod common;
 
 mod fleet;
+mod header;
 mod load;
 mod named;
 

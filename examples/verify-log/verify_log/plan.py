@@ -12,7 +12,8 @@ from .spelling import Misspelled, read_plan, spans
 NO_TEAM = {"policy_sha256": "", "persons": {}}
 
 SPLIT = closed_object(("blue", COUNT), ("green", COUNT))
-STACK = closed_object(("version", TEXT), ("url", TEXT), ("name", TEXT, None), ("label", TEXT, None))
+STACK = closed_object(("version", TEXT), ("url", TEXT), ("name", TEXT, None), ("label", TEXT, None),
+                      ("headers", sorted_map_of(TEXT), {}))
 VERSION_AT = closed_object(("path", TEXT), ("header", TEXT))
 CAPACITY = closed_object(
     ("peak", COUNT, None), ("per_target", COUNT, None), ("healthy", COUNT, None),
@@ -20,7 +21,7 @@ CAPACITY = closed_object(
 ROUTE = closed_object(
     ("router", TEXT), ("config", ANYTHING), ("line", TEXT),
     ("seen_at", nullable(closed_object(("url", TEXT), ("header", TEXT), ("samples", COUNT),
-                                       ("tolerance", COUNT)))),
+                                       ("tolerance", COUNT), ("headers", sorted_map_of(TEXT), {})))),
     ("before", SPLIT), ("min_healthy", COUNT), ("capacity", CAPACITY, {}),
     ("resources", list_of(TEXT), []))
 RULE = closed_object(

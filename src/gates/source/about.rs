@@ -1,6 +1,8 @@
 //! What a question is about: one stack or the service as a whole, and since when. It is filled into the question here, with what
 //! its references stand for.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
 use super::Gap;
@@ -23,6 +25,8 @@ struct Stack {
     label: String,
     version: String,
     url: String,
+    /// What leads to it at that address.
+    headers: BTreeMap<String, String>,
 }
 
 /// What can be filled in that differs between the stacks.
@@ -34,7 +38,7 @@ impl About {
         let stack = plan.stack(color);
         let label = stack.label.as_ref().or(stack.name.as_ref()).cloned().unwrap_or_else(|| color.name().into());
         let (version, url) = (stack.version.clone(), stack.url.trim_end_matches('/').to_string());
-        About { stack: Some(Stack { color, label, version, url }), since: None }
+        About { stack: Some(Stack { color, label, version, url, headers: stack.headers.clone() }), since: None }
     }
 
     /// The service as a whole.
@@ -51,6 +55,11 @@ impl About {
         self.stack.as_ref().map(|stack| stack.color)
     }
 
+    /// What is sent along to the stack itself.
+    pub(super) fn headers(&self) -> BTreeMap<String, String> {
+        self.stack.as_ref().map(|stack| stack.headers.clone()).unwrap_or_default()
+    }
+
     pub(super) fn shifted(&self) -> Option<Timestamp> {
         self.since
     }
@@ -58,7 +67,10 @@ impl About {
     /// A stack that stands for any, where a question is only looked at.
     pub fn example(color: Color) -> About {
         let (label, version) = (color.name().into(), format!("{}-version", color.name()));
-        About { stack: Some(Stack { color, label, version, url: "http://stack".into() }), since: None }
+        About {
+            stack: Some(Stack { color, label, version, url: "http://stack".into(), headers: BTreeMap::new() }),
+            since: None,
+        }
     }
 
     /// What stands in a question in the place of a word about this stack.
@@ -105,8 +117,13 @@ mod tests {
 
     #[test]
     fn a_question_is_about_one_stack_or_none() {
-        let stack =
-            Stack { color: Color::Green, label: "green".into(), version: "v2'x".into(), url: "http://g".into() };
+        let stack = Stack {
+            color: Color::Green,
+            label: "green".into(),
+            version: "v2'x".into(),
+            url: "http://g".into(),
+            headers: BTreeMap::new(),
+        };
         let about = About { stack: Some(stack), since: None };
         let secrets = Secrets::default();
         assert_eq!(about.fill("{url}/x?v={version}&s={stack}", &secrets).unwrap(), "http://g/x?v=v2'x&s=green");

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{About, Document, Kind, Picks, shortened};
-use crate::diag::Mistake;
+use crate::diag::{Mistake, Review};
 use crate::document;
 use crate::rehearsal::{InLab, Place, at};
 use crate::world::{Gap, Request, World};
@@ -75,6 +75,9 @@ impl Document for Http {
                 });
             }
         }
+        let mut review = Review::default();
+        review.headers("/headers", &self.headers);
+        found.extend(review.0);
         let known = ["http://", "https://", "{url}", "${"];
         if !known.iter().any(|start| self.url.starts_with(start)) {
             found.push(Mistake {
@@ -88,9 +91,9 @@ impl Document for Http {
     async fn ask(&self, world: &World, about: &About) -> Result<Value, Gap> {
         let mut request = Request::get(about.fill(&self.url, &world.secrets)?, WITHIN);
         request.headers.push(("accept".into(), "application/json".into()));
-        for (name, value) in &self.headers {
-            request.headers.push((name.clone(), world.secrets.resolve(value)));
-        }
+        let mut headers = if self.url.starts_with("{url}") { about.headers() } else { BTreeMap::new() };
+        headers.extend(self.headers.clone());
+        let request = request.with(&headers, &world.secrets);
         let response = world.web.exchange(request).await.map_err(|e| Gap::Silent(e.to_string()))?;
         match response.status {
             200 => {}

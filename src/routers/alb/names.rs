@@ -125,6 +125,9 @@ impl Which {
             tagged(review, &self.tags);
         }
         let header = self.header.as_ref();
+        if let Some(header) = header.filter(|header| !header.name.is_empty()) {
+            review.header("/header/name", &header.name);
+        }
         let texts = [
             ("/host", self.host.as_ref()),
             ("/path", self.path.as_ref()),

@@ -19,7 +19,7 @@ pub use self::settings::{is_stop, stages};
 use self::witnesses::Doubt;
 use super::{Kind, Step, called};
 use crate::gates::traffic;
-use crate::plan::{Capacity, Color, Counted, Lane, Move, Plan, PlannedRoute, PlannedStep, Split, VersionAt};
+use crate::plan::{Capacity, Color, Counted, Lane, Move, Plan, PlannedRoute, PlannedStep, Split, Stack, VersionAt};
 use crate::rehearsal::InLab;
 use crate::routers::{Health, Reading, RouterError, TrafficRouter, Trouble};
 use crate::run::{Cause, Evidence, Found, Outcome, guard};
@@ -52,8 +52,8 @@ struct Shift {
     /// How long users stay here while blue warms up; nothing, but for a stop of a ramp.
     stays: Duration,
     versions: [String; 2],
-    /// Where each stack says its version, with the stacks' addresses.
-    said_at: Option<(VersionAt, [String; 2])>,
+    /// Where each stack says its version, and the stacks.
+    said_at: Option<(VersionAt, [Stack; 2])>,
 }
 
 impl Shift {
@@ -63,7 +63,7 @@ impl Shift {
         let back = plan.lane(Lane::Rollback).iter().any(|s| s == step);
         let versions = [plan.blue.version.clone(), plan.green.version.clone()];
         let stays = stays(&step.config).context("the settings of a stop")?;
-        let said_at = plan.version_at.clone().map(|at| (at, [plan.blue.url.clone(), plan.green.url.clone()]));
+        let said_at = plan.version_at.clone().map(|at| (at, [plan.blue.clone(), plan.green.clone()]));
         Ok(Shift { route: change.route.clone(), planned, change, back, stays, versions, said_at })
     }
 
@@ -186,10 +186,10 @@ impl Shift {
     /// Why a side that gains users is not what was planned, if it is not: it may have got another version since. On the way back nobody
     /// is kept on a bad green for it.
     async fn another_version(&self, now: Split, world: &World) -> Option<(Cause, String)> {
-        let (at, urls) = self.said_at.as_ref().filter(|_| !self.back)?;
+        let (at, stacks) = self.said_at.as_ref().filter(|_| !self.back)?;
         for stack in self.gaining(now) {
             let wanted = &self.versions[stack as usize];
-            match versions::of(stack, &urls[stack as usize], at, world).await {
+            match versions::of(stack, &stacks[stack as usize], at, world).await {
                 Ok(version) if version == *wanted => {}
                 Ok(version) => {
                     let line = format!("{stack} runs {version} now, and the plan says {wanted}");

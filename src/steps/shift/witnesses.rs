@@ -41,7 +41,7 @@ impl Shift {
         // On the way back green may be as ill as it likes: it is why users leave.
         let hosts = Color::BOTH.into_iter().filter(|c| self.change.after.weight(*c) > 0);
         let well = hosts.filter(|c| !self.back || *c == Color::Blue).map(|stack| async move {
-            match self.healthy(route, stack, false, scribe).await {
+            match self.healthy(route, stack, None, scribe).await {
                 (true, _) => Ok(()),
                 (false, line) if self.passed_over(world, &line, scribe) => Ok(()),
                 (false, line) => Err(Doubt::Unwell(line)),
@@ -120,7 +120,7 @@ impl Shift {
     /// Looks at the public address, and whether what it shows is the split that was written.
     async fn public(&self, at: &SeenAt, world: &World, scribe: &dyn Scribe) -> (Answers, bool) {
         let [blue, green] = &self.versions;
-        let found = Answers::sample(at, at.samples, [blue, green], world.web.as_ref()).await;
+        let found = Answers::sample(at, at.samples, [blue, green], world).await;
         let agrees = self.agrees(at.tolerance, &found);
         scribe.observed(found.evidence(&self.route, agrees));
         (found, agrees)

@@ -45,10 +45,11 @@ def plan_of(dice, ways):
         "router": "alb", "config": {}, "line": "alb rule 10", "seen_at": None, "before": split(0), "min_healthy": 1,
     }
     if "resources" in ways:
+        route["capacity"] = {"per_target": 60, "traffic": "cloudwatch"}
         route["resources"] = ["alb arn:aws:rule/10"]
     blue, green, found = {"version": "v1", "url": "http://blue.test"}, {"version": "v2", "url": "http://green.test"}, {}
     if "resources" in ways:
-        blue["name"], green["name"], green["label"] = "b", "a", "new"
+        blue["name"], green["name"], green["label"], green["headers"] = "b", "a", "new", {"x-stack": "green"}
         found["version_at"] = {"path": "/version", "header": "x-version"}
     return {
         "bgctl_plan": 1, "purpose": "cutover", "service": "slackbot", "environment": "production", "owners": [OWNER],
