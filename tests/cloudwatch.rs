@@ -4,9 +4,13 @@
 
 mod common;
 
+use std::cell::Cell;
 use std::rc::Rc;
 
+use async_trait::async_trait;
 use bgctl::clock::{Clock, SystemClock};
+use bgctl::compile::Draft;
+use bgctl::diag::{Diagnostic, Severity};
 use bgctl::gates::by_stack::Sides;
 use bgctl::gates::cloudwatch::LiveMetrics;
 use bgctl::gates::gate;
@@ -25,7 +29,7 @@ use bgctl::runbook::{Inputs, Source};
 use bgctl::world::{Gap, Metrics, Point, Question, World};
 use common::cbor::Bridge;
 use common::moto::{Moto, REGION};
-use common::scripted::{Stage, no_answer, plan};
+use common::scripted::{Stage, kind, no_answer, plan};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
@@ -152,7 +156,7 @@ struct Scripted(Script);
 
 type Script = fn(&Question, Timestamp, Timestamp) -> Result<Vec<Point>, Gap>;
 
-#[async_trait::async_trait(?Send)]
+#[async_trait(?Send)]
 impl Metrics for Scripted {
     async fn series(
         &self,
@@ -206,6 +210,7 @@ fn mistakes_in_metrics_are_found_without_asking() {
         ),
         (json!({ "metric": "A" }), "/metric", "no `stat`"),
         (json!({ "bad": ["A"] }), "/bad", "share of"),
+        (json!({ "metric": "A", "stat": "Sum", "region": "us-east" }), "/region", "no region of AWS"),
         (json!({ "metric": "A", "stat": "Sum", "over": "90s" }), "/over", "no period"),
         (json!({ "metric": "A", "stat": "Sum", "late": "2h" }), "/late", "judge nothing"),
     ] {
@@ -216,241 +221,59 @@ fn mistakes_in_metrics_are_found_without_asking() {
     }
 }
 
+/// The plan of a runbook with one `alb` route, a gate on these metrics and what its sides have to carry.
+fn drafted(place: &str, metrics: Value, capacity: Value) -> Result<Plan, Vec<Diagnostic>> {
+    let arn = |resource: &str| format!("arn:aws:elasticloadbalancing:eu-west-1:123456789012:{resource}");
+    let key = place.split_once('/').map_or("rule", |(kind, _)| kind.trim_start_matches("listener-"));
+    let route = json!({
+        key: arn(place), "blue": arn("targetgroup/bot-blue/6d0ecf831eec9f09"),
+        "green": arn("targetgroup/bot-green/73e2d6bc24d8a067"),
+    });
+    let stack = |version: &str| json!({ "version": version, "url": format!("http://{version}.test") });
+    let text = json!({
+        "bgctl": 1, "service": "bot", "environment": "test", "owners": ["a@example.com"],
+        "stacks": { "blue": stack("v1"), "green": stack("v2") },
+        "routes": { "web": { "alb": route, "capacity": capacity } },
+        "gates": { "edge": { "cloudwatch": metrics, "max": "0.5%" } },
+        "steps": [
+            { "id": "shift", "shift": { "route": "web", "green": "100%" } },
+            { "id": "bake", "bake": { "for": "15m", "gates": ["edge"] } },
+        ],
+        "rollback": { "owner": "a@example.com", "steps": [{ "id": "back", "shift": { "route": "web", "blue": "100%" } }] },
+    });
+    let source = Source::new("test.yaml", text.to_string());
+    Draft::new(&source, &Inputs::default(), None).map(|draft| draft.plan)
+}
+
+#[test]
+fn who_counts_requests_is_asked_only_of_a_route_that_has_them_counted() {
+    let metrics = json!({
+        "metric": "M", "stat": "Sum", "region": REGION, "blue": { "a": "1" }, "green": { "a": "2" },
+    });
+    let rule = "listener-rule/app/bot/50dc6c495c0c9188/0467ef3c8400ae65/8c1f3f0a1e2d3c4b";
+    let flows = "listener/net/bot/50dc6c495c0c9188/0467ef3c8400ae65";
+    let asks = json!({ "per_target": 60, "traffic": "cloudwatch" });
+    let plan = drafted(rule, metrics.clone(), asks.clone()).unwrap();
+    assert_eq!(plan.routes["web"].capacity.traffic, Some(Counter::Cloudwatch));
+    let said = |found: Vec<Diagnostic>| {
+        let wrong = found.into_iter().filter(|d| d.severity == Severity::Error);
+        wrong.map(|d| d.headline).collect::<Vec<_>>()
+    };
+    let flows = said(drafted(flows, metrics.clone(), asks).unwrap_err());
+    assert_eq!(flows, ["nobody counts the requests of route `web`"]);
+    for alone in [json!({ "traffic": "cloudwatch" }), json!({ "per_target": 60 }), json!({ "peak": 60 })] {
+        let found = said(drafted(rule, metrics.clone(), alone).unwrap_err());
+        assert_eq!(found, ["`per_target` is said together with `peak` or `traffic`, or none of them is"]);
+    }
+}
+
 /// A route names everything that has to be known of a load balancer.
 #[test]
 fn a_route_gives_region_and_dimensions() {
-    use bgctl::compile::Draft;
-    /// The plan of a runbook with one `alb` route, a gate on these metrics and what its sides have to carry.
-    fn drafted(place: &str, metrics: Value, capacity: Value) -> Result<Plan, Vec<Diagnostic>> {
-        let arn = |resource: &str| format!("arn:aws:elasticloadbalancing:eu-west-1:123456789012:{resource}");
-        let key = place.split_once('/').map_or("rule", |(kind, _)| kind.trim_start_matches("listener-"));
-        let route = json!({
-            key: arn(place), "blue": arn("targetgroup/bot-blue/6d0ecf831eec9f09"),
-            "green": arn("targetgroup/bot-green/73e2d6bc24d8a067"),
-        });
-        let stack = |version: &str| json!({ "version": version, "url": format!("http://{version}.test") });
-        let text = json!({
-            "bgctl": 1, "service": "bot", "environment": "test", "owners": ["a@example.com"],
-            "stacks": { "blue": stack("v1"), "green": stack("v2") },
-            "routes": { "web": { "alb": route, "capacity": capacity } },
-            "gates": { "edge": { "cloudwatch": metrics, "max": "0.5%" } },
-            "steps": [
-                { "id": "shift", "shift": { "route": "web", "green": "100%" } },
-                { "id": "bake", "bake": { "for": "15m", "gates": ["edge"] } },
-            ],
-            "rollback": { "owner": "a@example.com", "steps": [{ "id": "back", "shift": { "route": "web", "blue": "100%" } }] },
-        });
-        let source = Source::new("test.yaml", text.to_string());
-        Draft::new(&source, &Inputs::default(), None).map(|draft| draft.plan)
-    }
-
-    #[test]
-    fn who_counts_requests_is_asked_only_of_a_route_that_has_them_counted() {
-        let metrics = json!({
-            "metric": "M", "stat": "Sum", "region": REGION, "blue": { "a": "1" }, "green": { "a": "2" },
-        });
-        let rule = "listener-rule/app/bot/50dc6c495c0c9188/0467ef3c8400ae65/8c1f3f0a1e2d3c4b";
-        let flows = "listener/net/bot/50dc6c495c0c9188/0467ef3c8400ae65";
-        let asks = json!({ "per_target": 60, "traffic": "cloudwatch" });
-        let plan = drafted(rule, metrics.clone(), asks.clone()).unwrap();
-        assert_eq!(plan.routes["web"].capacity.traffic, Some(Counter::Cloudwatch));
-        let said = |found: Vec<Diagnostic>| {
-            let wrong = found.into_iter().filter(|d| d.severity == Severity::Error);
-            wrong.map(|d| d.headline).collect::<Vec<_>>()
-        };
-        let flows = said(drafted(flows, metrics.clone(), asks).unwrap_err());
-        assert_eq!(flows, ["nobody counts the requests of route `web`"]);
-        for alone in [json!({ "traffic": "cloudwatch" }), json!({ "per_target": 60 }), json!({ "peak": 60 })] {
-            let found = said(drafted(rule, metrics.clone(), alone).unwrap_err());
-            assert_eq!(found, ["`per_target` is said together with `peak` or `traffic`, or none of them is"]);
-        }
-    }
-
-    use bgctl::runbook::{Inputs, Source};
     let compiled = |metrics: Value| {
-        let arn = |resource: &str| format!("arn:aws:elasticloadbalancing:eu-west-1:123456789012:{resource}");
-        let route = json!({
-            "rule": arn("listener-rule/app/bot/50dc6c495c0c9188/0467ef3c8400ae65/8c1f3f0a1e2d3c4b"),
-            "blue": arn("targetgroup/bot-blue/6d0ecf831eec9f09"), "green": arn("targetgroup/bot-green/73e2d6bc24d8a067"),
-        });
-        let stack = |version: &str| json!({ "version": version, "url": format!("http://{version}.test") });
-        let text = json!({
-                    "bgctl": 1, "service": "bot", "environment": "test", "owners": ["a@example.com"],
-                    "stacks": { "blue": stack("v1"), "green": stack("v2") }, "routes": { "web": { "alb": route } },
-                    "gates": { "edge": { "cloudwatch": metrics, "max": "0.5%" } },
-                    "steps": [
-                        { "id": "shift", "shift": { "route": "web", "green": "100%" } },
-                        { "id": "bake", "bake": { "for": "15m", "gates": ["edge"] } },
-                    ],
-                    "rollback": { "owner": "a@example.com", "steps": [{ "id": "back", "shift": { "route": "web", "blue": "100%" } }] },
-
-        /// A load balancer with two healthy targets a side, whose requests CloudWatch counts.
-        struct Balanced(Cell<Split>);
-
-        fn place() -> MetricsPlace {
-            MetricsPlace {
-                region: REGION.into(),
-                whole: ("LoadBalancer".into(), BALANCER.into()),
-                blue: ("TargetGroup".into(), group("blue")),
-                green: ("TargetGroup".into(), group("green")),
-            }
-        }
-
-        #[async_trait(?Send)]
-        impl RouteView for Balanced {
-            fn line(&self) -> String {
-                "alb rule bot".into()
-            }
-
-            fn resources(&self, _: Option<&Reading>) -> Vec<String> {
-                Vec::new()
-            }
-
-            fn metrics(&self) -> Option<MetricsPlace> {
-                Some(place())
-            }
-
-            async fn read(&self) -> Result<Reading, RouterError> {
-                Ok(Reading { split: self.0.get(), exact: Value::Null, remarks: Vec::new() })
-            }
-
-            async fn health(&self, _: Color) -> Result<Health, RouterError> {
-                Ok(Health { healthy: 2, total: 2, ..Health::default() })
-            }
-
-            async fn controller(&self) -> Result<Option<String>, RouterError> {
-                Ok(None)
-            }
-
-            async fn identity(&self) -> Result<Identity, RouterError> {
-                Ok(Identity { line: "nobody".into(), left: None, renews: true })
-            }
-
-            fn native_way_back(&self, _: &str, _: &Reading) -> NativeWayBack {
-                NativeWayBack::default()
-            }
-        }
-
-        #[async_trait(?Send)]
-        impl TrafficRouter for Balanced {
-            async fn set(&self, _: &Reading, to: Split) -> Result<Vec<Call>, RouterError> {
-                self.0.set(to);
-                Ok(vec![Call { action: "set".into(), request_id: None, code: "ok".into(), time: Default::default() }])
-            }
-
-            fn settle(&self) -> std::time::Duration {
-                std::time::Duration::ZERO
-            }
-        }
-
-        /// A plan with one shift there and one back, where a target carries 60 requests a second.
-        fn measured() -> Plan {
-            let step = |id: &str, to: Value, before: Split, after: Split| {
-                json!({
-                    "id": id, "kind": "shift", "line": "", "config": to, "resume": "observe", "attempts": 1, "timeout_s": 60,
-                    "expected_s": 1, "moves": { "route": "web", "before": before, "after": after }, "approval": null,
-                    "on_failure": "roll-back", "place": "test.yaml:1",
-                })
-            };
-            let mut whole = serde_json::to_value(plan()).unwrap();
-            whole["routes"]["web"] = json!({
-                "router": "alb", "config": {}, "line": "alb rule bot", "seen_at": null, "before": Split::ALL_BLUE, "min_healthy": 1,
-                "capacity": { "per_target": 60, "traffic": "cloudwatch" },
-            });
-            let (half, blue) = (Split::of_green(500), Split::ALL_BLUE);
-            whole["forward"] = json!([step("half", json!({ "route": "web", "green": "50%" }), blue, half)]);
-            whole["rollback"] = json!([step("back", json!({ "route": "web", "blue": "100%" }), half, blue)]);
-            whole["gates"] = json!({});
-            whole["slack"] = Value::Null;
-            serde_json::from_value(whole).unwrap()
-        }
-
-        /// A shift of that plan, under a CloudWatch with this script; what it said besides is given too.
-        fn shifted(script: Script, back: bool) -> (Outcome, String) {
-            let (plan, mut stage) = (measured(), Stage::new(|_, _| no_answer()));
-            let step = if back { &plan.rollback[0] } else { &plan.forward[0] };
-            let from = step.moves.as_ref().unwrap().before;
-            stage.world.routes.insert("web".into(), Rc::new(Balanced(Cell::new(from))));
-            stage.world.metrics = Rc::new(Scripted(script));
-            let shift = (kind("shift").build)(step, &plan).unwrap();
-            let outcome = stage.clock.run(shift.execute(&stage.world, &stage.notes)).unwrap();
-            (outcome, stage.notes.text())
-        }
-
-        /// So many requests in the newest minute of each side.
-        fn minute(to: Timestamp, requests: f64) -> Result<Vec<Point>, Gap> {
-            Ok(vec![Point { at: to - SignedDuration::from_mins(1), value: requests }])
-        }
-
-        #[test]
-        fn nobody_is_moved_to_a_side_that_the_traffic_of_now_would_overrun() {
-            let (done, said) = shifted(|_, _, to| minute(to, 7200.0), false);
-            assert!(matches!(done, Outcome::Done { .. }), "{done:?}");
-            assert!(said.contains("web: all users make 240 requests a second now, by CloudWatch"), "{said}");
-            let (few, _) = shifted(|_, _, to| minute(to, 7201.0), false);
-            let Outcome::Failed { line, cause: Cause::Destination, moved: false, .. } = few else { panic!("{few:?}") };
-            assert_eq!(
-                line,
-                "GREEN has 2 healthy targets, and 50.0% of 241 requests a second need 3, so no users are sent there"
-            );
-        }
-
-        #[test]
-        fn a_count_that_is_not_known_never_passes_and_holds_up_no_way_back() {
-            let old: Script = |_, _, to| Ok(vec![Point { at: to - SignedDuration::from_mins(5), value: 1.0 }]);
-            let throttled: Script = |_, _, _| Err(Gap::Silent("CloudWatch says ThrottlingException".into()));
-            for (script, why) in [
-                ((|_, _, _| Ok(Vec::new())) as Script, "has no `RequestCount` of either side"),
-                (old, "240 s older than it should be"),
-                (throttled, "ThrottlingException"),
-            ] {
-                let (outcome, _) = shifted(script, false);
-                let Outcome::Failed { line, cause: Cause::Away, moved: false, .. } = outcome else { panic!("{outcome:?}") };
-                assert!(line.contains("the users of web make now is not known") && line.contains(why), "{line}");
-                let (back, said) = shifted(script, true);
-                assert!(matches!(back, Outcome::Done { .. }) && !said.contains("requests a second"), "{back:?}");
-            }
-        }
-
-        #[test]
-        fn a_run_begins_only_where_both_sides_carry_the_traffic_of_now() {
-            let armed = |script: Script| {
-                let (plan, mut stage) = (measured(), Stage::new(|_, _| no_answer()));
-                stage.world.routes.insert("web".into(), Rc::new(Balanced(Cell::new(Split::ALL_BLUE))));
-                stage.world.metrics = Rc::new(Scripted(script));
-                stage.clock.run(bgctl::arm::arm(&plan, &stage.world, &|_, _| Ok(()))).unwrap()
-            };
-            let checks = json!(armed(|_, _, to| minute(to, 3600.0)).unwrap()).to_string();
-            assert!(checks.contains("web: all users make 120 requests a second now, by CloudWatch"), "{checks}");
-            let few = armed(|_, _, to| minute(to, 3601.0)).unwrap_err();
-            assert_eq!(
-                few.headline,
-                "BLUE cannot take users: BLUE has 2 healthy targets, and 100.0% of 121 requests a second need 3"
-            );
-            let unknown = armed(|_, _, _| Err(Gap::Silent("CloudWatch did not answer".into()))).unwrap_err();
-            assert!(unknown.headline.starts_with("cannot tell") && unknown.cause[0].contains("did not answer"), "{unknown:?}");
-        }
-
-        #[tokio::test]
-        async fn requests_of_both_target_groups_are_counted_by_the_second() {
-            let Some(moto) = Moto::start(&[]).await else { return };
-            for minute in 4..=12 {
-                put(&moto, "blue", "RequestCount", minute, 5400.0).await;
-            }
-            put(&moto, "green", "RequestCount", 6, 600.0).await;
-            let bridge = Bridge::to(&moto.url).await;
-            let live = world(Rc::new(LiveMetrics::new(&bridge.access(&moto))));
-            let asked = Capacity { per_target: Some(60), traffic: Some(Counter::Cloudwatch), ..Capacity::default() };
-            assert_eq!(traffic::now(&asked, Some(place()), &live).await, Ok(Some(100)));
-            assert_eq!(traffic::now(&Capacity::default(), Some(place()), &live).await, Ok(None));
-            let elsewhere = MetricsPlace { blue: place().whole, green: place().whole, ..place() };
-            let none = traffic::now(&asked, Some(elsewhere), &live).await.unwrap_err();
-            assert!(none.line().contains("has no `RequestCount`"), "{none:?}");
-        }
-                });
-        let source = Source::new("test.yaml", text.to_string());
-        Draft::new(&source, &Inputs::default(), None).map(|draft| draft.plan.gates["edge"]["cloudwatch"].clone())
+        drafted("listener-rule/app/bot/50dc6c495c0c9188/0467ef3c8400ae65/8c1f3f0a1e2d3c4b", metrics, json!({}))
     };
+    let compiled = |metrics: Value| compiled(metrics).map(|plan| plan.gates["edge"]["cloudwatch"].clone());
     let counts = json!({ "route": "web", "bad": ["HTTPCode_Target_5XX_Count"], "requests": "RequestCount" });
     let metrics = compiled(counts.clone()).unwrap();
     assert_eq!(metrics["region"], "eu-west-1");
@@ -460,4 +283,168 @@ fn a_route_gives_region_and_dimensions() {
     other["route"] = json!("wev");
     let found = compiled(other).unwrap_err();
     assert!(found.iter().any(|d| d.headline.contains("no route `wev`")), "{found:?}");
+}
+
+/// A load balancer with two healthy targets a side, whose requests CloudWatch counts.
+struct Balanced(Cell<Split>);
+
+fn place() -> MetricsPlace {
+    MetricsPlace {
+        region: REGION.into(),
+        whole: ("LoadBalancer".into(), BALANCER.into()),
+        blue: ("TargetGroup".into(), group("blue")),
+        green: ("TargetGroup".into(), group("green")),
+    }
+}
+
+#[async_trait(?Send)]
+impl RouteView for Balanced {
+    fn line(&self) -> String {
+        "alb rule bot".into()
+    }
+
+    fn resources(&self, _: Option<&Reading>) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn metrics(&self) -> Option<MetricsPlace> {
+        Some(place())
+    }
+
+    async fn read(&self) -> Result<Reading, RouterError> {
+        Ok(Reading { split: self.0.get(), exact: Value::Null, remarks: Vec::new() })
+    }
+
+    async fn health(&self, _: Color) -> Result<Health, RouterError> {
+        Ok(Health { healthy: 2, total: 2, ..Health::default() })
+    }
+
+    async fn controller(&self) -> Result<Option<String>, RouterError> {
+        Ok(None)
+    }
+
+    async fn identity(&self) -> Result<Identity, RouterError> {
+        Ok(Identity { line: "nobody".into(), left: None, renews: true })
+    }
+
+    fn native_way_back(&self, _: &str, _: &Reading) -> NativeWayBack {
+        NativeWayBack::default()
+    }
+}
+
+#[async_trait(?Send)]
+impl TrafficRouter for Balanced {
+    async fn set(&self, _: &Reading, to: Split) -> Result<Vec<Call>, RouterError> {
+        self.0.set(to);
+        Ok(vec![Call { action: "set".into(), request_id: None, code: "ok".into(), time: Default::default() }])
+    }
+
+    fn settle(&self) -> std::time::Duration {
+        std::time::Duration::ZERO
+    }
+}
+
+/// A plan with one shift there and one back, where a target carries 60 requests a second.
+fn measured() -> Plan {
+    let step = |id: &str, to: Value, before: Split, after: Split| {
+        json!({
+            "id": id, "kind": "shift", "line": "", "config": to, "resume": "observe", "attempts": 1, "timeout_s": 60,
+            "expected_s": 1, "moves": { "route": "web", "before": before, "after": after }, "approval": null,
+            "on_failure": "roll-back", "place": "test.yaml:1",
+        })
+    };
+    let mut whole = serde_json::to_value(plan()).unwrap();
+    whole["routes"]["web"] = json!({
+        "router": "alb", "config": {}, "line": "alb rule bot", "seen_at": null, "before": Split::ALL_BLUE, "min_healthy": 1,
+        "capacity": { "per_target": 60, "traffic": "cloudwatch" },
+    });
+    let (half, blue) = (Split::of_green(500), Split::ALL_BLUE);
+    whole["forward"] = json!([step("half", json!({ "route": "web", "green": "50%" }), blue, half)]);
+    whole["rollback"] = json!([step("back", json!({ "route": "web", "blue": "100%" }), half, blue)]);
+    whole["gates"] = json!({});
+    whole["slack"] = Value::Null;
+    serde_json::from_value(whole).unwrap()
+}
+
+/// A shift of that plan, under a CloudWatch with this script; what it said besides is given too.
+fn shifted(script: Script, back: bool) -> (Outcome, String) {
+    let (plan, mut stage) = (measured(), Stage::new(|_, _| no_answer()));
+    let step = if back { &plan.rollback[0] } else { &plan.forward[0] };
+    let from = step.moves.as_ref().unwrap().before;
+    stage.world.routes.insert("web".into(), Rc::new(Balanced(Cell::new(from))));
+    stage.world.metrics = Rc::new(Scripted(script));
+    let shift = (kind("shift").build)(step, &plan).unwrap();
+    let outcome = stage.clock.run(shift.execute(&stage.world, &stage.notes)).unwrap();
+    (outcome, stage.notes.text())
+}
+
+/// So many requests in the newest minute of each side.
+fn minute(to: Timestamp, requests: f64) -> Result<Vec<Point>, Gap> {
+    Ok(vec![Point { at: to - SignedDuration::from_mins(1), value: requests }])
+}
+
+#[test]
+fn nobody_is_moved_to_a_side_that_the_traffic_of_now_would_overrun() {
+    let (done, said) = shifted(|_, _, to| minute(to, 7200.0), false);
+    assert!(matches!(done, Outcome::Done { .. }), "{done:?}");
+    assert!(said.contains("web: all users make 240 requests a second now, by CloudWatch"), "{said}");
+    let (few, _) = shifted(|_, _, to| minute(to, 7201.0), false);
+    let Outcome::Failed { line, cause: Cause::Destination, moved: false, .. } = few else { panic!("{few:?}") };
+    assert_eq!(
+        line,
+        "GREEN has 2 healthy targets, and 50.0% of 241 requests a second need 3, so no users are sent there"
+    );
+}
+
+#[test]
+fn a_count_that_is_not_known_never_passes_and_holds_up_no_way_back() {
+    let old: Script = |_, _, to| Ok(vec![Point { at: to - SignedDuration::from_mins(5), value: 1.0 }]);
+    let throttled: Script = |_, _, _| Err(Gap::Silent("CloudWatch says ThrottlingException".into()));
+    for (script, why) in [
+        ((|_, _, _| Ok(Vec::new())) as Script, "has no `RequestCount` of either side"),
+        (old, "240 s older than it should be"),
+        (throttled, "ThrottlingException"),
+    ] {
+        let (outcome, _) = shifted(script, false);
+        let Outcome::Failed { line, cause: Cause::Away, moved: false, .. } = outcome else { panic!("{outcome:?}") };
+        assert!(line.contains("the users of web make now is not known") && line.contains(why), "{line}");
+        let (back, said) = shifted(script, true);
+        assert!(matches!(back, Outcome::Done { .. }) && !said.contains("requests a second"), "{back:?}");
+    }
+}
+
+#[test]
+fn a_run_begins_only_where_both_sides_carry_the_traffic_of_now() {
+    let armed = |script: Script| {
+        let (plan, mut stage) = (measured(), Stage::new(|_, _| no_answer()));
+        stage.world.routes.insert("web".into(), Rc::new(Balanced(Cell::new(Split::ALL_BLUE))));
+        stage.world.metrics = Rc::new(Scripted(script));
+        stage.clock.run(bgctl::arm::arm(&plan, &stage.world, &|_, _| Ok(()))).unwrap()
+    };
+    let checks = json!(armed(|_, _, to| minute(to, 3600.0)).unwrap()).to_string();
+    assert!(checks.contains("web: all users make 120 requests a second now, by CloudWatch"), "{checks}");
+    let few = armed(|_, _, to| minute(to, 3601.0)).unwrap_err();
+    assert_eq!(
+        few.headline,
+        "BLUE cannot take users: BLUE has 2 healthy targets, and 100.0% of 121 requests a second need 3"
+    );
+    let unknown = armed(|_, _, _| Err(Gap::Silent("CloudWatch did not answer".into()))).unwrap_err();
+    assert!(unknown.headline.starts_with("cannot tell") && unknown.cause[0].contains("did not answer"), "{unknown:?}");
+}
+
+#[tokio::test]
+async fn requests_of_both_target_groups_are_counted_by_the_second() {
+    let Some(moto) = Moto::start(&[]).await else { return };
+    for minute in 4..=12 {
+        put(&moto, "blue", "RequestCount", minute, 5400.0).await;
+    }
+    put(&moto, "green", "RequestCount", 6, 600.0).await;
+    let bridge = Bridge::to(&moto.url).await;
+    let live = world(Rc::new(LiveMetrics::new(&bridge.access(&moto))));
+    let asked = Capacity { per_target: Some(60), traffic: Some(Counter::Cloudwatch), ..Capacity::default() };
+    assert_eq!(traffic::now(&asked, Some(place()), &live).await, Ok(Some(100)));
+    assert_eq!(traffic::now(&Capacity::default(), Some(place()), &live).await, Ok(None));
+    let elsewhere = MetricsPlace { blue: place().whole, green: place().whole, ..place() };
+    let none = traffic::now(&asked, Some(elsewhere), &live).await.unwrap_err();
+    assert!(none.line().contains("has no `RequestCount`"), "{none:?}");
 }

@@ -210,7 +210,7 @@ fn of_a_and_b_either_may_be_blue() {
     }
     let table = [
         ("  a: { url: http://a.test,", "  blue: { url: http://a.test,", "BG0114", "`blue` and `green`, or `a` and `b`"),
-        ("  b: { url: http://b.test, label: green }", "", "BG0103", "`stacks` lacks `green`"),
+        ("  b: { url: http://b.test, label: green }", "", "BG0103", "`stacks` lacks `b`"),
         ("  version: { path: /version, header: x-bot-version }", "", "BG0103", "`stacks` lacks `version`"),
         ("  release: ${var.release}", "", "BG0103", "`stacks` lacks `release`"),
         (

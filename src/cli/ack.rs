@@ -31,7 +31,7 @@ pub fn run(args: &Args, cx: &Context) -> Result<Exit, Refusal> {
     let users = format!("{}, {age}", past.story.users_line());
     let Some((delivered, how)) = &past.story.paged else {
         return Err(Refusal::new(Kind::Usage, Code::NoPaging, format!("run {} has paged nobody", past.id))
-            .cause(format!("it is {}", past.word()))
+            .cause(format!("it is {}", past.rests()))
             .users(users)
             .next("bgctl status        what runs, and where users are now"));
     };

@@ -116,8 +116,7 @@ fn text(past: &RunRecord, live: &Users, cx: &Context) {
         strayed(past, route).iter().for_each(|line| warn(line));
     }
     let silent = spoken_seconds(past.silent(cx.clock.now()));
-    let word = if past.interrupted() { "interrupted: its process is gone" } else { past.word() };
-    let run = format!("  run      {} by {}, {word}", past.id, past.story.about.by);
+    let run = format!("  run      {} by {}, {}", past.id, past.story.about.by, past.rests());
     if past.abandoned() && past.state.may_have_moved(&past.plan) {
         let line = format!("{run}; NOBODY IS WATCHING, last record {silent} ago");
         cx.raw_out(&ink.yellow(&ink.text(&line)));

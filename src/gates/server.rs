@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use crate::diag::Mistake;
+use crate::diag::{Mistake, Review};
 use crate::secret::Secrets;
 use crate::world::Login;
 
@@ -123,10 +123,12 @@ impl Server {
             let message = "one login is enough: `basic`, `bearer_file`, `sigv4` or a header `Authorization`".into();
             found.push(wrong("", message, "leave the others out"));
         }
-        if let Some(name) = headers.keys().find(|name| !is_token(name)) {
-            found.push(wrong("/headers", format!("`{name}` is no name of a header"), "write it as `X-Scope-OrgID`"));
+        let mut review = Review(found);
+        review.headers("/headers", headers);
+        if let Some(sigv4) = sigv4 {
+            review.region("/sigv4/region", &sigv4.region);
         }
-        found
+        review.0
     }
 
     /// With everything that is secret in it, for one exchange.
@@ -141,11 +143,6 @@ impl Server {
         let login = Login { bearer_file: bearer_file.clone(), ca: ca.clone(), sigv4 };
         Reached { url: secrets.resolve(url), headers, login }
     }
-}
-
-/// RFC 9110: what a field name may be made of.
-fn is_token(name: &str) -> bool {
-    !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c))
 }
 
 impl JsonSchema for Server {

@@ -33,12 +33,28 @@ impl Sides {
     pub fn said(self, mut found: Vec<Diagnostic>) -> Vec<Diagnostic> {
         let [blue, green] = self.names();
         for mistake in found.iter_mut().filter(|_| self != Sides::default()) {
+            if self.in_its_words(mistake) {
+                continue;
+            }
             let text = [&mistake.headline, &mistake.label].map(|text| text.to_lowercase()).join(" ");
             if text.contains("blue") || text.contains("green") {
                 mistake.notes.push(format!("`{blue}` of the file is blue here, and `{green}` is green"));
             }
         }
         found
+    }
+
+    /// A field that is missing is named as the file would have it; whether that is all there is to say.
+    fn in_its_words(self, mistake: &mut Diagnostic) -> bool {
+        let lacks = |part: &&str| mistake.headline.ends_with(&format!("lacks `{part}`"));
+        let Some(part) = ["blue", "green"].iter().position(|part| lacks(&part)) else { return false };
+        let (part, own) = (["blue", "green"][part], self.names()[part]);
+        mistake.headline = mistake.headline.replace(&format!("lacks `{part}`"), &format!("lacks `{own}`"));
+        mistake.label = match self.found {
+            true => format!("add `{own}`: which of `a` and `b` is live is read"),
+            false => mistake.label.replace(&format!("`{part}`"), &format!("`{own}`")),
+        };
+        true
     }
 }
 
@@ -132,5 +148,25 @@ fn below(node: &mut Node, path: &[&str], act: &mut dyn FnMut(&mut Node)) {
         }
         Tree::List(items) if *first == "*" => items.iter_mut().for_each(|item| below(item, rest, act)),
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_stack_is_named_as_the_file_would_have_it() {
+        let said = |found, swap, part: &str| {
+            let missing = Diagnostic::error(Code::MissingField, format!("`stacks` lacks `{part}`"));
+            let found = Sides { found, swap }.said(vec![missing.at(0..1, format!("add `{part}`: The candidate"))]);
+            format!("{} · {} · {}", found[0].headline, found[0].label, found[0].notes.len())
+        };
+        let read = "which of `a` and `b` is live is read · 0";
+        assert_eq!(said(true, false, "green"), format!("`stacks` lacks `b` · add `b`: {read}"));
+        assert_eq!(said(true, false, "blue"), format!("`stacks` lacks `a` · add `a`: {read}"));
+        assert_eq!(said(true, true, "blue"), format!("`stacks` lacks `b` · add `b`: {read}"));
+        assert_eq!(said(false, true, "green"), "`stacks` lacks `blue` · add `blue`: The candidate · 0");
+        assert_eq!(said(false, false, "green"), "`stacks` lacks `green` · add `green`: The candidate · 0");
     }
 }

@@ -29,7 +29,8 @@ pub fn open(cx: &Context, plan: &Plan) -> Option<Refusal> {
     Some(
         Refusal::new(Kind::Drift, Code::RunOpen, format!("run {} of this service is still open", past.id))
             .place(past.folder.display().to_string())
-            .cause(format!("it is {}, by {}, and wrote its last record {silent} ago", past.word(), past.story.about.by))
+            .cause(format!("it is {}", past.rests()))
+            .cause(format!("{} began it, and its last record is {silent} old", past.story.about.by))
             .users(format!("{users}, read just now. Nothing was changed."))
             .next(format!("bgctl resume {run}      go on with it"))
             .next(format!("bgctl rollback {run}    everyone to BLUE")),

@@ -103,6 +103,11 @@ impl RunRecord {
         self.outcome().map_or("running", RunOutcome::name)
     }
 
+    /// The same for people: a run that nobody decided to leave so is told apart from one that holds.
+    pub fn rests(&self) -> &'static str {
+        if self.interrupted() { "interrupted: its process is gone" } else { self.word() }
+    }
+
     /// How long ago the last record was written, in seconds.
     pub fn silent(&self, now: Timestamp) -> u64 {
         self.story.last.map_or(0, |last| (now.as_second() - last.as_second()).max(0).unsigned_abs())

@@ -49,7 +49,7 @@ impl Candidate {
         };
         let found = sight::look(&past.plan, cx, &sight::reach(cx, &past.plan, false)).await;
         let users: Vec<String> = found.seen.iter().map(sight::line).collect();
-        format!("{place}: run {run}, {}, {}", past.word(), users.join("; "))
+        format!("{place}: run {run}, {}, {}", past.rests(), users.join("; "))
     }
 }
 

@@ -127,7 +127,14 @@ fn r07_r37_a_run_that_nobody_drives_is_named_here_and_its_users_are_seen_from_an
 
     // Here the open run is the answer.
     let again = desk.cutover().end(20).ends(31);
-    again.says(&["BG0313", "is still open", &format!("bgctl resume {run}"), &format!("bgctl rollback {run}"), "50"]);
+    again.says(&[
+        "BG0313",
+        "is still open",
+        "it is interrupted: its process is gone",
+        &format!("bgctl resume {run}"),
+        &format!("bgctl rollback {run}"),
+        "50",
+    ]);
     let status = desk.run(&["status"]).ends(0);
     status.says(&[
         "BLUE 50 GREEN 50   read just now",
@@ -197,7 +204,7 @@ fn r13_a_command_without_a_name_is_about_the_users_that_are_under_way() {
             "BG0006",
             "staging/bot: run",
             "staging/other: run",
-            "holding",
+            "interrupted: its process is gone",
             &names[0],
             &names[1],
             "read just now",

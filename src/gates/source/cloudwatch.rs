@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{About, Kind, Minutes, Reading, Source, asks_of_a_stack, typed};
-use crate::diag::Mistake;
+use crate::diag::{Mistake, Review};
 use crate::plan::Color;
 use crate::rehearsal::InLab;
 use crate::routers::MetricsPlace;
@@ -104,7 +104,11 @@ fn check(settings: &Value) -> Vec<Mistake> {
         Ok(metrics) => metrics,
         Err(mistake) => return vec![mistake],
     };
-    let mut found = Vec::new();
+    let mut review = Review::default();
+    if let Some(region) = metrics.region.as_ref().filter(|region| !region.contains("${")) {
+        review.region("/region", region);
+    }
+    let mut found = review.0;
     let mut wrong = |at: &str, message: String, help: &str| {
         found.push(Mistake { at: at.into(), message, help: Some(help.into()) });
     };

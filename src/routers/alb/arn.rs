@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::diag::is_region;
+
 /// What kind of resource an [`Arn`] has to name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sort {
@@ -109,7 +111,7 @@ impl Arn {
         if service != "elasticloadbalancing" {
             return wrong(&format!("its service is `{service}`, not `elasticloadbalancing`"));
         }
-        if region.is_empty() || !region.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-') {
+        if !is_region(region) {
             return wrong(&format!("`{region}` is not a region"));
         }
         if account.len() != 12 || !account.bytes().all(|b| b.is_ascii_digit()) {
@@ -228,6 +230,7 @@ mod tests {
             ("arn:aws:s3:::bucket", Sort::TargetGroup, "its service is `s3`"),
             (&RULE.replace("123456789012", "1234"), Sort::Rule, "`1234` is not an account"),
             (&RULE.replace("eu-west-1", ""), Sort::Rule, "is not a region"),
+            (&RULE.replace("eu-west-1", "eu-west"), Sort::Rule, "`eu-west` is not a region"),
             (&RULE.replace("/app/", "/net/"), Sort::Rule, "a Network Load Balancer has no rules: write `listener:`"),
             (&RULE.replace("/app/", "/gwy/"), Sort::Rule, "`gwy` stands where app belongs"),
             (RULE, Sort::Listener, "write `rule:`"),

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::arn::{Arn, Sort};
 use super::names::{By, Known, Listener, Spot, Which, is_name};
 use super::place::Place;
-use crate::diag::{self, Mistake, Review};
+use crate::diag::{self, Mistake, Review, is_region};
 
 const KEYS: [&str; 8] = ["region", "load_balancer", "listener", "rule", "blue", "green", "test", "min_healthy"];
 const BY: &str = "write `{ name: bot-blue }`, `{ tags: { app: bot } }` or the ARN";
@@ -318,8 +318,4 @@ fn listener_of(spot: &Spot) -> Option<Listener> {
         Spot::Of { listener, .. } => Some(listener.clone()),
         Spot::Arn(place) => Arn::read(&place.arn().listener(), Sort::Listener).ok().map(Listener::Arn),
     }
-}
-
-fn is_region(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }

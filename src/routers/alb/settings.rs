@@ -274,6 +274,11 @@ mod tests {
             (json!({ "port": 8443 }), "/test/port", "unknown field `port`"),
             (json!({ "rule": { "header": { "name": "x" } } }), "/test/rule", "missing field `value`"),
             (json!({ "rule": { "header": { "name": "", "value": "g" } } }), "/test/rule/header/name", "an empty text"),
+            (
+                json!({ "rule": { "header": { "name": "x y", "value": "g" } } }),
+                "/test/rule/header/name",
+                "no name of a header",
+            ),
             (json!({ "rule": good()["rule"], "listener": 8443 }), "/test/listener", "says its listener already"),
             (json!({ "rule": good()["blue"] }), "/test/rule", "has not the parts"),
         ];

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::child::quoted;
-use crate::diag::{self, Mistake, Review};
+use crate::diag::{self, Mistake, Review, is_whole_name};
 use crate::plan::Color;
 use crate::scalar::Duration;
 use crate::secret::{Secret, Secrets};
@@ -89,6 +89,9 @@ const LONGEST: u64 = 3600;
 /// What no zone needs more of.
 const MOST: usize = 32;
 
+/// Where a server of DNS listens that says no port.
+const PORT: u16 = 53;
+
 fn ttl() -> Duration {
     Duration::seconds(60)
 }
@@ -106,7 +109,7 @@ impl Type {
         match self {
             Type::A => text.parse().ok().map(|address| RData::A(A(address))),
             Type::Aaaa => text.parse().ok().map(|address| RData::AAAA(AAAA(address))),
-            Type::Cname => name(text).map(|name| RData::CNAME(CNAME(name))),
+            Type::Cname => name(text).filter(|_| is_whole_name(text)).map(|name| RData::CNAME(CNAME(name))),
         }
     }
 }
@@ -158,9 +161,10 @@ impl Settings {
     pub fn read(value: &Value) -> Result<Settings, Vec<Mistake>> {
         let settings: Settings = diag::settings(value)?;
         let mut review = Review::default();
-        for (at, text) in [("/zone", &settings.zone), ("/name", &settings.name), ("/key/name", &settings.key.name)] {
+        whole_name(&mut review, &settings.name);
+        for (at, text) in [("/zone", &settings.zone), ("/key/name", &settings.key.name)] {
             if name(text).is_none() {
-                review.wrong(at, format!("`{text}` is no name of DNS"), Some("write it whole: `bot.example.com`"));
+                review.wrong(at, format!("`{text}` is no name of DNS"), Some("write it whole: `example.com`"));
             }
         }
         if let (Some(zone), Some(own)) = (name(&settings.zone), name(&settings.name))
@@ -257,19 +261,16 @@ pub fn review_addresses(review: &mut Review, at: &str, all: &[String]) {
     }
 }
 
+/// Says that the full name of a record is none.
+pub fn whole_name(review: &mut Review, text: &str) {
+    if !is_whole_name(text) {
+        review.wrong("/name", format!("`{text}` is no name of DNS"), Some("write it whole: `bot.example.com`"));
+    }
+}
+
 /// Host and port of a server.
 pub fn address(text: &str) -> Option<(String, u16)> {
-    if let Ok(address) = text.parse::<std::net::SocketAddr>() {
-        return Some((address.ip().to_string(), address.port()));
-    }
-    if let Ok(address) = text.parse::<std::net::IpAddr>() {
-        return Some((address.to_string(), 53));
-    }
-    let (host, port) = match text.split_once(':') {
-        Some((host, port)) => (host, port.parse().ok()?),
-        None => (text, 53),
-    };
-    name(host).map(|_| (host.into(), port))
+    diag::server(text, Some(PORT))
 }
 
 #[cfg(test)]
@@ -293,6 +294,10 @@ mod tests {
         let table = [
             ("zone", json!("exa mple"), "/zone", "no name of DNS"),
             ("name", json!("bot.example.org"), "/name", "not in the zone"),
+            ("name", json!("bot"), "/name", "no name of DNS"),
+            ("key", json!({ "name": "a b", "secret": "${env:K}" }), "/key/name", "no name of DNS"),
+            ("resolvers", json!(["999.1.1.1"]), "/resolvers/0", "not an address"),
+            ("servers", json!(["127.0.0.1:0"]), "/servers/0", "not an address"),
             ("name", json!("$(x).example.test"), "/name", "no name of DNS"),
             ("servers", json!([]), "/servers", "no server"),
             ("servers", json!(["127.0.0.1", "a;b"]), "/servers/1", "not an address"),
@@ -319,18 +324,9 @@ mod tests {
         let mut cname = good();
         (cname["type"], cname["blue"]) = (json!("CNAME"), json!(["a.test", "b.test"]));
         assert!(Settings::read(&cname).unwrap_err().iter().any(|m| m.message.contains("one CNAME")));
-    }
-
-    #[test]
-    fn an_address_has_the_port_of_dns_unless_it_says_another() {
-        for (text, host, port) in [
-            ("192.0.2.53", "192.0.2.53", 53),
-            ("192.0.2.53:5353", "192.0.2.53", 5353),
-            ("2001:db8::53", "2001:db8::53", 53),
-            ("[2001:db8::53]:5353", "2001:db8::53", 5353),
-            ("ns1.example.com", "ns1.example.com", 53),
-        ] {
-            assert_eq!(address(text), Some((host.into(), port)), "{text}");
+        for bad in ["bot", "999.1.1.1"] {
+            cname["blue"] = json!([bad]);
+            assert!(Settings::read(&cname).unwrap_err().iter().any(|m| m.message.contains("type CNAME")), "{bad}");
         }
     }
 

@@ -80,10 +80,9 @@ impl Settings {
             ("/blue", &self.blue),
             ("/green", &self.green),
         ];
-        for (at, name) in names.into_iter().chain(route.map(|name| ("/route", name))) {
-            if name.trim().is_empty() || name.contains(char::is_control) {
-                review.wrong(at, format!("`{name}` is not a name"), None);
-            }
+        let nodes = self.node.iter().flat_map(|nodes| nodes.all()).map(|name| ("/node", name));
+        for (at, name) in names.into_iter().chain(route.map(|name| ("/route", name))).chain(nodes) {
+            review.thing(at, name);
         }
         if self.blue == self.green {
             let help = "a dead green hides behind a blue of the same cluster: give each stack its own";
@@ -155,12 +154,20 @@ mod tests {
             (("node", json!(["a", "b"])), "/node there is not one `node` for each `admin`"),
             (("virtual_host", json!(" ")), "/virtual_host ` ` is not a name"),
             (("route", json!("")), "/route `` is not a name"),
+            (("node", json!("")), "/node `` is not a name"),
+            (("node", json!("a\tb")), r"/node `a\tb` is not a name"),
+            (("blue", json!(" blue")), "/blue ` blue` is not a name"),
             (("green", json!("blue")), "/green both stacks are the same cluster"),
             (("min_healthy", json!(0)), "/min_healthy `0` is not between 1 and 10000"),
         ];
         for (change, wanted) in table {
             assert_eq!(said(&[change]), [wanted]);
         }
+        let long = said(&[("blue", json!("x".repeat(5000)))]);
+        assert!(
+            long.len() == 1 && long[0].starts_with("/blue `xxx") && long[0].ends_with("…` is not a name"),
+            "{long:?}"
+        );
         assert!(said(&[("fiel", json!(1))])[0].contains("unknown field `fiel`"));
     }
 }

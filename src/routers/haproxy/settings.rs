@@ -153,6 +153,7 @@ mod tests {
         let table = [
             (("socket", json!([])), "/socket without a socket there is nobody to ask"),
             (("socket", json!("admin.sock")), "/socket `admin.sock` is neither a whole path nor host:port"),
+            (("socket", json!("999.1.1.1:9999")), "/socket `999.1.1.1:9999` is neither a whole path nor host:port"),
             (("socket", json!(["/a", "/a"])), "/socket `/a` is listed twice"),
             (
                 ("backend", json!("bot; disable server bot/blue")),

@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::clock::{Clock, SystemClock};
+use crate::diag::server;
 use crate::routers::Trouble;
 
 /// How long HAProxy may take: it answers in a millisecond, or not at all.
@@ -46,10 +47,9 @@ impl Address {
         if text.starts_with('/') {
             return Ok(Address::Unix(text.into()));
         }
-        let port = text.rsplit_once(':').filter(|(host, _)| !host.is_empty() && !host.contains(['/', '@', ' ']));
-        match port.and_then(|(_, port)| port.parse::<u16>().ok()) {
-            Some(port) if port > 0 => Ok(Address::Tcp(text.into())),
-            _ => Err(format!("`{text}` is neither a whole path nor host:port")),
+        match server(text, None) {
+            Some(_) => Ok(Address::Tcp(text.into())),
+            None => Err(format!("`{text}` is neither a whole path nor host:port")),
         }
     }
 

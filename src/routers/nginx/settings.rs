@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::diag::{self, Mistake, Review};
+use crate::diag::{self, Mistake, Review, is_thing};
 use crate::plan::Color;
 
 /// The users of a site behind nginx, split between two of its upstreams by a file that bgctl writes.
@@ -81,7 +81,7 @@ impl Settings {
             review.wrong("/include", format!("`{file}` is not the path of an include"), Some(help));
         }
         for (at, name) in [("/blue", &self.blue), ("/green", &self.green)] {
-            if name.is_empty() || !plain(name, "_.-") {
+            if !is_thing(name) || !plain(name, "_.-") {
                 let help = "the name behind `upstream` in the configuration: letters, digits, `_`, `.` and `-`";
                 review.wrong(at, format!("`{name}` is not the name of an upstream"), Some(help));
             }

@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::weights::{self, HEAVIEST};
-use crate::diag::{self, Mistake, Review};
+use crate::diag::{self, Mistake, Review, is_thing};
 use crate::plan::Split;
-use crate::routers::dns::settings::{Type, name, review_addresses};
+use crate::routers::dns::settings::{Type, review_addresses, whole_name};
 use crate::scalar::Duration;
 
 /// Two weighted records of one name and type in a hosted zone of Amazon Route 53.
@@ -67,17 +67,15 @@ impl Settings {
             let help = "`aws route53 list-hosted-zones` shows it, after `/hostedzone/`";
             review.wrong("/zone", format!("`{zone}` is no id of a hosted zone"), Some(help));
         }
-        if name(&settings.name).is_none() {
-            let help = Some("write it whole: `bot.example.com`");
-            review.wrong("/name", format!("`{}` is no name of DNS", settings.name), help);
-        }
-        let region = &settings.region;
-        if region.is_empty() || !region.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-') {
-            review.wrong("/region", format!("`{region}` is no region"), Some("write `us-east-1`, or leave it out"));
-        }
+        whole_name(&mut review, &settings.name);
+        review.region("/region", &settings.region);
         for (at, side) in [("/blue", &settings.blue), ("/green", &settings.green)] {
-            if side.is_empty() || side.len() > IDENTIFIER {
-                review.wrong(at, format!("a set identifier has 1 to {IDENTIFIER} characters"), None);
+            if side.len() > IDENTIFIER || !is_thing(side) {
+                review.wrong(
+                    at,
+                    format!("a set identifier has 1 to {IDENTIFIER} characters, without blanks around it"),
+                    None,
+                );
             }
         }
         if settings.blue == settings.green {
@@ -141,12 +139,17 @@ mod tests {
             ("zone", json!(""), "/zone", "no id of a hosted zone"),
             ("name", json!("$(x).example.test"), "/name", "no name of DNS"),
             ("region", json!("US;1"), "/region", "no region"),
+            ("region", json!("us-east"), "/region", "no region"),
+            ("region", json!("-"), "/region", "no region"),
+            ("name", json!("bot"), "/name", "no name of DNS"),
             ("blue", json!(""), "/blue", "1 to 128"),
+            ("blue", json!("bot\nblue"), "/blue", "1 to 128"),
             ("green", json!("bot-blue"), "/green", "the same record"),
             ("type", json!("MX"), "", "unknown variant"),
             ("ttl", json!("0s"), "/ttl", "zero"),
             ("ttl", json!("2h"), "/ttl", "up to 1h"),
             ("servers", json!(["a;b"]), "/servers/0", "not an address"),
+            ("resolvers", json!(["999.1.1.1"]), "/resolvers/0", "not an address"),
             ("resolvers", json!(["127.0.0.1", "127.0.0.1"]), "/resolvers/1", "twice"),
             ("health", json!("http://127.0.0.1/healthz"), "/health", "no URL with a name"),
             ("colour", json!(1), "", "unknown field"),
