@@ -39,9 +39,9 @@ fn group(color: &str) -> String {
     format!("targetgroup/bot-{color}/6d0ecf831eec9f09")
 }
 
-/// One point in the minute that began so long ago.
-async fn put(moto: &Moto, color: &str, metric: &str, minutes_ago: i64, value: f64) {
-    let at = (SystemClock.now() - SignedDuration::from_mins(minutes_ago)).to_string();
+/// One point in the minute that began so long before `now`: two points of one test share no minute by chance.
+async fn put(moto: &Moto, now: Timestamp, color: &str, metric: &str, minutes_ago: i64, value: f64) {
+    let at = (now - SignedDuration::from_mins(minutes_ago)).to_string();
     let (group, value) = (group(color), value.to_string());
     let form = [
         ("Action", "PutMetricData"),
@@ -89,15 +89,16 @@ fn errors() -> Value {
 #[tokio::test]
 async fn requests_of_each_target_group_are_counted_since_the_shift() {
     let Some(moto) = Moto::start(&[]).await else { return };
+    let now = SystemClock.now();
     for minute in 4..=12 {
-        put(&moto, "green", "RequestCount", minute, 100.0).await;
-        put(&moto, "blue", "RequestCount", minute, 900.0).await;
+        put(&moto, now, "green", "RequestCount", minute, 100.0).await;
+        put(&moto, now, "blue", "RequestCount", minute, 900.0).await;
     }
     // Points exist only for minutes in which something went wrong.
-    put(&moto, "green", "HTTPCode_Target_5XX_Count", 5, 7.0).await;
-    put(&moto, "green", "TargetConnectionErrorCount", 6, 2.0).await;
+    put(&moto, now, "green", "HTTPCode_Target_5XX_Count", 5, 7.0).await;
+    put(&moto, now, "green", "TargetConnectionErrorCount", 6, 2.0).await;
     // Long before the shift, and no fault of green's.
-    put(&moto, "green", "HTTPCode_Target_5XX_Count", 30, 500.0).await;
+    put(&moto, now, "green", "HTTPCode_Target_5XX_Count", 30, 500.0).await;
     let bridge = Bridge::to(&moto.url).await;
     let live = world(Rc::new(LiveMetrics::new(&bridge.access(&moto))));
     let since = SystemClock.now() - SignedDuration::from_mins(15);
@@ -129,11 +130,12 @@ async fn requests_of_each_target_group_are_counted_since_the_shift() {
 #[tokio::test]
 async fn a_value_is_taken_over_one_whole_period_behind_the_shift() {
     let Some(moto) = Moto::start(&[]).await else { return };
+    let now = SystemClock.now();
     for minute in 4..=20 {
-        put(&moto, "green", "TargetResponseTime", minute, 0.4).await;
-        put(&moto, "blue", "TargetResponseTime", minute, 0.2).await;
-        put(&moto, "green", "RequestCount", minute, 30.0).await;
-        put(&moto, "blue", "RequestCount", minute, 270.0).await;
+        put(&moto, now, "green", "TargetResponseTime", minute, 0.4).await;
+        put(&moto, now, "blue", "TargetResponseTime", minute, 0.2).await;
+        put(&moto, now, "green", "RequestCount", minute, 30.0).await;
+        put(&moto, now, "blue", "RequestCount", minute, 270.0).await;
     }
     let bridge = Bridge::to(&moto.url).await;
     let live = world(Rc::new(LiveMetrics::new(&bridge.access(&moto))));
@@ -435,10 +437,11 @@ fn a_run_begins_only_where_both_sides_carry_the_traffic_of_now() {
 #[tokio::test]
 async fn requests_of_both_target_groups_are_counted_by_the_second() {
     let Some(moto) = Moto::start(&[]).await else { return };
+    let now = SystemClock.now();
     for minute in 4..=12 {
-        put(&moto, "blue", "RequestCount", minute, 5400.0).await;
+        put(&moto, now, "blue", "RequestCount", minute, 5400.0).await;
     }
-    put(&moto, "green", "RequestCount", 6, 600.0).await;
+    put(&moto, now, "green", "RequestCount", 6, 600.0).await;
     let bridge = Bridge::to(&moto.url).await;
     let live = world(Rc::new(LiveMetrics::new(&bridge.access(&moto))));
     let asked = Capacity { per_target: Some(60), traffic: Some(Counter::Cloudwatch), ..Capacity::default() };
