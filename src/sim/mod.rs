@@ -6,6 +6,7 @@
 
 mod journal;
 mod people;
+mod processes;
 mod route;
 mod time;
 mod web;
@@ -24,7 +25,7 @@ use crate::people::Command;
 use crate::plan::{Color, Lane, Move, Plan, PlannedRoute, Split};
 use crate::run::{Breach, Cause};
 use crate::secret::Secrets;
-use crate::world::{self, Blocked, Guards, Processes, Scribe, World};
+use crate::world::{Blocked, Guards, Scribe, World};
 
 /// What goes wrong, and what people do. Everything not said goes well.
 #[derive(Clone, Debug)]
@@ -219,7 +220,7 @@ impl Sim {
             clock: self.clock.clone(),
             routes,
             web: Rc::new(web::SimWeb { sim: self.clone() }),
-            processes: Rc::new(SimProcesses { sim: self.clone() }),
+            processes: Rc::new(processes::SimProcesses { sim: self.clone() }),
             store: Rc::new(crate::world::NoStore),
             database: Rc::new(crate::world::NoDatabase),
             metrics: Rc::new(crate::world::NoMetrics),
@@ -313,39 +314,6 @@ impl Sim {
 
     fn is(&self, since: Option<Duration>) -> bool {
         since.is_some_and(|at| at <= self.clock.time())
-    }
-}
-
-struct SimProcesses {
-    sim: Rc<Sim>,
-}
-
-#[async_trait(?Send)]
-impl Processes for SimProcesses {
-    async fn run(
-        &self,
-        command: &world::Command,
-        _output: &mut dyn for<'a> FnMut(world::Stream, &'a [u8]),
-    ) -> std::io::Result<world::Exit> {
-        self.sim.clock.boundary().await;
-        let words: Vec<&str> = command.argv.iter().map(String::as_str).collect();
-        let status = match words.as_slice() {
-            ["ready", _] if self.sim.scenario.ready_fails => 1,
-            ["ready", stack] => {
-                self.sim.taken.borrow_mut().remove(*stack);
-                0
-            }
-            ["unready", stack] => {
-                self.sim.taken.borrow_mut().insert((*stack).into());
-                0
-            }
-            _ => {
-                self.sim.effects.borrow_mut().push(words.join(" "));
-                0
-            }
-        };
-        self.sim.clock.boundary().await;
-        Ok(world::Exit::Status(status))
     }
 }
 
