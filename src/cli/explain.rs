@@ -166,6 +166,7 @@ fn pages() -> impl Iterator<Item = Page> {
 const FILES: &[(&str, &str)] = &[
     ("bgctl_contract.py", include_str!("../../tests/bots/bolt_py/bgctl_contract.py")),
     ("bgctl_dedup.py", include_str!("../../tests/bots/bolt_py/bgctl_dedup.py")),
+    ("bgctl_async.py", include_str!("../../tests/bots/bolt_py/bgctl_async.py")),
     ("bgctl_socket.py", include_str!("../../tests/bots/bolt_py/bgctl_socket.py")),
     ("bgctl_contract.js", include_str!("../../tests/bots/bolt_js/bgctl_contract.js")),
     ("bgctl_dedup.js", include_str!("../../tests/bots/bolt_js/bgctl_dedup.js")),

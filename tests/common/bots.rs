@@ -127,7 +127,7 @@ pub struct Bot {
 
 impl Bot {
     /// Starts a bot, or none where a program it needs is missing. `knobs` are the variables of `tests/bots/*/common.*`;
-    /// `FAKETIME` sets the bot's clock, such as `+6m`.
+    /// `FAKETIME` sets the bot's clock, such as `+6m`, and `BOT` takes another file than `bot_http`.
     #[track_caller]
     pub fn start(bolt: Bolt, color: Color, version: &str, store: &str, knobs: &[(&str, &str)]) -> Option<Bot> {
         let port = free_port();
@@ -145,8 +145,9 @@ impl Bot {
         port: u16,
     ) -> Option<Bot> {
         let dir = tempfile::tempdir().expect("a folder");
-        let time = knobs.iter().find(|(name, _)| *name == "FAKETIME").map(|(_, time)| *time);
-        let argv = program(bolt, "bot_http", port)?;
+        let knob = |wanted: &str| knobs.iter().find(|(name, _)| *name == wanted).map(|(_, value)| *value);
+        let time = knob("FAKETIME");
+        let argv = program(bolt, knob("BOT").unwrap_or("bot_http"), port)?;
         let mut command = match time {
             None => Command::new(&argv[0]),
             Some(time) => {
@@ -210,6 +211,11 @@ fn peers() -> PathBuf {
 fn program(bolt: Bolt, module: &str, port: u16) -> Option<Vec<String>> {
     let program = interpreter(bolt)?.display().to_string();
     Some(match bolt {
+        Bolt::Python if module == "bot_async" => {
+            peer("uvicorn")?;
+            let words = ["-m", "uvicorn", "bot_async:api", "--host", "127.0.0.1", "--port", &port.to_string()];
+            [program.as_str()].iter().chain(&words).map(|word| word.to_string()).collect()
+        }
         Bolt::Python => {
             let bind = format!("127.0.0.1:{port}");
             let app = format!("{module}:api");

@@ -5,6 +5,8 @@ mod common;
 
 mod continuity;
 mod contract;
+mod deliveries;
+mod routes;
 mod suite;
 
 use tokio::sync::RwLock;

@@ -1,13 +1,17 @@
-// What bgctl asks of a Bolt for JavaScript bot. Copy this file beside your bot; it needs nothing but Bolt.
+// What bgctl asks of a Bolt for JavaScript bot. Copy this file beside your bot; it needs nothing but Bolt. Contract 2.
 //
 //   const contract = new Contract('green', 'v1.4.2', { dedup: new Dedup(redis, 'green') });
 //   const app = new App({ signingSecret, token, processBeforeResponse: true, customRoutes: contract.routes() });
 //   contract.watch(app);                            // before the first listener
 //   contract.measure(await app.start(port));
+//
+// Routes of your own stay beside the contract's: `customRoutes: [...yours, ...contract.routes()]`. With an ExpressReceiver:
+// `contract.express(receiver.router)` in the place of `customRoutes`. On AWS Lambda `watch` is enough.
 
 // Listeners by the method that adds them.
 const KINDS = { command: 'commands', action: 'actions', view: 'views', event: 'events', message: 'messages',
   shortcut: 'shortcuts', options: 'options', function: 'functions' };
+const CONTRACT = 2;
 const BUCKETS = [0.05, 0.1, 0.25, 0.5, 1, 2, 3];
 
 class Contract {
@@ -31,18 +35,38 @@ class Contract {
         this.inflight -= 1;
       }
     });
-    if (this.dedup) app.use((args) => this.dedup.middleware(args));
+    if (this.dedup) {
+      // Without `processBeforeResponse`, and on sockets, Slack has its ack before anybody could claim. Lambda acks at the end.
+      const { receiver } = app;
+      this.dedup.acksFirst = !receiver?.processBeforeResponse && receiver?.constructor.name !== 'AwsLambdaReceiver';
+      app.use((args) => this.dedup.middleware(args));
+    }
     for (const [method, kind] of Object.entries(KINDS)) {
       if (typeof app[method] !== 'function') continue;
       const register = app[method].bind(app);
-      app[method] = (constraint, ...listeners) => {
-        const closed = method === 'view' && constraint?.type === 'view_closed';
-        const list = closed ? 'closed_views' : kind;
-        this.handlers[list] = [...new Set([...(this.handlers[list] ?? []), name(constraint)])].sort();
-        return register(constraint, ...listeners);
+      app[method] = (...given) => {
+        const closed = method === 'view' && given[0]?.type === 'view_closed';
+        const of = method === 'message' ? given.filter(isText).map(name).join(' ') : name(given[0]);
+        this.list(closed ? 'closed_views' : kind, of);
+        return register(...given);
+      };
+    }
+    if (app.assistant) {
+      const register = app.assistant.bind(app);
+      app.assistant = (assistant) => {
+        ['thread_context_changed', 'thread_started', 'user_message'].forEach((part) => this.list('assistants', part));
+        return register(assistant);
       };
     }
     this.smoke(app);
+  }
+
+  // Several without a name are told apart by their number, whatever their functions are.
+  list(kind, of) {
+    const names = this.handlers[kind] ?? [];
+    const nameless = names.filter((other) => other === '' || other.startsWith('#')).length;
+    const listed = of === '' && names.includes('') ? `#${nameless + 1}` : of;
+    this.handlers[kind] = [...new Set([...names, listed])].sort();
   }
 
   // Reserved names that are never registered in the Slack app, so no user can trigger them.
@@ -74,7 +98,7 @@ class Contract {
       },
     });
     return [
-      route('/version', () => ({ version: this.version, color: this.color })),
+      route('/version', () => ({ version: this.version, color: this.color, contract: CONTRACT })),
       route('/healthz/ready', async () => ({ ok: Boolean(await this.ready().catch(() => false)) })),
       route('/bgctl/inflight', () => ({ inflight: this.inflight })),
       route('/bgctl/handlers', () => this.handlers),
@@ -82,10 +106,15 @@ class Contract {
     ];
   }
 
+  // The same for Express.
+  express(router) {
+    this.routes().forEach(({ path, handler }) => router.get(path, handler));
+  }
+
   // Counts Slack's requests at the server that `app.start` gives.
-  measure(server, path = '/slack/events') {
+  measure(server) {
     server.on('request', (req, res) => {
-      if (!req.url.startsWith(path)) return;
+      if (!req.headers['x-slack-signature']) return;
       const begun = performance.now();
       res.on('finish', () => {
         const took = (performance.now() - begun) / 1000;
@@ -101,6 +130,7 @@ class Contract {
   metrics() {
     const color = `color="${this.color}"`;
     const lines = [`slack_retries_total{${color}} ${this.retries}`, `slack_exchanged_trigger_id_total{${color}} ${this.exchanged}`];
+    lines.push(`slack_unclaimed_total{${color}} ${this.dedup?.unclaimed ?? 0}`);
     BUCKETS.forEach((bound, n) => lines.push(`slack_ack_seconds_bucket{${color},le="${bound}"} ${this.buckets[n]}`));
     lines.push(`slack_ack_seconds_bucket{${color},le="+Inf"} ${this.requests}`);
     lines.push(`slack_ack_seconds_count{${color}} ${this.requests}`, `slack_ack_seconds_sum{${color}} ${this.seconds}`);
@@ -108,11 +138,15 @@ class Contract {
   }
 }
 
-// What a listener is for: a text, a pattern as /pattern/, or the id among several constraints.
+const isText = (value) => typeof value === 'string' || value instanceof RegExp;
+
+// What a listener is for: a text, a pattern as /pattern/, or the id among several constraints. A function is no name: its
+// source changes with each edit.
 function name(constraint) {
   if (constraint instanceof RegExp) return `/${constraint.source}/`;
+  if (typeof constraint === 'function') return '';
   if (typeof constraint !== 'object' || constraint === null) return String(constraint ?? '');
-  const ids = ['action_id', 'callback_id', 'command', 'type', 'subtype'];
+  const ids = ['action_id', 'callback_id', 'command', 'type', 'subtype', 'block_id'];
   const id = ids.find((key) => constraint[key]);
   return id ? name(constraint[id]) : JSON.stringify(constraint);
 }

@@ -1,4 +1,5 @@
 // The bot's handlers and the ways to break it, with the same knobs as ../bolt_py/common.py.
+const { Assistant } = require('@slack/bolt');
 const { createClient } = require('redis');
 const { Contract } = require('./bgctl_contract');
 const { Dedup } = require('./bgctl_dedup');
@@ -95,6 +96,13 @@ function wire(app, contract) {
   app.view({ callback_id: 'deploy_modal', type: 'view_closed' }, async ({ ack }) => ack());
   app.options('svc', async ({ ack }) => ack({ options: [{ text: { type: 'plain_text', text: 'api' }, value: 'api' }] }));
   app.shortcut('open_deploy', async ({ ack }) => ack());
+  if (knob('ASSISTANT', '')) {
+    const userMessage = async ({ body, context }) => {
+      await sleep(Number(knob('EVENT_WORK_S', 0)));
+      context.handled = body.event_id;
+    };
+    app.assistant(new Assistant({ threadStarted: async () => {}, userMessage }));
+  }
   app.event('app_mention', async ({ body, context }) => {
     await sleep(Number(knob('EVENT_WORK_S', 0)));
     context.handled = body.event_id;

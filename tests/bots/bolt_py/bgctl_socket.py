@@ -124,9 +124,9 @@ class Socket(SocketModeHandler):
             "disconnects": self.reasons,
         }
 
-    def wsgi(self):
-        """The contract's routes, and those of the socket."""
-        others = self.contract.wsgi(lambda environ, start_response: None, path="")
+    def wsgi(self, app=None):
+        """The contract's routes and those of the socket before those of `app`, such as a Flask that serves your own."""
+        others = self.contract.wsgi(app or nothing)
         routes = {("GET", "/bgctl/socket"): self.report, ("POST", "/bgctl/connect"): lambda: self.told(True),
                   ("POST", "/bgctl/quiesce"): lambda: self.told(False)}
 
@@ -141,3 +141,8 @@ class Socket(SocketModeHandler):
             return [json.dumps(route()).encode()]
 
         return api
+
+
+def nothing(environ, start_response):
+    start_response("404 Not Found", [("content-type", "application/json")])
+    return [b'{"error": "not found"}']

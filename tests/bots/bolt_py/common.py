@@ -8,6 +8,7 @@ ACK_DELAY_S EVENT_WORK_S                       slow answers, slow work
 WITHOUT="command /deploy,event app_mention"    listeners this build lacks
 FRONT=urls|retries|anew|consumed|forms|html|ok    what stands in front of Bolt
 COLD_S COLD_AFTER                              how long the first answer takes, or the one after so many
+ASSISTANT=1                                    has an Assistant, which works as long as an event does
 """
 import io
 import json
@@ -17,8 +18,8 @@ from urllib.parse import parse_qsl, urlencode
 
 import redis
 from bgctl_contract import Contract
-from bgctl_dedup import Dedup
-from slack_bolt import App, BoltResponse
+from bgctl_dedup import Claim, Dedup
+from slack_bolt import App, Assistant
 from slack_bolt.authorization import AuthorizeResult
 from slack_sdk import WebClient
 
@@ -31,21 +32,20 @@ STORE = redis.Redis.from_url(KNOB("REDIS_URL", "redis://127.0.0.1:6379/0"))
 class ClaimOnly(Dedup):
     """SET NX and nothing more: at most once."""
 
-    def claim(self, body, context, next):
+    def claim(self, body, mine=None):
         key = self.key(body)
         if key is None or self.redis.set(key, self.color, nx=True, px=self.ttl_ms):
-            context["claim"] = (key, None)
-            return next()
-        return BoltResponse(status=200, body="")
+            return Claim(None, self.color), None
+        return None, 200
 
-    def done(self, context):
-        if context.get("handled"):
-            self.redis.rpush(f"bgctl:handled:{context['handled']}", self.color)
+    def done(self, claim, handled):
+        if handled:
+            self.redis.rpush(f"bgctl:handled:{handled}", self.color)
 
 
 class NoDedup(ClaimOnly):
-    def claim(self, body, context, next):
-        return next()
+    def claim(self, body, mine=None):
+        return Claim(None, self.color), None
 
 
 def authorize(**_):
@@ -63,6 +63,9 @@ def build():
         process_before_response=KNOB("PBR", "1") == "1",
         request_verification_enabled=KNOB("VERIFY", "1") == "1",
     )
+    # Before `watch`: an Assistant may be added at any time.
+    if KNOB("ASSISTANT"):
+        app.use(assistant())
     lacking(app, smoke=True)
     contract.watch(app)
     lacking(app, smoke=False)
@@ -140,6 +143,21 @@ def modal(title="Deploy"):
         "blocks": [{"type": "input", "block_id": "reason", "label": {"type": "plain_text", "text": "Reason"},
                     "element": {"type": "plain_text_input", "action_id": "txt"}}],
     }
+
+
+def assistant():
+    assistant = Assistant()
+
+    @assistant.thread_started
+    def started():
+        pass
+
+    @assistant.user_message
+    def message(body, context):
+        time.sleep(float(KNOB("EVENT_WORK_S", "0")))
+        context["handled"] = body["event_id"]
+
+    return assistant
 
 
 def listeners(app):
