@@ -167,9 +167,11 @@ const FILES: &[(&str, &str)] = &[
     ("bgctl_contract.py", include_str!("../../tests/bots/bolt_py/bgctl_contract.py")),
     ("bgctl_dedup.py", include_str!("../../tests/bots/bolt_py/bgctl_dedup.py")),
     ("bgctl_async.py", include_str!("../../tests/bots/bolt_py/bgctl_async.py")),
+    ("bgctl_plain.py", include_str!("../../tests/bots/bolt_py/bgctl_plain.py")),
     ("bgctl_socket.py", include_str!("../../tests/bots/bolt_py/bgctl_socket.py")),
     ("bgctl_contract.js", include_str!("../../tests/bots/bolt_js/bgctl_contract.js")),
     ("bgctl_dedup.js", include_str!("../../tests/bots/bolt_js/bgctl_dedup.js")),
+    ("bgctl_plain.js", include_str!("../../tests/bots/bolt_js/bgctl_plain.js")),
     ("bgctl_socket.js", include_str!("../../tests/bots/bolt_js/bgctl_socket.js")),
 ];
 

@@ -211,9 +211,9 @@ fn peers() -> PathBuf {
 fn program(bolt: Bolt, module: &str, port: u16) -> Option<Vec<String>> {
     let program = interpreter(bolt)?.display().to_string();
     Some(match bolt {
-        Bolt::Python if module == "bot_async" => {
+        Bolt::Python if module.ends_with(":asgi") => {
             peer("uvicorn")?;
-            let words = ["-m", "uvicorn", "bot_async:api", "--host", "127.0.0.1", "--port", &port.to_string()];
+            let words = ["-m", "uvicorn", module, "--host", "127.0.0.1", "--port", &port.to_string()];
             [program.as_str()].iter().chain(&words).map(|word| word.to_string()).collect()
         }
         Bolt::Python => {

@@ -6,6 +6,7 @@ mod common;
 mod continuity;
 mod contract;
 mod deliveries;
+mod plain;
 mod routes;
 mod suite;
 

@@ -97,8 +97,9 @@ async fn a_javascript_bot_on_lambda_keeps_the_contract() {
     let smoked = super::suite::smoke(
         &super::suite::plan_of(&blue, &green),
         &store,
-        serde_json::json!({ "stack": "green", "checks": ["slash-command", "exactly-once", "dedup"] }),
+        serde_json::json!({ "stack": "green", "checks": ["version", "slash-command", "exactly-once", "dedup"] }),
     )
     .await;
     assert!(smoked.bad().is_empty(), "{:#?}\n{}", smoked.checks, blue.process.log());
+    assert!(get(blue.address, "/metrics").contains("slack_retries_total{color=\"blue\"} 2"), "D5 and D8 repeat");
 }

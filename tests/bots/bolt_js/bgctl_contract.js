@@ -6,7 +6,9 @@
 //   contract.measure(await app.start(port));
 //
 // Routes of your own stay beside the contract's: `customRoutes: [...yours, ...contract.routes()]`. With an ExpressReceiver:
-// `contract.express(receiver.router)` in the place of `customRoutes`. On AWS Lambda `watch` is enough.
+// `contract.express(receiver.router)` in the place of `customRoutes`. On AWS Lambda:
+//
+//   exports.handler = contract.awsLambda(await receiver.start());
 
 // Listeners by the method that adds them.
 const KINDS = { command: 'commands', action: 'actions', view: 'views', event: 'events', message: 'messages',
@@ -111,26 +113,47 @@ class Contract {
     this.routes().forEach(({ path, handler }) => router.get(path, handler));
   }
 
+  // The same for AWS Lambda, behind a function URL, API Gateway or a load balancer.
+  awsLambda(handler) {
+    return async (event, context) => {
+      const method = event.requestContext?.http?.method ?? event.httpMethod;
+      const route = this.routes().find(({ path }) => method === 'GET' && path === (event.rawPath ?? event.path));
+      if (route) {
+        const answer = {};
+        const writeHead = (statusCode, headers) => Object.assign(answer, { statusCode, headers });
+        await route.handler(null, { writeHead, end: (body) => Object.assign(answer, { body }) });
+        return answer;
+      }
+      const names = Object.keys(event.headers ?? {}).map((header) => header.toLowerCase());
+      const answered = this.asked(names.includes('x-slack-retry-num'));
+      return handler(event, context).finally(answered);
+    };
+  }
+
   // Counts Slack's requests at the server that `app.start` gives.
   measure(server) {
     server.on('request', (req, res) => {
-      if (!req.headers['x-slack-signature']) return;
-      const begun = performance.now();
-      res.on('finish', () => {
-        const took = (performance.now() - begun) / 1000;
-        this.requests += 1;
-        this.seconds += took;
-        if (req.headers['x-slack-retry-num']) this.retries += 1;
-        BUCKETS.forEach((bound, n) => { if (took <= bound) this.buckets[n] += 1; });
-      });
+      if (req.headers['x-slack-signature']) res.on('finish', this.asked('x-slack-retry-num' in req.headers));
     });
+  }
+
+  // A request of Slack, and what to call when it is answered.
+  asked(retry) {
+    const begun = performance.now();
+    return () => {
+      const took = (performance.now() - begun) / 1000;
+      this.requests += 1;
+      this.seconds += took;
+      if (retry) this.retries += 1;
+      BUCKETS.forEach((bound, n) => { if (took <= bound) this.buckets[n] += 1; });
+    };
   }
 
   // Retries, exchanged triggers and the time to ack: the earliest signs that users are hurt.
   metrics() {
     const color = `color="${this.color}"`;
-    const lines = [`slack_retries_total{${color}} ${this.retries}`, `slack_exchanged_trigger_id_total{${color}} ${this.exchanged}`];
-    lines.push(`slack_unclaimed_total{${color}} ${this.dedup?.unclaimed ?? 0}`);
+    const counters = { retries: this.retries, exchanged_trigger_id: this.exchanged, unclaimed: this.dedup?.unclaimed ?? 0 };
+    const lines = Object.entries(counters).map(([name, count]) => `slack_${name}_total{${color}} ${count}`);
     BUCKETS.forEach((bound, n) => lines.push(`slack_ack_seconds_bucket{${color},le="${bound}"} ${this.buckets[n]}`));
     lines.push(`slack_ack_seconds_bucket{${color},le="+Inf"} ${this.requests}`);
     lines.push(`slack_ack_seconds_count{${color}} ${this.requests}`, `slack_ack_seconds_sum{${color}} ${this.seconds}`);

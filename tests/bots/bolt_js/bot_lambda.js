@@ -9,13 +9,13 @@ const common = require('./common');
   const receiver = new AwsLambdaReceiver({ signingSecret });
   const app = new App({ receiver, authorize, clientOptions, processBeforeResponse: true });
   common.wire(app, contract);
-  const handler = await receiver.start();
-  const routes = Object.fromEntries(contract.routes().map((route) => [route.path, route.handler]));
+  const handler = contract.awsLambda(await receiver.start());
   http.createServer(async (req, res) => {
-    if (routes[req.url]) return routes[req.url](req, res);
     const chunks = [];
     for await (const chunk of req) chunks.push(chunk);
-    const event = { headers: req.headers, body: Buffer.concat(chunks).toString(), isBase64Encoded: false, path: req.url };
+    const body = Buffer.concat(chunks).toString();
+    const requestContext = { http: { method: req.method } };
+    const event = { headers: req.headers, body, isBase64Encoded: false, rawPath: req.url, requestContext };
     const answer = await handler(event, {});
     res.writeHead(answer.statusCode, answer.headers);
     return res.end(answer.body);

@@ -9,9 +9,8 @@ import asyncio
 import copy
 import json
 
-from bgctl_contract import Contract, asked
+from bgctl_contract import Contract, asked, named
 from slack_bolt import BoltResponse
-from slack_bolt.util.utils import get_name_for_callable
 
 
 class AsyncContract(Contract):
@@ -61,8 +60,7 @@ class AsyncContract(Contract):
             finally:
                 self.count(-1)
 
-        leg.__name__ = get_name_for_callable(function)
-        return leg
+        return named(leg, function)
 
     def _smoke(self, app):
         @app.command("/bgctl-smoke")
@@ -83,23 +81,3 @@ class AsyncContract(Contract):
         async def event(event, body, context):
             context["handled"] = body["event_id"]
             await asyncio.sleep(min(int(event.get("hold_ms", 0)), 2000) / 1000)
-
-    def asgi(self, app):
-        """The contract's paths before those of `app`."""
-
-        async def api(scope, receive, send):
-            headers = {name for name, _ in scope.get("headers", [])} if scope["type"] == "http" else set()
-            # `ready` may ask a store, and that may wait.
-            answer = scope["type"] == "http" and await asyncio.to_thread(self.answer, scope["method"], scope["path"])
-            if answer:
-                status, head, body = answer
-                head = [(name.encode(), value.encode()) for name, value in head]
-                await send({"type": "http.response.start", "status": int(status[:3]), "headers": head})
-                await send({"type": "http.response.body", "body": body})
-            elif b"x-slack-signature" in headers:
-                with self.measured(b"x-slack-retry-num" in headers):
-                    await app(scope, receive, send)
-            else:
-                await app(scope, receive, send)
-
-        return api

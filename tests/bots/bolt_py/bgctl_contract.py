@@ -6,17 +6,17 @@
     api = contract.wsgi(SlackRequestHandler(app))    # gunicorn bot:api --workers 1 --threads 8
 
 Your functions stay yours: what is decorated can be called in a unit test as it was written. `wsgi` takes any WSGI app, such as
-a whole Flask; what the contract does not answer is passed on to it. On AWS Lambda there is no `wsgi`; `watch` is enough.
+a whole Flask; what the contract does not answer is passed on to it. On AWS Lambda, with lazy listeners or without:
+
+    lambda_handler = contract.aws_lambda(SlackRequestHandler(app).handle)
 """
+import asyncio
 import contextlib
 import copy
 import inspect
 import json
 import threading
 import time
-
-from slack_bolt import BoltResponse
-from slack_bolt.util.utils import get_name_for_callable
 
 CONTRACT = 2
 # Listeners by the method that adds them.
@@ -40,6 +40,7 @@ class Contract:
 
     def watch(self, app):
         """From here on every listener is in the list, its work is claimed and counted, and its end is `done`."""
+        from slack_bolt import BoltResponse  # here, since a bot without Bolt copies this file too
         self.middleware = app._middleware_list
         self._list(app)
         runner = app.listener_runner
@@ -136,8 +137,7 @@ class Contract:
                 if self.dedup:
                     self.dedup.leg_done(claim, args.context.get("handled"), leg.__name__, legs)
 
-        leg.__name__ = get_name_for_callable(function)  # Bolt finds it by that
-        return leg
+        return named(leg, function)
 
     def pong(self, command):
         return {"pong": command["text"], "color": self.color, "version": self.version}
@@ -200,6 +200,38 @@ class Contract:
 
         return api
 
+    def asgi(self, app):
+        """The same for ASGI: a FastAPI, or Bolt's `AsyncSlackRequestHandler`."""
+
+        async def api(scope, receive, send):
+            headers = {name for name, _ in scope.get("headers", [])} if scope["type"] == "http" else set()
+            # `ready` may ask a store, and that may wait.
+            answer = scope["type"] == "http" and await asyncio.to_thread(self.answer, scope["method"], scope["path"])
+            if answer:
+                await respond(send, *answer)
+            elif b"x-slack-signature" in headers:
+                with self.measured(b"x-slack-retry-num" in headers):
+                    await app(scope, receive, send)
+            else:
+                await app(scope, receive, send)
+
+        return api
+
+    def aws_lambda(self, handle):
+        """The same for AWS Lambda, behind a function URL, API Gateway or a load balancer."""
+
+        def handler(event, context):
+            http = event.get("requestContext", {}).get("http", {})
+            method, path = http.get("method") or event.get("httpMethod"), event.get("rawPath") or event.get("path")
+            answer = self.answer(method, path)
+            if answer:
+                return {"statusCode": int(answer[0][:3]), "headers": dict(answer[1]), "body": answer[2].decode()}
+            headers = {name.lower() for name in event.get("headers") or {}}
+            with self.measured("x-slack-retry-num" in headers):
+                return handle(event, context)
+
+        return handler
+
     @contextlib.contextmanager
     def measured(self, retry):
         """A request of Slack, until it is answered."""
@@ -228,6 +260,19 @@ class Contract:
                   f"slack_ack_seconds_count{{{color}}} {self.requests}",
                   f"slack_ack_seconds_sum{{{color}}} {self.seconds}"]
         return "\n".join(lines) + "\n"
+
+
+async def respond(send, status, head, body):
+    head = [(name.encode(), value.encode()) for name, value in head]
+    await send({"type": "http.response.start", "status": int(status[:3]), "headers": head})
+    await send({"type": "http.response.body", "body": body})
+
+
+def named(leg, function):
+    """A leg with the name Bolt finds it by."""
+    kind = type(function)
+    leg.__name__ = getattr(function, "__name__", f"{kind.__module__}.{kind.__name__}")
+    return leg
 
 
 def asked(function, args):

@@ -1,4 +1,4 @@
-"""The bot with `AsyncApp`: `uvicorn bot_async:api`."""
+"""The bot with `AsyncApp`: `uvicorn bot_async:asgi`."""
 import asyncio
 
 import common
@@ -62,4 +62,4 @@ async def message(body, context):
 
 
 app.use(assistant)
-api = contract.asgi(AsyncSlackRequestHandler(app))
+asgi = contract.asgi(AsyncSlackRequestHandler(app))

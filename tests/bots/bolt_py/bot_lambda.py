@@ -1,5 +1,4 @@
 """The same bot as on AWS Lambda with lazy listeners, each invocation in a thread: `gunicorn bot_lambda:api`."""
-import copy
 import json
 import threading
 import time
@@ -28,6 +27,7 @@ def more_work(body):
 app.command("/lazy")(ack=first_leg, lazy=[work])
 app.event("reaction_added")(ack=first_leg, lazy=[more_work, work])
 handler = SlackRequestHandler(app)
+lambda_handler = contract.aws_lambda(handler.handle)
 
 
 class Function:
@@ -40,29 +40,23 @@ class Client:
 
     def invoke(self, FunctionName, InvocationType, Payload):
         assert (FunctionName, InvocationType) == (Function.invoked_function_arn, "Event")
-        threading.Thread(target=handler.handle, args=(json.loads(Payload), Function)).start()
+        threading.Thread(target=lambda_handler, args=(json.loads(Payload), Function)).start()
         return {"StatusCode": 202}
 
 
 app.listener_runner.lazy_listener_runner.lambda_client = Client()
 
 
-def function(environ, start_response):
+def api(environ, start_response):
+    """What stands before a function: requests become events."""
+    if environ["PATH_INFO"] == "/legs":
+        start_response("200 OK", [])
+        return [json.dumps(SEEN).encode()]
     headers = {name[5:].replace("_", "-").lower(): value for name, value in environ.items() if name.startswith("HTTP_")}
     headers["content-type"] = environ.get("CONTENT_TYPE", "")
     body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0)).decode()
-    event = {"requestContext": {"http": {"method": environ["REQUEST_METHOD"]}}, "headers": headers, "body": body,
-             "isBase64Encoded": False}
-    answer = handler.handle(copy.deepcopy(event), Function)
-    start_response(f"{answer['statusCode']} -", [(k, v) for k, v in answer["headers"].items()])
+    event = {"requestContext": {"http": {"method": environ["REQUEST_METHOD"]}}, "rawPath": environ["PATH_INFO"],
+             "headers": headers, "body": body, "isBase64Encoded": False}
+    answer = lambda_handler(event, Function)
+    start_response(f"{answer['statusCode']} -", list(answer["headers"].items()))
     return [answer["body"].encode()]
-
-
-def legs(environ, start_response):
-    if environ["PATH_INFO"] != "/legs":
-        return function(environ, start_response)
-    start_response("200 OK", [])
-    return [json.dumps(SEEN).encode()]
-
-
-api = contract.wsgi(legs)
