@@ -181,6 +181,50 @@ async fn a_claim_is_renewed_while_its_work_runs_and_ends_with_its_process() {
     }
 }
 
+/// Work that failed is nobody's any more once its lease is over.
+#[tokio::test]
+async fn a_claim_ends_with_work_that_fails() {
+    let _shared = MACHINE.read().await;
+    let Some(redis) = Redis::start(&[]) else { return };
+    for (n, bolt) in BOTH.into_iter().enumerate() {
+        let store = redis.url(n as u32);
+        let knobs = [("LEASE_MS", "600"), ("EVENT_FAILS", "1")];
+        let Some(blue) = Bot::start(bolt, Color::Blue, "v1", &store, &knobs) else { return };
+        let Some(green) = Bot::start(bolt, Color::Green, "v2", &store, &knobs[..1]) else { return };
+        let body = mention("EvFails");
+        assert_eq!(sent(&blue, &body, 0).await.status, 500, "{bolt:?}");
+        pause(1_000);
+        assert_eq!(sent(&green, &body, 1).await.status, 200, "{bolt:?}");
+        assert_eq!(handled(&store, "EvFails").await, ["green"], "{bolt:?}");
+    }
+}
+
+/// A store that hangs may have heard a claim whose event was refused: nobody is at work on that.
+#[tokio::test]
+async fn a_claim_nobody_works_on_is_let_go() {
+    let _shared = MACHINE.read().await;
+    for bolt in BOTH {
+        let Some(redis) = Redis::start(&[]) else { return };
+        let store = redis.url(0);
+        let Some(bot) = Bot::start(bolt, Color::Blue, "v1", &store, &[("LEASE_MS", "20000")]) else { return };
+        // So that there is a connection the question can go over.
+        assert_eq!(sent(&bot, &command("/standup", "t1"), 0).await.status, 200, "{bolt:?}");
+        let body = mention("EvHeard");
+        redis.process.signal(Signal::STOP);
+        assert!(sent(&bot, &body, 0).await.status >= 500, "{bolt:?}");
+        redis.process.signal(Signal::CONT);
+        let there = (0..200).any(|_| {
+            pause(25);
+            get(bot.address, "/healthz/ready").starts_with("HTTP/1.1 200")
+        });
+        assert!(there, "{bolt:?}\n{}", bot.process.log());
+        // As long as nobody asks the store, and what is owed to it besides.
+        pause(4_500);
+        assert_eq!(sent(&bot, &body, 1).await.status, 200, "{bolt:?}\n{}", bot.process.log());
+        assert_eq!(handled(&store, "EvHeard").await, ["blue"], "{bolt:?}");
+    }
+}
+
 /// S4: a process that stood still lost its claim. Both did the work, and both say so.
 #[tokio::test]
 async fn work_done_twice_is_noted_twice() {

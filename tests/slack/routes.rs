@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::MACHINE;
 use super::common::bots::{Bolt, Bot, Redis, environment, get, interpreter, sources};
 use super::common::peer;
-use super::deliveries::{BOTH, command, sent_to};
+use super::deliveries::{BOTH, command, mention, sent, sent_to};
 
 /// The object in an answer, whose body may come in chunks.
 fn object(answer: &str) -> &str {
@@ -90,7 +90,7 @@ assert asyncio.run(later(ack)) == 'acked x'
 #[tokio::test]
 async fn a_javascript_bot_on_lambda_keeps_the_contract() {
     let _shared = MACHINE.read().await;
-    let Some(redis) = Redis::start(&[]) else { return };
+    let Some(mut redis) = Redis::start(&[]) else { return };
     let store = redis.url(0);
     let Some(blue) = Bot::start(Bolt::JavaScript, Color::Blue, "v1", &store, &[("BOT", "bot_lambda")]) else { return };
     let Some(green) = Bot::start(Bolt::Python, Color::Green, "v2", &store, &[]) else { return };
@@ -102,4 +102,7 @@ async fn a_javascript_bot_on_lambda_keeps_the_contract() {
     .await;
     assert!(smoked.bad().is_empty(), "{:#?}\n{}", smoked.checks, blue.process.log());
     assert!(get(blue.address, "/metrics").contains("slack_retries_total{color=\"blue\"} 2"), "D5 and D8 repeat");
+    // Lambda answers at the end, so Slack can still be told to come again.
+    redis.process.kill();
+    assert_eq!(sent(&blue, &mention("EvAway"), 0).await.status, 500);
 }

@@ -48,6 +48,7 @@ class Contract {
       const register = app[method].bind(app);
       app[method] = (...given) => {
         const closed = method === 'view' && given[0]?.type === 'view_closed';
+        // A function is no name: its source changes with each edit.
         const of = method === 'message' ? given.filter(isText).map(name).join(' ') : name(given[0]);
         this.list(closed ? 'closed_views' : kind, of);
         return register(...given);
@@ -163,11 +164,9 @@ class Contract {
 
 const isText = (value) => typeof value === 'string' || value instanceof RegExp;
 
-// What a listener is for: a text, a pattern as /pattern/, or the id among several constraints. A function is no name: its
-// source changes with each edit.
+// What a listener is for: a text, a pattern as /pattern/, or the id among several constraints.
 function name(constraint) {
   if (constraint instanceof RegExp) return `/${constraint.source}/`;
-  if (typeof constraint === 'function') return '';
   if (typeof constraint !== 'object' || constraint === null) return String(constraint ?? '');
   const ids = ['action_id', 'callback_id', 'command', 'type', 'subtype', 'block_id'];
   const id = ids.find((key) => constraint[key]);

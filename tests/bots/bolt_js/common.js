@@ -105,6 +105,7 @@ function wire(app, contract) {
   }
   app.event('app_mention', async ({ body, context }) => {
     await sleep(Number(knob('EVENT_WORK_S', 0)));
+    if (knob('EVENT_FAILS', '')) throw new Error('this work fails');
     context.handled = body.event_id;
   });
 }

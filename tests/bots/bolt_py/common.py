@@ -4,7 +4,7 @@ COLOR VERSION REDIS_URL SLACK_SIGNING_SECRET   who it is
 DEDUP=lease|setnx|off LEASE_MS TTL_S           how deliveries are told apart
 PBR=0                                          acks events before their work
 VERIFY=0                                       takes any signature
-ACK_DELAY_S EVENT_WORK_S                       slow answers, slow work
+ACK_DELAY_S EVENT_WORK_S EVENT_FAILS=1         slow answers, slow work, work that fails
 WITHOUT="command /deploy,event app_mention"    listeners this build lacks
 FRONT=urls|retries|anew|consumed|forms|html|ok    what stands in front of Bolt
 COLD_S COLD_AFTER                              how long the first answer takes, or the one after so many
@@ -206,4 +206,6 @@ def listeners(app):
     @app.event("app_mention")
     def mention(event, body, context):
         time.sleep(float(KNOB("EVENT_WORK_S", "0")))
+        if KNOB("EVENT_FAILS"):
+            raise RuntimeError("this work fails")
         context["handled"] = body["event_id"]
