@@ -54,11 +54,20 @@ async fn listeners_keep_their_names_when_their_code_is_edited() {
     assert_eq!(lists[0], lists[1]);
 }
 
+/// Runs some lines of Python beside the bots.
+fn python(script: &str) {
+    let (Some(python), Some(_)) = (interpreter(Bolt::Python), peer("uvicorn")) else { return };
+    let mut command = Command::new(python);
+    environment(&mut command, Bolt::Python);
+    let done = command.arg("-c").arg(script).current_dir(sources(Bolt::Python)).output().expect("it runs");
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+}
+
 /// What the contract is given can be tested by itself: the decorated function is the one that was written.
 #[test]
 fn a_decorated_function_can_be_called_as_it_was_written() {
-    let (Some(python), Some(_)) = (interpreter(Bolt::Python), peer("uvicorn")) else { return };
-    let script = "
+    python(
+        "
 import common
 app, contract = common.build()
 
@@ -79,11 +88,35 @@ async def ack(text):
     return f'acked {text}'
 
 assert asyncio.run(later(ack)) == 'acked x'
-";
-    let mut command = Command::new(python);
-    environment(&mut command, Bolt::Python);
-    let done = command.arg("-c").arg(script).current_dir(sources(Bolt::Python)).output().expect("it runs");
-    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+",
+    );
+}
+
+/// S6 in Socket Mode: the process may have pages of its own, and answers 404 where it has none.
+#[test]
+fn a_bot_on_sockets_keeps_its_own_routes_too() {
+    python(
+        "
+import common
+from bgctl_socket import Socket
+app, contract = common.build()
+socket = Socket(app, contract, 'xapp-lab', open=False)
+
+def page(environ, start_response):
+    start_response('202 Accepted', [])
+    return [b'mine']
+
+def asked(api, path):
+    said = []
+    body = b''.join(api({'REQUEST_METHOD': 'GET', 'PATH_INFO': path}, lambda status, head: said.append(status)))
+    return said[0][:3], body
+
+assert asked(socket.wsgi(page), '/mine') == ('202', b'mine')
+assert asked(socket.wsgi(), '/mine')[0] == '404'
+assert asked(socket.wsgi(page), '/bgctl/socket')[0] == '200'
+assert asked(socket.wsgi(page), '/version')[1].endswith(b'\"contract\": 2}')
+",
+    );
 }
 
 /// The adapter for AWS Lambda of Bolt for JavaScript: claimed and done as over HTTP.

@@ -29,7 +29,7 @@ const LET_GO = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', 
 
 // One question to the store takes this long at most; a user waits for no second one, and Slack's event may.
 const [ANSWER_MS, USER_MS, EVENT_MS] = [200, 40, 800];
-// For so long after that nobody asks at all.
+// For so long after that nobody asks at all: no user when one has waited in vain, no event when one has.
 const AWAY_MS = 2000;
 
 class Away extends Error {}
@@ -38,7 +38,8 @@ class Dedup {
   // `leaseMs`: longer than this process may stand still, under 60 s (Slack's second retry). `ttlMs`: longer than Slack repeats;
   // 26 h when Delayed Events is on. The store must not evict keys (`maxmemory-policy noeviction`).
   constructor(redis, color, { leaseMs = 30_000, ttlMs = 3 * 3_600_000 } = {}) {
-    Object.assign(this, { redis, color, leaseMs, ttlMs, awayUntil: 0, unclaimed: 0, owed: [], acksFirst: false });
+    Object.assign(this, { redis, color, leaseMs, ttlMs, unclaimed: 0, owed: [], acksFirst: false });
+    this.awayUntil = { [USER_MS]: 0, [EVENT_MS]: 0 };
   }
 
   // By `event_id` or `trigger_id`: retries keep those, and envelopes and retry numbers are no identity.
@@ -74,7 +75,7 @@ class Dedup {
       if (ack) await ack();
       return undefined;
     }
-    const renewal = setInterval(() => take(USER_MS).catch(() => {}), this.leaseMs / 3);
+    const renewal = setInterval(() => take(EVENT_MS).catch(() => {}), this.leaseMs / 3);
     try {
       await next();
       await this.done(key, mine, context.handled);
@@ -88,18 +89,18 @@ class Dedup {
   async done(key, mine, handled) {
     const keys = [key, `bgctl:handled:${handled}`, `bgctl:noted:${mine}`];
     const args = [mine, `done:${this.color}`, String(this.ttlMs), handled ? this.color : ''];
-    // The work is done: Slack need not come again.
-    await this.ask(DONE, keys, args).catch(() => this.owe(DONE, keys, args));
+    // The work is done: nobody has to wait or come again.
+    await this.ask(DONE, keys, args, USER_MS).catch(() => this.owe(DONE, keys, args));
   }
 
-  async ask(script, keys, args, patience = EVENT_MS) {
+  async ask(script, keys, args, patience) {
     const end = performance.now() + patience;
-    while (performance.now() >= this.awayUntil) {
+    while (performance.now() >= this.awayUntil[patience]) {
       try {
         return await soon(this.redis, script, { keys, arguments: args });
       } catch (error) {
         if (performance.now() > end) {
-          this.awayUntil = performance.now() + AWAY_MS;
+          for (const less of [USER_MS, patience]) this.awayUntil[less] = performance.now() + AWAY_MS;
           console.warn(`the store does not answer: ${error}`);
         }
         await new Promise((after) => setTimeout(after, 10));
@@ -113,7 +114,7 @@ class Dedup {
     if (this.owed.length < 10_000) this.owed.push(question);
     this.later ??= setTimeout(async () => {
       this.later = undefined;
-      for (const owed of this.owed.splice(0)) await this.ask(...owed, USER_MS).catch(() => this.owe(...owed));
+      for (const owed of this.owed.splice(0)) await this.ask(...owed, EVENT_MS).catch(() => this.owe(...owed));
     }, 1000);
   }
 }
@@ -124,7 +125,8 @@ async function soon(redis, script, options) {
   const client = redis.withAbortSignal ? redis.withAbortSignal(given.signal) : redis;
   let timer;
   const late = new Promise((_, reject) => {
-    timer = setTimeout(() => { reject(new Error('no answer in time')); given.abort(); }, ANSWER_MS);
+    // A process that was busy for so long reads first what has come meanwhile.
+    timer = setTimeout(() => setImmediate(() => { reject(new Error('no answer in time')); given.abort(); }), ANSWER_MS);
   });
   try {
     return await Promise.race([client.eval(script, options), late]);

@@ -40,7 +40,7 @@ LET_GO = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1
 
 # One question to the store takes this long at most; a user waits for no second one, and Slack's event may.
 CONNECT_S, ANSWER_S, USER_S, EVENT_S = 0.1, 0.15, 0.04, 0.8
-# For so long after that nobody asks at all.
+# For so long after that nobody asks at all: no user when one has waited in vain, no event when one has.
 AWAY_S = 2
 
 Claim = collections.namedtuple("Claim", "key mine")
@@ -57,7 +57,7 @@ class Dedup:
         keys (`maxmemory-policy noeviction`)."""
         self.redis, self.color, self.lease_ms, self.ttl_ms = bounded(store), color, int(lease_s * 1000), int(ttl_s * 1000)
         self.held, self.owed, self.lock = {}, collections.deque(maxlen=10_000), threading.Lock()
-        self.away_until, self.unclaimed, self.keeper = 0.0, 0, None
+        self.away_until, self.unclaimed, self.keeper = {USER_S: 0.0, EVENT_S: 0.0}, 0, None
 
     @staticmethod
     def key(body):
@@ -130,18 +130,19 @@ class Dedup:
         keys = [claim.key, f"bgctl:handled:{handled}", f"bgctl:noted:{claim.mine}"]
         args = [claim.mine, f"done:{self.color}", self.ttl_ms, note]
         try:
-            self._ask(DONE, keys, args)
+            self._ask(DONE, keys, args, USER_S)
         except Away:
-            self._owe(DONE, keys, args)  # the work is done: Slack need not come again
+            self._owe(DONE, keys, args)  # the work is done: nobody has to wait or come again
 
     def _ask(self, script, keys, args, patience=EVENT_S):
         end = time.monotonic() + patience
-        while time.monotonic() >= self.away_until:
+        while time.monotonic() >= self.away_until[patience]:
             try:
                 return self.redis.eval(script, len(keys), *keys, *args)
             except Exception as error:
                 if time.monotonic() > end:
-                    self.away_until = time.monotonic() + AWAY_S
+                    for less in (USER_S, patience):
+                        self.away_until[less] = time.monotonic() + AWAY_S
                     logging.getLogger(__name__).warning("the store does not answer: %s", error)
                 time.sleep(0.01)
         raise Away
@@ -169,7 +170,7 @@ class Dedup:
             owed = [(TAKE, [claim.key], [claim.mine, self.lease_ms]) for claim in due] + owed
             for at, question in enumerate(owed):
                 try:
-                    self._ask(*question, patience=USER_S)
+                    self._ask(*question)
                 except Away:
                     with self.lock:
                         self.owed.extend(rest for rest in owed[at:] if rest[0] is not TAKE)
