@@ -8,6 +8,7 @@ use bgctl::live::http::LiveWeb;
 use bgctl::live::redis::LiveStore;
 use bgctl::plan::Color;
 use bgctl::secret::Secret;
+use bgctl::slack::paths::Door;
 use bgctl::slack::request::{Body, From, retried, signed};
 use bgctl::world::{Response, Store, Web};
 use rustix::process::Signal;
@@ -15,13 +16,14 @@ use serde_json::{Value, json};
 
 use super::MACHINE;
 use super::common::bots::{Bolt, Bot, Redis, SECRET, get, pause};
+use super::suite::{plan_of, smoke};
 
 pub const BOTH: [Bolt; 2] = [Bolt::Python, Bolt::JavaScript];
 /// What a user waits for the store at most, with the bot's own work on a busy machine.
 const SOON: Duration = Duration::from_millis(600);
 
 pub fn from() -> From {
-    From { team: "T0LAB".into(), channel: "C0LAB".into(), app: "A0LAB".into() }
+    From { team: "T0LAB".into(), channel: "C0LAB".into(), app: "A0LAB".into(), enterprise: None, org_wide: false }
 }
 
 /// An event of the bot's own.
@@ -31,7 +33,7 @@ fn event(id: &str, event: Value) -> Body {
         "event_time": SystemClock.now().as_second(), "event": event,
         "authorizations": [{ "team_id": "T0LAB", "user_id": "U0BOT", "is_bot": true, "is_enterprise_install": false }],
     });
-    Body { kind: "application/json", bytes: body.to_string().into_bytes() }
+    Body { door: Door::Events, kind: "application/json", bytes: body.to_string().into_bytes() }
 }
 
 pub fn mention(id: &str) -> Body {
@@ -53,8 +55,8 @@ fn question(id: &str) -> Body {
 
 pub fn command(name: &str, trigger: &str) -> Body {
     let body = from().slash_command("", trigger, None);
-    let text = String::from_utf8(body.bytes).unwrap().replace("%2Fbgctl-smoke", &name.replace('/', "%2F"));
-    Body { kind: body.kind, bytes: text.into_bytes() }
+    let text = String::from_utf8(body.bytes.clone()).unwrap().replace("%2Fbgctl-smoke", &name.replace('/', "%2F"));
+    Body { bytes: text.into_bytes(), ..body }
 }
 
 pub async fn sent_to(bot: &Bot, path: &str, body: &Body, retry: u32) -> Response {
@@ -268,7 +270,7 @@ async fn without_the_store_users_are_answered_and_events_come_again() {
             // The first one found out, the others are told.
             let mut took = Duration::ZERO;
             for n in 0..4 {
-                for body in [from().button(&format!("b{n}")), from().modal(&format!("m{n}"), "blue")] {
+                for body in [from().button(&format!("b{n}")), from().modal(&format!("m{n}"), "blue", "valid")] {
                     let answer = sent(&bot, &body, 0).await;
                     assert_eq!(answer.status, 200, "{case}: {n}\n{}", bot.process.log());
                     took += answer.time;
@@ -329,7 +331,7 @@ async fn an_organisation_without_a_team_and_an_async_app_are_handled_once() {
         body["enterprise_id"] = "E0GRID".into();
         body["authorizations"] = json!([{ "enterprise_id": "E0GRID", "team_id": null, "user_id": "U0BOT", "is_bot": true,
                                            "is_enterprise_install": true }]);
-        let body = Body { kind: "application/json", bytes: body.to_string().into_bytes() };
+        let body = Body { bytes: body.to_string().into_bytes(), ..mention(id) };
         for (n, bot) in [&blue, &green, &plain].into_iter().enumerate() {
             let answer = sent(bot, &body, n as u32).await;
             assert_eq!(answer.status, 200, "{id}: {}\n{}", bot.url, bot.process.log());
@@ -338,6 +340,10 @@ async fn an_organisation_without_a_team_and_an_async_app_are_handled_once() {
     }
     let answer = sent(&blue, &command("/standup", "t1"), 0).await;
     assert!(answer.status == 200 && String::from_utf8_lossy(&answer.body).contains("noted by v1"), "{answer:?}");
+    let checks = ["version", "slash-command", "button", "modal", "response-url", "exactly-once", "dedup"];
+    let settings = json!({ "stack": "blue", "checks": checks, "response_url": {} });
+    let smoked = smoke(&plan_of(&blue, &green), &store, settings).await;
+    assert!(smoked.bad().is_empty(), "{:#?}\n{}", smoked.checks, blue.process.log());
     // Its lazy listeners, too.
     let body = reaction("EvLater");
     assert_eq!(sent(&blue, &body, 0).await.status, 200, "{}", blue.process.log());
@@ -346,5 +352,6 @@ async fn an_organisation_without_a_team_and_an_async_app_are_handled_once() {
     assert_eq!(noted(&store, "EvLater", 1, &blue).await, ["blue"]);
     assert_eq!(sent(&blue, &body, 2).await.status, 200, "done");
     assert!(get(blue.address, "/bgctl/inflight").contains("{\"inflight\": 0}"));
-    assert!(get(blue.address, "/metrics").contains("slack_retries_total{color=\"blue\"} 2"));
+    // Two of ours, and those of D5, D8 and D11.
+    assert!(get(blue.address, "/metrics").contains("slack_retries_total{color=\"blue\"} 5"));
 }

@@ -48,7 +48,8 @@ async function reserved(contract, body, context, res) {
   } else if (body.actions?.[0]?.action_id === RESERVED.actions) {
     res.end();
   } else if (body.type === 'view_submission' && body.view.callback_id === RESERVED.views) {
-    res.json({ response_action: 'errors', errors: { value: 'invalid' } });
+    if (body.view.state.values.value.value.value === 'valid') res.end();
+    else res.json({ response_action: 'errors', errors: { value: 'invalid' } });
   } else if (body.type === 'event_callback' && body.event.type === RESERVED.events) {
     context.handled = body.event_id;
     await new Promise((after) => setTimeout(after, Math.min(body.event.hold_ms ?? 0, 2000)));

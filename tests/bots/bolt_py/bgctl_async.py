@@ -74,8 +74,11 @@ class AsyncContract(Contract):
             await ack()
 
         @app.view("bgctl_smoke")
-        async def modal(ack):
-            await ack(response_action="errors", errors={"value": "invalid"})
+        async def modal(ack, view):
+            if view["state"]["values"]["value"]["value"]["value"] == "valid":
+                await ack()
+            else:
+                await ack(response_action="errors", errors={"value": "invalid"})
 
         @app.event("bgctl_smoke")
         async def event(event, body, context):

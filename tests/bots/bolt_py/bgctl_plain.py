@@ -62,6 +62,8 @@ class Plain(Contract):
         if [action.get("action_id") for action in body.get("actions") or []] == ["bgctl_smoke"]:
             return ("200 OK", [], b""), 0
         if body.get("type") == "view_submission" and body["view"].get("callback_id") == "bgctl_smoke":
+            if body["view"]["state"]["values"]["value"]["value"]["value"] == "valid":
+                return ("200 OK", [], b""), 0
             refusal = {"response_action": "errors", "errors": {"value": "invalid"}}
             return ("200 OK", JSON, json.dumps(refusal).encode()), 0
         event = body.get("event") if body.get("type") == "event_callback" else None
