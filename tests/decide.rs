@@ -415,16 +415,18 @@ fn the_transports_of_functions_answer_an_event_of_api_gateway() {
         from slack_bolt.authorization import AuthorizeResult\n\
         def register(app): app.command('/x')(lambda ack: ack('done'))\n\
         authorize = lambda **_: AuthorizeResult(enterprise_id=None, team_id='T1', bot_token='xoxb-x')\n\
-        call = handler(build(register, Contract('green', 'v2'), authorize=authorize))\n\
+        contract = Contract('green', 'v2')\n\
+        call = handler(build(register, contract, authorize=authorize), contract)\n\
         class Context: function_name, invoked_function_arn = 'bot', 'arn:aws:lambda:us-east-1:1:function:bot'\n\
         print(json.dumps(call(json.load(sys.stdin), Context())))";
     let javascript = "const { build, handler } = require('./transport_lambda.js');\n\
         const { Contract } = require(process.env.CONTRACT);\n\
         const authorize = async () => ({ botToken: 'xoxb-x', botId: 'B', botUserId: 'U' });\n\
         const register = (app) => app.command('/x', async ({ ack }) => ack('done'));\n\
-        const { receiver } = build(register, new Contract('green', 'v2'), { authorize, token: undefined });\n\
+        const contract = new Contract('green', 'v2');\n\
+        const { receiver } = build(register, contract, { authorize, token: undefined });\n\
         const event = JSON.parse(require('fs').readFileSync(0));\n\
-        handler(receiver)(event, {}, () => {}).then((answer) => console.log(JSON.stringify(answer)));";
+        handler(receiver, contract)(event, {}).then((answer) => console.log(JSON.stringify(answer)));";
     let from =
         request::From { team: "T1".into(), channel: "C1".into(), app: "A1".into(), enterprise: None, org_wide: false };
     for (bolt, flag, program) in [(Bolt::Python, "-c", python), (Bolt::JavaScript, "-e", javascript)] {

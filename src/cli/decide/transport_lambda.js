@@ -10,10 +10,10 @@ function build(register, contract, settings = {}) {
   return { app, receiver };
 }
 
-// `exports.handler = handler(receiver)`: made once a process, so that only the first request is cold.
-function handler(receiver) {
+// `exports.handler = handler(receiver, contract)`: made once a process, so that only the first request is cold.
+function handler(receiver, contract) {
   const started = receiver.start();
-  return async (event, context, callback) => (await started)(event, context, callback);
+  return async (event, context) => contract.awsLambda(await started)(event, context);
 }
 
 module.exports = { build, handler };

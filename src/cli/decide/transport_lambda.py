@@ -20,7 +20,6 @@ def build(register, contract: Contract, **settings) -> App:
     return app
 
 
-def handler(app: App):
-    """`lambda_handler = handler(app)`: made once a process, so that only the first request is cold."""
-    slack = SlackRequestHandler(app)
-    return lambda event, context: slack.handle(event, context)
+def handler(app: App, contract: Contract):
+    """`lambda_handler = handler(app, contract)`: made once a process, so that only the first request is cold."""
+    return contract.aws_lambda(SlackRequestHandler(app).handle)
