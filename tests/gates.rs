@@ -771,13 +771,32 @@ mod ledger {
     use std::collections::BTreeMap;
 
     use async_trait::async_trait;
+    use bgctl::clock::Clock;
     use bgctl::world::{Held, Server, Store};
 
     use super::*;
 
+    /// What the store answers by then.
+    #[derive(Clone, Copy, PartialEq)]
+    enum Now {
+        Answers,
+        Away,
+        /// It has been started anew, without what it held.
+        Empty,
+    }
+
     /// Lists by key, as the bots would have written them.
-    #[derive(Default)]
-    struct Handled(RefCell<BTreeMap<String, Vec<String>>>, bool);
+    struct Handled {
+        clock: Rc<bgctl::sim::VirtualClock>,
+        lists: RefCell<BTreeMap<String, Vec<String>>>,
+        at: fn(u64) -> Now,
+    }
+
+    impl Handled {
+        fn state(&self) -> Now {
+            (self.at)(self.clock.elapsed().as_secs())
+        }
+    }
 
     #[async_trait(?Send)]
     impl Store for Handled {
@@ -787,10 +806,12 @@ mod ledger {
 
         async fn lists(&self, url: &str, keys: &[String]) -> Result<Vec<Vec<String>>, String> {
             assert_eq!(url, "correct-horse", "the reference is resolved");
-            if self.1 {
-                return Err("Redis gives no answer: correct-horse refused".into());
+            match self.state() {
+                Now::Away => return Err("Redis gives no answer: correct-horse refused".into()),
+                Now::Empty => self.lists.borrow_mut().clear(),
+                Now::Answers => {}
             }
-            Ok(keys.iter().map(|key| self.0.borrow().get(key).cloned().unwrap_or_default()).collect())
+            Ok(keys.iter().map(|key| self.lists.borrow().get(key).cloned().unwrap_or_default()).collect())
         }
 
         async fn server(&self, _: &str) -> Result<Server, String> {
@@ -801,10 +822,10 @@ mod ledger {
     /// Bakes with a ledger. `bots` says what becomes of the nth delivery of an event: its answer and who noted it.
     fn baked(
         bots: impl Fn(usize, usize) -> (u16, &'static [&'static str]) + 'static,
-        mute: bool,
+        at: fn(u64) -> Now,
     ) -> (Outcome, Stage, Vec<usize>) {
-        let store = Rc::new(Handled(RefCell::default(), mute));
-        let notes = Rc::clone(&store);
+        let notes: Rc<std::cell::OnceCell<Rc<Handled>>> = Rc::default();
+        let of_bots = Rc::clone(&notes);
         let seen: Rc<RefCell<Vec<(String, usize)>>> = Rc::default();
         let of_web = Rc::clone(&seen);
         let mut stage = Stage::new(move |request, now| {
@@ -824,11 +845,15 @@ mod ledger {
             let number = request.headers.iter().find(|(name, _)| name == "x-slack-retry-num").map(|(_, n)| n.clone());
             assert_eq!(number.unwrap_or("0".into()), seen[at].1.to_string(), "Slack's own numbers");
             seen[at].1 += 1;
-            let (status, by) = bots(at, seen[at].1);
-            let mut lists = notes.0.borrow_mut();
+            let store = of_bots.get().unwrap();
+            // Bots that cannot claim refuse.
+            let (status, by) = if store.state() == Now::Away { (503, &[][..]) } else { bots(at, seen[at].1) };
+            let mut lists = store.lists.borrow_mut();
             lists.entry(format!("bgctl:handled:{id}")).or_default().extend(by.iter().map(|name| name.to_string()));
             response(status, "")
         });
+        let store = Rc::new(Handled { clock: Rc::clone(&stage.clock), lists: RefCell::default(), at });
+        assert!(notes.set(Rc::clone(&store)).is_ok());
         stage.world.store = store;
         let mut plan = plan();
         let slack = plan.slack.as_mut().unwrap();
@@ -850,7 +875,8 @@ mod ledger {
 
     #[test]
     fn every_event_handled_once_passes_and_is_counted_by_stack() {
-        let (outcome, stage, deliveries) = baked(|n, _| (200, if n % 4 == 0 { &["green"] } else { &["blue"] }), false);
+        let (outcome, stage, deliveries) =
+            baked(|n, _| (200, if n % 4 == 0 { &["green"] } else { &["blue"] }), |_| Now::Answers);
         assert!(matches!(outcome, Outcome::Done { .. }), "{outcome:?}");
         let (verdict, said) = line(&stage);
         let sent = deliveries.len();
@@ -867,7 +893,7 @@ mod ledger {
             (2, 1 | 2) | (4, _) => (503, &[][..]),
             _ => (200, &["blue"][..]),
         };
-        let (outcome, stage, deliveries) = baked(bots, false);
+        let (outcome, stage, deliveries) = baked(bots, |_| Now::Answers);
         assert_eq!((deliveries[2], deliveries[4]), (3, 4));
         let said = failed(&outcome, Cause::Gate);
         assert!(said.contains("lost 1 · twice 0") && said.contains("lost first: EvBGCTL"), "{said}");
@@ -876,19 +902,71 @@ mod ledger {
 
     #[test]
     fn an_event_handled_twice_or_acked_and_never_handled_fails_the_bake() {
-        let (outcome, ..) = baked(|n, _| (200, if n == 7 { &["blue", "green"] } else { &["green"] }), false);
+        let (outcome, ..) = baked(|n, _| (200, if n == 7 { &["blue", "green"] } else { &["green"] }), |_| Now::Answers);
         let said = failed(&outcome, Cause::Gate);
         assert!(said.contains("lost 0 · twice 1") && said.contains("by blue and green"), "{said}");
-        let (outcome, ..) = baked(|n, _| (200, if n == 7 { &[] } else { &["green"] }), false);
+        let (outcome, ..) = baked(|n, _| (200, if n == 7 { &[] } else { &["green"] }), |_| Now::Answers);
         assert!(failed(&outcome, Cause::Gate).contains("lost 1 · twice 0"));
     }
 
+    /// Users stay where they are, and somebody is asked.
+    #[track_caller]
+    fn held(outcome: &Outcome) -> &str {
+        match outcome {
+            Outcome::Failed { line, cause: Cause::NoVerdict, then: Some(Reaction::Hold), .. } => line,
+            other => panic!("not held: {other:?}"),
+        }
+    }
+
     #[test]
-    fn a_store_that_cannot_be_read_is_no_pass_and_its_secret_stays_one() {
-        let (outcome, stage, _) = baked(|_, _| (200, &["blue"]), true);
-        let said = failed(&outcome, Cause::NoVerdict);
-        assert!(said.contains("cannot be counted") && !said.contains("correct-horse"), "{said}");
+    fn s05_a_store_that_cannot_be_read_holds_users_and_its_secret_stays_one() {
+        let (outcome, stage, _) = baked(|_, _| (200, &["blue"]), |_| Now::Away);
+        let said = held(&outcome);
+        assert!(said.contains("cannot be counted") && said.contains("none came for 1m"), "{said}");
+        assert!(!said.contains("correct-horse"), "{said}");
         assert_eq!(line(&stage).0, Verdict::Unknown);
+        // It answers again before it is given up.
+        let (outcome, ..) =
+            baked(|_, _| (200, &["blue"]), |now| if now > 121 && now < 150 { Now::Away } else { Now::Answers });
+        assert!(matches!(outcome, Outcome::Done { .. }), "{outcome:?}");
+    }
+
+    #[test]
+    fn s05_what_is_refused_while_the_store_is_away_is_not_known_to_be_lost() {
+        // For longer than the retries last.
+        let away = |now| if (40..70).contains(&now) { Now::Away } else { Now::Answers };
+        let (outcome, stage, _) = baked(|_, _| (200, &["green"]), away);
+        let said = held(&outcome).to_string();
+        assert!(
+            said.contains("lost 0 · twice 0 · not known") && said.contains("the store gave no answer for 31s"),
+            "{said}"
+        );
+        assert_eq!(line(&stage), (Verdict::Unknown, said));
+        // An event that is lost long before it is lost all the same, and so is one long after.
+        for n in [10, 200] {
+            let (outcome, ..) = baked(move |at, _| (200, if at == n { &[] } else { &["green"] }), away);
+            assert!(failed(&outcome, Cause::Gate).contains("lost 1 · "), "{n}: {outcome:?}");
+        }
+        // Short enough for the retries: all of it is counted.
+        let blink = |now| if (40..42).contains(&now) { Now::Away } else { Now::Answers };
+        let (outcome, ..) = baked(|_, _| (200, &["green"]), blink);
+        assert!(
+            outcome.line().contains("lost 0 · twice 0 (") && matches!(outcome, Outcome::Done { .. }),
+            "{outcome:?}"
+        );
+    }
+
+    #[test]
+    fn s05_a_store_that_comes_back_empty_is_named_and_nothing_counts_as_lost() {
+        let (outcome, ..) = baked(|_, _| (200, &["green"]), |now| if now == 60 { Now::Empty } else { Now::Answers });
+        let said = held(&outcome);
+        assert!(said.contains("lost 0 · ") && said.contains("the store has lost its notes of 1"), "{said}");
+        // What was handled twice is known all the same.
+        let (outcome, ..) = baked(
+            |n, _| (200, if n == 7 { &["blue", "green"] } else { &["green"] }),
+            |now| if now == 60 { Now::Empty } else { Now::Answers },
+        );
+        assert!(failed(&outcome, Cause::Gate).contains("twice 1"), "{outcome:?}");
     }
 }
 

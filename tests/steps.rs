@@ -574,3 +574,20 @@ async fn the_suite_against_the_bots_of_the_lab() {
     let (_, bad, _) = run(&plan, secret).await;
     assert_eq!(bad, ["V1", "P3", "P4", "D2", "D3"]);
 }
+
+/// The store that a smoke test reads is a witness: where it gives no answer nothing is known against green.
+#[test]
+fn s05_a_dedup_store_that_is_away_is_unknown_and_no_finding() {
+    let stage = Stage::new(|_, _| response(200, ""));
+    let mut plan = plan();
+    let dedup = json!({ "redis": "${env:PASSWORD}", "key": "dedup:evt:{team_id}:{event_id}" });
+    plan.slack.as_mut().unwrap()["dedup"] = dedup;
+    let outcome = stage.run_in("smoke", json!({ "stack": "green", "checks": ["dedup"] }), &plan);
+    let unknown = |(_, verdict, line): &(_, Verdict, String)| *verdict == Verdict::Unknown && line.contains("no Redis");
+    assert!(stage.notes.checks().iter().all(unknown), "{:?}", stage.notes.checks());
+    let held = Some(Reaction::Hold);
+    assert!(
+        matches!(&outcome, Outcome::Failed { cause: Cause::NoVerdict, then, retry: true, .. } if *then == held),
+        "{outcome:?}"
+    );
+}

@@ -12,9 +12,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use redis::aio::MultiplexedConnection;
-use redis::{
-    AsyncConnectionConfig, Cmd, ConnectionAddr, FromRedisValue, IntoConnectionInfo, RedisConnectionInfo, cmd, pipe,
-};
+use redis::{AsyncConnectionConfig, ConnectionAddr, IntoConnectionInfo, RedisConnectionInfo, cmd, pipe};
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream, lookup_host};
@@ -73,10 +71,23 @@ impl LiveStore {
         }
     }
 
-    /// Asks; a connection that fails is forgotten, so that the next question opens a new one.
-    async fn ask<T: FromRedisValue>(&self, url: &str, command: &Cmd) -> Result<T, String> {
+    /// Asks. A connection that fails is forgotten, so that the next question opens a new one. One that was kept may have been
+    /// closed long ago, by an idle timeout or a failover: the server was not asked then, and is.
+    async fn asked<T>(
+        &self,
+        url: &str,
+        ask: impl AsyncFn(&mut MultiplexedConnection) -> redis::RedisResult<T>,
+    ) -> Result<T, String> {
+        let kept = self.open.borrow().contains_key(url);
         let mut connection = self.connection(url).await?;
-        command.query_async(&mut connection).await.map_err(|e| self.lost(url, &e))
+        match ask(&mut connection).await {
+            Err(error) if kept && error.is_io_error() && !error.is_timeout() => {
+                self.lost(url, &error);
+                let mut connection = self.connection(url).await?;
+                ask(&mut connection).await.map_err(|e| self.lost(url, &e))
+            }
+            answer => answer.map_err(|e| self.lost(url, &e)),
+        }
     }
 
     fn lost(&self, url: &str, error: &redis::RedisError) -> String {
@@ -142,7 +153,9 @@ fn said(what: &str) -> String {
 
 /// What the library says of an open connection names no address.
 fn plain(error: &redis::RedisError) -> String {
-    let what = match error.code() {
+    // What a server refuses of several questions stands one level below.
+    let refused = error.clone().into_server_errors().and_then(|all| Some(all.first()?.1.code().to_string()));
+    let what = match refused.as_deref().or(error.code()) {
         Some(code) => code.chars().take(MOST_WORDS).collect(),
         None if error.is_timeout() => format!("nothing after {}", spoken(WITHIN)),
         None if error.is_connection_dropped() => "it closed the connection".into(),
@@ -155,31 +168,30 @@ fn plain(error: &redis::RedisError) -> String {
 #[async_trait(?Send)]
 impl Store for LiveStore {
     async fn held(&self, url: &str, key: &str) -> Result<Option<Held>, String> {
-        let mut connection = self.connection(url).await?;
         // Written out: a pipeline that is `atomic()` counts below zero where a server refuses the first word of it.
         let mut both = pipe();
         both.cmd("MULTI").ignore().cmd("GET").arg(key).ignore().cmd("PTTL").arg(key).ignore().cmd("EXEC");
         let ((value, left),): ((Option<String>, i64),) =
-            both.query_async(&mut connection).await.map_err(|e| self.lost(url, &e))?;
+            self.asked(url, async |connection| both.query_async(connection).await).await?;
         Ok(value.map(|value| Held { value, left: u64::try_from(left).ok().map(Duration::from_millis) }))
     }
 
     async fn lists(&self, url: &str, keys: &[String]) -> Result<Vec<Vec<String>>, String> {
         let mut lists = Vec::with_capacity(keys.len());
         for some in keys.chunks(200) {
-            let mut connection = self.connection(url).await?;
             let mut all = pipe();
             some.iter().for_each(|key| {
                 all.cmd("LRANGE").arg(key).arg(0).arg(9);
             });
-            let answer: Vec<Vec<String>> = all.query_async(&mut connection).await.map_err(|e| self.lost(url, &e))?;
+            let answer: Vec<Vec<String>> =
+                self.asked(url, async |connection| all.query_async(connection).await).await?;
             lists.extend(answer);
         }
         Ok(lists)
     }
 
     async fn server(&self, url: &str) -> Result<Server, String> {
-        let info: String = self.ask(url, &cmd("INFO")).await?;
+        let info: String = self.asked(url, async |connection| cmd("INFO").query_async(connection).await).await?;
         Ok(Server::parse(&info))
     }
 }

@@ -14,7 +14,7 @@ use super::suite::{Session, silent};
 use crate::plan::Color;
 use crate::run::Verdict;
 use crate::scalar::spoken;
-use crate::world::{Held, Response, WebError};
+use crate::world::{Held, Response};
 
 /// How long the work of the event takes; a second under Slack's limit, since some stacks ack after their work.
 const WORK: Duration = Duration::from_millis(1_500);
@@ -50,7 +50,7 @@ impl Session<'_> {
         for seen in [one, two] {
             match seen {
                 Ok(seen) => findings.extend(self.judged(&seen)),
-                Err(e) => findings.push(silent("D4", &e)),
+                Err(finding) => findings.push(finding),
             }
         }
         if let Some(place) = &self.suite.dedup {
@@ -73,8 +73,8 @@ impl Session<'_> {
         // Some bots ack before their work.
         self.world.clock.sleep(BEGUN).await;
         let ms = answer.time.as_millis() as u64;
-        let (pass, line) = match self.noted(&event).await {
-            Err(e) => return silent("D11", &e),
+        let (pass, line) = match self.noted("D11", &event).await {
+            Err(finding) => return finding,
             Ok(by) if by.len() == 1 => {
                 (true, "an event that comes for the first time as a retry is handled".to_string())
             }
@@ -91,7 +91,7 @@ impl Session<'_> {
     }
 
     /// Gives one event to both stacks and looks on.
-    async fn watched(&self, first: Color, second: Color) -> Result<Seen, WebError> {
+    async fn watched(&self, first: Color, second: Color) -> Result<Seen, Finding> {
         let event = self.event_id();
         let body = self.suite.from.event(&event, self.now(), WORK.as_millis() as u64);
         let timestamp = self.now();
@@ -103,28 +103,29 @@ impl Session<'_> {
             let claim = self.held(&event).await;
             (self.send(again(1)).await, claim)
         });
-        let acked = acked?;
+        let acked = acked.map_err(|e| silent("D4", &e))?;
         // Counted from the ack: where that comes first, the work has only begun.
         let rest = if acked.time < WORK { WORK } else { Duration::ZERO };
         self.world.clock.sleep(rest + BEGUN).await;
         let done = self.held(&event).await;
-        let afterwards = self.send(again(2)).await?;
-        let handled = self.noted(&event).await?;
-        Ok(Seen { first, second, acked, meanwhile: meanwhile?, afterwards, claim: claim?, done: done?, handled })
+        let afterwards = self.send(again(2)).await.map_err(|e| silent("D4", &e))?;
+        let handled = self.noted("D4", &event).await?;
+        let meanwhile = meanwhile.map_err(|e| silent("D4", &e))?;
+        Ok(Seen { first, second, acked, meanwhile, afterwards, claim: claim?, done: done?, handled })
     }
 
-    async fn held(&self, event: &str) -> Result<Option<Held>, WebError> {
+    async fn held(&self, event: &str) -> Result<Option<Held>, Finding> {
         let Some(place) = &self.suite.dedup else { return Ok(None) };
         let url = self.world.secrets.resolve(&place.redis);
         let held = self.world.store.held(&url, &place.key_of(&self.suite.from.team, event)).await;
-        held.map_err(|what| WebError { what, timed_out: false })
+        held.map_err(|what| unread("D4", what))
     }
 
-    async fn noted(&self, event: &str) -> Result<Vec<String>, WebError> {
+    async fn noted(&self, check: &str, event: &str) -> Result<Vec<String>, Finding> {
         let Some(place) = &self.suite.dedup else { return Ok(Vec::new()) };
         let url = self.world.secrets.resolve(&place.redis);
         let lists = self.world.store.lists(&url, &[handled_key(event)]).await;
-        lists.map(|lists| lists.into_iter().flatten().collect()).map_err(|what| WebError { what, timed_out: false })
+        lists.map(|lists| lists.into_iter().flatten().collect()).map_err(|what| unread(check, what))
     }
 
     fn judged(&self, seen: &Seen) -> Vec<Finding> {
@@ -170,7 +171,7 @@ impl Session<'_> {
         let server = self.world.store.server(&url).await;
         let ms = self.world.clock.elapsed().saturating_sub(begun).as_millis() as u64;
         match server {
-            Err(what) => silent("D9", &WebError { what, timed_out: false }),
+            Err(what) => unread("D9", what),
             Ok(server) if server.eviction != "noeviction" => {
                 let line = format!(
                     "the store drops keys when its memory is full (`maxmemory-policy {}`, not `noeviction`): what it \
@@ -187,6 +188,11 @@ impl Session<'_> {
             Ok(_) => Finding::new("D9", true, ms, "the store evicts nothing and is the primary"),
         }
     }
+}
+
+/// A store that gives no answer says nothing about the stacks.
+fn unread(check: &str, what: String) -> Finding {
+    Finding { silent: true, verdict: Verdict::Unknown, ..Finding::new(check, false, 0, what) }
 }
 
 /// D4: the event is claimed while it is worked on, and not for long.

@@ -216,13 +216,18 @@ impl Step for Watching {
             send.await;
             watched
         };
+        // Nobody is sent back for a store that cannot say: the gates have passed. A person looks.
+        let hold = |line| Outcome::failed(Cause::NoVerdict, line).wanting(Reaction::Hold);
         match ledger::close(&sending, &self.id, scribe, begun).await {
-            Ok(tally) if tally.is_clean() => match watched {
-                Outcome::Done { line, facts } => Outcome::Done { line: format!("{line}; {}", tally.line()), facts },
-                other => other,
+            Ok(tally) => match (tally.verdict(), watched) {
+                (Verdict::Pass, Outcome::Done { line, facts }) => {
+                    Outcome::Done { line: format!("{line}; {}", tally.line()), facts }
+                }
+                (Verdict::Pass, other) => other,
+                (Verdict::Unknown, _) => hold(tally.line()),
+                (Verdict::Fail, _) => Outcome::failed(Cause::Gate, tally.line()),
             },
-            Ok(tally) => Outcome::failed(Cause::Gate, tally.line()),
-            Err(why) => Outcome::failed(Cause::NoVerdict, format!("the ledger cannot be counted: {why}")),
+            Err(why) => hold(format!("the ledger cannot be counted: {why}")),
         }
     }
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{Facts, GRACE, Kind, Mistake, Review, Step, settings};
 use crate::plan::{Plan, Resume};
 use crate::rehearsal::{InLab, Place, at};
-use crate::run::{Cause, Evidence, Outcome, Verdict};
+use crate::run::{Cause, Evidence, Outcome, Reaction, Verdict};
 use crate::scalar::counted;
 use crate::slack::check::{Check, Finding};
 use crate::slack::continuity::Continuity;
@@ -166,7 +166,12 @@ impl Step for Testing {
         };
         let line = format!("{} of {} checks of {} did not pass; {why}", bad.len(), findings.len(), self.smoke.stack);
         let retry = bad.iter().any(|f| f.silent);
-        Outcome::Failed { line, cause: Cause::Gate, moved: false, retry, then: None, facts: Value::Null }
+        // A witness that is away is no finding against green.
+        let (cause, then) = match bad.iter().all(|f| f.verdict == Verdict::Unknown) {
+            true => (Cause::NoVerdict, Some(Reaction::Hold)),
+            false => (Cause::Gate, None),
+        };
+        Outcome::Failed { line, cause, moved: false, retry, then, facts: Value::Null }
     }
 }
 

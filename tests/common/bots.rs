@@ -90,22 +90,47 @@ pub fn pause(ms: u64) {
 pub struct Redis {
     pub process: Started,
     pub port: u16,
-    _dir: tempfile::TempDir,
+    more: Vec<String>,
+    dir: tempfile::TempDir,
 }
 
 impl Redis {
     /// Keeps nothing on disk and evicts nothing, unless `more` says otherwise.
     pub fn start(more: &[&str]) -> Option<Redis> {
         let (dir, port) = (tempfile::tempdir().expect("a folder"), free_port());
+        let more: Vec<String> = more.iter().map(|word| word.to_string()).collect();
+        let process = Redis::serve(port, &more, dir.path())?;
+        Some(Redis { process, port, more, dir })
+    }
+
+    fn serve(port: u16, more: &[String], dir: &Path) -> Option<Started> {
         let mut command = Command::new(peer("redis-server")?);
         command.args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--save", "", "--appendonly", "no"]);
-        command.args(["--maxmemory-policy", "noeviction"]).args(more).current_dir(dir.path());
-        let process = Started::new(command, port, &dir.path().join("redis.log"));
-        Some(Redis { process, port, _dir: dir })
+        command.args(["--maxmemory-policy", "noeviction"]).args(more).current_dir(dir);
+        Some(Started::new(command, port, &dir.join("redis.log")))
+    }
+
+    /// Killed, and started again after so long with what it kept on disk.
+    pub fn restart(&mut self, after_ms: u64) {
+        self.process.kill();
+        pause(after_ms);
+        self.process = Redis::serve(self.port, &self.more, self.dir.path()).expect("it was there before");
     }
 
     pub fn url(&self, database: u32) -> String {
         format!("redis://127.0.0.1:{}/{database}", self.port)
+    }
+
+    /// One command, written as on a terminal; its answer's first line.
+    pub fn tell(port: u16, command: &str) -> std::io::Result<String> {
+        let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+        write!(stream, "{command}\r\n")?;
+        let mut line = String::new();
+        std::io::BufRead::read_line(&mut std::io::BufReader::new(stream), &mut line)?;
+        match line.trim_end() {
+            "" => Err(std::io::ErrorKind::UnexpectedEof.into()),
+            line => Ok(line.to_string()),
+        }
     }
 }
 

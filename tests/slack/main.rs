@@ -8,6 +8,7 @@ mod contract;
 mod deliveries;
 mod plain;
 mod routes;
+mod ledger;
 mod suite;
 
 use tokio::sync::RwLock;
