@@ -62,7 +62,7 @@ pub async fn arm(plan: &Plan, world: &World, keep: &Keep<'_>) -> Result<Vec<Valu
         };
         let under = PlannedRoute { capacity, ..planned.clone() };
         checks.extend(fit(plan, name, &under, route, &reading).await?);
-        let identity = route.identity().await.map_err(|e| refused(&e, planned))?;
+        let identity = route.identity().await.map_err(|e| refused_at(&e, planned, &users))?;
         let longest: u64 = plan.forward.iter().chain(&plan.rollback).map(|s| s.expected_s).sum();
         let longest = longest.max(way_back_s(plan, 0));
         if !identity.renews && identity.left.is_some_and(|left| left < Duration::from_secs(longest)) {
@@ -116,7 +116,7 @@ pub async fn fit(
 ) -> Result<Vec<Value>, Refusal> {
     let mut checks = Vec::new();
     let users = format!("{}, read just now at {}", reading.split, planned.line);
-    if let Some(owner) = route.controller().await.map_err(|e| refused(&e, planned))? {
+    if let Some(owner) = route.controller().await.map_err(|e| refused_at(&e, planned, &users))? {
         return Err(Refusal::new(Kind::Denied, Code::SomebodyElses, format!("{} belongs to {owner}", planned.line))
             .cause("a controller that writes this place by itself would undo every shift")
             .users(format!("{users}. Nothing was changed."))
@@ -147,11 +147,7 @@ pub async fn fit(
             .users(format!("{users}. Nothing was changed."))
             .next(format!("write another share in {}, then the same command again", plan.runbook)));
     }
-    for line in route
-        .preflight(&moves)
-        .await
-        .map_err(|e| refused(&e, planned).users(format!("{users}. Nothing was changed.")))?
-    {
+    for line in route.preflight(&moves).await.map_err(|e| refused_at(&e, planned, &users))? {
         checks.push(json!({ "route": name, "line": format!("{name}: {line}") }));
     }
     Ok(checks)
@@ -267,7 +263,7 @@ async fn healthy(
     share: Split,
     users: &str,
 ) -> Result<Value, Refusal> {
-    let health = route.health(stack).await.map_err(|e| refused(&e, planned))?;
+    let health = route.health(stack).await.map_err(|e| refused_at(&e, planned, users))?;
     let counted = Counted { healthy: health.healthy, total: health.total, zones: health.zones };
     let few = (health.healthy < planned.min_healthy)
         .then(|| format!("{} of {} targets healthy, {} needed", health.healthy, health.total, planned.min_healthy));
@@ -298,6 +294,11 @@ pub fn drift(plan: &Plan, planned: &PlannedRoute, users: &str) -> Refusal {
         .users(format!("{users}. Nothing was changed by this command."))
         .next("bgctl status                       who moves this route")
         .next(format!("bgctl plan {}    a new plan from what is live now", plan.runbook))
+}
+
+/// The same of a place that was read a moment ago: where users are is known.
+pub fn refused_at(error: &RouterError, planned: &PlannedRoute, users: &str) -> Refusal {
+    refused(error, planned).users(format!("{users}. Nothing was changed."))
 }
 
 /// A router's trouble before anything moved.

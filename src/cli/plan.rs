@@ -82,17 +82,21 @@ async fn unfit(plan: &Plan, outside: &Surroundings, remarks: &mut Vec<String>) -
     for (name, planned) in &plan.routes {
         let view = routes::view(planned, outside)?;
         let reading = view.read().await.map_err(|error| arm::refused(&error, planned))?;
+        let mut refusals = Vec::new();
         match arm::fit(plan, name, planned, &*view, &reading).await {
             Ok(checks) => {
                 let asked = checks.iter().filter(|check| check["stack"].is_null());
                 remarks.extend(asked.filter_map(|check| check["line"].as_str()).map(String::from));
             }
-            Err(refusal) => {
-                refused = true;
-                let mut why = refusal.cause;
-                why.extend(refusal.next.into_iter().take(1));
-                remarks.push(format!("{name}: a cutover is refused now: {}: {}", refusal.headline, why.join("; ")));
-            }
+            Err(refusal) => refusals.push(refusal),
+        }
+        let users = format!("{}, read just now at {}", reading.split, planned.line);
+        refusals.extend(view.identity().await.err().map(|error| arm::refused_at(&error, planned, &users)));
+        for refusal in refusals {
+            refused = true;
+            let mut why = refusal.cause;
+            why.extend(refusal.next.into_iter().take(1));
+            remarks.push(format!("{name}: a cutover is refused now: {}: {}", refusal.headline, why.join("; ")));
         }
     }
     Ok(refused)

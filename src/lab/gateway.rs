@@ -101,6 +101,11 @@ impl Gateway {
         self.inside.sockets.cut(socket);
     }
 
+    /// The gateway forgets a socket, and lets its client believe that it is open.
+    pub fn half_open(&self, socket: u64) {
+        self.inside.sockets.half_open(socket);
+    }
+
     /// Sends one envelope of the caller's own on the next socket, and waits up to three seconds for its ack.
     pub fn deliver(&self, envelope: Value) -> Delivery {
         let (done, is_done) = mpsc::channel();

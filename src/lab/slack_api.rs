@@ -74,7 +74,8 @@ impl SlackApi {
     }
 
     /// The methods of an app-level token. Its scopes stand in a header, as at Slack; a token of the lab names them behind
-    /// its number: `xapp-1-lab` has `connections:write` alone, `xapp-1-lab-wide` one more.
+    /// its number: `xapp-1-lab` has `connections:write` alone, `xapp-1-lab-wide` one more,
+    /// `xapp-1-lab-narrow` another.
     fn app_level(&self, method: &str, token: &str) -> Response {
         let answer = match (method, &self.sockets) {
             _ if token.ends_with("revoked") => json!({ "ok": false, "error": "token_revoked" }),
@@ -86,8 +87,11 @@ impl SlackApi {
             _ => json!({ "ok": false, "error": "not_allowed_token_type" }),
         };
         let mut response = json_answer(200, &answer);
-        let scopes =
-            if token.ends_with("wide") { "connections:write,authorizations:read" } else { "connections:write" };
+        let scopes = match token.rsplit('-').next() {
+            Some("wide") => "connections:write,authorizations:read",
+            Some("narrow") => "authorizations:read",
+            _ => "connections:write",
+        };
         response.headers_mut().insert("x-oauth-scopes", http_header(scopes));
         response
     }

@@ -49,6 +49,8 @@ pub struct SocketBot {
 struct News {
     hello: Option<Value>,
     at_ms: i64,
+    /// The newest ping, or the hello before the first.
+    ping_ms: i64,
     disconnect: Option<String>,
     disconnects: BTreeMap<String, u64>,
 }
@@ -105,6 +107,7 @@ impl SocketBot {
             "inflight": self.bot.in_flight.load(Ordering::Relaxed),
             "disconnect": news.disconnect,
             "disconnects": news.disconnects,
+            "last_ping": (news.ping_ms > 0).then_some(news.ping_ms as f64 / 1000.0),
         })
     }
 
@@ -179,6 +182,7 @@ impl SocketBot {
                         }
                     }
                     Some(Ok(Message::Close(_)) | Err(_)) | None => break false,
+                    Some(Ok(Message::Ping(_))) => locked(&self.news).ping_ms = time::wall_ms(),
                     Some(Ok(_)) => {}
                 },
                 Some(answer) = answered.recv() => {
@@ -210,6 +214,7 @@ impl SocketBot {
         {
             let mut news = locked(&self.news);
             (news.hello, news.at_ms, news.disconnect) = (Some(hello), time::wall_ms(), None);
+            news.ping_ms = news.at_ms;
         }
         self.connected.fetch_add(1, Ordering::Relaxed);
         self.hellos.fetch_add(1, Ordering::Relaxed) + 1

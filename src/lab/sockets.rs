@@ -1,5 +1,6 @@
 //! Slack's side of Socket Mode: the WebSockets of one app. It says hello, hands each envelope to one socket in turn, takes
-//! acks, and ends sockets in every way Slack does: with a warning, without a word, or by a cut line.
+//! acks, and ends sockets in every way Slack does: with a warning, without a word, by a cut line, or so that only its own side
+//! knows.
 //!
 //! At most ten sockets are open; the eleventh is told `too_many_websockets`. An ack counts only on the socket its envelope
 //! was sent on: whether Slack takes it elsewhere is not known, so the lab assumes the worse.
@@ -25,7 +26,7 @@ use super::{locked, time};
 pub const MOST: usize = 10;
 /// How long Slack says a socket will live, in seconds, as real logs show it.
 const LIFE_S: u64 = 18_060;
-/// How often Slack pings an idle client.
+/// How often Slack pings a client.
 const PING: Duration = Duration::from_secs(5);
 /// How long a closing handshake may take before the line is cut.
 const FAREWELL: Duration = Duration::from_secs(10);
@@ -110,6 +111,8 @@ enum Order {
     Close,
     /// A reset of the connection, without a word.
     Cut,
+    /// Slack's end is gone and the client's does not know: nothing is read, sent or answered any more.
+    HalfOpen,
 }
 
 impl Sockets {
@@ -177,6 +180,11 @@ impl Sockets {
         locked(&self.table).order(socket, Order::Cut);
     }
 
+    /// Slack has a socket no more, and its client is told nothing.
+    pub fn half_open(&self, socket: u64) {
+        locked(&self.table).order(socket, Order::HalfOpen);
+    }
+
     /// Sends an envelope on the next socket in turn and waits for its ack.
     pub async fn deliver(&self, envelope: Value, patience: Duration) -> Delivery {
         let id = envelope["envelope_id"].as_str().unwrap_or_default().to_string();
@@ -238,6 +246,7 @@ impl Sockets {
         mut stream: WebSocketStream<TcpStream>,
         mut orders: mpsc::UnboundedReceiver<Order>,
     ) {
+        let mut ping = time::now() + PING;
         loop {
             let sent = tokio::select! {
                 message = stream.next() => match message {
@@ -263,8 +272,15 @@ impl Sockets {
                         let _ = stream.get_ref().set_zero_linger();
                         return;
                     }
+                    Some(Order::HalfOpen) => {
+                        self.gone(socket);
+                        return std::future::pending().await;
+                    }
                 },
-                () = time::sleep(PING) => stream.send(Message::Ping("Ping from the lab".into())).await,
+                () = time::sleep(ping.saturating_duration_since(time::now())) => {
+                    ping = time::now() + PING;
+                    stream.send(Message::Ping("Ping from the lab".into())).await
+                }
             };
             if sent.is_err() {
                 return;

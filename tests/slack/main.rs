@@ -6,9 +6,9 @@ mod common;
 mod continuity;
 mod contract;
 mod deliveries;
+mod ledger;
 mod plain;
 mod routes;
-mod ledger;
 mod suite;
 
 use tokio::sync::RwLock;

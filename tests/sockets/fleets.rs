@@ -9,6 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bgctl::lab::{Doing, Gateway, Reason, Sent};
+use bgctl::plan::Split;
+use bgctl::routers::{Access, socket_mode};
 use serde_json::{Value, json};
 
 use crate::common::bots::{Bolt, Redis, Started, environment, interpreter, pause, sources};
@@ -288,6 +290,64 @@ fn an_instance_that_is_killed_at_work_loses_nothing() {
     assert!(rig.gateway.fewest() >= 2, "the floor was broken: {}", rig.gateway.fewest());
     let sent = rig.gateway.finish(Duration::from_secs(15));
     rig.continuous(&sent);
+}
+
+/// Slack's end of every socket is gone, and no client is told. What the bots report of their pings is what shows it, and they
+/// find out by themselves.
+fn half_open(bolt: Bolt) {
+    let Some(rig) = Rig::start(bolt, Bolt::Python) else { return };
+    let urls = |fleet: &[Instance]| fleet.iter().map(|i| i.url.clone()).collect::<Vec<_>>();
+    let settings = json!({
+        "blue": urls(&rig.blue), "green": urls(&rig.green), "app_token": APP_TOKEN, "token": BOT_TOKEN,
+        "api": rig.gateway.api(), "floor": 2,
+    });
+    let router = (socket_mode::KIND.open)(&settings, &Access::default()).expect("good settings");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    pause(3_000);
+    for url in urls(&rig.blue) {
+        let report: Value = serde_json::from_str(&report(&url)).expect("a report");
+        let age = crate::stub::now() - report["last_ping"].as_f64().expect("it is told");
+        assert!(age < 4.0, "{bolt:?}: {report}");
+    }
+    rig.gateway.open().into_iter().for_each(|socket| rig.gateway.half_open(socket));
+    rig.until("the gateway has none", 2, || rig.gateway.open().is_empty());
+    let begun = std::time::Instant::now();
+    rig.until("the bots find out", 20, || rig.gateway.open().len() == 3);
+    // Nobody to tell when stderr is closed.
+    let line = format!("{bolt:?}: half-open for {:.1} s\n", begun.elapsed().as_secs_f64());
+    let _ = std::io::stderr().write_all(line.as_bytes());
+    rig.until("bgctl sees them", 5, || {
+        runtime.block_on(router.read()).is_ok_and(|reading| reading.split == Split::ALL_BLUE)
+    });
+}
+
+#[test]
+fn s13_half_open_sockets_of_bolt_for_python_are_seen_and_renewed() {
+    half_open(Bolt::Python);
+}
+
+#[test]
+fn s13_half_open_sockets_of_bolt_for_javascript_are_seen_and_renewed() {
+    half_open(Bolt::JavaScript);
+}
+
+/// Somebody opened sockets after the newest hello of blue: no count tells before Slack refuses green's second.
+#[test]
+fn s17_a_green_in_javascript_that_slack_refuses_sockets_is_refused_at_once() {
+    let Some(rig) = Rig::start(Bolt::Python, Bolt::JavaScript) else { return };
+    std::fs::write(rig.folder.path().join("runbook.yaml"), rig.runbook("").replace("25%", "50%")).expect("a runbook");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let _others: Vec<_> = (0..6).map(|_| runtime.block_on(crate::gateway::open(&rig.gateway))).collect();
+    let begun = std::time::Instant::now();
+    let run = rig.start_bgctl(&["cutover", "runbook.yaml", "--confirm", "staging"]);
+    let Output { status, stdout, stderr } = run.wait_with_output().expect("its output");
+    let said = format!("{}{}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
+    let took = begun.elapsed();
+    assert!(!status.success() && said.contains("Slack has refused it a socket: more than 10 are open"), "{said}");
+    assert!(took < Duration::from_secs(25), "{took:?} {said}");
+    rig.until("green's is given back", 5, || rig.gateway.open().len() == 9);
+    let line = format!("refused after {:.1} s\n", took.as_secs_f64());
+    let _ = std::io::stderr().write_all(line.as_bytes());
 }
 
 fn report(url: &str) -> String {

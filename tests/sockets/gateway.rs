@@ -39,7 +39,7 @@ async fn next(socket: &mut Socket) -> Option<Value> {
     }
 }
 
-async fn open(gateway: &Gateway) -> Socket {
+pub async fn open(gateway: &Gateway) -> Socket {
     let mut socket = connect(&url(gateway).await).await;
     assert_eq!(next(&mut socket).await.unwrap()["type"], "hello");
     socket
@@ -135,6 +135,39 @@ async fn sockets_end_in_every_way_slack_ends_them() {
     gateway.cut(gateway.open()[0]);
     let end = tokio::time::timeout(Duration::from_secs(5), socket.next()).await.expect("it ends");
     assert!(matches!(end, Some(Err(_))), "a reset is no close: {end:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s13_a_half_open_socket_says_and_answers_nothing_and_does_not_end() {
+    let gateway = Gateway::start(6).unwrap();
+    let mut socket = open(&gateway).await;
+    gateway.half_open(gateway.open()[0]);
+    while !gateway.open().is_empty() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    socket.send(Message::Ping("still there?".into())).await.unwrap();
+    // Longer than a ping of Slack's takes to come.
+    let heard = tokio::time::timeout(Duration::from_secs(6), socket.next()).await;
+    assert!(heard.is_err(), "{heard:?}");
+    let gateway = std::sync::Arc::new(gateway);
+    let sent = tokio::task::spawn_blocking(move || gateway.deliver(envelope("one"))).await.unwrap();
+    assert_eq!(sent, Delivery::NoSocket);
+}
+
+/// Work on a socket holds up no ping: its client tells a dead one by them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s13_a_busy_socket_is_pinged_too() {
+    let gateway = Gateway::start(7).unwrap();
+    let mut socket = open(&gateway).await;
+    gateway.send(10);
+    let pinged = async {
+        while let Some(Ok(message)) = socket.next().await {
+            if matches!(message, Message::Ping(_)) {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(8), pinged).await.expect("a ping");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

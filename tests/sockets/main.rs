@@ -7,5 +7,6 @@ mod common;
 mod fleets;
 mod gateway;
 mod lab;
+mod plan;
 mod router;
 mod stub;

@@ -90,20 +90,101 @@ async fn the_socket_that_slack_renews_first_is_given_up_first() {
     assert_eq!(rig.router().read().await.unwrap().split, Split::of_green(600));
 }
 
+/// Slack has no room for green: what was opened is given back, and nobody has moved.
 #[tokio::test]
-async fn nobody_gives_up_a_socket_when_the_other_side_gets_none() {
+async fn s17_a_green_that_slack_refuses_a_socket_is_refused_at_once_and_gives_back_its_others() {
     let rig = Rig::start(3, 3).await;
     rig.green[2].set("refused", json!("too_many_websockets"));
+    let begun = std::time::Instant::now();
     let error = rig.router().set(&at(Split::ALL_BLUE), Split::ALL_GREEN).await.unwrap_err();
-    assert!(error.moved && error.what.contains("more than 10 are open"), "{error:?}");
-    assert_eq!(error.calls.len(), 3);
-    assert!(!rig.said().iter().any(|line| line.starts_with("quiesce")), "{:?}", rig.said());
-    // The way back from there takes green's sockets away again, and blue's stay.
-    let rig_back = rig.router();
-    rig.green[2].set("open", json!(false));
-    let now = rig_back.read().await.unwrap().split;
-    rig_back.set(&at(now), Split::ALL_BLUE).await.unwrap();
-    assert_eq!(rig_back.read().await.unwrap().split, Split::ALL_BLUE);
+    assert!(begun.elapsed() < std::time::Duration::from_secs(10), "{:?}", begun.elapsed());
+    assert!(!error.moved && !error.passing() && error.what.contains("more than 10 are open"), "{error:?}");
+    assert_eq!(error.calls.len(), 6);
+    assert!(!rig.said().iter().any(|line| line.starts_with("quiesce blue")), "{:?}", rig.said());
+    assert_eq!(rig.router().read().await.unwrap().split, Split::ALL_BLUE);
+    // An instance that keeps its socket may have got users.
+    let rig = Rig::start(3, 3).await;
+    rig.green[2].set("refused", json!("too_many_websockets"));
+    rig.green[0].set("stays", json!(true));
+    let mut config = rig.config.clone();
+    config["work_within"] = json!("1s");
+    let router = (socket_mode::KIND.open)(&config, &Access::default()).unwrap();
+    assert!(router.set(&at(Split::ALL_BLUE), Split::ALL_GREEN).await.unwrap_err().moved);
+}
+
+/// On the way back the sockets of green are the room that blue lacks.
+#[tokio::test]
+async fn s17_blue_goes_back_with_as_many_sockets_as_slack_gives_it_and_enough_for_the_floor() {
+    let rig = Rig::start(3, 3).await;
+    rig.router().set(&at(Split::ALL_BLUE), Split::ALL_GREEN).await.unwrap();
+    rig.blue[2].set("refused", json!("too_many_websockets"));
+    rig.router().set(&at(Split::ALL_GREEN), Split::ALL_BLUE).await.unwrap();
+    assert!(rig.blue[0].holds() && rig.blue[1].holds() && !rig.green.iter().any(Stub::holds), "{:?}", rig.said());
+    // One is less than the floor: green keeps its own.
+    let rig = Rig::start(3, 3).await;
+    rig.router().set(&at(Split::ALL_BLUE), Split::ALL_GREEN).await.unwrap();
+    rig.blue[1..].iter().for_each(|stub| stub.set("refused", json!("too_many_websockets")));
+    let error = rig.router().set(&at(Split::ALL_GREEN), Split::ALL_BLUE).await.unwrap_err();
+    assert!(error.what.contains("more than 10 are open") && rig.green.iter().all(Stub::holds), "{error}");
+}
+
+/// Slack's end of a socket may be gone while its client believes that it is open.
+#[tokio::test]
+async fn s13_a_socket_that_nothing_has_come_over_is_not_held() {
+    let rig = Rig::start(3, 3).await;
+    let router = rig.router();
+    // A ping each 5 s, and 5 s more.
+    rig.blue[0].set("last_ping", json!(now() - 7.0));
+    rig.blue[1].set("last_ping", json!(now() + 1.0));
+    assert_eq!(router.read().await.unwrap().split, Split::ALL_BLUE);
+    assert_eq!(router.health(Color::Blue).await.unwrap().healthy, 3, "one that does not say it is believed");
+    for stub in &rig.blue {
+        stub.set("last_ping", json!(now() - 12.0));
+    }
+    let (reading, health, watched) = tokio::join!(router.read(), router.health(Color::Blue), router.watch());
+    let (reading, health) = (reading.unwrap(), health.unwrap());
+    assert_eq!(reading.split, Split { blue: 0, green: 0 }, "nobody gets events there");
+    let words =
+        |lines: &[String]| lines.iter().filter(|l| l.contains("nothing has come from Slack over its socket")).count();
+    assert_eq!((words(&reading.remarks), health.healthy, words(&health.ailing)), (3, 0, 3), "{reading:?} {health:?}");
+    assert_eq!(watched.trouble.unwrap(), "only 0 sockets are open, 2 needed");
+    assert!(watched.notes[0].starts_with("nothing comes from Slack over the socket of "), "{:?}", watched.notes);
+    // By the instance's own clock, which its answer tells: one that is wrong by a day changes nothing.
+    for wrong_by in [-86_400.0, 86_400.0] {
+        for (age, split) in [(3.0, Split::ALL_BLUE), (12.0, Split { blue: 0, green: 0 })] {
+            for stub in &rig.blue {
+                stub.set("clock", json!(now() + wrong_by));
+                stub.set("last_ping", json!(now() + wrong_by - age));
+            }
+            assert_eq!(router.read().await.unwrap().split, split, "{age} s, wrong by {wrong_by}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn s13_a_shift_has_not_arrived_over_half_open_sockets_and_takes_no_working_one_for_them() {
+    let rig = Rig::start(2, 2).await;
+    // Green's clients believe that they are connected, and nothing comes.
+    for stub in &rig.green {
+        stub.set("last_ping", json!(now() - 60.0));
+    }
+    let error = rig.router().set(&at(Split::ALL_BLUE), Split::ALL_GREEN).await.unwrap_err();
+    assert!(error.what.contains("nothing has come from Slack over its socket for 1m"), "{error}");
+    assert!(rig.blue.iter().all(Stub::holds), "{:?}", rig.said());
+}
+
+/// Slack's count beside what the instances say.
+#[tokio::test]
+async fn s13_a_newest_hello_that_counted_fewer_sockets_than_are_reported_is_told() {
+    let rig = Rig::start(3, 3).await;
+    let told = async || {
+        rig.router().read().await.unwrap().remarks.iter().any(|line| line.contains("some of them may be dead"))
+    };
+    rig.blue[2].set("last_hello", json!(now() + 1.0));
+    rig.blue[2].set("num_connections", json!(1));
+    assert!(told().await);
+    rig.blue[2].set("num_connections", json!(3));
+    assert!(!told().await);
 }
 
 #[tokio::test]
@@ -235,6 +316,7 @@ async fn the_app_token_may_open_sockets_and_nothing_else() {
     assert!(gateway.seen().is_empty(), "no socket is opened to find out");
     for (token, kind, words) in [
         ("xapp-1-lab-wide", Trouble::Denied, "can do more than open sockets: authorizations:read"),
+        ("xapp-1-lab-narrow", Trouble::Denied, "the app token lacks `connections:write`"),
         ("xapp-1-lab-revoked", Trouble::NoCredentials, "token_revoked"),
     ] {
         rig.config["app_token"] = json!(token);
@@ -271,6 +353,18 @@ fn settings_that_cannot_work_are_named_at_their_place() {
         let mistakes = open(&value).unwrap_err();
         assert!(mistakes.iter().any(|m| m.at == *at && m.message.contains(words)), "{words}: {mistakes:?}");
     }
+}
+
+/// `check` knows what listed fleets can have, and nothing of fleets that are looked up.
+#[tokio::test]
+async fn s17_a_share_that_the_fleets_cannot_have_is_refused_without_asking_them() {
+    let mut rig = Rig::start(2, 2).await;
+    let why = rig.router().takes(Split::of_green(250)).unwrap_err();
+    assert!(why.contains("2 BLUE and 2 GREEN instances cannot split") && why.contains("0%, 33.3%, 50%"), "{why}");
+    assert!(rig.router().takes(Split::of_green(333)).is_ok() && rig.router().takes(Split::ALL_GREEN).is_ok());
+    rig.config["green"] = json!({ "lookup": "http://bot-green.internal" });
+    assert!(rig.router().takes(Split::of_green(250)).is_ok());
+    assert_eq!(rig.said(), Vec::<String>::new());
 }
 
 /// The way back of the run's folder, walked by a shell.
@@ -322,6 +416,38 @@ async fn s01_the_way_back_without_bgctl_fails_while_green_may_hold_a_socket() {
     assert!(rig.blue.iter().all(Stub::holds));
     rig.green[0].end();
     assert!(tokio::task::spawn_blocking(again).await.unwrap().status.success());
+}
+
+/// The script tells the truth of the router about half-open sockets: blue's are none, and green's may be held.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s13_the_way_back_without_bgctl_counts_no_half_open_socket() {
+    let Some(_) = crate::common::peer("curl") else { return };
+    let mut rig = Rig::start(3, 1).await;
+    rig.config["work_within"] = json!("1s");
+    let way = rig.router().native_way_back("sockets", &rig.router().read().await.unwrap());
+    rig.blue[0].set("last_ping", json!(now() - 30.0));
+    rig.green[0].set("connected", json!(1));
+    rig.green[0].set("last_ping", json!(now() - 30.0));
+    rig.green[0].set("stays", json!(true));
+    // By its own clock, as the router.
+    rig.blue[1].set("clock", json!(now() - 7_200.0));
+    rig.blue[1].set("last_ping", json!(now() - 7_203.0));
+    let folder = tempfile::tempdir().unwrap();
+    // Its waits are for real instances.
+    let script = way.files[0].1.replace("-gt 60", "-gt 1");
+    let walk = |script: String| {
+        let file = folder.path().join("way-back.sh");
+        std::fs::write(&file, script).unwrap();
+        let walk = move || std::process::Command::new("sh").arg(file).output().unwrap();
+        async { tokio::task::spawn_blocking(walk).await.unwrap() }
+    };
+    let output = walk(script.clone()).await;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("may still hold theirs") && said.contains(&rig.green[0].url), "{said}");
+    rig.blue[2].set("last_ping", json!(now() - 30.0));
+    let output = walk(script).await;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(1) && said.contains("BLUE holds 1 sockets, 2 needed"), "{said}");
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{Method, StatusCode, Uri};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
@@ -56,14 +56,16 @@ impl Stub {
     }
 }
 
-async fn answer(
-    State(stub): State<Stub>,
-    method: Method,
-    uri: Uri,
-) -> (StatusCode, [(&'static str, &'static str); 1], String) {
+async fn answer(State(stub): State<Stub>, method: Method, uri: Uri) -> (StatusCode, HeaderMap, String) {
     // A connection that is kept would outlive the end of its instance.
-    let close = [("connection", "close")];
+    let mut close = HeaderMap::from_iter([(header::CONNECTION, HeaderValue::from_static("close"))]);
     let mut state = stub.state.lock().unwrap();
+    // `clock` is the time that the instance believes it is.
+    if let Some(clock) = state["clock"].as_f64() {
+        let at = jiff::Timestamp::from_second(clock as i64).unwrap();
+        let date = jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&at).unwrap();
+        close.insert(header::DATE, HeaderValue::from_str(&date).unwrap());
+    }
     if state["broken"] == true {
         return (StatusCode::INTERNAL_SERVER_ERROR, close, "no".into());
     }
@@ -81,7 +83,10 @@ async fn answer(
         ("POST", "/bgctl/quiesce") => {
             note("quiesce");
             state["open"] = json!(false);
-            state["connected"] = json!(0);
+            // `stays` keeps what it has.
+            if state["stays"] != true {
+                state["connected"] = json!(0);
+            }
             state["inflight"] = json!(3);
         }
         // The hello comes after some looks, and work ends piece by piece.

@@ -1,7 +1,8 @@
 //! The instances of both fleets as they report themselves, and the two wishes they can be told: hold a socket, give it up.
 //!
 //! An instance that refuses connections is gone and holds nothing. One that does not answer in time may still hold its
-//! socket, so then the split is not known.
+//! socket, so then the split is not known. A socket that no ping has come over for too long is half open: nobody gets events
+//! over it, whatever its instance says.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,11 +15,14 @@ use super::settings::Instances;
 use crate::clock::{Clock, SystemClock};
 use crate::plan::{Color, Split};
 use crate::routers::{Call, RouterError, Trouble};
+use crate::scalar::spoken;
 
 /// How long an instance may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a client may be without its socket while it renews it: real ones take up to ten seconds.
 pub const RENEWING: Duration = Duration::from_secs(15);
+/// A socket that has heard nothing for longer is half open: a ping each 5 s, and 5 s after the one that failed.
+pub const HEARD: Duration = Duration::from_secs(10);
 /// Between two looks.
 pub const LOOK: Duration = Duration::from_millis(200);
 
@@ -46,6 +50,30 @@ pub struct Report {
     /// How often Slack has given each reason since the instance was started.
     #[serde(default)]
     pub disconnects: BTreeMap<String, u64>,
+    /// When Slack last sent a ping on its socket, or answered one, in Unix seconds. Unknown where it is left out.
+    #[serde(default)]
+    pub last_ping: Option<f64>,
+    /// How old that was when the report was made, by the clock of who made it.
+    #[serde(skip)]
+    pub unheard: Option<f64>,
+}
+
+impl Report {
+    /// Why no socket comes by itself, as Slack has said since the newest hello.
+    pub fn refused(&self) -> Option<&'static str> {
+        match self.disconnect.as_deref()? {
+            "link_disabled" => Some("Socket Mode was switched off for the app"),
+            "too_many_websockets" => Some("Slack has refused it a socket: more than 10 are open"),
+            _ => None,
+        }
+    }
+
+    /// What a half-open socket is called, where it reports one.
+    pub fn half_open(&self) -> Option<String> {
+        let unheard = self.unheard.filter(|age| self.connected > 0 && *age > HEARD.as_secs_f64())?;
+        let age = spoken(Duration::from_secs_f64(unheard.round()));
+        Some(format!("nothing has come from Slack over its socket for {age}, so it counts as none"))
+    }
 }
 
 /// One instance, and what it said.
@@ -75,12 +103,17 @@ impl Instance {
 
     /// Whether Slack may hand it envelopes.
     pub fn holds(&self) -> bool {
-        self.report().is_some_and(|report| report.connected > 0)
+        self.report().is_some_and(|report| report.connected > 0 && report.half_open().is_none())
     }
 
-    /// It is to hold a socket and has none at the moment.
+    /// It is to hold a socket and has none that works.
+    pub fn wants_one(&self) -> bool {
+        self.report().is_some_and(|report| report.open) && !self.holds()
+    }
+
+    /// It will have one in a moment.
     pub fn renewing(&self) -> bool {
-        self.report().is_some_and(|report| report.open && report.connected == 0)
+        self.wants_one() && self.report().is_some_and(|report| report.refused().is_none())
     }
 
     /// Told to give its socket up, and all its work has ended.
@@ -94,7 +127,7 @@ impl Instance {
 
     /// Seconds until Slack renews its socket; negative when that is overdue.
     pub fn renewal_in(&self, now: f64) -> Option<f64> {
-        let report = self.report().filter(|report| report.connected > 0)?;
+        let report = self.report().filter(|_| self.holds())?;
         Some(report.last_hello? + report.approximate_connection_time? - now)
     }
 }
@@ -240,8 +273,14 @@ impl SocketMode {
         if !status.is_success() {
             return Err(Silence::Other(format!("`{path}` answers {}", status.as_u16())));
         }
+        // By the clock that `last_ping` was read from, if the answer tells it: ours may differ.
+        let date = answer.headers().get("date").and_then(|date| date.to_str().ok()).map(jiff::fmt::rfc2822::parse);
+        let now = date.and_then(Result::ok).map_or_else(|| SystemClock.now(), |date| date.timestamp());
         let body = answer.bytes().await.map_err(silence)?;
-        serde_json::from_slice(&body).map_err(|e| Silence::Other(format!("`{path}` gives no report: {e}")))
+        let mut report: Report =
+            serde_json::from_slice(&body).map_err(|e| Silence::Other(format!("`{path}` gives no report: {e}")))?;
+        report.unheard = report.last_ping.map(|at| now.as_millisecond() as f64 / 1000.0 - at);
+        Ok(report)
     }
 }
 

@@ -20,12 +20,6 @@ const HELLO: Duration = Duration::from_secs(25);
 const NEAR: Duration = Duration::from_secs(15);
 /// How long is waited for renewals to pass before a socket is given up.
 const CALM: Duration = Duration::from_secs(60);
-/// `disconnect` reasons after which no socket comes back by itself.
-pub const FATAL: [(&str, &str); 2] = [
-    ("link_disabled", "Socket Mode was switched off for the app"),
-    ("too_many_websockets", "Slack has refused it a socket: more than 10 are open"),
-];
-
 /// How many sockets each side is to hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Target {
@@ -43,14 +37,19 @@ impl Target {
 }
 
 /// The most sockets with exactly this split, from so many instances.
-pub fn target(to: Split, blue: u32, green: u32, floor: u32) -> Option<Target> {
+pub fn target(to: Split, blue: u32, green: u32, floor: u32) -> Result<Target, RouterError> {
     let all = (0..=blue).flat_map(|b| (0..=green).map(move |g| Target { blue: b, green: g }));
     let fits = |t: &Target| (t.blue + t.green) as usize <= MOST && t.blue + t.green >= floor;
-    all.filter(fits).filter(|t| split(t.blue, t.green) == to).max_by_key(|t| t.blue + t.green)
+    let best = all.filter(fits).filter(|t| split(t.blue, t.green) == to).max_by_key(|t| t.blue + t.green);
+    best.ok_or_else(|| {
+        let what = format!("{blue} BLUE and {green} GREEN instances cannot split {to} with {floor} sockets or more");
+        let cure = format!("shift to a share that green can have: {}", shares(blue, green, floor));
+        RouterError::new(Trouble::Invalid, what).cure(cure)
+    })
 }
 
 /// Green's shares that so many instances can have, in words.
-pub fn shares(blue: u32, green: u32, floor: u32) -> String {
+fn shares(blue: u32, green: u32, floor: u32) -> String {
     let mut all: Vec<u32> = (0..=blue)
         .flat_map(|b| (0..=green).map(move |g| (b, g)))
         .filter(|(b, g)| b + g >= floor && b + g > 0 && (b + g) as usize <= MOST)
@@ -68,6 +67,10 @@ struct Handover<'a> {
     route: &'a SocketMode,
     target: Target,
     calls: Vec<Call>,
+    /// So many sockets of blue are enough for green to give up its own.
+    blue_enough: u32,
+    /// Everybody who was told to connect has given the socket up again.
+    taken_back: bool,
 }
 
 impl SocketMode {
@@ -82,13 +85,7 @@ impl SocketMode {
         let found = fleets.split();
         let fleet = |stack| fleets.of(stack).filter(|i| i.report().is_some()).count() as u32;
         let (blue, green) = (fleet(Color::Blue), fleet(Color::Green));
-        let Some(target) = target(to, blue, green, self.settings.floor) else {
-            let floor = self.settings.floor;
-            let what =
-                format!("{blue} BLUE and {green} GREEN instances cannot split {to} with {floor} sockets or more");
-            let cure = format!("shift to a share that green can have: {}", shares(blue, green, floor));
-            return Err(RouterError::new(Trouble::Invalid, what).cure(cure));
-        };
+        let target = target(to, blue, green, self.settings.floor)?;
         if found != from.split && found != to {
             let what = format!("the sockets are at {found}, not at {}: nothing was sent", from.split);
             return Err(RouterError::new(Trouble::Drift { found }, what));
@@ -98,13 +95,14 @@ impl SocketMode {
             let what = format!("{peak} sockets would be open at once, and Slack keeps {MOST}");
             return Err(RouterError::new(Trouble::Invalid, what).cure("take instances out of one of the fleets"));
         }
-        let mut handover = Handover { route: self, target, calls: Vec::new() };
+        let mut handover =
+            Handover { route: self, target, calls: Vec::new(), blue_enough: target.blue, taken_back: false };
         match handover.walk(fleets).await {
             Ok(()) => Ok(handover.calls),
             Err(mut error) => {
                 handover.calls.append(&mut error.calls);
-                // Every wish that was sent may have been followed.
-                error.moved = !handover.calls.is_empty();
+                // Every wish that was sent may have been followed, and none of them where all were taken back.
+                error.moved = !handover.calls.is_empty() && !handover.taken_back;
                 error.calls = handover.calls;
                 Err(error)
             }
@@ -114,13 +112,49 @@ impl SocketMode {
 
 impl Handover<'_> {
     async fn walk(&mut self, fleets: Fleets) -> Result<(), RouterError> {
-        self.open(&fleets).await?;
+        if let Err(error) = self.open(&fleets).await {
+            self.without_some(&fleets, error).await?;
+        }
         for stack in Color::BOTH {
-            while self.excess(&self.route.settled().await?, stack) {
+            loop {
+                // Where blue does without some of its sockets nobody waits for them.
+                let all = self.blue_enough == self.target.blue;
+                let fleets = if all { self.route.settled().await? } else { self.route.fleets().await? };
+                if !self.excess(&fleets, stack) {
+                    break;
+                }
                 self.give_up_one(stack).await?;
             }
         }
         self.ask_the_silent(&fleets).await
+    }
+
+    /// Not everybody who was told to connect has a socket. Users go back to as many of blue as are enough: room for the others
+    /// may only come when green gives up its own. A green that Slack refuses gets nobody, and what it was told is taken back.
+    async fn without_some(&mut self, before: &Fleets, error: RouterError) -> Result<(), RouterError> {
+        let held = self.route.fleets().await?.holding(Color::Blue);
+        if self.target.green == 0 && held >= self.route.settings.floor {
+            self.blue_enough = held;
+            return Ok(());
+        }
+        if error.kind == Trouble::Invalid && self.target.green > before.holding(Color::Green) {
+            let told = before.of(Color::Green).filter(|i| i.report().is_some_and(|report| !report.open));
+            let told: Vec<Instance> = told.cloned().collect();
+            let mut all = true;
+            for answer in join_all(told.iter().map(|instance| self.route.wish(instance, false))).await {
+                match answer {
+                    Ok(call) => self.calls.push(call),
+                    Err(mut error) => {
+                        self.calls.append(&mut error.calls);
+                        all = false;
+                    }
+                }
+            }
+            all &= self.target.blue <= before.holding(Color::Blue);
+            all &= join_all(told.iter().map(|instance| self.at_rest(instance))).await.iter().all(Result::is_ok);
+            self.taken_back = all;
+        }
+        Err(error)
     }
 
     /// Tells those that kept silent to give up their sockets too: one that is only slow, or goes on later, will. What they hold
@@ -184,16 +218,17 @@ impl Handover<'_> {
     async fn hello(&self, instance: &Instance) -> Result<(), RouterError> {
         let begun = SystemClock.elapsed();
         loop {
-            let said = self.route.report(&instance.url).await;
-            let why = match &said {
-                Said::Report(report) if report.connected > 0 => return Ok(()),
+            let now = Instance { said: self.route.report(&instance.url).await, ..instance.clone() };
+            if now.holds() {
+                return Ok(());
+            }
+            let why = match &now.said {
                 Said::Report(report) => {
-                    let reason = report.disconnect.as_deref().unwrap_or_default();
-                    if let Some((_, words)) = FATAL.iter().find(|(name, _)| *name == reason) {
+                    if let Some(words) = report.refused() {
                         let what = format!("{} gets no socket: {words}", instance.url);
                         return Err(RouterError::new(Trouble::Invalid, what));
                     }
-                    "it has had no hello".to_string()
+                    report.half_open().unwrap_or_else(|| "it has had no hello".into())
                 }
                 Said::Gone(why) | Said::Unknown(why) => why.clone(),
             };
@@ -224,10 +259,14 @@ impl Handover<'_> {
             }
         };
         self.calls.push(self.route.wish(&instance, false).await?);
+        self.at_rest(&instance).await
+    }
+
+    /// Waits until an instance that was told to give up its socket has none, and no work.
+    async fn at_rest(&self, instance: &Instance) -> Result<(), RouterError> {
         let begun = SystemClock.elapsed();
         loop {
-            let said = self.route.report(&instance.url).await;
-            let now = Instance { said, ..instance.clone() };
+            let now = Instance { said: self.route.report(&instance.url).await, ..instance.clone() };
             if now.at_rest() {
                 return Ok(());
             }
@@ -248,7 +287,7 @@ impl Handover<'_> {
     /// The instance that gives up its socket next, or why none may now.
     fn next(&self, fleets: &Fleets, stack: Color) -> Result<Instance, String> {
         // One without a socket at the moment has none to lose: told now, it does not get one back.
-        if let Some(idle) = fleets.of(stack).find(|i| i.renewing()) {
+        if let Some(idle) = fleets.of(stack).find(|i| i.wants_one()) {
             return Ok(idle.clone());
         }
         let left = fleets.all_holding().saturating_sub(1);
@@ -256,10 +295,12 @@ impl Handover<'_> {
             return Err(format!("only {left} sockets would be left, {} needed", self.route.settings.floor));
         }
         let other = stack.other();
-        if fleets.holding(other) < self.target.of(other) {
-            return Err(format!("{other} holds {} of {} sockets", fleets.holding(other), self.target.of(other)));
+        let enough = if other == Color::Blue { self.blue_enough } else { self.target.green };
+        if fleets.holding(other) < enough {
+            return Err(format!("{other} holds {} of {enough} sockets", fleets.holding(other)));
         }
-        if let Some(renewing) = fleets.0.iter().find(|i| i.renewing()) {
+        let without = |i: &Instance| i.stack == Color::Blue && self.blue_enough < self.target.blue;
+        if let Some(renewing) = fleets.0.iter().find(|i| i.renewing() && !without(i)) {
             return Err(format!("{} is renewing its socket", renewing.url));
         }
         let now = SystemClock.now().as_millisecond() as f64 / 1000.0;
@@ -278,7 +319,7 @@ impl Handover<'_> {
 
 /// It holds a socket, or will get one by itself.
 fn may_get_events(instance: &Instance) -> bool {
-    instance.holds() || instance.renewing()
+    instance.holds() || instance.wants_one()
 }
 
 /// The longest a change may leave traces: a client that renews its socket just then.
@@ -290,7 +331,7 @@ mod tests {
 
     #[test]
     fn a_split_is_held_by_as_many_sockets_as_there_are() {
-        let of = |green: u32, b: u32, g: u32| target(Split::of_green(green), b, g, 2).map(|t| (t.blue, t.green));
+        let of = |green: u32, b: u32, g: u32| target(Split::of_green(green), b, g, 2).ok().map(|t| (t.blue, t.green));
         let table = [
             (0, 3, 3, Some((3, 0))),
             (1000, 3, 3, Some((0, 3))),

@@ -86,28 +86,39 @@ impl SocketMode {
                 Said::Gone(why) => remarks.push(format!("{}: {why}", instance.url)),
                 _ => {}
             }
+            let half_open = instance.report().and_then(Report::half_open);
+            remarks.extend(half_open.map(|words| format!("{}: {words}", instance.url)));
         }
-        remarks.extend(strangers(fleets).map(|n| {
-            format!(
-                "the newest hello counted {n} more sockets than the fleets hold: somebody else may be getting events"
-            )
-        }));
+        match counted(fleets) {
+            Some((slack, fleets)) if slack > fleets => remarks.push(format!(
+                "the newest hello counted {} more sockets than the fleets hold: somebody else may be getting events",
+                slack - fleets
+            )),
+            Some((slack, fleets)) if slack < fleets => remarks.push(format!(
+                "the newest hello counted {slack} sockets and the fleets report {fleets}: some of them may be dead"
+            )),
+            _ => {}
+        }
         remarks
     }
 }
 
 use fleet::Report;
 
-/// Sockets of the app that neither fleet holds, as the newest hello counted them. A client that renewed its socket may hold
-/// two at that moment, so this is a hint.
-fn strangers(fleets: &Fleets) -> Option<u32> {
+/// The sockets of the app as the newest hello counted them, and as the fleets report them. A client that renewed its socket may
+/// hold two at that moment, so a difference is a hint.
+fn counted(fleets: &Fleets) -> Option<(u32, u32)> {
     let reports = || fleets.0.iter().filter_map(Instance::report);
     let newest = reports().filter(|r| r.connected > 0).max_by(|a, b| {
         let at = |r: &Report| r.last_hello.unwrap_or(0.0);
         at(a).total_cmp(&at(b))
     })?;
-    let known = reports().map(|r| r.connected).sum::<u32>();
-    newest.num_connections?.checked_sub(known).filter(|n| *n > 0)
+    Some((newest.num_connections?, reports().map(|r| r.connected).sum()))
+}
+
+/// Sockets of the app that neither fleet holds.
+fn strangers(fleets: &Fleets) -> u32 {
+    counted(fleets).map_or(0, |(slack, fleets)| slack.saturating_sub(fleets))
 }
 
 #[async_trait(?Send)]
@@ -132,6 +143,18 @@ impl RouteView for SocketMode {
 
     fn min_healthy(&self) -> u32 {
         self.settings.floor
+    }
+
+    /// Fleets that are looked up have as many instances as they have by then.
+    fn takes(&self, to: Split) -> Result<(), String> {
+        let [Some(blue), Some(green)] = Color::BOTH.map(|stack| self.settings.instances(stack).count()) else {
+            return Ok(());
+        };
+        let target = handover::target(to, blue, green, self.settings.floor);
+        target.map(drop).map_err(|error| match error.cure {
+            Some(cure) => format!("{}; {cure}", error.what),
+            None => error.what,
+        })
     }
 
     fn changes_by_itself(&self) -> bool {
@@ -171,15 +194,12 @@ impl RouteView for SocketMode {
             health.total += 1;
             let ailment = match &instance.said {
                 Said::Gone(why) | Said::Unknown(why) => Some(why.clone()),
-                Said::Report(report) => {
-                    let reason = report.disconnect.as_deref().unwrap_or_default();
-                    let fatal = handover::FATAL.iter().find(|(name, _)| *name == reason);
-                    match fatal {
-                        Some((_, words)) => Some(words.to_string()),
-                        None if instance.renewing() => Some("it is to hold a socket and has none".into()),
-                        None => None,
-                    }
-                }
+                Said::Report(report) => match report.refused() {
+                    Some(words) => Some(words.to_string()),
+                    None => report
+                        .half_open()
+                        .or_else(|| instance.renewing().then(|| "it is to hold a socket and has none".to_string())),
+                },
             };
             match ailment {
                 None => health.healthy += 1,
@@ -202,7 +222,11 @@ impl RouteView for SocketMode {
         let Ok(first) = self.fleets().await else { return Watched::default() };
         let told = |i: &Instance, reason: &str, n: u64| format!("Slack has told {} `{reason}` {n} times", i.url);
         let counts = first.0.iter().filter_map(|i| Some((i, &i.report()?.disconnects)));
-        let notes = counts.flat_map(|(i, all)| all.iter().map(move |(reason, n)| told(i, reason, *n))).collect();
+        let mut notes: Vec<String> =
+            counts.flat_map(|(i, all)| all.iter().map(move |(reason, n)| told(i, reason, *n))).collect();
+        // Without its age, so that it is noted once.
+        let half_open = first.0.iter().filter(|i| i.report().is_some_and(|report| report.half_open().is_some()));
+        notes.extend(half_open.map(|i| format!("nothing comes from Slack over the socket of {} any more", i.url)));
         let fleets = match first.all_holding() < self.settings.floor {
             true => self.settled().await.unwrap_or(first),
             false => first,
@@ -210,8 +234,7 @@ impl RouteView for SocketMode {
         let holding = fleets.all_holding();
         let fatal = fleets.0.iter().find_map(|i| {
             let report = i.report().filter(|report| report.open && report.connected == 0)?;
-            let (_, words) = handover::FATAL.iter().find(|(name, _)| report.disconnect.as_deref() == Some(*name))?;
-            Some(format!("{} has no socket: {words}", i.url))
+            Some(format!("{} has no socket: {}", i.url, report.refused()?))
         });
         // An instance that does not answer may still hold one: not known is not too few.
         let few = (holding < self.settings.floor && fleets.unknown().is_none())
@@ -226,7 +249,7 @@ impl RouteView for SocketMode {
         }
         let count = |stack| fleets.of(stack).count() as u32;
         let (blue, green, floor) = (count(Color::Blue), count(Color::Green), self.settings.floor);
-        let others = strangers(&fleets).unwrap_or(0);
+        let others = strangers(&fleets);
         if (blue + green + others) as usize > MOST {
             let strangers = if others > 0 { format!(" and {others} sockets held by others") } else { String::new() };
             let what = format!("{blue} BLUE and {green} GREEN instances{strangers} are more than {MOST} sockets");
@@ -234,16 +257,10 @@ impl RouteView for SocketMode {
                 .cure("take instances out of both fleets until 10 sockets are enough"));
         }
         for to in moves {
-            if handover::target(*to, blue, green, floor).is_none() {
-                let what =
-                    format!("{blue} BLUE and {green} GREEN instances cannot split {to} with {floor} sockets or more");
-                let cure = format!("shift to a share that green can have: {}", handover::shares(blue, green, floor));
-                return Err(RouterError::new(Trouble::Invalid, what).cure(cure));
-            }
+            handover::target(*to, blue, green, floor)?;
         }
         for instance in &fleets.0 {
-            let reason = instance.report().and_then(|r| r.disconnect.as_deref()).unwrap_or_default();
-            if let Some((_, words)) = handover::FATAL.iter().find(|(name, _)| *name == reason) {
+            if let Some(words) = instance.report().and_then(Report::refused) {
                 return Err(RouterError::new(Trouble::Invalid, format!("{}: {words}", instance.url)));
             }
         }

@@ -148,6 +148,14 @@ impl Settings {
 }
 
 impl Instances {
+    /// How many there are, where that does not change by itself.
+    pub fn count(&self) -> Option<u32> {
+        match self {
+            Instances::Listed(urls) => u32::try_from(urls.len()).ok(),
+            Instances::Named(_) => None,
+        }
+    }
+
     /// The fleet in one line, without what may be secret in an address.
     pub fn line(&self) -> String {
         let host = |url: &str| url.split("://").nth(1).unwrap_or(url).split('/').next().unwrap_or(url).to_string();

@@ -52,7 +52,13 @@ impl SocketMode {
                 renews: true,
             });
         };
-        let more: Vec<&str> = scopes.split(',').map(str::trim).filter(|s| *s != SCOPE && !s.is_empty()).collect();
+        let scopes: Vec<&str> = scopes.split(',').map(str::trim).filter(|scope| !scope.is_empty()).collect();
+        if !scopes.contains(&SCOPE) {
+            let what = format!("the app token lacks `{SCOPE}`: no bot can open a socket with it");
+            return Err(RouterError::new(Trouble::Denied, what)
+                .cure("make an app-level token with `connections:write` alone, and give it to the bots"));
+        }
+        let more: Vec<&str> = scopes.into_iter().filter(|scope| *scope != SCOPE).collect();
         if !more.is_empty() {
             let what = format!("the app token can do more than open sockets: {}", more.join(", "));
             return Err(RouterError::new(Trouble::Denied, what)

@@ -1,5 +1,6 @@
 //! The way back without bgctl: a shell script that asks blue to hold sockets, waits until it does, and then takes green's.
 
+use super::fleet::HEARD;
 use super::settings::{Instances, Settings};
 use crate::child::quoted;
 use crate::routers::NativeWayBack;
@@ -15,7 +16,18 @@ set -eu
 blue() {{ {blue}; }}
 green() {{ {green}; }}
 tell() {{ curl -fsS -m 5 ${{BGCTL_BOT_TOKEN:+-H "authorization: Bearer $BGCTL_BOT_TOKEN"}} "$@"; }}
-holds() {{ tell "$1/bgctl/socket" | grep -Eq '"connected": *[1-9]'; }}
+# What an instance says of its socket: held, none, or half-open where nothing has come from Slack over it for {heard} s.
+state() {{
+  said=$(tell -i "$1/bgctl/socket") || return $?
+  said=$(echo "$said" | tr -d '\r')
+  echo "$said" | grep -Eq '"connected": *[1-9]' || {{ echo none; return; }}
+  ping=$(echo "$said" | sed -n 's/.*"last_ping": *\([0-9][0-9]*\).*/\1/p')
+  # By its own clock, where `date` can read what it says; else by ours.
+  date=$(echo "$said" | sed -n 's/^[Dd]ate: *//p')
+  now=$([ -n "$date" ] && date -d "$date" +%s 2>/dev/null || date +%s)
+  if [ -n "$ping" ] && [ $((now - ping)) -gt {heard} ]; then echo half-open; else echo held; fi
+}}
+holds() {{ [ "$(state "$1")" = held ]; }}
 for bot in $(blue); do tell -X POST "$bot/bgctl/connect" >/dev/null || echo "no answer: $bot" >&2; done
 held=0 tries=0
 while [ "$held" -lt {floor} ]; do
@@ -28,7 +40,7 @@ done
 for bot in $(green); do tell -X POST "$bot/bgctl/quiesce" >/dev/null || echo "no answer: $bot" >&2; done
 # Only what says that it holds none, or does not listen any more (curl's 7), has given up its socket.
 gone() {{
-  if said=$(tell "$1/bgctl/socket"); then ! echo "$said" | grep -Eq '"connected": *[1-9]'; else [ $? -eq 7 ]; fi
+  if said=$(state "$1"); then [ "$said" = none ]; else [ $? -eq 7 ]; fi
 }}
 tries=0
 while :; do
@@ -43,6 +55,7 @@ done
         blue = listed(&settings.blue),
         green = listed(&settings.green),
         floor = settings.floor,
+        heard = HEARD.as_secs(),
         tries = settings.work_within.whole_seconds().clamp(5, 60),
     );
     NativeWayBack { command: format!("sh {name}"), files: vec![(name, script)] }

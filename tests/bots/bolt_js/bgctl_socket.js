@@ -95,6 +95,8 @@ class Socket {
       open: this.open, connected: this.connected, num_connections, last_hello: this.helloAt,
       approximate_connection_time: debug_info?.approximate_connection_time, inflight: this.inflight, disconnect: this.reason,
       disconnects: this.reasons,
+      // The client pings Slack each 1.7 s.
+      last_ping: this.client.websocket?.lastPongReceivedTimestamp / 1000 || this.helloAt,
     };
   }
 

@@ -66,7 +66,8 @@ class Socket(SocketModeHandler):
         """`open=False` for a candidate: it takes no events before bgctl says so. `token`: what bgctl has to show."""
         super().__init__(app, app_token)
         self.client.close()
-        self.client = Client(app_token=app_token, logger=app.logger, web_client=web_client or app.client)
+        # Slack is pinged each 2 s, and a socket over which nothing comes back is renewed after 8 s more.
+        self.client = Client(app_token=app_token, logger=app.logger, web_client=web_client or app.client, ping_interval=2)
         self.client.owed = lambda: self.unacked
         self.client.socket_mode_request_listeners.append(self.handle)
         self.client.on_message_listeners.append(self.heard)
@@ -122,6 +123,7 @@ class Socket(SocketModeHandler):
             "last_hello": self.hello_at, "approximate_connection_time": about.get("approximate_connection_time"),
             "inflight": self.unacked + self.contract.inflight, "disconnect": self.reason,
             "disconnects": self.reasons,
+            "last_ping": getattr(self.client.current_session, "last_ping_pong_time", None) or self.hello_at,
         }
 
     def wsgi(self, app=None):
