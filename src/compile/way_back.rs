@@ -137,7 +137,7 @@ impl<'a> Lane<'a> {
         let makes =
             |step: &&PlannedStep| steps::makes_ready(&step.kind, &step.config).is_some_and(|(of, _)| of == Color::Blue);
         let first = self.steps.iter().position(|step| step.moves.is_some()).unwrap_or(self.steps.len());
-        let ready = self.steps[..first].iter().any(|step| makes(step));
+        let ready = self.steps[..first].iter().any(makes);
         let lanes = [("/steps", forward.iter().collect()), ("/rollback/steps", self.steps.clone())];
         for (pointer, lane) in lanes {
             for step in lane {

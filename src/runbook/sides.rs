@@ -47,7 +47,7 @@ impl Sides {
     /// A field that is missing is named as the file would have it; whether that is all there is to say.
     fn in_its_words(self, mistake: &mut Diagnostic) -> bool {
         let lacks = |part: &&str| mistake.headline.ends_with(&format!("lacks `{part}`"));
-        let Some(part) = ["blue", "green"].iter().position(|part| lacks(&part)) else { return false };
+        let Some(part) = ["blue", "green"].iter().position(lacks) else { return false };
         let (part, own) = (["blue", "green"][part], self.names()[part]);
         mistake.headline = mistake.headline.replace(&format!("lacks `{part}`"), &format!("lacks `{own}`"));
         mistake.label = match self.found {

@@ -89,7 +89,8 @@ mod tests {
 
     #[test]
     fn what_was_read_once_stays_known_when_the_store_forgets_it() {
-        let table: [(&[&str], &[&str], &[&str], usize); 6] = [
+        type Row = (&'static [&'static str], &'static [&'static str], &'static [&'static str], usize);
+        let table: [Row; 6] = [
             (&[], &["blue"], &["blue"], 0),
             (&["blue"], &["blue"], &["blue"], 0),
             (&["blue"], &["green", "blue"], &["green", "blue"], 0),
