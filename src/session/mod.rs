@@ -30,6 +30,7 @@ pub mod resources;
 pub mod routes;
 pub mod run_record;
 pub mod run_rules;
+mod saved;
 pub mod schema_check;
 pub mod serving;
 pub mod sight;

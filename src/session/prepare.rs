@@ -8,12 +8,11 @@ use std::rc::Rc;
 use super::mistakes::{self, mistaken};
 use super::routes::view;
 use super::surroundings::{LabArgs, SOCKETS, Surroundings, lab_mode, of_the_other_world};
-use super::{earlier, pin, places, policy, schema_check, serving};
+use super::{pin, policy, saved, schema_check, serving};
 use crate::arm;
 use crate::child::quoted;
 use crate::compile::{self, Draft, Facts, Seen};
 use crate::diag::{Code, Kind, Refusal, Severity};
-use crate::journal::Lock;
 use crate::plan::{Color, Plan, PlannedRoute, Split};
 use crate::policy::PolicyFile;
 use crate::rehearsal::Mode;
@@ -100,8 +99,9 @@ pub async fn prepare(cx: &Context, args: &FromArgs, outside: &Surroundings) -> R
         Ok(policy) => policy,
         Err((source, found)) => return Ok(Err(mistaken(cx, &source, found, Exit::Invalid))),
     };
-    if is_plan(&source) {
-        return saved(cx, &source, policy.as_ref(), outside).await.map(Ok);
+    if saved::is_plan(&source) {
+        let (plan, remarks) = saved::saved(cx, &source, policy.as_ref(), outside).await?;
+        return Ok(Ok(Prepared { plan: Rc::new(plan), remarks, saved: true }));
     }
     let LookedUp { draft, versions, found: mut remarks } =
         match looked_up(cx, args, outside, &source, policy.as_ref(), true).await? {
@@ -145,7 +145,7 @@ pub async fn prepare(cx: &Context, args: &FromArgs, outside: &Surroundings) -> R
         if let Some(exit) = earlier::done(cx, &plan) {
             return Ok(Err(exit));
         }
-        return Err(moved_by_a_run(cx, &plan).unwrap_or_else(|| not_on_blue(&plan, route, split)));
+        return Err(saved::moved_by_a_run(cx, &plan).unwrap_or_else(|| not_on_blue(&plan, route, split)));
     }
     Ok(Ok(Prepared { plan: Rc::new(plan), remarks, saved: false }))
 }
@@ -172,8 +172,8 @@ async fn partly(
 ) -> Result<Result<(Plan, Vec<String>), Exit>, Refusal> {
     let source = Source::read(&args.file.to_string_lossy())?;
     outside.known(cx, &source.text);
-    if is_plan(&source) {
-        return Ok(Ok((read_plan(&source)?, Vec::new())));
+    if saved::is_plan(&source) {
+        return Ok(Ok((saved::read(&source)?, Vec::new())));
     }
     let policy = match policy::read(cx, &args.policy)? {
         Ok(policy) => policy,
@@ -223,9 +223,9 @@ pub fn to_look_at(
     outside: &Surroundings,
 ) -> Result<Result<(Plan, Sides), Exit>, Refusal> {
     let source = Source::read(file)?;
-    if is_plan(&source) {
+    if saved::is_plan(&source) {
         outside.known(cx, &source.text);
-        return read_plan(&source).map(|plan| Ok((plan, Sides::default())));
+        return saved::read(&source).map(|plan| Ok((plan, Sides::default())));
     }
     Ok(backward(cx, &source, vars, swap, outside)?.map(|draft| (draft.plan, draft.runbook.sides)))
 }
@@ -267,7 +267,7 @@ async fn looked_up<'a>(
             },
             None => {
                 let plan = serving::beginning(draft.plan.clone(), &splits);
-                return Err(moved_by_a_run(cx, &plan).unwrap_or_else(|| serving::neither(&plan, &splits)));
+                return Err(saved::moved_by_a_run(cx, &plan).unwrap_or_else(|| serving::neither(&plan, &splits)));
             }
         }
     }
@@ -286,10 +286,6 @@ async fn looked_up<'a>(
         false => None,
     };
     Ok(Ok(LookedUp { draft, versions, found }))
-}
-
-fn is_plan(source: &Source) -> bool {
-    source.text.trim_start().starts_with("{\"bgctl_plan\"")
 }
 
 fn drafted<'a>(
@@ -316,71 +312,6 @@ fn drafted<'a>(
         return Ok(Err(mistaken(cx, source, missing, Exit::Environment)));
     }
     Ok(Ok(draft))
-}
-
-/// A saved plan holds only while the world is what it saw.
-async fn saved(
-    cx: &Context,
-    source: &Source,
-    policy: Option<&PolicyFile>,
-    outside: &Surroundings,
-) -> Result<Prepared, Refusal> {
-    let plan = read_plan(source)?;
-    policy::same(&plan, policy)?;
-    if outside.lab.is_some() || plan.is_rehearsal() {
-        let why = "a saved plan holds the addresses of the world it was made in, and each rehearsal has its own";
-        return Err(of_the_other_world("a saved plan cannot be rehearsed")
-            .place(source.path.clone())
-            .cause(why)
-            .next(format!("bgctl cutover {} --lab        rehearses the runbook", plan.runbook)));
-    }
-    let mut remarks = Vec::new();
-    for (name, planned) in &plan.routes {
-        let view = view(planned, outside)?;
-        let reading = view.read().await.map_err(|e| arm::refused(&e, planned))?;
-        if planned.resources != view.resources(Some(&reading)) {
-            return Err(another_place(source, planned));
-        }
-        if reading.split != planned.before {
-            let users = format!("{}, read just now at {}", reading.split, planned.line);
-            return Err(moved_by_a_run(cx, &plan).unwrap_or_else(|| arm::drift(&plan, planned, &users)));
-        }
-        remarks.extend(reading.remarks.iter().map(|remark| format!("{name}: {remark}")));
-    }
-    Ok(Prepared { plan: Rc::new(plan), remarks, saved: true })
-}
-
-/// The plan names another place than its settings lead to: its leases, and the policy it is held to, would be another's.
-fn another_place(source: &Source, planned: &PlannedRoute) -> Refusal {
-    let headline = format!("`{}` does not name the place that {} leads to", source.path, planned.line);
-    Refusal::new(Kind::Invalid, Code::OtherBgctl, headline)
-        .cause("it was made by another bgctl, or changed since")
-        .users("read just now, as the plan has them. Nothing was changed.")
-        .next("bgctl plan RUNBOOK --out FILE")
-}
-
-fn read_plan(source: &Source) -> Result<Plan, Refusal> {
-    let unread = |e: serde_json::Error| {
-        Refusal::new(Kind::Invalid, Code::OtherBgctl, format!("`{}` is not a plan this bgctl can read", source.path))
-            .cause(e.to_string())
-            .next("bgctl plan RUNBOOK --out FILE")
-    };
-    let value = serde_json::from_str(&source.text).map_err(unread)?;
-    if let Some((pointer, what, reference)) = runbook::in_plan(&value).into_iter().next() {
-        return Err(Refusal::new(Kind::Invalid, Code::SecretInFile, format!("{what} stands in the plan in clear"))
-            .place(format!("{}: {pointer}", source.path))
-            .cause("the plan is written into the signed log, and nothing can be removed from that log")
-            .users("not checked. Nothing was changed.")
-            .next(format!("write `{reference}` in the runbook, then `bgctl plan RUNBOOK --out FILE` again")));
-    }
-    serde_json::from_value(value).map_err(unread)
-}
-
-/// Users are where a run has sent them that is being driven now, or that nobody drives any more: that run is the reason, and
-/// not drift.
-fn moved_by_a_run(cx: &Context, plan: &Plan) -> Option<Refusal> {
-    let held = Lock::held(&places::of(cx, plan).ok()?, &plan.environment, &plan.service);
-    held.or_else(|| earlier::open(cx, plan))
 }
 
 fn not_on_blue(plan: &Plan, route: &str, split: Split) -> Refusal {
