@@ -88,7 +88,7 @@ impl Children {
         let id = running.child.id().and_then(|id| Pid::from_raw(id as i32));
         let mut group = Group { id: id.expect("BUG: a child that just began has an id"), over: false };
         let ended = tokio::select! { biased;
-            status = running.follow(output) => Some(status?),
+            status = running.follow(self.clock.as_ref(), output) => Some(status?),
             () = self.clock.sleep(command.timeout) => None,
         };
         let exit = match ended {
@@ -99,7 +99,7 @@ impl Children {
             None => {
                 group.signal(Signal::TERM);
                 tokio::select! { biased;
-                    _ = running.follow(output) => {}
+                    _ = running.follow(self.clock.as_ref(), output) => {}
                     () = self.clock.sleep(MERCY) => {}
                 }
                 Exit::TimedOut
@@ -151,9 +151,13 @@ impl<'c> Running<'c> {
         Running { child, input, pipes: [out, err] }
     }
 
-    /// Hands on output until the child ends, and what is left in the pipes then. It does not wait for the pipes to close:
+    /// Hands on output until the child ends, and what is left in the pipes then. It does not wait long for the pipes to close:
     /// a grandchild that holds them open would keep it for ever.
-    async fn follow<F: FnMut(Stream, &[u8]) + ?Sized>(&mut self, output: &mut F) -> io::Result<ExitStatus> {
+    async fn follow<F: FnMut(Stream, &[u8]) + ?Sized>(
+        &mut self,
+        clock: &dyn Clock,
+        output: &mut F,
+    ) -> io::Result<ExitStatus> {
         let [out, err] = &mut self.pipes;
         let status = loop {
             tokio::select! { biased;
@@ -171,7 +175,7 @@ impl<'c> Running<'c> {
         };
         for (stream, pipe) in [(Stream::Stdout, out), (Stream::Stderr, err)] {
             let Some(pipe) = pipe else { continue };
-            while let Some(piece) = at_once(pipe.next()).await.flatten() {
+            while let Some(piece) = soon(clock, pipe.next()).await.flatten() {
                 output(stream, &piece);
             }
         }
@@ -195,11 +199,14 @@ async fn next(pipe: &mut Option<Pipe>) -> Option<Vec<u8>> {
     }
 }
 
-/// The answer if it is there already.
-async fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
+/// The end of a child may be known before the system has told of what it printed last.
+const LAST: Duration = Duration::from_millis(50);
+
+/// The answer if it is there, or comes at once.
+async fn soon<T>(clock: &dyn Clock, future: impl Future<Output = T>) -> Option<T> {
     tokio::select! { biased;
         value = future => Some(value),
-        () = tokio::task::yield_now() => None,
+        () = clock.sleep(LAST) => None,
     }
 }
 

@@ -272,7 +272,7 @@ fn a_stack_is_ready_when_every_route_counts_enough_of_it() {
         let stage = Stage::with(|_, _| response(200, String::new()), Vec::new(), exit);
         let sim = bgctl::sim::Sim::new(&plan, scenario);
         let world = bgctl::world::World { processes: stage.processes.clone(), ..sim.world(&plan) };
-        let settings = json!({ "stack": "blue", "by": { "run": ["./ready", "blue"] }, "within": "30s" });
+        let settings = json!({ "stack": "blue", "by": { "run": ["ready", "blue"] }, "within": "30s" });
         let step = common::scripted::built("ready", settings, &plan);
         let outcome = sim.clock.run(step.execute(&world, &stage.notes)).expect("nothing crashes here");
         (outcome, stage.processes.ran.borrow().len())
@@ -290,7 +290,7 @@ fn a_stack_is_ready_when_every_route_counts_enough_of_it() {
         assert!(!matches!(outcome, Outcome::Done { .. }) && outcome.line().contains(words), "{outcome:?}");
     }
     let (outcome, _) = ready(vec![], Exit::Status(1));
-    assert!(outcome.line().contains("BLUE is not made ready: `./ready` ended with status 1"), "{outcome:?}");
+    assert!(outcome.line().contains("BLUE is not made ready: `ready` ended with status 1"), "{outcome:?}");
 }
 
 /// Settings that cannot be meant.
@@ -369,4 +369,38 @@ fn a_ready_that_fails_is_no_reason_to_stay() {
     play.end();
     play.roll_back().expect("no crash").expect("a journal");
     assert_eq!(play.sim.split(), Split::ALL_BLUE);
+}
+
+/// Nobody is taken from users: what the route reads decides, and what it cannot say is no leave.
+#[test]
+fn a_blue_that_still_has_users_is_not_made_unready() {
+    let settings =
+        json!({ "stack": "blue", "within": "1m", "unready": { "run": ["unready", "blue"] }, "at_timeout": "hold" });
+    let plan = play::plan(&["web"], vec![], vec![], json!({}));
+    for (blind, words) in [(None, "BLUE still has users"), (Some((s(0), s(60))), "is not known")] {
+        let sim = bgctl::sim::Sim::new(&plan, Scenario { blind, ..Scenario::default() });
+        let notes = common::scripted::Notebook::default();
+        let step = common::scripted::built("drain", settings.clone(), &plan);
+        let outcome = sim.clock.run(step.execute(&sim.world(&plan), &notes)).expect("nothing crashes here");
+        assert!(held(&outcome) && outcome.line().contains(words), "{outcome:?}");
+    }
+}
+
+/// The program of a way back is found from every folder.
+#[test]
+fn a_ready_that_depends_on_a_folder_is_refused() {
+    let facts =
+        |by: serde_json::Value| (kind("ready").facts)(&json!({ "stack": "blue", "by": by, "within": "1m" }), &plan());
+    let mistakes = facts(json!({ "run": ["./ready"] })).expect_err("relative");
+    assert!(
+        mistakes[0].at == "/by/run" && mistakes[0].message.contains("the folder of whoever goes back"),
+        "{mistakes:?}"
+    );
+    for fine in [
+        json!({ "run": ["ready"] }),
+        json!({ "run": ["/opt/ready"] }),
+        json!({ "run": ["./ready"], "directory": "/opt" }),
+    ] {
+        assert!(facts(fine.clone()).is_ok(), "{fine}");
+    }
 }

@@ -721,12 +721,12 @@ fn a_drain_does_what_it_declares_and_the_way_back_undoes_it() {
 rollback:
 "#;
     let ready = "    - id: ready-blue
-      ready: { stack: blue, by: { run: [./readiness, ready] }, within: 10s }
+      ready: { stack: blue, by: { run: [./readiness, ready], directory: HERE }, within: 3s }
     - id: back-to-blue\n";
     let text = runbook(&stage, &socket, "2s").replace("rollback:\n", drain).replace("    - id: back-to-blue\n", ready);
     let prepared = || {
         let desk = Desk::new();
-        desk.write("runbook.yaml", &text);
+        desk.write("runbook.yaml", &text.replace("HERE", &desk.path(".").display().to_string()));
         desk.write("readiness", &READINESS.replace("SOCKET", &socket.display().to_string()));
         assert!(Command::new("chmod").arg("+x").arg(desk.path("readiness")).status().expect("chmod").success());
         desk
@@ -774,8 +774,9 @@ rollback:
     away();
     let other = prepared();
     let printed = other.run(&["rollback", "runbook.yaml", "--print"]).ends(0);
-    let first = printed.out.lines().next().unwrap_or_default();
-    assert!(first.starts_with("(cd ") && first.ends_with("&& ./readiness ready)"), "{}", printed.out);
+    let first: Vec<&str> = printed.out.lines().take(2).collect();
+    assert!(first[0].starts_with("# first, and on only when BLUE is healthy again"), "{}", printed.out);
+    assert!(first[1].starts_with("(cd ") && first[1].ends_with("&& ./readiness ready)"), "{}", printed.out);
     other.run(&["rollback", "runbook.yaml", "--yes"]).ends(0);
     assert!(stage.haproxy.weights() == (100, 0) && !in_drain() && made_ready(&other) == 1);
     other.complete();
@@ -785,6 +786,38 @@ rollback:
     let script = desk.runs()[0].join("undo/web.sh");
     assert!(Command::new("sh").arg(&script).output().expect("sh").status.success());
     assert!(stage.haproxy.weights() == (100, 0) && !in_drain() && made_ready(&desk) == 3);
+    // It goes no further behind a program that fails, and a part of it is offered to nobody.
+    away();
+    desk.write("fails", "");
+    assert!(!Command::new("sh").arg(&script).output().expect("sh").status.success());
+    assert_eq!(stage.haproxy.weights(), (0, 100));
+    let halted = desk.run(&["rollback", "--yes"]);
+    assert!(!halted.err.contains("web-haproxy.sh") && halted.err.contains("web.sh"), "{}", halted.err);
+    std::fs::remove_file(desk.path("fails")).expect("it is there");
+    desk.run(&["rollback", "--yes"]).ends(0);
+    // Everybody on a blue that is out is no "nothing to do".
+    stage.haproxy.tell("disable health app/blue; set server app/blue health down");
+    let out = desk.run(&["rollback", "--yes"]);
+    assert!(
+        out.code != 0 && out.err.contains("BLUE cannot take them") && out.err.contains("./readiness ready"),
+        "{}",
+        out.err
+    );
+    stage.haproxy.tell("enable health app/blue");
+    stage.haproxy.until("blue is well", |_| stage.haproxy.status("blue") == "UP");
+
+    // A green that dies while blue is out is a reason to go back, and not to stay.
+    let other = prepared();
+    let bake = "  - id: watch\n    bake: { for: 60s, windows: 1, gates: [queue] }\nrollback:\n";
+    let watched = std::fs::read_to_string(other.path("runbook.yaml")).expect("it").replace("rollback:\n", bake);
+    other.write("runbook.yaml", &watched);
+    let running = other.start(&["cutover", "runbook.yaml", "--confirm", "staging"]);
+    other.wait_for("step.intent", "watch");
+    stage.haproxy.tell("set server app/green state maint");
+    let done = running.end(60);
+    assert_eq!(done.code, 10, "{}", done.err);
+    assert!(stage.haproxy.weights().0 == 100 && !in_drain() && made_ready(&other) == 1, "{}", done.err);
+    stage.haproxy.tell("set server app/green state ready");
 
     // A program that fails: with blue out nobody is sent there, with blue well they go home.
     away();

@@ -139,10 +139,22 @@ impl<'a> Lane<'a> {
         let first = self.steps.iter().position(|step| step.moves.is_some()).unwrap_or(self.steps.len());
         let ready = self.steps[..first].iter().any(makes);
         let lanes = [("/steps", forward.iter().collect()), ("/rollback/steps", self.steps.clone())];
+        let mut on_green: BTreeSet<&str> = BTreeSet::new();
+        let every_route = runbook.document.routes.len();
         for (pointer, lane) in lanes {
             for step in lane {
+                if let Some(moves) = &step.moves {
+                    match moves.after.only() == Some(Color::Green) {
+                        true => _ = on_green.insert(&moves.route),
+                        false => _ = on_green.remove(moves.route.as_str()),
+                    }
+                }
                 let Some(side) = steps::takes_away(&step.kind, &step.config) else { continue };
                 let (headline, help) = match (pointer, side) {
+                    ("/steps", Color::Blue) if on_green.len() < every_route => (
+                        format!("step `{}` makes BLUE unready while it still has users", step.id),
+                        "put it behind the shifts that send everybody of every route to green",
+                    ),
                     ("/steps", Color::Blue) if ready || !self.whole => continue,
                     ("/steps", Color::Blue) => (
                         format!("step `{}` makes BLUE unready, and the rollback does not make it ready again", step.id),

@@ -24,12 +24,19 @@ impl Driver<'_> {
 
 /// What a person is told of a run in this state.
 pub fn page(run: &str, plan: &Plan, state: &State, found: &Findings, happened: String) -> Page {
-    let choices = choices(short(run), &plan.blue.version, state.closed(plan).as_deref(), found);
+    let ready = plan.readied().map(|step| step.id.as_str());
+    let choices = choices(short(run), &plan.blue.version, ready, state.closed(plan).as_deref(), found);
     Page { users: found.line(plan), happened, bgctl: part(state).into(), choices }
 }
 
-/// `closed`: why the schema stands against going back, if it does.
-pub(super) fn choices(run: &str, blue: &str, closed: Option<&str>, found: &Findings) -> Vec<Choice> {
+/// `ready`: the step that makes blue take users again first. `closed`: why the schema stands against going back, if it does.
+pub(super) fn choices(
+    run: &str,
+    blue: &str,
+    ready: Option<&str>,
+    closed: Option<&str>,
+    found: &Findings,
+) -> Vec<Choice> {
     let stay = |what: &str| Choice::new(format!("bgctl ack {run}"), what);
     let mend = "you take the page, and fix what is named above";
     if found.only() == Some(Color::Blue) {
@@ -42,6 +49,8 @@ pub(super) fn choices(run: &str, blue: &str, closed: Option<&str>, found: &Findi
     }
     match found.side(Color::Blue) {
         Side::Well(_) => {}
+        // How blue is now says nothing of how it is then.
+        _ if ready.is_some() => {}
         side => {
             flags += " --override blue-health";
             although.push(match side {
@@ -52,7 +61,10 @@ pub(super) fn choices(run: &str, blue: &str, closed: Option<&str>, found: &Findi
         }
     }
     if although.is_empty() {
-        let back = format!("everyone back to BLUE {blue}; refused while BLUE is not well");
+        let back = match ready {
+            Some(ready) => format!("everyone back to BLUE {blue}, which `{ready}` makes ready first"),
+            None => format!("everyone back to BLUE {blue}; refused while BLUE is not well"),
+        };
         return vec![
             Choice::new(format!("bgctl rollback {run}"), back),
             stay(&format!("users stay as they are: {mend}")),
@@ -92,7 +104,7 @@ mod tests {
     }
 
     fn commands(closed: Option<&str>, found: &Findings) -> Vec<String> {
-        choices("k7f", "v1", closed, found).into_iter().map(|choice| choice.command).collect()
+        choices("k7f", "v1", None, closed, found).into_iter().map(|choice| choice.command).collect()
     }
 
     /// G18, P2: what is offered is what would be accepted, and going back comes last where it would be wrong.
@@ -107,7 +119,11 @@ mod tests {
             commands(None, &found(half, dead(), &["aws one", "aws two"])),
             ["aws one && aws two", "bgctl ack k7f", over]
         );
-        assert!(choices("k7f", "v1", None, &found(half, dead(), &[]))[0].what.starts_with("GREEN is the healthy side"));
+        assert!(
+            choices("k7f", "v1", None, None, &found(half, dead(), &[]))[0]
+                .what
+                .starts_with("GREEN is the healthy side")
+        );
         assert_eq!(commands(None, &found(Split::ALL_BLUE, dead(), &[])), ["bgctl ack k7f"]);
         let closed = commands(Some("a column is gone"), &found(half, well(), &[]));
         assert_eq!(closed, ["bgctl ack k7f", "bgctl rollback k7f --override schema --reason \"…\""]);

@@ -103,11 +103,12 @@ impl Driver<'_> {
                 Some(Breach::new(Cause::Destination, format!("{blue}: no users are sent back to it{green}")).halting())
             }
             (None, Some(green)) => Some(match self.blue_lacks().await {
-                Some(blue) => {
+                // Its drain has made it unready, and the way back begins with making it ready: then it is asked again.
+                Some(blue) if self.run.plan.readied().is_none() => {
                     Breach::new(Cause::Destination, format!("{green}; {blue}, so no users are sent back to it"))
                         .halting()
                 }
-                None => Breach::new(Cause::Destination, green),
+                _ => Breach::new(Cause::Destination, green),
             }),
             (None, None) => None,
         }

@@ -12,6 +12,9 @@ pub const PLAN: &str = "plan.json";
 /// The folder of the way back inside a run's folder.
 pub const UNDO: &str = "undo";
 
+/// How a script begins that is the whole way back of a route.
+pub const WHOLE: &str = "#!/bin/sh\n# Everyone back, without bgctl.\n";
+
 /// Keeps the plan, for whoever cannot read the log.
 pub fn keep_plan(disk: &dyn Disk, folder: &Path, plan: &Plan) -> io::Result<()> {
     disk::put(disk, &folder.join(PLAN), (plan.canonical() + "\n").as_bytes())
@@ -30,6 +33,6 @@ pub fn keep_way_back(
     for (name, content) in files {
         disk::put(disk, &undo.join(name), content.as_bytes())?;
     }
-    let script = format!("#!/bin/sh\n# Everyone back, without bgctl.\ncd \"$(dirname \"$0\")\" || exit 1\n{command}\n");
+    let script = format!("{WHOLE}cd \"$(dirname \"$0\")\" || exit 1\n{command}\n");
     disk::put(disk, &undo.join(format!("{route}.sh")), script.as_bytes())
 }

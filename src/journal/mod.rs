@@ -31,7 +31,7 @@ mod withheld;
 mod writer;
 
 pub use archive::{Archive, found_in, own};
-pub use beside::{PLAN, keep_plan, keep_way_back};
+pub use beside::{PLAN, WHOLE, keep_plan, keep_way_back};
 pub use countersign::{Countersigned, countersign};
 pub use disk::{Disk, LocalDisk};
 pub use fault::{Fault, What};

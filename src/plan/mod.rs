@@ -289,6 +289,12 @@ impl Plan {
         self.environment == LAB
     }
 
+    /// The step that makes blue take users again before anybody goes back to it, where the way back begins with one.
+    pub fn readied(&self) -> Option<&PlannedStep> {
+        let mut before = self.rollback.iter().take_while(|step| step.moves.is_none());
+        before.find(|step| step.kind == "ready" && step.config["stack"] == Color::Blue.name())
+    }
+
     /// It has no route, so there are no users that it could move.
     pub fn moves_nobody(&self) -> bool {
         self.routes.is_empty()

@@ -231,7 +231,13 @@ impl Ending<'_> {
                     block.row(name, &format!("{said}; everyone there, without bgctl:"));
                     block.natives(&found.to_green);
                 }
-                None => block.row(name, &format!("{said}; mend BLUE before anybody goes back to it")),
+                None => block.row(
+                    name,
+                    &match self.story.about.plan.readied() {
+                        Some(ready) => format!("{said}; a rollback first makes BLUE ready (`{}`)", ready.id),
+                        None => format!("{said}; mend BLUE before anybody goes back to it"),
+                    },
+                ),
             }
             name = "";
         }
@@ -293,6 +299,9 @@ impl Ending<'_> {
 
     /// What going back to blue hangs on, as far as blue was asked.
     fn condition(&self) -> String {
+        if let Some(ready) = self.story.about.plan.readied() {
+            return format!(", which first makes BLUE ready (`{}`)", ready.id);
+        }
         match self.asked(Color::Blue) {
             Side::Well(_) => String::new(),
             Side::Ailing(said) => format!(", refused while BLUE is not well: {said} when asked just now"),

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::child::quoted;
 use crate::file;
-use crate::journal::{LocalDisk, keep_way_back};
+use crate::journal::{LocalDisk, WHOLE, keep_way_back};
 use crate::plan::{Color, Plan};
 use crate::routers::NativeWayBack;
 use crate::steps;
@@ -13,17 +13,25 @@ use crate::world::World;
 
 /// Stores the way back of a route beside the log.
 pub fn keep(folder: &Path, plan: &Plan, route: &str, way: &NativeWayBack) -> std::io::Result<()> {
-    let mut lines = before(plan);
+    // Whoever runs it waits for what bgctl would have looked at.
+    let first = |(typed, within): &(String, u64)| {
+        format!("{typed} || exit 1\necho 'BLUE is made ready; {within} s for its health checks' >&2\nsleep {within}")
+    };
+    let mut lines: Vec<String> = before(plan).iter().map(first).collect();
     lines.push(way.command.clone());
     keep_way_back(&LocalDisk, folder, route, &way.files, &lines.join("\n"))
 }
 
-/// What is done before users go back: programs that make blue ready, as they are run from here.
-fn before(plan: &Plan) -> Vec<String> {
+/// What is done before users go back: programs that make blue ready, as they are run from here, and how many seconds it may take
+/// until blue is healthy.
+fn before(plan: &Plan) -> Vec<(String, u64)> {
     let here = std::env::current_dir().map(|here| here.display().to_string()).unwrap_or_else(|_| ".".into());
     let moves = plan.rollback.iter().position(|step| step.moves.is_some()).unwrap_or(plan.rollback.len());
-    let programs = plan.rollback[..moves].iter().filter_map(|step| steps::makes_ready(&step.kind, &step.config));
-    programs.map(|(_, program)| typed(&program, &here)).collect()
+    let programs = plan.rollback[..moves].iter().filter_map(|step| {
+        let (_, program) = steps::makes_ready(&step.kind, &step.config)?;
+        Some((typed(&program, &here), steps::ready_within(&step.config)))
+    });
+    programs.collect()
 }
 
 /// A program as a person types it, wherever that is.
@@ -41,6 +49,14 @@ fn typed(program: &steps::Command, here: &str) -> String {
     format!("(cd {} && {inside}{parts})", quoted(here))
 }
 
+/// The same as lines to paste: what comes behind them waits until somebody has looked.
+pub fn ready_first(plan: &Plan) -> Vec<String> {
+    let first = |(typed, within): (String, u64)| {
+        [format!("# first, and on only when BLUE is healthy again, after {within} s at most:"), typed]
+    };
+    before(plan).into_iter().flat_map(first).collect()
+}
+
 /// The commands that send everybody back without bgctl.
 pub fn native(folder: &Path) -> Vec<String> {
     let Ok(entries) = std::fs::read_dir(folder.join("undo")) else { return Vec::new() };
@@ -48,6 +64,8 @@ pub fn native(folder: &Path) -> Vec<String> {
         .filter_map(Result::ok)
         .map(|entry| entry.path())
         .filter(|path| path.extension().is_some_and(|e| e == "sh"))
+        // A script that another one calls does a part of it.
+        .filter(|path| file::text(path, file::LONG).is_ok_and(|text| text.starts_with(WHOLE)))
         .map(|path| format!("sh {}", path.display()))
         .collect();
     scripts.sort();
@@ -69,7 +87,8 @@ pub fn kept(folder: &Path, route: &str) -> Option<Vec<String>> {
 /// The provider's own commands that send everybody to blue from where they were just read; for a route of which nothing is
 /// known, a remark. The second is whether any command is among them.
 pub fn from_readings(plan: &Plan, world: &World, users: &Users) -> (Vec<String>, bool) {
-    let (mut lines, mut any) = (before(plan), false);
+    let mut any = false;
+    let mut lines = ready_first(plan);
     for seen in users.seen.iter().filter(|seen| plan.routes.contains_key(&seen.name)) {
         let route = world.route(&seen.name);
         let way = route

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use super::mistakes::{self, mistaken};
 use super::routes::view;
 use super::surroundings::{LabArgs, SOCKETS, Surroundings, lab_mode, of_the_other_world};
-use super::{pin, policy, saved, schema_check, serving};
+use super::{earlier, pin, policy, saved, schema_check, serving};
 use crate::arm;
 use crate::child::quoted;
 use crate::compile::{self, Draft, Facts, Seen};
@@ -17,7 +17,7 @@ use crate::plan::{Color, Plan, PlannedRoute, Split};
 use crate::policy::PolicyFile;
 use crate::rehearsal::Mode;
 use crate::run::Verdict;
-use crate::runbook::{self, Inputs, Language, Sides, Source};
+use crate::runbook::{Inputs, Language, Sides, Source};
 use crate::shell::{Context, Exit};
 
 /// What a plan is made from.

@@ -53,6 +53,11 @@ pub fn makes_ready(kind: &str, config: &Value) -> Option<(Color, Command)> {
     (kind == ready::KIND.name).then(|| ready::makes_ready(config))?
 }
 
+/// How many seconds a step that makes a side ready waits for it at most.
+pub fn ready_within(config: &Value) -> u64 {
+    ready::within(config)
+}
+
 /// Something a run can do.
 #[async_trait(?Send)]
 pub trait Step {

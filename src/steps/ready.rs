@@ -49,6 +49,15 @@ fn facts(config: &Value, _: &Plan) -> Result<Facts, Vec<Mistake>> {
     command::check(&mut own, &ready.by);
     let mut review = Review(own.0.into_iter().map(|m| Mistake { at: format!("/by{}", m.at), ..m }).collect());
     review.longer_than_zero("/within", ready.within.time);
+    // Whoever goes back may be in any folder.
+    let program = ready.by.run.as_ref().and_then(|argv| argv.first()).filter(|program| program.contains('/'));
+    let placed = |path: &str| path.starts_with('/') || path.starts_with("${");
+    if let Some(program) = program.filter(|program| !placed(program))
+        && !ready.by.directory.as_deref().is_some_and(placed)
+    {
+        let help = "write its whole path, or a whole path as `directory`";
+        review.wrong("/by/run", format!("`{program}` depends on the folder of whoever goes back"), Some(help));
+    }
     review.passed(|| Facts {
         line: format!(
             "make {} ready by {}, and wait until it is, at most {}",
@@ -67,6 +76,11 @@ fn facts(config: &Value, _: &Plan) -> Result<Facts, Vec<Mistake>> {
 /// The side that is made ready, and the program.
 pub fn makes_ready(config: &Value) -> Option<(Color, Command)> {
     Ready::deserialize(config).ok().map(|ready| (ready.stack, ready.by))
+}
+
+/// The longest wait behind the program, in seconds.
+pub fn within(config: &Value) -> u64 {
+    Ready::deserialize(config).map_or(0, |ready| ready.within.whole_seconds())
 }
 
 /// How often health is asked.

@@ -16,6 +16,19 @@ impl Draining {
     /// Has the stack fail its readiness. That it cannot says nothing against the other side, so users stay where they are.
     pub(super) async fn take_away(&self, world: &World, scribe: &dyn Scribe) -> Result<(), Outcome> {
         let Some(unready) = &self.drain.unready else { return Ok(()) };
+        let stack = self.drain.stack;
+        for (name, route) in &world.routes {
+            let why = match route.read().await {
+                Ok(reading) if reading.split.weight(stack) == 0 => continue,
+                Ok(reading) => {
+                    format!("{name} reads {}, so {stack} still has users and is not made unready", reading.split)
+                }
+                Err(error) => {
+                    format!("whether {stack} still has users is not known ({error}), so it is not made unready")
+                }
+            };
+            return Err(Outcome::failed(Cause::Action, why).wanting(Reaction::Hold));
+        }
         match command::perform(&self.id, unready, world, scribe).await {
             Outcome::Done { .. } => Ok(()),
             outcome => {
