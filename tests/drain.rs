@@ -18,18 +18,24 @@ use common::play::{self, Play, s};
 use common::scripted::{Stage, kind, plan, response};
 use serde_json::json;
 
-/// A route that says this of connections of before, and whose users follow a move so late.
-struct Lingers(Result<u64, &'static str>, Duration);
+/// A route all of whose users are on green, that says this of connections of before, and whose users follow a move so late. What is cut
+/// leaves so many behind, or is refused.
+struct Held {
+    open: Cell<Result<u64, &'static str>>,
+    follow: Duration,
+    cut: Result<u64, &'static str>,
+}
 
-/// A route that has so many connections of before until they are cut, and that fails to cut them where it is told so.
-struct Cuts {
-    open: Cell<u64>,
-    comes_back: u64,
-    refuses: bool,
+fn lingers(open: Result<u64, &'static str>, follow: Duration) -> Rc<Held> {
+    Rc::new(Held { open: Cell::new(open), follow, cut: Ok(0) })
+}
+
+fn cuts(cut: Result<u64, &'static str>) -> Rc<Held> {
+    Rc::new(Held { open: Cell::new(Ok(3)), follow: Duration::ZERO, cut })
 }
 
 #[async_trait(?Send)]
-impl RouteView for Lingers {
+impl RouteView for Held {
     fn line(&self) -> String {
         "a route".into()
     }
@@ -59,57 +65,11 @@ impl RouteView for Lingers {
     }
 
     fn followed_within(&self) -> Duration {
-        self.1
+        self.follow
     }
 
     async fn lingering(&self, _: Color) -> Result<u64, RouterError> {
-        self.0.map_err(|why| RouterError::new(Trouble::Unreachable, why))
-    }
-}
-
-#[async_trait(?Send)]
-impl TrafficRouter for Lingers {
-    async fn set(&self, _: &Reading, _: Split) -> Result<Vec<Call>, RouterError> {
-        Ok(Vec::new())
-    }
-
-    fn settle(&self) -> Duration {
-        Duration::ZERO
-    }
-}
-
-#[async_trait(?Send)]
-impl RouteView for Cuts {
-    fn line(&self) -> String {
-        "a route".into()
-    }
-
-    fn resources(&self, _: Option<&Reading>) -> Vec<String> {
-        Vec::new()
-    }
-
-    async fn read(&self) -> Result<Reading, RouterError> {
-        Ok(common::at(Split::ALL_GREEN))
-    }
-
-    async fn health(&self, _: Color) -> Result<Health, RouterError> {
-        Ok(Health::default())
-    }
-
-    async fn controller(&self) -> Result<Option<String>, RouterError> {
-        Ok(None)
-    }
-
-    async fn identity(&self) -> Result<Identity, RouterError> {
-        Ok(Identity { line: "somebody".into(), left: None, renews: true })
-    }
-
-    fn native_way_back(&self, _: &str, _: &Reading) -> NativeWayBack {
-        NativeWayBack::default()
-    }
-
-    async fn lingering(&self, _: Color) -> Result<u64, RouterError> {
-        Ok(self.open.get())
+        self.open.get().map_err(|why| RouterError::new(Trouble::Unreachable, why))
     }
 
     fn cuts(&self) -> Result<(), String> {
@@ -118,7 +78,7 @@ impl RouteView for Cuts {
 }
 
 #[async_trait(?Send)]
-impl TrafficRouter for Cuts {
+impl TrafficRouter for Held {
     async fn set(&self, _: &Reading, _: Split) -> Result<Vec<Call>, RouterError> {
         Ok(Vec::new())
     }
@@ -128,12 +88,12 @@ impl TrafficRouter for Cuts {
     }
 
     async fn cut(&self, _: Color) -> Result<Cut, RouterError> {
-        let code = if self.refuses { "denied" } else { "ok" };
+        let code = if self.cut.is_ok() { "ok" } else { "denied" };
         let calls = vec![Call { action: "cut".into(), request_id: None, code: code.into(), time: Duration::ZERO }];
-        if self.refuses {
-            return Err(RouterError { calls, ..RouterError::new(Trouble::Denied, "it may not") });
+        match self.cut {
+            Ok(left) => Ok(Cut { connections: self.open.replace(Ok(left)).expect("they are counted"), calls }),
+            Err(why) => Err(RouterError { calls, ..RouterError::new(Trouble::Denied, why) }),
         }
-        Ok(Cut { connections: self.open.replace(self.comes_back), calls })
     }
 }
 
@@ -141,7 +101,7 @@ impl TrafficRouter for Cuts {
 fn a_drain_counts_what_a_route_still_holds_and_what_nobody_can_count_is_not_drained() {
     let drained = |held: Result<u64, &'static str>| {
         let mut stage = Stage::new(|_, _| response(200, json!({ "inflight": 0 }).to_string()));
-        stage.world.routes.insert("web".into(), Rc::new(Lingers(held, Duration::ZERO)));
+        stage.world.routes.insert("web".into(), lingers(held, Duration::ZERO));
         stage.run("drain", json!({ "stack": "blue", "within": "5s", "at_timeout": "hold" }))
     };
     assert!(matches!(drained(Ok(0)), Outcome::Done { .. }));
@@ -156,7 +116,7 @@ fn a_drain_counts_what_a_route_still_holds_and_what_nobody_can_count_is_not_drai
 fn no_side_is_drained_before_users_who_follow_late_have_left_it() {
     let drained = |follow: u64| {
         let mut stage = Stage::new(|_, _| response(200, json!({ "inflight": 0 }).to_string()));
-        stage.world.routes.insert("web".into(), Rc::new(Lingers(Ok(0), Duration::from_secs(follow))));
+        stage.world.routes.insert("web".into(), lingers(Ok(0), Duration::from_secs(follow)));
         stage.run("drain", json!({ "stack": "blue", "within": "30s", "at_timeout": "hold" }))
     };
     let took = |outcome: &Outcome| match outcome {
@@ -184,29 +144,30 @@ fn held(outcome: &Outcome) -> bool {
 /// What is left when the time is up is cut where the runbook says so, and counted again: only nothing is drained.
 #[test]
 fn what_is_left_is_cut_and_counted_again() {
-    let drained = |comes_back: u64, refuses: bool| {
+    let drained = |cut: Result<u64, &'static str>| {
         let mut stage = Stage::new(|_, _| response(200, json!({ "inflight": 0 }).to_string()));
-        stage.world.routes.insert("web".into(), Rc::new(Cuts { open: Cell::new(3), comes_back, refuses }));
+        stage.world.routes.insert("web".into(), cuts(cut));
         let outcome = stage.run("drain", json!({ "stack": "blue", "within": "5s", "at_timeout": "cut" }));
         (outcome, connections(&stage).expect("they were counted"), stage.notes.text())
     };
-    let (outcome, found, log) = drained(0, false);
+    let (outcome, found, log) = drained(Ok(0));
     assert!(matches!(outcome, Outcome::Done { .. }) && outcome.line().ends_with("; 3 connections cut"), "{outcome:?}");
     assert_eq!(found, Connections { most: 3, asked: None, cut: 3, left: 0 });
     assert!(log.contains(r#""action":"cut""#), "the call stands in the log: {log}");
     // Clients that come back, by a cookie say, are work like any other.
-    let (outcome, found, _) = drained(2, false);
+    let (outcome, found, _) = drained(Ok(2));
     assert!(held(&outcome) && outcome.line().contains("2 requests were still in flight"), "{outcome:?}");
     assert_eq!((found.cut, found.left), (3, 2));
-    let (outcome, found, log) = drained(0, true);
+    let (outcome, found, log) = drained(Err("it may not"));
     assert!(held(&outcome) && outcome.line().contains("3 requests"), "{outcome:?}");
+    assert!(outcome.line().ends_with("; what `web` holds could not be cut: it may not"), "{outcome:?}");
     assert!((found.cut, found.left) == (0, 3) && log.contains("denied"), "{log}");
     for at_timeout in ["hold", "continue", "roll-back"] {
         let mut stage = Stage::new(|_, _| response(200, json!({ "inflight": 0 }).to_string()));
-        let route = Rc::new(Cuts { open: Cell::new(3), comes_back: 0, refuses: false });
+        let route = cuts(Ok(0));
         stage.world.routes.insert("web".into(), route.clone());
         stage.run("drain", json!({ "stack": "blue", "within": "5s", "at_timeout": at_timeout }));
-        assert_eq!(route.open.get(), 3, "{at_timeout}: nobody is cut whom the runbook does not say");
+        assert_eq!(route.open.get(), Ok(3), "{at_timeout}: nobody is cut whom the runbook does not say");
     }
 }
 

@@ -103,7 +103,9 @@ fn rows(past: &RunRecord, retro: &Retro) -> Vec<(&'static str, Vec<String>)> {
             None => "work left in flight was not counted".into(),
         };
         let became = drain.connections.map_or_else(String::new, |found| format!("; {}", crate::report::became(found)));
-        format!("{}: {} drained for {}, {left}{became}", drain.step, drain.stack, spoken(drain.ms))
+        // With work left it was not drained, whatever the runbook said then.
+        let had = if drain.left == Some(0) { "drained after" } else { "had" };
+        format!("{}: {} {had} {}, {left}{became}", drain.step, drain.stack, spoken(drain.ms))
     };
     rows.push(("drain", retro.drains.iter().map(drain).collect()));
     let waiting = |one: &crate::report::Waiting| {

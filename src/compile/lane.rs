@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::lines::Lines;
 use super::people::Roles;
-use super::{MOST_SECONDS, key, placed};
+use super::{MOST_SECONDS, key, placed, written};
 use crate::diag::{Code, Diagnostic};
 use crate::plan::{Color, Lane, Move, OnFailure, Plan, PlannedStep, Split};
 use crate::runbook::{Node, Runbook, Source, Step};
@@ -174,8 +174,9 @@ impl Walker<'_> {
     /// Users go to a side that was looked at, and are watched afterwards.
     fn watched(&mut self, planned: &[PlannedStep], nodes: &Node) {
         let place = |step: &PlannedStep| {
-            let node = nodes.items().iter().find(|node| node.get("id").and_then(Node::text) == Some(&step.id));
-            node.and_then(|node| node.get("id")).map_or(nodes.span.clone(), |id| id.span.clone())
+            written(self.runbook, "/steps", step)
+                .and_then(|node| node.get("id"))
+                .map_or(nodes.span.clone(), |id| id.span.clone())
         };
         let toward = |step: &&PlannedStep| step.moves.as_ref().is_some_and(|m| m.after.green > 0);
         let Some(first) = planned.iter().position(|step| toward(&step)) else {

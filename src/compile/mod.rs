@@ -26,7 +26,7 @@ use sha2::{Digest, Sha256};
 use crate::diag::{Code, Diagnostic, Mistake, Review, Severity};
 use crate::gates::gate;
 use crate::gates::server::Server;
-use crate::plan::{Color, Lane, Plan, Policy, Purpose, Split, Stack};
+use crate::plan::{Color, Lane, Plan, PlannedStep, Policy, Purpose, Split, Stack};
 use crate::policy::PolicyFile;
 use crate::routers::{Access, MetricsPlace};
 use crate::runbook::{Node, Runbook, Source, sorted};
@@ -219,6 +219,12 @@ fn warning(source: &Source, lines: &Lines, diagnostic: &Diagnostic) -> String {
 /// The bytes of a value, or of the nearest thing above it.
 fn place(tree: &Node, pointer: &str) -> Range<usize> {
     tree.nearest(pointer).span.clone()
+}
+
+/// A step as it is written, in the lane at this pointer.
+fn written<'r>(runbook: &'r Runbook, pointer: &str, step: &PlannedStep) -> Option<&'r Node> {
+    let of = |node: &&Node| node.get("id").and_then(Node::text) == Some(&step.id);
+    runbook.tree.nearest(pointer).items().iter().find(of)
 }
 
 /// The bytes of a key at the top, or the first byte.

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Facts, place, placed};
+use super::{Facts, place, placed, written};
 use crate::diag::{Code, Diagnostic, Review};
 use crate::plan::{Capacity, Color, Plan, PlannedRoute, PlannedStep, SeenAt, Split};
 use crate::routers::Access;
@@ -112,8 +112,7 @@ pub(super) fn too_short(runbook: &Runbook, plan: &Plan, lane: &[PlannedStep], po
     let short =
         lane.iter().filter(|step| drains_within(&step.kind, &step.config).is_some_and(|longest| longest < follow));
     let found = short.map(|step| {
-        let items = runbook.tree.nearest(pointer).items();
-        let node = items.iter().find(|node| node.get("id").and_then(Node::text) == Some(&step.id));
+        let node = written(runbook, pointer, step);
         let span = node
             .and_then(|node| node.get(&step.kind))
             .map_or_else(|| place(&runbook.tree, pointer), |n| n.span.clone());
@@ -143,8 +142,7 @@ pub(super) fn uncut(runbook: &Runbook, plan: &Plan, lane: &[PlannedStep], pointe
     }
     let cuts = lane.iter().filter(|step| cuts(&step.kind, &step.config));
     let found = cuts.map(|step| {
-        let items = runbook.tree.nearest(pointer).items();
-        let node = items.iter().find(|node| node.get("id").and_then(Node::text) == Some(&step.id));
+        let node = written(runbook, pointer, step);
         let at = format!("/{}/at_timeout", step.kind);
         let span = node.map_or_else(|| place(&runbook.tree, pointer), |node| node.nearest(&at).span.clone());
         let headline = format!("no route can cut what `{}` leaves", step.id);
@@ -164,8 +162,7 @@ pub(super) fn uncountable(runbook: &Runbook, plan: &Plan, lane: &[PlannedStep], 
         step.kind == DRAIN && asked && color.is_some_and(|color| !plan.stack(color).headers.is_empty())
     });
     let found = wrong.map(|step| {
-        let items = runbook.tree.nearest(pointer).items();
-        let node = items.iter().find(|node| node.get("id").and_then(Node::text) == Some(&step.id));
+        let node = written(runbook, pointer, step);
         let span = node.map_or_else(|| place(&runbook.tree, pointer), |node| node.span.clone());
         let headline = format!("`{}` would ask whichever stack answers there", step.id);
         let label = "its stack is told apart by `headers`, and a drain asks without: name its `instances`";
@@ -187,8 +184,7 @@ pub(super) fn untaken(runbook: &Runbook, plan: &Plan, lane: &[PlannedStep], poin
         // Settings that are wrong have been named already.
         let Some(Ok(view)) = kind.map(|kind| (kind.view)(&route.config, &Access::default())) else { continue };
         let Err(why) = view.takes(change.after) else { continue };
-        let items = runbook.tree.nearest(pointer).items();
-        let node = items.iter().find(|node| node.get("id").and_then(Node::text) == Some(&step.id));
+        let node = written(runbook, pointer, step);
         let settings = node.and_then(|node| node.get(&step.kind));
         let value = settings.and_then(|s| s.get("green").or(s.get("blue")));
         let span = value.map_or_else(|| place(&runbook.tree, pointer), |value| value.span.clone());

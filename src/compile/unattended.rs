@@ -5,9 +5,10 @@
 
 use std::ops::Range;
 
+use super::written;
 use crate::diag::{Code, Diagnostic, Severity};
 use crate::plan::{Color, Lane, Plan, PlannedStep};
-use crate::runbook::{Node, Runbook};
+use crate::runbook::Runbook;
 use crate::scalar::Duration;
 use crate::steps::asks;
 
@@ -63,11 +64,9 @@ fn drains(runbook: &Runbook, lane: Lane, steps: &[PlannedStep]) -> Vec<Diagnosti
 
 /// The word `at_timeout` of a drain, or its kind where that is left out.
 fn place(runbook: &Runbook, pointer: &str, step: &PlannedStep) -> Range<usize> {
-    let lane = runbook.tree.nearest(pointer);
-    let node = lane.items().iter().find(|node| node.get("id").and_then(Node::text) == Some(&step.id));
-    let entry = node.and_then(|node| node.entry(&step.kind));
+    let entry = written(runbook, pointer, step).and_then(|node| node.entry(&step.kind));
     let said = entry.and_then(|entry| entry.node.get("at_timeout")).map(|value| value.span.clone());
-    said.or_else(|| entry.map(|entry| entry.key_span.clone())).unwrap_or_else(|| lane.span.clone())
+    said.or_else(|| entry.map(|entry| entry.key_span.clone())).unwrap_or_else(|| super::place(&runbook.tree, pointer))
 }
 
 /// Users stay on a green that failed for as long as nobody agrees: that is said before it is so.

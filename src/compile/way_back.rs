@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use super::key;
+use super::{key, place, written};
 use crate::diag::{Code, Diagnostic};
 use crate::plan::{Color, OnFailure, PlannedStep};
 use crate::runbook::{Node, Runbook};
@@ -26,15 +26,19 @@ pub fn check(runbook: &Runbook, forward: &[PlannedStep], rollback: &[PlannedStep
     let mut found = lane.ends_on_blue();
     found.extend(lane.every_route(forward));
     found.extend(lane.moves_first());
-    found.extend(lane.taken_away(runbook, forward));
+    found.extend(lane.taken_away(forward));
     if runbook.document.rollback.in_order {
         found.extend(lane.order(forward));
     }
     found
 }
 
+/// Where the steps of the rollback stand.
+const STEPS: &str = "/rollback/steps";
+
 /// The rollback lane beside the file it was written in.
 struct Lane<'a> {
+    runbook: &'a Runbook,
     tree: &'a Node,
     nodes: &'a Node,
     /// As written: the stops of a ramp belong to the shift that they lead to.
@@ -47,12 +51,11 @@ impl<'a> Lane<'a> {
     fn new(runbook: &'a Runbook, rollback: &'a [PlannedStep]) -> Self {
         let steps: Vec<_> = rollback.iter().filter(|step| !steps::is_stop(step)).collect();
         let whole = steps.len() == runbook.document.rollback.steps.len();
-        Lane { tree: &runbook.tree, nodes: runbook.tree.nearest("/rollback/steps"), steps, whole }
+        Lane { runbook, tree: &runbook.tree, nodes: runbook.tree.nearest(STEPS), steps, whole }
     }
 
     fn node(&self, step: &PlannedStep) -> &'a Node {
-        let of = |node: &&Node| node.get("id").and_then(Node::text) == Some(&step.id);
-        self.nodes.items().iter().find(of).unwrap_or(self.nodes)
+        written(self.runbook, STEPS, step).unwrap_or(self.nodes)
     }
 
     fn place(&self, step: &PlannedStep) -> Range<usize> {
@@ -132,14 +135,15 @@ impl<'a> Lane<'a> {
     }
 
     /// A blue that the way forward takes from its load balancer is made ready before anybody goes back to it.
-    fn taken_away(&self, runbook: &Runbook, forward: &[PlannedStep]) -> Vec<Diagnostic> {
+    fn taken_away(&self, forward: &[PlannedStep]) -> Vec<Diagnostic> {
         let mut found = Vec::new();
         let makes =
             |step: &&PlannedStep| steps::makes_ready(&step.kind, &step.config).is_some_and(|(of, _)| of == Color::Blue);
         let first = self.steps.iter().position(|step| step.moves.is_some()).unwrap_or(self.steps.len());
         let ready = self.steps[..first].iter().any(makes);
-        let lanes = [("/steps", forward.iter().collect()), ("/rollback/steps", self.steps.clone())];
+        let lanes = [("/steps", forward.iter().collect()), (STEPS, self.steps.clone())];
         let mut on_green: BTreeSet<&str> = BTreeSet::new();
+        let runbook = self.runbook;
         let every_route = runbook.document.routes.len();
         for (pointer, lane) in lanes {
             for step in lane {
@@ -165,10 +169,11 @@ impl<'a> Lane<'a> {
                         "only a drain of BLUE in `steps` has a way back that undoes it: leave `unready` out",
                     ),
                 };
-                let nodes = runbook.tree.nearest(pointer);
-                let node = nodes.items().iter().find(|node| node.get("id").and_then(Node::text) == Some(&step.id));
-                let at = node
-                    .map_or(nodes.span.clone(), |node| node.nearest(&format!("/{}/unready", step.kind)).span.clone());
+                let node = written(runbook, pointer, step);
+                let at = node.map_or_else(
+                    || place(&runbook.tree, pointer),
+                    |node| node.nearest(&format!("/{}/unready", step.kind)).span.clone(),
+                );
                 found.push(Diagnostic::error(Code::NoWayBack, headline).at(at, help));
             }
         }

@@ -49,10 +49,11 @@ pub(super) fn choices(
     }
     match found.side(Color::Blue) {
         Side::Well(_) => {}
-        // How blue is now says nothing of how it is then.
-        _ if ready.is_some() => {}
         side => {
-            flags += " --override blue-health";
+            // Where it is made ready first, how it is now says nothing of how it is then.
+            if ready.is_none() {
+                flags += " --override blue-health";
+            }
             although.push(match side {
                 Side::Ailing(said) => format!("BLUE has {said} healthy"),
                 Side::Unknown(why) => format!("not known whether BLUE is well ({why})"),
@@ -60,11 +61,9 @@ pub(super) fn choices(
             });
         }
     }
+    let first = ready.map_or_else(String::new, |ready| format!("; `{ready}` runs first, and then it is asked again"));
     if although.is_empty() {
-        let back = match ready {
-            Some(ready) => format!("everyone back to BLUE {blue}, which `{ready}` makes ready first"),
-            None => format!("everyone back to BLUE {blue}; refused while BLUE is not well"),
-        };
+        let back = format!("everyone back to BLUE {blue}; refused while BLUE is not well{first}");
         return vec![
             Choice::new(format!("bgctl rollback {run}"), back),
             stay(&format!("users stay as they are: {mend}")),
@@ -73,7 +72,7 @@ pub(super) fn choices(
     let although = although.join(", and ");
     let back = Choice::new(
         format!("bgctl rollback {run}{flags} --reason \"…\""),
-        format!("everyone back to BLUE {blue} although {although}"),
+        format!("everyone back to BLUE {blue} although {although}{first}"),
     );
     match found.green_is_the_healthy_side() {
         Some((green, _)) => {
@@ -125,6 +124,15 @@ mod tests {
                 .starts_with("GREEN is the healthy side")
         );
         assert_eq!(commands(None, &found(Split::ALL_BLUE, dead(), &[])), ["bgctl ack k7f"]);
+        // Made ready first, an ill blue needs no override, and how it was read is said all the same.
+        let first = choices("k7f", "v1", Some("ready-blue"), None, &found(half, dead(), &[]));
+        let back = first.last().unwrap();
+        assert_eq!(back.command, r#"bgctl rollback k7f --reason "…""#);
+        assert!(
+            back.what.contains("although BLUE has") && back.what.contains("`ready-blue` runs first"),
+            "{}",
+            back.what
+        );
         let closed = commands(Some("a column is gone"), &found(half, well(), &[]));
         assert_eq!(closed, ["bgctl ack k7f", "bgctl rollback k7f --override schema --reason \"…\""]);
         let both = &commands(Some("gone"), &found(half, Side::Unknown("denied".into()), &[]))[1];

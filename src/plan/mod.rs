@@ -289,7 +289,7 @@ impl Plan {
         self.environment == LAB
     }
 
-    /// The step that makes blue take users again before anybody goes back to it, where the way back begins with one.
+    /// The step that makes blue take users again before anybody goes back to it, where the way back has one.
     pub fn readied(&self) -> Option<&PlannedStep> {
         let mut before = self.rollback.iter().take_while(|step| step.moves.is_none());
         before.find(|step| step.kind == "ready" && step.config["stack"] == Color::Blue.name())

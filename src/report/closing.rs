@@ -231,13 +231,13 @@ impl Ending<'_> {
                     block.row(name, &format!("{said}; everyone there, without bgctl:"));
                     block.natives(&found.to_green);
                 }
-                None => block.row(
-                    name,
-                    &match self.story.about.plan.readied() {
-                        Some(ready) => format!("{said}; a rollback first makes BLUE ready (`{}`)", ready.id),
-                        None => format!("{said}; mend BLUE before anybody goes back to it"),
-                    },
-                ),
+                None => {
+                    let mend = match self.story.about.plan.readied() {
+                        Some(ready) => format!("a rollback runs `{}` first, and then asks BLUE again", ready.id),
+                        None => "mend BLUE before anybody goes back to it".into(),
+                    };
+                    block.row(name, &format!("{said}; {mend}"));
+                }
             }
             name = "";
         }
@@ -299,13 +299,16 @@ impl Ending<'_> {
 
     /// What going back to blue hangs on, as far as blue was asked.
     fn condition(&self) -> String {
-        if let Some(ready) = self.story.about.plan.readied() {
-            return format!(", which first makes BLUE ready (`{}`)", ready.id);
-        }
-        match self.asked(Color::Blue) {
-            Side::Well(_) => String::new(),
-            Side::Ailing(said) => format!(", refused while BLUE is not well: {said} when asked just now"),
-            Side::Unknown(_) | Side::NotAsked => ", if BLUE is well".into(),
+        let ready = self.story.about.plan.readied();
+        match (self.asked(Color::Blue), ready) {
+            (Side::Well(_), _) => String::new(),
+            (Side::Ailing(said), Some(ready)) => {
+                format!(", `{}` first: BLUE is not well, {said} when asked just now, and is asked again then", ready.id)
+            }
+            (Side::Ailing(said), None) => {
+                format!(", refused while BLUE is not well: {said} when asked just now")
+            }
+            (Side::Unknown(_) | Side::NotAsked, _) => ", if BLUE is well".into(),
         }
     }
 }

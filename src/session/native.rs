@@ -13,23 +13,40 @@ use crate::world::World;
 
 /// Stores the way back of a route beside the log.
 pub fn keep(folder: &Path, plan: &Plan, route: &str, way: &NativeWayBack) -> std::io::Result<()> {
-    // Whoever runs it waits for what bgctl would have looked at.
-    let first = |(typed, within): &(String, u64)| {
-        format!("{typed} || exit 1\necho 'BLUE is made ready; {within} s for its health checks' >&2\nsleep {within}")
-    };
-    let mut lines: Vec<String> = before(plan).iter().map(first).collect();
+    let mut lines: Vec<String> = readying(plan).iter().map(Readying::in_a_script).collect();
     lines.push(way.command.clone());
     keep_way_back(&LocalDisk, folder, route, &way.files, &lines.join("\n"))
 }
 
-/// What is done before users go back: programs that make blue ready, as they are run from here, and how many seconds it may take
-/// until blue is healthy.
-fn before(plan: &Plan) -> Vec<(String, u64)> {
+/// A program that makes blue take users again before anybody goes back to it.
+pub struct Readying {
+    /// As a person types it, wherever that is.
+    pub typed: String,
+    /// The status that means success.
+    status: i32,
+    /// How many seconds it may take behind it until blue is healthy.
+    within: u64,
+}
+
+impl Readying {
+    /// Whoever runs the script waits for what bgctl would have looked at.
+    fn in_a_script(&self) -> String {
+        let Readying { typed, status, within } = self;
+        let ended = match status {
+            0 => format!("{typed} || exit 1"),
+            status => format!("{typed}; [ $? -eq {status} ] || exit 1"),
+        };
+        format!("{ended}\necho 'BLUE is made ready; {within} s for its health checks' >&2\nsleep {within}")
+    }
+}
+
+/// What is done before users go back, as it is run from here.
+pub fn readying(plan: &Plan) -> Vec<Readying> {
     let here = std::env::current_dir().map(|here| here.display().to_string()).unwrap_or_else(|_| ".".into());
-    let moves = plan.rollback.iter().position(|step| step.moves.is_some()).unwrap_or(plan.rollback.len());
-    let programs = plan.rollback[..moves].iter().filter_map(|step| {
+    let programs = plan.readied().into_iter().filter_map(|step| {
         let (_, program) = steps::makes_ready(&step.kind, &step.config)?;
-        Some((typed(&program, &here), steps::ready_within(&step.config)))
+        let (typed, status) = (typed(&program, &here), program.expect_status);
+        Some(Readying { typed, status, within: steps::ready_within(&step.config) })
     });
     programs.collect()
 }
@@ -47,14 +64,6 @@ fn typed(program: &steps::Command, here: &str) -> String {
         parts = format!("{before}'\"${name}\"'{after}");
     }
     format!("(cd {} && {inside}{parts})", quoted(here))
-}
-
-/// The same as lines to paste: what comes behind them waits until somebody has looked.
-pub fn ready_first(plan: &Plan) -> Vec<String> {
-    let first = |(typed, within): (String, u64)| {
-        [format!("# first, and on only when BLUE is healthy again, after {within} s at most:"), typed]
-    };
-    before(plan).into_iter().flat_map(first).collect()
 }
 
 /// The commands that send everybody back without bgctl.
@@ -88,7 +97,10 @@ pub fn kept(folder: &Path, route: &str) -> Option<Vec<String>> {
 /// known, a remark. The second is whether any command is among them.
 pub fn from_readings(plan: &Plan, world: &World, users: &Users) -> (Vec<String>, bool) {
     let mut any = false;
-    let mut lines = ready_first(plan);
+    let first = |program: Readying| {
+        [format!("# first, and on only when BLUE is healthy again, after {} s at most:", program.within), program.typed]
+    };
+    let mut lines: Vec<String> = readying(plan).into_iter().flat_map(first).collect();
     for seen in users.seen.iter().filter(|seen| plan.routes.contains_key(&seen.name)) {
         let route = world.route(&seen.name);
         let way = route
@@ -127,6 +139,13 @@ pub fn keep_all(folder: &Path, plan: &Plan, world: &World, users: &Users) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_script_goes_no_further_behind_a_program_that_fails() {
+        let script = |status| Readying { typed: "ready".into(), status, within: 7 }.in_a_script();
+        assert!(script(0).starts_with("ready || exit 1\n") && script(0).ends_with("\nsleep 7"));
+        assert!(script(3).starts_with("ready; [ $? -eq 3 ] || exit 1\n"));
+    }
 
     #[test]
     fn a_program_is_typed_from_where_it_was_run() {

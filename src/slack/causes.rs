@@ -66,13 +66,10 @@ impl Session<'_> {
         causes
     }
 
-    /// Why it refuses what is signed right.
+    /// Why it refuses what is signed right: the clock and both probes are looked at before the secret is said to be another.
     async fn refuses(&self) -> String {
         let stack = self.suite.color;
-        if let Some(skew) = self.skew.get().filter(|skew| skew.abs() >= TOO_OLD) {
-            let (seconds, side) = (skew.abs(), if skew > 0 { "ahead of" } else { "behind" });
-            return format!("the clock of {stack} is {seconds} s {side} ours: it refuses what is signed now");
-        }
+        let mut skew = self.skew.get();
         // What is written anew comes out as these bytes again, and what is lost is nothing: both verify only where the secret is right.
         for (bytes, why) in [
             ("{}", "verifies a body that it has read and written anew"),
@@ -88,12 +85,23 @@ impl Session<'_> {
                 }
                 _ => self.send(self.signed(stack, &body, self.now())).await,
             };
-            if answer.is_ok_and(|answer| !matches!(answer.status, 401 | 403)) {
+            let Ok(answer) = answer else {
+                return format!(
+                    "{stack} refuses what is signed right, and then gave no answer: another signing secret, its clock, or a body that is read before it is verified"
+                );
+            };
+            skew = skew.or(answer.date().map(|date| date.as_second() - self.now()));
+            if let Some(skew) = skew.filter(|skew| skew.abs() >= TOO_OLD) {
+                let (seconds, side) = (skew.abs(), if skew > 0 { "ahead of" } else { "behind" });
+                return format!("the clock of {stack} is {seconds} s {side} ours: it refuses what is signed now");
+            }
+            if !matches!(answer.status, 401 | 403) {
                 return format!(
                     "{stack} {why}: Slack's signature does not fit. Verify the raw body; the signing secret is right"
                 );
             }
         }
-        format!("{stack} has another signing secret than `slack.signing_secret`")
+        let clock = if skew.is_none() { ", or its clock is off: it does not say its time" } else { "" };
+        format!("{stack} has another signing secret than `slack.signing_secret`{clock}")
     }
 }

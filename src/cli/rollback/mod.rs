@@ -161,26 +161,27 @@ async fn back(args: &Args, cx: &Context, scene: Scene) -> Result<Exit, Refusal> 
 /// Nobody is anywhere else, and there is nothing to write.
 fn nothing(cx: &Context, scene: &Scene, situation: &Situation) -> Exit {
     let ailing: Vec<String> = scene.users.seen.iter().flat_map(|seen| seen.ailing()).collect();
-    let unready = scene.plan.readied().is_some() && !ailing.is_empty();
-    if unready {
-        cx.err("! All users are on BLUE, and BLUE cannot take them. Nothing was changed.");
-        ailing.iter().for_each(|line| cx.err(&format!("  {line}")));
-        // The first line of each is a word to whoever types it.
-        native::ready_first(&scene.plan)
-            .iter()
-            .skip(1)
-            .step_by(2)
-            .for_each(|line| cx.err(&format!("  next     {line}")));
-    } else {
-        cx.err("NO CHANGES. All users are on BLUE already.");
+    let programs = if ailing.is_empty() { Vec::new() } else { native::readying(&scene.plan) };
+    // Users are where they are wanted, and a drain may have taken their side out: that is not done with.
+    let (outcome, exit) = match programs.is_empty() {
+        true => (RunOutcome::NoChanges, Exit::Success),
+        false => (RunOutcome::Halted, Exit::Halted),
+    };
+    match programs.is_empty() {
+        true => cx.err("NO CHANGES. All users are on BLUE already."),
+        false => cx.err("! All users are on BLUE, and BLUE cannot take them on every route. Nothing was changed."),
+    }
+    if !programs.is_empty() {
+        ailing.iter().for_each(|line| cx.err(&format!("  users      {line}")));
+        programs.iter().for_each(|program| cx.err(&format!("  next       {}", program.typed)));
     }
     situation.says().iter().filter(|line| line.starts_with("Another")).for_each(|line| cx.err(line));
     if cx.machine() {
         let run = scene.run.as_ref().map(|(id, _)| id);
         let users = scene.users.sentence(&scene.plan);
-        cx.json(&json!({ "run": run, "outcome": RunOutcome::NoChanges.name(), "users": users, "ailing": ailing }));
+        cx.json(&json!({ "run": run, "outcome": outcome.name(), "users": users, "ailing": ailing }));
     }
-    if unready { Exit::Halted } else { Exit::Success }
+    exit
 }
 
 /// Why the schema stands against going back, where somebody may pass over it and said so.

@@ -22,23 +22,17 @@ impl Haproxy {
             let commands = names.map(|name| format!("shutdown sessions server {}/{name}", self.settings.backend));
             for line in lines(commands.collect()) {
                 let begun = SystemClock.elapsed();
-                let answer = match place.address.ask(&line).await {
-                    Ok(answers) => answers
-                        .into_iter()
-                        .find(|said| !said.is_empty())
-                        .map(|said| said.join(" "))
-                        .map_or(Ok(()), |words| Err((words.clone(), said(&place.at, &words)))),
-                    Err(silence) => Err(("no answer".into(), silent(&place.at, &silence))),
+                let (code, error) = match place.address.ask(&line).await {
+                    Ok(answers) => match answers.into_iter().find(|words| !words.is_empty()) {
+                        None => ("ok".into(), None),
+                        Some(words) => (words.join(" "), Some(said(&place.at, &words.join(" ")))),
+                    },
+                    Err(silence) => ("no answer".into(), Some(silent(&place.at, &silence))),
                 };
-                let code = answer.as_ref().err().map_or("ok".into(), |(code, _)| code.clone());
-                let action = format!("{} at {}", line.join("; "), place.at);
-                cut.calls.push(Call {
-                    action,
-                    request_id: None,
-                    code,
-                    time: SystemClock.elapsed().saturating_sub(begun),
-                });
-                if let Err((_, error)) = answer {
+                let (action, time) =
+                    (format!("{} at {}", line.join("; "), place.at), SystemClock.elapsed().saturating_sub(begun));
+                cut.calls.push(Call { action, request_id: None, code, time });
+                if let Some(error) = error {
                     return Err(RouterError { calls: cut.calls, ..error });
                 }
             }

@@ -3,14 +3,11 @@
 //!
 //! Each may be done twice: a drain that was cut off is begun again.
 
-use super::Draining;
+use super::{Draining, TIMEOUT};
 use crate::run::{Cause, Evidence, Outcome, Reaction};
 use crate::scalar::counted;
 use crate::steps::{called, command};
 use crate::world::{Request, Scribe, World, address};
-
-/// How long a process may take to say that it asks its clients.
-const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
 
 impl Draining {
     /// Has the stack fail its readiness. That it cannot says nothing against the other side, so users stay where they are.
@@ -32,14 +29,14 @@ impl Draining {
         match command::perform(&self.id, unready, world, scribe).await {
             Outcome::Done { .. } => Ok(()),
             outcome => {
-                let line = format!("{} is not drained: {}", self.drain.stack, outcome.line());
+                let line = format!("{stack} is not drained: {}", outcome.line());
                 Err(Outcome::failed(Cause::Action, line).wanting(Reaction::Hold))
             }
         }
     }
 
-    /// Asks every process to have its clients connect anew. How many were asked, where all of them say so. One that does not take it keeps its
-    /// connections, which the drain counts.
+    /// Asks every process to have its clients connect anew. How many were asked, where all of them say so. One that does not take
+    /// it keeps its connections, which the drain counts.
     pub(super) async fn ask_to_reconnect(&self, world: &World, scribe: &dyn Scribe) -> Option<u64> {
         let ask = self.drain.reconnect.as_ref()?;
         let over = ask.over.time.as_secs_f64();

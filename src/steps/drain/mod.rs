@@ -38,7 +38,7 @@ pub const KIND: Kind = Kind {
     },
 };
 
-/// How often the gauge is read, and the longest one reading may take.
+/// How often the gauge is read, and the longest a process may take for an answer.
 const EVERY: Time = Time::from_secs(1);
 const TIMEOUT: Time = Time::from_secs(5);
 /// Work that is handed from one place to the next can be in neither for a moment, so zero has to be seen twice.
@@ -86,8 +86,8 @@ impl Step for Draining {
         let mut within = self.drain.within.as_ref().map_or(Time::ZERO, |within| within.time);
         let passed = || world.clock.elapsed().saturating_sub(begun);
         let stack = self.drain.stack;
-        let (mut zeros, mut last, mut may_cut) =
-            (0, Err("not read yet".to_string()), self.drain.at_timeout == AtTimeout::Cut);
+        let (mut zeros, mut last) = (0, Err("not read yet".to_string()));
+        let mut cut: Option<Result<u64, String>> = None;
         loop {
             // A gauge that hangs may not take longer than the drain, or the step would be cut off as a failure.
             let patience = within.saturating_sub(passed()).max(TIMEOUT);
@@ -108,24 +108,19 @@ impl Step for Draining {
             if zeros >= ZEROS && passed() >= follow {
                 let took = passed();
                 self.measured(scribe, Some(0), took, Some(connections));
-                let cut = match connections.cut {
-                    0 => String::new(),
-                    n => format!("; {} cut", counted(n as usize, "connection")),
-                };
-                return Outcome::done(format!("{stack} has no work in flight, after {}{cut}", spoken(took)))
-                    .with(facts(took, "0"));
+                let line = format!("{stack} has no work in flight, after {}{}", spoken(took), told(cut.as_ref()));
+                return Outcome::done(line).with(facts(took, "0"));
             }
             let left = within.saturating_sub(passed());
-            if left.is_zero() && std::mem::take(&mut may_cut) {
-                match self.cut(world, scribe).await {
-                    Ok(cut) => connections.cut = cut,
-                    Err(why) => last = Err(why),
-                }
+            if left.is_zero() && cut.is_none() && self.drain.at_timeout == AtTimeout::Cut {
+                let ended = self.cut(world, scribe).await;
+                connections.cut = *ended.as_ref().unwrap_or(&0);
+                cut = Some(ended);
                 within = passed() + CUT;
                 continue;
             }
             if left.is_zero() {
-                return self.time_is_up(scribe, &last, passed(), connections);
+                return self.time_is_up(scribe, &last, passed(), connections, &told(cut.as_ref()));
             }
             scribe.progress(Progress {
                 done: passed().as_secs(),
@@ -202,6 +197,7 @@ impl Draining {
         last: &Result<u64, String>,
         took: Time,
         connections: Connections,
+        cut: &str,
     ) -> Outcome {
         self.measured(scribe, last.as_ref().ok().copied(), took, Some(connections));
         let (stack, within) = (self.drain.stack, spoken(took));
@@ -224,15 +220,20 @@ impl Draining {
             AtTimeout::Hold => {
                 Outcome::failed(Cause::Timeout, format!("{line}; the runbook says hold")).wanting(Reaction::Hold)
             }
-            AtTimeout::Cut => Outcome::failed(
-                Cause::Timeout,
-                format!("{line}; {} cut", counted(connections.cut as usize, "connection")),
-            )
-            .wanting(Reaction::Hold),
+            AtTimeout::Cut => Outcome::failed(Cause::Timeout, format!("{line}{cut}")).wanting(Reaction::Hold),
             AtTimeout::Continue => Outcome::done(format!("{line}; the runbook says go on")),
             AtTimeout::RollBack => Outcome::failed(Cause::Timeout, format!("{line}; the runbook says roll back")),
         }
         .with(facts)
+    }
+}
+
+/// What became of the cut, behind a line; nothing where none was due, or there was nothing to cut.
+fn told(cut: Option<&Result<u64, String>>) -> String {
+    match cut {
+        None | Some(Ok(0)) => String::new(),
+        Some(Ok(n)) => format!("; {} cut", counted(*n as usize, "connection")),
+        Some(Err(why)) => format!("; {why}"),
     }
 }
 
